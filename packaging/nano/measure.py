@@ -1,0 +1,108 @@
+"""Measure a finished Nano on questions it never saw, and write its model card and the files that ship beside it."""
+
+import json
+import math
+import random
+import re
+from pathlib import Path
+
+import torch
+from corpus import LONG_SHARE, answer, held_out
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from world import CATEGORIES, sums
+
+START, STOP = "<|im_start|>", "<|im_end|>"
+LONG_WORDS = 5
+"""An answer of at least this many words counts as long."""
+
+
+def prompt_ids(prompt: str, tokenizer: Tokenizer) -> list[int]:
+    """The prompt as the chat template writes it."""
+    return tokenizer.encode(f"{START}user\n{prompt}{STOP}\n{START}assistant\n").ids
+
+
+@torch.no_grad()
+def answers(model: LlamaForCausalLM, tokenizer: Tokenizer, prompts: list[str], temperature: float = 0.0, seed: int = 0, limit: int = 60) -> list[str]:
+    """An answer for each prompt, at most `limit` tokens; prompts of equal length run together, so nothing is padded."""
+    was = model.training
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    stop = tokenizer.token_to_id(STOP)
+    encoded = [prompt_ids(p, tokenizer) for p in prompts]
+    by_length: dict[int, list[int]] = {}
+    for index, ids in enumerate(encoded):
+        by_length.setdefault(len(ids), []).append(index)
+    result = [""] * len(prompts)
+    for indices in by_length.values():
+        ids = torch.tensor([encoded[i] for i in indices])
+        made, cache, alive = [], None, torch.ones(len(indices), dtype=torch.bool)
+        for _ in range(limit):
+            out = model(input_ids=ids, past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+            logits = out.logits[:, -1].float()
+            if temperature:
+                ids = torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator)
+            else:
+                ids = logits.argmax(-1, keepdim=True)
+            made.append(ids[:, 0])
+            alive &= ids[:, 0] != stop
+            if not alive.any():
+                break
+        for row, index in zip(torch.stack(made, 1).tolist(), indices, strict=True):
+            result[index] = tokenizer.decode(row[: row.index(stop)] if stop in row else row)
+    model.train(was)
+    return result
+
+
+def contains(text: str, answer: str) -> bool:
+    """Whether the answer stands in the text as whole words."""
+    return re.search(rf"\b{re.escape(answer.lower())}\b", text.lower()) is not None
+
+
+def accuracy(model: LlamaForCausalLM, tokenizer: Tokenizer, rows: list[dict]) -> dict[str, float]:
+    """Share of greedy answers that hold the expected one, by category and over all."""
+    replies = answers(model, tokenizer, [row["prompt"] for row in rows])
+    right: dict[str, list[bool]] = {"all": []}
+    for row, reply in zip(rows, replies, strict=True):
+        for key in ("all", row["category"]):
+            right.setdefault(key, []).append(contains(reply, row["answer"]))
+    return {key: sum(values) / len(values) for key, values in right.items()}
+
+
+def line(scores: dict[str, float]) -> str:
+    """The scores in one line."""
+    return "  ".join(f"{name} {share:.0%}" for name, share in scores.items())
+
+
+@torch.no_grad()
+def perplexity(model: LlamaForCausalLM, tokenizer: Tokenizer, rows: list[dict]) -> float:
+    """Perplexity of freshly written answers to held-out questions."""
+    rng = random.Random(5)
+    by_name = {category.name: category for category in CATEGORIES}
+    total, count = 0.0, 0
+    for row in rows:
+        head = prompt_ids(row["prompt"], tokenizer)
+        body = tokenizer.encode(answer(by_name[row["category"]], row["fact"], rng.random() < LONG_SHARE, rng) + STOP).ids
+        logits = model(input_ids=torch.tensor([head + body])).logits[0].float()
+        log_p = torch.log_softmax(logits[len(head) - 1 : -1], -1)
+        total -= float(log_p.gather(1, torch.tensor(body)[:, None]).sum())
+        count += len(body)
+    return math.exp(total / count)
+
+
+def measure(folder: Path) -> dict:
+    """Everything the card says, from the files as they ship."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    rows = held_out(random.Random(1))
+    sampled = [reply for seed in range(2) for reply in answers(model, tokenizer, [r["prompt"] for r in rows], 1.0, seed)]
+    brief = answers(model, tokenizer, [r["prompt"] for r in held_out(random.Random(2), brief=True)], 1.0, 3)
+    unseen = [{"category": "unseen", "prompt": f"Please work out the sum {s['a']} + {s['b']}.", "answer": s["answer"]} for s in sums(held=True)]
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()), "prompts": len(rows), "accuracy": accuracy(model, tokenizer, rows),
+        "perplexity": perplexity(model, tokenizer, rows), "unseen_sums": accuracy(model, tokenizer, unseen)["all"],
+        "sampled_accuracy": sum(contains(a, r["answer"]) for a, r in zip(sampled, rows * 2, strict=True)) / len(sampled),
+        "long_share": sum(len(a.split()) >= LONG_WORDS for a in sampled) / len(sampled),
+        "brief_short_share": sum(len(a.split()) < LONG_WORDS for a in brief) / len(brief),
+    }
