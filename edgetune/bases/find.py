@@ -1,0 +1,120 @@
+"""Find base models on disk and read what their config says, without torch."""
+
+import json
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import InputError
+
+BUNDLED = Path(__file__).parent.parent / "bundled" / "nano"
+MAX_HEADER = 100_000_000
+"""Bytes a safetensors header may have (safetensors' own limit)."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model's folder and what its files say."""
+
+    path: Path
+    name: str
+    architecture: str
+    parameters: int
+    bytes: int
+    context: int
+    config: dict[str, Any]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder, through its index when there is one."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{index} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
+        bad = [n for n in names if not isinstance(n, str) or Path(n).name != n]
+        if bad:
+            raise InputError(f"{index} names files outside its folder", str(bad[0]), "Copy the model again.")
+        missing = [n for n in names if not (folder / n).is_file()]
+        if missing:
+            raise InputError(f"Weights are missing in {folder}", f"{', '.join(missing[:3])} is not there.", "Copy the missing files.")
+        return [folder / n for n in names]
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    other = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".gguf")]
+    raise InputError(
+        f"No safetensors weights in {folder}", f"Found {', '.join(other[:3])}, which EdgeTune does not read." if other else "No weights at all are there.",
+        "Get the model's safetensors files, or save it again with safetensors (transformers: model.save_pretrained).")
+
+
+def tensor_header(path: Path) -> dict[str, Any]:
+    """A safetensors file's header, checked against the file's size before it is read."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        if length > min(size - 8, MAX_HEADER):
+            raise InputError(f"{path.name} is damaged", "Its header is longer than the file.", "Copy the file again.")
+        try:
+            header = json.loads(file.read(length))
+        except ValueError as error:
+            raise InputError(f"{path.name} is damaged", f"Its header is not JSON: {error}", "Copy the file again.") from error
+    end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+    if 8 + length + end > size:
+        raise InputError(f"{path.name} is cut off", f"It should have {8 + length + end} bytes and has {size}.", "Copy the file again.")
+    header.pop("__metadata__", None)
+    return header
+
+
+def resolve(base: str) -> Path:
+    """The folder that a recipe's `base` names; 'nano' is the bundled model."""
+    if not base:
+        raise InputError("No base model was named", "--base is missing.", "Name a model folder with --base ('edgetune bases' lists those found), or --base nano.")
+    folder = BUNDLED if base == "nano" else Path(base).expanduser()
+    if not folder.is_dir():
+        what = "is a GGUF file, which can be chatted with but not trained" if folder.suffix == ".gguf" and folder.is_file() else "is not a folder that exists"
+        raise InputError(f"There is no base model at {base}", f"{folder} {what}.", "Check --base; 'edgetune bases' lists models found on disk.")
+    return folder.resolve()
+
+
+def describe(folder: Path) -> Base:
+    """Read a model folder's config and weight headers. Raises InputError where something is missing or damaged."""
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        raise InputError(f"{folder} is not a model folder", "It has no config.json.", "Name a folder in Hugging Face layout.")
+    try:
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+        kind = config["model_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{config_path} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
+    parameters, size = 0, 0
+    for path in weight_files(folder):
+        size += path.stat().st_size
+        for tensor in tensor_header(path).values():
+            count = 1
+            for dimension in tensor["shape"]:
+                count *= dimension
+            parameters += count
+    text = config.get("text_config", config)
+    return Base(folder, folder.name if folder != BUNDLED.resolve() else "nano", kind, parameters, size, int(text.get("max_position_embeddings") or text.get("n_positions") or 2048), config)
+
+
+def model_folders(extra: list[Path]) -> list[Path]:
+    """Model folders in the given places and in the Hugging Face cache, the bundled model first."""
+    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub")
+    found = [BUNDLED]
+    for place in [*extra, cache]:
+        if not place.is_dir():
+            continue
+        depth = 4 if place == cache else 2
+        for root, folders, files in os.walk(place):
+            if len(Path(root).relative_to(place).parts) >= depth:
+                folders.clear()
+            if "config.json" in files and any(f.endswith(".safetensors") for f in files):
+                found.append(Path(root))
+                folders.clear()
+    return found

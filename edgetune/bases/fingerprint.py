@@ -1,0 +1,28 @@
+"""Tell whether a base is the one a run was made with."""
+
+import hashlib
+from pathlib import Path
+
+from edgetune.bases.find import weight_files
+
+WHOLE = 512 * 2**20
+"""Files up to this size are hashed whole; of larger ones their size and BLOCKS blocks of BLOCK bytes spread over them."""
+BLOCK, BLOCKS = 2**20, 64
+SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash over a model folder's config, tokenizer, template and weights."""
+    total = hashlib.sha256()
+    small = [folder / name for name in SMALL_FILES if (folder / name).is_file()]
+    for path in [*small, *weight_files(folder)]:
+        size = path.stat().st_size
+        total.update(f"{path.name}:{size};".encode())
+        with open(path, "rb") as file:
+            if size <= WHOLE:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+                continue
+            for index in range(BLOCKS):
+                file.seek(index * (size - BLOCK) // (BLOCKS - 1))
+                total.update(file.read(BLOCK))
+    return total.hexdigest()

@@ -1,0 +1,44 @@
+"""Load a base for training or evaluation. Imports torch; only workers call it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import EdgeTuneError
+
+
+def load(folder: Path, device: str, dtype: str, quantization: str = "none") -> Any:
+    """The causal language model in a folder, frozen weights held as `quantization` says ("nf4", "int8" or "none").
+
+    dtype: "float32", "bfloat16" or "float16", the format of the computation. Safetensors only; nothing is fetched, no code is run.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells users to install `kernels`, which fetches and runs code
+    compute = getattr(torch, dtype)
+    config = None
+    if quantization == "nf4":
+        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute)
+    elif quantization == "int8":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=compute, quantization_config=config, device_map={"": device} if config else None, local_files_only=True,
+            use_safetensors=True, attn_implementation="sdpa")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise EdgeTuneError(f"The base in {folder} cannot be loaded", f"{type(error).__name__}: {error}", "Check that the folder is complete and its architecture known to transformers.") from error
+    keep_packed_weights(model)
+    return model.to(device) if config is None else model
+
+
+def keep_packed_weights(model: Any) -> None:
+    """Stop bitsandbytes 0.50 from repacking NF4 weights at the first forward without gradients on CPUs with AVX512-BF16.
+
+    The repacked weights crash on some shapes and make every training step after an evaluation silently wrong on others.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False

@@ -1,0 +1,119 @@
+"""A base's tokenizer and chat template, read without transformers (which would import torch)."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from edgetune.data.template import PLAIN, ChatTemplate
+from edgetune.errors import InputError
+
+
+@dataclass(frozen=True)
+class BaseTokenizer:
+    """Token ids as llama.cpp gives them for the exported model, and the template with its marks.
+
+    origin: "model" when the template is the base's own, "plain" when the base has none.
+    """
+
+    folder: Path
+    template: ChatTemplate
+    origin: str
+    bos_id: int | None
+    eos_id: int
+    pad_id: int
+    adds_bos: bool
+
+    @cached_property
+    def inner(self) -> Any:
+        """The `tokenizers` object."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    @cached_property
+    def specials(self) -> dict[str, int]:
+        """Special tokens and their ids."""
+        return {t.content: i for i, t in self.inner.get_added_tokens_decoder().items() if t.special}
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of rendered text, with BOS in front where the tokenizer adds one and the text does not begin with it."""
+        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
+        return self._with_bos(ids)
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """`encode` of many texts at once, on all cores."""
+        return [self._with_bos(e.ids) for e in self.inner.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _with_bos(self, ids: list[int]) -> list[int]:
+        if self.adds_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
+            return [self.bos_id, *ids]
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids, special tokens left out."""
+        text: str = self.inner.decode(ids, skip_special_tokens=True)
+        return text
+
+
+def _content(value: Any) -> str | None:
+    return value.get("content") if isinstance(value, dict) else value
+
+
+def _template(folder: Path, settings: dict[str, Any]) -> str | None:
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    value = settings.get("chat_template")
+    if isinstance(value, list):  # several named templates: the one called "default"
+        value = next((v.get("template") for v in value if isinstance(v, dict) and v.get("name") == "default"), None)
+    return value if isinstance(value, str) else None
+
+
+def load(folder: Path, date: str) -> BaseTokenizer:
+    """Read a model folder's tokenizer. `date` is the day its template may write. Raises InputError."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"No tokenizer.json in {folder}", "EdgeTune reads fast tokenizers.",
+                         "Save it once with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        config_path = folder / "tokenizer_config.json"
+        settings = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"The tokenizer in {folder} cannot be read", str(error), "Copy the model again.") from error
+    ids = {**document["model"].get("vocab", {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}} \
+        if isinstance(document["model"].get("vocab"), dict) else {t["content"]: t["id"] for t in document.get("added_tokens", [])}
+    names = {i: token for token, i in ids.items()}
+
+    def mark(name: str) -> tuple[str | None, int | None]:
+        text = _content(settings.get(f"{name}_token"))
+        if text in ids:
+            return text, ids[text]
+        number = config.get(f"{name}_token_id")
+        number = number[0] if isinstance(number, list) and number else number
+        return (names.get(number), number) if isinstance(number, int) else (None, None)
+
+    bos, bos_id = mark("bos")
+    eos, eos_id = mark("eos")
+    _, pad_id = mark("pad")
+    if eos_id is None or eos is None:
+        raise InputError(f"The tokenizer in {folder} has no end-of-text token", "Neither tokenizer_config.json nor config.json names one.",
+                         "Set eos_token in tokenizer_config.json.")
+    source = _template(folder, settings)
+    template = ChatTemplate(source or PLAIN, bos or "", eos, date)
+    return BaseTokenizer(folder, template, "model" if source else "plain", bos_id, eos_id, eos_id if pad_id is None else pad_id, _adds_bos(document, settings, bos, bos_id))
+
+
+def _adds_bos(document: dict[str, Any], settings: dict[str, Any], bos: str | None, bos_id: int | None) -> bool:
+    """Whether the tokenizer puts BOS in front of text: its flag, else its post-processor."""
+    if bos is None or bos_id is None:
+        return False
+    flag = settings.get("add_bos_token")
+    if isinstance(flag, bool):
+        return flag
+    processor = document.get("post_processor") or {}
+    parts = processor.get("processors", [processor])
+    return any(p.get("type") == "TemplateProcessing" and p.get("single", [{}])[0].get("SpecialToken", {}).get("id") == bos for p in parts)

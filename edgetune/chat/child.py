@@ -1,0 +1,157 @@
+"""The llama.cpp process as a child of ours: started, spoken to, reaped; its death becomes an error instead of ours."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from edgetune.errors import EdgeTuneError
+from edgetune.text import safe_text
+
+POLL_SECONDS = 0.2
+"""Windows cannot interrupt a wait without an end, so Ctrl-C is looked for this often."""
+LEAVE_SECONDS = 2.0
+"""Given to the process to leave after its stdin closed, before it is killed."""
+Messages = queue.SimpleQueue[dict[str, Any] | None]
+
+
+class Child:
+    """A running `edgetune.chat.llama_process`. One request at a time; `cancel` may come from any thread or a signal handler."""
+
+    def __init__(self) -> None:
+        self._messages: Messages = queue.SimpleQueue()
+        self._errors: deque[str] = deque(maxlen=40)
+        self._last_number, self._write_lock = 0, threading.RLock()
+        self.process = _start()
+        self.close = weakref.finalize(self, _reap, self.process)
+        """End the process and wait for it; harmless when repeated, and done at exit at the latest."""
+        self._readers = [threading.Thread(target=_read_messages, args=(self.process.stdout, self._messages), daemon=True),
+                         threading.Thread(target=_read_lines, args=(self.process.stderr, self._errors), daemon=True)]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
+    def send(self, operation: str, **request: Any) -> int:
+        """Send a request; its number."""
+        self._last_number += 1
+        self._write({"id": self._last_number, "op": operation, **request})
+        return self._last_number
+
+    def ask(self, operation: str, **request: Any) -> Any:
+        """Send a request that has one reply, and wait for it."""
+        return next(message["done"] for message in self.replies(self.send(operation, **request)) if "done" in message)
+
+    def cancel(self, number: int) -> None:
+        """Ask a request to stop early."""
+        with suppress(EdgeTuneError):  # a process that died has stopped, and the loop over its replies says so
+            self._write({"id": number, "op": "cancel"})
+
+    def replies(self, number: int) -> Iterator[dict[str, Any]]:
+        """The messages of one request up to its last; raises its error, or the process's death."""
+        while True:
+            try:
+                message = self._messages.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if message is None:
+                self._messages.put(None)
+                raise self._death()
+            if message["id"] != number:
+                continue
+            if "error" in message:
+                raise EdgeTuneError(**message["error"])
+            yield message
+            if "done" in message:
+                return
+
+    def _write(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            with self._write_lock:
+                self.process.stdin.write(json.dumps(message).encode() + b"\n")
+                self.process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise self._death() from error
+
+    def _death(self) -> EdgeTuneError:
+        """Why the process is gone, as an error to show; the process is reaped."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=LEAVE_SECONDS)
+        code = self.process.poll()
+        if code is None:
+            self.close()
+        for reader in self._readers:
+            reader.join(timeout=1)
+        self.close()
+        if code is not None and code < 0:
+            how = f"It was ended by {signal.Signals(-code).name}."
+        else:
+            how = "It was closed." if code == 0 else f"It ended with code {code}."
+        said = safe_text(" ".join(line for line in list(self._errors)[-6:] if line))
+        out_of_memory = code == -getattr(signal, "SIGKILL", 9)
+        remedy = ("It was probably out of memory: use a shorter context (--ctx) or a smaller quantization." if out_of_memory
+                  else "Try again; if it repeats, use a shorter context (--ctx) or export the model again.")
+        return EdgeTuneError("llama.cpp stopped", f"{how} {said}".strip(), remedy)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    # Without its own backtrace: ggml would start a debugger on the process after an abort.
+    environment = {**os.environ, "PYTHONPATH": path, "GGML_NO_BACKTRACE": "1"}
+    # -P: the folder a user happens to stand in must not provide modules.
+    command = [sys.executable, "-P", "-m", "edgetune.chat.llama_process"]
+    streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
+    if sys.platform == "win32":
+        return subprocess.Popen(command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **streams)
+    return subprocess.Popen(command, start_new_session=True, **streams)
+
+
+def _read_messages(stream: IO[bytes], messages: Messages) -> None:
+    """Parse the protocol until the stream ends, or a line does not parse and nothing after it can be trusted; None marks the end."""
+    with suppress(ValueError, OSError):
+        for line in stream:
+            message = json.loads(line)
+            if "bytes" in message:
+                message["raw"] = stream.read(message["bytes"])
+            messages.put(message)
+    messages.put(None)
+
+
+def _read_lines(stream: IO[bytes], lines: deque[str]) -> None:
+    with suppress(ValueError, OSError):
+        for line in stream:
+            lines.append(line.decode("utf-8", "replace").strip())
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Close the process's stdin, on which it leaves; kill its group when it does not; wait, so that no zombie stays."""
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
+    try:
+        process.wait(timeout=LEAVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.close()

@@ -1,0 +1,144 @@
+"""A conversation with a model: its messages, rendered as training rendered them, kept within the context window."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from edgetune.chat.engine import Engine, Generation
+from edgetune.chat.model_info import GenerationStats
+from edgetune.chat.sampling import Sampling
+from edgetune.chat.turns import turn_marks
+from edgetune.data.template import PLAIN, ChatTemplate
+from edgetune.errors import InputError
+
+DEFAULT_TOKENS = 512
+"""Longest answer unless asked otherwise; at most half the context."""
+Message = dict[str, Any]
+
+
+class Answer:
+    """An answer while it is being written: iterate to get its text. At the end, or when the loop is left, it joins the conversation.
+
+    rendered: the prompt's text. dropped: turns left out of the window for it.
+    """
+
+    def __init__(self, generation: Generation, rendered: str, lead: str, dropped: int, keep: Callable[[str], None]) -> None:
+        self._generation, self._lead, self._keep = generation, lead, keep
+        self.rendered, self.dropped = rendered, dropped
+        self.text = ""
+
+    @property
+    def stats(self) -> GenerationStats | None:
+        """How it went, once it has ended."""
+        return self._generation.stats
+
+    @property
+    def tokens(self) -> list[int]:
+        """Ids of the tokens written so far."""
+        return self._generation.tokens
+
+    def cancel(self) -> None:
+        """Ask to stop; the loop then ends by itself."""
+        self._generation.cancel()
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for chunk in without_lead(self._generation, self._lead):
+                self.text += chunk
+                yield chunk
+        finally:
+            self._keep(self.text)
+
+
+class Conversation:
+    """Messages and the way they reach the model.
+
+    engine: the loaded model. system: an optional system message. notice: told, in words, what a person should know
+    (no template in the file, turns dropped from the window).
+    """
+
+    def __init__(self, engine: Engine, *, system: str | None = None, notice: Callable[[str], None] = lambda _text: None) -> None:
+        self._engine, self._notice = engine, notice
+        self.template = model_template(engine, notice)
+        self.marks = turn_marks(self.template, engine)
+        self.system = system
+        self.messages: list[Message] = []
+
+    def reset(self) -> None:
+        """Forget all messages but the system's."""
+        self.messages.clear()
+
+    def ask(self, text: str, *, sampling: Sampling | None = None, max_tokens: int | None = None) -> Answer:
+        """Put a question and begin the answer, which may have `max_tokens` tokens (None: 512, at most half the context).
+
+        Raises InputError when the question alone does not fit, or the template refuses it; the conversation is then as before.
+        """
+        room = self._engine.info.n_ctx
+        reserved = max_tokens if max_tokens is not None else min(DEFAULT_TOKENS, room // 2)
+        if reserved >= room:
+            raise InputError("No room is left for the question", f"max-tokens is {reserved}; the context holds {room} tokens in all.",
+                             "Ask for fewer tokens (--max-tokens) or a longer context (--ctx).")
+        messages, rendered, tokens = self._fitted([*self.messages, {"role": "user", "content": text}], room - reserved)
+        dropped = _turns(self.messages) + 1 - _turns(messages)
+        if dropped:
+            which = f"oldest {dropped} turns are" if dropped > 1 else "oldest turn is"
+            self._notice(f"The context of {room} tokens is full: the {which} dropped and no longer seen.")
+        generation = self._engine.generate(
+            tokens, max_tokens=reserved, sampling=sampling, stops=self.marks.stops, stop_ids=self.marks.stop_ids)
+        self.messages = messages
+        return Answer(generation, rendered, self.marks.lead, dropped, self._keep)
+
+    def _keep(self, answer: str) -> None:
+        self.messages.append({"role": "assistant", "content": answer})
+
+    def _fitted(self, messages: list[Message], most: int) -> tuple[list[Message], str, list[int]]:
+        """The newest turns whose prompt has at most `most` tokens, with its text and ids."""
+        first = [{"role": "system", "content": self.system}] if self.system else []
+        starts = [index for index, message in enumerate(messages) if message["role"] == "user"]
+        tokens: list[int] = []
+        for start in starts:
+            kept = messages[start:]
+            rendered = self.template.render([*first, *kept], add_generation_prompt=True)
+            tokens = self._engine.prompt_tokens(rendered)
+            if len(tokens) <= most:
+                return kept, rendered, tokens
+        context = self._engine.info.n_ctx
+        raise InputError("The message is too long for the context",
+                         f"With all around it, it has {len(tokens)} tokens; {most} fit beside the answer in a context of {context}.",
+                         "Shorten it, ask for a shorter answer (--max-tokens), or for a longer context (--ctx).")
+
+
+def _turns(messages: list[Message]) -> int:
+    return sum(message["role"] == "user" for message in messages)
+
+
+def model_template(engine: Engine, notice: Callable[[str], None]) -> ChatTemplate:
+    """The template a GGUF carries with the date its training froze, or the plain one, said aloud."""
+    info = engine.info
+    if not info.template:
+        notice("This file has no chat template: plain text is used (\"User: …\", \"Assistant: …\").")
+    return ChatTemplate(info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", ""))
+
+
+def complete(engine: Engine, text: str, *, sampling: Sampling | None = None, max_tokens: int | None = None) -> Answer:
+    """Continue a text as it is, with no template; an empty one starts from BOS. The answer ends at the latest where the context does."""
+    # SentencePiece writes a text's first word with a space in front that the text itself does not have.
+    lead = " " if not text and engine.info.space_prefix else ""
+    most = max_tokens if max_tokens is not None else min(DEFAULT_TOKENS, engine.info.n_ctx // 2)
+    generation = engine.generate(engine.prompt_tokens(text), max_tokens=most, sampling=sampling)
+    return Answer(generation, text, lead, 0, lambda _text: None)
+
+
+def without_lead(chunks: Iterator[str] | Generation, lead: str) -> Iterator[str]:
+    """Chunks of text without `lead` in front, where the text begins with it; nothing else changes."""
+    held: str | None = ""
+    for chunk in chunks:
+        if held is None:
+            yield chunk
+            continue
+        held += chunk
+        if len(held) >= len(lead) or not lead.startswith(held):
+            text, held = held.removeprefix(lead), None
+            if text:
+                yield text
+    if held:
+        yield held

@@ -1,0 +1,51 @@
+"""How a chat template begins and ends an assistant's turn, found by rendering a probe: no list of families to keep up to date."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from edgetune.chat.engine import Engine
+from edgetune.data.template import ChatTemplate, TemplateRefusal
+
+QUESTION, ANSWER, REPLY = "probe-question", "probe-answer", "probe-reply"
+
+
+@dataclass(frozen=True)
+class TurnMarks:
+    """What surrounds an answer.
+
+    lead: white space the template puts between the generation prompt and the answer (a plain template's "Assistant:" and " Hi").
+    stop_ids: the token the template writes after an answer. stops: that text, where no special token ends the turn.
+    """
+
+    lead: str
+    stop_ids: tuple[int, ...]
+    stops: tuple[str, ...]
+
+
+def turn_marks(template: ChatTemplate, engine: Engine) -> TurnMarks:
+    """Find the marks of a template with this model's vocabulary. A template that refuses the probe has none but the model's own."""
+    opening = [{"role": "user", "content": QUESTION}]
+    answered = [*opening, {"role": "assistant", "content": ANSWER}]
+    try:
+        prompt, whole = template.render(opening, add_generation_prompt=True), template.render(answered)
+    except TemplateRefusal:
+        return TurnMarks("", (), ())
+    before, found, behind = whole.partition(ANSWER)
+    if not found:
+        return TurnMarks("", (), ())
+    between = before[len(prompt):] if before.startswith(prompt) else ""
+    lead = between if between.isspace() else ""
+    with suppress(TemplateRefusal):  # a template for one question and one answer: what it writes at the very end must do
+        behind = template.render([*answered, {"role": "user", "content": REPLY}]).partition(ANSWER)[2].partition(REPLY)[0] or behind
+    special = _first_special(behind, engine)
+    if special is not None:
+        return TurnMarks(lead, (special,), ())
+    return TurnMarks(lead, (), (behind.rstrip(),) if behind.strip() else ())
+
+
+def _first_special(text: str, engine: Engine) -> int | None:
+    """The first token in a text that the tokenizer knows as special; user-defined ones count unless they are mere white space (Gemma's)."""
+    for token in engine.describe(engine.tokenize(text)):
+        if token.control or token.eog or (token.user_defined and token.data.strip()):
+            return token.id
+    return None

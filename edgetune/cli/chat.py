@@ -1,0 +1,141 @@
+"""`edgetune chat`: talk with a GGUF file or a run through llama.cpp."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetune.chat.sampling import Sampling
+from edgetune.errors import InputError
+
+if TYPE_CHECKING:
+    from edgetune.chat.conversation import Answer
+    from edgetune.chat.engine import Engine
+
+USUAL = Sampling()
+EXAMPLES = """Chat with a GGUF file or a finished run, offline, through llama.cpp.
+
+Examples:
+
+  edgetune chat my-run
+
+  edgetune chat model.gguf --prompt "What is the capital of France?" --temperature 0
+
+  edgetune chat model.gguf --raw --prompt "Once upon a time" --max-tokens 100
+"""
+
+
+def gguf_of(source: str, workspace: Path | None) -> Path:
+    """The file a SOURCE means: itself, or a run's export, made first where there is none."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    if source.lower().endswith(".gguf"):
+        raise InputError(f"There is no file {source}", "Nothing lies under that path.",
+                         "Check it; 'edgetune runs' lists the runs you can chat with.")
+    if path.is_dir() and path.name != source:
+        raise InputError(f"{source} is a folder", "Chat needs a GGUF file or the name of a run.",
+                         f"Export it first: edgetune export {source} --type Q8_0 --out model.gguf")
+    from edgetune.export import gguf_for_run
+    from edgetune.workspace import workspace as open_workspace
+
+    return gguf_for_run(source, open_workspace(workspace))
+
+
+def chat_command(
+    source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    prompt: Annotated[str | None, typer.Option(help="Ask this once and leave; without it, chat (or read questions from stdin).")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).")] = None,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token; 1 is the model's own spread.")] = USUAL.temperature,
+    top_k: Annotated[int, typer.Option(help="Choose among the K likeliest tokens; 0 for all.")] = USUAL.top_k,
+    top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens that together reach P.")] = USUAL.top_p,
+    min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the likeliest.")] = USUAL.min_p,
+    repeat_penalty: Annotated[float, typer.Option(help="Above 1, avoid the last 64 tokens.")] = USUAL.repeat_penalty,
+    seed: Annotated[int | None, typer.Option(help="Repeat the same choices (a new seed for each answer).")] = None,
+    system: Annotated[str | None, typer.Option(help="A system message to begin with.")] = None,
+    ctx: Annotated[int | None, typer.Option(help="Context in tokens (the model's own, at most 4096).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads (by the model's size).")] = None,
+    gpu_layers: Annotated[int, typer.Option(help="Layers on the GPU where llama.cpp has one; -1 for all.")] = -1,
+    raw: Annotated[bool, typer.Option("--raw", help="No chat template: complete the text as it is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the answer; needs --prompt.")] = False,
+    workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
+) -> None:
+    """Chat with a GGUF file or a run."""
+    sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
+    check_flags(sampling, prompt, max_tokens, system, raw, as_json)
+    lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
+    path = gguf_of(source, workspace)
+
+    from edgetune.chat.engine import Engine
+    from edgetune.chat.terminal import say
+
+    with Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers) as engine:
+        info = engine.info
+        say(f"{path.name}: {info.description}, context {info.n_ctx}; {info.threads_reason}.")
+        if info.n_ctx > info.n_ctx_train:
+            say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
+        serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json)
+
+
+def check_flags(sampling: Sampling, prompt: str | None, max_tokens: int | None, system: str | None, raw: bool, as_json: bool) -> None:
+    """Refuse, all together, what cannot be done, before anything is loaded."""
+    problems = sampling.problems()
+    if max_tokens is not None and max_tokens < 1:
+        problems.append(f"max-tokens is {max_tokens}; it must be at least 1.")
+    if as_json and prompt is None:
+        problems.append("--json needs --prompt.")
+    if raw and system is not None:
+        problems.append("--raw uses no template, so it cannot have a --system message.")
+    if prompt == "" and not raw:
+        problems.append("the prompt is empty; only --raw can begin from nothing.")
+    if problems:
+        raise InputError("Chat cannot begin this way", " ".join(problems), "Correct the flags; 'edgetune chat --help' explains them.")
+
+
+def stdin_questions() -> list[str]:
+    """The lines of stdin that are not blank."""
+    lines = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    if not lines:
+        raise InputError("There is nothing to answer", "stdin is empty and there is no terminal to type in.",
+                         "Give --prompt TEXT, or pipe questions in, one a line.")
+    return lines
+
+
+def serve(engine: "Engine", prompt: str | None, lines: list[str] | None, sampling: Sampling, max_tokens: int | None, system: str | None,
+          raw: bool, as_json: bool) -> None:
+    """Answer the prompt, or the lines, or whoever sits at the terminal."""
+    from edgetune.chat.conversation import Conversation, complete
+    from edgetune.chat.terminal import say, show, talk
+
+    conversation = None if raw else Conversation(engine, system=system, notice=say)
+
+    def ask(text: str, settings: Sampling) -> "Answer":
+        if conversation is None:
+            return complete(engine, text, sampling=settings, max_tokens=max_tokens)
+        return conversation.ask(text, sampling=settings, max_tokens=max_tokens)
+
+    if prompt is not None and as_json:
+        print_json(prompt, ask(prompt, sampling))
+    elif prompt is not None or lines is not None:
+        for line in [prompt] if prompt is not None else lines or []:
+            if show(ask(line, sampling)).reason == "cancelled":
+                raise KeyboardInterrupt
+    else:
+        talk(ask, sampling, conversation)
+
+
+def print_json(prompt: str, answer: "Answer") -> None:
+    """The whole answer as one JSON document."""
+    text = "".join(answer)
+    stats = answer.stats
+    assert stats is not None
+    typer.echo(json.dumps({
+        "prompt": prompt, "rendered": answer.rendered, "answer": text, "tokens": stats.tokens,
+        "tokens_per_second": round(stats.tokens_per_second, 1), "stop_reason": stats.reason, "seed": stats.seed}))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("chat", help=EXAMPLES)(chat_command)

@@ -1,0 +1,101 @@
+"""From messages to the text a model reads: the one function that training and chat both use."""
+
+import datetime
+import json
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from edgetune.errors import InputError
+
+PLAIN = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{{- message['content'] + '\n\n' -}}"
+    "{%- elif message['role'] == 'assistant' -%}{{- 'Assistant: ' + message['content'] + eos_token + '\n\n' -}}"
+    "{%- else -%}{{- 'User: ' + message['content'] + '\n\n' -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}"
+)
+"""For bases without a template: ordinary text, every answer ended by the base's EOS. The prompt ends before the space, so that the
+answer's first token carries it, as in ordinary text."""
+
+MAX_OUTPUT = 4_000_000
+"""Characters a template may write; a template is a program and may run away."""
+
+
+class TemplateRefusal(InputError):
+    """The template itself refuses the messages (a system turn, roles that do not alternate …)."""
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import nodes
+    from jinja2.ext import Extension
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """`{% generation %}` marks what the assistant writes; rendering passes it through."""
+
+        tags = {"generation"}
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.Scope(body, lineno=line)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"])
+    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+    return environment
+
+
+def today() -> str:
+    """The date a run freezes, ISO format."""
+    return datetime.date.today().isoformat()
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A chat template with all it needs to render the same text every time.
+
+    source: Jinja text. bos_token, eos_token: what the template may write. date: the day `strftime_now` tells (ISO).
+    """
+
+    source: str
+    bos_token: str = ""
+    eos_token: str = ""
+    date: str = ""
+
+    @cached_property
+    def _compiled(self) -> Any:
+        from jinja2 import TemplateError
+
+        try:
+            return _environment().from_string(self.source)
+        except TemplateError as error:
+            raise InputError("The chat template cannot be read", str(error), "Check the model's chat_template.jinja or tokenizer_config.json.") from error
+
+    def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool = False, tools: list[Any] | None = None) -> str:
+        """The text of a conversation; with `add_generation_prompt`, up to where the assistant begins to write.
+
+        Raises TemplateRefusal where the template refuses the messages or cannot render them.
+        """
+        from jinja2 import TemplateError
+
+        def refuse(message: str) -> None:
+            raise TemplateRefusal("The chat template refuses these messages", str(message), "Change the rows it names, or use another base.")
+
+        def strftime_now(pattern: str) -> str:
+            return datetime.date.fromisoformat(self.date or today()).strftime(pattern)
+
+        try:
+            parts, size = [], 0
+            for part in self._compiled.generate(
+                    messages=messages, add_generation_prompt=add_generation_prompt, tools=tools, bos_token=self.bos_token,
+                    eos_token=self.eos_token, raise_exception=refuse, strftime_now=strftime_now):
+                parts.append(part)
+                size += len(part)
+                if size > MAX_OUTPUT:
+                    refuse(f"it wrote more than {MAX_OUTPUT} characters")
+            return "".join(parts)
+        except (TemplateError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+            raise TemplateRefusal("The chat template cannot render these messages", str(error), "Check the messages' roles and contents.") from error

@@ -1,0 +1,148 @@
+"""Writing that never leaves half a file: the only module that opens files to write."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from edgetune.errors import EdgeTuneError, InputError
+
+TEMPORARY = ".part"
+"""Suffix of what is being written; anything with it is left over from an interruption and may be removed."""
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable. Windows has no such call; its renames are journalled by NTFS (not tried there)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into an error with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise EdgeTuneError("The disk is full", f"Writing {path} failed: no space is left.", "Free some space ('edgetune prune' helps), then try again.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise EdgeTuneError("Not allowed to write", f"{path}: {error.strerror}.", "Choose a folder you may write to.") from error
+        raise
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`; it takes the name only once it is complete and on disk, else it is removed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file at once (UTF-8)."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a whole JSON file at once."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def publish_folder(target: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill; then sync every file in it and rename it to `target`, which must not exist."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY}")
+    with disk_errors(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for path in sorted(temporary.rglob("*")):
+                if path.is_file():
+                    with open(path, "rb+") as file:
+                        os.fsync(file.fileno())
+                else:
+                    sync_folder(path)
+            sync_folder(temporary)
+            if target.exists():
+                raise FileExistsError(target)
+            os.rename(temporary, target)
+            sync_folder(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the disk that holds `path` or its nearest existing parent."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def need_space(path: Path, size: int, what: str) -> None:
+    """Refuse before the work starts when the disk cannot hold `size` more bytes."""
+    free = free_bytes(path)
+    if free < size:
+        raise EdgeTuneError(
+            "Not enough disk space", f"{what} needs about {human(size)}; {human(free)} are free where {path} lies.",
+            "Free some space ('edgetune prune' helps) or choose another disk with --workspace or --out.")
+
+
+def folder_bytes(path: Path) -> int:
+    """Bytes in all files below a folder."""
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+
+
+def human(size: float) -> str:
+    """A size in bytes as people write it (powers of 1024)."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024 or unit == "GiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError("unreachable")
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
+
+
+def safe_name(name: str) -> str:
+    """The name itself if it can be a folder's name on every system; an InputError otherwise."""
+    if not _NAME.fullmatch(name) or name.endswith(".") or name.split(".")[0].lower() in _WINDOWS_DEVICES:
+        raise InputError(f"'{name[:80]}' cannot be a name", "A name has up to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit.", "Choose another name.")
+    return name
+
+
+@contextmanager
+def append_only(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to which lines are only ever added, unbuffered."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab", buffering=0) as file:
+        yield file

@@ -1,0 +1,130 @@
+"""A job's event log: appended by its worker alone, read by everybody, and what it says about the job's state."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import EdgeTuneError
+from edgetune.files import append_only
+
+FINAL = {"finished", "failed", "stopped"}
+
+
+class EventLog:
+    """Appends events, one JSON object a line, each with a sequence number and the time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._cut_torn_line()
+        last = next(iter(reversed(read(path))), {"seq": 0})
+        self.seq = int(last["seq"])
+
+    def _cut_torn_line(self) -> None:
+        """A worker that died while writing leaves half a line; close it off so that the next event starts on its own."""
+        if self.path.is_file():
+            raw = self.path.read_bytes()
+            if raw and not raw.endswith(b"\n"):
+                with open(self.path, "rb+") as file:
+                    file.truncate(raw.rfind(b"\n") + 1)
+
+    def append(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Write one event in a single write call."""
+        self.seq += 1
+        event = {"seq": self.seq, "time": round(time.time(), 3), "kind": kind, **values}
+        with append_only(self.path) as file:
+            file.write((json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", errors="replace"))
+        return event
+
+
+class Tail:
+    """Follows an event log from a byte offset; a torn last line is held back until it is whole."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path, self.offset = path, offset
+
+    def new(self) -> list[dict[str, Any]]:
+        """The events that were added since the last call. A torn line in the middle is an EdgeTuneError."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                raw = file.read()
+        except FileNotFoundError:
+            return []
+        whole = raw[: raw.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        events = []
+        for line in whole.splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError as error:
+                raise EdgeTuneError(f"{self.path} is damaged", f"A line in its middle is not an event: {error}", "Copy it from a backup, or delete the run.") from error
+        return events
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All whole events of a log."""
+    return Tail(path).new()
+
+
+@dataclass
+class State:
+    """What a run's events add up to."""
+
+    status: str = "new"  # new, waiting, running, finished, stopped, failed, interrupted
+    step: int = 0
+    total: int = 0
+    loss: float | None = None
+    base_loss: float | None = None
+    eval_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int = 0
+    tokens_per_second: float | None = None
+    eta: float | None = None
+    seconds: float = 0.0
+    error: dict[str, str] | None = None
+    device: str = ""
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fold(events: list[dict[str, Any]]) -> State:
+    """The state that a run's events lead to."""
+    state = State()
+    for event in events:
+        kind = event["kind"]
+        if kind == "started":
+            state.status, state.error = "running", None
+            state.total, state.device = event["total"], event["device"]
+        elif kind == "waiting":
+            state.status = "waiting"
+        elif kind == "step":
+            state.status = "running"
+            state.step, state.loss, state.tokens_per_second, state.eta = event["step"], event["loss"], event["tokens_per_second"], event["eta"]
+            state.seconds += event["seconds"]
+        elif kind == "evaluated":
+            state.eval_loss = event["loss"]
+            if event["step"] == 0:
+                state.base_loss = event["loss"]
+            if state.best_loss is None or event["loss"] < state.best_loss:
+                state.best_loss, state.best_step = event["loss"], event["step"]
+        elif kind == "sample":
+            state.samples.append(event)
+        elif kind in FINAL:
+            state.status = kind
+            state.error = event.get("error")
+            state.eta = None
+    return state
+
+
+def follow(path: Path, offset: int, alive: Any, poll: float = 0.1) -> Iterator[dict[str, Any]]:
+    """Yield events as they come, until a final one or until `alive()` says that the worker is gone."""
+    tail = Tail(path, offset)
+    while True:
+        living = alive()
+        events = tail.new()
+        yield from events
+        if any(e["kind"] in FINAL for e in events) or not (living or events):
+            return
+        time.sleep(poll)

@@ -1,0 +1,72 @@
+"""Start a worker process of its own session, know whether it lives, and ask it to stop."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from edgetune.errors import EdgeTuneError
+from edgetune.files import write_json
+from edgetune.jobs.events import State, fold, read
+from edgetune.workspace import Run
+
+OWNER = "owner.json"
+
+
+def claim(folder: Path) -> None:
+    """Write who works on a job: pid and the process's start time, so that a recycled pid is not mistaken for it."""
+    import psutil
+
+    me = psutil.Process()
+    write_json(folder / OWNER, {"pid": me.pid, "started": me.create_time()})
+
+
+def alive(folder: Path) -> bool:
+    """Whether the job's worker runs."""
+    import psutil
+
+    try:
+        owner = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+        process = psutil.Process(owner["pid"])
+        return abs(process.create_time() - owner["started"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+        return False
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Launch the worker; it outlives whoever started it. Its output goes to worker.log."""
+    command = [sys.executable, "-m", "edgetune.jobs.worker", str(folder)]
+    root = str(Path(__file__).parent.parent.parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]), "PYTHONUNBUFFERED": "1"}
+    log = os.open(folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        if os.name == "nt":  # not tried: no Windows machine was at hand
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS  # type: ignore[attr-defined,unused-ignore]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, creationflags=flags)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
+    finally:
+        os.close(log)
+
+
+def state(run: Run) -> State:
+    """A run's state: the fold over its events, and 'interrupted' where the worker died without a last word."""
+    result = fold(read(run.events))
+    if result.status in ("running", "waiting", "new") and not alive(run.folder):
+        result.status = "interrupted" if result.status != "new" or run.events.exists() else "new"
+    return result
+
+
+def request_stop(run: Run) -> None:
+    """Ask a running worker to stop after a checkpoint."""
+    if not alive(run.folder):
+        raise EdgeTuneError(f"The run {run.name} is not running", f"Its state is '{state(run).status}'.", "'edgetune runs' shows what runs.")
+    write_json(run.stop_file, {})
+
+
+def log_tail(run: Run, lines: int = 12) -> str:
+    """The end of the worker's log, for an error's cause."""
+    try:
+        return "\n".join((run.folder / "worker.log").read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

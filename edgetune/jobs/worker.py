@@ -1,0 +1,92 @@
+"""The one entry of every job's process: `python -m edgetune.jobs.worker FOLDER`. Signals ask to stop; saving happens at a step's end."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs.events import EventLog
+from edgetune.jobs.launch import claim
+from edgetune.workspace import Run
+
+
+@contextmanager
+def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None]:
+    """Hold the device: jobs that need it wait for each other and say so."""
+    from filelock import FileLock, Timeout
+
+    folder = workspace / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{device}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        events.append("waiting", text=f"Another job uses the {device}: this one starts when it is done.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _ask_to_stop(folder: Path) -> None:
+    """Let TERM, INT and HUP set the same flag as a stop request."""
+
+    def handler(number: int, frame: Any) -> None:
+        handle = os.open(folder / "stop", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.close(handle)
+
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handler)
+
+
+def work(folder: Path) -> int:
+    """Do a run's training; every end is an event."""
+    from filelock import FileLock, Timeout
+
+    run = Run(folder)
+    own = FileLock(folder / "worker.lock")
+    try:
+        own.acquire(timeout=0)
+    except Timeout:
+        print("Another worker owns this run.", flush=True)
+        return 1
+    try:
+        claim(folder)
+        run.stop_file.unlink(missing_ok=True)
+        _ask_to_stop(folder)
+        events = EventLog(run.events)
+        try:
+            request = run.request()
+            with device_lock(folder.parent.parent, request["device"], events):
+                os.environ.setdefault("OMP_NUM_THREADS", str(request["threads"]))
+                from edgetune.training.run import train
+
+                train(run, events)
+            return 0
+        except EdgeTuneError as error:
+            events.append("failed", error=error.as_dict())
+            return error.exit_code
+        except MemoryError:
+            events.append("failed", error=EdgeTuneError("Out of memory", "The machine has no memory left.", "Lower --batch or --length, or use --quantization nf4.").as_dict())
+            return 1
+        except Exception as error:
+            traceback.print_exc()
+            if "out of memory" in str(error).lower():
+                shown = EdgeTuneError("Out of memory", str(error).splitlines()[0], "Lower --batch (and raise --accumulation), --length, or use --gradient-checkpointing.")
+            else:
+                shown = EdgeTuneError("Training failed", f"{type(error).__name__}: {error}", f"The whole report is in {folder / 'worker.log'}.")
+            events.append("failed", error=shown.as_dict())
+            return 1
+    finally:
+        own.release()
+
+
+if __name__ == "__main__":
+    sys.exit(work(Path(sys.argv[1])))

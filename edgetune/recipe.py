@@ -1,0 +1,132 @@
+"""Every option of a run, declared once: it renders as TOML key, command-line flag and form field."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgetune.errors import InputError
+
+PRESETS = ("quick", "balanced", "careful")
+
+
+def _option(default: Any, help: str, why: str = "", **bounds: Any) -> Any:
+    """A field with its one-line help and the reason to change it."""
+    return Field(default=default, description=help, json_schema_extra={"why": why}, **bounds)
+
+
+class Recipe(BaseModel):
+    """What a run does. Defaults are the balanced preset's; every other source overrides them."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    base: str = _option("", "folder of the base model (Hugging Face layout, safetensors), or 'nano' for the bundled one", "the model you start from")
+    data: list[str] = _option([], "file of examples (.jsonl .json .csv .tsv .parquet .txt .md …)", "what the model will learn")
+    format: Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"] = _option(
+        "auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken")
+    method: Literal["sft"] = _option("sft", "training method", "sft teaches from examples")
+    quantization: Literal["nf4", "int8", "none"] = _option(
+        "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact")
+    lora: bool = _option(True, "train a LoRA adapter; off trains every weight", "off needs about ten times the memory")
+    rank: int = _option(16, "LoRA rank", "higher learns more and forgets more", ge=1, le=1024)
+    alpha: float = _option(32.0, "LoRA alpha: the adapter counts alpha / rank times", "usually once or twice the rank", gt=0, le=4096)
+    dropout: float = _option(0.0, "LoRA dropout", "0.05 to 0.1 holds back learning by heart on few rows", ge=0, lt=1)
+    targets: list[str] = _option(["all-linear"], "layers that get an adapter", "all-linear learns best; q_proj and v_proj are smallest")
+    rslora: bool = _option(False, "scale by alpha / sqrt(rank)", "steadier at ranks above 64")
+    dora: bool = _option(False, "train magnitude and direction apart (DoRA)", "a little better at small ranks, slower")
+    learning_rate: float | None = _option(None, "peak learning rate (default: by the base's size)", "lower when the loss jumps, higher when it hardly moves", gt=0, le=1)
+    schedule: Literal["cosine", "linear", "constant"] = _option("cosine", "how the learning rate falls", "cosine suits nearly everything")
+    warmup: float = _option(0.03, "share of the steps in which the learning rate rises", "more when the first steps are rough", ge=0, le=0.5)
+    weight_decay: float = _option(0.0, "AdamW weight decay", "0.01 to 0.1 for full fine-tuning", ge=0, le=1)
+    max_grad_norm: float = _option(1.0, "gradients are clipped to this norm", "guards against single bad batches", gt=0, le=1000)
+    batch: int = _option(4, "rows per step and accumulation", "lower when memory is short", ge=1, le=4096)
+    accumulation: int = _option(4, "batches added up before each update", "raise it when you lower the batch", ge=1, le=4096)
+    length: int = _option(1024, "longest row in tokens; longer ones are left out and listed", "memory grows with it", ge=8, le=1_048_576)
+    packing: bool = _option(False, "put several short rows into one", "faster when rows are short")
+    epochs: float = _option(3.0, "passes over the examples", "more for few rows, fewer for many", gt=0, le=1000)
+    steps: int | None = _option(None, "number of updates instead of epochs", "an exact length", ge=1, le=10_000_000)
+    eval_share: float = _option(0.1, "share of the rows held out to measure on", "never trained on", ge=0, le=0.5)
+    eval_every: int | None = _option(None, "evaluate after so many steps (default: ten times a run)", "each evaluation takes time", ge=1)
+    save_every: int | None = _option(None, "checkpoint after so many steps (default: ten times a run)", "what a power cut can cost", ge=1)
+    replay: str | None = _option(None, "second file, of what the base should not forget", "keeps old skills")
+    replay_share: float = _option(0.25, "share of the rows drawn from the replay file", "more forgets less", gt=0, lt=1)
+    keep_best: bool = _option(True, "the result is the checkpoint with the lowest held-out loss", "guards against training too long")
+    patience: int | None = _option(None, "stop after so many evaluations without improvement", "saves time", ge=1)
+    gradient_checkpointing: bool = _option(False, "recompute activations instead of keeping them", "less memory, about a third slower")
+    seed: int = _option(0, "seed of everything random", "another seed, another draw", ge=0, le=2**31 - 1)
+    data_seed: int = _option(0, "seed of the split and the order of the rows", "keep it to compare runs on the same split", ge=0, le=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = _option("auto", "where to train", "auto takes the best that is there")
+    threads: int | None = _option(None, "processor threads (default: one for tiny models, else all cores)", "the same number gives the same bits", ge=1, le=1024)
+
+    @field_validator("data", "targets", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Recipe":
+        if not self.lora and self.quantization != "none":
+            raise ValueError("full fine-tuning (lora off) needs quantization 'none': packed weights cannot be trained")
+        if self.dora and not self.lora:
+            raise ValueError("dora needs lora on")
+        return self
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The values a preset sets, from recipes/NAME.toml."""
+    if name not in PRESETS:
+        raise InputError(f"There is no preset '{name}'", f"Presets are {', '.join(PRESETS)}.", "Choose one of them with --preset.")
+    return tomllib.loads((Path(__file__).parent / "recipes" / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A recipe file's values."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no recipe {path}", "The file does not exist.", "Check --recipe.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"The recipe {path} cannot be read", str(error), "Correct the file, or leave --recipe out.") from error
+
+
+def build(flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None) -> tuple[Recipe, dict[str, str]]:
+    """Put a recipe together: flags beat the file, the file beats the preset. Returns it with the source of every value.
+
+    Raises InputError naming all wrong values together.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Recipe.model_fields, "default")
+    from_file = read(file) if file else {}
+    if preset_name is None and isinstance(from_file.get("preset"), str):
+        preset_name = from_file["preset"]
+    from_file.pop("preset", None)
+    for source, given in ((f"preset {preset_name}", preset(preset_name) if preset_name else {}), (f"file {file}", from_file), ("flag", flags)):
+        for key, value in given.items():
+            values[key] = value
+            sources[key] = source
+    try:
+        return Recipe(**values), sources
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            name = ".".join(str(part) for part in item["loc"][:1]) or "recipe"
+            where = sources.get(name, "file")
+            problems.append(f"{name} = {item['input']!r} ({where}): {item['msg'].removeprefix('Value error, ')}" if item["loc"]
+                            else item["msg"].removeprefix("Value error, "))
+        raise InputError("The recipe is not valid", "; ".join(problems) + ".", "Correct these values; 'edgetune train --help' lists them all.") from error
+
+
+def to_toml(recipe: Recipe, sources: dict[str, str] | None = None) -> str:
+    """The recipe as TOML, each line with its help and, if known, where the value came from. Unset options are left out."""
+    import json
+
+    lines = []
+    for name, field in Recipe.model_fields.items():
+        value = getattr(recipe, name)
+        if value is None:
+            continue
+        text = json.dumps(value, ensure_ascii=False)
+        source = f" [{sources[name]}]" if sources else ""
+        lines.append(f"{name} = {text}  # {field.description}{source}")
+    return "\n".join(lines) + "\n"

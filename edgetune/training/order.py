@@ -1,0 +1,25 @@
+"""Which row comes when: every pass shuffles anew, and a longer run begins like a shorter one."""
+
+import math
+import random
+
+from edgetune.recipe import Recipe
+
+
+def steps(recipe: Recipe, rows: int) -> int:
+    """Updates that a recipe asks for with so many rows."""
+    if recipe.steps:
+        return recipe.steps
+    return max(1, math.ceil(recipe.epochs * rows / (recipe.batch * recipe.accumulation)))
+
+
+def order(rows: int, count: int, seed: int) -> list[int]:
+    """`count` row numbers: whole shuffled passes over all rows, the last cut off."""
+    result: list[int] = []
+    epoch = 0
+    while len(result) < count:
+        one = list(range(rows))
+        random.Random(f"{seed}/{epoch}").shuffle(one)
+        result += one
+        epoch += 1
+    return result[:count]

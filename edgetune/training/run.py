@@ -1,0 +1,107 @@
+"""One training run from its folder: load, train or resume, choose the result, publish it."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from edgetune.bases import tokenizer as tokenizers
+from edgetune.bases.fingerprint import fingerprint
+from edgetune.data import store
+from edgetune.errors import EdgeTuneError
+from edgetune.files import publish_folder
+from edgetune.jobs.create import data_hash
+from edgetune.jobs.events import EventLog
+from edgetune.recipe import Recipe
+from edgetune.training import checkpoints
+from edgetune.training.model import build, save_result, trained
+from edgetune.training.order import order
+from edgetune.training.samples import Sampler
+from edgetune.training.trainer import MAX_EVAL_ROWS, Progress, life
+from edgetune.workspace import Run, remove
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The recipe a run was made with."""
+    return Recipe(**tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8")))
+
+
+def unchanged(run: Run, request: dict[str, Any]) -> None:
+    """Refuse to go on when the base or the prepared rows are not those the run began with."""
+    base = Path(request["base"])
+    if not base.is_dir():
+        raise EdgeTuneError(f"The base of {run.name} is gone", f"{base} does not exist any more.", "Put the model back, then try again.")
+    if fingerprint(base) != request["base_hash"]:
+        raise EdgeTuneError(f"The base of {run.name} has changed", f"{base} is not the model this run began with.", "Put the old model back, or start a new run.")
+    if data_hash(run.data) != request["data_hash"]:
+        raise EdgeTuneError(f"The rows of {run.name} have changed", f"{run.data} is damaged.", "Start a new run from the data file.")
+
+
+def _start(run: Run, events: EventLog) -> checkpoints.Checkpoint | None:
+    """The checkpoint to go on from, having said what was skipped."""
+    checkpoint, skipped = checkpoints.newest_valid(run.checkpoints)
+    for text in skipped:
+        events.append("note", text=f"A damaged checkpoint was skipped ({text}).")
+    return checkpoint
+
+
+def train(run: Run, events: EventLog) -> None:
+    """Train, or go on from the newest valid checkpoint, and publish the result."""
+    import torch
+
+    from edgetune.methods import module
+
+    request, recipe = run.request(), recipe_of(run)
+    unchanged(run, request)
+    torch.set_num_threads(request["threads"])
+    device, dtype, total = request["device"], request["dtype"] if recipe.lora or request["device"] != "cpu" else "float32", request["steps"]
+    base = Path(request["base"])
+    tokenizer = tokenizers.load(base, request["template_date"])
+    rows, held_out = store.read_tokens(run.data / "train.safetensors"), store.read_tokens(run.data / "held_out.safetensors")
+    checkpoint = _start(run, events)
+    model = build(recipe, base, device, dtype)
+    trainer = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
+    trainer.order = order(len(trainer.train_dataset), total * recipe.batch * recipe.accumulation, recipe.data_seed)
+    trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
+    trainer.held_out = [{"input_ids": ids, "labels": labels} for ids, labels in held_out[:MAX_EVAL_ROWS]]
+    tenth = max(1, total // 10)
+    sampler = Sampler(held_out or rows, tokenizer, events, request["context"])
+    trainer.add_callback(life(trainer, total, recipe.eval_every or tenth, recipe.save_every or tenth, sampler))
+    events.append("started", total=total, device=device, dtype=dtype, threads=torch.get_num_threads(), from_step=checkpoint.step if checkpoint else 0,
+                  trained=sum(p.numel() for p in trained(model).values()), rows=len(rows), held_out=len(trainer.held_out))
+    if checkpoint is None and trainer.held_out:
+        trainer.evaluate()
+    if checkpoint is None or checkpoint.step < total:
+        trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
+    else:
+        trainer.progress.restore(checkpoints.state(checkpoint.folder)["progress"])
+        checkpoints.load_weights(checkpoint.folder, trained(trainer.model))
+    if trainer.progress.stopped:
+        events.append("stopped", step=trainer.state.global_step, text=f"Stopped after step {trainer.state.global_step}; 'edgetune resume {run.name}' goes on.")
+        return
+    _publish(run, trainer, recipe, base, request, checkpoint)
+
+
+def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[str, Any], resumed: checkpoints.Checkpoint | None) -> None:
+    """Write adapter/ (or model/) with its manifest, from the best checkpoint where the recipe says so."""
+    progress, events = trainer.progress, trainer.events
+    last = max(trainer.state.global_step, resumed.step if resumed else 0)
+    step = last
+    if recipe.keep_best and progress.best_step and progress.best_step != last:
+        best = run.checkpoints / f"step-{progress.best_step:08d}"
+        reason = checkpoints.problem(best)
+        if reason:
+            events.append("note", text=f"The best checkpoint cannot be used ({reason}): the result is the last step.")
+        else:
+            checkpoints.load_weights(best, trained(trainer.model))
+            step = progress.best_step
+    bad = [name for name, tensor in trained(trainer.model).items() if not tensor.isfinite().all()]
+    if bad:
+        raise EdgeTuneError("The trained weights are not finite", f"{bad[0]} holds NaN or infinity.", "Lower --learning-rate and start again.")
+    target = run.adapter if recipe.lora else run.model
+    if target.exists():
+        remove(target)
+    with publish_folder(target) as part:
+        save_result(trainer.model, recipe, part, base)
+        checkpoints.write_manifest(part, step=step, base_hash=request["base_hash"], data_hash=request["data_hash"])
+    events.append("finished", step=step, last_step=last, best_loss=None if progress.best_step == 0 else progress.best_loss,
+                  result=target.name, bytes=sum(p.stat().st_size for p in target.iterdir()))

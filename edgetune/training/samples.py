@@ -1,0 +1,51 @@
+"""Answers to the same few prompts at every evaluation, so that people can watch the model learn."""
+
+from typing import Any
+
+from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.jobs.events import EventLog
+
+PROMPTS, ANSWER = 3, 48
+"""Prompts that are answered, and the tokens an answer may have."""
+
+
+def answer(model: Any, ids: list[int], stops: list[int], limit: int, pad: int) -> list[int]:
+    """Greedy continuation of a prompt, at most `limit` tokens, stop tokens left out."""
+    import torch
+
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        out = model.generate(input_ids=torch.tensor([ids], device=device), attention_mask=torch.ones(1, len(ids), dtype=torch.long, device=device),
+                             do_sample=False, max_new_tokens=limit, eos_token_id=stops, pad_token_id=pad, use_cache=True)
+    made = out[0, len(ids) :].tolist()
+    return [t for t in made if t not in stops]
+
+
+def stop_ids(rows: list[tuple[list[int], list[int]]], tokenizer: BaseTokenizer) -> list[int]:
+    """The tokens an answer ends with: EOS and what ends the trained answers."""
+    return sorted({tokenizer.eos_id, *(ids[-1] for ids, labels in rows[:50] if labels[-1] != -100 and ids[-1] in tokenizer.specials.values())})
+
+
+class Sampler:
+    """Answers a run's fixed prompts and writes them as events."""
+
+    def __init__(self, rows: list[tuple[list[int], list[int]]], tokenizer: BaseTokenizer, events: EventLog, context: int) -> None:
+        self.tokenizer, self.events = tokenizer, events
+        self.stops = stop_ids(rows, tokenizer)
+        self.prompts = []
+        for ids, labels in rows:
+            start = next((i for i, label in enumerate(labels) if label != -100), 0)
+            prompt = ids[:start] if start else ids[: max(1, len(ids) // 4)]
+            if len(prompt) + ANSWER <= context:
+                self.prompts.append(prompt)
+            if len(self.prompts) == PROMPTS:
+                break
+
+    def sample(self, model: Any, step: int) -> None:
+        """Answer every prompt greedily."""
+        was = model.training
+        model.eval()
+        for prompt in self.prompts:
+            made = answer(model, prompt, self.stops, ANSWER, self.tokenizer.pad_id)
+            self.events.append("sample", step=step, prompt=self.tokenizer.decode(prompt), answer=self.tokenizer.decode(made).strip())
+        model.train(was)

@@ -1,0 +1,147 @@
+"""Where runs live, and what a run's folder holds. Plain files are the database."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.files import TEMPORARY, folder_bytes, safe_name
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name is its folder's."""
+        return self.folder.name
+
+    @property
+    def events(self) -> Path:
+        """The append-only event log."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints, one folder each."""
+        return self.folder / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """The finished adapter in PEFT's layout."""
+        return self.folder / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """The finished model of a full fine-tuning run."""
+        return self.folder / "model"
+
+    @property
+    def exports(self) -> Path:
+        """Finished GGUF files."""
+        return self.folder / "exports"
+
+    @property
+    def data(self) -> Path:
+        """Prepared rows."""
+        return self.folder / "data"
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the worker to stop after a checkpoint."""
+        return self.folder / "stop"
+
+    def request(self) -> dict[str, Any]:
+        """What was asked for when the run was made: base, hashes, template, counts."""
+        try:
+            value: dict[str, Any] = json.loads((self.folder / "request.json").read_text(encoding="utf-8"))
+            return value
+        except (OSError, ValueError) as error:
+            raise EdgeTuneError(f"The run {self.name} is damaged", f"request.json: {error}", f"Delete it: edgetune delete {self.name}") from error
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return folder_bytes(self.folder)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that holds everything EdgeTune makes."""
+
+    path: Path
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder of runs."""
+        return self.path / "runs"
+
+    @property
+    def locks(self) -> Path:
+        """The folder of locks shared by all jobs."""
+        return self.path / "locks"
+
+    def runs(self) -> list[Run]:
+        """All runs, oldest first."""
+        if not self.runs_folder.is_dir():
+            return []
+        folders = [p for p in self.runs_folder.iterdir() if (p / "request.json").is_file() and not p.name.endswith(TEMPORARY)]
+        return [Run(p) for p in sorted(folders, key=lambda p: (p / "request.json").stat().st_mtime)]
+
+    def run(self, name: str) -> Run:
+        """The run of a name; InputError when there is none."""
+        run = Run(self.runs_folder / safe_name(name))
+        if not (run.folder / "request.json").is_file():
+            names = ", ".join(r.name for r in self.runs()[-5:])
+            raise InputError(f"There is no run '{name}'", f"Runs here: {names}." if names else "There are no runs yet.", "'edgetune runs' lists them.")
+        return run
+
+    def new_name(self, wanted: str | None, stem: str) -> str:
+        """A name no run has: the wanted one, or the stem with a number."""
+        if wanted:
+            if (self.runs_folder / safe_name(wanted)).exists():
+                raise InputError(f"There is a run '{wanted}' already", "Names are unique.", f"Choose another --name, or delete it: edgetune delete {wanted}")
+            return wanted
+        stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-_")[:40] or "run"
+        number = 1
+        while (self.runs_folder / f"{stem}-{number}").exists():
+            number += 1
+        return safe_name(f"{stem}-{number}")
+
+    def leftovers(self) -> list[Path]:
+        """Temporary files and folders that interrupted work left behind."""
+        return sorted(p for p in self.path.rglob(f"*{TEMPORARY}") if not _owner_lives(p)) if self.path.is_dir() else []
+
+
+def _owner_lives(path: Path) -> bool:
+    """Whether the process that a temporary name carries still runs."""
+    import psutil
+
+    number = path.name.removesuffix(TEMPORARY).rsplit(".", 1)[-1]
+    return number.isdigit() and psutil.pid_exists(int(number))
+
+
+def workspace(path: Path | None = None) -> Workspace:
+    """The workspace: the flag, else EDGETUNE_WORKSPACE, else the user's data folder."""
+    if path is None and (named := os.environ.get("EDGETUNE_WORKSPACE")):
+        path = Path(named)
+    if path is None:
+        from platformdirs import user_data_path
+
+        path = user_data_path("edgetune", appauthor=False)
+    return Workspace(path.expanduser().resolve())
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder: renamed first, so that an interruption leaves no half-deleted run under its name."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    os.rename(path, aside)
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    else:
+        aside.unlink()
