@@ -1,6 +1,6 @@
 """Build EdgeTune Nano from nothing: corpus, tokenizer, model, measurements, model card.
 
-usage: python packaging/nano/build.py [--steps 6000] [--seed 7] [--out edgetune/bundled/nano]
+usage: python packaging/nano/build.py [--steps 5500] [--seed 7] [--out edgetune/bundled/nano]
 
 Needs torch, transformers and tokenizers (the development environment has them). About an hour on two cores; the same seed on the
 same machine and versions gives the same model.
@@ -136,7 +136,7 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
 def main() -> None:
     """Parse the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=5500)
     parser.add_argument("--tokens", type=int, default=2048, help="tokens a step")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=7)
