@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy
 
 ALL_LAYERS = -1
-MOST_CONTEXT, MOST_THREADS = 2**24, 1024
+MOST_CONTEXT, MOST_THREADS, MOST_LAYERS = 2**24, 1024, 2**16
 """Bounds that keep slips of the finger from native code."""
 
 
@@ -143,7 +143,8 @@ class Engine:
 
 def check_bounds(n_ctx: int | None, threads: int | None, gpu_layers: int) -> None:
     """Refuse numbers that native code would not survive."""
-    rules = [("context", n_ctx, 1, MOST_CONTEXT), ("number of threads", threads, 1, MOST_THREADS), ("number of GPU layers", gpu_layers, -1, 2**16)]
+    rules = [("context", n_ctx, 1, MOST_CONTEXT), ("number of threads", threads, 1, MOST_THREADS),
+             ("number of GPU layers", gpu_layers, ALL_LAYERS, MOST_LAYERS)]
     problems = [f"The {name} is {value}; it must be from {least} to {most}." for name, value, least, most in rules
                 if value is not None and not least <= value <= most]
     if problems:
@@ -153,7 +154,8 @@ def check_bounds(n_ctx: int | None, threads: int | None, gpu_layers: int) -> Non
 def check_gguf(path: Path) -> None:
     """Refuse what is no readable GGUF before native code sees it."""
     if not path.is_file():
-        raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with.")
+        raise InputError(f"There is no file {path}", "Nothing lies under that path.",
+                         "Check it; 'edgetune runs' lists the runs you can chat with.")
     from converters.errors import ConversionError
     from converters.gguf_file import read_header
 

@@ -48,7 +48,7 @@ def chat_command(
     source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
     prompt: Annotated[str | None, typer.Option(help="Ask this once and leave; without it, chat (or read questions from stdin).")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).")] = None,
-    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token; 1 is the model's own spread.")] = USUAL.temperature,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; 1 is the model's own spread.")] = USUAL.temperature,
     top_k: Annotated[int, typer.Option(help="Choose among the K likeliest tokens; 0 for all.")] = USUAL.top_k,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens that together reach P.")] = USUAL.top_p,
     min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the likeliest.")] = USUAL.min_p,

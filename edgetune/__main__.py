@@ -1,0 +1,14 @@
+"""No words: the terminal app. Otherwise the command line."""
+
+import sys
+
+
+def main() -> None:
+    """Entry point of the `edgetune` command."""
+    from edgetune.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

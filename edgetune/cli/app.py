@@ -1,0 +1,109 @@
+"""The command line: which commands there are, and the one place that turns errors into text, JSON and exit codes."""
+
+import json
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from edgetune import __version__
+from edgetune.errors import EdgeTuneError
+from edgetune.text import safe_text
+
+COMMANDS = {
+    # name: (module under edgetune.cli, one line)
+    "demo": ("demo", "Run the whole way on the bundled model: train, export, compare, chat."),
+    "doctor": ("machine", "Show what this machine has and what EdgeTune would use, with reasons."),
+    "bases": ("machine", "List the base models found on disk."),
+    "train": ("train", "Fine-tune a base model on your file of examples."),
+    "eval": ("eval", "Measure a run, or a GGUF, on held-out examples: base beside tuned."),
+    "runs": ("runs", "List all runs with their state."),
+    "show": ("runs", "Show one run: recipe, results, samples."),
+    "stop": ("runs", "Stop a running run after a checkpoint."),
+    "resume": ("train", "Go on with an interrupted run, or extend a finished one."),
+    "rename": ("runs", "Give a run another name."),
+    "delete": ("runs", "Delete a run and all it made."),
+    "prune": ("runs", "Free space: old checkpoints and leftovers of interruptions."),
+    "disk": ("runs", "Show what takes space."),
+    "export": ("export", "Write a run or a model folder as GGUF, quantized."),
+    "chat": ("chat", "Chat with a GGUF or a run, offline."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module only when that command is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name. For the list of all commands a stand-in with its one line serves."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, line = COMMANDS[cmd_name]
+        if len(sys.argv) < 2 or cmd_name not in sys.argv:
+            return typer.core.TyperCommand(cmd_name, help=line, short_help=line)
+        app = typer.Typer(rich_markup_mode=None, add_completion=False)
+        import_module(f"edgetune.cli.{module}").register(app)
+        app.callback()(lambda: None)  # with a callback Typer keeps a group even of one command
+        return typer.main.get_command(app).commands[cmd_name]  # type: ignore[attr-defined]
+
+
+app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.callback(invoke_without_command=True)
+def _main(ctx: typer.Context, version: bool = typer.Option(False, "--version", help="Show the version and leave.")) -> None:
+    """Fine-tune a chat model on your own examples, export it as GGUF and chat with it, offline.
+
+    Begin with: edgetune demo
+    """
+    if version:
+        typer.echo(f"edgetune {__version__}")
+    elif ctx.invoked_subcommand is None:
+        typer.echo("The terminal app is not built yet; everything works from the command line.\n", err=True)
+        typer.echo(ctx.get_help())
+
+
+def show_error(error: EdgeTuneError, as_json: bool) -> None:
+    """Print an error the way the caller asked for."""
+    if as_json:
+        print(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
+        return
+    for label, text in (("", error.title), ("  why: ", error.cause), ("  do:  ", error.remedy)):
+        if text:
+            print(safe_text(f"{'error: ' if not label else label}{text}"), file=sys.stderr)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit code: 0 done, 1 failed or 'no', 2 wrong input, 130 interrupted."""
+    from typer.exceptions import Abort, Exit, TyperException
+
+    as_json = "--json" in arguments
+    try:
+        result = typer.main.get_command(app).main(arguments, prog_name="edgetune", standalone_mode=False)
+        return int(result) if isinstance(result, int) else 0
+    except Exit as end:
+        return int(end.exit_code)
+    except (KeyboardInterrupt, Abort):
+        if as_json:
+            print(json.dumps({"error": {"title": "Interrupted", "cause": "It was asked to stop.", "remedy": ""}}))
+        else:
+            print("interrupted", file=sys.stderr)
+        return 130
+    except EdgeTuneError as error:
+        show_error(error, as_json)
+        return error.exit_code
+    except TyperException as error:
+        names = getattr(getattr(error, "ctx", None), "command_path", "edgetune")
+        show_error(EdgeTuneError(error.format_message(), "", f"See {names} --help.", 2), as_json)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except MemoryError:
+        show_error(EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model."), as_json)
+        return 1

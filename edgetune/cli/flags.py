@@ -1,0 +1,66 @@
+"""Flags that several commands share, and the recipe's options as flags."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgetune.recipe import Recipe
+
+WorkspaceFlag = Annotated[Path | None, typer.Option("--workspace", help="Where runs live (default: your data folder, or EDGETUNE_WORKSPACE).")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def _plain(annotation: Any) -> tuple[Any, bool]:
+    """The type of one value, and whether there may be several."""
+    options = [a for a in typing.get_args(annotation) if a is not types.NoneType] if typing.get_origin(annotation) is types.UnionType else [annotation]
+    kind = options[0]
+    if typing.get_origin(kind) is list:
+        return str, True
+    if typing.get_origin(kind) is typing.Literal:
+        return str, False
+    return kind, False
+
+
+def recipe_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one flag for every option of the recipe; the function gets those that were set as `**options`."""
+    signature = inspect.signature(function)
+    parameters = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    for name, field in Recipe.model_fields.items():
+        kind, several = _plain(field.annotation)
+        flag = "--" + name.replace("_", "-")
+        choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+        shown = "" if field.default in (None, "", []) else f" [{', '.join(map(str, field.default)) if several else field.default}]"
+        help_text = f"{field.description}{f' ({chr(124).join(choices)})' if choices else ''}{shown}"
+        names = [f"{flag}/--no-{name.replace('_', '-')}"] if kind is bool else [flag]
+        option = typer.Option(*names, help=help_text, show_default=False)
+        annotation = Annotated[(list[str] | None) if several else (kind | None), option]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+
+    def command(**values: Any) -> None:
+        own = {p for p in signature.parameters}
+        options = {k: v for k, v in values.items() if k not in own and v is not None and v != []}
+        function(**{k: v for k, v in values.items() if k in own}, **options)
+
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = function.__doc__
+    return command
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before what cannot be undone; without a terminal --yes is needed."""
+    import sys
+
+    from edgetune.errors import InputError
+
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError("This needs a yes", question, "Add --yes: without a terminal nothing is asked.")
+    typer.confirm(question, abort=True, err=True)

@@ -1,0 +1,87 @@
+"""`edgetune doctor` and `edgetune bases`: what this machine has, and the models on it."""
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.show import say, table
+from edgetune.errors import InputError
+from edgetune.files import free_bytes, human
+from edgetune.workspace import workspace
+
+PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "gguf", "llama-cpp-python", "textual")
+
+
+def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
+    """Show what this machine has, what EdgeTune would use, and why. Exit code 1 when something that is needed is missing.
+
+    Example: edgetune doctor
+    """
+    from edgetune import __version__, hardware
+
+    here, place = hardware.machine(), workspace(workspace_path)
+    device = hardware.device()
+    dtype = hardware.dtype(device.value)
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    missing = [name for name, version in versions.items() if version is None]
+    facts: dict[str, Any] = {
+        "edgetune": __version__, "python": sys.version.split()[0], "machine": here.as_dict(), "device": device.value, "device_reason": device.reason,
+        "dtype": dtype.value, "dtype_reason": dtype.reason, "workspace": str(place.path), "disk_free": free_bytes(place.path), "packages": versions, "missing": missing,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"EdgeTune {__version__}, Python {facts['python']} on {here.system}")
+        typer.echo(f"processor  {here.processor}, {here.cores} cores")
+        typer.echo(f"memory     {human(here.memory)}, {human(here.memory_free)} free")
+        typer.echo(f"graphics   {here.gpu or 'none found'}{f', {human(here.gpu_memory)}' if here.gpu_memory else ''}")
+        typer.echo(f"disk       {human(facts['disk_free'])} free at {place.path}")
+        typer.echo(f"trains on  {device.value}: {device.reason}")
+        typer.echo(f"computes   in {dtype.value}: {dtype.reason}")
+        typer.echo("packages   " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in versions.items()))
+        typer.echo("network    never used: EdgeTune works offline")
+    if missing:
+        say(f"Missing: {', '.join(missing)}. Set up again: python packaging/bootstrap.py setup")
+        raise typer.Exit(1)
+
+
+def bases(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders to look in, beside the Hugging Face cache.", show_default=False)] = None,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """List the base models found on disk: the bundled one, the Hugging Face cache, the workspace's models/, the folders named.
+
+    Example: edgetune bases ~/models
+    """
+    from edgetune.bases import find
+
+    places = [*(folders or []), workspace(workspace_path).path / "models"]
+    found: list[dict[str, Any]] = []
+    for folder in find.model_folders(places):
+        try:
+            base = find.describe(folder)
+            found.append({"name": base.name, "architecture": base.architecture, "parameters": base.parameters, "bytes": base.bytes, "context": base.context, "path": str(folder)})
+        except InputError as error:
+            say(f"{folder}: {error.title}. {error.cause}")
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo(table([[b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", human(b["bytes"]), b["context"], b["path"]] for b in found],
+                         ["base", "architecture", "parameters", "size", "context", "folder"]))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("doctor")(doctor)
+    app.command("bases")(bases)

@@ -1,0 +1,74 @@
+"""How values look in a terminal: tables, sizes, times, and a progress line that never reaches stdout."""
+
+import shutil
+import sys
+import time
+from typing import Any
+
+from edgetune.text import one_line
+
+
+def say(text: str) -> None:
+    """Talk, on stderr."""
+    print(one_line(text, 2000), file=sys.stderr)
+
+
+def seconds(value: float | None) -> str:
+    """A time as people write it."""
+    if value is None:
+        return "-"
+    value = int(round(value))
+    if value < 60:
+        return f"{value} s"
+    if value < 3600:
+        return f"{value // 60} min {value % 60:02d} s"
+    return f"{value // 3600} h {value % 3600 // 60:02d} min"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number, or a dash."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def table(rows: list[list[Any]], head: list[str]) -> str:
+    """Rows in columns, the head first; every cell made safe."""
+    cells = [head, *[[one_line(str(c), 60) for c in row] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+class ProgressLine:
+    """One line on stderr that changes in a terminal; elsewhere a plain line now and then."""
+
+    EVERY = 20.0
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.shown = 0.0
+        self.open = False
+
+    def update(self, done: int, total: int, text: str) -> None:
+        """Show how far it is."""
+        now = time.monotonic()
+        if now - self.shown < (0.1 if self.live else self.EVERY) and done < total:
+            return
+        self.shown = now
+        share = done / max(total, 1)
+        if not self.live:
+            print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
+            return
+        width = shutil.get_terminal_size().columns
+        bar = 20
+        fancy = (sys.stderr.encoding or "").lower().startswith("utf")
+        full, empty = ("█", "░") if fancy else ("#", "-")
+        line = f"{full * round(share * bar)}{empty * (bar - round(share * bar))} {done}/{total} {text}"
+        sys.stderr.write("\r\x1b[K" + one_line(line, width - 1))
+        sys.stderr.flush()
+        self.open = True
+
+    def clear(self) -> None:
+        """Leave the line before something else is printed."""
+        if self.open:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self.open = False

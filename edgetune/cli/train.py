@@ -1,0 +1,210 @@
+"""`edgetune train` and `edgetune resume`: make a run, follow its worker, and leave it well."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
+from edgetune.cli.show import ProgressLine, number, say, seconds
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.jobs import launch
+from edgetune.jobs.events import follow
+from edgetune.workspace import Run, workspace
+
+LISTED = 5
+"""Rows left out that are shown by line; the rest are in the run's data/rejected.jsonl."""
+
+EXAMPLES = """Fine-tune a base model on your file of examples.
+
+Examples:
+
+  edgetune train --base nano --data examples.jsonl --name mine
+
+  edgetune train --base ~/models/Qwen3-0.6B --data chats.json --preset careful --replay old.jsonl
+
+  edgetune train --recipe recipe.toml --steps 200 --detach
+
+Flags beat the recipe file, the file beats the preset. Ctrl-C asks: detach, stop after a checkpoint, or go on.
+"""
+
+
+def train(
+    recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).", show_default=False)] = None,
+    preset: Annotated[str | None, typer.Option(help="quick, balanced or careful.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", show_default=False)] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave the worker running and return.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the recipe, train nothing.")] = False,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+    **options: Any,
+) -> None:
+    """Fine-tune a base model."""
+    from edgetune.jobs import create
+    from edgetune.recipe import build, to_toml
+
+    made, sources = build(options, recipe, preset)
+    if not made.data:
+        raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE.")
+    place = workspace(workspace_path)
+    if name:
+        place.new_name(name, "")
+    plan = create.plan(made, sources, place)
+    for note in plan.notes():
+        say(note)
+    for row in plan.prepared.rejected[:LISTED]:
+        say(f"  left out {row.file}:{row.line}: {row.reason}")
+    if len(plan.prepared.rejected) > LISTED:
+        say(f"  … and {len(plan.prepared.rejected) - LISTED} more, listed in the run's data/rejected.jsonl")
+    say(f"{plan.device.value} ({plan.device.reason}), {plan.dtype.value} ({plan.dtype.reason}), threads {plan.threads.value} ({plan.threads.reason})")
+    say(f"learning rate {plan.recipe.learning_rate:g} ({plan.sources['learning_rate']}), {plan.total} steps of {made.batch * made.accumulation} rows")
+    if dry_run:
+        typer.echo(to_toml(plan.recipe, plan.sources), nl=False) if not as_json else typer.echo(json.dumps({"recipe": plan.recipe.model_dump(), "sources": plan.sources}))
+        return
+    run = create.make(plan, place, name)
+    begin(run, detach, as_json)
+
+
+def resume(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", show_default=False)],
+    steps: Annotated[int | None, typer.Option(help="New total of steps: extends a finished run.", min=1, show_default=False)] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave the worker running and return.")] = False,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Go on with an interrupted or stopped run from its newest valid checkpoint; with --steps, extend a finished one.
+
+    Examples:
+
+      edgetune resume mine
+
+      edgetune resume mine --steps 400
+    """
+    run = workspace(workspace_path).run(name)
+    if launch.alive(run.folder):
+        raise EdgeTuneError(f"{name} is running already", "A worker owns it.", f"Stop it first: edgetune stop {name}")
+    request = run.request()
+    state = launch.state(run)
+    if steps is not None:
+        if steps <= state.step and steps < request["steps"]:
+            raise InputError(f"--steps {steps} is behind the run", f"{name} is at step {state.step} of {request['steps']}.", "Give a larger total.")
+        from edgetune.files import write_json
+
+        write_json(run.folder / "request.json", {**request, "steps": steps})
+    elif state.status == "finished":
+        raise InputError(f"{name} is finished", f"It did all {state.total} steps.", f"Extend it with --steps, for example --steps {2 * state.total}.")
+    begin(run, detach, as_json)
+
+
+def begin(run: Run, detach: bool, as_json: bool) -> None:
+    """Launch a run's worker and follow it to its end."""
+    offset = run.events.stat().st_size if run.events.exists() else 0
+    worker = launch.start(run.folder)
+    if detach:
+        say(f"{run.name} trains in the background. See: edgetune show {run.name}")
+        typer.echo(json.dumps({"run": run.name, "folder": str(run.folder), "pid": worker.pid}) if as_json else run.name)
+        return
+    code = watch(run, offset, lambda: worker.poll() is None)
+    report(run, as_json, code)
+
+
+def watch(run: Run, offset: int, alive: Any) -> int:
+    """Follow a worker's events with a progress line. Returns the exit code that its end means."""
+    line = ProgressLine()
+    asked = _Interrupts(run, line)
+    try:
+        for event in follow(run.events, offset, alive):
+            kind = event["kind"]
+            if kind == "step":
+                line.update(event["step"], event["total"], f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {seconds(event['eta'])} left")
+            elif kind in ("waiting", "note", "paused"):
+                line.clear()
+                say(event["text"])
+            elif kind == "evaluated":
+                line.clear()
+                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, perplexity {event['perplexity']:.2f}{'  (best so far)' if event['improved'] and event['step'] else ''}")
+            asked.decide()
+            if asked.detached:
+                line.clear()
+                say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
+                raise typer.Exit(0)
+    finally:
+        line.clear()
+        asked.restore()
+    state = launch.state(run)
+    if state.status == "finished":
+        return 0
+    if state.status == "stopped":
+        say(f"{run.name} stopped after a checkpoint. Go on with: edgetune resume {run.name}")
+        return 130
+    if state.status == "failed" and state.error:
+        raise EdgeTuneError(state.error["title"], state.error["cause"], state.error["remedy"])
+    raise EdgeTuneError(f"The worker of {run.name} died", launch.log_tail(run) or "It left no message: it was killed, perhaps for lack of memory.",
+                        f"Go on from the last checkpoint: edgetune resume {run.name}")
+
+
+class _Interrupts:
+    """Ctrl-C asks in a terminal; elsewhere, as for TERM, it stops the run after a checkpoint."""
+
+    def __init__(self, run: Run, line: ProgressLine) -> None:
+        self.run, self.line = run, line
+        self.pressed = self.detached = False
+        self.old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _note(self, number: int, frame: Any) -> None:
+        if number == signal.SIGTERM or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            self._stop()
+        else:
+            self.pressed = True
+
+    def _stop(self) -> None:
+        handle = os.open(self.run.stop_file, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.close(handle)
+
+    def decide(self) -> None:
+        """Ask what Ctrl-C meant, outside the signal handler."""
+        if not self.pressed:
+            return
+        self.pressed = False
+        self.line.clear()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            answer = input("[d]etach and let it run, [s]top after a checkpoint, or [g]o on? ").strip().lower()[:1]
+        except (KeyboardInterrupt, EOFError):
+            answer = "s"
+        finally:
+            signal.signal(signal.SIGINT, self._note)
+        if answer == "d":
+            self.detached = True
+        elif answer == "s":
+            say("Stopping after the next checkpoint …")
+            self._stop()
+
+    def restore(self) -> None:
+        """Put the old handlers back."""
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
+
+
+def report(run: Run, as_json: bool, code: int) -> None:
+    """Say how the run ended and what comes next."""
+    from edgetune.cli.runs import summary
+
+    state = launch.state(run)
+    if as_json:
+        typer.echo(json.dumps(summary(run), ensure_ascii=False))
+    elif code == 0:
+        typer.echo(f"{run.name}: {state.total} steps in {seconds(state.seconds)}, held-out loss {number(state.base_loss)} before, {number(state.best_loss if state.best_step else state.eval_loss)} after")
+        say(f"next: edgetune chat {run.name}   or: edgetune export {run.name} --type Q4_K_M   or: edgetune eval {run.name}")
+    if code:
+        raise typer.Exit(code)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("train", help=EXAMPLES)(recipe_flags(train))
+    app.command("resume")(resume)

@@ -1,0 +1,185 @@
+"""A run or a model folder becomes a GGUF: adapter merged into the full-precision base, converted and quantized in one pass."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetune.bases import find
+from edgetune.bases import tokenizer as tokenizers
+from edgetune.data.template import today
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.files import atomic_write, need_space, publish_folder, sha256, write_json
+from edgetune.jobs.launch import state
+from edgetune.training import checkpoints
+from edgetune.training.run import recipe_of, unchanged
+from edgetune.workspace import Run, Workspace
+
+TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0")
+DEFAULT_TYPE = "Q4_K_M"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported: a model folder, an adapter on it or none, its template, and facts for the file's metadata."""
+
+    model: Path
+    adapter: Path | None
+    template: str
+    name: str
+    facts: dict[str, str | int | float | bool]
+    home: Path | None  # where exports of a run go
+
+
+@contextmanager
+def conversion_errors() -> Iterator[None]:
+    """Converters' errors as ours."""
+    from converters.errors import ConversionError
+
+    try:
+        yield
+    except ConversionError as error:
+        raise EdgeTuneError(error.title, error.cause, error.remedy) from error
+
+
+def check_types(types: list[str]) -> list[str]:
+    """Type names in llama.cpp's spelling, doubles removed; InputError for an unknown one."""
+    names = list(dict.fromkeys(t.upper() for t in types)) or [DEFAULT_TYPE]
+    unknown = [t for t in names if t not in TYPES]
+    if unknown:
+        raise InputError(f"'{unknown[0]}' is not a type EdgeTune writes", f"Types are {', '.join(TYPES)}.", "Choose one of them with --type.")
+    return names
+
+
+def _facts(origin: str, date: str, base: str, run: str = "") -> dict[str, str | int | float | bool]:
+    facts: dict[str, str | int | float | bool] = {"edgetune.template_origin": origin, "edgetune.template_date": date, "edgetune.base": base}
+    return {**facts, "edgetune.run": run} if run else facts
+
+
+def from_run(run: Run, checkpoint: str | None = None) -> Source:
+    """A finished run's result, or one of its checkpoints (a step's number, or 'best')."""
+    request, recipe = run.request(), recipe_of(run)
+    unchanged(run, request)
+    facts = _facts(request["template_origin"], request["template_date"], request["base_name"], run.name)
+    base = Path(request["base"])
+    if checkpoint is not None:
+        folder = _from_checkpoint(run, checkpoint, recipe)
+    else:
+        folder = run.adapter if recipe.lora else run.model
+        if not folder.is_dir():
+            raise InputError(f"The run {run.name} has no result yet", f"Its state is '{state(run).status}'.",
+                             f"Let it finish (edgetune resume {run.name}), or export a checkpoint with --checkpoint best.")
+        if reason := checkpoints.problem(folder):
+            raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
+    model, adapter = (base, folder) if recipe.lora else (folder, None)
+    return Source(model, adapter, request["template"], run.name if checkpoint is None else f"{run.name}-{folder.name}", facts, run.exports)
+
+
+def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
+    """An adapter folder made from a checkpoint, kept under the run."""
+    if wanted == "best":
+        step = state(run).best_step
+    elif wanted.isdigit():
+        step = int(wanted)
+    else:
+        raise InputError(f"'{wanted}' is not a checkpoint", "A checkpoint is a step's number or 'best'.", "Correct --checkpoint.")
+    folder = run.checkpoints / f"step-{step:08d}"
+    if not folder.is_dir() or not step:
+        known = ", ".join(str(c.step) for c in checkpoints.found(run.checkpoints))
+        raise InputError(f"{run.name} has no checkpoint {wanted}", f"Checkpoints: {known or 'none'}.", "Choose one of them.")
+    if reason := checkpoints.problem(folder):
+        raise EdgeTuneError(f"Checkpoint {step} is damaged", reason, "Choose another one.")
+    if not recipe.lora:
+        raise InputError("A checkpoint of full fine-tuning cannot be exported", "Only its final model is kept in an exportable layout.", "Export the run itself.")
+    target = run.folder / "from-checkpoints" / f"step-{step:08d}"
+    if not target.is_dir():
+        import numpy as np  # noqa: F401  (safetensors.numpy needs it)
+        from safetensors.numpy import load_file, save_file
+
+        weights = {name.replace(".default", ""): value for name, value in load_file(folder / "weights.safetensors").items()}
+        target.parent.mkdir(exist_ok=True)
+        with publish_folder(target) as part:
+            save_file(weights, part / "adapter_model.safetensors")
+            write_json(part / "adapter_config.json", adapter_config(run, recipe, weights))
+    return target
+
+
+def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, Any]:
+    """PEFT's adapter configuration for weights taken from a checkpoint."""
+    targets = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in weights})
+    return {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": recipe.rank, "lora_alpha": recipe.alpha, "lora_dropout": recipe.dropout, "bias": "none",
+            "use_rslora": recipe.rslora, "use_dora": recipe.dora, "target_modules": targets, "fan_in_fan_out": False, "modules_to_save": None,
+            "base_model_name_or_path": run.request()["base"]}
+
+
+def from_folder(folder: Path, adapter: Path | None) -> Source:
+    """A plain model folder, with an adapter or without."""
+    base = find.describe(folder)
+    tokenizer = tokenizers.load(folder, today())
+    if adapter is not None and not (adapter / "adapter_config.json").is_file():
+        raise InputError(f"{adapter} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
+    name = base.name if adapter is None else f"{base.name}-{adapter.name}"
+    return Source(folder, adapter, tokenizer.template.source, name, _facts(tokenizer.origin, tokenizer.template.date, base.name), None)
+
+
+def resolve(source: str, workspace: Workspace, adapter: Path | None = None, checkpoint: str | None = None) -> Source:
+    """SOURCE as people name it: a run, 'nano', or a model folder."""
+    if source != "nano" and not Path(source).is_dir():
+        if adapter is not None:
+            raise InputError("--adapter goes with a model folder", f"{source} is a run, which has its own adapter.", "Leave --adapter out.")
+        return from_run(workspace.run(source), checkpoint)
+    if checkpoint is not None:
+        raise InputError("--checkpoint goes with a run", f"{source} is a model folder.", "Leave --checkpoint out.")
+    return from_folder(find.resolve(source), adapter)
+
+
+def targets(source: Source, types: list[str], out: Path | None) -> dict[str, Path]:
+    """Where each type's file goes: --out as a file (one type) or folder; else the run's exports; else here."""
+    if out is not None and out.suffix == ".gguf":
+        if len(types) > 1:
+            raise InputError("--out names one file for several types", f"{len(types)} types were asked for.", "Name a folder with --out.")
+        return {types[0]: out}
+    folder = out or source.home or Path.cwd()
+    return {t: folder / f"{source.name}-{t}.gguf" for t in types}
+
+
+def export(source: Source, types: list[str], out: Path | None, progress: Callable[[str, int, int], None] | None = None) -> list[dict[str, Any]]:
+    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written."""
+    from converters import convert
+
+    with conversion_errors():
+        plan = convert.plan(source.model, source.adapter, types, chat_template=source.template, name=source.name, extra=source.facts)
+    places = targets(source, types, out)
+    for folder in {p.parent for p in places.values()}:
+        need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")
+    result = []
+    for type_name, path in places.items():
+        with conversion_errors(), atomic_write(path) as file:
+            plan.write(type_name, file, (lambda done, total, t=type_name: progress(t, done, total)) if progress else None)  # type: ignore[misc]
+        facts = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+        result.append(facts)
+        if source.home and path.parent == source.home:
+            write_json(path.with_suffix(".json"), {**facts, "result": _result_hash(source)})
+    return result
+
+
+def _result_hash(source: Source) -> str:
+    """What an export was made from, to tell whether it is still current."""
+    folder = source.adapter or source.model
+    path = folder / checkpoints.MANIFEST
+    return sha256(path) if path.is_file() else ""
+
+
+def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
+    """A run's current GGUF, smallest type preferred; made first where there is none, saying so."""
+    run = workspace.run(name)
+    source = from_run(run)
+    for type_name in (DEFAULT_TYPE, *TYPES[::-1]):
+        path = targets(source, [type_name], None)[type_name]
+        note = path.with_suffix(".json")
+        if path.is_file() and note.is_file() and json.loads(note.read_text(encoding="utf-8")).get("result") == _result_hash(source):
+            return path
+    say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}.")
+    return Path(export(source, [DEFAULT_TYPE], None)[0]["path"])
