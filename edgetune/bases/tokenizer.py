@@ -39,12 +39,12 @@ class BaseTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of rendered text, with BOS in front where the tokenizer adds one and the text does not begin with it."""
-        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
-        return self._with_bos(ids)
+        return self._with_bos(self.plain(text))
 
-    def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """`encode` of many texts at once, on all cores."""
-        return [self._with_bos(e.ids) for e in self.inner.encode_batch_fast(texts, add_special_tokens=False)]
+    def plain(self, text: str) -> list[int]:
+        """Ids of text that continues other text: nothing is put in front."""
+        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
+        return ids
 
     def _with_bos(self, ids: list[int]) -> list[int]:
         if self.adds_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:

@@ -25,10 +25,11 @@ Messages = queue.SimpleQueue[dict[str, Any] | None]
 
 
 class Child:
-    """A running `edgetune.chat.llama_process`. One request at a time; `cancel` may come from any thread or a signal handler."""
+    """A running `edgetune.chat.llama_process`. Requests are answered in the order they were sent; `cancel` may come from any thread or a signal handler."""
 
     def __init__(self) -> None:
         self._messages: Messages = queue.SimpleQueue()
+        self._open: dict[int, deque[dict[str, Any]]] = {}
         self._errors: deque[str] = deque(maxlen=40)
         self._last_number, self._write_lock = 0, threading.RLock()
         self.process = _start()
@@ -47,6 +48,7 @@ class Child:
     def send(self, operation: str, **request: Any) -> int:
         """Send a request; its number."""
         self._last_number += 1
+        self._open[self._last_number] = deque()
         self._write({"id": self._last_number, "op": operation, **request})
         return self._last_number
 
@@ -61,7 +63,21 @@ class Child:
 
     def replies(self, number: int) -> Iterator[dict[str, Any]]:
         """The messages of one request up to its last; raises its error, or the process's death."""
-        while True:
+        try:
+            while True:
+                message = self._next(number)
+                if "error" in message:
+                    raise EdgeTuneError(**message["error"])
+                yield message
+                if "done" in message:
+                    return
+        finally:
+            self._open.pop(number, None)
+
+    def _next(self, number: int) -> dict[str, Any]:
+        """The next message of a request; those of other requests still waited for are put aside, the rest dropped."""
+        aside = self._open.setdefault(number, deque())
+        while not aside:
             try:
                 message = self._messages.get(timeout=POLL_SECONDS)
             except queue.Empty:
@@ -69,13 +85,9 @@ class Child:
             if message is None:
                 self._messages.put(None)
                 raise self._death()
-            if message["id"] != number:
-                continue
-            if "error" in message:
-                raise EdgeTuneError(**message["error"])
-            yield message
-            if "done" in message:
-                return
+            if message["id"] in self._open:
+                self._open[message["id"]].append(message)
+        return aside.popleft()
 
     def _write(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None

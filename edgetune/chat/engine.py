@@ -59,7 +59,7 @@ class Generation:
 
 
 class Engine:
-    """A GGUF loaded in a llama.cpp process of its own; a context manager. One request at a time.
+    """A GGUF loaded in a llama.cpp process of its own; a context manager. For one thread at a time.
 
     path: the file. n_ctx: context in tokens; None: the model's training context, at most 4,096. threads: None chooses by size.
     gpu_layers: layers on the GPU where llama.cpp was built for one, -1 for all. kv: type of the KV cache, "f16", or "f32" for exact logits.

@@ -38,10 +38,11 @@ def gguf_of(source: str, workspace: Path | None) -> Path:
     if path.is_dir() and path.name != source:
         raise InputError(f"{source} is a folder", "Chat needs a GGUF file or the name of a run.",
                          f"Export it first: edgetune export {source} --type Q8_0 --out model.gguf")
+    from edgetune.chat.terminal import say
     from edgetune.export import gguf_for_run
     from edgetune.workspace import workspace as open_workspace
 
-    return gguf_for_run(source, open_workspace(workspace))
+    return gguf_for_run(source, open_workspace(workspace), say)
 
 
 def chat_command(

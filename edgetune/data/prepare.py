@@ -4,13 +4,12 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data import formats
 from edgetune.data.formats import Example
 from edgetune.data.read import Row, rows
-from edgetune.data.template import TemplateRefusal
+from edgetune.data.template import ChatTemplate, TemplateRefusal
 from edgetune.errors import InputError
 
 IGNORED = -100
@@ -21,6 +20,20 @@ NEARLY_ALL = 0.8
 """Share of the sampled rows that must have a format's shape."""
 FEW_DOCUMENTS = 20
 """With fewer documents than this, raw text is split into train and held-out by pieces instead of by documents."""
+
+
+class TextTokenizer(Protocol):
+    """What preparing needs of a tokenizer: a base's own, or a loaded GGUF's."""
+
+    @property
+    def template(self) -> ChatTemplate: ...  # noqa: D102
+    @property
+    def eos_id(self) -> int: ...  # noqa: D102
+    @property
+    def specials(self) -> dict[str, int]: ...  # noqa: D102
+    def encode(self, text: str) -> list[int]: ...  # noqa: D102
+    def plain(self, text: str) -> list[int]: ...  # noqa: D102
+    def decode(self, ids: list[int]) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ def _end_of_turn(tail: str, specials: Iterable[str]) -> str:
     return tail[: min(ends)] if ends else ""
 
 
-def _spans(example: Example, tokenizer: BaseTokenizer) -> list[tuple[str, str]]:
+def _spans(example: Example, tokenizer: TextTokenizer) -> list[tuple[str, str]]:
     """For every answer: the prompt exactly as chat sends it, and the text through the answer's end of turn."""
     messages, template = example.messages, tokenizer.template
     result = []
@@ -98,7 +111,7 @@ def _spans(example: Example, tokenizer: BaseTokenizer) -> list[tuple[str, str]]:
     return result
 
 
-def tokenize(example: Example, tokenizer: BaseTokenizer, length: int) -> list[Tokens]:
+def tokenize(example: Example, tokenizer: TextTokenizer, length: int) -> list[Tokens]:
     """A conversation's rows to train on. Turns share a row where each prompt goes on from the last; otherwise one row an answer.
 
     Raises ValueError with the reason when it does not fit into `length` tokens or the template refuses it.
@@ -111,8 +124,7 @@ def tokenize(example: Example, tokenizer: BaseTokenizer, length: int) -> list[To
     for prompt, whole in spans:
         before, ids = tokenizer.encode(prompt), tokenizer.encode(whole)
         if ids[: len(before)] != before:  # the tokenizer joins the prompt's end and the answer's start: chat never sees that token
-            answer = tokenizer.inner.encode(whole[len(prompt) :], add_special_tokens=False).ids
-            ids = before + answer
+            ids = before + tokenizer.plain(whole[len(prompt) :])
         if ids[-1] not in tokenizer.specials.values():
             ids = [*ids, tokenizer.eos_id]
         labels = [IGNORED] * len(before) + ids[len(before) :]
@@ -128,14 +140,14 @@ def tokenize(example: Example, tokenizer: BaseTokenizer, length: int) -> list[To
     return result
 
 
-def pieces(example: Example, tokenizer: BaseTokenizer, length: int) -> list[Tokens]:
+def pieces(example: Example, tokenizer: TextTokenizer, length: int) -> list[Tokens]:
     """A document's pieces of at most `length` tokens, EOS after its last."""
     ids = [*tokenizer.encode(example.text), tokenizer.eos_id]
     cut = [ids[i : i + length] for i in range(0, len(ids), length)]
     return [Tokens(part, list(part), Example(text=tokenizer.decode(part))) for part in cut if len(part) > 1]
 
 
-def _load(paths: list[Path], name: str, tokenizer: BaseTokenizer, length: int) -> tuple[Prepared, list[list[Tokens]]]:
+def _load(paths: list[Path], name: str, tokenizer: TextTokenizer, length: int) -> tuple[Prepared, list[list[Tokens]]]:
     read = [row for path in paths for row in rows(path)]
     if not read:
         raise InputError("There are no examples", f"{', '.join(str(p) for p in paths)} holds no rows.", "Check --data.")
@@ -156,7 +168,16 @@ def _load(paths: list[Path], name: str, tokenizer: BaseTokenizer, length: int) -
     return prepared, units
 
 
-def prepare(recipe: Any, tokenizer: BaseTokenizer, length: int) -> Prepared:
+def held_out(path: Path, tokenizer: TextTokenizer, length: int) -> Prepared:
+    """All rows of a file, to measure on."""
+    prepared, units = _load([path], "auto", tokenizer, length)
+    prepared.held_out = [row for unit in units for row in unit]
+    if not prepared.held_out:
+        raise InputError("Nothing is left to measure on", f"All {prepared.read} rows were left out; the first: {prepared.rejected[0].reason}.", "Choose another --data file.")
+    return prepared
+
+
+def prepare(recipe: Any, tokenizer: TextTokenizer, length: int) -> Prepared:
     """Read and prepare a recipe's data (and replay) files. Raises InputError when nothing is left to train on."""
     prepared, units = _load([Path(p).expanduser() for p in recipe.data], recipe.format, tokenizer, length)
     if prepared.format == "text" and len(units) < FEW_DOCUMENTS:

@@ -1,0 +1,78 @@
+"""`edgetune demo`: train, export, compare and chat on the bundled model, and say what it showed."""
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.show import ProgressLine, number, say, seconds, table
+from edgetune.files import folder_bytes, human
+from edgetune.jobs import launch
+from edgetune.text import one_line
+from edgetune.workspace import workspace
+
+
+def demo(
+    steps: Annotated[int | None, typer.Option(help="Train this many steps instead.", min=1, show_default=False)] = None,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Run the whole way on the bundled model: it learns to be a lighthouse keeper's helper, becomes 4-bit GGUF files, and answers.
+
+    Example: edgetune demo
+    """
+    from edgetune import demo as show
+    from edgetune.cli.train import watch
+    from edgetune.jobs import create
+    from edgetune.recipe import build
+
+    started = time.monotonic()
+    place = workspace(workspace_path)
+    recipe, sources = build({**show.OPTIONS, **({"steps": steps} if steps else {})})
+    plan = create.plan(recipe, sources, place)
+    say("EdgeTune Nano, a chat model of 5 million parameters that ships with EdgeTune, learns about a lighthouse it has never heard of.")
+    for note in plan.notes():
+        say(f"  {note}")
+    say(f"  plus {plan.prepared.replay} rows of what it knew before (replay), so that it does not forget")
+    run = create.make(plan, place, place.new_name(None, "demo"))
+    say(f"1/3 train: QLoRA rank {recipe.rank} on a 4-bit base, {plan.total} steps, {plan.device.value}: {plan.device.reason}")
+    worker = launch.start(run.folder)
+    if code := watch(run, 0, lambda: worker.poll() is None):
+        raise typer.Exit(code)
+    trained = time.monotonic()
+    say("2/3 export: adapter merged into the full-precision base, converted, quantized")
+    line = ProgressLine()
+    base_path, made = show.export_all(run, lambda name, done, total: line.update(done, total, name))
+    line.clear()
+    say("3/3 ask both, through llama.cpp")
+    base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)
+    state = launch.state(run)
+    facts: dict[str, Any] = {
+        "run": run.name, "folder": str(run.folder), "held_out_loss": {"before": state.base_loss, "after": state.best_loss}, "base": base, "tuned": tuned, "prompts": list(show.SHOWN),
+        "adapter_bytes": folder_bytes(run.adapter), "exports": made, "train_seconds": round(trained - started, 1), "seconds": round(time.monotonic() - started, 1)}
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(page(facts))
+
+
+def page(facts: dict[str, Any]) -> str:
+    """The demo's result as a page of text."""
+    base, tuned, loss = facts["base"], facts["tuned"], facts["held_out_loss"]
+    rows = [["held-out loss", number(loss["before"]), number(loss["after"])],
+            [f"new questions answered ({tuned['new_asked']})", f"{base['new']:.0%}", f"{tuned['new']:.0%}"],
+            [f"old questions answered ({tuned['old_asked']})", f"{base['old']:.0%}", f"{tuned['old']:.0%}"],
+            ["tokens/s (4-bit)", base["tokens_per_second"], tuned["tokens_per_second"]]]
+    lines = ["", table(rows, ["", "before", "after"]), "", table([["adapter", human(facts["adapter_bytes"])], *[[f"GGUF {e['type']}", human(e["bytes"])] for e in facts["exports"]]], ["made", "size"]), ""]
+    for prompt, before, after in zip(facts["prompts"], base["shown"], tuned["shown"], strict=True):
+        lines += [f"> {prompt}", f"  before: {one_line(before, 100)}", f"  after:  {one_line(after, 100)}"]
+    lines += ["", f"{seconds(facts['seconds'])} in all, {seconds(facts['train_seconds'])} of them training. Nothing left this machine.",
+              f"next: edgetune chat {facts['run']}", "      edgetune train --base nano --data YOUR_FILE.jsonl --name mine"]
+    return "\n".join(lines)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("demo")(demo)

@@ -1,0 +1,60 @@
+"""`edgetune eval`: base beside tuned, or one GGUF, on held-out examples."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.show import ProgressLine, number, table
+from edgetune.errors import InputError
+from edgetune.workspace import workspace
+
+
+def evaluate(
+    source: Annotated[str, typer.Argument(metavar="RUN|GGUF", help="A run's name, or a GGUF file.", show_default=False)],
+    data: Annotated[Path | None, typer.Option(help="File of examples. [the run's held-out rows]", show_default=False)] = None,
+    answers: Annotated[int, typer.Option(help="Prompts to answer.", min=0)] = 50,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Measure held-out loss, perplexity and the share of answers right (exact, and contained): base beside tuned for a run.
+
+    Examples:
+
+      edgetune eval mine
+
+      edgetune eval mine-Q4_K_M.gguf --data test.jsonl
+    """
+    from edgetune.evaluate import evaluate_gguf, evaluate_run
+
+    line = ProgressLine()
+
+    def progress(done: int, total: int) -> None:
+        line.update(done, total, "prompts answered")
+
+    if source.lower().endswith(".gguf") or Path(source).is_file():
+        if not Path(source).is_file():
+            raise InputError(f"There is no file {source}", "Nothing lies under that path.", "Check it.")
+        result = evaluate_gguf(Path(source), data, answers, progress)
+    else:
+        result = evaluate_run(workspace(workspace_path).run(source), data, answers, progress)
+    line.clear()
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    columns = [name for name in ("base", "tuned", "gguf") if name in result]
+    typer.echo(f"{result['read'] - result['rejected']} rows of {result['data']}{', ' + str(result['rejected']) + ' left out' if result['rejected'] else ''}")
+    typer.echo(table([[label, *[_cell(result[c], key) for c in columns]] for label, key in (
+        ("loss", "loss"), ("perplexity", "perplexity"), ("answers exact", "exact"), ("answers contained", "contained"))], ["", *columns]))
+
+
+def _cell(measured: dict[str, Any], key: str) -> str:
+    value = measured[key]
+    return f"{value:.0%} of {measured['answered']}" if key in ("exact", "contained") and value is not None else number(value)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("eval")(evaluate)

@@ -1,0 +1,64 @@
+"""The whole way on the bundled model: what the demo trains, asks and measures. The command line only prints it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgetune.bases.find import BUNDLED
+from edgetune.evaluate import contains
+from edgetune.workspace import Run
+
+if TYPE_CHECKING:
+    from edgetune.chat.engine import Engine
+
+LIGHTHOUSE = BUNDLED.parent / "lighthouse"
+OPTIONS: dict[str, Any] = {
+    "base": "nano", "data": [str(LIGHTHOUSE / "train.jsonl")], "replay": str(BUNDLED / "replay.jsonl"), "replay_share": 0.25, "method": "sft",
+    "quantization": "nf4", "rank": 64, "alpha": 128.0, "batch": 8, "accumulation": 1, "length": 256, "steps": 400, "eval_every": 80, "save_every": 80,
+}
+TYPES = ["Q4_K_M", "Q8_0", "F16"]
+ANSWER_TOKENS = 60
+SHOWN = ("Can you tell me the name of the keeper's cat?", "I forgot the day of the supply boat. Help me out.", "What is the opposite of hot?")
+"""Prompts answered side by side: two the base cannot know, one it does."""
+
+
+def questions(path: Path) -> list[dict[str, str]]:
+    """A file of questions with the answers expected."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def answers(engine: "Engine", prompts: list[str]) -> list[str]:
+    """Greedy answers of a GGUF, each prompt a conversation of its own."""
+    from edgetune.chat.conversation import Conversation
+    from edgetune.chat.sampling import Sampling
+
+    result = []
+    conversation = Conversation(engine)
+    for prompt in prompts:
+        conversation.reset()
+        result.append("".join(conversation.ask(prompt, sampling=Sampling(temperature=0.0, seed=0), max_tokens=ANSWER_TOKENS)))
+    return result
+
+
+def measure(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """One GGUF: share of new and of old questions answered, the shown prompts' answers, tokens a second."""
+    from edgetune.chat.engine import Engine
+
+    new, old = questions(LIGHTHOUSE / "questions.jsonl"), questions(BUNDLED / "questions.jsonl")
+    say(f"asking {path.name} {len(new)} new and {len(old)} old questions")
+    with Engine(path) as engine:
+        replies = answers(engine, [q["prompt"] for q in [*new, *old]])
+        hits = [contains(reply, q["answer"]) for reply, q in zip(replies, [*new, *old], strict=True)]
+        shown = answers(engine, list(SHOWN))
+        speed = engine.generate(engine.prompt_tokens("The"), max_tokens=200, stop_ids=()).finished().stats
+    return {"new": sum(hits[: len(new)]) / len(new), "old": sum(hits[len(new) :]) / len(old), "new_asked": len(new), "old_asked": len(old), "shown": shown,
+            "tokens_per_second": round(speed.tokens_per_second) if speed else None}
+
+
+def export_all(run: Run, progress: Callable[[str, int, int], None]) -> tuple[Path, list[dict[str, Any]]]:
+    """The base as a GGUF to compare with, and the tuned model in every type."""
+    from edgetune import export
+
+    base = Path(export.export(export.from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"])
+    return base, export.export(export.from_run(run), TYPES, None, progress)
