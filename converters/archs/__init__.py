@@ -1,0 +1,89 @@
+"""Architectures, one file each; the file's name is the `model_type` of the config.json it converts.
+
+An architecture's file offers:
+  GGUF_NAME: str                               llama.cpp's name of the architecture
+  TINY: dict                                   a small configuration with every kind of layer, for tests
+  metadata(config) -> dict[str, Value]         hyper-parameters as GGUF keys; refuses what cannot be expressed
+  tensors(config, tied) -> list[TensorPlan]    every tensor of the GGUF, from which model tensors and how
+  blocks(config) -> int, seventy_b(config) -> bool     for the choice of quantization types
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from converters.errors import ConversionError
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """One tensor of the GGUF.
+
+    shape: as numpy has it (rows last to ggml: [out, in]). sources: the model's tensors it is made of, with their shapes.
+    build: from those tensors, float32 in the same order, to this one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    sources: tuple[tuple[str, tuple[int, ...]], ...]
+    build: Callable[..., np.ndarray]
+
+
+def supported() -> list[str]:
+    """The model types that can be converted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def architecture(config: dict[str, Any]) -> ModuleType:
+    """The module for a configuration's `model_type`, or a ConversionError that says what there is."""
+    kind = config.get("model_type")
+    if kind not in supported():
+        raise ConversionError(f"Models of type {kind!r} cannot be converted", f"Supported model types: {', '.join(supported())}.",
+                              "Choose a base model of one of these types.")
+    return importlib.import_module(f"{__name__}.{kind}")
+
+
+def integer(config: dict[str, Any], key: str, default: int | None = None, most: int = 2**31 - 1) -> int:
+    """A positive integer of the configuration, or a ConversionError that names the key."""
+    value = config.get(key)
+    if value is None:
+        value = default
+    if type(value) is not int or not 1 <= value <= most:
+        raise ConversionError("config.json does not make sense", f"{key} is {value!r}, where a whole number from 1 to {most} belongs.",
+                              "Get the file again.")
+    return value
+
+
+def refuse_unless(config: dict[str, Any], key: str, expected: Any, default: Any = None) -> None:
+    """Refuse a setting by name when it is not the one value that llama.cpp computes for this architecture."""
+    value = config.get(key, default)
+    if value != expected:
+        raise ConversionError(f"{key} = {value!r} is not supported",
+                              f"llama.cpp computes this architecture with {key} = {expected!r} only.",
+                              "Choose another base model.")
+
+
+@cache
+def _name_map(gguf_name: str, blocks: int) -> Any:
+    import gguf
+
+    arch = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == gguf_name)
+    return gguf.get_tensor_name_map(arch, blocks)
+
+
+def gguf_tensor_name(gguf_name: str, blocks: int, model_name: str) -> str:
+    """llama.cpp's name for a model's tensor, from gguf-py's table."""
+    name = _name_map(gguf_name, blocks).get_name(model_name, try_suffixes=(".weight", ".bias"))
+    assert name, (gguf_name, model_name)
+    return str(name)
+
+
+def same(tensor: np.ndarray) -> np.ndarray:
+    """A tensor that both sides store alike."""
+    return tensor

@@ -1,0 +1,333 @@
+"""GGUF files: a streaming writer and a reader that believes nothing it reads (the format: ggml/docs/gguf.md)."""
+
+import mmap
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from converters.errors import ConversionError
+
+MAGIC = b"GGUF"
+VERSION = 3
+ALIGNMENT = 32
+"""Tensor data starts at multiples of this many bytes unless `general.alignment` says otherwise."""
+
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+NUMBERS = {U8: "<u1", I8: "<i1", U16: "<u2", I16: "<i2", U32: "<u4", I32: "<i4", F32: "<f4", U64: "<u8", I64: "<i8", F64: "<f8"}
+
+MAX_ENTRIES = 65_536
+"""Metadata keys and tensors of any real model are far fewer."""
+MAX_STRINGS = 4_194_304
+MAX_STRING = 64 * 2**20
+MAX_HEADER = 2**29
+
+
+class BlockType(NamedTuple):
+    """How ggml stores a tensor: its number in the file, weights in a block, bytes of a block (ggml/src/ggml.c, type_traits)."""
+
+    id: int
+    weights: int
+    size: int
+
+
+TYPES = {
+    "F32": BlockType(0, 1, 4), "F16": BlockType(1, 1, 2), "BF16": BlockType(30, 1, 2), "F64": BlockType(28, 1, 8),
+    "I8": BlockType(24, 1, 1), "I16": BlockType(25, 1, 2), "I32": BlockType(26, 1, 4), "I64": BlockType(27, 1, 8),
+    "Q4_0": BlockType(2, 32, 18), "Q4_1": BlockType(3, 32, 20), "Q5_0": BlockType(6, 32, 22), "Q5_1": BlockType(7, 32, 24),
+    "Q8_0": BlockType(8, 32, 34), "Q2_K": BlockType(10, 256, 84), "Q3_K": BlockType(11, 256, 110), "Q4_K": BlockType(12, 256, 144),
+    "Q5_K": BlockType(13, 256, 176), "Q6_K": BlockType(14, 256, 210), "Q8_K": BlockType(15, 256, 292),
+    "IQ2_XXS": BlockType(16, 256, 66), "IQ2_XS": BlockType(17, 256, 74), "IQ3_XXS": BlockType(18, 256, 98),
+    "IQ1_S": BlockType(19, 256, 50), "IQ4_NL": BlockType(20, 32, 18), "IQ3_S": BlockType(21, 256, 110), "IQ2_S": BlockType(22, 256, 82),
+    "IQ4_XS": BlockType(23, 256, 136), "IQ1_M": BlockType(29, 256, 56), "TQ1_0": BlockType(34, 256, 54), "TQ2_0": BlockType(35, 256, 66),
+    "MXFP4": BlockType(39, 32, 17),
+}
+TYPE_NAMES = {block.id: name for name, block in TYPES.items()}
+
+
+class Value(NamedTuple):
+    """One metadata value: its GGUF kind (`item` for the kind inside an array) and the Python value."""
+
+    kind: int
+    data: Any
+    item: int = STRING
+
+
+def u32(number: int) -> Value:
+    """An unsigned 32-bit number."""
+    return Value(U32, number)
+
+
+def f32(number: float) -> Value:
+    """A 32-bit float."""
+    return Value(F32, number)
+
+
+def boolean(flag: bool) -> Value:
+    """True or false."""
+    return Value(BOOL, flag)
+
+
+def text(value: str) -> Value:
+    """A UTF-8 string."""
+    return Value(STRING, value)
+
+
+def strings(values: Iterable[str]) -> Value:
+    """An array of UTF-8 strings."""
+    return Value(ARRAY, list(values), STRING)
+
+
+def f32s(values: Iterable[float]) -> Value:
+    """An array of 32-bit floats."""
+    return Value(ARRAY, np.asarray(list(values), "<f4"), F32)
+
+
+def i32s(values: Iterable[int]) -> Value:
+    """An array of signed 32-bit numbers."""
+    return Value(ARRAY, np.asarray(list(values), "<i4"), I32)
+
+
+def plain(value: str | int | float | bool) -> Value:
+    """A caller's own value in the smallest fitting kind: bool, u32 (i64 outside its range), f32 or string."""
+    if isinstance(value, bool):
+        return boolean(value)
+    if isinstance(value, int):
+        return u32(value) if 0 <= value < 2**32 else Value(I64, value)
+    return f32(value) if isinstance(value, float) else text(value)
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor in a file. shape: in ggml's order, the row length first. offset: bytes from the start of the tensor data."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    offset: int
+    size: int
+
+
+def data_size(shape: tuple[int, ...], type_name: str) -> int:
+    """Bytes of a tensor; its rows (shape[0]) must be whole blocks."""
+    block = TYPES[type_name]
+    count = 1
+    for length in shape:
+        count *= length
+    assert shape[0] % block.weights == 0, (shape, type_name)
+    return count // block.weights * block.size
+
+
+def padded(size: int, alignment: int = ALIGNMENT) -> int:
+    """The next multiple of the alignment."""
+    return -(-size // alignment) * alignment
+
+
+def lay_out(tensors: Iterable[tuple[str, tuple[int, ...], str]]) -> list[TensorInfo]:
+    """Give every (name, shape, type) its place, one after the other."""
+    laid, offset = [], 0
+    for name, shape, type_name in tensors:
+        size = data_size(shape, type_name)
+        laid.append(TensorInfo(name, shape, type_name, offset, size))
+        offset += padded(size)
+    return laid
+
+
+def _string(value: str) -> bytes:
+    encoded = value.encode("utf-8")
+    return struct.pack("<Q", len(encoded)) + encoded
+
+
+def _encoded(value: Value) -> bytes:
+    if value.kind == STRING:
+        return _string(value.data)
+    if value.kind == BOOL:
+        return struct.pack("<?", value.data)
+    if value.kind != ARRAY:
+        return np.asarray(value.data).astype(NUMBERS[value.kind]).tobytes()
+    head = struct.pack("<IQ", value.item, len(value.data))
+    if value.item == STRING:
+        return head + b"".join(_string(one) for one in value.data)
+    return head + np.asarray(value.data).astype("<u1" if value.item == BOOL else NUMBERS[value.item]).tobytes()
+
+
+def encode_header(metadata: dict[str, Value], tensors: list[TensorInfo]) -> bytes:
+    """Everything before the tensor data, padded to the alignment."""
+    parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
+    for key, value in metadata.items():
+        parts += [_string(key), struct.pack("<I", value.kind), _encoded(value)]
+    for tensor in tensors:
+        parts += [_string(tensor.name), struct.pack("<I", len(tensor.shape)), struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape),
+                  struct.pack("<IQ", TYPES[tensor.type].id, tensor.offset)]
+    header = b"".join(parts)
+    return header + b"\0" * (padded(len(header)) - len(header))
+
+
+class Writer:
+    """Write a GGUF into an open binary file: the header at once, then each tensor's bytes in the order announced."""
+
+    def __init__(self, file: BinaryIO, metadata: dict[str, Value], tensors: list[TensorInfo]) -> None:
+        self._file, self._waiting = file, list(reversed(tensors))
+        file.write(encode_header(metadata, tensors))
+
+    def write(self, name: str, data: np.ndarray) -> None:
+        """Append the tensor announced next; `data` holds its bytes."""
+        info = self._waiting.pop()
+        raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        assert (info.name, info.size) == (name, raw.nbytes), (info, name, raw.nbytes)
+        self._file.write(raw.data)
+        self._file.write(b"\0" * (padded(info.size) - info.size))
+
+    def finish(self) -> None:
+        """Check that every tensor announced was written."""
+        assert not self._waiting, [info.name for info in self._waiting]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a GGUF file says before its data. metadata: Python values, arrays as list[str] or numpy arrays."""
+
+    path: Path
+    version: int
+    metadata: dict[str, Any]
+    tensors: dict[str, TensorInfo]
+    data_start: int
+
+    def raw(self, name: str) -> np.ndarray:
+        """A tensor's bytes (uint8), mapped from the file."""
+        info = self.tensors[name]
+        return np.memmap(self.path, np.uint8, "r", self.data_start + info.offset, (info.size,))
+
+
+class _Bytes:
+    """A cursor that never reads past the end and never allocates what the file cannot hold."""
+
+    def __init__(self, data: mmap.mmap, path: Path) -> None:
+        self.data, self.path, self.at = data, path, 0
+
+    def lie(self, what: str) -> ConversionError:
+        return ConversionError(f"{self.path.name} is not a sound GGUF file", what, "Get the file again or make it anew.")
+
+    def take(self, size: int, what: str) -> bytes:
+        if size > len(self.data) - self.at:
+            raise self.lie(f"{what} needs {size} bytes at offset {self.at}, but the file ends (or its header passes {MAX_HEADER} bytes).")
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+    def number(self, kind: int, what: str) -> Any:
+        dtype = np.dtype(NUMBERS[kind])
+        return np.frombuffer(self.take(dtype.itemsize, what), dtype)[0].item()
+
+    def count(self, what: str, least_bytes: int, limit: int) -> int:
+        number: int = self.number(U64, what)
+        if number > limit or number * least_bytes > len(self.data) - self.at:
+            raise self.lie(f"{what} claims {number} items, more than the file can hold.")
+        return number
+
+    def string(self, what: str, limit: int = MAX_STRING) -> str:
+        length = self.number(U64, what)
+        if length > limit:
+            raise self.lie(f"{what} claims {length} bytes.")
+        try:
+            return self.take(length, what).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.lie(f"{what} is not UTF-8: {error}.") from error
+
+    def value(self, key: str) -> Any:
+        kind = self.number(U32, key)
+        if kind == ARRAY:
+            return self._array(key)
+        return self._scalar(kind, key)
+
+    def _scalar(self, kind: int, key: str) -> Any:
+        if kind == STRING:
+            return self.string(key)
+        if kind == BOOL:
+            flag = self.number(U8, key)
+            if flag > 1:
+                raise self.lie(f"{key} is neither true nor false.")
+            return bool(flag)
+        if kind not in NUMBERS:
+            raise self.lie(f"{key} has the unknown kind {kind}.")
+        return self.number(kind, key)
+
+    def _array(self, key: str) -> Any:
+        item = self.number(U32, key)
+        if item == STRING:
+            return [self.string(key) for _ in range(self.count(key, 8, MAX_STRINGS))]
+        if item != BOOL and item not in NUMBERS:
+            raise self.lie(f"{key} is an array of the unknown kind {item}.")
+        dtype = np.dtype("<u1" if item == BOOL else NUMBERS[item])
+        size = self.count(key, dtype.itemsize, MAX_HEADER) * dtype.itemsize
+        return np.frombuffer(self.take(size, key), dtype)
+
+
+def read_header(path: Path) -> Header:
+    """Read metadata and tensor infos, with every count, length and offset held against the file's size before it is used.
+
+    Raises ConversionError when the file is no GGUF, is cut short, or lies.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            if size < 24:
+                raise ConversionError(f"{path.name} is not a GGUF file", f"It has only {size} bytes.", "Choose a .gguf file.")
+            with mmap.mmap(file.fileno(), min(size, MAX_HEADER), access=mmap.ACCESS_READ) as data:
+                return _parsed(_Bytes(data, path), size)
+    except OSError as error:
+        raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
+
+
+def _parsed(reader: _Bytes, file_size: int) -> Header:
+    if reader.take(4, "the magic") != MAGIC:
+        raise ConversionError(f"{reader.path.name} is not a GGUF file", "It does not start with 'GGUF'.", "Choose a .gguf file.")
+    version = reader.number(U32, "the version")
+    if version not in (2, 3):
+        raise reader.lie(f"Version {version} is none this reader knows (2 and 3).")
+    n_tensors = reader.count("the number of tensors", 32, MAX_ENTRIES)
+    n_keys = reader.count("the number of metadata keys", 13, MAX_ENTRIES)
+    metadata: dict[str, Any] = {}
+    for _ in range(n_keys):
+        key = reader.string("a metadata key", 65_535)
+        if key in metadata:
+            raise reader.lie(f"The key {key!r} comes twice.")
+        metadata[key] = reader.value(key)
+    alignment = metadata.get("general.alignment", ALIGNMENT)
+    if not isinstance(alignment, int) or not 1 <= alignment <= 65_536 or alignment & (alignment - 1):
+        raise reader.lie(f"The alignment {alignment!r} is not a power of two up to 65536.")
+    tensors = {info.name: info for info in _tensor_infos(reader, n_tensors, alignment)}
+    if len(tensors) != n_tensors:
+        raise reader.lie("Two tensors have the same name.")
+    start = padded(reader.at, alignment)
+    _check_places(reader, list(tensors.values()), file_size - start)
+    return Header(reader.path, version, metadata, tensors, start)
+
+
+def _tensor_infos(reader: _Bytes, count: int, alignment: int) -> Iterator[TensorInfo]:
+    for _ in range(count):
+        name = reader.string("a tensor's name", 63)
+        dimensions = reader.number(U32, name)
+        if not 1 <= dimensions <= 4:
+            raise reader.lie(f"{name} has {dimensions} dimensions.")
+        shape = tuple(reader.number(U64, name) for _ in range(dimensions))
+        type_name = TYPE_NAMES.get(reader.number(U32, name))
+        offset = reader.number(U64, name)
+        total = 1
+        for length in shape:
+            total *= length
+        if type_name is None or not 0 < total < 2**62 or shape[0] % TYPES[type_name].weights or offset % alignment:
+            raise reader.lie(f"{name} has an impossible type, shape {shape} or offset {offset}.")
+        yield TensorInfo(name, shape, type_name, offset, data_size(shape, type_name))
+
+
+def _check_places(reader: _Bytes, tensors: list[TensorInfo], available: int) -> None:
+    end, before = 0, ""
+    for info in sorted(tensors, key=lambda one: one.offset):
+        if info.offset < end:
+            raise reader.lie(f"{info.name} overlaps {before}.")
+        end, before = info.offset + info.size, info.name
+        if end > available:
+            raise reader.lie(f"{info.name} ends {end - available} bytes after the file does.")

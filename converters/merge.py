@@ -1,0 +1,178 @@
+"""A base tensor and a PEFT LoRA adapter become the merged tensor, in float32, one tensor at a time.
+
+The formulas are those of PEFT's `merge_and_unload`: LoRA (arXiv 2106.09685), rank-stabilised LoRA (arXiv 2312.03732), DoRA (arXiv
+2402.09353).
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.weights import FLOATS, StoredTensor, check_finite, read_json, read_safetensors
+
+IGNORED = {
+    "task_type", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "target_modules",
+    "exclude_modules",
+    "layers_to_transform", "layers_pattern", "modules_to_save", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
+    "qalora_group_size",
+    "runtime_config", "ensure_weight_tying", "megatron_core"}
+"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result."""
+USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "bias",
+"init_lora_weights"}
+STARTS = (True, False, None, "gaussian", "eva")
+"""Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
+PREFIX = "base_model.model."
+PARTS = {"lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
+         "lora_magnitude_vector.weight": "magnitude", "base_layer.weight": "full", "modules_to_save.weight": "full", "weight": "full"}
+
+
+@dataclass
+class Change:
+    """What an adapter holds for one module: low-rank factors with their scale, and a full tensor that replaces the base's."""
+
+    module: str
+    scale: float = 1.0
+    rank: int = 0
+    embedding: bool = False
+    parts: dict[str, StoredTensor] = field(default_factory=dict)
+
+
+def _refuse(title: str, cause: str, remedy: str = "Merge it with PEFT first, then export the merged model folder.") -> ConversionError:
+    return ConversionError(title, cause, remedy)
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    """Refuse by name every setting whose mathematics is not done here."""
+    if config.get("peft_type") != "LORA":
+        raise _refuse(f"Adapters of type {config.get('peft_type')!r} are not supported", "Only LoRA (with rsLoRA and DoRA) can be merged.")
+    if config.get("fan_in_fan_out"):
+        raise _refuse("The adapter sets fan_in_fan_out", "Its base stores weights transposed, which no supported architecture does.")
+    if config.get("bias", "none") != "none":
+        raise _refuse(f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.")
+    if config.get("init_lora_weights", True) not in STARTS:
+        raise _refuse(f"init_lora_weights = {config['init_lora_weights']!r} is not supported",
+                      "Such an adapter belongs to a base that its start changed.",
+                      "Convert it to a plain LoRA with PEFT (save_pretrained with path_initial_model_for_weight_conversion).")
+    for key, value in config.items():
+        if key not in IGNORED | USED and value not in (None, False, [], {}, ""):
+            raise _refuse(f"adapter_config.json sets {key}",
+                          f"{key} = {str(value)[:100]!r} may change what the adapter computes, and is not known here.")
+
+
+def _number(config: dict[str, Any], key: str, value: Any) -> float:
+    sound = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    if not sound or (key == "r" and (value < 1 or value != int(value))):
+        raise _refuse("adapter_config.json does not make sense", f"{key} is {value!r}.", "Get the adapter again.")
+    return float(value)
+
+
+def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any:
+    """The value of the first pattern that matches the module's name from its end (PEFT: `get_pattern_key`)."""
+    patterns = config.get(key) or {}
+    if not isinstance(patterns, dict):
+        raise _refuse("adapter_config.json does not make sense", f"{key} is not a table.", "Get the adapter again.")
+    for pattern, value in patterns.items():
+        if re.search(r"\)[*+{]", pattern) or len(re.findall("[*+{]", pattern)) > 3:  # could run for years on a long name
+            raise _refuse("adapter_config.json does not make sense", f"The {key} {pattern[:100]!r} is too involved a pattern.",
+                          "Write the modules' names instead.")
+        try:
+            if re.match(rf"(.*\.)?({pattern})$", module):
+                return value
+        except re.error as error:
+            raise _refuse("adapter_config.json does not make sense", f"The {key} {pattern[:100]!r} is not a pattern: {error}.",
+                          "Get the adapter again.") from error
+    return default
+
+
+def _norms(weight: np.ndarray, axis: int) -> np.ndarray:
+    """Euclidean norms along an axis, kept as a dimension; summed in float64, some rows at a time."""
+    squares = (np.square(weight[start:start + 1024], dtype=np.float64) for start in range(0, len(weight), 1024))
+    if axis == 1:
+        return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
+    return np.sqrt(sum(part.sum(axis=0, keepdims=True) for part in squares))
+
+
+class Adapter:
+    """An adapter folder (adapter_config.json, adapter_model.safetensors), checked; `merge` applies it to one tensor after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise ConversionError("No adapter weights", f"{folder} has no adapter_model.safetensors.",
+                                  "Choose an adapter folder that PEFT saved as safetensors.")
+        self.folder = folder
+        self.config = read_json(folder / "adapter_config.json", limit=2**24)
+        _check_config(self.config)
+        self.changes: dict[str, Change] = {}
+        """By the name of the base's tensor."""
+        for tensor in read_safetensors(folder / "adapter_model.safetensors").values():
+            self._place(tensor)
+        if not self.changes:
+            raise _refuse("The adapter is empty", f"{folder} holds no tensor.", "Choose another checkpoint.")
+
+    def _place(self, tensor: StoredTensor) -> None:
+        name = tensor.name.removeprefix(PREFIX)
+        suffix = next((suffix for suffix in PARTS if name.endswith("." + suffix)), None)
+        if suffix is None or tensor.dtype not in FLOATS or not tensor.name.startswith(PREFIX):
+            raise _refuse("The adapter holds a tensor that cannot be merged",
+                          f"{tensor.name} ({tensor.dtype}) is no LoRA factor of a known kind.")
+        module = name[:-len(suffix) - 1]
+        change = self.changes.setdefault(f"{module}.weight", Change(module))
+        if PARTS[suffix] in change.parts:
+            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {change.parts[PARTS[suffix]].name}.",
+                          "Get the adapter again.")
+        change.parts[PARTS[suffix]] = tensor
+        change.embedding |= suffix.startswith("lora_embedding")
+
+    def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong."""
+        for name, change in self.changes.items():
+            if name not in shapes:
+                stray = next(iter(change.parts.values())).name
+                raise _refuse("The adapter does not belong to this base", f"{stray} changes {name}, which the base does not have.",
+                              "Choose the base it was trained on.")
+            self._check_change(change, shapes[name])
+
+    def _check_change(self, change: Change, shape: tuple[int, ...]) -> None:
+        parts = {kind: tensor.shape for kind, tensor in change.parts.items()}
+        expected: dict[str, tuple[int, ...]] = {"full": shape}
+        if set(parts) - {"full"}:
+            config = self.config
+            rank = _number(config, "r", _pattern(config, "rank_pattern", change.module, config.get("r")))
+            alpha = _number(config, "lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))
+            change.rank, change.scale = int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+            if len(shape) != 2 or not {"A", "B"} <= set(parts) or ("magnitude" in parts) != bool(config.get("use_dora")):
+                raise _refuse("The adapter is not complete",
+                              f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
+                              "Choose another checkpoint.")
+            rows, columns = shape[::-1] if change.embedding else shape
+            expected |= {"A": (change.rank, columns), "B": (rows, change.rank), "magnitude": (rows,)}
+        for kind, found in parts.items():
+            if found != expected[kind]:
+                raise _refuse("The adapter does not fit this base",
+                              f"{change.parts[kind].name} has shape {list(found)} where {list(expected[kind])} belongs.",
+                              "Choose the base it was trained on.")
+
+    def touches(self, name: str) -> bool:
+        """Whether the adapter changes this base tensor."""
+        return name in self.changes
+
+    def merge(self, name: str, base: StoredTensor) -> np.ndarray:
+        """The merged tensor in float32: W + scale·B·A; with DoRA every row (every column of embeddings) scaled to its magnitude."""
+        change = self.changes[name]
+        weight = change.parts.get("full", base).load()
+        if "A" not in change.parts:
+            return weight
+        delta = change.parts["B"].load() @ change.parts["A"].load()
+        delta *= np.float32(change.scale)
+        weight += delta.T if change.embedding else delta
+        if "magnitude" in change.parts:
+            norms = _norms(weight, 0 if change.embedding else 1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                weight *= (change.parts["magnitude"].load().reshape(norms.shape) / norms).astype(np.float32)
+        check_finite(weight, f"{name} merged with the adapter")
+        return weight

@@ -1,0 +1,61 @@
+"""Byte-level tokenizers: which of llama.cpp's pre-tokenizers a tokenizer.json describes (src/llama-vocab.cpp, `llm_tokenizer_bpe`)."""
+
+from typing import Any
+
+from converters.errors import ConversionError
+
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SPLITS = {
+    (_WORDS + r"\p{N}{1,3}" + _REST, True): "llama-bpe",
+    (_WORDS + r"\p{N}{1,3}" + _REST, False): "smaug-bpe",
+    (_WORDS + r"\p{N}" + _REST, False): "qwen2",
+}
+"""A split expression, and whether whole words in the vocabulary skip the merges (`ignore_merges`), to llama.cpp's name."""
+
+
+def _byte_level(step: Any, use_regex: bool) -> bool:
+    return (isinstance(step, dict) and step.get("type") == "ByteLevel" and not step.get("add_prefix_space", True)
+            and step.get("use_regex", True) == use_regex)
+
+
+def _steps(pre_tokenizer: Any) -> list[Any]:
+    if isinstance(pre_tokenizer, dict) and pre_tokenizer.get("type") == "Sequence":
+        return list(pre_tokenizer.get("pretokenizers") or [])
+    return [pre_tokenizer]
+
+
+def recognise(tokenizer: dict[str, Any]) -> str:
+    """llama.cpp's name for the normalizer and pre-tokenizer of a byte-level BPE tokenizer.json.
+
+    An NFC normalizer passes: llama.cpp does not normalize, so only text that is not NFC splits otherwise there.
+    Raises ConversionError for what has no name: a guess would give a model other tokens than it was trained on.
+    """
+    normalizer, ignore_merges = tokenizer.get("normalizer"), bool(tokenizer["model"].get("ignore_merges", False))
+    steps = _steps(tokenizer.get("pre_tokenizer"))
+    name = None
+    if normalizer is None or normalizer == {"type": "NFC"}:
+        if len(steps) == 1 and _byte_level(steps[0], True) and not ignore_merges:
+            name = "gpt-2"
+        elif len(steps) == 2 and _byte_level(steps[1], True) and steps[0] == {"type": "Digits",
+        "individual_digits": True} and not ignore_merges:
+            name = "smollm"
+        elif len(steps) == 2 and _byte_level(steps[1], False) and isinstance(steps[0], dict) and _isolates(steps[0]):
+            name = SPLITS.get((steps[0]["pattern"].get("Regex"), ignore_merges))
+    if name is None:
+        known = ", ".join(sorted({"gpt-2", "smollm", *SPLITS.values()}))
+        raise ConversionError(
+            "The tokenizer is not recognised",
+            f"Its normalizer ({_kind(normalizer)}) and pre-tokenizer ({', '.join(map(_kind, steps))}; ignore_merges {ignore_merges}) "
+            f"are none of: {known}.",
+            "Choose a base model with one of these tokenizers.")
+    return name
+
+
+def _isolates(step: dict[str, Any]) -> bool:
+    return (step.get("type") == "Split" and step.get("behavior") == "Isolated" and not step.get("invert", False)
+            and isinstance(step.get("pattern"), dict) and isinstance(step["pattern"].get("Regex"), str))
+
+
+def _kind(step: Any) -> str:
+    return str(step.get("type"))[:40] if isinstance(step, dict) else "none" if step is None else "unreadable"

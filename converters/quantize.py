@@ -1,0 +1,185 @@
+"""Which type each tensor gets, and the bytes: llama.cpp's choice (src/llama-quant.cpp) and ggml's own block quantization."""
+
+import ctypes
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.gguf_file import TYPES, data_size
+
+FILE_TYPES = {"F32": (0, "F32"), "F16": (1, "F16"), "BF16": (32, "BF16"), "Q8_0": (7, "Q8_0"), "Q6_K": (18, "Q6_K"), "Q5_K_M": (17, "Q5_K"),
+              "Q4_K_M": (15, "Q4_K"), "Q4_K_S": (14, "Q4_K"), "Q4_0": (2, "Q4_0")}
+"""What a user asks for: the file's type number (include/llama.h, llama_ftype) and the type most of its tensors get."""
+UNQUANTIZED = ("F32", "F16", "BF16")
+KEPT = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "per_layer_model_proj", "ssm_conv1d",
+        "shortconv.conv.weight")
+"""Parts of names of small or sensitive matrices that stay F32 (src/llama-quant.cpp, `tensor_allows_quantization`)."""
+SMALLER_BLOCKS = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+CHUNK = 2**18
+"""Weights a thread quantizes at a time."""
+
+
+def check_type(file_type: str) -> str:
+    """The name itself, or a ConversionError that lists the types."""
+    if file_type not in FILE_TYPES:
+        raise ConversionError(f"Unknown type {file_type[:40]!r}", f"Types: {', '.join(FILE_TYPES)}.", "Choose one of these.")
+    return file_type
+
+
+def _quantizable(name: str, shape: tuple[int, ...]) -> bool:
+    return len(shape) > 1 and name.endswith("weight") and not any(part in name for part in KEPT)
+
+
+def _more_bits(index: int, count: int) -> bool:
+    return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
+
+
+def _fit(type_name: str, row: int) -> str:
+    """A type whose blocks fill a row of this length: the type itself, one of smaller blocks, or F16."""
+    if row % TYPES[type_name].weights:
+        type_name = SMALLER_BLOCKS.get(type_name, type_name)
+    return "F16" if row % TYPES[type_name].weights else type_name
+
+
+def _layer_order(item: tuple[str, tuple[int, ...]]) -> tuple[int, str]:
+    parts = item[0].split(".")
+    return (int(parts[1]), item[0]) if parts[0] == "blk" else (-1, item[0])
+
+
+def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str, blocks: int, seventy_b: bool = False) -> dict[str, str]:
+    """The type of every tensor in a file of a given type, as `llama_model_quantize` chooses from an F32 file without an importance matrix.
+
+    tensors: GGUF names and shapes in numpy's order (row length last). blocks: number of layers. seventy_b: Llama-2-70B's shape, which
+    gets better attention values. Source: src/llama-quant.cpp, `llama_tensor_get_type_impl` and `tensor_type_fallback`; layers count in
+    the order of their number.
+    """
+    ordered = sorted(tensors, key=_layer_order)
+    default = FILE_TYPES[check_type(file_type)][1]
+    tied = not any(name == "output.weight" for name, _ in ordered)
+    values = sum(_role(name, tied) == "value" for name, _ in ordered)
+    seen = {"value": 0, "down": 0}
+    chosen = {}
+    for name, shape in ordered:
+        if not _quantizable(name, shape):
+            chosen[name] = "F32"
+            continue
+        if default in UNQUANTIZED:
+            chosen[name] = default
+            continue
+        role = _role(name, tied)
+        type_name = default
+        if role == "output":
+            type_name = "Q8_0" if default == "Q8_0" or shape[-1] % TYPES[default].weights else "Q6_K"
+        elif role == "value":
+            type_name = _better_value(file_type, default, seen["value"], values)
+            if seventy_b and type_name == "Q4_K":
+                type_name = "Q5_K"
+        elif role == "down":
+            type_name = _better_down(file_type, default, seen["down"], blocks)
+        if role in seen:
+            seen[role] += 1
+        chosen[name] = _fit(type_name, shape[-1])
+    return chosen
+
+
+def _role(name: str, tied: bool) -> str:
+    if name == "output.weight" or (tied and name in ("token_embd.weight", "per_layer_token_embd.weight")):
+        return "output"
+    if "attn_v.weight" in name or "attn_qkv.weight" in name or "attn_kv_b.weight" in name:
+        return "value"
+    return "down" if "ffn_down" in name else "other"
+
+
+def _better_value(file_type: str, default: str, index: int, count: int) -> str:
+    if file_type in ("Q4_K_M", "Q5_K_M") and _more_bits(index, count):
+        return "Q6_K"
+    return "Q5_K" if file_type == "Q4_K_S" and index < 4 else default
+
+
+def _better_down(file_type: str, default: str, index: int, count: int) -> str:
+    if file_type in ("Q4_K_M", "Q5_K_M") and _more_bits(index, count):
+        return "Q6_K"
+    return "Q5_K" if file_type == "Q4_K_S" and index < count // 8 else default
+
+
+@cache
+def _ggml() -> ctypes.CDLL:
+    """libggml-base as llama-cpp-python ships it, found without importing that package."""
+    spec = importlib.util.find_spec("llama_cpp")
+    folders = [Path(place) / "lib" for place in (spec.submodule_search_locations or [])] if spec else []
+    names = {"win32": ("ggml-base.dll", "libggml-base.dll"), "darwin": ("libggml-base.dylib",
+    "libggml-base.so")}.get(sys.platform, ("libggml-base.so",))
+    for path in (folder / name for folder in folders for name in names):
+        if path.is_file():
+            library = ctypes.CDLL(str(path))
+            break
+    else:
+        raise ConversionError("ggml was not found", "The quantizer comes with llama-cpp-python, which is not installed whole.",
+                              "Install it: pip install llama-cpp-python")
+    library.ggml_quantize_init.argtypes = [ctypes.c_int]
+    library.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
+                                            ctypes.c_void_p]
+    library.ggml_quantize_chunk.restype = ctypes.c_size_t
+    library.ggml_validate_row_data.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+    library.ggml_validate_row_data.restype = ctypes.c_bool
+    return library
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _overflow(name: str, type_name: str) -> ConversionError:
+    return ConversionError(f"{name} does not fit {type_name}", "Some of its weights or block scales are larger than this type can hold.",
+                           "Export as F32 or BF16 instead.")
+
+
+def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None) -> np.ndarray:
+    """Turn float32 [..., row] into the bytes of a ggml type (uint8, flat), the same bytes that llama.cpp writes.
+
+    Raises ConversionError where a value is out of the type's range.
+    """
+    assert values.dtype == np.float32
+    if type_name == "F32":
+        return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    if type_name == "F16":
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise _overflow(name, type_name)
+        return half.reshape(-1).view(np.uint8)
+    if type_name == "BF16":
+        bits = np.ascontiguousarray(values).view(np.uint32)
+        short = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+        if ((short & 0x7F80) == 0x7F80).any():
+            raise _overflow(name, type_name)
+        return short.reshape(-1).view(np.uint8)
+    return _blocks(np.ascontiguousarray(values).reshape(-1, values.shape[-1]), type_name, name, threads or usable_cores())
+
+
+def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int) -> np.ndarray:
+    library, kind = _ggml(), TYPES[type_name].id
+    library.ggml_quantize_init(kind)
+    count, length = rows.shape
+    row_bytes = data_size((length,), type_name)
+    out = np.empty(count * row_bytes, np.uint8)
+    step = max(1, CHUNK // length)
+
+    def work(first: int) -> bool:
+        number = min(step, count - first)
+        place = out.ctypes.data + first * row_bytes
+        written = library.ggml_quantize_chunk(kind, rows.ctypes.data + first * length * 4, place, 0, number, length, None)
+        return written == number * row_bytes and bool(library.ggml_validate_row_data(kind, place, written))
+
+    with ThreadPoolExecutor(threads) as pool:
+        if not all(pool.map(work, range(0, count, step))):
+            raise _overflow(name, type_name)
+    return out

@@ -1,0 +1,80 @@
+"""Pieces of a SentencePiece `tokenizer.model`, read without the library (a protocol buffer; sentencepiece_model.proto)."""
+
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from converters.errors import ConversionError
+
+MAX_BYTES = 64 * 2**20
+
+
+class Piece(NamedTuple):
+    """A piece, its log-probability (or minus its merge rank), and its type; the type numbers are also GGUF's token types."""
+
+    text: str
+    score: float
+    type: int
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if wire == 2:
+            size, at = _varint(data, at)
+        elif wire in (1, 5):
+            size = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire}")
+        if size > len(data) - at:
+            raise ValueError("a field passes the end")
+        yield number, data[at:at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise ValueError("a number passes the end")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("a number has more than ten bytes")
+
+
+def _piece(data: bytes) -> Piece:
+    text, score, kind = "", 0.0, 1
+    for number, value in _fields(data):
+        if number == 1 and isinstance(value, bytes):
+            text = value.decode("utf-8")
+        elif number == 2 and isinstance(value, bytes) and len(value) == 4:
+            score = struct.unpack("<f", value)[0]
+        elif number == 3 and isinstance(value, int):
+            kind = value
+    if not 1 <= kind <= 6 or not math.isfinite(score):
+        raise ValueError(f"piece {text!r} has type {kind} and score {score}")
+    return Piece(text, score, kind)
+
+
+def read_pieces(path: Path) -> list[Piece]:
+    """All pieces by id. Raises ConversionError where the file is no SentencePiece model."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("too large")
+        pieces = [_piece(value) for number, value in _fields(path.read_bytes()) if number == 1 and isinstance(value, bytes)]
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"{path.name} cannot be read", f"It is not a SentencePiece model: {error}.", "Get the file again.") from error
+    if not pieces:
+        raise ConversionError(f"{path.name} cannot be read", "It holds no piece.", "Get the file again.")
+    return pieces

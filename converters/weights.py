@@ -1,0 +1,158 @@
+"""Tensors of a model folder's safetensors files, checked before they are used and read from the mapped bytes as float32."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.errors import ConversionError
+
+FLOATS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
+         "F32": 4, "I64": 8, "U64": 8, "F64": 8}
+MAX_HEADER = 100_000_000
+"""The limit of the safetensors library itself."""
+MAX_JSON = 512 * 2**20
+MAX_TENSORS = 1_000_000
+CHUNK = 2**22
+"""Weights looked at together when checking finiteness, so that the mask stays small."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies. shape: as PyTorch has it. start: byte offset in the file."""
+
+    path: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
+    def raw(self) -> np.ndarray:
+        """The stored bytes (uint8), mapped."""
+        return np.memmap(self.path, np.uint8, "r", self.start, (self.size,))
+
+    def load(self) -> np.ndarray:
+        """The tensor in float32, a copy of its own. Raises ConversionError where it holds NaN or infinity."""
+        stored: np.ndarray = self.raw().view(FLOATS[self.dtype])
+        values = (stored.astype(np.uint32) << 16).view(np.float32) if self.dtype == "BF16" else stored.astype(np.float32)
+        check_finite(values, self.name, self.path)
+        return values.reshape(self.shape)
+
+
+def check_finite(values: np.ndarray, name: str, path: Path | None = None) -> None:
+    """Refuse NaN and infinity, naming the tensor."""
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, CHUNK):
+        if not np.isfinite(flat[start:start + CHUNK]).all():
+            where = f" in {path.name}" if path else ""
+            raise ConversionError("The weights hold NaN or infinity", f"The tensor {name}{where} is not finite.",
+                                  "The training diverged or the file is damaged: use an earlier checkpoint or get the model again.")
+
+
+def read_json(path: Path, limit: int = MAX_JSON) -> dict[str, Any]:
+    """A JSON object from a file of bounded size; ConversionError where it is missing or is not one."""
+    try:
+        if path.stat().st_size > limit:
+            raise ConversionError(f"{path.name} is too large", f"It has {path.stat().st_size} bytes; at most {limit} make sense.",
+                                  "Get the file again.")
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConversionError(f"{path.name} is missing", f"{path.parent} has no {path.name}.", "Choose a complete model folder.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConversionError(f"{path.name} cannot be read", f"{type(error).__name__}: {error}", "Get the file again.") from error
+    if not isinstance(value, dict):
+        raise ConversionError(f"{path.name} cannot be read", "It is not a JSON object.", "Get the file again.")
+    return value
+
+
+def _pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(items)) != len(items):
+        raise ValueError("a name comes twice")
+    return dict(items)
+
+
+def read_safetensors(path: Path) -> dict[str, StoredTensor]:
+    """The tensors a safetensors file holds: names, types, shapes and places, held against the file's size.
+
+    The format: https://huggingface.co/docs/safetensors (8 bytes of header length, a JSON header, then the data without gaps).
+    Raises ConversionError when the file lies or is cut short.
+    """
+    remedy = "Get the file again; it may not have been copied whole."
+
+    def lie(cause: str) -> ConversionError:
+        return ConversionError(f"{path.name} is not a sound safetensors file", cause, remedy)
+
+    try:
+        with open(path, "rb") as file:
+            file_size = file.seek(0, 2)
+            file.seek(0)
+            length = int.from_bytes(file.read(8), "little")
+            if file_size < 8 or length > min(file_size - 8, MAX_HEADER):
+                raise lie(f"It claims a header of {length} bytes and has {file_size} bytes in all.")
+            header = json.loads(file.read(length), object_pairs_hook=_pairs)
+    except OSError as error:
+        raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
+    except (ValueError, RecursionError) as error:
+        raise lie(f"Its header is not JSON: {error}.") from error
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
+        raise lie("Its header is no table of tensors.")
+    header.pop("__metadata__", None)
+    tensors: dict[str, StoredTensor] = {}
+    for name, entry in header.items():
+        tensor = _stored(path, name, entry, 8 + length)
+        if tensor is None:
+            raise lie(f"The entry of the tensor {name!r} makes no sense.")
+        tensors[name] = tensor
+    end = 8 + length
+    for tensor in sorted(tensors.values(), key=lambda one: (one.start, one.size)):
+        if tensor.start != end:
+            raise lie(f"The tensor {tensor.name!r} does not start where the one before it ends.")
+        end += tensor.size
+    if end != file_size:
+        raise lie(f"Its tensors end at byte {end}, the file at {file_size}.")
+    return tensors
+
+
+def _stored(path: Path, name: str, entry: Any, base: int) -> StoredTensor | None:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        return None
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in SIZES or not isinstance(shape, list) or not isinstance(offsets, list):
+        return None
+    if len(offsets) != 2 or not all(type(number) is int and number >= 0 for number in [*shape, *offsets]):
+        return None
+    size = offsets[1] - offsets[0]
+    if math.prod(shape) * SIZES[dtype] != size:
+        return None
+    return StoredTensor(path, name, dtype, tuple(shape), base + offsets[0], size)
+
+
+def read_folder(folder: Path) -> dict[str, StoredTensor]:
+    """All tensors of a model folder: `model.safetensors`, or the shards that its index names. Other weight files are never read."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return read_safetensors(single)
+    if not index.is_file():
+        raise ConversionError(
+            "No safetensors weights", f"{folder} has neither model.safetensors nor model.safetensors.index.json.",
+            "Files like pytorch_model.bin can run code and are not read: get the model's safetensors version, or save it again with "
+            "transformers.")
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
+        raise ConversionError(f"{index.name} cannot be read", "It has no weight_map.", "Get the file again.")
+    shards: dict[str, dict[str, StoredTensor]] = {}
+    for name in sorted(set(places.values())):
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors") or not (folder / name).is_file():
+            raise ConversionError(f"{index.name} names a file that cannot be read",
+                                  f"{name[:200]!r} is not a safetensors file in {folder}.",
+                                  "Get the missing shard.")
+        shards[name] = read_safetensors(folder / name)
+    for tensor, name in places.items():
+        if tensor not in shards[name]:
+            raise ConversionError(f"{name} misses a tensor", f"The index says it holds {tensor}.", "Get the file again.")
+    return {tensor: shards[name][tensor] for tensor, name in places.items()}

@@ -1,0 +1,232 @@
+"""llama.cpp splits text by the written vocabulary as the tokenizer itself does."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converters.errors import ConversionError
+from converters.gguf_file import Writer, text
+from converters.sentencepiece_file import read_pieces
+from converters.vocab import load_vocabulary, merge_order
+from tests.converters.reference import WORDS, byte_level_tokenizer, qwen2_steps
+
+Tokenize = Callable[[str, bool], list[int]]
+SEPARATOR = "\n__ggml_vocab_test__\n"
+AWKWARD = [WORDS, "", " ", "  a", "\n\n\t x \r\n", "I'LL 'Ve 12345 3.14 ³½ ٣", "Ünïcödé 北京 🦙🏽 e\u0301 \u00ad",
+           "<|im_end|> a<|im_start|>b", "</s> <s>x", "▁_▁ <0x41>"]
+
+
+@contextmanager
+def llama_cpp_tokenizer(library: Any, folder: Path, path: Path, **config: Any) -> Iterator[Tokenize]:
+    """llama.cpp's tokenizer of a folder's vocabulary: (text, whether special tokens count) to ids, nothing added."""
+    metadata, _ = load_vocabulary(folder, config)
+    with open(path, "wb") as file:
+        Writer(file, {"general.architecture": text("llama"), **metadata}, [])
+    params = library.llama_model_default_params()
+    params.vocab_only = True
+    model = library.llama_model_load_from_file(str(path).encode(), params)
+    assert model
+    vocab = library.llama_model_get_vocab(model)
+
+    def tokenize(string: str, special: bool) -> list[int]:
+        raw = string.encode("utf-8")
+        room = (library.llama_token * (len(raw) + 8))()
+        count = library.llama_tokenize(vocab, raw, len(raw), room, len(room), False, special)
+        assert count >= 0
+        return list(room[:count])
+
+    try:
+        yield tokenize
+    finally:
+        library.llama_model_free(model)
+
+
+def golden(folder: Path) -> list[tuple[str, list[int]]]:
+    """llama.cpp's own golden strings with their ids."""
+    strings = (folder / "golden.inp").read_text(encoding="utf-8").split(SEPARATOR)
+    lines = (folder / "golden.out").read_text().splitlines()
+    return [(string, [int(number) for number in line.split()]) for string, line in zip(strings, lines, strict=False)]
+
+
+def check_all(library: Any, folder: Path, path: Path, strings: list[str]) -> None:
+    """The same ids as the tokenizers library gives, special tokens counted."""
+    from tokenizers import Tokenizer
+
+    reference = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with llama_cpp_tokenizer(library, folder, path) as tokenize:
+        for string in strings:
+            assert tokenize(string, True) == reference.encode(string, add_special_tokens=False).ids, repr(string)
+
+
+@pytest.mark.parametrize("name", ["qwen2", "llama-bpe", "gpt-2", "llama2", "phi-3"])
+def test_golden_strings(shared: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
+    pairs = golden(shared / "tokenizers" / name)
+    assert len(pairs) == 46
+    with llama_cpp_tokenizer(llama_cpp, shared / "tokenizers" / name, tmp_path / "v.gguf") as tokenize:
+        for string, ids in pairs:
+            assert tokenize(string, False) == ids, repr(string)
+
+
+@pytest.mark.parametrize("name", ["tokenizers/llama2", "tokenizers/phi-3", "models/stories260k"])
+def test_scores_derived_from_merges(shared: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
+    """Without tokenizer.model the order of the merges gives the same splits."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(shared / name / file, folder)
+    strings = [string for string, _ in golden(shared / "tokenizers/llama2")]
+    runs = ["x" + " " * count + "y" for count in range(1, 60)]
+    check_all(llama_cpp, folder, tmp_path / "v.gguf", strings + AWKWARD + runs)
+
+
+def test_stories260k_with_its_pieces(shared: Path, llama_cpp: Any, tmp_path: Path) -> None:
+    assert len(read_pieces(shared / "models/stories260k/tokenizer.model")) == 512
+    check_all(llama_cpp, shared / "models/stories260k", tmp_path / "v.gguf", AWKWARD)
+
+
+REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
+
+
+@pytest.mark.parametrize(("change", "noted"), [
+    ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "never"}}, False),
+    ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "first"}}, True),
+    ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "always"}}, True),
+    ({"normalizer": REPLACE}, False),
+    ({"normalizer": {"type": "Sequence", "normalizers": [REPLACE]}}, False),
+])
+def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path: Path, change: dict[str, Any], noted: bool) -> None:
+    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+    _edited(folder, lambda tokenizer: tokenizer.update(change))
+    assert bool(load_vocabulary(folder, {})[1]) is noted
+    strings = [string for string in AWKWARD if "<s>" not in string and "▁" not in string and not (noted and string.startswith(" "))]
+    check_all(llama_cpp, folder, tmp_path / "v.gguf", strings)
+
+
+@pytest.mark.parametrize("change", [
+    {"normalizer": {"type": "NFKC"}}, {"normalizer": None}, {"pre_tokenizer": METASPACE | {"split": True}},
+    {"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "sometimes"}}])
+def test_unknown_forms_of_the_space_prefix_are_refused(shared: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+    _edited(folder, lambda tokenizer: tokenizer.update(change))
+    with pytest.raises(ConversionError, match="not recognised"):
+        load_vocabulary(folder, {})
+
+
+def _steps(name: str) -> list[Any]:
+    from tokenizers import Regex, pre_tokenizers
+
+    from converters.pretokenizer import SPLITS
+
+    if name == "qwen2":
+        return qwen2_steps()
+    if name == "gpt-2":
+        return [pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    if name == "smollm":
+        return [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    expression = next(expression for (expression, _), known in SPLITS.items() if known == name)
+    return [pre_tokenizers.Split(Regex(expression), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gpt-2", "smollm", "smaug-bpe"])
+def test_byte_level_tokenizers_made_here(llama_cpp: Any, tmp_path: Path, name: str) -> None:
+    byte_level_tokenizer(tmp_path, 360, _steps(name))
+    metadata, notes = load_vocabulary(tmp_path, {})
+    assert metadata["tokenizer.ggml.pre"].data == name and not notes
+    check_all(llama_cpp, tmp_path, tmp_path / "v.gguf", AWKWARD)
+
+
+def test_nfc_is_accepted_and_noted(llama_cpp: Any, tmp_path: Path) -> None:
+    from tokenizers import normalizers
+
+    byte_level_tokenizer(tmp_path, 320, qwen2_steps(), normalizer=normalizers.NFC())
+    assert "NFC" in load_vocabulary(tmp_path, {})[1][0]
+    check_all(llama_cpp, tmp_path, tmp_path / "v.gguf", [string for string in AWKWARD if "\u0301" not in string])
+
+
+def test_special_tokens_padding_and_stops(tmp_path: Path) -> None:
+    byte_level_tokenizer(tmp_path, 300, qwen2_steps())
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0, 7]}))
+    metadata = {key.removeprefix("tokenizer.ggml."): value.data for key, value in load_vocabulary(
+        tmp_path, {"vocab_size": 304, "bos_token_id": 1, "eos_token_id": 0}, "{{ messages }}")[0].items()}
+    assert (metadata["bos_token_id"], metadata["eos_token_id"], metadata["padding_token_id"]) == (1, 2, 0)
+    assert metadata["eot_token_id"] == 7, "a stop token that llama.cpp does not know by its text"
+    assert (metadata["add_bos_token"], metadata["add_eos_token"]) == (False, False)
+    assert metadata["tokens"][300:] == ["[PAD300]", "[PAD301]", "[PAD302]", "[PAD303]"]
+    assert metadata["token_type"].tolist() == [3] * 3 + [1] * 297 + [5] * 4
+    assert metadata["tokenizer.chat_template"] == "{{ messages }}"
+
+
+def test_bos_comes_from_the_post_processor(tmp_path: Path) -> None:
+    from tokenizers import processors
+
+    byte_level_tokenizer(tmp_path, 300, qwen2_steps(), post_processor=processors.TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]))
+    metadata, _ = load_vocabulary(tmp_path, {})
+    assert metadata["tokenizer.ggml.add_bos_token"].data is True and metadata["tokenizer.ggml.bos_token_id"].data == 1
+    assert metadata["tokenizer.ggml.add_eos_token"].data is True and metadata["tokenizer.ggml.eos_token_id"].data == 2
+
+
+def _edited(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    change(tokenizer)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: t["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=r"\w+|\W+"),
+    lambda t: t["pre_tokenizer"]["pretokenizers"][0].update(behavior="Removed"),
+    lambda t: t["pre_tokenizer"]["pretokenizers"][1].update(add_prefix_space=True),
+    lambda t: t["pre_tokenizer"]["pretokenizers"].pop(0),
+    lambda t: t.update(pre_tokenizer=None),
+    lambda t: t.update(normalizer={"type": "Lowercase"}),
+    lambda t: t["model"].update(ignore_merges=True),
+    lambda t: t["model"].update(type="Unigram"),
+    lambda t: t["model"].update(end_of_word_suffix="</w>"),
+    lambda t: t["model"]["merges"].append(["zz", "qq"]),
+    lambda t: t["model"]["merges"].append(3),
+    lambda t: t["model"].update(vocab=[1, 2]),
+    lambda t: t["added_tokens"].append({"content": "a", "id": 3}),
+    lambda t: t["added_tokens"].append({"content": "new", "id": 10**9}),
+    lambda t: t["added_tokens"].append({"content": "new", "id": -1}),
+    lambda t: t.update(post_processor={"type": "BertProcessing"}),
+    lambda t: t.update(post_processor=[1]),
+    lambda t: t.update(model=None),
+])
+def test_what_llama_cpp_would_split_otherwise_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    byte_level_tokenizer(tmp_path, 300, qwen2_steps())
+    load_vocabulary(tmp_path, {})
+    _edited(tmp_path, change)
+    with pytest.raises(ConversionError):
+        load_vocabulary(tmp_path, {})
+
+
+def test_merges_that_no_scores_can_express_are_refused() -> None:
+    ids = {token: number for number, token in enumerate(["a", "b", "c", "ab", "bc", "abc"])}
+    assert merge_order([("a", "b"), ("b", "c"), ("ab", "c"), ("a", "bc")], ids) == [["ab"], ["bc"], ["abc"]]
+    with pytest.raises(ConversionError, match="tokenizer") as apart:
+        merge_order([("a", "b"), ("ab", "c"), ("b", "c"), ("a", "bc")], ids)
+    assert "apart" in apart.value.cause
+    with pytest.raises(ConversionError) as missing:
+        merge_order([("a", "b"), ("b", "c"), ("ab", "c")], ids)
+    assert "'a' + 'bc'" in missing.value.cause
+
+
+def test_sentencepiece_files_that_contradict_tokenizer_json_are_refused(shared: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+    raw = (folder / "tokenizer.model").read_bytes()
+    (folder / "tokenizer.model").write_bytes(raw.replace("▁the".encode(), "▁teh".encode()))
+    with pytest.raises(ConversionError, match="tokenizer"):
+        load_vocabulary(folder, {})
+    for cut in range(0, len(raw), 797):
+        (folder / "tokenizer.model").write_bytes(raw[:cut])
+        try:
+            load_vocabulary(folder, {})
+        except ConversionError:
+            continue
+        assert cut == 0 or read_pieces(folder / "tokenizer.model"), "a cut between two pieces leaves a readable file"
