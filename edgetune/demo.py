@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 LIGHTHOUSE = BUNDLED.parent / "lighthouse"
 OPTIONS: dict[str, Any] = {
-    "base": "nano", "data": [str(LIGHTHOUSE / "train.jsonl")], "replay": str(BUNDLED / "replay.jsonl"), "replay_share": 0.25, "method": "sft",
-    "quantization": "nf4", "rank": 64, "alpha": 128.0, "batch": 8, "accumulation": 1, "length": 256, "steps": 400, "eval_every": 80, "save_every": 80,
+    "base": "nano", "data": [str(LIGHTHOUSE / "train.jsonl")], "replay": str(BUNDLED / "replay.jsonl"), "replay_share": 0.4, "method": "sft",
+    "quantization": "nf4", "rank": 64, "alpha": 128.0, "batch": 8, "accumulation": 1, "length": 256, "steps": 500, "learning_rate": 6e-4, "eval_every": 100, "save_every": 100,
 }
 TYPES = ["Q4_K_M", "Q8_0", "F16"]
 ANSWER_TOKENS = 60

@@ -1,6 +1,7 @@
 """Load a base for training or evaluation. Imports torch; only workers call it."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none") -> A
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging as talk
 
+    talk.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells users to install `kernels`, which fetches and runs code
     compute = getattr(torch, dtype)
     config = None

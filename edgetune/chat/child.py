@@ -25,7 +25,10 @@ Messages = queue.SimpleQueue[dict[str, Any] | None]
 
 
 class Child:
-    """A running `edgetune.chat.llama_process`. Requests are answered in the order they were sent; `cancel` may come from any thread or a signal handler."""
+    """A running `edgetune.chat.llama_process`.
+
+    Requests are answered in the order they were sent; `cancel` may come from any thread or a signal handler.
+    """
 
     def __init__(self) -> None:
         self._messages: Messages = queue.SimpleQueue()

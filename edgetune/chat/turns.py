@@ -35,12 +35,20 @@ def turn_marks(template: ChatTemplate, engine: Engine) -> TurnMarks:
         return TurnMarks("", (), ())
     between = before[len(prompt):] if before.startswith(prompt) else ""
     lead = between if between.isspace() else ""
+    following = behind
     with suppress(TemplateRefusal):  # a template for one question and one answer: what it writes at the very end must do
-        behind = template.render([*answered, {"role": "user", "content": REPLY}]).partition(ANSWER)[2].partition(REPLY)[0] or behind
-    special = _first_special(behind, engine)
+        following = template.render([*answered, {"role": "user", "content": REPLY}]).partition(ANSWER)[2].partition(REPLY)[0] or behind
+    special = _first_special(following, engine)
     if special is not None:
         return TurnMarks(lead, (special,), ())
-    return TurnMarks(lead, (), (behind.rstrip(),) if behind.strip() else ())
+    # Plain text ends the turn: what comes after any answer, or else what opens the next question.
+    stop = _common_start(behind, following).rstrip() or following.rstrip()
+    return TurnMarks(lead, (), (stop,) if stop else ())
+
+
+def _common_start(one: str, other: str) -> str:
+    size = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:size]
 
 
 def _first_special(text: str, engine: Engine) -> int | None:

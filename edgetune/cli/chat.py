@@ -74,7 +74,7 @@ def chat_command(
 
     with Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers) as engine:
         info = engine.info
-        say(f"{path.name}: {info.description}, context {info.n_ctx}; {info.threads_reason}.")
+        say(f"{path.name}: {info.description.replace(' ?B', '')}, context {info.n_ctx}; {info.threads_reason}.")
         if info.n_ctx > info.n_ctx_train:
             say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
         serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json)

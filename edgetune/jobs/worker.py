@@ -11,7 +11,7 @@ from typing import Any
 
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs.events import EventLog
-from edgetune.jobs.launch import claim
+from edgetune.jobs.launch import OWNER, claim
 from edgetune.workspace import Run
 
 
@@ -85,6 +85,7 @@ def work(folder: Path) -> int:
             events.append("failed", error=shown.as_dict())
             return 1
     finally:
+        (folder / OWNER).unlink(missing_ok=True)
         own.release()
 
 

@@ -1,0 +1,64 @@
+"""Writes are whole or not there; names and texts are safe."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.files import atomic_write, human, need_space, publish_folder, safe_name
+from edgetune.text import one_line, safe_text
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    with pytest.raises(ValueError, match="boom"), atomic_write(path) as file:
+        file.write(b"half")
+        raise ValueError("boom")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_a_published_folder_is_whole_or_absent(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="boom"), publish_folder(tmp_path / "d") as part:
+        (part / "a").write_text("x")
+        raise ValueError("boom")
+    assert os.listdir(tmp_path) == []
+    with publish_folder(tmp_path / "d") as part:
+        (part / "a").write_text("x")
+    assert os.listdir(tmp_path) == ["d"]
+
+
+def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    code = ("import sys\nfrom pathlib import Path\nfrom edgetune.files import atomic_write\n"
+            "from edgetune.errors import EdgeTuneError\nimport errno, os\n"
+            "try:\n    with atomic_write(Path(sys.argv[1])) as f:\n        f.write(b'x' * 10_000_000)\n"
+            "except OSError as e:\n    print('EFBIG', e.errno == errno.EFBIG)\n")
+    # A limit on the file's size stands in for a full disk: the write breaks off half way.
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "f")], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+                          preexec_fn=lambda: (resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)), __import__("signal").signal(25, __import__("signal").SIG_IGN)))
+    assert "EFBIG True" in done.stdout, done.stderr
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(EdgeTuneError, match="Not enough disk space"):
+        need_space(tmp_path, 10**18, "The export")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "CON", "nul.txt", "a\x1b", "-x", "a" * 65, "x."])
+def test_names_that_no_system_takes(name: str) -> None:
+    with pytest.raises(InputError):
+        safe_name(name)
+
+
+def test_control_sequences_never_pass() -> None:
+    evil = "a\x1b]0;title\x07b\x9b31mc\u202ed\ud800e\r\x00"
+    assert safe_text(evil) == "a]0;titleb31mcd\ufffde"
+    assert "\n" not in one_line("a\nb") and len(one_line("x" * 200, 50)) == 50
+
+
+def test_sizes_for_people() -> None:
+    assert [human(n) for n in (0, 1023, 1536, 5 * 2**20, 3 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB", "3.0 GiB"]
