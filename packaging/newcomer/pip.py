@@ -1,0 +1,116 @@
+"""The environment's pip: how it is run, what room it needs, and what its failures mean."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from newcomer.machine import Choice
+from newcomer.state import Places
+from newcomer.talk import CommandFailed, SetupError, run
+
+GIGABYTE = 1024**3
+NEEDED = {"cpu": 3.0, "metal": 3.0, "cuda": 9.0}
+"""Gigabytes of disk for the whole environment, downloads and compiling included, by torch build."""
+
+NEEDED_AFTER_TORCH = 1.5
+NEEDED_TEMPORARY = 1.0
+CUDA_DOWNLOAD = "about 2.5 GB to download"
+
+DISK_FULL = r"No space left on device|not enough space on the disk"
+
+NO_NETWORK = (
+    r"name resolution|Name or service not known|getaddrinfo failed|nodename nor servname|NameResolutionError"
+    r"|NewConnectionError|ConnectTimeout|ProxyError"
+)
+
+CAUSES: tuple[tuple[str, str], ...] = (
+    (DISK_FULL, "The disk is full: free some space, then run the same command again."),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|SSLError",
+        "A proxy or an old certificate store stands in between: set PIP_CERT to your proxy's certificate file, then try again.",
+    ),
+    (
+        NO_NETWORK,
+        "There seems to be no network. Set-up needs it once (a proxy goes into HTTPS_PROXY); then run the same command again.",
+    ),
+    (
+        r"Read timed out|ReadTimeout|Connection reset|IncompleteRead|Connection broken",
+        "The network broke off. Run the same command again: what is finished is kept.",
+    ),
+    (
+        r"HTTP error 40[13]|401 Client Error|403 Client Error",
+        "The package index refused: look at pip's settings with 'python3 -m pip config list'.",
+    ),
+    (
+        r"Failed building wheel|CMake Error|subprocess-exited-with-error",
+        "Building failed: the log says at which file. A newer compiler, or more memory, are the usual remedies.",
+    ),
+    (
+        r"No matching distribution|Could not find a version",
+        "No build fits this Python or system. Python 3.11 to 3.13 on 64-bit Linux, Windows or Apple silicon are known to have them.",
+    ),
+)
+
+
+@dataclass
+class Setup:
+    """One run of the set-up. lock: the descriptor that pip holds open too."""
+
+    places: Places
+    choice: Choice
+    lock: int
+    notes: list[str] = field(default_factory=list)
+
+    def pip(self, title: str, arguments: Sequence[str], environment: dict[str, str] | None = None, options: Sequence[str] = ()) -> str:
+        """Run the environment's pip; its output goes to the log. Raises CommandFailed."""
+        command = [str(self.places.python), "-P", "-m", "pip", *options, *arguments]
+        return run(command, title, self.places.log, self.places.root, {**pip_environment(self.places), **(environment or {})}, (self.lock,))
+
+
+def pip_environment(places: Places) -> dict[str, str]:
+    """This process's environment without what would send pip elsewhere, or run it short of temporary space."""
+    elsewhere = (
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_ROOT",
+        "PIP_REQUIRE_HASHES",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "__PYVENV_LAUNCHER__",
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    environment.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_COLOR="1")
+    environment.setdefault("PIP_RETRIES", "3")
+    if os.name != "nt" and shutil.disk_usage(tempfile.gettempdir()).free < NEEDED_TEMPORARY * GIGABYTE:
+        temporary = places.venv / "tmp"
+        temporary.mkdir(exist_ok=True)
+        environment["TMPDIR"] = str(temporary)
+    return environment
+
+
+def check_disk(places: Places, needed: float) -> None:
+    """Refuse to begin what cannot be finished. needed: gigabytes."""
+    free = shutil.disk_usage(places.root).free / GIGABYTE
+    if free < needed:
+        smaller = " EDGETUNE_TORCH=cpu takes the build without CUDA, which needs 3 GB." if needed > NEEDED["cpu"] else ""
+        raise SetupError(
+            f"Too little disk: {free:.1f} GB are free here, set-up needs about {needed:g} GB",
+            f"Free some space, then run the same command again.{smaller}",
+        )
+
+
+def explain(title: str, failure: CommandFailed, places: Places) -> SetupError:
+    """A failed command as an error: its last lines, the log's place, and the remedy its output points to."""
+    lines = [line.rstrip() for line in failure.output.splitlines() if line.strip()][-12:]
+    remedy = next(
+        (text for pattern, text in CAUSES if re.search(pattern, failure.output)),
+        "Read the log; then run the same command again: what is finished is kept.",
+    )
+    shown = "\n".join(f"    {line[:200]}" for line in lines)
+    return SetupError(
+        f"{title} could not be set up (exit code {failure.code}). The last lines:\n{shown}\n    (all of it: {places.log})", remedy
+    )

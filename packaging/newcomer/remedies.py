@@ -1,0 +1,106 @@
+"""The one command that brings what this system lacks: a C++ compiler, Python's venv module."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+MANAGERS = {
+    "debian": "apt",
+    "ubuntu": "apt",
+    "fedora": "dnf",
+    "rhel": "dnf",
+    "centos": "dnf",
+    "arch": "pacman",
+    "suse": "zypper",
+    "alpine": "apk",
+}
+"""The package manager by ID or ID_LIKE of os-release."""
+
+PACKAGES = {
+    "compiler": {
+        "apt": "apt install g++",
+        "dnf": "dnf install gcc-c++",
+        "pacman": "pacman -S gcc",
+        "zypper": "zypper install gcc-c++",
+        "apk": "apk add g++",
+    },
+    "venv": {
+        "apt": "apt install python3-venv",
+        "dnf": "dnf install python3-pip",
+        "pacman": "pacman -S python",
+        "zypper": "zypper install python3-pip",
+        "apk": "apk add python3",
+    },
+}
+
+COMPILER_ELSEWHERE = {
+    "darwin": "xcode-select --install",
+    "windows": 'winget install --id Microsoft.VisualStudio.2022.BuildTools --override "--passive --wait '
+    '--add Microsoft.VisualStudio.Workload.VCTools --includeRecommended"',
+}
+
+
+def package_manager(os_release: str) -> str:
+    """The package manager of a Linux system, by the text of its os-release file; "" when unknown."""
+    fields = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
+    names = [fields.get("ID", "").strip("\"'"), *fields.get("ID_LIKE", "").strip("\"'").split()]
+    for name in names:
+        for known, manager in MANAGERS.items():
+            if name == known or (known == "suse" and "suse" in name):
+                return manager
+    return ""
+
+
+def remedy_for(what: str, system: str, os_release: str, root: bool) -> str:
+    """How to get `what` (compiler or venv) on this system, as one command where there is one."""
+    if what == "compiler" and system in COMPILER_ELSEWHERE:
+        return f"Get one with: {COMPILER_ELSEWHERE[system]}"
+    manager = package_manager(os_release)
+    if system == "linux" and manager:
+        return f"Get it with: {'' if root else 'sudo '}{PACKAGES[what][manager]}"
+    if what == "compiler":
+        return "Install g++ or clang++ with your system's package manager."
+    return "Install your Python's venv and ensurepip modules, or take Python from https://www.python.org/downloads/"
+
+
+def os_release() -> str:
+    """The text of this system's os-release file, "" where there is none."""
+    for place in ("/etc/os-release", "/usr/lib/os-release"):
+        if Path(place).is_file():
+            return Path(place).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def remedy_here(what: str) -> str:
+    """`remedy_for` on this machine."""
+    system = "windows" if os.name == "nt" else sys.platform
+    return remedy_for(what, system, os_release(), hasattr(os, "geteuid") and os.geteuid() == 0)
+
+
+def working_compiler(search: str | None = None) -> str:
+    """A C++ compiler that can compile C++17, or "". search: a PATH to look along, this process's by default."""
+    if os.name == "nt":
+        found = shutil.which("cl", path=search) or shutil.which("clang++", path=search) or shutil.which("g++", path=search) or ""
+        where = Path(os.environ.get("PROGRAMFILES(X86)", "")) / "Microsoft Visual Studio" / "Installer" / "vswhere.exe"
+        if found or not where.exists():
+            return found
+        part = "Microsoft.VisualStudio.Component.VC.Tools.x86.x64"
+        listed = subprocess.run(
+            [str(where), "-products", "*", "-requires", part, "-property", "installationPath"], capture_output=True, text=True, check=False
+        )
+        return listed.stdout.strip()
+    # On macOS /usr/bin/c++ is always there; without the tools behind it, calling it opens a dialog.
+    if sys.platform == "darwin" and subprocess.run(["xcode-select", "-p"], capture_output=True, check=False).returncode != 0:
+        return ""
+    for name in (os.environ.get("CXX", ""), "c++", "g++", "clang++"):
+        program = shutil.which(name, path=search) if name else None
+        if program:
+            sample = "#include <filesystem>\nint main() {}\n"
+            tried = subprocess.run(
+                [program, "-std=c++17", "-x", "c++", "-fsyntax-only", "-"], input=sample, capture_output=True, text=True, check=False
+            )
+            if tried.returncode == 0:
+                return program
+    return ""

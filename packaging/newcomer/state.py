@@ -1,0 +1,226 @@
+"""What of the environment is finished: the stamp, the lock, and the clearing away of what an interruption left."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from newcomer.machine import Choice
+from newcomer.talk import say
+
+RECIPE = 1
+"""Raise it when the steps themselves change, so that every environment goes through them again (but for making it)."""
+
+STEPS = ("venv", "torch", "llama", "edgetune", "check")
+
+PROBE = """
+import importlib.metadata, importlib.util, json, sys, sysconfig
+
+def version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+def missing(name):
+    return importlib.util.find_spec(name) is None
+
+if missing("pip") or sys.prefix == sys.base_prefix:
+    sys.exit(1)
+print(json.dumps({
+    "prefix": sys.prefix,
+    "python": "%d.%d" % sys.version_info[:2],
+    "packages": sysconfig.get_path("purelib"),
+    "torch": version("torch"),
+    "missing": [name for name in ("torch", "llama_cpp", "edgetune", "pytest") if missing(name)],
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie. root: the repository."""
+
+    root: Path
+
+    @property
+    def venv(self) -> Path:
+        """The private environment."""
+        return self.root / ".venv"
+
+    @property
+    def scripts(self) -> Path:
+        """Where its programs lie."""
+        return self.venv / ("Scripts" if os.name == "nt" else "bin")
+
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+        return self.scripts / ("python.exe" if os.name == "nt" else "python")
+
+    @property
+    def edgetune(self) -> Path:
+        """The program that is set up."""
+        return self.scripts / ("edgetune.exe" if os.name == "nt" else "edgetune")
+
+    @property
+    def stamp(self) -> Path:
+        """What is finished."""
+        return self.venv / "edgetune-setup.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a set-up works here."""
+        return self.venv / "edgetune-setup.lock"
+
+    @property
+    def log(self) -> Path:
+        """All that pip said."""
+        return self.venv / "setup.log"
+
+    @property
+    def constraints(self) -> Path:
+        """The versions tested together."""
+        return self.root / "packaging" / "constraints.txt"
+
+
+def pin(places: Places, package: str) -> str:
+    """The version of a package in constraints.txt; it must be there."""
+    for line in places.constraints.read_text(encoding="utf-8").splitlines():
+        name, _, version = line.partition("==")
+        if name.strip().lower().replace("_", "-") == package:
+            return version.split(";")[0].strip()
+    raise KeyError(f"{package} is not pinned in {places.constraints}")
+
+
+def probe(places: Places) -> dict[str, Any]:
+    """Ask the environment's Python what it is and has; empty when it cannot answer, so must be made anew.
+
+    Without its pyvenv.cfg (a removal that was interrupted) it runs as the Python it was made from: nothing may be installed
+    or swept there, so that counts as no answer.
+    """
+    if not places.python.exists():
+        return {}
+    try:
+        answer = subprocess.run([str(places.python), "-I", "-c", PROBE], capture_output=True, text=True, timeout=60, check=True)
+        found: dict[str, Any] = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}
+    if Path(found["prefix"]).resolve() != places.venv.resolve():
+        return {}
+    return found if tuple(int(part) for part in found["python"].split(".")) >= (3, 11) else {}
+
+
+def digest(*parts: object) -> str:
+    """A short hash of what a step depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def wanted(places: Places, choice: Choice, python: str) -> dict[str, str]:
+    """For each step the hash of all it depends on: when it differs from the stamp's, the step is done again.
+
+    python: the environment's version, as '3.11'.
+    """
+    project = tomllib.loads((places.root / "pyproject.toml").read_text(encoding="utf-8"))
+    described = [project.get("project"), project.get("build-system"), project.get("tool", {}).get("setuptools")]
+    venv = digest(str(places.root), python)
+    torch = digest(RECIPE, venv, pin(places, "torch"), choice.torch)
+    llama = digest(RECIPE, venv, pin(places, "llama-cpp-python"), choice.llama)
+    edgetune = digest(RECIPE, venv, described, places.constraints.read_text(encoding="utf-8"))
+    return {"venv": venv, "torch": torch, "llama": llama, "edgetune": edgetune, "check": digest(torch, llama, edgetune)}
+
+
+def recorded(places: Places) -> dict[str, str] | None:
+    """The steps finished so far; None when no set-up was ever begun here."""
+    try:
+        steps = json.loads(places.stamp.read_text(encoding="utf-8"))["steps"]
+        return {str(name): str(key) for name, key in steps.items()}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def record(places: Places, steps: dict[str, str]) -> None:
+    """Write the stamp so that it is never half there."""
+    temporary = places.stamp.with_suffix(".part")
+    temporary.write_text(json.dumps({"steps": steps}, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, places.stamp)
+
+
+@contextmanager
+def locked(places: Places) -> Iterator[int]:
+    """Hold this environment's lock, waiting for another set-up with a word; yields the lock's file descriptor."""
+    places.venv.mkdir(exist_ok=True)
+    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not take(descriptor):
+            say("Another set-up is at work in this folder; waiting for it to end.")
+            while not take(descriptor):
+                time.sleep(0.5)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def take(descriptor: int) -> bool:
+    """Try to take the lock; closing the file gives it back."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def clear(places: Places) -> None:
+    """Empty the environment's folder but for lock and log; the empty stamp goes first, so that a second try knows it is ours."""
+    record(places, {})
+    for entry in places.venv.iterdir():
+        if entry in (places.lock, places.log, places.stamp):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def sweep(packages: Path) -> list[str]:
+    """Forget packages that an interrupted pip left incomplete, so that pip installs them again; returns their names.
+
+    pip writes a package's files, then INSTALLER, then its own RECORD: a package is whole when INSTALLER is there and every file
+    in RECORD has the size noted. Folders whose name starts with ~ are what pip had moved aside.
+    """
+    broken = []
+    for aside in packages.glob("~*"):
+        shutil.rmtree(aside, ignore_errors=True)
+    for info in packages.glob("*.dist-info"):
+        if not whole(packages, info):
+            broken.append(info.name.removesuffix(".dist-info"))
+            shutil.rmtree(info)
+    return broken
+
+
+def whole(packages: Path, info: Path) -> bool:
+    """Whether every file of an installed package is there in full."""
+    try:
+        rows = list(csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines()))
+        sized = [(packages / row[0], int(row[2])) for row in rows if len(row) == 3 and row[2]]
+        return (info / "INSTALLER").exists() and (info / "METADATA").exists() and all(os.stat(path).st_size == size for path, size in sized)
+    except (OSError, ValueError):
+        return False

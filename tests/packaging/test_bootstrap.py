@@ -1,0 +1,214 @@
+"""The set-up survives what happens to it: old Pythons, interruptions, half-made environments, a second set-up beside it."""
+
+import ast
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from newcomer import steps
+from newcomer.machine import Choice, choose, look
+from newcomer.pip import Setup
+from newcomer.state import Places, clear, digest, locked, pin, probe, record, recorded, sweep, wanted
+from newcomer.talk import CommandFailed, SetupError, run
+from newcomer.verbs import main, ready
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOTSTRAP = ROOT / "packaging" / "bootstrap.py"
+CHOICE = Choice("cpu", "cpu", "a test")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A repository with nothing but what the set-up reads, and an empty environment folder."""
+    (tmp_path / "packaging").mkdir()
+    shutil.copy(ROOT / "packaging" / "constraints.txt", tmp_path / "packaging")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / ".venv").mkdir()
+    return Places(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """A real environment, without what is installed into it."""
+    places = Places(tmp_path_factory.mktemp("made"))
+    with locked(places) as lock:
+        steps.make_venv(Setup(places, CHOICE, lock))
+    return places
+
+
+def test_old_pythons_can_read_it_and_say_what_is_wrong() -> None:
+    ast.parse(BOOTSTRAP.read_text(encoding="utf-8"), feature_version=(3, 4))
+    code = f"import runpy, sys; sys.version_info = (3, 8, 18); sys.argv = ['bootstrap.py', 'test']; runpy.run_path({str(BOOTSTRAP)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "this is Python 3.8, and it needs 3.11 or newer" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "packaging/bootstrap.py test" in done.stderr or "python.org" in done.stderr
+
+
+def test_wrong_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["everything"]) == 2
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().err
+    assert main(["--help"]) == 0
+
+
+def test_a_second_set_up_is_quick_and_quiet() -> None:
+    places = Places(ROOT)
+    if not ready(places, choose(look(), os.environ.get("EDGETUNE_TORCH", ""), pin(places, "torch"))):
+        pytest.skip("this environment was not set up by packaging/bootstrap.py, or not for these versions")
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, str(BOOTSTRAP), "setup"], capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 3
+    assert done.stdout == done.stderr == ""
+
+
+def test_each_step_depends_on_just_what_it_should(places: Places) -> None:
+    before = wanted(places, CHOICE, "3.11")
+    assert before == wanted(places, CHOICE, "3.11")
+
+    def changed(after: dict[str, str]) -> set[str]:
+        return {step for step in before if before[step] != after[step]}
+
+    assert changed(wanted(places, Choice("cuda", "cpu", ""), "3.11")) == {"torch", "check"}
+    assert changed(wanted(places, Choice("cpu", "cuda", ""), "3.11")) == {"llama", "check"}
+    assert changed(wanted(places, CHOICE, "3.12")) == set(before)
+    places.constraints.write_text(places.constraints.read_text(encoding="utf-8") + "another==1\n", encoding="utf-8")
+    assert changed(wanted(places, CHOICE, "3.11")) == {"edgetune", "check"}
+
+
+def test_the_stamp_survives_a_torn_write(places: Places) -> None:
+    assert recorded(places) is None
+    record(places, {"venv": digest(1)})
+    assert recorded(places) == {"venv": digest(1)}
+    places.stamp.write_text('{"steps": {"ve', encoding="utf-8")
+    assert recorded(places) == {}
+    assert not ready(places, CHOICE)
+
+
+def test_a_half_made_environment_is_made_anew(made: Places, capfd: pytest.CaptureFixture[str]) -> None:
+    assert probe(made)["missing"]
+    shutil.rmtree(Path(probe(made)["packages"]) / "pip")
+    assert probe(made) == {}
+    with locked(made) as lock:
+        steps.make_venv(Setup(made, CHOICE, lock))
+    assert probe(made)
+    assert "making it anew" in capfd.readouterr().err
+
+
+def test_an_environment_without_its_settings_is_never_taken_for_one(made: Places) -> None:
+    """Its Python would then run as the one it was made from, and pip would write there."""
+    settings = made.venv / "pyvenv.cfg"
+    kept = settings.read_bytes()
+    settings.unlink()
+    try:
+        assert made.python.exists()
+        assert probe(made) == {}
+        with locked(made) as lock, pytest.raises(CommandFailed) as failure:
+            Setup(made, CHOICE, lock).pip("pip", ["install", "--no-index", "edgetune-nothing"])
+        assert "virtualenv" in failure.value.output
+    finally:
+        settings.write_bytes(kept)
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(places: Places) -> None:
+    (places.venv / "thesis.txt").write_text("mine", encoding="utf-8")
+    with locked(places) as lock, pytest.raises(SetupError, match="no Python environment"):
+        steps.make_venv(Setup(places, CHOICE, lock))
+    assert (places.venv / "thesis.txt").exists()
+
+
+def test_emptying_keeps_lock_and_log(places: Places) -> None:
+    (places.venv / "lib").mkdir()
+    for path in (places.lock, places.log, places.venv / "lib" / "module.py"):
+        path.write_text("x", encoding="utf-8")
+    clear(places)
+    assert sorted(path.name for path in places.venv.iterdir()) == sorted([places.lock.name, places.log.name, places.stamp.name])
+    assert recorded(places) == {}
+
+
+def installed(packages: Path, name: str) -> Path:
+    """Lay down a package as pip does; returns its module's file."""
+    module, info = packages / f"{name}.py", packages / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    module.write_text("x = 1\n", encoding="utf-8")
+    (info / "METADATA").write_text(f"Name: {name}\n", encoding="utf-8")
+    (info / "INSTALLER").write_text("pip\n", encoding="utf-8")
+    (info / "RECORD").write_text(f"{name}.py,sha256=x,6\n{name}-1.0.dist-info/RECORD,,\n", encoding="utf-8")
+    return module
+
+
+def test_packages_that_an_interruption_left_incomplete_are_forgotten(tmp_path: Path) -> None:
+    installed(tmp_path, "whole")
+    installed(tmp_path, "cut").write_text("x", encoding="utf-8")
+    installed(tmp_path, "lost").unlink()
+    installed(tmp_path, "unsigned")
+    (tmp_path / "unsigned-1.0.dist-info" / "INSTALLER").unlink()
+    (tmp_path / "~side").mkdir()
+    assert sorted(sweep(tmp_path)) == ["cut-1.0", "lost-1.0", "unsigned-1.0"]
+    assert [path.name for path in tmp_path.glob("*.dist-info")] == ["whole-1.0.dist-info"]
+    assert not (tmp_path / "~side").exists()
+
+
+def child(code: str, *arguments: str) -> "subprocess.Popen[str]":
+    """A Python process with the set-up's modules in reach."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'packaging')!r})\nfrom pathlib import Path\n{code}"
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_second_set_up_waits_for_the_first(places: Places) -> None:
+    waiting = "from newcomer.state import Places, locked\nwith locked(Places(Path(sys.argv[1]))): print('mine')"
+    with locked(places):
+        second = child(waiting, str(places.root))
+        assert second.stderr is not None
+        assert "Another set-up is at work" in second.stderr.readline()
+        assert second.poll() is None
+    assert second.communicate(timeout=20)[0] == "mine\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals and lock inheritance")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_interruptions(places: Places, name: str) -> None:
+    """A signal ends the command below too; after SIGKILL, which nobody can catch, that command still holds the lock."""
+    code = (
+        "import os\nfrom newcomer.state import Places, locked\nfrom newcomer.talk import Stopped, run, stop_on_signals\n"
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job has it ignored
+        "stop_on_signals()\nplaces = Places(Path(sys.argv[1]))\n"
+        "command = ['/bin/sh', '-c', 'echo $$ > ' + str(places.root / 'pid') + '; sleep 60']\n"
+        "with locked(places) as lock:\n"
+        "    try: run(command, 'sleeping', places.log, places.root, os.environ, (lock,))\n"
+        "    except Stopped as stopped: sys.exit(128 + stopped.number)\n"
+    )
+    number, identity = getattr(signal, name), places.root / "pid"
+    first = child(code, str(places.root))
+    deadline = time.monotonic() + 20
+    while not (identity.exists() and identity.read_text(encoding="utf-8").endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    below = int(identity.read_text(encoding="utf-8"))
+    first.send_signal(number)
+    first.communicate(timeout=20)
+    if number != signal.SIGKILL:
+        assert first.returncode == 128 + number
+        with pytest.raises(ProcessLookupError):
+            os.kill(below, 0)
+        return
+    waiting = child("from newcomer.state import Places, locked\nwith locked(Places(Path(sys.argv[1]))): pass", str(places.root))
+    assert waiting.stderr is not None
+    assert "Another set-up is at work" in waiting.stderr.readline()
+    os.killpg(below, signal.SIGKILL)
+    waiting.communicate(timeout=20)
+    assert waiting.returncode == 0
+
+
+def test_a_failing_command_is_reported_with_what_it_wrote(places: Places, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandFailed) as failure:
+        run([sys.executable, "-c", "print('told'); raise SystemExit(7)"], "Trying", places.log, places.root, os.environ)
+    assert failure.value.code == 7
+    assert failure.value.output.strip() == "told"
+    assert "Trying: failed in" in capfd.readouterr().err
+    assert "told" in places.log.read_text(encoding="utf-8")

@@ -1,0 +1,190 @@
+"""A killed run ends in the same bits; evaluation leaves no trace; damaged checkpoints are skipped; a diverged run stops."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs import launch
+from edgetune.jobs.events import EventLog, read
+from edgetune.training import checkpoints
+from edgetune.workspace import Run, Workspace
+
+SMALL = {"quantization": "nf4", "dropout": 0.1, "steps": 12, "batch": 2, "accumulation": 2, "eval_every": 5, "save_every": 3, "length": 256}
+
+
+def weights(run: Run) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(run.adapter / "adapter_model.safetensors")
+
+
+def same_bits(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    import torch
+
+    return a.keys() == b.keys() and all(a[k].dtype == b[k].dtype == torch.float32 and torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("base", ["stories", "nano"])
+def test_killed_and_resumed_run_ends_in_the_same_bits(base: str, request: pytest.FixtureRequest, train: Callable[..., Run], workspace: Workspace, facts: Path) -> None:
+    folder = str(request.getfixturevalue(base))
+    whole = train("whole", base=folder, data=str(facts), **SMALL)
+    killed = train("killed", base=folder, data=str(facts), work=False, **SMALL)
+    worker = launch.start(killed.folder)
+    while worker.poll() is None and launch.state(killed).step < 8:
+        time.sleep(0.01)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    state = launch.state(killed)
+    assert state.status == "interrupted" and 8 <= state.step < 12
+    assert launch.start(killed.folder).wait() == 0, launch.log_tail(killed)
+    started = [e for e in read(killed.events) if e["kind"] == "started"]
+    assert [e["from_step"] for e in started] == [0, 6] or started[1]["from_step"] == 9
+    assert same_bits(weights(whole), weights(killed))
+
+
+def test_stop_request_then_resume(train: Callable[..., Run], facts: Path) -> None:
+    whole = train("whole", base="nano", data=str(facts), **SMALL)
+    stopped = train("stopped", base="nano", data=str(facts), work=False, **SMALL)
+    worker = launch.start(stopped.folder)
+    while launch.state(stopped).step < 4:
+        time.sleep(0.01)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert launch.state(stopped).status == "stopped"
+    assert not checkpoints.problem(checkpoints.found(stopped.checkpoints)[-1].folder)
+    assert launch.start(stopped.folder).wait() == 0
+    assert same_bits(weights(whole), weights(stopped))
+
+
+def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train: Callable[..., Run], facts: Path) -> None:
+    """On processors with AVX512-BF16 bitsandbytes would otherwise repack the weights at the first evaluation."""
+    import torch
+
+    from edgetune.bases import tokenizer as tokenizers
+    from edgetune.data import store
+    from edgetune.methods import module
+    from edgetune.training.model import build, trained
+    from edgetune.training.order import order
+    from edgetune.training.run import recipe_of
+    from edgetune.training.trainer import Progress
+
+    for base in (str(stories), "nano"):
+        run = train(f"run-{Path(base).name}", base=base, data=str(facts), work=False, **SMALL)
+        recipe, request = recipe_of(run), run.request()
+        rows = store.read_tokens(run.data / "train.safetensors")
+        folder = Path(request["base"])
+        torch.set_num_threads(1)
+        trainer = module("sft").trainer(recipe, build(recipe, folder, "cpu", request["dtype"]), tokenizers.load(folder, "2026-01-01"), rows, run.folder, 12, 256, "cpu", request["dtype"])
+        trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = order(len(rows), 48, 0), EventLog(run.events), recipe, run.folder, Progress()
+        trainer.held_out = [{"input_ids": i, "labels": la} for i, la in store.read_tokens(run.data / "held_out.safetensors")]
+        trainer.optimizer = None
+        batch = trainer.data_collator([{"input_ids": i, "labels": la} for i, la in rows[:2]])
+
+        def gradients(trainer: Any = trainer, batch: Any = batch) -> dict[str, Any]:
+            torch.manual_seed(5)
+            trainer.model.train()
+            trainer.model.zero_grad()
+            trainer.compute_loss(trainer.model, dict(batch)).backward()
+            return {name: p.grad.clone() for name, p in trained(trainer.model).items()}
+
+        before = gradients()
+        trainer.evaluate()
+        after = gradients()
+        assert all(torch.equal(before[k], after[k]) for k in before)
+        assert any(bool(g.abs().sum() > 0) for g in before.values())
+
+
+def test_damaged_checkpoints_are_skipped_and_said(train: Callable[..., Run], train_in: Any, workspace: Workspace, facts: Path) -> None:
+    whole = train("whole", base="nano", data=str(facts), **SMALL)
+    broken = train("broken", base="nano", data=str(facts), **SMALL)
+    shutil.rmtree(broken.adapter)
+    newest = checkpoints.found(broken.checkpoints)[-1].folder / "weights.safetensors"
+    raw = bytearray(newest.read_bytes())
+    raw[-5] ^= 1
+    newest.write_bytes(raw)
+    assert launch.start(broken.folder).wait() == 0
+    events = read(broken.events)
+    assert any("damaged" in e.get("text", "") for e in events)
+    assert same_bits(weights(whole), weights(broken))
+
+
+def test_a_diverged_run_stops_and_says_so(workspace: Workspace, train_in: Any, facts: Path) -> None:
+    run = train_in(workspace, "hot", base="nano", data=str(facts), work=False, quantization="none", steps=12, batch=2, accumulation=1, length=128, learning_rate=1.0, schedule="constant", max_grad_norm=1000.0, warmup=0.0)
+    rows = run.data / "train.safetensors"
+    worker = launch.start(run.folder)
+    code = worker.wait()
+    state = launch.state(run)
+    if state.status == "failed":
+        assert code == 1 and state.error and "diverged" in state.error["title"]
+        assert not run.adapter.exists()
+    else:  # it may survive; then every weight is finite
+        import torch
+
+        assert all(torch.isfinite(w).all() for w in weights(run).values())
+    assert rows.exists()
+
+
+def test_loss_that_is_not_finite_is_never_filtered(workspace: Workspace, train_in: Any, facts: Path, tmp_path: Path) -> None:
+    """A base with one infinite weight gives a loss that is not finite at the first look."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from edgetune.bases.find import BUNDLED
+
+    folder = tmp_path / "broken"
+    shutil.copytree(BUNDLED, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][0] = torch.inf
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    run = train_in(workspace, "inf", base=str(folder), data=str(facts), work=False, **{**SMALL, "eval_share": 0.0})
+    assert launch.start(run.folder).wait() == 1
+    state = launch.state(run)
+    assert state.status == "failed" and state.error and "not finite" in state.error["cause"]
+
+
+def test_changed_base_and_rows_are_refused(train: Callable[..., Run], facts: Path, tmp_path: Path) -> None:
+    from edgetune.bases.find import BUNDLED
+    from edgetune.training.run import unchanged
+
+    folder = tmp_path / "base"
+    shutil.copytree(BUNDLED, folder)
+    run = train("r", base=str(folder), data=str(facts), work=False, **SMALL)
+    unchanged(run, run.request())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-6}))
+    with pytest.raises(EdgeTuneError, match="base of r has changed"):
+        unchanged(run, run.request())
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_bytes((BUNDLED / "config.json").read_bytes())
+    (run.data / "train.safetensors").write_bytes(b"x")
+    with pytest.raises(EdgeTuneError, match="rows of r have changed"):
+        unchanged(run, run.request())
+
+
+def test_two_workers_one_owner(train: Callable[..., Run], facts: Path) -> None:
+    run = train("one", base="nano", data=str(facts), work=False, **{**SMALL, "steps": 4})
+    workers = [launch.start(run.folder) for _ in range(2)]
+    codes = sorted(w.wait() for w in workers)
+    assert codes == [0, 1]
+    assert sum(e["kind"] == "started" for e in read(run.events)) == 1
+
+
+def test_a_torn_last_event_is_held_back_and_closed_off(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append("a")
+    with open(log.path, "ab") as file:
+        file.write(b'{"seq": 2, "ki')
+    assert [e["kind"] for e in read(log.path)] == ["a"]
+    EventLog(log.path).append("b")
+    assert [(e["seq"], e["kind"]) for e in read(log.path)] == [(1, "a"), (2, "b")]
+    log.path.write_bytes(b"nonsense\n" + log.path.read_bytes())
+    with pytest.raises(EdgeTuneError, match="damaged"):
+        read(log.path)
