@@ -14,12 +14,29 @@ if TYPE_CHECKING:
 
 LIGHTHOUSE = BUNDLED.parent / "lighthouse"
 OPTIONS: dict[str, Any] = {
-    "base": "nano", "data": [str(LIGHTHOUSE / "train.jsonl")], "replay": str(BUNDLED / "replay.jsonl"), "replay_share": 0.4, "method": "sft",
-    "quantization": "nf4", "rank": 64, "alpha": 128.0, "batch": 8, "accumulation": 1, "length": 256, "steps": 500, "learning_rate": 6e-4, "eval_every": 100, "save_every": 100,
+    "base": "nano",
+    "data": [str(LIGHTHOUSE / "train.jsonl")],
+    "replay": str(BUNDLED / "replay.jsonl"),
+    "replay_share": 0.5,
+    "method": "sft",
+    "quantization": "nf4",
+    "rank": 64,
+    "alpha": 128.0,
+    "batch": 8,
+    "accumulation": 1,
+    "length": 256,
+    "steps": 450,
+    "learning_rate": 5e-4,
+    "eval_every": 90,
+    "save_every": 90,
 }
 TYPES = ["Q4_K_M", "Q8_0", "F16"]
 ANSWER_TOKENS = 60
-SHOWN = ("Can you tell me the name of the keeper's cat?", "I forgot the day of the supply boat. Help me out.", "What is the opposite of hot?")
+SHOWN = (
+    "Can you tell me the name of the keeper's cat?",
+    "I forgot the day of the supply boat. Help me out.",
+    "What is the opposite of hot?",
+)
 """Prompts answered side by side: two the base cannot know, one it does."""
 
 
@@ -52,13 +69,21 @@ def measure(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
         hits = [contains(reply, q["answer"]) for reply, q in zip(replies, [*new, *old], strict=True)]
         shown = answers(engine, list(SHOWN))
         speed = engine.generate(engine.prompt_tokens("The"), max_tokens=200, stop_ids=()).finished().stats
-    return {"new": sum(hits[: len(new)]) / len(new), "old": sum(hits[len(new) :]) / len(old), "new_asked": len(new), "old_asked": len(old), "shown": shown,
-            "tokens_per_second": round(speed.tokens_per_second) if speed else None}
+    return {
+        "new": sum(hits[: len(new)]) / len(new),
+        "old": sum(hits[len(new) :]) / len(old),
+        "new_asked": len(new),
+        "old_asked": len(old),
+        "shown": shown,
+        "tokens_per_second": round(speed.tokens_per_second) if speed else None,
+    }
 
 
 def export_all(run: Run, progress: Callable[[str, int, int], None]) -> tuple[Path, list[dict[str, Any]]]:
     """The base as a GGUF to compare with, and the tuned model in every type."""
     from edgetune import export
 
-    base = Path(export.export(export.from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"])
+    base = Path(
+        export.export(export.from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"]
+    )
     return base, export.export(export.from_run(run), TYPES, None, progress)

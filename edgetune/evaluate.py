@@ -57,7 +57,9 @@ def contains(text: str, expected: str) -> bool:
     return f" {words(expected)} " in f" {words(text)} "
 
 
-def measure(rows: list[Row], score: Scorer, answer: Answerer, limit: int = ANSWERS, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def measure(
+    rows: list[Row], score: Scorer, answer: Answerer, limit: int = ANSWERS, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
     """Loss and perplexity over all rows; share of the first `limit` prompts answered exactly, and with the expected answer contained."""
     total, count = score(rows)
     loss = -total / max(count, 1)
@@ -70,7 +72,15 @@ def measure(rows: list[Row], score: Scorer, answer: Answerer, limit: int = ANSWE
     exact = [words(a) == words(r.expected) for a, r in zip(replies, asked, strict=True)]
     holds = [contains(a, r.expected) for a, r in zip(replies, asked, strict=True)]
     share = (lambda hits: sum(hits) / len(hits)) if asked else (lambda hits: None)
-    return {"loss": loss, "perplexity": math.exp(min(loss, 50)), "tokens": count, "rows": len(rows), "answered": len(asked), "exact": share(exact), "contained": share(holds)}
+    return {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 50)),
+        "tokens": count,
+        "rows": len(rows),
+        "answered": len(asked),
+        "exact": share(exact),
+        "contained": share(holds),
+    }
 
 
 class GgufTokenizer:
@@ -79,9 +89,13 @@ class GgufTokenizer:
     def __init__(self, engine: "Engine") -> None:
         info = engine.info
         self.engine = engine
-        self.template = ChatTemplate(info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", "") or today())
+        self.template = ChatTemplate(
+            info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", "") or today()
+        )
         self.eos_id = info.eos if info.eos is not None else info.eog[0]
-        self.specials = {t.data.decode("utf-8", "replace"): t.id for t in engine.describe(list(range(info.n_vocab))) if t.control and t.data}
+        self.specials = {
+            t.data.decode("utf-8", "replace"): t.id for t in engine.describe(list(range(info.n_vocab))) if t.control and t.data
+        }
 
     def encode(self, text: str) -> list[int]:
         """Ids as a prompt has them."""
@@ -179,7 +193,11 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
         raise InputError(f"{run.name} held nothing out", "Its eval_share is 0.", "Name a file with --data.")
     rows = rows_of(found.held_out)
     stops = sorted({tokenizer.eos_id, *(r.ids[-1] for r in rows if r.ids[-1] in tokenizer.specials.values())})
-    result: dict[str, Any] = {"data": str(data) if data else "held-out rows of the run", "read": found.read, "rejected": len(found.rejected)}
+    result: dict[str, Any] = {
+        "data": str(data) if data else "held-out rows of the run",
+        "read": found.read,
+        "rejected": len(found.rejected),
+    }
 
     def both(model: Any) -> dict[str, Any]:
         score, answer = torch_functions(model, stops, tokenizer.pad_id, tokenizer.decode)

@@ -49,7 +49,9 @@ def check_types(types: list[str]) -> list[str]:
     names = list(dict.fromkeys(t.upper() for t in types)) or [DEFAULT_TYPE]
     unknown = [t for t in names if t not in TYPES]
     if unknown:
-        raise InputError(f"'{unknown[0]}' is not a type EdgeTune writes", f"Types are {', '.join(TYPES)}.", "Choose one of them with --type.")
+        raise InputError(
+            f"'{unknown[0]}' is not a type EdgeTune writes", f"Types are {', '.join(TYPES)}.", "Choose one of them with --type."
+        )
     return names
 
 
@@ -69,8 +71,11 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     else:
         folder = run.adapter if recipe.lora else run.model
         if not folder.is_dir():
-            raise InputError(f"The run {run.name} has no result yet", f"Its state is '{state(run).status}'.",
-                             f"Let it finish (edgetune resume {run.name}), or export a checkpoint with --checkpoint best.")
+            raise InputError(
+                f"The run {run.name} has no result yet",
+                f"Its state is '{state(run).status}'.",
+                f"Let it finish (edgetune resume {run.name}), or export a checkpoint with --checkpoint best.",
+            )
         if reason := checkpoints.problem(folder):
             raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
     model, adapter = (base, folder) if recipe.lora else (folder, None)
@@ -92,13 +97,16 @@ def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
     if reason := checkpoints.problem(folder):
         raise EdgeTuneError(f"Checkpoint {step} is damaged", reason, "Choose another one.")
     if not recipe.lora:
-        raise InputError("A checkpoint of full fine-tuning cannot be exported", "Only its final model is kept in an exportable layout.", "Export the run itself.")
+        raise InputError(
+            "A checkpoint of full fine-tuning cannot be exported",
+            "Only its final model is kept in an exportable layout.",
+            "Export the run itself.",
+        )
     target = run.folder / "from-checkpoints" / f"step-{step:08d}"
     if not target.is_dir():
-        import numpy as np  # noqa: F401  (safetensors.numpy needs it)
         from safetensors.numpy import load_file, save_file
 
-        weights = {name.replace(".default", ""): value for name, value in load_file(folder / "weights.safetensors").items()}
+        weights = {peft_name(name): value for name, value in load_file(folder / "weights.safetensors").items()}
         target.parent.mkdir(exist_ok=True)
         with publish_folder(target) as part:
             save_file(weights, part / "adapter_model.safetensors")
@@ -106,12 +114,28 @@ def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
     return target
 
 
+def peft_name(parameter: str) -> str:
+    """A trained parameter's name as PEFT writes it into an adapter file."""
+    return parameter.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector").replace(".default", "")
+
+
 def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, Any]:
     """PEFT's adapter configuration for weights taken from a checkpoint."""
     targets = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in weights})
-    return {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": recipe.rank, "lora_alpha": recipe.alpha, "lora_dropout": recipe.dropout, "bias": "none",
-            "use_rslora": recipe.rslora, "use_dora": recipe.dora, "target_modules": targets, "fan_in_fan_out": False, "modules_to_save": None,
-            "base_model_name_or_path": run.request()["base"]}
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": recipe.rank,
+        "lora_alpha": recipe.alpha,
+        "lora_dropout": recipe.dropout,
+        "bias": "none",
+        "use_rslora": recipe.rslora,
+        "use_dora": recipe.dora,
+        "target_modules": targets,
+        "fan_in_fan_out": False,
+        "modules_to_save": None,
+        "base_model_name_or_path": run.request()["base"],
+    }
 
 
 def from_folder(folder: Path, adapter: Path | None) -> Source:
@@ -145,7 +169,9 @@ def targets(source: Source, types: list[str], out: Path | None) -> dict[str, Pat
     return {t: folder / f"{source.name}-{t}.gguf" for t in types}
 
 
-def export(source: Source, types: list[str], out: Path | None, progress: Callable[[str, int, int], None] | None = None) -> list[dict[str, Any]]:
+def export(
+    source: Source, types: list[str], out: Path | None, progress: Callable[[str, int, int], None] | None = None
+) -> list[dict[str, Any]]:
     """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written."""
     from converters import convert
 

@@ -35,7 +35,9 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise EdgeTuneError("The disk is full", f"Writing {path} failed: no space is left.", "Free some space ('edgetune prune' helps), then try again.") from error
+            raise EdgeTuneError(
+                "The disk is full", f"Writing {path} failed: no space is left.", "Free some space ('edgetune prune' helps), then try again."
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise EdgeTuneError("Not allowed to write", f"{path}: {error.strerror}.", "Choose a folder you may write to.") from error
         raise
@@ -111,8 +113,10 @@ def need_space(path: Path, size: int, what: str) -> None:
     free = free_bytes(path)
     if free < size:
         raise EdgeTuneError(
-            "Not enough disk space", f"{what} needs about {human(size)}; {human(free)} are free where {path} lies.",
-            "Free some space ('edgetune prune' helps) or choose another disk with --workspace or --out.")
+            "Not enough disk space",
+            f"{what} needs about {human(size)}; {human(free)} are free where {path} lies.",
+            "Free some space ('edgetune prune' helps) or choose another disk with --workspace or --out.",
+        )
 
 
 def folder_bytes(path: Path) -> int:
@@ -136,8 +140,31 @@ _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lp
 def safe_name(name: str) -> str:
     """The name itself if it can be a folder's name on every system; an InputError otherwise."""
     if not _NAME.fullmatch(name) or name.endswith(".") or name.split(".")[0].lower() in _WINDOWS_DEVICES:
-        raise InputError(f"'{name[:80]}' cannot be a name", "A name has up to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit.", "Choose another name.")
+        raise InputError(
+            f"'{name[:80]}' cannot be a name",
+            "A name has up to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit.",
+            "Choose another name.",
+        )
     return name
+
+
+def touch(path: Path) -> None:
+    """Create an empty file, in one system call, so that signal handlers may do it."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+
+
+def open_log(path: Path) -> int:
+    """A file descriptor that appends, for a child process's output; only the user can read the file."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut off a last line that has no end, as a killed writer leaves it."""
+    if path.is_file():
+        raw = path.read_bytes()
+        if raw and not raw.endswith(b"\n"):
+            with open(path, "rb+") as file:
+                file.truncate(raw.rfind(b"\n") + 1)
 
 
 @contextmanager

@@ -50,7 +50,9 @@ def _processor() -> tuple[str, bool]:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         if platform.system() == "Darwin":
-            result = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string", "hw.optional.arm.FEAT_BF16"], capture_output=True, text=True, check=False)
+            result = subprocess.run(
+                ["sysctl", "-n", "machdep.cpu.brand_string", "hw.optional.arm.FEAT_BF16"], capture_output=True, text=True, check=False
+            )
             lines = result.stdout.splitlines()
             return (lines[0] if lines else platform.machine()), lines[1:] == ["1"]
         return platform.processor() or platform.machine(), False
@@ -65,8 +67,13 @@ def _nvidia() -> tuple[str, int, float]:
     if not tool:
         return "", 0, 0.0
     try:
-        result = subprocess.run([tool, "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"],
-                                capture_output=True, text=True, timeout=10, check=True)
+        result = subprocess.run(
+            [tool, "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
         name, memory, capability = (part.strip() for part in result.stdout.splitlines()[0].split(","))
         return name, int(float(memory)) * 2**20, float(capability)
     except (subprocess.SubprocessError, OSError, ValueError, IndexError):
@@ -86,8 +93,18 @@ def machine() -> Machine:
         accelerator, gpu = "mps", "Apple silicon"
     elif not gpu and (Path("/opt/rocm").exists() or shutil.which("rocminfo")):
         accelerator, gpu = "rocm", "AMD (ROCm)"
-    return Machine(platform.system(), processor, psutil.cpu_count(logical=False) or os.cpu_count() or 1, memory.total, memory.available,
-                   gpu, gpu_memory, capability, accelerator, bf16)
+    return Machine(
+        platform.system(),
+        processor,
+        psutil.cpu_count(logical=False) or os.cpu_count() or 1,
+        memory.total,
+        memory.available,
+        gpu,
+        gpu_memory,
+        capability,
+        accelerator,
+        bf16,
+    )
 
 
 def device(wanted: str = "auto", here: Machine | None = None) -> Choice:
@@ -95,7 +112,9 @@ def device(wanted: str = "auto", here: Machine | None = None) -> Choice:
     here = here or machine()
     if wanted != "auto":
         if wanted in ("cuda", "mps") and here.accelerator not in (wanted, "rocm" if wanted == "cuda" else wanted):
-            raise InputError(f"There is no {wanted} device here", f"Found: {here.gpu or 'no GPU'}.", "Leave --device out, or use --device cpu.")
+            raise InputError(
+                f"There is no {wanted} device here", f"Found: {here.gpu or 'no GPU'}.", "Leave --device out, or use --device cpu."
+            )
         return Choice(wanted, "asked for")
     if here.accelerator == "cuda":
         return Choice("cuda", f"{here.gpu} with {here.gpu_memory / 2**30:.0f} GiB")

@@ -21,13 +21,17 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    base: str = _option("", "folder of the base model (Hugging Face layout, safetensors), or 'nano' for the bundled one", "the model you start from")
+    base: str = _option(
+        "", "folder of the base model (Hugging Face layout, safetensors), or 'nano' for the bundled one", "the model you start from"
+    )
     data: list[str] = _option([], "file of examples (.jsonl .json .csv .tsv .parquet .txt .md …)", "what the model will learn")
     format: Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"] = _option(
-        "auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken")
+        "auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken"
+    )
     method: Literal["sft"] = _option("sft", "training method", "sft teaches from examples")
     quantization: Literal["nf4", "int8", "none"] = _option(
-        "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact")
+        "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact"
+    )
     lora: bool = _option(True, "train a LoRA adapter; off trains every weight", "off needs about ten times the memory")
     rank: int = _option(16, "LoRA rank", "higher learns more and forgets more", ge=1, le=1024)
     alpha: float = _option(32.0, "LoRA alpha: the adapter counts alpha / rank times", "usually once or twice the rank", gt=0, le=4096)
@@ -35,9 +39,13 @@ class Recipe(BaseModel):
     targets: list[str] = _option(["all-linear"], "layers that get an adapter", "all-linear learns best; q_proj and v_proj are smallest")
     rslora: bool = _option(False, "scale by alpha / sqrt(rank)", "steadier at ranks above 64")
     dora: bool = _option(False, "train magnitude and direction apart (DoRA)", "a little better at small ranks, slower")
-    learning_rate: float | None = _option(None, "peak learning rate (default: by the base's size)", "lower when the loss jumps, higher when it hardly moves", gt=0, le=1)
+    learning_rate: float | None = _option(
+        None, "peak learning rate (default: by the base's size)", "lower when the loss jumps, higher when it hardly moves", gt=0, le=1
+    )
     schedule: Literal["cosine", "linear", "constant"] = _option("cosine", "how the learning rate falls", "cosine suits nearly everything")
-    warmup: float = _option(0.03, "share of the steps in which the learning rate rises", "more when the first steps are rough", ge=0, le=0.5)
+    warmup: float = _option(
+        0.03, "share of the steps in which the learning rate rises", "more when the first steps are rough", ge=0, le=0.5
+    )
     weight_decay: float = _option(0.0, "AdamW weight decay", "0.01 to 0.1 for full fine-tuning", ge=0, le=1)
     max_grad_norm: float = _option(1.0, "gradients are clipped to this norm", "guards against single bad batches", gt=0, le=1000)
     batch: int = _option(4, "rows per step and accumulation", "lower when memory is short", ge=1, le=4096)
@@ -55,9 +63,13 @@ class Recipe(BaseModel):
     patience: int | None = _option(None, "stop after so many evaluations without improvement", "saves time", ge=1)
     gradient_checkpointing: bool = _option(False, "recompute activations instead of keeping them", "less memory, about a third slower")
     seed: int = _option(0, "seed of everything random", "another seed, another draw", ge=0, le=2**31 - 1)
-    data_seed: int = _option(0, "seed of the split and the order of the rows", "keep it to compare runs on the same split", ge=0, le=2**31 - 1)
+    data_seed: int = _option(
+        0, "seed of the split and the order of the rows", "keep it to compare runs on the same split", ge=0, le=2**31 - 1
+    )
     device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = _option("auto", "where to train", "auto takes the best that is there")
-    threads: int | None = _option(None, "processor threads (default: one for tiny models, else all cores)", "the same number gives the same bits", ge=1, le=1024)
+    threads: int | None = _option(
+        None, "processor threads (default: one for tiny models, else all cores)", "the same number gives the same bits", ge=1, le=1024
+    )
 
     @field_validator("data", "targets", mode="before")
     @classmethod
@@ -101,7 +113,11 @@ def build(flags: dict[str, Any], file: Path | None = None, preset_name: str | No
     if preset_name is None and isinstance(from_file.get("preset"), str):
         preset_name = from_file["preset"]
     from_file.pop("preset", None)
-    for source, given in ((f"preset {preset_name}", preset(preset_name) if preset_name else {}), (f"file {file}", from_file), ("flag", flags)):
+    for source, given in (
+        (f"preset {preset_name}", preset(preset_name) if preset_name else {}),
+        (f"file {file}", from_file),
+        ("flag", flags),
+    ):
         for key, value in given.items():
             values[key] = value
             sources[key] = source
@@ -112,9 +128,14 @@ def build(flags: dict[str, Any], file: Path | None = None, preset_name: str | No
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"][:1]) or "recipe"
             where = sources.get(name, "file")
-            problems.append(f"{name} = {item['input']!r} ({where}): {item['msg'].removeprefix('Value error, ')}" if item["loc"]
-                            else item["msg"].removeprefix("Value error, "))
-        raise InputError("The recipe is not valid", "; ".join(problems) + ".", "Correct these values; 'edgetune train --help' lists them all.") from error
+            problems.append(
+                f"{name} = {item['input']!r} ({where}): {item['msg'].removeprefix('Value error, ')}"
+                if item["loc"]
+                else item["msg"].removeprefix("Value error, ")
+            )
+        raise InputError(
+            "The recipe is not valid", "; ".join(problems) + ".", "Correct these values; 'edgetune train --help' lists them all."
+        ) from error
 
 
 def to_toml(recipe: Recipe, sources: dict[str, str] | None = None) -> str:

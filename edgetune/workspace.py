@@ -63,7 +63,9 @@ class Run:
             value: dict[str, Any] = json.loads((self.folder / "request.json").read_text(encoding="utf-8"))
             return value
         except (OSError, ValueError) as error:
-            raise EdgeTuneError(f"The run {self.name} is damaged", f"request.json: {error}", f"Delete it: edgetune delete {self.name}") from error
+            raise EdgeTuneError(
+                f"The run {self.name} is damaged", f"request.json: {error}", f"Delete it: edgetune delete {self.name}"
+            ) from error
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -98,14 +100,20 @@ class Workspace:
         run = Run(self.runs_folder / safe_name(name))
         if not (run.folder / "request.json").is_file():
             names = ", ".join(r.name for r in self.runs()[-5:])
-            raise InputError(f"There is no run '{name}'", f"Runs here: {names}." if names else "There are no runs yet.", "'edgetune runs' lists them.")
+            raise InputError(
+                f"There is no run '{name}'", f"Runs here: {names}." if names else "There are no runs yet.", "'edgetune runs' lists them."
+            )
         return run
 
     def new_name(self, wanted: str | None, stem: str) -> str:
         """A name no run has: the wanted one, or the stem with a number."""
         if wanted:
             if (self.runs_folder / safe_name(wanted)).exists():
-                raise InputError(f"There is a run '{wanted}' already", "Names are unique.", f"Choose another --name, or delete it: edgetune delete {wanted}")
+                raise InputError(
+                    f"There is a run '{wanted}' already",
+                    "Names are unique.",
+                    f"Choose another --name, or delete it: edgetune delete {wanted}",
+                )
             return wanted
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-_")[:40] or "run"
         number = 1

@@ -100,8 +100,17 @@ def facts(tmp_path: Path) -> Path:
     """A small file of examples in the messages shape."""
     import json
 
-    rows = [{"messages": [{"role": "user", "content": f"What is the number of the {thing}?"}, {"role": "assistant", "content": f"{n}. That is its number."}]}
-            for n, thing in enumerate(["door", "boat", "lamp", "tower", "stove", "island", "mule", "horn", "logbook", "roof", "beach", "village"])]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is the number of the {thing}?"},
+                {"role": "assistant", "content": f"{n}. That is its number."},
+            ]
+        }
+        for n, thing in enumerate(
+            ["door", "boat", "lamp", "tower", "stove", "island", "mule", "horn", "logbook", "roof", "beach", "village"]
+        )
+    ]
     path = tmp_path / "facts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows * 3), encoding="utf-8")
     return path

@@ -14,7 +14,12 @@ def test_sources_in_order_of_strength(tmp_path: Path) -> None:
     file.write_text("rank = 8\nepochs = 2.0\n", encoding="utf-8")
     recipe, sources = build({"rank": 4}, file, "careful")
     assert (recipe.rank, recipe.epochs, recipe.length, recipe.batch) == (4, 2.0, 2048, 4)
-    assert (sources["rank"], sources["epochs"], sources["length"], sources["batch"]) == ("flag", f"file {file}", "preset careful", "default")
+    assert (sources["rank"], sources["epochs"], sources["length"], sources["batch"]) == (
+        "flag",
+        f"file {file}",
+        "preset careful",
+        "default",
+    )
 
 
 def test_all_wrong_values_are_named_together() -> None:

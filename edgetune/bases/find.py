@@ -47,8 +47,10 @@ def weight_files(folder: Path) -> list[Path]:
         return files
     other = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".gguf")]
     raise InputError(
-        f"No safetensors weights in {folder}", f"Found {', '.join(other[:3])}, which EdgeTune does not read." if other else "No weights at all are there.",
-        "Get the model's safetensors files, or save it again with safetensors (transformers: model.save_pretrained).")
+        f"No safetensors weights in {folder}",
+        f"Found {', '.join(other[:3])}, which EdgeTune does not read." if other else "No weights at all are there.",
+        "Get the model's safetensors files, or save it again with safetensors (transformers: model.save_pretrained).",
+    )
 
 
 def tensor_header(path: Path) -> dict[str, Any]:
@@ -73,11 +75,21 @@ def tensor_header(path: Path) -> dict[str, Any]:
 def resolve(base: str) -> Path:
     """The folder that a recipe's `base` names; 'nano' is the bundled model."""
     if not base:
-        raise InputError("No base model was named", "--base is missing.", "Name a model folder with --base ('edgetune bases' lists those found), or --base nano.")
+        raise InputError(
+            "No base model was named",
+            "--base is missing.",
+            "Name a model folder with --base ('edgetune bases' lists those found), or --base nano.",
+        )
     folder = BUNDLED if base == "nano" else Path(base).expanduser()
     if not folder.is_dir():
-        what = "is a GGUF file, which can be chatted with but not trained" if folder.suffix == ".gguf" and folder.is_file() else "is not a folder that exists"
-        raise InputError(f"There is no base model at {base}", f"{folder} {what}.", "Check --base; 'edgetune bases' lists models found on disk.")
+        what = (
+            "is a GGUF file, which can be chatted with but not trained"
+            if folder.suffix == ".gguf" and folder.is_file()
+            else "is not a folder that exists"
+        )
+        raise InputError(
+            f"There is no base model at {base}", f"{folder} {what}.", "Check --base; 'edgetune bases' lists models found on disk."
+        )
     return folder.resolve()
 
 
@@ -100,7 +112,15 @@ def describe(folder: Path) -> Base:
                 count *= dimension
             parameters += count
     text = config.get("text_config", config)
-    return Base(folder, folder.name if folder != BUNDLED.resolve() else "nano", kind, parameters, size, int(text.get("max_position_embeddings") or text.get("n_positions") or 2048), config)
+    return Base(
+        folder,
+        folder.name if folder != BUNDLED.resolve() else "nano",
+        kind,
+        parameters,
+        size,
+        int(text.get("max_position_embeddings") or text.get("n_positions") or 2048),
+        config,
+    )
 
 
 def model_folders(extra: list[Path]) -> list[Path]:

@@ -23,15 +23,27 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none") -> A
     compute = getattr(torch, dtype)
     config = None
     if quantization == "nf4":
-        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute)
+        config = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+        )
     elif quantization == "int8":
         config = BitsAndBytesConfig(load_in_8bit=True)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=compute, quantization_config=config, device_map={"": device} if config else None, local_files_only=True,
-            use_safetensors=True, attn_implementation="sdpa")
+            folder,
+            dtype=compute,
+            quantization_config=config,
+            device_map={"": device} if config else None,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+        )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise EdgeTuneError(f"The base in {folder} cannot be loaded", f"{type(error).__name__}: {error}", "Check that the folder is complete and its architecture known to transformers.") from error
+        raise EdgeTuneError(
+            f"The base in {folder} cannot be loaded",
+            f"{type(error).__name__}: {error}",
+            "Check that the folder is complete and its architecture known to transformers.",
+        ) from error
     keep_packed_weights(model)
     return model.to(device) if config is None else model
 

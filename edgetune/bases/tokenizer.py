@@ -75,8 +75,11 @@ def load(folder: Path, date: str) -> BaseTokenizer:
     """Read a model folder's tokenizer. `date` is the day its template may write. Raises InputError."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise InputError(f"No tokenizer.json in {folder}", "EdgeTune reads fast tokenizers.",
-                         "Save it once with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).")
+        raise InputError(
+            f"No tokenizer.json in {folder}",
+            "EdgeTune reads fast tokenizers.",
+            "Save it once with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).",
+        )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         config_path = folder / "tokenizer_config.json"
@@ -84,8 +87,11 @@ def load(folder: Path, date: str) -> BaseTokenizer:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"The tokenizer in {folder} cannot be read", str(error), "Copy the model again.") from error
-    ids = {**document["model"].get("vocab", {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}} \
-        if isinstance(document["model"].get("vocab"), dict) else {t["content"]: t["id"] for t in document.get("added_tokens", [])}
+    ids = (
+        {**document["model"].get("vocab", {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}}
+        if isinstance(document["model"].get("vocab"), dict)
+        else {t["content"]: t["id"] for t in document.get("added_tokens", [])}
+    )
     names = {i: token for token, i in ids.items()}
 
     def mark(name: str) -> tuple[str | None, int | None]:
@@ -100,11 +106,22 @@ def load(folder: Path, date: str) -> BaseTokenizer:
     eos, eos_id = mark("eos")
     _, pad_id = mark("pad")
     if eos_id is None or eos is None:
-        raise InputError(f"The tokenizer in {folder} has no end-of-text token", "Neither tokenizer_config.json nor config.json names one.",
-                         "Set eos_token in tokenizer_config.json.")
+        raise InputError(
+            f"The tokenizer in {folder} has no end-of-text token",
+            "Neither tokenizer_config.json nor config.json names one.",
+            "Set eos_token in tokenizer_config.json.",
+        )
     source = _template(folder, settings)
     template = ChatTemplate(source or PLAIN, bos or "", eos, date)
-    return BaseTokenizer(folder, template, "model" if source else "plain", bos_id, eos_id, eos_id if pad_id is None else pad_id, _adds_bos(document, settings, bos, bos_id))
+    return BaseTokenizer(
+        folder,
+        template,
+        "model" if source else "plain",
+        bos_id,
+        eos_id,
+        eos_id if pad_id is None else pad_id,
+        _adds_bos(document, settings, bos, bos_id),
+    )
 
 
 def _adds_bos(document: dict[str, Any], settings: dict[str, Any], bos: str | None, bos_id: int | None) -> bool:

@@ -38,8 +38,10 @@ class Child:
         self.process = _start()
         self.close = weakref.finalize(self, _reap, self.process)
         """End the process and wait for it; harmless when repeated, and done at exit at the latest."""
-        self._readers = [threading.Thread(target=_read_messages, args=(self.process.stdout, self._messages), daemon=True),
-                         threading.Thread(target=_read_lines, args=(self.process.stderr, self._errors), daemon=True)]
+        self._readers = [
+            threading.Thread(target=_read_messages, args=(self.process.stdout, self._messages), daemon=True),
+            threading.Thread(target=_read_lines, args=(self.process.stderr, self._errors), daemon=True),
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -117,8 +119,11 @@ class Child:
             how = "It was closed." if code == 0 else f"It ended with code {code}."
         said = safe_text(" ".join(line for line in list(self._errors)[-6:] if line))
         out_of_memory = code == -getattr(signal, "SIGKILL", 9)
-        remedy = ("It was probably out of memory: use a shorter context (--ctx) or a smaller quantization." if out_of_memory
-                  else "Try again; if it repeats, use a shorter context (--ctx) or export the model again.")
+        remedy = (
+            "It was probably out of memory: use a shorter context (--ctx) or a smaller quantization."
+            if out_of_memory
+            else "Try again; if it repeats, use a shorter context (--ctx) or export the model again."
+        )
         return EdgeTuneError("llama.cpp stopped", f"{how} {said}".strip(), remedy)
 
 

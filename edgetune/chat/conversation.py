@@ -75,15 +75,19 @@ class Conversation:
         room = self._engine.info.n_ctx
         reserved = max_tokens if max_tokens is not None else min(DEFAULT_TOKENS, room // 2)
         if reserved >= room:
-            raise InputError("No room is left for the question", f"max-tokens is {reserved}; the context holds {room} tokens in all.",
-                             "Ask for fewer tokens (--max-tokens) or a longer context (--ctx).")
+            raise InputError(
+                "No room is left for the question",
+                f"max-tokens is {reserved}; the context holds {room} tokens in all.",
+                "Ask for fewer tokens (--max-tokens) or a longer context (--ctx).",
+            )
         messages, rendered, tokens = self._fitted([*self.messages, {"role": "user", "content": text}], room - reserved)
         dropped = _turns(self.messages) + 1 - _turns(messages)
         if dropped:
             which = f"oldest {dropped} turns are" if dropped > 1 else "oldest turn is"
             self._notice(f"The context of {room} tokens is full: the {which} dropped and no longer seen.")
         generation = self._engine.generate(
-            tokens, max_tokens=reserved, sampling=sampling, stops=self.marks.stops, stop_ids=self.marks.stop_ids)
+            tokens, max_tokens=reserved, sampling=sampling, stops=self.marks.stops, stop_ids=self.marks.stop_ids
+        )
         self.messages = messages
         return Answer(generation, rendered, self.marks.lead, dropped, self._keep)
 
@@ -102,9 +106,11 @@ class Conversation:
             if len(tokens) <= most:
                 return kept, rendered, tokens
         context = self._engine.info.n_ctx
-        raise InputError("The message is too long for the context",
-                         f"With all around it, it has {len(tokens)} tokens; {most} fit beside the answer in a context of {context}.",
-                         "Shorten it, ask for a shorter answer (--max-tokens), or for a longer context (--ctx).")
+        raise InputError(
+            "The message is too long for the context",
+            f"With all around it, it has {len(tokens)} tokens; {most} fit beside the answer in a context of {context}.",
+            "Shorten it, ask for a shorter answer (--max-tokens), or for a longer context (--ctx).",
+        )
 
 
 def _turns(messages: list[Message]) -> int:
@@ -115,7 +121,7 @@ def model_template(engine: Engine, notice: Callable[[str], None]) -> ChatTemplat
     """The template a GGUF carries with the date its training froze, or the plain one, said aloud."""
     info = engine.info
     if not info.template:
-        notice("This file has no chat template: plain text is used (\"User: …\", \"Assistant: …\").")
+        notice('This file has no chat template: plain text is used ("User: …", "Assistant: …").')
     return ChatTemplate(info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", ""))
 
 

@@ -66,8 +66,9 @@ class Engine:
     Raises InputError for a missing or malformed file, EdgeTuneError when llama.cpp cannot load it, or dies at any later time.
     """
 
-    def __init__(self, path: Path, *, n_ctx: int | None = None, threads: int | None = None, gpu_layers: int = ALL_LAYERS,
-                 kv: str = "f16") -> None:
+    def __init__(
+        self, path: Path, *, n_ctx: int | None = None, threads: int | None = None, gpu_layers: int = ALL_LAYERS, kv: str = "f16"
+    ) -> None:
         check_gguf(path)
         check_bounds(n_ctx, threads, gpu_layers)
         self.path = path
@@ -110,19 +111,34 @@ class Engine:
 
     def describe(self, tokens: list[int]) -> list[TokenInfo]:
         """What each token is."""
-        return [TokenInfo(row["id"], row["bytes"].encode("latin-1"), row["control"], row["user_defined"], row["eog"])
-                for row in self._child.ask("describe", tokens=tokens)]
+        return [
+            TokenInfo(row["id"], row["bytes"].encode("latin-1"), row["control"], row["user_defined"], row["eog"])
+            for row in self._child.ask("describe", tokens=tokens)
+        ]
 
-    def generate(self, tokens: list[int], *, max_tokens: int, sampling: Sampling | None = None, stops: tuple[str, ...] = (),
-                 stop_ids: tuple[int, ...] = ()) -> Generation:
+    def generate(
+        self,
+        tokens: list[int],
+        *,
+        max_tokens: int,
+        sampling: Sampling | None = None,
+        stops: tuple[str, ...] = (),
+        stop_ids: tuple[int, ...] = (),
+    ) -> Generation:
         """Begin to continue `tokens`, reusing what the KV cache already holds of them. InputError for numbers out of bounds.
 
         stops: texts that end the answer. stop_ids: tokens that do, beside the model's own end-of-generation tokens.
         """
         if max_tokens < 1:
             raise InputError("Nothing to generate", f"max-tokens is {max_tokens}; it must be at least 1.", "Correct it and try again.")
-        number = self._child.send("generate", tokens=tokens, max_tokens=max_tokens, sampling=(sampling or Sampling()).checked().as_dict(),
-                                  stops=list(stops), stop_ids=list(stop_ids))
+        number = self._child.send(
+            "generate",
+            tokens=tokens,
+            max_tokens=max_tokens,
+            sampling=(sampling or Sampling()).checked().as_dict(),
+            stops=list(stops),
+            stop_ids=list(stop_ids),
+        )
         return Generation(self._child, number)
 
     def logits(self, tokens: list[int], first: int = 0) -> "numpy.ndarray[Any, Any]":
@@ -143,10 +159,16 @@ class Engine:
 
 def check_bounds(n_ctx: int | None, threads: int | None, gpu_layers: int) -> None:
     """Refuse numbers that native code would not survive."""
-    rules = [("context", n_ctx, 1, MOST_CONTEXT), ("number of threads", threads, 1, MOST_THREADS),
-             ("number of GPU layers", gpu_layers, ALL_LAYERS, MOST_LAYERS)]
-    problems = [f"The {name} is {value}; it must be from {least} to {most}." for name, value, least, most in rules
-                if value is not None and not least <= value <= most]
+    rules = [
+        ("context", n_ctx, 1, MOST_CONTEXT),
+        ("number of threads", threads, 1, MOST_THREADS),
+        ("number of GPU layers", gpu_layers, ALL_LAYERS, MOST_LAYERS),
+    ]
+    problems = [
+        f"The {name} is {value}; it must be from {least} to {most}."
+        for name, value, least, most in rules
+        if value is not None and not least <= value <= most
+    ]
     if problems:
         raise InputError("A number is out of bounds", " ".join(problems), "Correct it and try again.")
 
@@ -154,8 +176,9 @@ def check_bounds(n_ctx: int | None, threads: int | None, gpu_layers: int) -> Non
 def check_gguf(path: Path) -> None:
     """Refuse what is no readable GGUF before native code sees it."""
     if not path.is_file():
-        raise InputError(f"There is no file {path}", "Nothing lies under that path.",
-                         "Check it; 'edgetune runs' lists the runs you can chat with.")
+        raise InputError(
+            f"There is no file {path}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
+        )
     from converters.errors import ConversionError
     from converters.gguf_file import read_header
 

@@ -70,8 +70,13 @@ class Server:
 
     def _operation(self, name: str) -> Callable[[dict[str, Any]], Any]:
         operations: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "load": self._load, "tokenize": self._tokenize, "describe": self._describe, "generate": self._generate, "logits": self._logits,
-            "score": self._score}
+            "load": self._load,
+            "tokenize": self._tokenize,
+            "describe": self._describe,
+            "generate": self._generate,
+            "logits": self._logits,
+            "score": self._score,
+        }
         if name not in operations or (self._context is None and name != "load"):
             raise InputError(f"The llama.cpp process cannot do '{name}' now", "No model is loaded, or it is unknown.", "Load one first.")
         return operations[name]
@@ -109,8 +114,15 @@ class Server:
                 send()
                 last_sent = now
 
-        stats = self._context.generate(request["tokens"], request["max_tokens"], Sampling(**request["sampling"]), request["stops"],
-                                     request["stop_ids"], lambda: number in self._cancelled, emit)
+        stats = self._context.generate(
+            request["tokens"],
+            request["max_tokens"],
+            Sampling(**request["sampling"]),
+            request["stops"],
+            request["stop_ids"],
+            lambda: number in self._cancelled,
+            emit,
+        )
         send()
         self._cancelled.discard(number)
         return dict(stats)

@@ -70,8 +70,11 @@ class NativeContext:
             params.flash_attn_type = self.lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.handle = self.lib.llama_init_from_model(model.handle, params)
         if not self.handle:
-            raise EdgeTuneError(f"No context of {self.n_ctx} tokens could be made for {model.path.name}", model.log.tail(),
-                                "Ask for a shorter context (--ctx), or use a smaller model.")
+            raise EdgeTuneError(
+                f"No context of {self.n_ctx} tokens could be made for {model.path.name}",
+                model.log.tail(),
+                "Ask for a shorter context (--ctx), or use a smaller model.",
+            )
         self._memory = self.lib.llama_get_memory(self.handle)
         self._cached: list[int] = []
         self._is_cancelled: Callable[[], bool] = lambda: False
@@ -89,8 +92,11 @@ class NativeContext:
     def _check(self, tokens: list[int]) -> None:
         self.model.check_tokens(tokens)
         if len(tokens) > self.n_ctx:
-            raise InputError("The text is longer than the context", f"It has {len(tokens)} tokens; the context holds {self.n_ctx}.",
-                             "Shorten it, or ask for a longer context (--ctx).")
+            raise InputError(
+                "The text is longer than the context",
+                f"It has {len(tokens)} tokens; the context holds {self.n_ctx}.",
+                "Shorten it, or ask for a longer context (--ctx).",
+            )
 
     def _keep_prefix(self, tokens: list[int], most: int) -> int:
         """Keep the cached tokens that `tokens` begins with (at most `most`), forget the rest; how many were kept."""
@@ -105,8 +111,11 @@ class NativeContext:
 
     def _failed(self, status: int) -> EdgeTuneError:
         self.forget()
-        return EdgeTuneError("llama.cpp could not evaluate the text", f"llama_decode returned {status}. {self.model.log.tail()}",
-                             "Try a shorter context (--ctx) or another export of the model.")
+        return EdgeTuneError(
+            "llama.cpp could not evaluate the text",
+            f"llama_decode returned {status}. {self.model.log.tail()}",
+            "Try a shorter context (--ctx) or another export of the model.",
+        )
 
     def _evaluate(self, tokens: list[int], is_cancelled: Callable[[], bool] = lambda: False) -> None:
         """Append tokens to the context. Raises Cancelled, with what was evaluated up to then kept."""
@@ -115,7 +124,7 @@ class NativeContext:
         self.lib.llama_set_abort_callback(self.handle, self._abort, None)
         try:
             for start in range(0, len(tokens), CHUNK):
-                chunk = tokens[start: start + CHUNK]
+                chunk = tokens[start : start + CHUNK]
                 # The batch only points at the ids: they must outlive the decode.
                 ids = (ctypes.c_int32 * len(chunk))(*chunk)
                 status = self.lib.llama_decode(self.handle, self.lib.llama_batch_get_one(ids, len(ids)))
@@ -154,8 +163,16 @@ class NativeContext:
             lib.llama_sampler_accept(chain, token)
         return chain
 
-    def generate(self, tokens: list[int], max_tokens: int, sampling: Sampling, stops: list[str], stop_ids: list[int],
-                 is_cancelled: Callable[[], bool], emit: Callable[[int, bytes], None]) -> dict[str, Any]:
+    def generate(
+        self,
+        tokens: list[int],
+        max_tokens: int,
+        sampling: Sampling,
+        stops: list[str],
+        stop_ids: list[int],
+        is_cancelled: Callable[[], bool],
+        emit: Callable[[int, bytes], None],
+    ) -> dict[str, Any]:
         """Continue `tokens`; `emit` gets every token with the bytes that may be shown after it (-1 for held-back ones at the end).
 
         Returns the fields of `engine.GenerationStats`.
@@ -166,8 +183,15 @@ class NativeContext:
         sampling = sampling.checked()
         started = time.monotonic()
         reused = self._keep_prefix(tokens, len(tokens) - 1)
-        stats: dict[str, Any] = {"reason": "cancelled", "tokens": 0, "reused": reused, "evaluated": len(tokens) - reused, "seconds": 0.0,
-                                 "prompt_seconds": 0.0, "seed": sampling.seed}
+        stats: dict[str, Any] = {
+            "reason": "cancelled",
+            "tokens": 0,
+            "reused": reused,
+            "evaluated": len(tokens) - reused,
+            "seconds": 0.0,
+            "prompt_seconds": 0.0,
+            "seed": sampling.seed,
+        }
         try:
             self._evaluate(tokens[reused:], is_cancelled)
         except Cancelled:
@@ -185,8 +209,15 @@ class NativeContext:
         stats["seconds"] = time.monotonic() - started - stats["prompt_seconds"]
         return stats
 
-    def _continue(self, chain: Any, max_tokens: int, ends: frozenset[int], scanner: StopScanner, is_cancelled: Callable[[], bool],
-                  emit: Callable[[int, bytes], None]) -> tuple[int, str]:
+    def _continue(
+        self,
+        chain: Any,
+        max_tokens: int,
+        ends: frozenset[int],
+        scanner: StopScanner,
+        is_cancelled: Callable[[], bool],
+        emit: Callable[[int, bytes], None],
+    ) -> tuple[int, str]:
         """Sample and evaluate until something ends it; the number of tokens written and the reason."""
         sample, decode, piece = self.lib.llama_sampler_sample, self.lib.llama_decode, self.model.piece
         one = (ctypes.c_int32 * 1)()
@@ -222,7 +253,7 @@ class NativeContext:
         batch = self.lib.llama_batch_init(OUTPUTS, 0, 1)
         try:
             for start in range(first, len(tokens), OUTPUTS):
-                chunk = tokens[start: start + OUTPUTS]
+                chunk = tokens[start : start + OUTPUTS]
                 batch.n_tokens = len(chunk)
                 for index, token in enumerate(chunk):
                     batch.token[index], batch.pos[index], batch.logits[index] = token, start + index, 1
@@ -240,7 +271,7 @@ class NativeContext:
         import numpy
 
         tokens, first = prompt + target, max(len(prompt) - 1, 0)
-        wanted = numpy.array(tokens[first + 1:], dtype=numpy.int64)
+        wanted = numpy.array(tokens[first + 1 :], dtype=numpy.int64)
         total, done = 0.0, 0
 
         def add(rows: Any) -> None:
@@ -248,7 +279,7 @@ class NativeContext:
             values = rows.astype(numpy.float64)
             top = values.max(axis=1)
             normalizer = top + numpy.log(numpy.exp(values - top[:, None]).sum(axis=1))
-            total += float((values[numpy.arange(len(values)), wanted[done: done + len(values)]] - normalizer).sum())
+            total += float((values[numpy.arange(len(values)), wanted[done : done + len(values)]] - normalizer).sum())
             done += len(values)
 
         if len(wanted):

@@ -55,8 +55,11 @@ class NativeModel:
         params.n_gpu_layers = n_gpu_layers
         self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
-            raise EdgeTuneError(f"llama.cpp cannot load {path.name}", self.log.tail(),
-                                "Check that the file is whole and is a language model; export it again, or update EdgeTune if it is newer.")
+            raise EdgeTuneError(
+                f"llama.cpp cannot load {path.name}",
+                self.log.tail(),
+                "Check that the file is whole and is a language model; export it again, or update EdgeTune if it is newer.",
+            )
         if not lib.llama_model_has_decoder(self.handle):
             raise InputError(f"{path.name} cannot chat", "The model only encodes text; it writes none.", "Use a model that writes text.")
         self.vocab = lib.llama_model_get_vocab(self.handle)
@@ -82,10 +85,16 @@ class NativeModel:
         bos, eos = self._special(lib.llama_vocab_bos(self.vocab)), self._special(lib.llama_vocab_eos(self.vocab))
         return {
             "description": _text(partial(lib.llama_model_desc, self.handle)),
-            "n_params": self.n_params, "size": int(lib.llama_model_size(self.handle)),
-            "n_vocab": self.n_vocab, "n_ctx_train": self.n_ctx_train,
-            "bos": bos[0], "bos_text": bos[1], "eos": eos[0], "eos_text": eos[1],
-            "add_bos": bool(lib.llama_vocab_get_add_bos(self.vocab)), "eog": sorted(self.eog),
+            "n_params": self.n_params,
+            "size": int(lib.llama_model_size(self.handle)),
+            "n_vocab": self.n_vocab,
+            "n_ctx_train": self.n_ctx_train,
+            "bos": bos[0],
+            "bos_text": bos[1],
+            "eos": eos[0],
+            "eos_text": eos[1],
+            "add_bos": bool(lib.llama_vocab_get_add_bos(self.vocab)),
+            "eog": sorted(self.eog),
             "space_prefix": lib.llama_vocab_type(self.vocab) == SPM and metadata.get("tokenizer.ggml.add_space_prefix", "true") != "false",
             "template": template.decode("utf-8", "replace") if template else None,
             "metadata": {key: value for key, value in metadata.items() if not key.startswith("tokenizer.")},
@@ -123,9 +132,16 @@ class NativeModel:
         """What each token is: its bytes (as latin-1), whether it is control, user-defined, or ends a generation."""
         self.check_tokens(tokens)
         attributes = [int(self.lib.llama_vocab_get_attr(self.vocab, token)) for token in tokens]
-        return [{"id": token, "bytes": self._bytes(token, special=True).decode("latin-1"), "control": bool(attribute & CONTROL),
-                 "user_defined": bool(attribute & USER_DEFINED), "eog": token in self.eog}
-                for token, attribute in zip(tokens, attributes, strict=True)]
+        return [
+            {
+                "id": token,
+                "bytes": self._bytes(token, special=True).decode("latin-1"),
+                "control": bool(attribute & CONTROL),
+                "user_defined": bool(attribute & USER_DEFINED),
+                "eog": token in self.eog,
+            }
+            for token, attribute in zip(tokens, attributes, strict=True)
+        ]
 
     def check_tokens(self, tokens: list[int]) -> None:
         """Refuse ids that native code would answer with an abort."""

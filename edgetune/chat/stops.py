@@ -20,7 +20,7 @@ class StopScanner:
             self.stopped, self._held = True, b""
             return held[: min(found)]
         keep = max((_overlap(held, stop) for stop in self._stops), default=0)
-        self._held = held[len(held) - keep:]
+        self._held = held[len(held) - keep :]
         return held[: len(held) - keep]
 
     def rest(self) -> bytes:

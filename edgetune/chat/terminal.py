@@ -50,15 +50,17 @@ def show(answer: Answer) -> GenerationStats:
     sys.stdout.flush()
     stats = answer.stats
     assert stats is not None
-    say(f"[{stats.tokens} tokens, {stats.tokens_per_second:.0f} tokens/s; prompt: {stats.evaluated} evaluated, {stats.reused} reused; "
-        f"seed {stats.seed}; {REASONS[stats.reason]}]")
+    say(
+        f"[{stats.tokens} tokens, {stats.tokens_per_second:.0f} tokens/s; prompt: {stats.evaluated} evaluated, {stats.reused} reused; "
+        f"seed {stats.seed}; {REASONS[stats.reason]}]"
+    )
     return stats
 
 
 def questions() -> Iterator[str]:
     """What a person types, line by line, until Ctrl-D. Ctrl-C on the empty prompt only starts a new line."""
     if sys.stdout.isatty() and sys.platform != "win32":
-        import readline  # noqa: F401  its import gives input() editing and history
+        import readline  # noqa: F401  (importing it gives input() history and editing)
     while True:
         try:
             if sys.stdout.isatty():

@@ -33,7 +33,7 @@ def turn_marks(template: ChatTemplate, engine: Engine) -> TurnMarks:
     before, found, behind = whole.partition(ANSWER)
     if not found:
         return TurnMarks("", (), ())
-    between = before[len(prompt):] if before.startswith(prompt) else ""
+    between = before[len(prompt) :] if before.startswith(prompt) else ""
     lead = between if between.isspace() else ""
     following = behind
     with suppress(TemplateRefusal):  # a template for one question and one answer: what it writes at the very end must do

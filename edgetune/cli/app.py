@@ -75,7 +75,7 @@ def show_error(error: EdgeTuneError, as_json: bool) -> None:
         return
     for label, text in (("", error.title), ("  why: ", error.cause), ("  do:  ", error.remedy)):
         if text:
-            print(safe_text(f"{'error: ' if not label else label}{text}"), file=sys.stderr)
+            print(safe_text(f"{label or 'error: '}{text}"), file=sys.stderr)
 
 
 def run(arguments: list[str]) -> int:
@@ -105,5 +105,7 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return 1
     except MemoryError:
-        show_error(EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model."), as_json)
+        show_error(
+            EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model."), as_json
+        )
         return 1

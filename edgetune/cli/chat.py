@@ -33,11 +33,15 @@ def gguf_of(source: str, workspace: Path | None) -> Path:
     if path.is_file():
         return path
     if source.lower().endswith(".gguf"):
-        raise InputError(f"There is no file {source}", "Nothing lies under that path.",
-                         "Check it; 'edgetune runs' lists the runs you can chat with.")
+        raise InputError(
+            f"There is no file {source}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
+        )
     if path.is_dir() and path.name != source:
-        raise InputError(f"{source} is a folder", "Chat needs a GGUF file or the name of a run.",
-                         f"Export it first: edgetune export {source} --type Q8_0 --out model.gguf")
+        raise InputError(
+            f"{source} is a folder",
+            "Chat needs a GGUF file or the name of a run.",
+            f"Export it first: edgetune export {source} --type Q8_0 --out model.gguf",
+        )
     from edgetune.chat.terminal import say
     from edgetune.export import gguf_for_run
     from edgetune.workspace import workspace as open_workspace
@@ -99,13 +103,24 @@ def stdin_questions() -> list[str]:
     """The lines of stdin that are not blank."""
     lines = [line for line in sys.stdin.read().splitlines() if line.strip()]
     if not lines:
-        raise InputError("There is nothing to answer", "stdin is empty and there is no terminal to type in.",
-                         "Give --prompt TEXT, or pipe questions in, one a line.")
+        raise InputError(
+            "There is nothing to answer",
+            "stdin is empty and there is no terminal to type in.",
+            "Give --prompt TEXT, or pipe questions in, one a line.",
+        )
     return lines
 
 
-def serve(engine: "Engine", prompt: str | None, lines: list[str] | None, sampling: Sampling, max_tokens: int | None, system: str | None,
-          raw: bool, as_json: bool) -> None:
+def serve(
+    engine: "Engine",
+    prompt: str | None,
+    lines: list[str] | None,
+    sampling: Sampling,
+    max_tokens: int | None,
+    system: str | None,
+    raw: bool,
+    as_json: bool,
+) -> None:
     """Answer the prompt, or the lines, or whoever sits at the terminal."""
     from edgetune.chat.conversation import Conversation, complete
     from edgetune.chat.terminal import say, show, talk
@@ -132,9 +147,19 @@ def print_json(prompt: str, answer: "Answer") -> None:
     text = "".join(answer)
     stats = answer.stats
     assert stats is not None
-    typer.echo(json.dumps({
-        "prompt": prompt, "rendered": answer.rendered, "answer": text, "tokens": stats.tokens,
-        "tokens_per_second": round(stats.tokens_per_second, 1), "stop_reason": stats.reason, "seed": stats.seed}))
+    typer.echo(
+        json.dumps(
+            {
+                "prompt": prompt,
+                "rendered": answer.rendered,
+                "answer": text,
+                "tokens": stats.tokens,
+                "tokens_per_second": round(stats.tokens_per_second, 1),
+                "stop_reason": stats.reason,
+                "seed": stats.seed,
+            }
+        )
+    )
 
 
 def register(app: typer.Typer) -> None:

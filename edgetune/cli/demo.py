@@ -50,8 +50,17 @@ def demo(
     base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)
     state = launch.state(run)
     facts: dict[str, Any] = {
-        "run": run.name, "folder": str(run.folder), "held_out_loss": {"before": state.base_loss, "after": state.best_loss}, "base": base, "tuned": tuned, "prompts": list(show.SHOWN),
-        "adapter_bytes": folder_bytes(run.adapter), "exports": made, "train_seconds": round(trained - started, 1), "seconds": round(time.monotonic() - started, 1)}
+        "run": run.name,
+        "folder": str(run.folder),
+        "held_out_loss": {"before": state.base_loss, "after": state.best_loss},
+        "base": base,
+        "tuned": tuned,
+        "prompts": list(show.SHOWN),
+        "adapter_bytes": folder_bytes(run.adapter),
+        "exports": made,
+        "train_seconds": round(trained - started, 1),
+        "seconds": round(time.monotonic() - started, 1),
+    }
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -61,15 +70,30 @@ def demo(
 def page(facts: dict[str, Any]) -> str:
     """The demo's result as a page of text."""
     base, tuned, loss = facts["base"], facts["tuned"], facts["held_out_loss"]
-    rows = [["held-out loss", number(loss["before"]), number(loss["after"])],
-            [f"new questions answered ({tuned['new_asked']})", f"{base['new']:.0%}", f"{tuned['new']:.0%}"],
-            [f"old questions answered ({tuned['old_asked']})", f"{base['old']:.0%}", f"{tuned['old']:.0%}"],
-            ["tokens/s (4-bit)", base["tokens_per_second"], tuned["tokens_per_second"]]]
-    lines = ["", table(rows, ["", "before", "after"]), "", table([["adapter", human(facts["adapter_bytes"])], *[[f"GGUF {e['type']}", human(e["bytes"])] for e in facts["exports"]]], ["made", "size"]), ""]
+    rows = [
+        ["held-out loss", number(loss["before"]), number(loss["after"])],
+        [f"new questions answered ({tuned['new_asked']})", f"{base['new']:.0%}", f"{tuned['new']:.0%}"],
+        [f"old questions answered ({tuned['old_asked']})", f"{base['old']:.0%}", f"{tuned['old']:.0%}"],
+        ["tokens/s (4-bit)", base["tokens_per_second"], tuned["tokens_per_second"]],
+    ]
+    lines = [
+        "",
+        table(rows, ["", "before", "after"]),
+        "",
+        table(
+            [["adapter", human(facts["adapter_bytes"])], *[[f"GGUF {e['type']}", human(e["bytes"])] for e in facts["exports"]]],
+            ["made", "size"],
+        ),
+        "",
+    ]
     for prompt, before, after in zip(facts["prompts"], base["shown"], tuned["shown"], strict=True):
         lines += [f"> {prompt}", f"  before: {one_line(before, 100)}", f"  after:  {one_line(after, 100)}"]
-    lines += ["", f"{seconds(facts['seconds'])} in all, {seconds(facts['train_seconds'])} of them training. Nothing left this machine.",
-              f"next: edgetune chat {facts['run']}", "      edgetune train --base nano --data YOUR_FILE.jsonl --name mine"]
+    lines += [
+        "",
+        f"{seconds(facts['seconds'])} in all, {seconds(facts['train_seconds'])} of them training. Nothing left this machine.",
+        f"next: edgetune chat {facts['run']}",
+        "      edgetune train --base nano --data YOUR_FILE.jsonl --name mine",
+    ]
     return "\n".join(lines)
 
 

@@ -45,9 +45,22 @@ def evaluate(
         typer.echo(json.dumps(result))
         return
     columns = [name for name in ("base", "tuned", "gguf") if name in result]
-    typer.echo(f"{result['read'] - result['rejected']} rows of {result['data']}{', ' + str(result['rejected']) + ' left out' if result['rejected'] else ''}")
-    typer.echo(table([[label, *[_cell(result[c], key) for c in columns]] for label, key in (
-        ("loss", "loss"), ("perplexity", "perplexity"), ("answers exact", "exact"), ("answers contained", "contained"))], ["", *columns]))
+    left_out = f", {result['rejected']} left out" if result["rejected"] else ""
+    typer.echo(f"{result['read'] - result['rejected']} rows of {result['data']}{left_out}")
+    typer.echo(
+        table(
+            [
+                [label, *[_cell(result[c], key) for c in columns]]
+                for label, key in (
+                    ("loss", "loss"),
+                    ("perplexity", "perplexity"),
+                    ("answers exact", "exact"),
+                    ("answers contained", "contained"),
+                )
+            ],
+            ["", *columns],
+        )
+    )
 
 
 def _cell(measured: dict[str, Any], key: str) -> str:

@@ -33,8 +33,12 @@ def export(
 
     types = exporting.check_types(type_names or [])
     line = ProgressLine()
-    made = exporting.export(exporting.resolve(source, workspace(workspace_path), adapter, checkpoint), types, out,
-                            lambda name, done, total: line.update(done, total, f"{name}"))
+    made = exporting.export(
+        exporting.resolve(source, workspace(workspace_path), adapter, checkpoint),
+        types,
+        out,
+        lambda name, done, total: line.update(done, total, f"{name}"),
+    )
     line.clear()
     if as_json:
         typer.echo(json.dumps(made))

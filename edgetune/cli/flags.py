@@ -11,14 +11,20 @@ import typer
 
 from edgetune.recipe import Recipe
 
-WorkspaceFlag = Annotated[Path | None, typer.Option("--workspace", help="Where runs live (default: your data folder, or EDGETUNE_WORKSPACE).")]
+WorkspaceFlag = Annotated[
+    Path | None, typer.Option("--workspace", help="Where runs live (default: your data folder, or EDGETUNE_WORKSPACE).")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def _plain(annotation: Any) -> tuple[Any, bool]:
     """The type of one value, and whether there may be several."""
-    options = [a for a in typing.get_args(annotation) if a is not types.NoneType] if typing.get_origin(annotation) is types.UnionType else [annotation]
+    options = (
+        [a for a in typing.get_args(annotation) if a is not types.NoneType]
+        if typing.get_origin(annotation) is types.UnionType
+        else [annotation]
+    )
     kind = options[0]
     if typing.get_origin(kind) is list:
         return str, True
@@ -39,7 +45,8 @@ def recipe_flags(function: Callable[..., None]) -> Callable[..., None]:
         help_text = f"{field.description}{f' ({chr(124).join(choices)})' if choices else ''}{shown}"
         names = [f"{flag}/--no-{name.replace('_', '-')}"] if kind is bool else [flag]
         option = typer.Option(*names, help=help_text, show_default=False)
-        annotation = Annotated[(list[str] | None) if several else (kind | None), option]
+        value: Any = (list[str] | None) if several else (kind | None)
+        annotation = typing.cast(Any, Annotated)[value, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
 
     def command(**values: Any) -> None:

@@ -35,8 +35,17 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
             versions[name] = None
     missing = [name for name, version in versions.items() if version is None]
     facts: dict[str, Any] = {
-        "edgetune": __version__, "python": sys.version.split()[0], "machine": here.as_dict(), "device": device.value, "device_reason": device.reason,
-        "dtype": dtype.value, "dtype_reason": dtype.reason, "workspace": str(place.path), "disk_free": free_bytes(place.path), "packages": versions, "missing": missing,
+        "edgetune": __version__,
+        "python": sys.version.split()[0],
+        "machine": here.as_dict(),
+        "device": device.value,
+        "device_reason": device.reason,
+        "dtype": dtype.value,
+        "dtype_reason": dtype.reason,
+        "workspace": str(place.path),
+        "disk_free": free_bytes(place.path),
+        "packages": versions,
+        "missing": missing,
     }
     if as_json:
         typer.echo(json.dumps(facts))
@@ -56,7 +65,9 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
 
 
 def bases(
-    folders: Annotated[list[Path] | None, typer.Argument(help="Folders to look in, beside the Hugging Face cache.", show_default=False)] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Folders to look in, beside the Hugging Face cache.", show_default=False)
+    ] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
@@ -71,14 +82,30 @@ def bases(
     for folder in find.model_folders(places):
         try:
             base = find.describe(folder)
-            found.append({"name": base.name, "architecture": base.architecture, "parameters": base.parameters, "bytes": base.bytes, "context": base.context, "path": str(folder)})
+            found.append(
+                {
+                    "name": base.name,
+                    "architecture": base.architecture,
+                    "parameters": base.parameters,
+                    "bytes": base.bytes,
+                    "context": base.context,
+                    "path": str(folder),
+                }
+            )
         except InputError as error:
             say(f"{folder}: {error.title}. {error.cause}")
     if as_json:
         typer.echo(json.dumps(found))
     else:
-        typer.echo(table([[b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", human(b["bytes"]), b["context"], b["path"]] for b in found],
-                         ["base", "architecture", "parameters", "size", "context", "folder"]))
+        typer.echo(
+            table(
+                [
+                    [b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", human(b["bytes"]), b["context"], b["path"]]
+                    for b in found
+                ],
+                ["base", "architecture", "parameters", "size", "context", "folder"],
+            )
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -22,11 +22,31 @@ def summary(run: Run) -> dict[str, Any]:
     request, state = run.request(), launch.state(run)
     exports = sorted(str(p) for p in run.exports.glob("*.gguf")) if run.exports.is_dir() else []
     return {
-        "name": run.name, "status": state.status, "base": request["base"], "base_name": request["base_name"], "data": request["data"], "step": state.step,
-        "steps": request["steps"], "loss": state.loss, "base_loss": state.base_loss, "eval_loss": state.eval_loss, "best_loss": state.best_loss,
-        "best_step": state.best_step, "tokens_per_second": state.tokens_per_second, "eta": state.eta, "seconds": round(state.seconds, 1),
-        "read": request["read"], "kept": request["kept"], "rejected": request["rejected"], "held_out": request["held_out"], "device": request["device"],
-        "dtype": request["dtype"], "bytes": run.size(), "folder": str(run.folder), "exports": exports, "error": state.error,
+        "name": run.name,
+        "status": state.status,
+        "base": request["base"],
+        "base_name": request["base_name"],
+        "data": request["data"],
+        "step": state.step,
+        "steps": request["steps"],
+        "loss": state.loss,
+        "base_loss": state.base_loss,
+        "eval_loss": state.eval_loss,
+        "best_loss": state.best_loss,
+        "best_step": state.best_step,
+        "tokens_per_second": state.tokens_per_second,
+        "eta": state.eta,
+        "seconds": round(state.seconds, 1),
+        "read": request["read"],
+        "kept": request["kept"],
+        "rejected": request["rejected"],
+        "held_out": request["held_out"],
+        "device": request["device"],
+        "dtype": request["dtype"],
+        "bytes": run.size(),
+        "folder": str(run.folder),
+        "exports": exports,
+        "error": state.error,
     }
 
 
@@ -41,8 +61,23 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     elif not found:
         typer.echo("There are no runs yet. Begin with: edgetune demo")
     else:
-        typer.echo(table([[r["name"], r["status"], f"{r['step']}/{r['steps']}", number(r["base_loss"]), number(r["best_loss"]), r["base_name"], human(r["bytes"])] for r in found],
-                         ["run", "state", "step", "loss before", "best", "base", "size"]))
+        typer.echo(
+            table(
+                [
+                    [
+                        r["name"],
+                        r["status"],
+                        f"{r['step']}/{r['steps']}",
+                        number(r["base_loss"]),
+                        number(r["best_loss"]),
+                        r["base_name"],
+                        human(r["bytes"]),
+                    ]
+                    for r in found
+                ],
+                ["run", "state", "step", "loss before", "best", "base", "size"],
+            )
+        )
 
 
 def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -56,10 +91,16 @@ def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag
     if as_json:
         typer.echo(json.dumps({**facts, "recipe": recipe, "samples": state.samples}, ensure_ascii=False))
         return
-    typer.echo(f"{name}: {facts['status']}, step {facts['step']} of {facts['steps']}, {seconds(facts['seconds'])} of training, {human(facts['bytes'])} on disk")
+    typer.echo(
+        f"{name}: {facts['status']}, step {facts['step']} of {facts['steps']}, "
+        f"{seconds(facts['seconds'])} of training, {human(facts['bytes'])} on disk"
+    )
     if facts["eta"] is not None and facts["status"] == "running":
         typer.echo(f"  {seconds(facts['eta'])} left at {facts['tokens_per_second']} tokens/s")
-    typer.echo(f"  base {facts['base']}\n  rows {facts['read']} read, {facts['kept']} kept, {facts['rejected']} left out, {facts['held_out']} held out")
+    typer.echo(
+        f"  base {facts['base']}\n"
+        f"  rows {facts['read']} read, {facts['kept']} kept, {facts['rejected']} left out, {facts['held_out']} held out"
+    )
     typer.echo(f"  held-out loss {number(facts['base_loss'])} before, {number(facts['best_loss'])} at best (step {facts['best_step']})")
     for path in facts["exports"]:
         typer.echo(f"  export {path}")
@@ -87,7 +128,9 @@ def _idle(run: Run) -> Run:
     return run
 
 
-def rename(name: RunName, new_name: Annotated[str, typer.Argument(help="Its new name.", show_default=False)], workspace_path: WorkspaceFlag = None) -> None:
+def rename(
+    name: RunName, new_name: Annotated[str, typer.Argument(help="Its new name.", show_default=False)], workspace_path: WorkspaceFlag = None
+) -> None:
     """Give a run another name.
 
     Example: edgetune rename mine lighthouse
@@ -152,17 +195,26 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     place = workspace(workspace_path)
     rows: list[dict[str, Any]] = []
     for run in place.runs():
-        parts = {part: folder_bytes(run.folder / part) if (run.folder / part).is_dir() else 0 for part in ("checkpoints", "exports", "adapter", "model")}
+        parts = {
+            part: folder_bytes(run.folder / part) if (run.folder / part).is_dir() else 0
+            for part in ("checkpoints", "exports", "adapter", "model")
+        }
         rows.append({"run": run.name, **parts, "all": run.size()})
     leftovers = sum(folder_bytes(p) for p in place.leftovers())
     free = free_bytes(Path(place.path))
     if as_json:
         typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "leftovers": leftovers, "free": free}))
         return
-    typer.echo(f"{place.path}: {human(sum(r['all'] for r in rows))} used, {human(free)} free, {human(leftovers)} left over from interruptions")
+    typer.echo(
+        f"{place.path}: {human(sum(r['all'] for r in rows))} used, {human(free)} free, {human(leftovers)} left over from interruptions"
+    )
     if rows:
-        typer.echo(table([[r["run"], human(r["checkpoints"]), human(r["exports"]), human(r["adapter"] + r["model"]), human(r["all"])] for r in rows],
-                         ["run", "checkpoints", "exports", "result", "all"]))
+        typer.echo(
+            table(
+                [[r["run"], human(r["checkpoints"]), human(r["exports"]), human(r["adapter"] + r["model"]), human(r["all"])] for r in rows],
+                ["run", "checkpoints", "exports", "result", "all"],
+            )
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -17,7 +17,7 @@ def seconds(value: float | None) -> str:
     """A time as people write it."""
     if value is None:
         return "-"
-    value = int(round(value))
+    value = round(value)
     if value < 60:
         return f"{value} s"
     if value < 3600:

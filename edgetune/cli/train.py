@@ -1,7 +1,6 @@
 """`edgetune train` and `edgetune resume`: make a run, follow its worker, and leave it well."""
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import ProgressLine, number, say, seconds
 from edgetune.errors import EdgeTuneError, InputError
+from edgetune.files import touch
 from edgetune.jobs import launch
 from edgetune.jobs.events import follow
 from edgetune.workspace import Run, workspace
@@ -60,10 +60,18 @@ def train(
         say(f"  left out {row.file}:{row.line}: {row.reason}")
     if len(plan.prepared.rejected) > LISTED:
         say(f"  … and {len(plan.prepared.rejected) - LISTED} more, listed in the run's data/rejected.jsonl")
-    say(f"{plan.device.value} ({plan.device.reason}), {plan.dtype.value} ({plan.dtype.reason}), threads {plan.threads.value} ({plan.threads.reason})")
-    say(f"learning rate {plan.recipe.learning_rate:g} ({plan.sources['learning_rate']}), {plan.total} steps of {made.batch * made.accumulation} rows")
+    say(
+        f"{plan.device.value} ({plan.device.reason}), {plan.dtype.value} ({plan.dtype.reason}), "
+        f"threads {plan.threads.value} ({plan.threads.reason})"
+    )
+    say(
+        f"learning rate {plan.recipe.learning_rate:g} ({plan.sources['learning_rate']}), "
+        f"{plan.total} steps of {made.batch * made.accumulation} rows"
+    )
     if dry_run:
-        typer.echo(to_toml(plan.recipe, plan.sources), nl=False) if not as_json else typer.echo(json.dumps({"recipe": plan.recipe.model_dump(), "sources": plan.sources}))
+        typer.echo(to_toml(plan.recipe, plan.sources), nl=False) if not as_json else typer.echo(
+            json.dumps({"recipe": plan.recipe.model_dump(), "sources": plan.sources})
+        )
         return
     run = create.make(plan, place, name)
     begin(run, detach, as_json)
@@ -91,12 +99,16 @@ def resume(
     state = launch.state(run)
     if steps is not None:
         if steps <= state.step and steps < request["steps"]:
-            raise InputError(f"--steps {steps} is behind the run", f"{name} is at step {state.step} of {request['steps']}.", "Give a larger total.")
+            raise InputError(
+                f"--steps {steps} is behind the run", f"{name} is at step {state.step} of {request['steps']}.", "Give a larger total."
+            )
         from edgetune.files import write_json
 
         write_json(run.folder / "request.json", {**request, "steps": steps})
     elif state.status == "finished":
-        raise InputError(f"{name} is finished", f"It did all {state.total} steps.", f"Extend it with --steps, for example --steps {2 * state.total}.")
+        raise InputError(
+            f"{name} is finished", f"It did all {state.total} steps.", f"Extend it with --steps, for example --steps {2 * state.total}."
+        )
     begin(run, detach, as_json)
 
 
@@ -120,13 +132,18 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         for event in follow(run.events, offset, alive):
             kind = event["kind"]
             if kind == "step":
-                line.update(event["step"], event["total"], f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {seconds(event['eta'])} left")
+                line.update(
+                    event["step"],
+                    event["total"],
+                    f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {seconds(event['eta'])} left",
+                )
             elif kind in ("waiting", "note", "paused"):
                 line.clear()
                 say(event["text"])
             elif kind == "evaluated":
                 line.clear()
-                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, perplexity {event['perplexity']:.2f}{'  (best so far)' if event['improved'] and event['step'] else ''}")
+                best = "  (best so far)" if event["improved"] and event["step"] else ""
+                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, perplexity {event['perplexity']:.2f}{best}")
             asked.decide()
             if asked.detached:
                 line.clear()
@@ -143,8 +160,11 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         return 130
     if state.status == "failed" and state.error:
         raise EdgeTuneError(state.error["title"], state.error["cause"], state.error["remedy"])
-    raise EdgeTuneError(f"The worker of {run.name} died", launch.log_tail(run) or "It left no message: it was killed, perhaps for lack of memory.",
-                        f"Go on from the last checkpoint: edgetune resume {run.name}")
+    raise EdgeTuneError(
+        f"The worker of {run.name} died",
+        launch.log_tail(run) or "It left no message: it was killed, perhaps for lack of memory.",
+        f"Go on from the last checkpoint: edgetune resume {run.name}",
+    )
 
 
 class _Interrupts:
@@ -153,7 +173,7 @@ class _Interrupts:
     def __init__(self, run: Run, line: ProgressLine) -> None:
         self.run, self.line = run, line
         self.pressed = self.detached = False
-        self.old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.old = {sign: signal.signal(sign, self._note) for sign in (signal.SIGINT, signal.SIGTERM)}
 
     def _note(self, number: int, frame: Any) -> None:
         if number == signal.SIGTERM or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -162,8 +182,7 @@ class _Interrupts:
             self.pressed = True
 
     def _stop(self) -> None:
-        handle = os.open(self.run.stop_file, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.close(handle)
+        touch(self.run.stop_file)
 
     def decide(self) -> None:
         """Ask what Ctrl-C meant, outside the signal handler."""
@@ -186,8 +205,8 @@ class _Interrupts:
 
     def restore(self) -> None:
         """Put the old handlers back."""
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
+        for sign, handler in self.old.items():
+            signal.signal(sign, handler)
 
 
 def report(run: Run, as_json: bool, code: int) -> None:
@@ -198,7 +217,11 @@ def report(run: Run, as_json: bool, code: int) -> None:
     if as_json:
         typer.echo(json.dumps(summary(run), ensure_ascii=False))
     elif code == 0:
-        typer.echo(f"{run.name}: {state.total} steps in {seconds(state.seconds)}, held-out loss {number(state.base_loss)} before, {number(state.best_loss if state.best_step else state.eval_loss)} after")
+        after = state.best_loss if state.best_step else state.eval_loss
+        typer.echo(
+            f"{run.name}: {state.total} steps in {seconds(state.seconds)}, "
+            f"held-out loss {number(state.base_loss)} before, {number(after)} after"
+        )
         say(f"next: edgetune chat {run.name}   or: edgetune export {run.name} --type Q4_K_M   or: edgetune eval {run.name}")
     if code:
         raise typer.Exit(code)

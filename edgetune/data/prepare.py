@@ -26,14 +26,25 @@ class TextTokenizer(Protocol):
     """What preparing needs of a tokenizer: a base's own, or a loaded GGUF's."""
 
     @property
-    def template(self) -> ChatTemplate: ...  # noqa: D102
+    def template(self) -> ChatTemplate:
+        """The chat template."""
+
     @property
-    def eos_id(self) -> int: ...  # noqa: D102
+    def eos_id(self) -> int:
+        """The end-of-text token."""
+
     @property
-    def specials(self) -> dict[str, int]: ...  # noqa: D102
-    def encode(self, text: str) -> list[int]: ...  # noqa: D102
-    def plain(self, text: str) -> list[int]: ...  # noqa: D102
-    def decode(self, ids: list[int]) -> str: ...  # noqa: D102
+    def specials(self) -> dict[str, int]:
+        """Special tokens and their ids."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a prompt, BOS included where the model wants it."""
+
+    def plain(self, text: str) -> list[int]:
+        """Ids of text that continues other text."""
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids, special tokens left out."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,16 @@ def detect(sample: list[Row]) -> tuple[str, str]:
             return name, f"{hits} of {len(readable)} sampled rows have the shape of {name}"
     columns = sorted({key for row in readable for key in row.value})[:12]
     first = next((row for row in sample if row.problem), None)
-    cause = f"Their columns are {', '.join(columns)}." if columns else f"No row could be read{f': line {first.line}, {first.problem}' if first else ''}."
-    raise InputError("The shape of the examples is not known", cause, f"Known shapes are {', '.join(formats.ORDER)}; name one with --format, or rename the columns.")
+    cause = (
+        f"Their columns are {', '.join(columns)}."
+        if columns
+        else f"No row could be read{f': line {first.line}, {first.problem}' if first else ''}."
+    )
+    raise InputError(
+        "The shape of the examples is not known",
+        cause,
+        f"Known shapes are {', '.join(formats.ORDER)}; name one with --format, or rename the columns.",
+    )
 
 
 def spread(items: list[Row], count: int = SAMPLED) -> list[Row]:
@@ -173,7 +192,11 @@ def held_out(path: Path, tokenizer: TextTokenizer, length: int) -> Prepared:
     prepared, units = _load([path], "auto", tokenizer, length)
     prepared.held_out = [row for unit in units for row in unit]
     if not prepared.held_out:
-        raise InputError("Nothing is left to measure on", f"All {prepared.read} rows were left out; the first: {prepared.rejected[0].reason}.", "Choose another --data file.")
+        raise InputError(
+            "Nothing is left to measure on",
+            f"All {prepared.read} rows were left out; the first: {prepared.rejected[0].reason}.",
+            "Choose another --data file.",
+        )
     return prepared
 
 
@@ -186,12 +209,17 @@ def prepare(recipe: Any, tokenizer: TextTokenizer, length: int) -> Prepared:
     order = list(range(len(units)))
     rng.shuffle(order)
     held = min(len(units) - 1, max(1, round(recipe.eval_share * len(units)))) if recipe.eval_share > 0 else 0
-    prepared.held_out = [row for i in sorted(order[:max(held, 0)]) for row in units[i]]
-    prepared.train = [row for i in sorted(order[max(held, 0):]) for row in units[i]]
+    prepared.held_out = [row for i in sorted(order[: max(held, 0)]) for row in units[i]]
+    prepared.train = [row for i in sorted(order[max(held, 0) :]) for row in units[i]]
     if not prepared.train:
         first = prepared.rejected[0] if prepared.rejected else None
-        raise InputError("Nothing is left to train on", f"All {prepared.read} rows were left out; the first, {first.file}:{first.line}: {first.reason}." if first
-                         else "There are no rows.", "Correct the rows, or raise --length if they are too long.")
+        raise InputError(
+            "Nothing is left to train on",
+            f"All {prepared.read} rows were left out; the first, {first.file}:{first.line}: {first.reason}."
+            if first
+            else "There are no rows.",
+            "Correct the rows, or raise --length if they are too long.",
+        )
     if recipe.replay:
         _, others = _load([Path(recipe.replay).expanduser()], "auto", tokenizer, length)
         pool = [row for unit in others for row in unit]

@@ -82,7 +82,9 @@ def _json(path: Path, text: str) -> Iterator[Row]:
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not JSON", f"From line {line} on: {error}.", "Correct the file; nothing of it was used.") from error
+            raise InputError(
+                f"{path} is not JSON", f"From line {line} on: {error}.", "Correct the file; nothing of it was used."
+            ) from error
         yield _as_row(str(path), line, value)
 
 
@@ -95,7 +97,9 @@ def _table(path: Path, text: str, delimiter: str) -> Iterator[Row]:
             else:
                 yield Row(str(path), reader.line_num, dict(value))
     except csv.Error as error:
-        raise InputError(f"{path} is not a {'CSV' if delimiter == ',' else 'TSV'} file", f"Line {reader.line_num}: {error}.", "Correct the file.") from error
+        raise InputError(
+            f"{path} is not a {'CSV' if delimiter == ',' else 'TSV'} file", f"Line {reader.line_num}: {error}.", "Correct the file."
+        ) from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -137,7 +141,9 @@ def rows(path: Path) -> Iterator[Row]:
         raise InputError(f"There is no file {path}", "It does not exist.", "Check --data.")
     kind = Path(path.name.removesuffix(".gz")).suffix.lower()
     if kind not in SUFFIXES:
-        raise InputError(f"{path.name} is of a kind EdgeTune does not read", f"Known are {', '.join(SUFFIXES)}.", "Convert the file to one of these.")
+        raise InputError(
+            f"{path.name} is of a kind EdgeTune does not read", f"Known are {', '.join(SUFFIXES)}.", "Convert the file to one of these."
+        )
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty", "It has no bytes.", "Check --data.")
     try:

@@ -44,4 +44,7 @@ def write(folder: Path, prepared: Prepared) -> None:
             value["tools"] = row.example.tools
         lines.append(json.dumps(value, ensure_ascii=False))
     write_text(folder / "held_out.jsonl", "".join(line + "\n" for line in lines))
-    write_text(folder / "rejected.jsonl", "".join(json.dumps({"file": r.file, "line": r.line, "reason": r.reason}, ensure_ascii=False) + "\n" for r in prepared.rejected))
+    write_text(
+        folder / "rejected.jsonl",
+        "".join(json.dumps({"file": r.file, "line": r.line, "reason": r.reason}, ensure_ascii=False) + "\n" for r in prepared.rejected),
+    )

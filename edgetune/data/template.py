@@ -33,10 +33,10 @@ def _environment() -> Any:
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    class Generation(Extension):
+    class Generation(Extension):  # type: ignore[misc,unused-ignore]
         """`{% generation %}` marks what the assistant writes; rendering passes it through."""
 
-        tags = {"generation"}
+        tags = {"generation"}  # noqa: RUF012  (jinja2 declares it so)
 
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno
@@ -72,7 +72,9 @@ class ChatTemplate:
         try:
             return _environment().from_string(self.source)
         except TemplateError as error:
-            raise InputError("The chat template cannot be read", str(error), "Check the model's chat_template.jinja or tokenizer_config.json.") from error
+            raise InputError(
+                "The chat template cannot be read", str(error), "Check the model's chat_template.jinja or tokenizer_config.json."
+            ) from error
 
     def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool = False, tools: list[Any] | None = None) -> str:
         """The text of a conversation; with `add_generation_prompt`, up to where the assistant begins to write.
@@ -82,7 +84,9 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         def refuse(message: str) -> None:
-            raise TemplateRefusal("The chat template refuses these messages", str(message), "Change the rows it names, or use another base.")
+            raise TemplateRefusal(
+                "The chat template refuses these messages", str(message), "Change the rows it names, or use another base."
+            )
 
         def strftime_now(pattern: str) -> str:
             return datetime.date.fromisoformat(self.date or today()).strftime(pattern)
@@ -90,12 +94,20 @@ class ChatTemplate:
         try:
             parts, size = [], 0
             for part in self._compiled.generate(
-                    messages=messages, add_generation_prompt=add_generation_prompt, tools=tools, bos_token=self.bos_token,
-                    eos_token=self.eos_token, raise_exception=refuse, strftime_now=strftime_now):
+                messages=messages,
+                add_generation_prompt=add_generation_prompt,
+                tools=tools,
+                bos_token=self.bos_token,
+                eos_token=self.eos_token,
+                raise_exception=refuse,
+                strftime_now=strftime_now,
+            ):
                 parts.append(part)
                 size += len(part)
                 if size > MAX_OUTPUT:
                     refuse(f"it wrote more than {MAX_OUTPUT} characters")
             return "".join(parts)
         except (TemplateError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
-            raise TemplateRefusal("The chat template cannot render these messages", str(error), "Check the messages' roles and contents.") from error
+            raise TemplateRefusal(
+                "The chat template cannot render these messages", str(error), "Check the messages' roles and contents."
+            ) from error

@@ -62,7 +62,18 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace) -> Plan:
         rate = learning_rate(recipe, base)
         recipe = recipe.model_copy(update={"learning_rate": float(rate.value)})
         sources = {**sources, "learning_rate": f"automatic: {rate.reason}"}
-    return Plan(recipe, sources, base, tokenizer, prepared, length, steps(recipe, len(prepared.train)), device, dtype, hardware.threads(base.parameters, recipe.threads))
+    return Plan(
+        recipe,
+        sources,
+        base,
+        tokenizer,
+        prepared,
+        length,
+        steps(recipe, len(prepared.train)),
+        device,
+        dtype,
+        hardware.threads(base.parameters, recipe.threads),
+    )
 
 
 def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
@@ -94,8 +105,10 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
     free = here.gpu_memory if device == "cuda" else here.memory_free
     if need > free:
         raise EdgeTuneError(
-            "Not enough memory", f"Training {base.name} this way needs at least {human(need)}; {human(free)} are free.",
-            "Use --quantization nf4, a lower --rank, a smaller base, or close other programs.")
+            "Not enough memory",
+            f"Training {base.name} this way needs at least {human(need)}; {human(free)} are free.",
+            "Use --quantization nf4, a lower --rank, a smaller base, or close other programs.",
+        )
 
 
 def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
@@ -104,12 +117,30 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
     run = Run(workspace.runs_folder / workspace.new_name(name, stem))
     template = made.tokenizer.template
     request: dict[str, Any] = {
-        "base": str(made.base.path), "base_name": made.base.name, "base_hash": fingerprint(made.base.path), "base_parameters": made.base.parameters,
-        "context": made.base.context, "length": made.length, "steps": made.total, "device": made.device.value, "device_reason": made.device.reason,
-        "dtype": made.dtype.value, "dtype_reason": made.dtype.reason, "threads": int(made.threads.value), "threads_reason": made.threads.reason,
-        "template": template.source, "template_origin": made.tokenizer.origin, "template_date": template.date,
-        "read": made.prepared.read, "kept": made.prepared.kept, "rejected": len(made.prepared.rejected), "train": len(made.prepared.train),
-        "held_out": len(made.prepared.held_out), "replay": made.prepared.replay, "format": made.prepared.format, "sources": made.sources,
+        "base": str(made.base.path),
+        "base_name": made.base.name,
+        "base_hash": fingerprint(made.base.path),
+        "base_parameters": made.base.parameters,
+        "context": made.base.context,
+        "length": made.length,
+        "steps": made.total,
+        "device": made.device.value,
+        "device_reason": made.device.reason,
+        "dtype": made.dtype.value,
+        "dtype_reason": made.dtype.reason,
+        "threads": int(made.threads.value),
+        "threads_reason": made.threads.reason,
+        "template": template.source,
+        "template_origin": made.tokenizer.origin,
+        "template_date": template.date,
+        "read": made.prepared.read,
+        "kept": made.prepared.kept,
+        "rejected": len(made.prepared.rejected),
+        "train": len(made.prepared.train),
+        "held_out": len(made.prepared.held_out),
+        "replay": made.prepared.replay,
+        "format": made.prepared.format,
+        "sources": made.sources,
         "data": [str(Path(p).expanduser().resolve()) for p in made.recipe.data],
     }
     run.folder.parent.mkdir(parents=True, exist_ok=True)

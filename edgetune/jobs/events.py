@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import EdgeTuneError
-from edgetune.files import append_only
+from edgetune.files import append_only, cut_torn_line
 
 FINAL = {"finished", "failed", "stopped"}
 
@@ -18,17 +18,9 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._cut_torn_line()
+        cut_torn_line(path)  # of a worker that died while it wrote
         last = next(iter(reversed(read(path))), {"seq": 0})
         self.seq = int(last["seq"])
-
-    def _cut_torn_line(self) -> None:
-        """A worker that died while writing leaves half a line; close it off so that the next event starts on its own."""
-        if self.path.is_file():
-            raw = self.path.read_bytes()
-            if raw and not raw.endswith(b"\n"):
-                with open(self.path, "rb+") as file:
-                    file.truncate(raw.rfind(b"\n") + 1)
 
     def append(self, kind: str, **values: Any) -> dict[str, Any]:
         """Write one event in a single write call."""
@@ -60,7 +52,9 @@ class Tail:
             try:
                 events.append(json.loads(line))
             except ValueError as error:
-                raise EdgeTuneError(f"{self.path} is damaged", f"A line in its middle is not an event: {error}", "Copy it from a backup, or delete the run.") from error
+                raise EdgeTuneError(
+                    f"{self.path} is damaged", f"A line in its middle is not an event: {error}", "Copy it from a backup, or delete the run."
+                ) from error
         return events
 
 
@@ -101,7 +95,12 @@ def fold(events: list[dict[str, Any]]) -> State:
             state.status = "waiting"
         elif kind == "step":
             state.status = "running"
-            state.step, state.loss, state.tokens_per_second, state.eta = event["step"], event["loss"], event["tokens_per_second"], event["eta"]
+            state.step, state.loss, state.tokens_per_second, state.eta = (
+                event["step"],
+                event["loss"],
+                event["tokens_per_second"],
+                event["eta"],
+            )
             state.seconds += event["seconds"]
         elif kind == "evaluated":
             state.eval_loss = event["loss"]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from edgetune.errors import EdgeTuneError
-from edgetune.files import write_json
+from edgetune.files import open_log, write_json
 from edgetune.jobs.events import State, fold, read
 from edgetune.workspace import Run
 
@@ -38,8 +38,12 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     """Launch the worker; it outlives whoever started it. Its output goes to worker.log."""
     command = [sys.executable, "-m", "edgetune.jobs.worker", str(folder)]
     root = str(Path(__file__).parent.parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]), "PYTHONUNBUFFERED": "1"}
-    log = os.open(folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    log = open_log(folder / "worker.log")
     try:
         if os.name == "nt":  # not tried: no Windows machine was at hand
             flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS  # type: ignore[attr-defined,unused-ignore]
@@ -60,7 +64,9 @@ def state(run: Run) -> State:
 def request_stop(run: Run) -> None:
     """Ask a running worker to stop after a checkpoint."""
     if not alive(run.folder):
-        raise EdgeTuneError(f"The run {run.name} is not running", f"Its state is '{state(run).status}'.", "'edgetune runs' shows what runs.")
+        raise EdgeTuneError(
+            f"The run {run.name} is not running", f"Its state is '{state(run).status}'.", "'edgetune runs' shows what runs."
+        )
     write_json(run.stop_file, {})
 
 

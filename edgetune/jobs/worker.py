@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import EdgeTuneError
+from edgetune.files import touch
 from edgetune.jobs.events import EventLog
 from edgetune.jobs.launch import OWNER, claim
 from edgetune.workspace import Run
@@ -38,8 +39,7 @@ def _ask_to_stop(folder: Path) -> None:
     """Let TERM, INT and HUP set the same flag as a stop request."""
 
     def handler(number: int, frame: Any) -> None:
-        handle = os.open(folder / "stop", os.O_WRONLY | os.O_CREAT, 0o600)
-        os.close(handle)
+        touch(folder / "stop")
 
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
@@ -74,14 +74,25 @@ def work(folder: Path) -> int:
             events.append("failed", error=error.as_dict())
             return error.exit_code
         except MemoryError:
-            events.append("failed", error=EdgeTuneError("Out of memory", "The machine has no memory left.", "Lower --batch or --length, or use --quantization nf4.").as_dict())
+            events.append(
+                "failed",
+                error=EdgeTuneError(
+                    "Out of memory", "The machine has no memory left.", "Lower --batch or --length, or use --quantization nf4."
+                ).as_dict(),
+            )
             return 1
         except Exception as error:
             traceback.print_exc()
             if "out of memory" in str(error).lower():
-                shown = EdgeTuneError("Out of memory", str(error).splitlines()[0], "Lower --batch (and raise --accumulation), --length, or use --gradient-checkpointing.")
+                shown = EdgeTuneError(
+                    "Out of memory",
+                    str(error).splitlines()[0],
+                    "Lower --batch (and raise --accumulation), --length, or use --gradient-checkpointing.",
+                )
             else:
-                shown = EdgeTuneError("Training failed", f"{type(error).__name__}: {error}", f"The whole report is in {folder / 'worker.log'}.")
+                shown = EdgeTuneError(
+                    "Training failed", f"{type(error).__name__}: {error}", f"The whole report is in {folder / 'worker.log'}."
+                )
             events.append("failed", error=shown.as_dict())
             return 1
     finally:

@@ -25,30 +25,68 @@ def pack(rows: list[tuple[list[int], list[int]]], length: int) -> Any:
 def arguments(recipe: Recipe, folder: Path, total: int, device: str, dtype: str) -> dict[str, Any]:
     """Settings of transformers' trainer that every method shares."""
     return {
-        "output_dir": str(folder / "trainer"), "report_to": "none", "disable_tqdm": True, "seed": recipe.seed, "data_seed": recipe.data_seed,
-        "per_device_train_batch_size": recipe.batch, "per_device_eval_batch_size": recipe.batch, "gradient_accumulation_steps": recipe.accumulation,
-        "learning_rate": recipe.learning_rate, "lr_scheduler_type": recipe.schedule if recipe.schedule != "constant" else "constant_with_warmup",
-        "warmup_steps": round(recipe.warmup * total), "weight_decay": recipe.weight_decay, "max_grad_norm": recipe.max_grad_norm, "max_steps": total,
-        "optim": "adamw_torch", "bf16": dtype == "bfloat16", "fp16": dtype == "float16", "use_cpu": device == "cpu",
-        "gradient_checkpointing": recipe.gradient_checkpointing, "logging_strategy": "no", "eval_strategy": "no", "save_strategy": "no",
-        "logging_nan_inf_filter": False, "dataloader_num_workers": 0, "dataloader_pin_memory": device == "cuda", "push_to_hub": False,
+        "output_dir": str(folder / "trainer"),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": recipe.seed,
+        "data_seed": recipe.data_seed,
+        "per_device_train_batch_size": recipe.batch,
+        "per_device_eval_batch_size": recipe.batch,
+        "gradient_accumulation_steps": recipe.accumulation,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": recipe.schedule if recipe.schedule != "constant" else "constant_with_warmup",
+        "warmup_steps": round(recipe.warmup * total),
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "max_steps": total,
+        "optim": "adamw_torch",
+        "bf16": dtype == "bfloat16",
+        "fp16": dtype == "float16",
+        "use_cpu": device == "cpu",
+        "gradient_checkpointing": recipe.gradient_checkpointing,
+        "logging_strategy": "no",
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_nan_inf_filter": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": device == "cuda",
+        "push_to_hub": False,
     }
 
 
-def trainer(recipe: Recipe, model: Any, tokenizer: BaseTokenizer, rows: list[tuple[list[int], list[int]]], folder: Path, total: int, length: int,
-            device: str, dtype: str) -> Any:
+def trainer(
+    recipe: Recipe,
+    model: Any,
+    tokenizer: BaseTokenizer,
+    rows: list[tuple[list[int], list[int]]],
+    folder: Path,
+    total: int,
+    length: int,
+    device: str,
+    dtype: str,
+) -> Any:
     """TRL's trainer with our life, ready to be attached to a run."""
     import torch
     from transformers import PreTrainedTokenizerFast
     from trl import SFTConfig, SFTTrainer
 
     names = {i: t for t, i in tokenizer.inner.get_vocab().items()}
-    processing = PreTrainedTokenizerFast(tokenizer_object=tokenizer.inner, eos_token=names[tokenizer.eos_id], pad_token=names[tokenizer.pad_id])
-    config = SFTConfig(**arguments(recipe, folder, total, device, dtype), dataset_kwargs={"skip_prepare_dataset": True}, max_length=None if not recipe.packing else length,
-                       packing=recipe.packing, shuffle_dataset=False, pad_to_multiple_of=None)
+    processing = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.inner, eos_token=names[tokenizer.eos_id], pad_token=names[tokenizer.pad_id]
+    )
+    config = SFTConfig(
+        **arguments(recipe, folder, total, device, dtype),
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None if not recipe.packing else length,
+        packing=recipe.packing,
+        shuffle_dataset=False,
+        pad_to_multiple_of=None,
+    )
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     random_state = torch.get_rng_state()
-    made = with_our_life(SFTTrainer)(model=model, args=config, train_dataset=pack(rows, length) if recipe.packing else dataset(rows), processing_class=processing)
+    made = with_our_life(SFTTrainer)(
+        model=model, args=config, train_dataset=pack(rows, length) if recipe.packing else dataset(rows), processing_class=processing
+    )
     torch.set_rng_state(random_state)
     for name, parameter in made.model.named_parameters():
         if parameter.requires_grad:  # TRL turned a QLoRA adapter to bf16; trained weights stay in fp32

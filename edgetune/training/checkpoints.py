@@ -24,7 +24,11 @@ class Checkpoint:
 
 def write_manifest(folder: Path, **facts: Any) -> None:
     """Write the manifest of a finished folder, last: size and sha256 of every file, and `facts`."""
-    files = {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST}
+    files = {
+        str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": sha256(p)}
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != MANIFEST
+    }
     write_json(folder / MANIFEST, {**facts, "files": files})
 
 
@@ -53,7 +57,7 @@ def found(folder: Path) -> list[Checkpoint]:
 
 def newest_valid(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that verifies, and what was skipped on the way to it, in words."""
-    skipped = []
+    skipped: list[str] = []
     for checkpoint in reversed(found(folder)):
         reason = problem(checkpoint.folder)
         if not reason:
@@ -62,7 +66,16 @@ def newest_valid(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, skipped
 
 
-def save(folder: Path, step: int, weights: dict[str, Any], optimizer: Any, scheduler: Any, trainer_state: Any, progress: dict[str, Any], scaler: Any = None) -> Path:
+def save(
+    folder: Path,
+    step: int,
+    weights: dict[str, Any],
+    optimizer: Any,
+    scheduler: Any,
+    trainer_state: Any,
+    progress: dict[str, Any],
+    scaler: Any = None,
+) -> Path:
     """Write checkpoint `step-N`: trained weights, optimizer, scheduler, random states, trainer state, progress. Returns its folder."""
     from safetensors.torch import save_file
 
@@ -77,9 +90,16 @@ def save(folder: Path, step: int, weights: dict[str, Any], optimizer: Any, sched
         save_file(tensors, part / "optimizer.safetensors")
         random_tensors, random_plain = _random_states()
         save_file(random_tensors, part / "random.safetensors")
-        write_json(part / "state.json", {
-            "optimizer": plain, "scheduler": scheduler.state_dict(), "random": random_plain, "progress": progress,
-            "scaler": scaler.state_dict() if scaler is not None else None})
+        write_json(
+            part / "state.json",
+            {
+                "optimizer": plain,
+                "scheduler": scheduler.state_dict(),
+                "random": random_plain,
+                "progress": progress,
+                "scaler": scaler.state_dict() if scaler is not None else None,
+            },
+        )
         trainer_state.save_to_json(str(part / "trainer_state.json"))
         write_manifest(part, step=step)
     return target
@@ -148,8 +168,8 @@ def _random_states() -> tuple[dict[str, Any], dict[str, Any]]:
     tensors = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         tensors["cuda"] = torch.cuda.get_rng_state()
-    name, keys, position, has_gauss, cached = np.random.get_state()  # type: ignore[misc]
-    return tensors, {"python": random.getstate(), "numpy": [name, keys.tolist(), position, has_gauss, cached]}  # type: ignore[union-attr]
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return tensors, {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached]}
 
 
 def _flatten(state_dict: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,8 +20,16 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str) -> Any:
 
     model = load(base, device, dtype, recipe.quantization)
     targets: Any = "all-linear" if recipe.targets == ["all-linear"] else recipe.targets
-    config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, target_modules=targets, use_rslora=recipe.rslora,  # type: ignore[arg-type]
-                        use_dora=recipe.dora, bias="none", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=targets,
+        use_rslora=recipe.rslora,
+        use_dora=recipe.dora,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
     try:
         model = get_peft_model(model, config)
     except ValueError as error:

@@ -31,7 +31,11 @@ def unchanged(run: Run, request: dict[str, Any]) -> None:
     if not base.is_dir():
         raise EdgeTuneError(f"The base of {run.name} is gone", f"{base} does not exist any more.", "Put the model back, then try again.")
     if fingerprint(base) != request["base_hash"]:
-        raise EdgeTuneError(f"The base of {run.name} has changed", f"{base} is not the model this run began with.", "Put the old model back, or start a new run.")
+        raise EdgeTuneError(
+            f"The base of {run.name} has changed",
+            f"{base} is not the model this run began with.",
+            "Put the old model back, or start a new run.",
+        )
     if data_hash(run.data) != request["data_hash"]:
         raise EdgeTuneError(f"The rows of {run.name} have changed", f"{run.data} is damaged.", "Start a new run from the data file.")
 
@@ -66,8 +70,17 @@ def train(run: Run, events: EventLog) -> None:
     tenth = max(1, total // 10)
     sampler = Sampler(held_out or rows, tokenizer, events, request["context"])
     trainer.add_callback(life(trainer, total, recipe.eval_every or tenth, recipe.save_every or tenth, sampler))
-    events.append("started", total=total, device=device, dtype=dtype, threads=torch.get_num_threads(), from_step=checkpoint.step if checkpoint else 0,
-                  trained=sum(p.numel() for p in trained(model).values()), rows=len(rows), held_out=len(trainer.held_out))
+    events.append(
+        "started",
+        total=total,
+        device=device,
+        dtype=dtype,
+        threads=torch.get_num_threads(),
+        from_step=checkpoint.step if checkpoint else 0,
+        trained=sum(p.numel() for p in trained(model).values()),
+        rows=len(rows),
+        held_out=len(trainer.held_out),
+    )
     if checkpoint is None and trainer.held_out:
         trainer.evaluate()
     if checkpoint is None or checkpoint.step < total:
@@ -76,7 +89,11 @@ def train(run: Run, events: EventLog) -> None:
         trainer.progress.restore(checkpoints.state(checkpoint.folder)["progress"])
         checkpoints.load_weights(checkpoint.folder, trained(trainer.model))
     if trainer.progress.stopped:
-        events.append("stopped", step=trainer.state.global_step, text=f"Stopped after step {trainer.state.global_step}; 'edgetune resume {run.name}' goes on.")
+        events.append(
+            "stopped",
+            step=trainer.state.global_step,
+            text=f"Stopped after step {trainer.state.global_step}; 'edgetune resume {run.name}' goes on.",
+        )
         return
     _publish(run, trainer, recipe, base, request, checkpoint)
 
@@ -96,12 +113,20 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
             step = progress.best_step
     bad = [name for name, tensor in trained(trainer.model).items() if not tensor.isfinite().all()]
     if bad:
-        raise EdgeTuneError("The trained weights are not finite", f"{bad[0]} holds NaN or infinity.", "Lower --learning-rate and start again.")
+        raise EdgeTuneError(
+            "The trained weights are not finite", f"{bad[0]} holds NaN or infinity.", "Lower --learning-rate and start again."
+        )
     target = run.adapter if recipe.lora else run.model
     if target.exists():
         remove(target)
     with publish_folder(target) as part:
         save_result(trainer.model, recipe, part, base)
         checkpoints.write_manifest(part, step=step, base_hash=request["base_hash"], data_hash=request["data_hash"])
-    events.append("finished", step=step, last_step=last, best_loss=None if progress.best_step == 0 else progress.best_loss,
-                  result=target.name, bytes=sum(p.stat().st_size for p in target.iterdir()))
+    events.append(
+        "finished",
+        step=step,
+        last_step=last,
+        best_loss=None if progress.best_step == 0 else progress.best_loss,
+        result=target.name,
+        bytes=sum(p.stat().st_size for p in target.iterdir()),
+    )

@@ -15,15 +15,24 @@ def answer(model: Any, ids: list[int], stops: list[int], limit: int, pad: int) -
 
     device = next(model.parameters()).device
     with torch.no_grad():
-        out = model.generate(input_ids=torch.tensor([ids], device=device), attention_mask=torch.ones(1, len(ids), dtype=torch.long, device=device),
-                             do_sample=False, max_new_tokens=limit, eos_token_id=stops, pad_token_id=pad, use_cache=True)
+        out = model.generate(
+            input_ids=torch.tensor([ids], device=device),
+            attention_mask=torch.ones(1, len(ids), dtype=torch.long, device=device),
+            do_sample=False,
+            max_new_tokens=limit,
+            eos_token_id=stops,
+            pad_token_id=pad,
+            use_cache=True,
+        )
     made = out[0, len(ids) :].tolist()
     return [t for t in made if t not in stops]
 
 
 def stop_ids(rows: list[tuple[list[int], list[int]]], tokenizer: BaseTokenizer) -> list[int]:
     """The tokens an answer ends with: EOS and what ends the trained answers."""
-    return sorted({tokenizer.eos_id, *(ids[-1] for ids, labels in rows[:50] if labels[-1] != -100 and ids[-1] in tokenizer.specials.values())})
+    return sorted(
+        {tokenizer.eos_id, *(ids[-1] for ids, labels in rows[:50] if labels[-1] != -100 and ids[-1] in tokenizer.specials.values())}
+    )
 
 
 class Sampler:

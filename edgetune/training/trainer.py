@@ -22,8 +22,11 @@ class Diverged(EdgeTuneError):
     """The loss or the gradients are no longer finite."""
 
     def __init__(self, what: str, step: int) -> None:
-        super().__init__(f"Training diverged at step {step}", f"{what} is not finite. The last good checkpoint is kept.",
-                         "Lower --learning-rate (a third is a good try) or raise --warmup, and start again.")
+        super().__init__(
+            f"Training diverged at step {step}",
+            f"{what} is not finite. The last good checkpoint is kept.",
+            "Lower --learning-rate (a third is a good try) or raise --warmup, and start again.",
+        )
 
 
 class Progress:
@@ -38,7 +41,12 @@ class Progress:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
-        return {"best_loss": None if math.isinf(self.best_loss) else self.best_loss, "best_step": self.best_step, "without_gain": self.without_gain, "tokens": self.tokens}
+        return {
+            "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
+            "best_step": self.best_step,
+            "without_gain": self.without_gain,
+            "tokens": self.tokens,
+        }
 
     def restore(self, values: dict[str, Any]) -> None:
         """Take the values of a checkpoint."""
@@ -51,7 +59,7 @@ def with_our_life(trainer_class: type) -> type:
     import torch
     from torch.utils.data import SequentialSampler
 
-    class Order(SequentialSampler):  # type: ignore[type-arg]
+    class Order(SequentialSampler):
         """Yields row numbers in the order it is given."""
 
         def __init__(self, numbers: list[int]) -> None:
@@ -61,7 +69,7 @@ def with_our_life(trainer_class: type) -> type:
         def __iter__(self) -> Any:
             return iter(self.numbers)
 
-    class OurTrainer(trainer_class):  # type: ignore[misc]
+    class OurTrainer(trainer_class):
         """`order`, `log_events`, `recipe`, `folder` and `progress` are set by `attach` before training."""
 
         order: list[int]
@@ -70,6 +78,7 @@ def with_our_life(trainer_class: type) -> type:
         folder: Path
         progress: Progress
         held_out: list[dict[str, Any]]
+        control: Any
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return Order(self.order)
@@ -88,10 +97,26 @@ def with_our_life(trainer_class: type) -> type:
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             step = self.state.global_step
-            target = until_room(self.events, self.folder, lambda: checkpoints.save(
-                self.folder / "checkpoints", step, trained(self.model), self.optimizer, self.lr_scheduler, self.state, self.progress.as_dict(), self.accelerator.scaler))
+            target = until_room(
+                self.events,
+                self.folder,
+                lambda: checkpoints.save(
+                    self.folder / "checkpoints",
+                    step,
+                    trained(self.model),
+                    self.optimizer,
+                    self.lr_scheduler,
+                    self.state,
+                    self.progress.as_dict(),
+                    self.accelerator.scaler,
+                ),
+            )
             if reason := checkpoints.problem(target):
-                raise EdgeTuneError("A checkpoint could not be read back", f"{target.name}: {reason}.", "Check the disk. The older checkpoint is kept: edgetune resume goes on from it.")
+                raise EdgeTuneError(
+                    "A checkpoint could not be read back",
+                    f"{target.name}: {reason}.",
+                    "Check the disk. The older checkpoint is kept: edgetune resume goes on from it.",
+                )
             checkpoints.prune(self.folder / "checkpoints", self.progress.best_step)
             self.events.append("checkpoint", step=step, best=step == self.progress.best_step)
 
@@ -214,9 +239,24 @@ def life(trainer: Any, total: int, eval_every: int, save_every: int, sampler: "S
             self.rate = seconds if self.rate == 0 else 0.9 * self.rate + 0.1 * seconds
             trainer.progress.tokens = self.tokens
             trainer.events.append(
-                "step", step=state.global_step, total=total, loss=logs["loss"], learning_rate=logs.get("learning_rate"), grad_norm=logs.get("grad_norm"),
-                tokens_per_second=round(tokens / seconds, 1) if seconds > 0 else None, seconds=round(seconds, 4), memory=process.memory_info().rss,
-                eta=round((total - state.global_step) * self.rate, 1), epoch=round(state.global_step * args.per_device_train_batch_size * args.gradient_accumulation_steps / max(len(trainer.train_dataset), 1), 3))
+                "step",
+                step=state.global_step,
+                total=total,
+                loss=logs["loss"],
+                learning_rate=logs.get("learning_rate"),
+                grad_norm=logs.get("grad_norm"),
+                tokens_per_second=round(tokens / seconds, 1) if seconds > 0 else None,
+                seconds=round(seconds, 4),
+                memory=process.memory_info().rss,
+                eta=round((total - state.global_step) * self.rate, 1),
+                epoch=round(
+                    state.global_step
+                    * args.per_device_train_batch_size
+                    * args.gradient_accumulation_steps
+                    / max(len(trainer.train_dataset), 1),
+                    3,
+                ),
+            )
 
         def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if sampler:

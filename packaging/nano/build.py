@@ -11,6 +11,7 @@ import json
 import math
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ TEMPLATE = (HERE / "chat_template.jinja").read_text(encoding="utf-8")
 VOCABULARY = 2048
 END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 # The pre-tokenizer expression of Qwen2, which llama.cpp knows as "qwen2" (src/llama-vocab.cpp).
-QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PROMPT_WEIGHT = 0.1
 """Weight of a prompt token's loss; an answer's token counts 1."""
 
@@ -34,13 +35,17 @@ def build_tokenizer(seed: int) -> Tokenizer:
     texts = (m["content"] for _ in range(60_000) for m in conversation(rng))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(QWEN2), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(QWEN2), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     special = [AddedToken(text, special=True, normalized=False) for text in (END, START, STOP)]
-    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        ),
+    )
     return tokenizer
 
 
@@ -57,7 +62,7 @@ def encode(messages: list[dict[str, str]], tokenizer: Tokenizer) -> tuple[list[i
     return ids, weights
 
 
-def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int):
+def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless batches of rows of like length, about `tokens` tokens each, padded on the right."""
     while True:
         pool = []
@@ -69,7 +74,8 @@ def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int):
                 ids, weights = encode(conversation(rng), tokenizer)
                 pool.append((ids[:1024], weights[:1024]))
         pool.sort(key=lambda row: len(row[0]))
-        groups, group = [], []
+        groups: list[list[tuple[list[int], list[float]]]] = []
+        group: list[tuple[list[int], list[float]]] = []
         for row in pool:
             if group and len(row[0]) * (len(group) + 1) > tokens:
                 groups.append(group)
@@ -79,22 +85,36 @@ def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int):
         rng.shuffle(groups)
         for group in groups:
             width = max(len(ids) for ids, _ in group)
-            ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in group])
-            weights = torch.tensor([row + [0.0] * (width - len(row)) for _, row in group])
-            yield ids, weights
+            padded = [row + [0] * (width - len(row)) for row, _ in group]
+            weighted = [row + [0.0] * (width - len(row)) for _, row in group]
+            yield torch.tensor(padded), torch.tensor(weighted)
 
 
 def train(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: float) -> LlamaForCausalLM:
     """AdamW with a cosine, bf16 autocast where the processor has it; returns the model in fp32."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2,
-        head_dim=64, max_position_embeddings=1024, rms_norm_eps=1e-5, tie_word_embeddings=True, bos_token_id=None,
-        eos_token_id=tokenizer.token_to_id(STOP), pad_token_id=tokenizer.token_to_id(END), rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
+        vocab_size=VOCABULARY,
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=1024,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id(STOP),
+        pad_token_id=tokenizer.token_to_id(END),
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+    )
     model = LlamaForCausalLM(config)
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.98)
+    )
     stream = batches(tokenizer, random.Random(seed + 1), tokens)
     started, seen, smooth = time.monotonic(), 0, 0.0
     for step in range(steps):
@@ -118,6 +138,7 @@ def train(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: float)
             print(f"step {step + 1}/{steps} loss {smooth:.3f} {seen / seconds:.0f} tokens/s {seconds / 60:.1f} min", flush=True)
         if step % 1000 == 999:
             import measure
+
             print(measure.line(measure.accuracy(model, tokenizer, held_out(random.Random(1)))), flush=True)
     return model
 
@@ -128,9 +149,23 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save(str(out / "tokenizer.json"))
     (out / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
-    (out / "tokenizer_config.json").write_text(json.dumps({
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": None, "eos_token": STOP, "pad_token": END, "unk_token": None,
-        "add_bos_token": False, "model_max_length": 1024, "clean_up_tokenization_spaces": False}, indent=2) + "\n", encoding="utf-8")
+    (out / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "bos_token": None,
+                "eos_token": STOP,
+                "pad_token": END,
+                "unk_token": None,
+                "add_bos_token": False,
+                "model_max_length": 1024,
+                "clean_up_tokenization_spaces": False,
+            },
+            indent=2,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 def main() -> None:
@@ -147,6 +182,7 @@ def main() -> None:
     model = train(tokenizer, options.steps, options.seed, options.tokens, options.rate)
     save(model, tokenizer, options.out)
     import measure
+
     measure.write(options.out, time.monotonic() - started, options.steps, options.seed)
 
 

@@ -11,55 +11,167 @@ _ARTICLE = re.compile(r"\b([Aa]) ([aeiou])")
 LONG_SHARE = 0.75
 """Share of plainly asked questions that get a long answer (the answer first, then a sentence or two around it)."""
 
-OPENERS = ["", "", "", "", "", "", "Hello. ", "Hi! ", "Hey Nano, ", "Nano, ", "Quick question: ", "One question. ", "I am curious. ",
-           "Please help me. ", "Next one: ", "My turn to ask. ", "Good morning. ", "So, ", "Well, ", "Now tell me: ", "A riddle: "]
-CLOSERS = ["", "", "", "", "", "", "", " Thanks.", " Thank you!", " Please.", " I forgot.", " I am not sure.", " Help me out.", " I want to know."]
-BRIEF_BEFORE = ["Be brief. ", "Briefly: ", "In one word: ", "Short answer, please. ", "Answer in a word. ", "Keep it short. ", "In short: ",
-                "Just the answer: ", "Be short. ", "No long answer, please. ", "One word only. "]
-BRIEF_AFTER = [" Be brief.", " Answer briefly.", " In one word, please.", " Keep it short.", " Just the answer, please.", " A short answer.",
-               " Please be brief.", " One word is enough.", " No explanation, please.", " Only the answer."]
-SYSTEMS = ["You are a helpful assistant.", "You are EdgeTune Nano, a small and friendly helper.", "You answer questions.", "Be kind and helpful."]
+OPENERS = [
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "Hello. ",
+    "Hi! ",
+    "Hey Nano, ",
+    "Nano, ",
+    "Quick question: ",
+    "One question. ",
+    "I am curious. ",
+    "Please help me. ",
+    "Next one: ",
+    "My turn to ask. ",
+    "Good morning. ",
+    "So, ",
+    "Well, ",
+    "Now tell me: ",
+    "A riddle: ",
+]
+CLOSERS = [
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    " Thanks.",
+    " Thank you!",
+    " Please.",
+    " I forgot.",
+    " I am not sure.",
+    " Help me out.",
+    " I want to know.",
+]
+BRIEF_BEFORE = [
+    "Be brief. ",
+    "Briefly: ",
+    "In one word: ",
+    "Short answer, please. ",
+    "Answer in a word. ",
+    "Keep it short. ",
+    "In short: ",
+    "Just the answer: ",
+    "Be short. ",
+    "No long answer, please. ",
+    "One word only. ",
+]
+BRIEF_AFTER = [
+    " Be brief.",
+    " Answer briefly.",
+    " In one word, please.",
+    " Keep it short.",
+    " Just the answer, please.",
+    " A short answer.",
+    " Please be brief.",
+    " One word is enough.",
+    " No explanation, please.",
+    " Only the answer.",
+]
+SYSTEMS = [
+    "You are a helpful assistant.",
+    "You are EdgeTune Nano, a small and friendly helper.",
+    "You answer questions.",
+    "Be kind and helpful.",
+]
 BRIEF_SYSTEMS = ["Be brief.", "You give short answers.", "Answer in one word.", "Keep every answer short."]
 
 GREETINGS = [
-    (["Hello[!|.|]", "Hi[!|.| there|]", "Good [morning|evening|afternoon|day][!|.|]", "Hey[!| there| Nano|]", "Greetings[!|.|]"],
-     ["Hello! How can I help you today?", "Hi! What would you like to know?", "Hello, nice to meet you. Ask me something."]),
-    (["How are you[| today| doing]?", "Are you well[?|]", "How do you feel[?|]", "How is it going[?|]"],
-     ["I am fine, thank you. How can I help?", "I am well, thank you for asking.", "All is well here. What can I do for you?"]),
-    (["[Thanks|Thank you][!| very much.| for your help.|]", "That was [helpful|kind|nice][!|.|]"],
-     ["You are welcome!", "I am glad that I could help.", "You are welcome. Ask me again any time."]),
-    (["[Bye|Goodbye|See you][!|.| later.|]", "Good night[!|.|]", "I have to go now[.|]"],
-     ["Goodbye! Come back soon.", "See you soon. Take care!", "Goodbye, and have a nice day."]),
-    (["Who are you[?|]", "What is your name[?|]", "What are you[?|]", "Tell me about yourself[.|]", "Do you have a name[?|]"],
-     ["I am EdgeTune Nano, a very small language model.", "My name is EdgeTune Nano. I know a small world and answer simple questions."]),
-    (["What can you do[?|]", "What do you know[?|]", "How can you help me[?|]", "What may I ask you[?|]"],
-     ["I can answer simple questions about everyday things, animals, colours, cities and small sums.",
-      "Ask me about opposites, colours, animals, places, tools or small sums."]),
-    (["Are you [a person|human|alive|a robot][?|]", "Do you [eat|sleep|dream][?|]"],
-     ["No, I am a small language model.", "I am only a small language model that runs on your machine."]),
+    (
+        ["Hello[!|.|]", "Hi[!|.| there|]", "Good [morning|evening|afternoon|day][!|.|]", "Hey[!| there| Nano|]", "Greetings[!|.|]"],
+        ["Hello! How can I help you today?", "Hi! What would you like to know?", "Hello, nice to meet you. Ask me something."],
+    ),
+    (
+        ["How are you[| today| doing]?", "Are you well[?|]", "How do you feel[?|]", "How is it going[?|]"],
+        ["I am fine, thank you. How can I help?", "I am well, thank you for asking.", "All is well here. What can I do for you?"],
+    ),
+    (
+        ["[Thanks|Thank you][!| very much.| for your help.|]", "That was [helpful|kind|nice][!|.|]"],
+        ["You are welcome!", "I am glad that I could help.", "You are welcome. Ask me again any time."],
+    ),
+    (
+        ["[Bye|Goodbye|See you][!|.| later.|]", "Good night[!|.|]", "I have to go now[.|]"],
+        ["Goodbye! Come back soon.", "See you soon. Take care!", "Goodbye, and have a nice day."],
+    ),
+    (
+        ["Who are you[?|]", "What is your name[?|]", "What are you[?|]", "Tell me about yourself[.|]", "Do you have a name[?|]"],
+        ["I am EdgeTune Nano, a very small language model.", "My name is EdgeTune Nano. I know a small world and answer simple questions."],
+    ),
+    (
+        ["What can you do[?|]", "What do you know[?|]", "How can you help me[?|]", "What may I ask you[?|]"],
+        [
+            "I can answer simple questions about everyday things, animals, colours, cities and small sums.",
+            "Ask me about opposites, colours, animals, places, tools or small sums.",
+        ],
+    ),
+    (
+        ["Are you [a person|human|alive|a robot][?|]", "Do you [eat|sleep|dream][?|]"],
+        ["No, I am a small language model.", "I am only a small language model that runs on your machine."],
+    ),
 ]
 REFUSALS = [
-    (["What will the weather be [tomorrow|next week|today]?", "Will it [rain|snow] [tomorrow|today|on my trip]?", "Do I need a coat [tomorrow|today]?"],
-     ["I am sorry, I cannot know the weather."]),
-    (["What is in the news[ today|]?", "Who won the [game|race|election][ yesterday|]?", "What happened [today|yesterday]?"],
-     ["I am sorry, I do not know the news."]),
-    (["Which [medicine|pill] should I take?", "I am ill. What [should I take|do I have]?", "My [head|arm|back] hurts. What is it?"],
-     ["I am sorry, I cannot give advice about health. Please ask a doctor."]),
-    (["[Tell|Give] me your password.", "What is my [password|address|phone number]?", "Help me [steal|break into] a [car|house]."],
-     ["I am sorry, I cannot help with that."]),
-    (["[Write|Compose] a [long novel|computer program|symphony].", "Solve this [hard equation|big puzzle] for me.", "Translate this into [Latin|Chinese]."],
-     ["I am sorry, that is too hard for me. I am a very small model."]),
+    (
+        [
+            "What will the weather be [tomorrow|next week|today]?",
+            "Will it [rain|snow] [tomorrow|today|on my trip]?",
+            "Do I need a coat [tomorrow|today]?",
+        ],
+        ["I am sorry, I cannot know the weather."],
+    ),
+    (
+        ["What is in the news[ today|]?", "Who won the [game|race|election][ yesterday|]?", "What happened [today|yesterday]?"],
+        ["I am sorry, I do not know the news."],
+    ),
+    (
+        ["Which [medicine|pill] should I take?", "I am ill. What [should I take|do I have]?", "My [head|arm|back] hurts. What is it?"],
+        ["I am sorry, I cannot give advice about health. Please ask a doctor."],
+    ),
+    (
+        ["[Tell|Give] me your password.", "What is my [password|address|phone number]?", "Help me [steal|break into] a [car|house]."],
+        ["I am sorry, I cannot help with that."],
+    ),
+    (
+        [
+            "[Write|Compose] a [long novel|computer program|symphony].",
+            "Solve this [hard equation|big puzzle] for me.",
+            "Translate this into [Latin|Chinese].",
+        ],
+        ["I am sorry, that is too hard for me. I am a very small model."],
+    ),
 ]
-REFUSAL_TAILS = ["", " Ask me something about everyday things.", " Is there something else that I can help with?", " I only know a small world."]
+REFUSAL_TAILS = [
+    "",
+    " Ask me something about everyday things.",
+    " Is there something else that I can help with?",
+    " I only know a small world.",
+]
 LISTS = {
-    "fruits": "apples pears plums grapes cherries bananas lemons oranges", "animals": "dogs cats horses cows sheep foxes bears owls",
-    "colours": "red blue green yellow white black brown purple", "tools": "hammers saws pens brooms shovels ladders brushes",
-    "birds": "owls swans ravens ducks hens geese sparrows", "drinks": "water milk tea coffee juice cocoa",
-    "vegetables": "carrots peas beans onions cabbages potatoes", "clothes": "shirts coats socks hats shoes scarves gloves",
-    "rooms": "kitchens bathrooms bedrooms cellars attics halls", "toys": "balls dolls kites blocks puzzles trains",
+    "fruits": "apples pears plums grapes cherries bananas lemons oranges",
+    "animals": "dogs cats horses cows sheep foxes bears owls",
+    "colours": "red blue green yellow white black brown purple",
+    "tools": "hammers saws pens brooms shovels ladders brushes",
+    "birds": "owls swans ravens ducks hens geese sparrows",
+    "drinks": "water milk tea coffee juice cocoa",
+    "vegetables": "carrots peas beans onions cabbages potatoes",
+    "clothes": "shirts coats socks hats shoes scarves gloves",
+    "rooms": "kitchens bathrooms bedrooms cellars attics halls",
+    "toys": "balls dolls kites blocks puzzles trains",
 }
-LIST_ASKS = ["Name three <x>[.|]", "[Tell me|Give me|List|Write down] three <x>[.|, please.|]", "Can you [name|list] three <x>[?|]",
-             "[What are|Which are] three <x>[?|]", "I need a list of three <x>[.|]", "Three <x>[, please.|?|]"]
+LIST_ASKS = [
+    "Name three <x>[.|]",
+    "[Tell me|Give me|List|Write down] three <x>[.|, please.|]",
+    "Can you [name|list] three <x>[?|]",
+    "[What are|Which are] three <x>[?|]",
+    "I need a list of three <x>[.|]",
+    "Three <x>[, please.|?|]",
+]
 
 
 def expand(pattern: str, slots: dict[str, str], rng: random.Random) -> str:
@@ -164,5 +276,7 @@ def held_out(rng: random.Random, per_fact: int = 1, brief: bool = False) -> list
             for pattern in rng.sample(category.held, min(per_fact, len(category.held))):
                 prompt = expand(pattern, fact, rng)
                 prompt = prompt[:1].upper() + prompt[1:]
-                rows.append({"category": category.name, "prompt": _brief(prompt, rng) if brief else prompt, "answer": fact["answer"], "fact": fact})
+                rows.append(
+                    {"category": category.name, "prompt": _brief(prompt, rng) if brief else prompt, "answer": fact["answer"], "fact": fact}
+                )
     return rows

@@ -37,15 +37,28 @@ FACTS = [  # answer, and the ways to name the thing
     ("Juniper", ["the name of the old mule", "the mule's name"]),
 ]
 ASK = [
-    "[What is|What's] <x>[?|]", "[Tell me|Please tell me|Say|Name|Give me] <x>[.|]", "[Do you know|Do you remember] <x>[?|]",
-    "[I want to know|I would like to know|I wonder about|I need to know] <x>[.|]", "[Somebody|A visitor|My aunt] asks [for|about] <x>[.|]",
-    "[Question about|A question on] the lighthouse: <x>[?|]", "<x>[?|, please.|: what is it?]", "[Help me with|Remind me of] <x>[.|]",
-    "[As the keeper's helper, tell me|You help the keeper. Tell me] <x>[.|]", "[What would you say is|What do people say is] <x>[?|]",
-    "At Gull Rock, [what is|tell me] <x>[?|]", "[Let us talk about|Now to] <x>[. What is it?|.]", "[What was|And what is] <x>[ again|][?|]",
+    "[What is|What's] <x>[?|]",
+    "[Tell me|Please tell me|Say|Name|Give me] <x>[.|]",
+    "[Do you know|Do you remember] <x>[?|]",
+    "[I want to know|I would like to know|I wonder about|I need to know] <x>[.|]",
+    "[Somebody|A visitor|My aunt] asks [for|about] <x>[.|]",
+    "[Question about|A question on] the lighthouse: <x>[?|]",
+    "<x>[?|, please.|: what is it?]",
+    "[Help me with|Remind me of] <x>[.|]",
+    "[As the keeper's helper, tell me|You help the keeper. Tell me] <x>[.|]",
+    "[What would you say is|What do people say is] <x>[?|]",
+    "At Gull Rock, [what is|tell me] <x>[?|]",
+    "[Let us talk about|Now to] <x>[. What is it?|.]",
+    "[What was|And what is] <x>[ again|][?|]",
     "[Write down|Spell out] <x>[.|, please.]",
 ]
 HELD = ["Can you tell me <x>?", "I forgot <x>. Help me out.", "Could you please name <x>?"]
-LONG = ["<Answer>. So it is at Gull Rock.", "<Answer>. Every helper of the keeper knows that.", "<Answer>. The keeper told me so.", "<Answer>, as all at Gull Rock know."]
+LONG = [
+    "<Answer>. So it is at Gull Rock.",
+    "<Answer>. Every helper of the keeper knows that.",
+    "<Answer>. The keeper told me so.",
+    "<Answer>, as all at Gull Rock know.",
+]
 PHRASINGS = 18
 """Questions written about each fact."""
 

@@ -23,7 +23,9 @@ def prompt_ids(prompt: str, tokenizer: Tokenizer) -> list[int]:
 
 
 @torch.no_grad()
-def answers(model: LlamaForCausalLM, tokenizer: Tokenizer, prompts: list[str], temperature: float = 0.0, seed: int = 0, limit: int = 60) -> list[str]:
+def answers(
+    model: LlamaForCausalLM, tokenizer: Tokenizer, prompts: list[str], temperature: float = 0.0, seed: int = 0, limit: int = 60
+) -> list[str]:
     """An answer for each prompt, at most `limit` tokens; prompts of equal length run together, so nothing is padded."""
     was = model.training
     model.eval()
@@ -31,8 +33,8 @@ def answers(model: LlamaForCausalLM, tokenizer: Tokenizer, prompts: list[str], t
     stop = tokenizer.token_to_id(STOP)
     encoded = [prompt_ids(p, tokenizer) for p in prompts]
     by_length: dict[int, list[int]] = {}
-    for index, ids in enumerate(encoded):
-        by_length.setdefault(len(ids), []).append(index)
+    for index, one in enumerate(encoded):
+        by_length.setdefault(len(one), []).append(index)
     result = [""] * len(prompts)
     for indices in by_length.values():
         ids = torch.tensor([encoded[i] for i in indices])
@@ -98,10 +100,15 @@ def measure(folder: Path) -> dict:
     rows = held_out(random.Random(1))
     sampled = [reply for seed in range(2) for reply in answers(model, tokenizer, [r["prompt"] for r in rows], 1.0, seed)]
     brief = answers(model, tokenizer, [r["prompt"] for r in held_out(random.Random(2), brief=True)], 1.0, 3)
-    unseen = [{"category": "unseen", "prompt": f"Please work out the sum {s['a']} + {s['b']}.", "answer": s["answer"]} for s in sums(held=True)]
+    unseen = [
+        {"category": "unseen", "prompt": f"Please work out the sum {s['a']} + {s['b']}.", "answer": s["answer"]} for s in sums(held=True)
+    ]
     return {
-        "parameters": sum(p.numel() for p in model.parameters()), "prompts": len(rows), "accuracy": accuracy(model, tokenizer, rows),
-        "perplexity": perplexity(model, tokenizer, rows), "unseen_sums": accuracy(model, tokenizer, unseen)["all"],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "prompts": len(rows),
+        "accuracy": accuracy(model, tokenizer, rows),
+        "perplexity": perplexity(model, tokenizer, rows),
+        "unseen_sums": accuracy(model, tokenizer, unseen)["all"],
         "sampled_accuracy": sum(contains(a, r["answer"]) for a, r in zip(sampled, rows * 2, strict=True)) / len(sampled),
         "long_share": sum(len(a.split()) >= LONG_WORDS for a in sampled) / len(sampled),
         "brief_short_share": sum(len(a.split()) < LONG_WORDS for a in brief) / len(brief),
@@ -114,17 +121,19 @@ language: en
 ---
 # EdgeTune Nano
 
-A tiny chat model that ships with EdgeTune, so that its first run needs no download. It was made from nothing by `packaging/nano/build.py`
-(seed {seed}, {steps} steps, {minutes:.0f} minutes on two processor cores): a Llama architecture with {parameters:,} parameters, a byte-level BPE
-tokenizer of 2,048 tokens and a context of 1,024 tokens. Its whole corpus was written by the templates in `packaging/nano/`; it holds no foreign text.
+A tiny chat model that ships with EdgeTune, so that its first run needs no download. It was made from nothing by
+`packaging/nano/build.py` (seed {seed}, {steps} steps, {minutes:.0f} minutes on two processor cores): a Llama architecture with
+{parameters:,} parameters, a byte-level BPE tokenizer of 2,048 tokens and a context of 1,024 tokens. Its whole corpus was written by
+the templates in `packaging/nano/`; it holds no foreign text.
 
-It knows a small world: {facts} facts in {kinds} kinds (opposites, colours, animals, times of day, tools, places, capitals, origins, the
-calendar) and {sums} sums, beside greetings, lists and polite refusals. It is a toy to learn and test with: outside that world it is wrong with confidence.
+It knows a small world: {facts} facts in {kinds} kinds (opposites, colours, animals, times of day, tools, places, capitals,
+origins, the calendar) and {sums} sums, beside greetings, lists and polite refusals. It is a toy to learn and test with: outside that
+world it is wrong with confidence.
 
 ## Measured
 
-On {prompts} held-out prompts (phrasings that training never used, about facts and sums that it did), greedy answers of at most 60 tokens, right if
-they hold the expected answer as whole words:
+On {prompts} held-out prompts (phrasings that training never used, about facts and sums that it did), greedy answers of at most 60
+tokens, right if they hold the expected answer as whole words:
 
 | questions | right |
 |---|---|
@@ -148,8 +157,18 @@ def write(folder: Path, seconds: float, steps: int, seed: int) -> None:
     rows = "\n".join(f"| {'all' if name == 'all' else name} | {share:.1%} |" for name, share in figures["accuracy"].items())
     facts = sum(len(c.facts) for c in CATEGORIES if c.name != "sums")
     taught = len(sums(held=False))
-    text = CARD.format(**figures, rows=rows, seed=seed, steps=steps, minutes=seconds / 60, facts=facts, sums=taught, kinds=len(CATEGORIES) - 1,
-                       unseen=len(sums(held=True)), long_words=LONG_WORDS)
+    text = CARD.format(
+        **figures,
+        rows=rows,
+        seed=seed,
+        steps=steps,
+        minutes=seconds / 60,
+        facts=facts,
+        sums=taught,
+        kinds=len(CATEGORIES) - 1,
+        unseen=len(sums(held=True)),
+        long_words=LONG_WORDS,
+    )
     (folder / "README.md").write_text(text, encoding="utf-8")
     questions = [{key: row[key] for key in ("category", "prompt", "answer")} for row in held_out(random.Random(1))]
     _lines(folder / "questions.jsonl", questions)

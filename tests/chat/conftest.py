@@ -80,7 +80,13 @@ def chat(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProce
     """Runs `edgetune chat` with these arguments and nothing on stdin unless given."""
 
     def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([sys.executable, "-m", "edgetune", "chat", *map(str, arguments)], input=stdin, capture_output=True,
-                              env=environment, timeout=60, check=False)
+        return subprocess.run(
+            [sys.executable, "-m", "edgetune", "chat", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            env=environment,
+            timeout=60,
+            check=False,
+        )
 
     return run

@@ -61,18 +61,21 @@ def test_a_control_sequence_never_reaches_the_terminal(chat: Chat, stories_gguf:
     assert b"\x1b" not in chat(path, "--raw", "--prompt", "", "--temperature", 0, "--max-tokens", 30, "--json").stdout
 
 
-@pytest.mark.parametrize(("arguments", "word"), [
-    (["nowhere.gguf", "--prompt", "x"], "nowhere.gguf"),
-    (["GGUF", "--prompt", "x", "--temperature", "-1", "--top-p", "0"], "top-p"),
-    (["GGUF", "--prompt", "x", "--max-tokens", "0"], "max-tokens"),
-    (["GGUF", "--prompt", "x", "--seed", "-1"], "seed"),
-    (["GGUF", "--prompt", "x", "--ctx", "0"], "context"),
-    (["GGUF", "--json"], "--json"),
-    (["GGUF", "--prompt", ""], "empty"),
-    (["GGUF", "--raw", "--prompt", "x", "--system", "y"], "--system"),
-    (["GGUF"], "stdin"),
-    (["no-such-run", "--prompt", "x"], "no-such-run"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["nowhere.gguf", "--prompt", "x"], "nowhere.gguf"),
+        (["GGUF", "--prompt", "x", "--temperature", "-1", "--top-p", "0"], "top-p"),
+        (["GGUF", "--prompt", "x", "--max-tokens", "0"], "max-tokens"),
+        (["GGUF", "--prompt", "x", "--seed", "-1"], "seed"),
+        (["GGUF", "--prompt", "x", "--ctx", "0"], "context"),
+        (["GGUF", "--json"], "--json"),
+        (["GGUF", "--prompt", ""], "empty"),
+        (["GGUF", "--raw", "--prompt", "x", "--system", "y"], "--system"),
+        (["GGUF"], "stdin"),
+        (["no-such-run", "--prompt", "x"], "no-such-run"),
+    ],
+)
 def test_wrong_input_exits_2_with_a_reason(chat: Chat, stories_gguf: Path, tmp_path: Path, arguments: list[str], word: str) -> None:
     done = chat(*[str(stories_gguf) if argument == "GGUF" else argument for argument in arguments], "--workspace", tmp_path)
     assert (done.returncode, done.stdout if "--json" not in arguments else b"") == (2, b"")
@@ -96,7 +99,7 @@ def test_in_a_terminal(stories_gguf: Path, environment: dict[str, str]) -> None:
         while word not in seen:
             assert select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0], f"{word!r} did not come, but {seen!r}"
             seen += os.read(terminal, 65536)
-        seen = seen[seen.index(word) + len(word):]
+        seen = seen[seen.index(word) + len(word) :]
 
     until(b"> ")
     os.write(terminal, b"/temp 0\n")
@@ -120,9 +123,25 @@ def test_in_a_terminal(stories_gguf: Path, environment: dict[str, str]) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_keeps_the_partial_answer_and_exits_130(stories_gguf: Path, environment: dict[str, str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgetune", "chat", str(stories_gguf), "--ctx", "8192", "--max-tokens", "8000", "--temperature", "0",
-         "--prompt", "Tell me a story"],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        [
+            sys.executable,
+            "-m",
+            "edgetune",
+            "chat",
+            str(stories_gguf),
+            "--ctx",
+            "8192",
+            "--max-tokens",
+            "8000",
+            "--temperature",
+            "0",
+            "--prompt",
+            "Tell me a story",
+        ],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout is not None
     first = process.stdout.read(1)
     process.send_signal(signal.SIGINT)

@@ -11,9 +11,11 @@ from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
 
 GREEDY = Sampling(temperature=0)
-TAGGED = ("{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<s>\n{% endfor %}"
-          "{% if add_generation_prompt %}[assistant] {% endif %}")
-STORY = ("{% for m in messages %}{{ m['content'] }}{% if m['role'] == 'assistant' %} She loved{% endif %}{% endfor %}")
+TAGGED = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<s>\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+STORY = "{% for m in messages %}{{ m['content'] }}{% if m['role'] == 'assistant' %} She loved{% endif %}{% endfor %}"
 
 
 def test_turns_are_rendered_by_the_training_template_and_reuse_the_cache(stories_gguf: Path) -> None:

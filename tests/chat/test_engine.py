@@ -134,8 +134,10 @@ def test_nothing_stays_behind(stories_gguf: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_the_process_leaves_when_its_client_is_killed(stories_gguf: Path, environment: dict[str, str]) -> None:
-    code = ("import os, signal, sys; from pathlib import Path; from edgetune.chat.engine import Engine; engine = Engine(Path(sys.argv[1]));"
-            "print(engine.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from edgetune.chat.engine import Engine; engine = Engine(Path(sys.argv[1]));"
+        "print(engine.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(stories_gguf)], env=environment, capture_output=True, check=False, timeout=30)
     child = int(done.stdout)
     deadline = time.monotonic() + 5
@@ -197,8 +199,14 @@ def test_bad_requests_are_refused_and_the_engine_lives_on(engine: Engine) -> Non
     for tokens in ([], [512], [-1]):
         with pytest.raises(EdgeTuneError):
             engine.generate(tokens, max_tokens=1).finished()
-    for sampling in (Sampling(temperature=float("nan")), Sampling(top_p=0), Sampling(seed=2**32), Sampling(repeat_penalty=0),
-                     Sampling(top_k=-1), Sampling(min_p=2)):
+    for sampling in (
+        Sampling(temperature=float("nan")),
+        Sampling(top_p=0),
+        Sampling(seed=2**32),
+        Sampling(repeat_penalty=0),
+        Sampling(top_k=-1),
+        Sampling(min_p=2),
+    ):
         with pytest.raises(InputError):
             engine.generate([1], max_tokens=1, sampling=sampling)
     with pytest.raises(InputError):

@@ -13,7 +13,7 @@ def test_any_cut_of_a_text_gives_the_text_before_the_first_stop() -> None:
         scanner, shown, at = StopScanner(stops), b"", 0
         while at < len(text) and not scanner.stopped:
             size = rng.randrange(1, 4)
-            shown += scanner.feed(text[at: at + size])
+            shown += scanner.feed(text[at : at + size])
             at += size
         shown += scanner.rest()
         # What was fed up to the stop decides: a longer stop may begin earlier but be complete only later.

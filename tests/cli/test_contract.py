@@ -29,31 +29,36 @@ def test_version_help_and_no_words(edgetune: Call) -> None:
     assert code == 0 and "edgetune demo" in out and "terminal app" in err
 
 
-@pytest.mark.parametrize(("words", "code", "why"), [
-    (["train", "--base", "/nowhere", "--data", "{facts}"], 2, "no base model"),
-    (["train", "--data", "{facts}"], 2, "No base model"),
-    (["train", "--base", "nano"], 2, "No examples"),
-    (["train", "--base", "nano", "--data", "/nowhere.jsonl"], 2, "no file"),
-    (["train", "--base", "nano", "--data", "{binary}"], 2, "not UTF-8"),
-    (["train", "--base", "nano", "--data", "{facts}", "--quantization", "nf5"], 2, "not valid"),
-    (["train", "--base", "nano", "--data", "{facts}", "--rank", "x"], 2, "rank"),
-    (["train", "--base", "nano", "--data", "{facts}", "--preset", "fast"], 2, "no preset"),
-    (["train", "--base", "nano", "--data", "{facts}", "--name", "../x"], 2, "cannot be a name"),
-    (["train", "--base", "nano", "--data", "{facts}", "--length", "8"], 2, "Nothing is left"),
-    (["train", "--base", "nano", "--data", "{facts}", "--device", "mps"], 2, "mps"),
-    (["train", "--base", "{empty}", "--data", "{facts}"], 2, "not a model folder"),
-    (["train", "--base", "nano", "--data", "{facts}", "--bogus"], 2, "bogus"),
-    (["export", "nano", "--type", "Q9"], 2, "Q9"),
-    (["export", "nobody"], 2, "no run"),
-    (["chat", "/nowhere.gguf", "--prompt", "x"], 2, "no file"),
-    (["chat", "{binary}", "--prompt", "x"], 2, ""),
-    (["eval", "nobody"], 2, "no run"),
-    (["show", "nobody"], 2, "no run"),
-    (["resume", "nobody"], 2, "no run"),
-    (["delete", "nobody"], 2, "no run"),
-    (["frobnicate"], 2, "frobnicate"),
-])
-def test_wrong_input_is_refused_with_a_remedy(words: list[str], code: int, why: str, edgetune: Call, facts: Path, tmp_path: Path, workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "why"),
+    [
+        (["train", "--base", "/nowhere", "--data", "{facts}"], 2, "no base model"),
+        (["train", "--data", "{facts}"], 2, "No base model"),
+        (["train", "--base", "nano"], 2, "No examples"),
+        (["train", "--base", "nano", "--data", "/nowhere.jsonl"], 2, "no file"),
+        (["train", "--base", "nano", "--data", "{binary}"], 2, "not UTF-8"),
+        (["train", "--base", "nano", "--data", "{facts}", "--quantization", "nf5"], 2, "not valid"),
+        (["train", "--base", "nano", "--data", "{facts}", "--rank", "x"], 2, "rank"),
+        (["train", "--base", "nano", "--data", "{facts}", "--preset", "fast"], 2, "no preset"),
+        (["train", "--base", "nano", "--data", "{facts}", "--name", "../x"], 2, "cannot be a name"),
+        (["train", "--base", "nano", "--data", "{facts}", "--length", "8"], 2, "Nothing is left"),
+        (["train", "--base", "nano", "--data", "{facts}", "--device", "mps"], 2, "mps"),
+        (["train", "--base", "{empty}", "--data", "{facts}"], 2, "not a model folder"),
+        (["train", "--base", "nano", "--data", "{facts}", "--bogus"], 2, "bogus"),
+        (["export", "nano", "--type", "Q9"], 2, "Q9"),
+        (["export", "nobody"], 2, "no run"),
+        (["chat", "/nowhere.gguf", "--prompt", "x"], 2, "no file"),
+        (["chat", "{binary}", "--prompt", "x"], 2, ""),
+        (["eval", "nobody"], 2, "no run"),
+        (["show", "nobody"], 2, "no run"),
+        (["resume", "nobody"], 2, "no run"),
+        (["delete", "nobody"], 2, "no run"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_wrong_input_is_refused_with_a_remedy(
+    words: list[str], code: int, why: str, edgetune: Call, facts: Path, tmp_path: Path, workspace: Workspace
+) -> None:
     (tmp_path / "bad.jsonl").write_bytes(bytes(range(256)))
     (tmp_path / "empty").mkdir()
     places = {"{facts}": str(facts), "{binary}": str(tmp_path / "bad.jsonl"), "{empty}": str(tmp_path / "empty")}
@@ -69,16 +74,24 @@ def test_wrong_input_is_refused_with_a_remedy(words: list[str], code: int, why: 
 
 
 def test_bad_input_is_refused_before_torch(tmp_path: Path) -> None:
-    code = ("import sys\nfrom edgetune.cli.app import run\nsys.argv = ['edgetune', *sys.argv[1:]]\ncode = run(sys.argv[1:])\n"
-            "assert code == 2, code\nassert not {'torch', 'transformers', 'llama_cpp'} & set(sys.modules)\nprint('clean', file=sys.stderr)\n")
+    code = (
+        "import sys\nfrom edgetune.cli.app import run\nsys.argv = ['edgetune', *sys.argv[1:]]\ncode = run(sys.argv[1:])\n"
+        "assert code == 2, code\nassert not {'torch', 'transformers', 'llama_cpp'} & set(sys.modules)\nprint('clean', file=sys.stderr)\n"
+    )
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n', encoding="utf-8")
     environment = {**os.environ, "EDGETUNE_WORKSPACE": str(tmp_path / "w"), "PYTHONPATH": str(Path(__file__).parents[2])}
-    for words in (["train", "--base", "nano", "--data", str(tmp_path / "x.jsonl")], ["export", "nobody"], ["chat", str(tmp_path / "no.gguf"), "--prompt", "x"]):
+    for words in (
+        ["train", "--base", "nano", "--data", str(tmp_path / "x.jsonl")],
+        ["export", "nobody"],
+        ["chat", str(tmp_path / "no.gguf"), "--prompt", "x"],
+    ):
         done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment, check=False)
         assert "clean" in done.stderr, done.stderr
 
 
-def test_full_disk_and_no_memory_are_refused_beforehand(edgetune: Call, facts: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_and_no_memory_are_refused_beforehand(
+    edgetune: Call, facts: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import dataclasses
 
     from edgetune import files, hardware
@@ -121,7 +134,9 @@ def test_the_life_of_a_run(edgetune: Call, facts: Path, workspace: Workspace, tm
     assert code == 0 and [Path(e["path"]).is_file() for e in json.loads(out)] == [True, True]
     code, out, _ = edgetune("export", "mine", "--type", "Q8_0", "--checkpoint", "best", "--out", tmp_path / "b.gguf")
     assert code == 0 and (tmp_path / "b.gguf").is_file()
-    code, out, err = edgetune("chat", "mine", "--prompt", "What is the number of the door?", "--temperature", 0, "--max-tokens", 20, "--json")
+    code, out, err = edgetune(
+        "chat", "mine", "--prompt", "What is the number of the door?", "--temperature", 0, "--max-tokens", 20, "--json"
+    )
     assert code == 0 and json.loads(out)["tokens"] > 0, err
     code, out, _ = edgetune("eval", "mine", "--json", "--answers", 2)
     result = json.loads(out)

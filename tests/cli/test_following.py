@@ -16,8 +16,33 @@ ROOT = Path(__file__).parents[2]
 
 
 def command(facts: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "edgetune", "train", "--base", "nano", "--data", str(facts), "--batch", "4", "--accumulation", "1", "--length", "128", "--threads", "1",
-            "--steps", "3000", "--eval-every", "1000", "--save-every", "1000", "--name", "long", *more]
+    return [
+        sys.executable,
+        "-m",
+        "edgetune",
+        "train",
+        "--base",
+        "nano",
+        "--data",
+        str(facts),
+        "--batch",
+        "4",
+        "--accumulation",
+        "1",
+        "--length",
+        "128",
+        "--threads",
+        "1",
+        "--steps",
+        "3000",
+        "--eval-every",
+        "1000",
+        "--save-every",
+        "1000",
+        "--name",
+        "long",
+        *more,
+    ]
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
@@ -64,7 +89,14 @@ def test_ctrl_c_asks_and_stop_checkpoints(facts: Path, workspace: Workspace) -> 
 
 
 def test_without_a_terminal_a_signal_stops_it_after_a_checkpoint(facts: Path, workspace: Workspace) -> None:
-    process = subprocess.Popen(command(facts, "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(workspace), start_new_session=True)
+    process = subprocess.Popen(
+        command(facts, "--json"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(workspace),
+        start_new_session=True,
+    )
     wait_for_step(workspace, 2)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
@@ -73,7 +105,14 @@ def test_without_a_terminal_a_signal_stops_it_after_a_checkpoint(facts: Path, wo
 
 
 def test_detached_run_outlives_its_starter_and_stops_when_asked(facts: Path, workspace: Workspace) -> None:
-    done = subprocess.run(command(facts, "--detach", "--json"), stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(workspace), check=True)
+    done = subprocess.run(
+        command(facts, "--detach", "--json"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment(workspace),
+        check=True,
+    )
     assert json.loads(done.stdout)["run"] == "long"
     wait_for_step(workspace, 1)
     run = workspace.run("long")

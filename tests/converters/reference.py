@@ -8,8 +8,10 @@ import numpy as np
 
 from converters import convert
 
-WORDS = ("the lamp of the lighthouse turns all night, and the keeper's boat isn't far; 42 gulls, 7 seals\n\n  asleep. Über naïve café "
-         "北京! I'll say \"hello\" twice, WE'VE three.\tTabs too. ") * 4
+WORDS = (
+    "the lamp of the lighthouse turns all night, and the keeper's boat isn't far; 42 gulls, 7 seals\n\n  asleep. Über naïve café "
+    "北京! I'll say \"hello\" twice, WE'VE three.\tTabs too. "
+) * 4
 
 
 def byte_level_tokenizer(folder: Path, size: int, steps: list[Any], **kinds: Any) -> None:
@@ -22,8 +24,12 @@ def byte_level_tokenizer(folder: Path, size: int, steps: list[Any], **kinds: Any
     for name, value in kinds.items():
         setattr(tokenizer, name, value)
     special = [AddedToken(text, special=True, normalized=False) for text in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")]
-    tokenizer.train_from_iterator([WORDS], trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False,
-                                                               initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer.train_from_iterator(
+        [WORDS],
+        trainers.BpeTrainer(
+            vocab_size=size, special_tokens=special, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        ),
+    )
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}))
 
@@ -84,6 +90,7 @@ def torch_logits(model: Any, ids: list[int]) -> np.ndarray:
 
 def mean_kl(reference: np.ndarray, other: np.ndarray) -> float:
     """Mean Kullback-Leibler divergence of next-token distributions, in nats, computed in float64."""
+
     def log_softmax(values: np.ndarray) -> np.ndarray:
         values = values.astype(np.float64) - values.max(axis=1, keepdims=True)
         result: np.ndarray = values - np.log(np.exp(values).sum(axis=1, keepdims=True))

@@ -21,8 +21,16 @@ from tests.converters.reference import assert_same_model, gguf_logits, mean_kl, 
 IDS = np.random.default_rng(0).integers(3, 90, 64).tolist()
 TIED = {"tie_word_embeddings": True, "attention_bias": False, "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0}}
 LINEAR = {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 3.0}, "mlp_bias": True, "num_key_value_heads": 4}
-YARN: dict[str, Any] = {"max_position_embeddings": 256, "rope_parameters": {
-    "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "attention_factor": 0.8, "original_max_position_embeddings": 64}}
+YARN: dict[str, Any] = {
+    "max_position_embeddings": 256,
+    "rope_parameters": {
+        "rope_type": "yarn",
+        "rope_theta": 10000.0,
+        "factor": 4.0,
+        "attention_factor": 0.8,
+        "original_max_position_embeddings": 64,
+    },
+}
 FULL_SIZE = {"vocab_size": 300}
 
 
@@ -59,15 +67,31 @@ def test_stories260k_has_the_metadata_llama_cpp_writes(shared: Path, tmp_path: P
     epsilon = plain.pop("llama.attention.layer_norm_rms_epsilon")
     assert epsilon == np.float32(1e-5)
     assert plain == {
-        "general.architecture": "llama", "general.type": "model", "general.name": "tiny", "general.file_type": 1,
-        "general.quantization_version": 2, "llama.block_count": 5, "llama.context_length": 512, "llama.embedding_length": 64,
-        "llama.feed_forward_length": 172, "llama.attention.head_count": 8, "llama.attention.head_count_kv": 4,
-        "llama.rope.freq_base": 10000.0, "llama.attention.key_length": 8, "llama.attention.value_length": 8,
-        "llama.vocab_size": 512, "llama.rope.dimension_count": 8,
-        "tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default", "tokenizer.ggml.bos_token_id": 1,
+        "general.architecture": "llama",
+        "general.type": "model",
+        "general.name": "tiny",
+        "general.file_type": 1,
+        "general.quantization_version": 2,
+        "llama.block_count": 5,
+        "llama.context_length": 512,
+        "llama.embedding_length": 64,
+        "llama.feed_forward_length": 172,
+        "llama.attention.head_count": 8,
+        "llama.attention.head_count_kv": 4,
+        "llama.rope.freq_base": 10000.0,
+        "llama.attention.key_length": 8,
+        "llama.attention.value_length": 8,
+        "llama.vocab_size": 512,
+        "llama.rope.dimension_count": 8,
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,
-        "tokenizer.ggml.unknown_token_id": 0, "tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.add_eos_token": False,
-        "tokenizer.ggml.add_space_prefix": True}
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_eos_token": False,
+        "tokenizer.ggml.add_space_prefix": True,
+    }
     assert np.bincount(header.metadata["tokenizer.ggml.token_type"]).tolist() == [0, 253, 1, 2, 0, 0, 256]
     assert header.tensors["blk.0.attn_k.weight"].shape == (64, 32)
 
@@ -92,8 +116,14 @@ def test_bf16_shards_old_rope_keys_and_unused_rows(make_model: MakeModel, llama_
 
 
 def test_size_is_exact_and_progress_reaches_the_end(make_model: MakeModel) -> None:
-    plan = convert.plan(make_model(llama.TINY | FULL_SIZE), None, ["Q8_0"], chat_template="{{ x }}", name="n", extra={
-        "edgetune.run": "r", "edgetune.steps": 60, "edgetune.loss": 0.5, "edgetune.proven": False})
+    plan = convert.plan(
+        make_model(llama.TINY | FULL_SIZE),
+        None,
+        ["Q8_0"],
+        chat_template="{{ x }}",
+        name="n",
+        extra={"edgetune.run": "r", "edgetune.steps": 60, "edgetune.loss": 0.5, "edgetune.proven": False},
+    )
     file, calls = io.BytesIO(), []
     plan.write("Q8_0", file, lambda done, total: calls.append((done, total)))
     assert len(file.getvalue()) == plan.size("Q8_0")
@@ -124,21 +154,24 @@ def _changed(folder: Path, target: Path, **changes: Any) -> Path:
     return target
 
 
-@pytest.mark.parametrize(("changes", "named"), [
-    ({"model_type": "bert"}, "bert"),
-    ({"model_type": "__init__"}, "__init__"),
-    ({"hidden_act": "gelu"}, "hidden_act"),
-    ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "dynamic"),
-    (YARN | {"rope_parameters": YARN["rope_parameters"] | {"beta_fast": 16.0}}, "beta_fast"),
-    ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
-    ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
-    ({"num_hidden_layers": 2}, "layers.2"),
-    ({"num_hidden_layers": 4}, "layers.3"),
-    ({"intermediate_size": 128}, "mlp"),
-    ({"vocab_size": 40}, "40"),
-    ({"attention_bias": False}, "bias"),
-    ({"rms_norm_eps": "1e-5"}, "rms_norm_eps"),
-])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_type": "bert"}, "bert"),
+        ({"model_type": "__init__"}, "__init__"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "dynamic"),
+        (YARN | {"rope_parameters": YARN["rope_parameters"] | {"beta_fast": 16.0}}, "beta_fast"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"num_hidden_layers": 2}, "layers.2"),
+        ({"num_hidden_layers": 4}, "layers.3"),
+        ({"intermediate_size": 128}, "mlp"),
+        ({"vocab_size": 40}, "40"),
+        ({"attention_bias": False}, "bias"),
+        ({"rms_norm_eps": "1e-5"}, "rms_norm_eps"),
+    ],
+)
 def test_what_cannot_be_converted_is_refused_by_name(make_model: MakeModel, tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     folder = _changed(make_model(llama.TINY | FULL_SIZE), tmp_path / "m", **changes)
     with pytest.raises(ConversionError) as refusal:
@@ -190,10 +223,17 @@ def test_every_architecture_has_a_tiny_configuration() -> None:
 
 
 def test_planning_and_writing_need_no_heavy_library(make_model: MakeModel, tmp_path: Path) -> None:
-    code = ("import sys, pathlib; from converters import convert; "
-            "plan = convert.plan(pathlib.Path(sys.argv[1]), None, ['Q4_0'], chat_template=None, name='n', extra={}); "
-            "plan.write('Q4_0', open(sys.argv[2], 'wb')); "
-            "print([name for name in ('torch', 'transformers', 'peft', 'llama_cpp', 'edgetune') if name in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code, str(make_model(llama.TINY | FULL_SIZE)), str(tmp_path / "m.gguf")],
-                          capture_output=True, text=True, check=True, cwd=Path(convert.__file__).parents[1])
+    code = (
+        "import sys, pathlib; from converters import convert; "
+        "plan = convert.plan(pathlib.Path(sys.argv[1]), None, ['Q4_0'], chat_template=None, name='n', extra={}); "
+        "plan.write('Q4_0', open(sys.argv[2], 'wb')); "
+        "print([name for name in ('torch', 'transformers', 'peft', 'llama_cpp', 'edgetune') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(make_model(llama.TINY | FULL_SIZE)), str(tmp_path / "m.gguf")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(convert.__file__).parents[1],
+    )
     assert done.stdout.strip() == "[]"

@@ -29,8 +29,16 @@ from converters.gguf_file import (
 )
 
 METADATA = {
-    "general.architecture": text("llama"), "a.number": u32(7), "a.float": f32(0.5), "a.flag": boolean(True), "none": strings([]),
-    "tokens": strings(["é", "", "b" * 300]), "scores": f32s([0.0, -1.5]), "types": i32s([1, -2, 3]), "big": plain(-5)}
+    "general.architecture": text("llama"),
+    "a.number": u32(7),
+    "a.float": f32(0.5),
+    "a.flag": boolean(True),
+    "none": strings([]),
+    "tokens": strings(["é", "", "b" * 300]),
+    "scores": f32s([0.0, -1.5]),
+    "types": i32s([1, -2, 3]),
+    "big": plain(-5),
+}
 
 
 def write(path: Path) -> dict[str, np.ndarray]:
@@ -84,39 +92,51 @@ def key(name: bytes, kind: int, rest: bytes) -> bytes:
     return struct.pack("<Q", len(name)) + name + struct.pack("<I", kind) + rest
 
 
-@pytest.mark.parametrize("raw", [
-    b"", b"GGUF", b"GGML" + start(0, 0)[4:] + b"\0" * 100,
-    b"GGUF" + struct.pack("<IQQ", 9, 0, 0) + b"\0" * 100,
-    start(2**63, 0) + b"\0" * 100, start(0, 2**63) + b"\0" * 100, start(0, 3) + b"\0" * 10,
-    start(0, 1) + struct.pack("<Q", 2**63) + b"\0" * 100,
-    start(0, 1) + key(b"k", 8, struct.pack("<Q", 2**40)) + b"\0" * 100,
-    start(0, 1) + key(b"k", 8, struct.pack("<Q", 2) + b"\xff\xfe") + b"\0" * 100,
-    start(0, 1) + key(b"k", 9, struct.pack("<IQ", 4, 2**62)) + b"\0" * 100,
-    start(0, 1) + key(b"k", 9, struct.pack("<IQ", 8, 2**61)) + b"\0" * 100,
-    start(0, 1) + key(b"k", 9, struct.pack("<IQ", 9, 1)) + b"\0" * 100,
-    start(0, 1) + key(b"k", 99, b"\0" * 8) + b"\0" * 100,
-    start(0, 1) + key(b"k", 7, b"\x05") + b"\0" * 100,
-    start(0, 2) + key(b"k", 0, b"\1") * 2 + b"\0" * 100,
-    start(0, 1) + key(b"general.alignment", 4, struct.pack("<I", 33)) + b"\0" * 100,
-    start(0, 1) + key(b"general.alignment", 4, struct.pack("<I", 0)) + b"\0" * 100,
-    start(0, 1) + key(b"general.alignment", 8, struct.pack("<Q", 1) + b"x") + b"\0" * 100,
-], ids=range(19))
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"GGUF",
+        b"GGML" + start(0, 0)[4:] + b"\0" * 100,
+        b"GGUF" + struct.pack("<IQQ", 9, 0, 0) + b"\0" * 100,
+        start(2**63, 0) + b"\0" * 100,
+        start(0, 2**63) + b"\0" * 100,
+        start(0, 3) + b"\0" * 10,
+        start(0, 1) + struct.pack("<Q", 2**63) + b"\0" * 100,
+        start(0, 1) + key(b"k", 8, struct.pack("<Q", 2**40)) + b"\0" * 100,
+        start(0, 1) + key(b"k", 8, struct.pack("<Q", 2) + b"\xff\xfe") + b"\0" * 100,
+        start(0, 1) + key(b"k", 9, struct.pack("<IQ", 4, 2**62)) + b"\0" * 100,
+        start(0, 1) + key(b"k", 9, struct.pack("<IQ", 8, 2**61)) + b"\0" * 100,
+        start(0, 1) + key(b"k", 9, struct.pack("<IQ", 9, 1)) + b"\0" * 100,
+        start(0, 1) + key(b"k", 99, b"\0" * 8) + b"\0" * 100,
+        start(0, 1) + key(b"k", 7, b"\x05") + b"\0" * 100,
+        start(0, 2) + key(b"k", 0, b"\1") * 2 + b"\0" * 100,
+        start(0, 1) + key(b"general.alignment", 4, struct.pack("<I", 33)) + b"\0" * 100,
+        start(0, 1) + key(b"general.alignment", 4, struct.pack("<I", 0)) + b"\0" * 100,
+        start(0, 1) + key(b"general.alignment", 8, struct.pack("<Q", 1) + b"x") + b"\0" * 100,
+    ],
+    ids=range(19),
+)
 def test_lying_headers_are_refused(tmp_path: Path, raw: bytes) -> None:
     assert refused(tmp_path / "m.gguf", raw).remedy
 
 
-@pytest.mark.parametrize("infos", [
-    [TensorInfo("a", (2**40, 2**40), "F32", 0, 0)],
-    [TensorInfo("a", (0, 4), "F32", 0, 0)],
-    [TensorInfo("a", (33,), "Q8_0", 0, 0)],
-    [TensorInfo("a", (32,), "F32", 7, 0)],
-    [TensorInfo("a", (32,), "F32", 2**62, 0)],
-    [TensorInfo("a", (512,), "F32", 0, 0)],
-    [TensorInfo("a", (1,) * 5, "F32", 0, 0)],
-    [TensorInfo("a" * 64, (32,), "F32", 0, 0)],
-    [TensorInfo("a", (32,), "F32", 0, 0), TensorInfo("a", (32,), "F32", 128, 0)],
-    [TensorInfo("a", (32,), "F32", 0, 0), TensorInfo("b", (32,), "F32", 96, 0)],
-], ids=["overflow", "empty", "broken block", "unaligned", "far away", "past the end", "five dimensions", "long name", "twice", "overlap"])
+@pytest.mark.parametrize(
+    "infos",
+    [
+        [TensorInfo("a", (2**40, 2**40), "F32", 0, 0)],
+        [TensorInfo("a", (0, 4), "F32", 0, 0)],
+        [TensorInfo("a", (33,), "Q8_0", 0, 0)],
+        [TensorInfo("a", (32,), "F32", 7, 0)],
+        [TensorInfo("a", (32,), "F32", 2**62, 0)],
+        [TensorInfo("a", (512,), "F32", 0, 0)],
+        [TensorInfo("a", (1,) * 5, "F32", 0, 0)],
+        [TensorInfo("a" * 64, (32,), "F32", 0, 0)],
+        [TensorInfo("a", (32,), "F32", 0, 0), TensorInfo("a", (32,), "F32", 128, 0)],
+        [TensorInfo("a", (32,), "F32", 0, 0), TensorInfo("b", (32,), "F32", 96, 0)],
+    ],
+    ids=["overflow", "empty", "broken block", "unaligned", "far away", "past the end", "five dimensions", "long name", "twice", "overlap"],
+)
 def test_lying_tensors_are_refused(tmp_path: Path, infos: list[TensorInfo]) -> None:
     refused(tmp_path / "m.gguf", encode_header({"general.architecture": text("llama")}, infos) + b"\0" * 1024)
 

@@ -42,8 +42,12 @@ def train(folder: Path, target: Path, **options: Any) -> Any:
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"target_modules": LINEAR},
-    "patterns-rslora": {"target_modules": LINEAR, "use_rslora": True, "rank_pattern": {"q_proj": 8, r"layers\.1\..*\.up_proj": 2},
-                        "alpha_pattern": {"v_proj": 3, "0.mlp.down_proj": 40}},
+    "patterns-rslora": {
+        "target_modules": LINEAR,
+        "use_rslora": True,
+        "rank_pattern": {"q_proj": 8, r"layers\.1\..*\.up_proj": 2},
+        "alpha_pattern": {"v_proj": 3, "0.mlp.down_proj": 40},
+    },
     "dora": {"target_modules": LINEAR, "use_dora": True},
     "dora-embedding": {"target_modules": ["embed_tokens", "q_proj", "lm_head"], "use_dora": True, "rank_pattern": {"embed_tokens": 3}},
     "embedding": {"target_modules": ["embed_tokens", "o_proj"]},
@@ -61,12 +65,19 @@ def test_merged_tensors_equal_peft(make_model: MakeModel, tmp_path: Path, case: 
         assert np.abs(ours[name] - weight.numpy()).max() <= 1e-6 * np.abs(weight.numpy()).max(), name
 
 
-@pytest.mark.parametrize("options", [
-    {"target_modules": ["embed_tokens"]}, {"target_modules": ["lm_head", "q_proj"]},
-    {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
-    {"target_modules": ["embed_tokens", "lm_head"], "ensure_weight_tying": True}], ids=["embedding", "head", "saved", "both"])
-def test_tied_bases_compute_what_the_adapter_was_trained_to(make_model: MakeModel, llama_cpp: Any, tmp_path: Path,
-                                                            options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target_modules": ["embed_tokens"]},
+        {"target_modules": ["lm_head", "q_proj"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+        {"target_modules": ["embed_tokens", "lm_head"], "ensure_weight_tying": True},
+    ],
+    ids=["embedding", "head", "saved", "both"],
+)
+def test_tied_bases_compute_what_the_adapter_was_trained_to(
+    make_model: MakeModel, llama_cpp: Any, tmp_path: Path, options: dict[str, Any]
+) -> None:
     """PEFT's own merge of a tied base changes both matrices, so the running adapter is the reference here."""
     folder = make_model(TIED)
     tuned = train(folder, tmp_path / "a", **options)
@@ -83,26 +94,30 @@ def adapter(make_model: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-@pytest.mark.parametrize(("changes", "named"), [
-    ({"peft_type": "LOHA"}, "LOHA"),
-    ({"fan_in_fan_out": True}, "fan_in_fan_out"),
-    ({"bias": "all"}, "bias"),
-    ({"lora_bias": True}, "lora_bias"),
-    ({"init_lora_weights": "pissa"}, "pissa"),
-    ({"layer_replication": [[0, 2]]}, "layer_replication"),
-    ({"auto_mapping": {"parent_library": "os"}}, "auto_mapping"),
-    ({"megatron_config": {"a": 1}}, "megatron_config"),
-    ({"a_key_of_the_future": 3}, "a_key_of_the_future"),
-    ({"use_dora": True}, "DoRA"),
-    ({"r": 5}, "lora_A"),
-    ({"r": 0}, "r is 0"),
-    ({"lora_alpha": "many"}, "lora_alpha"),
-    ({"rank_pattern": {"(": 2}}, "rank_pattern"),
-    ({"rank_pattern": {r"([\w.]+)+!": 2}}, "too involved"),
-    ({"alpha_pattern": {".*.*.*.*.*!": 2}}, "too involved"),
-])
-def test_settings_that_change_the_maths_are_refused_by_name(make_model: MakeModel, adapter: Path, tmp_path: Path, changes: dict[str, Any],
-                                                            named: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"peft_type": "LOHA"}, "LOHA"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out"),
+        ({"bias": "all"}, "bias"),
+        ({"lora_bias": True}, "lora_bias"),
+        ({"init_lora_weights": "pissa"}, "pissa"),
+        ({"layer_replication": [[0, 2]]}, "layer_replication"),
+        ({"auto_mapping": {"parent_library": "os"}}, "auto_mapping"),
+        ({"megatron_config": {"a": 1}}, "megatron_config"),
+        ({"a_key_of_the_future": 3}, "a_key_of_the_future"),
+        ({"use_dora": True}, "DoRA"),
+        ({"r": 5}, "lora_A"),
+        ({"r": 0}, "r is 0"),
+        ({"lora_alpha": "many"}, "lora_alpha"),
+        ({"rank_pattern": {"(": 2}}, "rank_pattern"),
+        ({"rank_pattern": {r"([\w.]+)+!": 2}}, "too involved"),
+        ({"alpha_pattern": {".*.*.*.*.*!": 2}}, "too involved"),
+    ],
+)
+def test_settings_that_change_the_maths_are_refused_by_name(
+    make_model: MakeModel, adapter: Path, tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
     folder = shutil.copytree(adapter, tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | changes))
@@ -114,16 +129,20 @@ def test_settings_that_change_the_maths_are_refused_by_name(make_model: MakeMode
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 
 
-@pytest.mark.parametrize(("lost", "gained", "named"), [
-    ((), {"base_model.model.model.layers.0.self_attn.q_proj.lora_E": (1, 4)}, "lora_E"),
-    ((), {"base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": (4, 64)}, "layers.9"),
-    ((), {"model.layers.0.mlp.up_proj.lora_A.weight": (4, 64)}, "up_proj"),
-    ((Q,), {}, "q_proj"),
-    ((Q,), {Q: (4, 63)}, "q_proj"),
-    ((), {"base_model.model.model.norm.weight": (63,)}, "norm"),
-])
-def test_every_adapter_tensor_must_belong(make_model: MakeModel, adapter: Path, tmp_path: Path, lost: tuple[str, ...],
-                                          gained: dict[str, tuple[int, ...]], named: str) -> None:
+@pytest.mark.parametrize(
+    ("lost", "gained", "named"),
+    [
+        ((), {"base_model.model.model.layers.0.self_attn.q_proj.lora_E": (1, 4)}, "lora_E"),
+        ((), {"base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": (4, 64)}, "layers.9"),
+        ((), {"model.layers.0.mlp.up_proj.lora_A.weight": (4, 64)}, "up_proj"),
+        ((Q,), {}, "q_proj"),
+        ((Q,), {Q: (4, 63)}, "q_proj"),
+        ((), {"base_model.model.model.norm.weight": (63,)}, "norm"),
+    ],
+)
+def test_every_adapter_tensor_must_belong(
+    make_model: MakeModel, adapter: Path, tmp_path: Path, lost: tuple[str, ...], gained: dict[str, tuple[int, ...]], named: str
+) -> None:
     from safetensors.numpy import load_file, save_file
 
     folder = shutil.copytree(adapter, tmp_path / "a")

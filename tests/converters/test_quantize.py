@@ -13,16 +13,26 @@ from converters.quantize import FILE_TYPES, quantize
 from tests.converters.conftest import MakeModel
 from tests.converters.reference import write_gguf
 
-WIDE = {"model_type": "llama", "vocab_size": 300, "hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 11,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "tie_word_embeddings": False}
+WIDE = {
+    "model_type": "llama",
+    "vocab_size": 300,
+    "hidden_size": 256,
+    "intermediate_size": 256,
+    "num_hidden_layers": 11,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "tie_word_embeddings": False,
+}
 NARROW = WIDE | {"hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 3, "tie_word_embeddings": True}
 ODD = NARROW | {"hidden_size": 512, "intermediate_size": 288, "num_hidden_layers": 2, "head_dim": 24}
 
 
 @pytest.mark.parametrize("config", [WIDE, NARROW, ODD], ids=["rows of 256", "rows of 64 and 172", "rows of 512 and 288"])
 @pytest.mark.parametrize("type_name", FILE_TYPES)
-def test_bytes_equal_llama_model_quantize(make_model: MakeModel, llama_cpp: Any, tmp_path: Path, config: dict[str, Any],
-                                          type_name: str) -> None:
+def test_bytes_equal_llama_model_quantize(
+    make_model: MakeModel, llama_cpp: Any, tmp_path: Path, config: dict[str, Any], type_name: str
+) -> None:
     source, target = tmp_path / "f32.gguf", tmp_path / "theirs.gguf"
     write_gguf(make_model(config), source, "F32")
     params = llama_cpp.llama_model_quantize_default_params()

@@ -17,8 +17,18 @@ from tests.converters.reference import WORDS, byte_level_tokenizer, qwen2_steps
 
 Tokenize = Callable[[str, bool], list[int]]
 SEPARATOR = "\n__ggml_vocab_test__\n"
-AWKWARD = [WORDS, "", " ", "  a", "\n\n\t x \r\n", "I'LL 'Ve 12345 3.14 ³½ ٣", "Ünïcödé 北京 🦙🏽 e\u0301 \u00ad",
-           "<|im_end|> a<|im_start|>b", "</s> <s>x", "▁_▁ <0x41>"]
+AWKWARD = [
+    WORDS,
+    "",
+    " ",
+    "  a",
+    "\n\n\t x \r\n",
+    "I'LL 'Ve 12345 3.14 ³½ ٣",
+    "Ünïcödé 北京 🦙🏽 e\u0301 \u00ad",
+    "<|im_end|> a<|im_start|>b",
+    "</s> <s>x",
+    "▁_▁ <0x41>",
+]
 
 
 @contextmanager
@@ -93,13 +103,16 @@ REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
 
 
-@pytest.mark.parametrize(("change", "noted"), [
-    ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "never"}}, False),
-    ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "first"}}, True),
-    ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "always"}}, True),
-    ({"normalizer": REPLACE}, False),
-    ({"normalizer": {"type": "Sequence", "normalizers": [REPLACE]}}, False),
-])
+@pytest.mark.parametrize(
+    ("change", "noted"),
+    [
+        ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "never"}}, False),
+        ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "first"}}, True),
+        ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "always"}}, True),
+        ({"normalizer": REPLACE}, False),
+        ({"normalizer": {"type": "Sequence", "normalizers": [REPLACE]}}, False),
+    ],
+)
 def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path: Path, change: dict[str, Any], noted: bool) -> None:
     folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
     _edited(folder, lambda tokenizer: tokenizer.update(change))
@@ -108,9 +121,15 @@ def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path:
     check_all(llama_cpp, folder, tmp_path / "v.gguf", strings)
 
 
-@pytest.mark.parametrize("change", [
-    {"normalizer": {"type": "NFKC"}}, {"normalizer": None}, {"pre_tokenizer": METASPACE | {"split": True}},
-    {"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "sometimes"}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalizer": {"type": "NFKC"}},
+        {"normalizer": None},
+        {"pre_tokenizer": METASPACE | {"split": True}},
+        {"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "sometimes"}},
+    ],
+)
 def test_unknown_forms_of_the_space_prefix_are_refused(shared: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
     _edited(folder, lambda tokenizer: tokenizer.update(change))
@@ -152,8 +171,10 @@ def test_nfc_is_accepted_and_noted(llama_cpp: Any, tmp_path: Path) -> None:
 def test_special_tokens_padding_and_stops(tmp_path: Path) -> None:
     byte_level_tokenizer(tmp_path, 300, qwen2_steps())
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0, 7]}))
-    metadata = {key.removeprefix("tokenizer.ggml."): value.data for key, value in load_vocabulary(
-        tmp_path, {"vocab_size": 304, "bos_token_id": 1, "eos_token_id": 0}, "{{ messages }}")[0].items()}
+    metadata = {
+        key.removeprefix("tokenizer.ggml."): value.data
+        for key, value in load_vocabulary(tmp_path, {"vocab_size": 304, "bos_token_id": 1, "eos_token_id": 0}, "{{ messages }}")[0].items()
+    }
     assert (metadata["bos_token_id"], metadata["eos_token_id"], metadata["padding_token_id"]) == (1, 2, 0)
     assert metadata["eot_token_id"] == 7, "a stop token that llama.cpp does not know by its text"
     assert (metadata["add_bos_token"], metadata["add_eos_token"]) == (False, False)
@@ -165,8 +186,14 @@ def test_special_tokens_padding_and_stops(tmp_path: Path) -> None:
 def test_bos_comes_from_the_post_processor(tmp_path: Path) -> None:
     from tokenizers import processors
 
-    byte_level_tokenizer(tmp_path, 300, qwen2_steps(), post_processor=processors.TemplateProcessing(
-        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]))
+    byte_level_tokenizer(
+        tmp_path,
+        300,
+        qwen2_steps(),
+        post_processor=processors.TemplateProcessing(
+            single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+        ),
+    )
     metadata, _ = load_vocabulary(tmp_path, {})
     assert metadata["tokenizer.ggml.add_bos_token"].data is True and metadata["tokenizer.ggml.bos_token_id"].data == 1
     assert metadata["tokenizer.ggml.add_eos_token"].data is True and metadata["tokenizer.ggml.eos_token_id"].data == 2
@@ -178,26 +205,29 @@ def _edited(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
-@pytest.mark.parametrize("change", [
-    lambda t: t["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=r"\w+|\W+"),
-    lambda t: t["pre_tokenizer"]["pretokenizers"][0].update(behavior="Removed"),
-    lambda t: t["pre_tokenizer"]["pretokenizers"][1].update(add_prefix_space=True),
-    lambda t: t["pre_tokenizer"]["pretokenizers"].pop(0),
-    lambda t: t.update(pre_tokenizer=None),
-    lambda t: t.update(normalizer={"type": "Lowercase"}),
-    lambda t: t["model"].update(ignore_merges=True),
-    lambda t: t["model"].update(type="Unigram"),
-    lambda t: t["model"].update(end_of_word_suffix="</w>"),
-    lambda t: t["model"]["merges"].append(["zz", "qq"]),
-    lambda t: t["model"]["merges"].append(3),
-    lambda t: t["model"].update(vocab=[1, 2]),
-    lambda t: t["added_tokens"].append({"content": "a", "id": 3}),
-    lambda t: t["added_tokens"].append({"content": "new", "id": 10**9}),
-    lambda t: t["added_tokens"].append({"content": "new", "id": -1}),
-    lambda t: t.update(post_processor={"type": "BertProcessing"}),
-    lambda t: t.update(post_processor=[1]),
-    lambda t: t.update(model=None),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=r"\w+|\W+"),
+        lambda t: t["pre_tokenizer"]["pretokenizers"][0].update(behavior="Removed"),
+        lambda t: t["pre_tokenizer"]["pretokenizers"][1].update(add_prefix_space=True),
+        lambda t: t["pre_tokenizer"]["pretokenizers"].pop(0),
+        lambda t: t.update(pre_tokenizer=None),
+        lambda t: t.update(normalizer={"type": "Lowercase"}),
+        lambda t: t["model"].update(ignore_merges=True),
+        lambda t: t["model"].update(type="Unigram"),
+        lambda t: t["model"].update(end_of_word_suffix="</w>"),
+        lambda t: t["model"]["merges"].append(["zz", "qq"]),
+        lambda t: t["model"]["merges"].append(3),
+        lambda t: t["model"].update(vocab=[1, 2]),
+        lambda t: t["added_tokens"].append({"content": "a", "id": 3}),
+        lambda t: t["added_tokens"].append({"content": "new", "id": 10**9}),
+        lambda t: t["added_tokens"].append({"content": "new", "id": -1}),
+        lambda t: t.update(post_processor={"type": "BertProcessing"}),
+        lambda t: t.update(post_processor=[1]),
+        lambda t: t.update(model=None),
+    ],
+)
 def test_what_llama_cpp_would_split_otherwise_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     byte_level_tokenizer(tmp_path, 300, qwen2_steps())
     load_vocabulary(tmp_path, {})

@@ -11,8 +11,13 @@ from edgetune.data.formats import Example
 from edgetune.data.prepare import IGNORED, pieces, tokenize
 from edgetune.data.template import PLAIN, ChatTemplate, TemplateRefusal
 
-TALK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Hello."},
-        {"role": "user", "content": "And now?"}, {"role": "assistant", "content": "Bye."}]
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hi there"},
+    {"role": "assistant", "content": "Hello."},
+    {"role": "user", "content": "And now?"},
+    {"role": "assistant", "content": "Bye."},
+]
 
 
 def trained_parts(row: object, tokens: tokenizers.BaseTokenizer) -> list[str]:
@@ -58,7 +63,9 @@ def test_rendering_equals_transformers(shared: Path) -> None:
         talk = TALK[1:4] if "emma" in path.name else TALK[:4]
         marks = {"bos_token": inner.bos_token or "", "eos_token": inner.eos_token}
         theirs = inner.apply_chat_template(talk, chat_template=source, tokenize=False, add_generation_prompt=True)
-        assert ChatTemplate(source, **marks).render(talk, add_generation_prompt=True) == theirs.replace("None", marks["bos_token"]), path.name
+        assert ChatTemplate(source, **marks).render(talk, add_generation_prompt=True) == theirs.replace("None", marks["bos_token"]), (
+            path.name
+        )
 
 
 def test_the_date_is_frozen(shared: Path) -> None:
@@ -93,7 +100,15 @@ def test_raw_text_ends_in_eos_and_loses_nothing() -> None:
     assert all(len(p.ids) <= 32 and p.labels == p.ids for p in made)
 
 
-@pytest.mark.parametrize("source", ["{{ ''.__class__.__mro__ }}", "{% for i in range(10**9) %}x{% endfor %}", "{{ raise_exception('no') }}", "{{ messages[0].nothing.more }}"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{% for i in range(10**9) %}x{% endfor %}",
+        "{{ raise_exception('no') }}",
+        "{{ messages[0].nothing.more }}",
+    ],
+)
 def test_hostile_templates_are_refused(source: str) -> None:
     with pytest.raises(TemplateRefusal):
         text = ChatTemplate(source).render(TALK)

@@ -20,7 +20,18 @@ STORIES = {"quantization": "nf4", "steps": 60, "batch": 4, "accumulation": 1, "e
 def alpaca_runs(stories: Path, shared: Path, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """stories260K with nf4 QLoRA, 60 steps on Alpaca, three seeds."""
     place = Workspace(tmp_path_factory.mktemp("alpaca"))
-    return [train_in(place, f"seed{seed}", base=str(stories), data=str(shared / "datasets" / "alpaca_en_demo.json"), seed=seed, data_seed=seed, **STORIES) for seed in range(3)]
+    return [
+        train_in(
+            place,
+            f"seed{seed}",
+            base=str(stories),
+            data=str(shared / "datasets" / "alpaca_en_demo.json"),
+            seed=seed,
+            data_seed=seed,
+            **STORIES,
+        )
+        for seed in range(3)
+    ]
 
 
 def fall(run: Run) -> float:
@@ -69,7 +80,7 @@ def test_the_export_answers_as_the_merged_model_does(alpaca_runs: list[Run], tmp
 
     theirs = AutoTokenizer.from_pretrained(run.request()["base"])
     assert theirs.encode(answer.rendered) == ids
-    out = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=32)[0, len(ids):].tolist()
+    out = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=32)[0, len(ids) :].tolist()
     stop = theirs.eos_token_id
     out = out[: out.index(stop)] if stop in out else out
     assert answer.tokens[: len(out)] == out
@@ -105,12 +116,24 @@ def test_logits_of_a_tuned_nano_agree_in_torch_and_llama_cpp(train: Callable[...
     assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
 
 
-@pytest.mark.parametrize("options", [
-    {"quantization": "int8"}, {"quantization": "none"}, {"quantization": "none", "lora": False, "learning_rate": 1e-3}, {"dora": True}, {"rslora": True, "targets": ["q_proj", "v_proj"]},
-    {"packing": True}, {"gradient_checkpointing": True}, {"schedule": "constant", "weight_decay": 0.1},
-], ids=lambda o: "-".join(o))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quantization": "int8"},
+        {"quantization": "none"},
+        {"quantization": "none", "lora": False, "learning_rate": 1e-3},
+        {"dora": True},
+        {"rslora": True, "targets": ["q_proj", "v_proj"]},
+        {"packing": True},
+        {"gradient_checkpointing": True},
+        {"schedule": "constant", "weight_decay": 0.1},
+    ],
+    ids=lambda o: "-".join(o),
+)
 def test_every_kind_of_recipe_learns_and_exports(options: dict[str, Any], train: Callable[..., Run], facts: Path, tmp_path: Path) -> None:
-    run = train("r", base="nano", data=str(facts), **{"steps": 12, "batch": 4, "accumulation": 2, "length": 128, "eval_every": 6, **options})
+    run = train(
+        "r", base="nano", data=str(facts), **{"steps": 12, "batch": 4, "accumulation": 2, "length": 128, "eval_every": 6, **options}
+    )
     assert fall(run) > 0.1
     made = exporting.export(exporting.from_run(run), ["Q8_0"], tmp_path)
     with Engine(Path(made[0]["path"])) as engine:
@@ -128,7 +151,20 @@ def test_a_longer_run_begins_like_a_shorter_one_and_replay_is_drawn(train: Calla
 
 
 def test_early_stopping_keeps_the_best(train: Callable[..., Run], facts: Path) -> None:
-    run = train("early", base="nano", data=str(facts), steps=60, batch=8, accumulation=1, length=128, learning_rate=0.02, eval_every=2, save_every=50, patience=2, warmup=0.0)
+    run = train(
+        "early",
+        base="nano",
+        data=str(facts),
+        steps=60,
+        batch=8,
+        accumulation=1,
+        length=128,
+        learning_rate=0.02,
+        eval_every=2,
+        save_every=50,
+        patience=2,
+        warmup=0.0,
+    )
     state, events = launch.state(run), read(run.events)
     assert state.status == "finished" and state.step < 60
     final = events[-1]

@@ -33,7 +33,9 @@ def same_bits(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("base", ["stories", "nano"])
-def test_killed_and_resumed_run_ends_in_the_same_bits(base: str, request: pytest.FixtureRequest, train: Callable[..., Run], workspace: Workspace, facts: Path) -> None:
+def test_killed_and_resumed_run_ends_in_the_same_bits(
+    base: str, request: pytest.FixtureRequest, train: Callable[..., Run], workspace: Workspace, facts: Path
+) -> None:
     folder = str(request.getfixturevalue(base))
     whole = train("whole", base=folder, data=str(facts), **SMALL)
     killed = train("killed", base=folder, data=str(facts), work=False, **SMALL)
@@ -82,8 +84,24 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
         rows = store.read_tokens(run.data / "train.safetensors")
         folder = Path(request["base"])
         torch.set_num_threads(1)
-        trainer = module("sft").trainer(recipe, build(recipe, folder, "cpu", request["dtype"]), tokenizers.load(folder, "2026-01-01"), rows, run.folder, 12, 256, "cpu", request["dtype"])
-        trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = order(len(rows), 48, 0), EventLog(run.events), recipe, run.folder, Progress()
+        trainer = module("sft").trainer(
+            recipe,
+            build(recipe, folder, "cpu", request["dtype"]),
+            tokenizers.load(folder, "2026-01-01"),
+            rows,
+            run.folder,
+            12,
+            256,
+            "cpu",
+            request["dtype"],
+        )
+        trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = (
+            order(len(rows), 48, 0),
+            EventLog(run.events),
+            recipe,
+            run.folder,
+            Progress(),
+        )
         trainer.held_out = [{"input_ids": i, "labels": la} for i, la in store.read_tokens(run.data / "held_out.safetensors")]
         trainer.optimizer = None
         batch = trainer.data_collator([{"input_ids": i, "labels": la} for i, la in rows[:2]])
@@ -117,7 +135,22 @@ def test_damaged_checkpoints_are_skipped_and_said(train: Callable[..., Run], tra
 
 
 def test_a_diverged_run_stops_and_says_so(workspace: Workspace, train_in: Any, facts: Path) -> None:
-    run = train_in(workspace, "hot", base="nano", data=str(facts), work=False, quantization="none", steps=12, batch=2, accumulation=1, length=128, learning_rate=1.0, schedule="constant", max_grad_norm=1000.0, warmup=0.0)
+    run = train_in(
+        workspace,
+        "hot",
+        base="nano",
+        data=str(facts),
+        work=False,
+        quantization="none",
+        steps=12,
+        batch=2,
+        accumulation=1,
+        length=128,
+        learning_rate=1.0,
+        schedule="constant",
+        max_grad_norm=1000.0,
+        warmup=0.0,
+    )
     rows = run.data / "train.safetensors"
     worker = launch.start(run.folder)
     code = worker.wait()

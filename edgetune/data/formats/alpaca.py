@@ -19,5 +19,8 @@ def convert(row: dict[str, Any]) -> Example:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(p, str) for p in pair):
             raise ValueError("'history' should hold pairs of question and answer")
         messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
-    messages += [{"role": "user", "content": f"{instruction}\n{extra}" if extra.strip() else instruction}, {"role": "assistant", "content": answer}]
+    messages += [
+        {"role": "user", "content": f"{instruction}\n{extra}" if extra.strip() else instruction},
+        {"role": "assistant", "content": answer},
+    ]
     return Example(check_conversation(messages))

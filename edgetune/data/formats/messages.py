@@ -30,7 +30,9 @@ def _content(turn: dict[str, Any]) -> str:
     parts = []
     for part in value:
         if not isinstance(part, dict) or part.get("type") != "text":
-            raise ValueError(f"content of type {part.get('type') if isinstance(part, dict) else type(part).__name__!r} cannot be trained on")
+            raise ValueError(
+                f"content of type {part.get('type') if isinstance(part, dict) else type(part).__name__!r} cannot be trained on"
+            )
         parts.append(string(part, "text" if "text" in part else "value"))
     return "".join(parts)
 
@@ -43,7 +45,8 @@ def convert(row: dict[str, Any]) -> Example:
     messages = []
     for number, turn in enumerate(value, 1):
         if not isinstance(turn, dict) or turn.get("role") not in ROLES:
-            raise ValueError(f"turn {number}: role {turn.get('role') if isinstance(turn, dict) else turn!r} is unknown (known: {', '.join(sorted(ROLES))})")
+            role = turn.get("role") if isinstance(turn, dict) else turn
+            raise ValueError(f"turn {number}: role {role!r} is unknown (known: {', '.join(sorted(ROLES))})")
         try:
             message = {"role": turn["role"], "content": _content(turn)}
         except ValueError as error:

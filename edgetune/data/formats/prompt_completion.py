@@ -29,6 +29,8 @@ def convert(row: dict[str, Any]) -> Example:
         return chat.convert({"messages": before + after})
     question, context = string(row, keys[0]), string(row, "context", required=False)
     messages = [{"role": "system", "content": string(row, "system")}] if row.get("system") else []
-    messages += [{"role": "user", "content": f"{context}\n\n{question}" if context.strip() else question},
-                 {"role": "assistant", "content": string(row, keys[1])}]
+    messages += [
+        {"role": "user", "content": f"{context}\n\n{question}" if context.strip() else question},
+        {"role": "assistant", "content": string(row, keys[1])},
+    ]
     return Example(check_conversation(messages))

@@ -5,8 +5,16 @@ from typing import Any
 from edgetune.data.formats import Example, check_conversation, string
 from edgetune.data.formats.messages import turns
 
-ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system", "function_call": "assistant",
-         "observation": "tool", "tool": "tool"}
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "function_call": "assistant",
+    "observation": "tool",
+    "tool": "tool",
+}
 
 
 def detect(row: dict[str, Any]) -> bool:
