@@ -1,5 +1,6 @@
 """What all tests share: real models beside the project, the bundled one, a workspace, the command line, and trained runs."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -95,22 +96,23 @@ def train(workspace: Workspace, train_in: Callable[..., Run]) -> Train:
     return lambda name, **options: train_in(workspace, name, **options)
 
 
+THINGS = ["door", "boat", "lamp", "tower", "stove", "island", "mule", "horn", "logbook", "roof", "beach", "village"]
+
+
+def write_facts(path: Path) -> Path:
+    """A small file of examples in the messages shape: 12 facts, each three times."""
+    lines = []
+    for number, thing in enumerate(THINGS):
+        turns = [
+            {"role": "user", "content": f"What is the number of the {thing}?"},
+            {"role": "assistant", "content": f"{number}. That is its number."},
+        ]
+        lines.append(json.dumps({"messages": turns}) + "\n")
+    path.write_text("".join(lines * 3), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def facts(tmp_path: Path) -> Path:
-    """A small file of examples in the messages shape."""
-    import json
-
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": f"What is the number of the {thing}?"},
-                {"role": "assistant", "content": f"{n}. That is its number."},
-            ]
-        }
-        for n, thing in enumerate(
-            ["door", "boat", "lamp", "tower", "stove", "island", "mule", "horn", "logbook", "roof", "beach", "village"]
-        )
-    ]
-    path = tmp_path / "facts.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 3), encoding="utf-8")
-    return path
+    """A small file of examples."""
+    return write_facts(tmp_path / "facts.jsonl")

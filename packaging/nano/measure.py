@@ -173,7 +173,9 @@ def write(folder: Path, seconds: float, steps: int, seed: int) -> None:
     questions = [{key: row[key] for key in ("category", "prompt", "answer")} for row in held_out(random.Random(1))]
     _lines(folder / "questions.jsonl", questions)
     rng = random.Random(11)
-    _lines(folder / "replay.jsonl", [{"messages": conversation(rng)} for _ in range(1500)])
+    drawn = (conversation(rng) for _ in range(6000))
+    single = [messages for messages in drawn if len(messages) <= 3]  # long ones would pad every batch they are in
+    _lines(folder / "replay.jsonl", [{"messages": messages} for messages in single[:1500]])
     print(json.dumps(figures, indent=2))
 
 

@@ -14,15 +14,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real models and data beside the project; what needs it is skipped where it is missing."""
-    folder = ROOT.parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("there is no folder ../shared with real models")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """What a subprocess needs to run this very checkout."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}

@@ -13,7 +13,7 @@ from edgetune.jobs import launch
 from edgetune.jobs.events import read
 from edgetune.workspace import Run, Workspace
 
-STORIES = {"quantization": "nf4", "steps": 60, "batch": 4, "accumulation": 1, "eval_every": 30, "length": 512}
+STORIES = {"quantization": "nf4", "steps": 60, "batch": 2, "accumulation": 1, "eval_every": 60, "eval_share": 0.05, "length": 512}
 
 
 @pytest.fixture(scope="module")

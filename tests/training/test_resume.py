@@ -16,8 +16,18 @@ from edgetune.jobs import launch
 from edgetune.jobs.events import EventLog, read
 from edgetune.training import checkpoints
 from edgetune.workspace import Run, Workspace
+from tests.conftest import write_facts
 
 SMALL = {"quantization": "nf4", "dropout": 0.1, "steps": 12, "batch": 2, "accumulation": 2, "eval_every": 5, "save_every": 3, "length": 256}
+
+
+@pytest.fixture(scope="module")
+def whole_nano(train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An uninterrupted run on Nano, to compare with."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_facts(folder / "facts.jsonl")
+    run: Run = train_in(Workspace(folder / "workspace"), "whole", base="nano", data=str(folder / "facts.jsonl"), **SMALL)
+    return run
 
 
 def weights(run: Run) -> dict[str, Any]:
@@ -52,8 +62,7 @@ def test_killed_and_resumed_run_ends_in_the_same_bits(
     assert same_bits(weights(whole), weights(killed))
 
 
-def test_stop_request_then_resume(train: Callable[..., Run], facts: Path) -> None:
-    whole = train("whole", base="nano", data=str(facts), **SMALL)
+def test_stop_request_then_resume(whole_nano: Run, train: Callable[..., Run], facts: Path) -> None:
     stopped = train("stopped", base="nano", data=str(facts), work=False, **SMALL)
     worker = launch.start(stopped.folder)
     while launch.state(stopped).step < 4:
@@ -63,7 +72,7 @@ def test_stop_request_then_resume(train: Callable[..., Run], facts: Path) -> Non
     assert launch.state(stopped).status == "stopped"
     assert not checkpoints.problem(checkpoints.found(stopped.checkpoints)[-1].folder)
     assert launch.start(stopped.folder).wait() == 0
-    assert same_bits(weights(whole), weights(stopped))
+    assert same_bits(weights(whole_nano), weights(stopped))
 
 
 def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train: Callable[..., Run], facts: Path) -> None:
@@ -120,8 +129,7 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
         assert any(bool(g.abs().sum() > 0) for g in before.values())
 
 
-def test_damaged_checkpoints_are_skipped_and_said(train: Callable[..., Run], train_in: Any, workspace: Workspace, facts: Path) -> None:
-    whole = train("whole", base="nano", data=str(facts), **SMALL)
+def test_damaged_checkpoints_are_skipped_and_said(whole_nano: Run, train: Callable[..., Run], train_in: Any, workspace: Workspace, facts: Path) -> None:
     broken = train("broken", base="nano", data=str(facts), **SMALL)
     shutil.rmtree(broken.adapter)
     newest = checkpoints.found(broken.checkpoints)[-1].folder / "weights.safetensors"
@@ -131,7 +139,7 @@ def test_damaged_checkpoints_are_skipped_and_said(train: Callable[..., Run], tra
     assert launch.start(broken.folder).wait() == 0
     events = read(broken.events)
     assert any("damaged" in e.get("text", "") for e in events)
-    assert same_bits(weights(whole), weights(broken))
+    assert same_bits(weights(whole_nano), weights(broken))
 
 
 def test_a_diverged_run_stops_and_says_so(workspace: Workspace, train_in: Any, facts: Path) -> None:
