@@ -22,13 +22,13 @@ OPTIONS: dict[str, Any] = {
     "quantization": "nf4",
     "rank": 64,
     "alpha": 128.0,
-    "batch": 16,
+    "batch": 8,
     "accumulation": 1,
     "length": 256,
-    "steps": 300,
-    "learning_rate": 1e-3,
-    "eval_every": 60,
-    "save_every": 60,
+    "steps": 600,
+    "learning_rate": 8e-4,
+    "eval_every": 120,
+    "save_every": 120,
 }
 TYPES = ["Q4_K_M", "Q8_0", "F16"]
 ANSWER_TOKENS = 60

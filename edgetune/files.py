@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,17 +29,26 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a write answers on a full disk."""
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether an error means a full disk; safetensors tells it in words only."""
+    return getattr(error, "errno", None) in FULL or any(f"os error {number}" in str(error) for number in FULL)
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error with a remedy."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if _is_full(error):
             raise EdgeTuneError(
                 "The disk is full", f"Writing {path} failed: no space is left.", "Free some space ('edgetune prune' helps), then try again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise EdgeTuneError("Not allowed to write", f"{path}: {error.strerror}.", "Choose a folder you may write to.") from error
         raise
 
@@ -167,9 +177,17 @@ def cut_torn_line(path: Path) -> None:
                 file.truncate(raw.rfind(b"\n") + 1)
 
 
-@contextmanager
-def append_only(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to which lines are only ever added, unbuffered."""
+def append_line(path: Path, line: bytes, wait: float = 2.0) -> None:
+    """Add a line to a file to which lines are only ever added. While the disk is full it waits; no line is lost or torn by that."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab", buffering=0) as file:
-        yield file
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        while line:
+            try:
+                line = line[os.write(handle, line) :]
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                time.sleep(wait)
+    finally:
+        os.close(handle)

@@ -1,5 +1,6 @@
 """From files of examples to token ids and labels: detect, convert, render, mask, split. What does not fit is counted and listed."""
 
+import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -67,7 +68,10 @@ class Rejected:
 
 @dataclass
 class Prepared:
-    """What a run learns from. read = rows kept + rejected, always; a row of text may become several pieces."""
+    """What a run learns from. read = rows kept + rejected, always; a row of text may become several pieces.
+
+    train: the run's `own` rows, then `replay` rows of the second file, of which every pass takes the next `replay_each`.
+    """
 
     format: str
     reason: str
@@ -76,7 +80,9 @@ class Prepared:
     rejected: list[Rejected] = field(default_factory=list)
     train: list[Tokens] = field(default_factory=list)
     held_out: list[Tokens] = field(default_factory=list)
+    own: int = 0
     replay: int = 0
+    replay_each: int = 0
 
 
 def detect(sample: list[Row]) -> tuple[str, str]:
@@ -205,12 +211,9 @@ def prepare(recipe: Any, tokenizer: TextTokenizer, length: int) -> Prepared:
     prepared, units = _load([Path(p).expanduser() for p in recipe.data], recipe.format, tokenizer, length)
     if prepared.format == "text" and len(units) < FEW_DOCUMENTS:
         units = [[piece] for unit in units for piece in unit]
-    rng = random.Random(recipe.data_seed)
-    order = list(range(len(units)))
-    rng.shuffle(order)
-    held = min(len(units) - 1, max(1, round(recipe.eval_share * len(units)))) if recipe.eval_share > 0 else 0
-    prepared.held_out = [row for i in sorted(order[: max(held, 0)]) for row in units[i]]
-    prepared.train = [row for i in sorted(order[max(held, 0) :]) for row in units[i]]
+    held = _held(units, recipe.eval_share, recipe.data_seed)
+    prepared.held_out = [row for i, unit in enumerate(units) if i in held for row in unit]
+    prepared.train = [row for i, unit in enumerate(units) if i not in held for row in unit]
     if not prepared.train:
         first = prepared.rejected[0] if prepared.rejected else None
         raise InputError(
@@ -220,13 +223,36 @@ def prepare(recipe: Any, tokenizer: TextTokenizer, length: int) -> Prepared:
             else "There are no rows.",
             "Correct the rows, or raise --length if they are too long.",
         )
+    prepared.own = len(prepared.train)
     if recipe.replay:
-        _, others = _load([Path(recipe.replay).expanduser()], "auto", tokenizer, length)
-        pool = [row for unit in others for row in unit]
-        if not pool:
-            raise InputError("No replay row fits", f"All rows of {recipe.replay} were left out.", "Choose another --replay file.")
-        count = round(len(prepared.train) * recipe.replay_share / (1 - recipe.replay_share))
-        chosen = rng.sample(pool, min(count, len(pool)))
-        prepared.replay = len(chosen)
-        prepared.train += chosen
+        _replay(prepared, recipe, tokenizer, length)
     return prepared
+
+
+def _held(units: list[list[Tokens]], share: float, seed: int) -> set[int]:
+    """Numbers of the units held out: about `share` of them, at least one; equal ones stay together, so that none is trained on too."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, unit in enumerate(units):
+        groups.setdefault(tuple(token for row in unit for token in row.ids), []).append(number)
+    wanted = max(1, round(share * len(units))) if share > 0 else 0
+    order = list(groups.values())
+    random.Random(seed).shuffle(order)
+    held: set[int] = set()
+    for group in order:
+        if len(held) < wanted and len(held) + len(group) < len(units):
+            held.update(group)
+    return held
+
+
+def _replay(prepared: Prepared, recipe: Any, tokenizer: TextTokenizer, length: int) -> None:
+    """Add rows of the replay file behind the run's own: enough that every pass can draw others."""
+    _, units = _load([Path(recipe.replay).expanduser()], "auto", tokenizer, length)
+    pool = [row for unit in units for row in unit]
+    if not pool:
+        raise InputError("No replay row fits", f"All rows of {recipe.replay} were left out.", "Choose another --replay file.")
+    each = round(prepared.own * recipe.replay_share / (1 - recipe.replay_share))
+    rows_asked = recipe.steps * recipe.batch * recipe.accumulation if recipe.steps else recipe.epochs * (prepared.own + each)
+    passes = 1 if recipe.packing else math.ceil(rows_asked / (prepared.own + each))
+    chosen = random.Random(recipe.data_seed).sample(pool, min(each * passes, len(pool)))
+    prepared.replay_each, prepared.replay = min(each, len(chosen)), len(chosen)
+    prepared.train += chosen

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import EdgeTuneError
-from edgetune.files import append_only, cut_torn_line
+from edgetune.files import append_line, cut_torn_line
 
 FINAL = {"finished", "failed", "stopped"}
 
@@ -23,11 +23,10 @@ class EventLog:
         self.seq = int(last["seq"])
 
     def append(self, kind: str, **values: Any) -> dict[str, Any]:
-        """Write one event in a single write call."""
+        """Write one event; on a full disk this waits until there is room."""
         self.seq += 1
         event = {"seq": self.seq, "time": round(time.time(), 3), "kind": kind, **values}
-        with append_only(self.path) as file:
-            file.write((json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", errors="replace"))
+        append_line(self.path, (json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", errors="replace"))
         return event
 
 

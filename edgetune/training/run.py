@@ -64,7 +64,10 @@ def train(run: Run, events: EventLog) -> None:
     checkpoint = _start(run, events)
     model = build(recipe, base, device, dtype)
     trainer = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
-    trainer.order = order(len(trainer.train_dataset), total * recipe.batch * recipe.accumulation, recipe.data_seed)
+    own, replay, each = (
+        (request["own"], request["replay"], request["replay_each"]) if not recipe.packing else (len(trainer.train_dataset), 0, 0)
+    )
+    trainer.order = order(own, total * recipe.batch * recipe.accumulation, recipe.data_seed, replay, each)
     trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
     trainer.held_out = [{"input_ids": ids, "labels": labels} for ids, labels in held_out[:MAX_EVAL_ROWS]]
     tenth = max(1, total // 10)

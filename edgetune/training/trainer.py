@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,33 +176,23 @@ def with_our_life(trainer_class: type) -> type:
     return OurTrainer
 
 
-def until_room(events: EventLog, folder: Path, write: Any) -> Any:
+def until_room(events: EventLog, folder: Path, write: Callable[[], Path]) -> Path:
     """Do a write; while the disk is full, pause and try again, and give up only when asked to stop."""
     waiting = False
     while True:
         try:
             result = write()
         except EdgeTuneError as error:
-            if error.title != "The disk is full":
+            if error.title != "The disk is full" or (folder / "stop").exists():
                 raise
             if not waiting:
                 waiting = True
-                _try_note(events, "paused", "The disk is full. Training waits and goes on once there is room.")
-            if (folder / "stop").exists():
-                raise
+                print("The disk is full. Training waits and goes on once there is room.", flush=True)  # an event may not fit
             time.sleep(2.0)
         else:
             if waiting:
-                events.append("note", text="There is room again: training goes on.")
+                events.append("note", text="The disk was full; training waited, and goes on.")
             return result
-
-
-def _try_note(events: EventLog, kind: str, text: str) -> None:
-    """On a full disk the note itself may not fit; waiting matters more than saying so."""
-    try:
-        events.append(kind, text=text)
-    except OSError as error:
-        print(f"{text} ({error})", flush=True)
 
 
 def life(trainer: Any, total: int, eval_every: int, save_every: int, sampler: "Sampler | None") -> Any:

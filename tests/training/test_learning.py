@@ -147,7 +147,9 @@ def test_a_longer_run_begins_like_a_shorter_one_and_replay_is_drawn(train: Calla
     assert sorted(order(7, 14, 3)[7:]) == list(range(7))
     run = train("replayed", base="nano", data=str(facts), work=False, replay=str(nano / "replay.jsonl"), replay_share=0.5)
     request = run.request()
-    assert request["replay"] == request["train"] / 2
+    assert request["replay_each"] == request["own"] and request["replay"] == 3 * request["own"]
+    one, two = order(4, 12, 0, replay=5, each=2)[:6], order(4, 12, 0, replay=5, each=2)[6:]
+    assert sorted(one) == [0, 1, 2, 3, 4, 5] and sorted(two) == [0, 1, 2, 3, 6, 7]
 
 
 def test_early_stopping_keeps_the_best(train: Callable[..., Run], facts: Path) -> None:

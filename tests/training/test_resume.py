@@ -129,7 +129,9 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
         assert any(bool(g.abs().sum() > 0) for g in before.values())
 
 
-def test_damaged_checkpoints_are_skipped_and_said(whole_nano: Run, train: Callable[..., Run], train_in: Any, workspace: Workspace, facts: Path) -> None:
+def test_damaged_checkpoints_are_skipped_and_said(
+    whole_nano: Run, train: Callable[..., Run], train_in: Any, workspace: Workspace, facts: Path
+) -> None:
     broken = train("broken", base="nano", data=str(facts), **SMALL)
     shutil.rmtree(broken.adapter)
     newest = checkpoints.found(broken.checkpoints)[-1].folder / "weights.safetensors"
