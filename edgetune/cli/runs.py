@@ -55,7 +55,12 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
 
     Example: edgetune runs
     """
-    found = [summary(run) for run in workspace(workspace_path).runs()]
+    found = []
+    for run in workspace(workspace_path).runs():
+        try:
+            found.append(summary(run))
+        except EdgeTuneError as error:
+            say(f"{error.title}. {error.cause} {error.remedy}")
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     elif not found:

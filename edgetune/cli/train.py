@@ -129,7 +129,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
     line = ProgressLine()
     asked = _Interrupts(run, line)
     try:
-        for event in follow(run.events, offset, alive):
+        for event in follow(run.events, offset, alive, asked.decide):
             kind = event["kind"]
             if kind == "step":
                 line.update(
@@ -144,11 +144,10 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                 line.clear()
                 best = "  (best so far)" if event["improved"] and event["step"] else ""
                 say(f"step {event['step']}: held-out loss {event['loss']:.4f}, perplexity {event['perplexity']:.2f}{best}")
-            asked.decide()
-            if asked.detached:
-                line.clear()
-                say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
-                raise typer.Exit(0)
+        if asked.detached:
+            line.clear()
+            say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
+            raise typer.Exit(0)
     finally:
         line.clear()
         asked.restore()
@@ -184,10 +183,10 @@ class _Interrupts:
     def _stop(self) -> None:
         touch(self.run.stop_file)
 
-    def decide(self) -> None:
-        """Ask what Ctrl-C meant, outside the signal handler."""
+    def decide(self) -> bool:
+        """Ask what Ctrl-C meant, outside the signal handler. True: leave the worker alone."""
         if not self.pressed:
-            return
+            return self.detached
         self.pressed = False
         self.line.clear()
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -202,6 +201,7 @@ class _Interrupts:
         elif answer == "s":
             say("Stopping after the next checkpoint …")
             self._stop()
+        return self.detached
 
     def restore(self) -> None:
         """Put the old handlers back."""

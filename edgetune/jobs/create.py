@@ -44,6 +44,12 @@ class Plan:
             notes.append(f"rows may have {self.length} tokens, not {self.recipe.length}: the base's context ends there")
         if self.tokenizer.origin == "plain":
             notes.append("the base has no chat template: a plain one is used, kept with the run and written into the export")
+        from converters.archs import supported
+
+        if self.base.architecture not in supported():
+            notes.append(
+                f"this can be trained, but not exported yet: GGUF export knows {', '.join(supported())}, not {self.base.architecture}"
+            )
         return notes
 
 

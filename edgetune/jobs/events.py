@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,10 +116,15 @@ def fold(events: list[dict[str, Any]]) -> State:
     return state
 
 
-def follow(path: Path, offset: int, alive: Any, poll: float = 0.1) -> Iterator[dict[str, Any]]:
-    """Yield events as they come, until a final one or until `alive()` says that the worker is gone."""
+def follow(
+    path: Path, offset: int, alive: Callable[[], bool], leave: Callable[[], bool] = lambda: False, poll: float = 0.1
+) -> Iterator[dict[str, Any]]:
+    """Yield events as they come, until a final one, until `alive()` says that the worker is gone, or until `leave()` says so.
+
+    `leave` is asked at every look, also while nothing happens.
+    """
     tail = Tail(path, offset)
-    while True:
+    while not leave():
         living = alive()
         events = tail.new()
         yield from events

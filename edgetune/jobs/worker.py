@@ -16,6 +16,10 @@ from edgetune.jobs.launch import OWNER, claim
 from edgetune.workspace import Run
 
 
+class Stopped(Exception):
+    """It was asked to stop while it waited."""
+
+
 @contextmanager
 def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None]:
     """Hold the device: jobs that need it wait for each other and say so."""
@@ -24,11 +28,16 @@ def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None
     folder = workspace / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{device}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        events.append("waiting", text=f"Another job uses the {device}: this one starts when it is done.")
-        lock.acquire()
+    said = False
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=1.0 if said else 0)
+        except Timeout:
+            if not said:
+                events.append("waiting", text=f"Another job uses the {device}: this one starts when it is done.")
+            said = True
+            if (events.path.parent / "stop").exists():
+                raise Stopped from None
     try:
         yield
     finally:
@@ -69,6 +78,9 @@ def work(folder: Path) -> int:
                 from edgetune.training.run import train
 
                 train(run, events)
+            return 0
+        except Stopped:
+            events.append("stopped", step=0, text=f"Stopped while it waited; 'edgetune resume {run.name}' goes on.")
             return 0
         except EdgeTuneError as error:
             events.append("failed", error=error.as_dict())
