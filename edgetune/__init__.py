@@ -1,5 +1,6 @@
 """EdgeTune's engine: fine-tune, export and chat with small models on one machine, offline."""
 
+import logging
 import os
 
 __version__ = "0.1.0"
@@ -15,3 +16,6 @@ for _name in (
 ):
     os.environ[_name] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+# It tells users to install `kernels`, which fetches and runs code from a hub.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,6 +1,5 @@
 """Load a base for training or evaluation. Imports torch; only workers call it."""
 
-import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none") -> A
 
     talk.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells users to install `kernels`, which fetches and runs code
     compute = getattr(torch, dtype)
     config = None
     if quantization == "nf4":
