@@ -95,7 +95,7 @@ def preset(name: str) -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """A recipe file's values."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"There is no recipe {path}", "The file does not exist.", "Check --recipe.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

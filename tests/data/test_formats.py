@@ -54,6 +54,14 @@ def test_input_goes_below_the_instruction_and_history_before() -> None:
         ("alpaca", {"instruction": "q\x00", "output": "a"}, "NUL"),
         ("alpaca", {"instruction": "q", "output": "\ud800"}, "surrogate"),
         ("text", {"text": None}, "missing"),
+        ("alpaca", {"instruction": "q", "output": "a", "history": 5}, "history"),
+        ("alpaca", {"instruction": "q", "output": "a", "history": [["\ud800", "x"]]}, "surrogate"),
+        ("alpaca", {"instruction": "q", "output": "a", "system": 5}, "system"),
+        ("prompt_completion", {"prompt": [], "completion": []}, "empty"),
+        ("messages", {"messages": [{"role": ["user"], "content": "a"}, {"role": "assistant", "content": "b"}]}, "unknown"),
+        ("messages", {"messages": [{"role": "system", "content": "s"}, {"role": "assistant", "content": "b"}]}, "speaks first"),
+        ("sharegpt", {"conversations": [{"from": ["human"], "value": "a"}, {"from": "gpt", "value": "b"}]}, "unknown"),
+        ("sharegpt", {"conversations": [{"from": "human", "value": "a"}, 5]}, "unknown"),
     ],
 )
 def test_rows_that_do_not_fit_say_why(name: str, row: dict[str, Any], why: str) -> None:

@@ -47,6 +47,6 @@ def check_conversation(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Refuse conversations from which nothing can be learned."""
     if not any(m["role"] == "assistant" for m in messages):
         raise ValueError("no assistant turn, so nothing to learn")
-    if messages[0]["role"] == "assistant":
+    if next(m["role"] for m in messages if m["role"] != "system") == "assistant":
         raise ValueError("the assistant speaks first, so there is no prompt")
     return messages

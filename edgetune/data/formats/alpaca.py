@@ -15,10 +15,12 @@ def convert(row: dict[str, Any]) -> Example:
     answer = string(row, "output" if "output" in row else "response")
     instruction, extra = string(row, "instruction"), string(row, "input", required=False)
     messages = [{"role": "system", "content": string(row, "system")}] if row.get("system") else []
-    for pair in row.get("history") or []:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(p, str) for p in pair):
-            raise ValueError("'history' should hold pairs of question and answer")
-        messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in history):
+        raise ValueError("'history' should hold pairs of question and answer")
+    for pair in history:
+        for role, text in zip(("user", "assistant"), pair, strict=True):
+            messages.append({"role": role, "content": string({"history": text}, "history")})
     messages += [
         {"role": "user", "content": f"{instruction}\n{extra}" if extra.strip() else instruction},
         {"role": "assistant", "content": answer},

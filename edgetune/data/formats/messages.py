@@ -44,8 +44,8 @@ def convert(row: dict[str, Any]) -> Example:
         raise ValueError("no list of turns with 'role' and 'content'")
     messages = []
     for number, turn in enumerate(value, 1):
-        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
-            role = turn.get("role") if isinstance(turn, dict) else turn
+        role = turn.get("role") if isinstance(turn, dict) else turn
+        if not isinstance(turn, dict) or not isinstance(role, str) or role not in ROLES:
             raise ValueError(f"turn {number}: role {role!r} is unknown (known: {', '.join(sorted(ROLES))})")
         try:
             message = {"role": turn["role"], "content": _content(turn)}

@@ -26,6 +26,8 @@ def convert(row: dict[str, Any]) -> Example:
     if isinstance(prompt, list) or isinstance(completion, list):
         before = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
         after = completion if isinstance(completion, list) else [{"role": "assistant", "content": completion}]
+        if not before or not after:
+            raise ValueError("the prompt or the completion is empty")
         return chat.convert({"messages": before + after})
     question, context = string(row, keys[0]), string(row, "context", required=False)
     messages = [{"role": "system", "content": string(row, "system")}] if row.get("system") else []

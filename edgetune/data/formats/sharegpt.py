@@ -29,10 +29,11 @@ def convert(row: dict[str, Any]) -> Example:
         raise ValueError("no list of turns with 'from' and 'value'")
     messages = [{"role": "system", "content": string(row, "system")}] if row.get("system") else []
     for number, turn in enumerate(value, 1):
-        if not isinstance(turn, dict) or turn.get("from") not in ROLES:
-            raise ValueError(f"turn {number}: speaker {turn.get('from') if isinstance(turn, dict) else turn!r} is unknown")
+        speaker = turn.get("from") if isinstance(turn, dict) else turn
+        if not isinstance(turn, dict) or not isinstance(speaker, str) or speaker not in ROLES:
+            raise ValueError(f"turn {number}: speaker {speaker!r} is unknown")
         try:
-            messages.append({"role": ROLES[turn["from"]], "content": string(turn, "value")})
+            messages.append({"role": ROLES[speaker], "content": string(turn, "value")})
         except ValueError as error:
             raise ValueError(f"turn {number}: {error}") from None
     return Example(check_conversation(messages))
