@@ -65,7 +65,7 @@ def trainer(
     device: str,
     dtype: str,
 ) -> Any:
-    """TRL's trainer with our life, ready to be attached to a run."""
+    """TRL's trainer with our life; its fields are still to be set."""
     import torch
     from transformers import PreTrainedTokenizerFast
     from trl import SFTConfig, SFTTrainer

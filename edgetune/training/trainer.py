@@ -71,7 +71,7 @@ def with_our_life(trainer_class: type) -> type:
             return iter(self.numbers)
 
     class OurTrainer(trainer_class):
-        """`order`, `log_events`, `recipe`, `folder` and `progress` are set by `attach` before training."""
+        """Whoever makes it sets the fields below before training."""
 
         order: list[int]
         events: EventLog
