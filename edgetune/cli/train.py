@@ -137,7 +137,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                     event["total"],
                     f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {seconds(event['eta'])} left",
                 )
-            elif kind in ("waiting", "note", "paused"):
+            elif kind in ("waiting", "note"):
                 line.clear()
                 say(event["text"])
             elif kind == "evaluated":
