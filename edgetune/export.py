@@ -86,7 +86,7 @@ def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
     """An adapter folder made from a checkpoint, kept under the run."""
     if wanted == "best":
         step = state(run).best_step
-    elif wanted.isdigit():
+    elif wanted.isascii() and wanted.isdecimal():
         step = int(wanted)
     else:
         raise InputError(f"'{wanted}' is not a checkpoint", "A checkpoint is a step's number or 'best'.", "Correct --checkpoint.")

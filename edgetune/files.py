@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -131,7 +131,14 @@ def need_space(path: Path, size: int, what: str) -> None:
 
 def folder_bytes(path: Path) -> int:
     """Bytes in all files below a folder."""
-    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+    if not path.is_dir():
+        return path.stat().st_size
+    total = 0
+    for root, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):  # a worker may remove files meanwhile
+                total += (Path(root) / name).stat().st_size
+    return total
 
 
 def human(size: float) -> str:

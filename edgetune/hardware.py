@@ -111,7 +111,7 @@ def device(wanted: str = "auto", here: Machine | None = None) -> Choice:
     """Where to train: the flag if given, else the best that is there."""
     here = here or machine()
     if wanted != "auto":
-        if wanted in ("cuda", "mps") and here.accelerator not in (wanted, "rocm" if wanted == "cuda" else wanted):
+        if wanted in ("cuda", "mps", "xpu") and here.accelerator not in (wanted, "rocm" if wanted == "cuda" else wanted):
             raise InputError(
                 f"There is no {wanted} device here", f"Found: {here.gpu or 'no GPU'}.", "Leave --device out, or use --device cpu."
             )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgetune.errors import InputError
+from edgetune.text import one_line
 
 PRESETS = ("quick", "balanced", "careful")
 
@@ -147,7 +148,7 @@ def to_toml(recipe: Recipe, sources: dict[str, str] | None = None) -> str:
         value = getattr(recipe, name)
         if value is None:
             continue
-        text = json.dumps(value, ensure_ascii=False)
-        source = f" [{sources[name]}]" if sources else ""
+        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        source = f" [{one_line(sources[name], 200)}]" if sources else ""
         lines.append(f"{name} = {text}  # {field.description}{source}")
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,9 @@ class Run:
         """What was asked for when the run was made: base, hashes, template, counts."""
         try:
             value: dict[str, Any] = json.loads((self.folder / "request.json").read_text(encoding="utf-8"))
+            value["base"], value["steps"], value["data"]
             return value
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise EdgeTuneError(
                 f"The run {self.name} is damaged", f"request.json: {error}", f"Delete it: edgetune delete {self.name}"
             ) from error
@@ -115,7 +117,7 @@ class Workspace:
                     f"Choose another --name, or delete it: edgetune delete {wanted}",
                 )
             return wanted
-        stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-_")[:40] or "run"
+        stem = "".join(c if (c.isascii() and c.isalnum()) or c in "-_" else "-" for c in stem).strip("-_")[:40] or "run"
         number = 1
         while (self.runs_folder / f"{stem}-{number}").exists():
             number += 1
@@ -123,7 +125,13 @@ class Workspace:
 
     def leftovers(self) -> list[Path]:
         """Temporary files and folders that interrupted work left behind."""
-        return sorted(p for p in self.path.rglob(f"*{TEMPORARY}") if not _owner_lives(p)) if self.path.is_dir() else []
+        places = [place for place in (self.runs_folder, self.locks) if place.is_dir()]
+        dead = sorted(p for place in places for p in place.rglob(f".*{TEMPORARY}") if _OURS.fullmatch(p.name) and not _owner_lives(p))
+        return [p for p in dead if not any(other in p.parents for other in dead)]
+
+
+_OURS = re.compile(r"\..+\.\d+" + re.escape(TEMPORARY))
+"""What files.py names what it is still writing; other programs use the suffix too."""
 
 
 def _owner_lives(path: Path) -> bool:

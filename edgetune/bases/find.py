@@ -65,10 +65,14 @@ def tensor_header(path: Path) -> dict[str, Any]:
             header = json.loads(file.read(length))
         except ValueError as error:
             raise InputError(f"{path.name} is damaged", f"Its header is not JSON: {error}", "Copy the file again.") from error
-    end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-    if 8 + length + end > size:
+    try:
+        header.pop("__metadata__", None)
+        end = max((v["data_offsets"][1] for v in header.values() if all(isinstance(n, int) for n in v["shape"])), default=0)
+        damaged = 8 + length + end > size
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"{path.name} is damaged", f"Its header does not describe tensors: {error!r}", "Copy the file again.") from error
+    if damaged:
         raise InputError(f"{path.name} is cut off", f"It should have {8 + length + end} bytes and has {size}.", "Copy the file again.")
-    header.pop("__metadata__", None)
     return header
 
 
@@ -111,16 +115,14 @@ def describe(folder: Path) -> Base:
             for dimension in tensor["shape"]:
                 count *= dimension
             parameters += count
-    text = config.get("text_config", config)
-    return Base(
-        folder,
-        folder.name if folder != BUNDLED.resolve() else "nano",
-        kind,
-        parameters,
-        size,
-        int(text.get("max_position_embeddings") or text.get("n_positions") or 2048),
-        config,
-    )
+    if not parameters:
+        raise InputError(f"{folder} holds no weights", "Its safetensors files name no tensors.", "Copy the model again.")
+    text = config.get("text_config") or config
+    context = (text.get("max_position_embeddings") or text.get("n_positions") or 2048) if isinstance(text, dict) else None
+    if not isinstance(context, int) or context < 1:
+        raise InputError(f"{config_path} does not make sense", f"The context length it gives is {context!r}.", "Copy the model again.")
+    name = folder.name if folder != BUNDLED.resolve() else "nano"
+    return Base(folder, name, kind, parameters, size, context, config)
 
 
 def model_folders(extra: list[Path]) -> list[Path]:

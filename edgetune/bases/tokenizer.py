@@ -30,7 +30,11 @@ class BaseTokenizer:
         """The `tokenizers` object."""
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        path = self.folder / "tokenizer.json"
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise InputError(f"{path} cannot be read", str(error), "Copy the model again.") from error
 
     @cached_property
     def specials(self) -> dict[str, int]:
@@ -85,13 +89,10 @@ def load(folder: Path, date: str) -> BaseTokenizer:
         config_path = folder / "tokenizer_config.json"
         settings = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        vocabulary = document["model"].get("vocab")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The tokenizer in {folder} cannot be read", str(error), "Copy the model again.") from error
-    ids = (
-        {**document["model"].get("vocab", {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}}
-        if isinstance(document["model"].get("vocab"), dict)
-        else {t["content"]: t["id"] for t in document.get("added_tokens", [])}
-    )
+    ids = {**(vocabulary if isinstance(vocabulary, dict) else {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}}
     names = {i: token for token, i in ids.items()}
 
     def mark(name: str) -> tuple[str | None, int | None]:
@@ -100,7 +101,7 @@ def load(folder: Path, date: str) -> BaseTokenizer:
             return text, ids[text]
         number = config.get(f"{name}_token_id")
         number = number[0] if isinstance(number, list) and number else number
-        return (names.get(number), number) if isinstance(number, int) else (None, None)
+        return (names[number], number) if number in names else (None, None)
 
     bos, bos_id = mark("bos")
     eos, eos_id = mark("eos")

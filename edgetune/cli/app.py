@@ -101,8 +101,14 @@ def run(arguments: list[str]) -> int:
         names = getattr(getattr(error, "ctx", None), "command_path", "edgetune")
         show_error(EdgeTuneError(error.format_message(), "", f"See {names} --help.", 2), as_json)
         return 2
+    except UnicodeError as error:
+        show_error(EdgeTuneError("A text cannot be read", str(error), "Save the file as UTF-8.", 2), as_json)
+        return 2
     except BrokenPipeError:
         sys.stderr.close()
+        return 1
+    except OSError as error:
+        show_error(EdgeTuneError("A file cannot be used", f"{error.filename or ''}: {error.strerror or error}", "Check the path."), as_json)
         return 1
     except MemoryError:
         show_error(

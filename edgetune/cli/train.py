@@ -95,6 +95,8 @@ def resume(
     run = workspace(workspace_path).run(name)
     if launch.alive(run.folder):
         raise EdgeTuneError(f"{name} is running already", "A worker owns it.", f"Stop it first: edgetune stop {name}")
+    from edgetune.training.checkpoints import problem
+
     request = run.request()
     state = launch.state(run)
     if steps is not None:
@@ -105,7 +107,7 @@ def resume(
         from edgetune.files import write_json
 
         write_json(run.folder / "request.json", {**request, "steps": steps})
-    elif state.status == "finished":
+    elif state.status == "finished" and not problem(run.adapter if run.adapter.exists() else run.model):
         raise InputError(
             f"{name} is finished", f"It did all {state.total} steps.", f"Extend it with --steps, for example --steps {2 * state.total}."
         )

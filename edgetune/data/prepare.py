@@ -239,15 +239,19 @@ def _held(units: list[list[Tokens]], share: float, seed: int) -> set[int]:
     random.Random(seed).shuffle(order)
     held: set[int] = set()
     for group in order:
-        if len(held) < wanted and len(held) + len(group) < len(units):
+        if len(held) + len(group) <= wanted:
             held.update(group)
+    smallest = min(order, key=len, default=[])
+    if wanted and not held and len(smallest) < len(units):
+        held.update(smallest)
     return held
 
 
 def _replay(prepared: Prepared, recipe: Any, tokenizer: TextTokenizer, length: int) -> None:
     """Add rows of the replay file behind the run's own: enough that every pass can draw others."""
     _, units = _load([Path(recipe.replay).expanduser()], "auto", tokenizer, length)
-    pool = [row for unit in units for row in unit]
+    held = {tuple(row.ids) for row in prepared.held_out}
+    pool = [row for unit in units for row in unit if tuple(row.ids) not in held]
     if not pool:
         raise InputError("No replay row fits", f"All rows of {recipe.replay} were left out.", "Choose another --replay file.")
     each = round(prepared.own * recipe.replay_share / (1 - recipe.replay_share))

@@ -107,7 +107,7 @@ class ChatTemplate:
                 if size > MAX_OUTPUT:
                     refuse(f"it wrote more than {MAX_OUTPUT} characters")
             return "".join(parts)
-        except (TemplateError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+        except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
             raise TemplateRefusal(
                 "The chat template cannot render these messages", str(error), "Check the messages' roles and contents."
             ) from error

@@ -108,7 +108,7 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
     per_weight = {"nf4": 0.6, "int8": 1.1, "none": 2.0}[recipe.quantization] if recipe.lora else 4.0
     need = int(base.parameters * per_weight + 4 * adapter_bytes(recipe, base) + CPU_OVERHEAD)
     here = hardware.machine()
-    free = here.gpu_memory if device == "cuda" else here.memory_free
+    free = here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
     if need > free:
         raise EdgeTuneError(
             "Not enough memory",

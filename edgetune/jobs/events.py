@@ -90,8 +90,8 @@ def fold(events: list[dict[str, Any]]) -> State:
         if kind == "started":
             state.status, state.error = "running", None
             state.total, state.device = event["total"], event["device"]
-        elif kind == "waiting":
-            state.status = "waiting"
+        elif kind in ("launched", "waiting"):
+            state.status, state.error, state.eta = "waiting", None, None
         elif kind == "step":
             state.status = "running"
             state.step, state.loss, state.tokens_per_second, state.eta = (
@@ -105,7 +105,7 @@ def fold(events: list[dict[str, Any]]) -> State:
             state.eval_loss = event["loss"]
             if event["step"] == 0:
                 state.base_loss = event["loss"]
-            if state.best_loss is None or event["loss"] < state.best_loss:
+            elif state.best_loss is None or event["loss"] < state.best_loss:
                 state.best_loss, state.best_step = event["loss"], event["step"]
         elif kind == "sample":
             state.samples.append(event)

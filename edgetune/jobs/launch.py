@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from edgetune.errors import EdgeTuneError
@@ -14,12 +15,12 @@ from edgetune.workspace import Run
 OWNER = "owner.json"
 
 
-def claim(folder: Path) -> None:
-    """Write who works on a job: pid and the process's start time, so that a recycled pid is not mistaken for it."""
+def claim(folder: Path, pid: int | None = None) -> None:
+    """Write who works on a job (None: this process): pid and the process's start time, so that a recycled pid is not mistaken for it."""
     import psutil
 
-    me = psutil.Process()
-    write_json(folder / OWNER, {"pid": me.pid, "started": me.create_time()})
+    process = psutil.Process(pid)
+    write_json(folder / OWNER, {"pid": process.pid, "started": process.create_time()})
 
 
 def alive(folder: Path) -> bool:
@@ -36,6 +37,9 @@ def alive(folder: Path) -> bool:
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Launch the worker; it outlives whoever started it. Its output goes to worker.log."""
+    import psutil
+
+    (folder / "stop").unlink(missing_ok=True)  # here, not in the worker: a request may come while it still loads
     command = [sys.executable, "-m", "edgetune.jobs.worker", str(folder)]
     root = str(Path(__file__).parent.parent.parent)
     environment = {
@@ -47,10 +51,15 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     try:
         if os.name == "nt":  # not tried: no Windows machine was at hand
             flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS  # type: ignore[attr-defined,unused-ignore]
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, creationflags=flags)
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, creationflags=flags)
+        else:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
     finally:
         os.close(log)
+    if not alive(folder):  # until the worker claims the run itself, it is this one's
+        with suppress(psutil.NoSuchProcess):
+            claim(folder, process.pid)
+    return process
 
 
 def state(run: Run) -> State:

@@ -68,9 +68,9 @@ def work(folder: Path) -> int:
         return 1
     try:
         claim(folder)
-        run.stop_file.unlink(missing_ok=True)
         _ask_to_stop(folder)
         events = EventLog(run.events)
+        events.append("launched")  # whatever an earlier worker ended with no longer counts
         try:
             request = run.request()
             with device_lock(folder.parent.parent, request["device"], events):
