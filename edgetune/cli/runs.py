@@ -11,7 +11,7 @@ from edgetune.cli.show import number, say, seconds, table
 from edgetune.errors import EdgeTuneError
 from edgetune.files import folder_bytes, human, safe_name
 from edgetune.jobs import launch
-from edgetune.text import one_line
+from edgetune.text import one_line, safe_text
 from edgetune.workspace import Run, remove, workspace
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", show_default=False)]
@@ -103,7 +103,7 @@ def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag
     if facts["eta"] is not None and facts["status"] == "running":
         typer.echo(f"  {seconds(facts['eta'])} left at {facts['tokens_per_second']} tokens/s")
     typer.echo(
-        f"  base {facts['base']}\n"
+        f"  base {one_line(facts['base'], 300)}\n"
         f"  rows {facts['read']} read, {facts['kept']} kept, {facts['rejected']} left out, {facts['held_out']} held out"
     )
     typer.echo(f"  held-out loss {number(facts['base_loss'])} before, {number(facts['best_loss'])} at best (step {facts['best_step']})")
@@ -115,7 +115,7 @@ def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag
     for sample in state.samples:
         if sample["step"] in (0, last):
             typer.echo(f"  at step {sample['step']}: {one_line(sample['prompt'], 60)} → {one_line(sample['answer'], 100)}")
-    typer.echo("\n" + recipe, nl=False)
+    typer.echo("\n" + safe_text(recipe), nl=False)
 
 
 def stop(name: RunName, workspace_path: WorkspaceFlag = None) -> None:

@@ -12,7 +12,7 @@ from edgetune.data import prepare, store
 from edgetune.data.prepare import Prepared
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError
-from edgetune.files import human, need_space, publish_folder, write_json, write_text
+from edgetune.files import human, need_space, publish_folder, sha256, write_json, write_text
 from edgetune.recipe import Recipe, to_toml
 from edgetune.training.order import steps
 from edgetune.workspace import Run, Workspace
@@ -157,6 +157,7 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         store.write(part / "data", made.prepared)
         request["data_hash"] = data_hash(part / "data")
         write_text(part / "recipe.toml", to_toml(made.recipe, made.sources))
+        request["recipe_hash"] = sha256(part / "recipe.toml")
         write_json(part / "request.json", request)
     return run
 
@@ -164,7 +165,5 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
 def data_hash(folder: Path) -> str:
     """A hash over a run's prepared rows."""
     import hashlib
-
-    from edgetune.files import sha256
 
     return hashlib.sha256((sha256(folder / "train.safetensors") + sha256(folder / "held_out.safetensors")).encode()).hexdigest()

@@ -8,7 +8,7 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.data import store
 from edgetune.errors import EdgeTuneError
-from edgetune.files import publish_folder
+from edgetune.files import publish_folder, sha256
 from edgetune.jobs.create import data_hash
 from edgetune.jobs.events import EventLog
 from edgetune.recipe import Recipe
@@ -27,6 +27,10 @@ def recipe_of(run: Run) -> Recipe:
 
 def unchanged(run: Run, request: dict[str, Any]) -> None:
     """Refuse to go on when the base or the prepared rows are not those the run began with."""
+    if sha256(run.folder / "recipe.toml") != request["recipe_hash"]:
+        raise EdgeTuneError(
+            f"The recipe of {run.name} has changed", "recipe.toml is not as the run began.", "Put it back, or start a new run."
+        )
     base = Path(request["base"])
     if not base.is_dir():
         raise EdgeTuneError(f"The base of {run.name} is gone", f"{base} does not exist any more.", "Put the model back, then try again.")
