@@ -1,0 +1,51 @@
+"""A row of a file of examples, before anything is known of its shape, and the one way to say that it cannot be used."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class RowError(ValueError):
+    """A row that cannot be used. kind: one word for counting and filtering (`empty`, `not_json` …); the message is for people."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RowError, (self.kind, str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A row as a reader found it.
+
+    line: its line in the file (text) or its number (Parquet, Arrow), from 1. content: an object, or the bytes of JSON text that is
+    still to be parsed (a worker process does that), or None when the reader itself could not read it; then kind and problem say why.
+    """
+
+    line: int
+    content: dict[str, Any] | bytes | None
+    kind: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example as it stands in a file. `problem` is set when it could not be read; then `value` is empty and `raw` holds its text."""
+
+    file: str
+    line: int
+    value: dict[str, Any]
+    problem: str = ""
+    kind: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something to tell about a row, or about a file (line 0)."""
+
+    file: str
+    line: int
+    kind: str
+    message: str
