@@ -1,0 +1,84 @@
+"""Read files of examples of every kind, row by row, in memory that does not grow with the file.
+
+One module per kind of file, found by the suffix; each has SUFFIXES and read(path) -> Iterator[Raw].
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from edgetune.data.readers import opened
+from edgetune.data.readers.errors import FileError
+from edgetune.data.readers.parse import parse
+from edgetune.data.row import Raw
+
+__all__ = ["PACKED", "SUFFIXES", "FileError", "parse", "read", "suffix_of"]
+
+SUFFIXES = {
+    ".jsonl": "json_lines",
+    ".ndjson": "json_lines",
+    ".json": "json_document",
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "arrow",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".txt": "plain_text",
+    ".md": "plain_text",
+}
+"""Suffixes of the files that are read, and the module that reads each."""
+PACKED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md")
+"""Suffixes that may be followed by .gz."""
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that decides how a file is read, without .gz and in small letters; "" when EdgeTune does not read such files."""
+    name = path.name.lower()
+    suffix = Path(name.removesuffix(".gz")).suffix
+    known = suffix in SUFFIXES and (not name.endswith(".gz") or suffix in PACKED)
+    return suffix if known else ""
+
+
+def read(path: Path) -> Iterator[Raw]:
+    """The rows of a file. Raises FileError when it cannot be read, at the latest where reading cannot go on."""
+    opened.check(path)
+    suffix = suffix_of(path)
+    if not suffix:
+        raise _unknown(path)
+    empty = True
+    try:
+        for raw in import_module(f"{__name__}.{SUFFIXES[suffix]}").read(path):
+            empty = False
+            yield raw
+    except OSError as error:
+        raise opened.from_system(path, error) from error
+    if empty:
+        raise FileError(
+            path, "no_rows", "holds no examples", "Nothing but blank lines or a header is in it.", "Check that it was saved whole."
+        )
+
+
+_REMEDIES = (
+    (
+        "pickle",
+        (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".npz"),
+        "Such files can run code when read. Save the rows as .jsonl.",
+    ),
+    ("spreadsheet", (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), "Save the sheet as .csv."),
+    ("old_document", (".doc", ".odt", ".rtf", ".pages", ".mobi", ".azw3"), "Save it as .docx, .epub or .txt."),
+    ("archive", (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst", ".gz"), "Unpack it, and name the file or folder inside."),
+    ("model", (".gguf", ".safetensors", ".bin"), "This is a model's file; name a file of examples with --data."),
+)
+
+
+def _unknown(path: Path) -> FileError:
+    """The error for a suffix that is not read, with the way out where one is known."""
+    suffix = path.suffix.lower()
+    kind, remedy = next(((kind, remedy) for kind, known, remedy in _REMEDIES if suffix in known), ("unknown_kind", ""))
+    return FileError(
+        path,
+        kind,
+        "is of a kind EdgeTune does not read",
+        f"Known are {', '.join(SUFFIXES)}, and {', '.join(PACKED)} with .gz.",
+        remedy or "Convert the file to one of these.",
+    )

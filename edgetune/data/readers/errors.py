@@ -1,0 +1,25 @@
+"""Why a whole file cannot be read, as opposed to one row of it."""
+
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import InputError
+from edgetune.text import one_line
+
+
+class FileError(InputError):
+    """A file that cannot be read. kind: one word for counting and filtering; file: its name as given; line: where, or 0."""
+
+    def __init__(self, path: Path | str, kind: str, what: str, cause: str, remedy: str, line: int = 0) -> None:
+        """what goes on from the file's name in the title ("is empty"); the cause is headed by the line where there is one."""
+        super().__init__(f"{one_line(str(path), 200)} {what}", f"Line {line}: {cause}" if line else cause, remedy)
+        self.kind, self.file, self.line = kind, str(path), line
+        self._given = (path, kind, what, cause, remedy, line)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileError, self._given
+
+
+def cut_off(path: Path, error: Exception) -> FileError:
+    """What a packed file whose end or middle is missing is told to be."""
+    return FileError(path, "damaged", "cannot be unpacked", one_line(str(error), 200) + ".", "Copy or download the file again.")

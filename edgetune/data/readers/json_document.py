@@ -1,0 +1,209 @@
+"""JSON: a list of objects, read element by element; an object that holds such a list; columns; one row; JSON lines under that name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from edgetune.data.readers import json_lines, opened
+from edgetune.data.readers.errors import FileError
+from edgetune.data.readers.json_scanner import Scanner
+from edgetune.data.readers.parse import reason
+from edgetune.data.row import Raw
+from edgetune.text import one_line
+
+SUFFIXES = (".json",)
+FIRST_LINE = 1 << 22
+"""Bytes of the first line that are looked at to tell JSON lines."""
+NOT_ROWS = ("tools", "functions")
+"""Lists of objects that belong to one row."""
+
+
+def read(path: Path) -> Iterator[Raw]:
+    """The rows, unparsed, each with the line on which it starts (with columns: its number).
+
+    Raises FileError: json_truncated, not_json, too_large, several_lists, columns, and what opened.utf8 raises.
+    """
+    layout = _layout(path)
+    if layout == "lines":
+        yield from json_lines.read(path)
+        return
+    with opened.utf8(path) as file:
+        scanner = Scanner(file, path)
+        if layout == "list":
+            yield from _elements(scanner)
+        elif layout == "member":
+            yield from _member(scanner, path)
+        else:
+            yield from _values(scanner, path)
+            return
+        if scanner.peek():
+            raise scanner.error("more text follows after the end")
+
+
+def _layout(path: Path) -> str:
+    """What the file's start shows: "list", "lines", "member" (an object that holds the list) or "values" (objects, or columns)."""
+    with opened.utf8(path) as file:
+        line = file.readline(FIRST_LINE)
+        while line.isspace():
+            line = file.readline(FIRST_LINE)
+        if line.lstrip().startswith(b"{") and line.endswith(b"\n") and _is_json(line) and file.read(opened.CHUNK).strip():
+            return "lines"
+    with opened.utf8(path) as file:
+        scanner = Scanner(file, path)
+        first = scanner.peek()
+        if first == b"[":
+            return "list"
+        if first != b"{":
+            if not first:
+                return "values"
+            raise scanner.error("expected a list or an object")
+        for key, kind in _members(scanner):
+            if kind == b"[" and key not in NOT_ROWS and _holds_rows(scanner):
+                return "member"
+            if kind != b"[" or key in NOT_ROWS:
+                scanner.value()
+    return "values"
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return reason(line, error)[0] != "not_json"  # a row of its own that cannot be used
+    return True
+
+
+def _members(scanner: Scanner) -> Iterator[tuple[str, bytes]]:
+    """Each member of the object that starts here: its key and its value's first byte; the caller takes the value from the scanner."""
+    scanner.take(b"{")
+    if scanner.peek() == b"}":
+        scanner.take(b"}")
+        return
+    while True:
+        line = scanner.line
+        key = scanner.value()
+        if not key.startswith(b'"'):
+            raise scanner.error("expected a name in double quotes", line)
+        scanner.take(b":")
+        yield key[1:-1].decode("utf-8", "replace"), scanner.peek()
+        if scanner.take(b",", b"}") == b"}":
+            return
+
+
+def _holds_rows(scanner: Scanner) -> bool:
+    """Whether the list that starts here holds objects that are rows and not turns of one row. Takes the whole list if not."""
+    scanner.take(b"[")
+    rows = False
+    first = True
+    while scanner.peek() != b"]":
+        if first and scanner.peek() == b"{":
+            value = scanner.value()
+            try:
+                turn = orjson.loads(value)
+            except orjson.JSONDecodeError:
+                return True
+            rows = not ({"role", "from"} & turn.keys())
+            if rows:
+                return True
+        else:
+            scanner.value()
+        first = False
+        if scanner.peek() != b"]":
+            scanner.take(b",")
+    scanner.take(b"]")
+    return rows
+
+
+def _elements(scanner: Scanner) -> Iterator[Raw]:
+    """The elements of the list that starts here. One that is not JSON ends the reading; one that is but cannot be used is a row."""
+    scanner.take(b"[")
+    if scanner.peek() == b"]":
+        scanner.take(b"]")
+        return
+    while True:
+        yield _checked(scanner)
+        if scanner.take(b",", b"]") == b"]":
+            return
+        if scanner.peek() == b"]":
+            raise scanner.error("a comma stands before the list's end")
+
+
+def _checked(scanner: Scanner) -> Raw:
+    scanner.peek()
+    line = scanner.line
+    value = scanner.value()
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        kind, problem = reason(value, error)
+        if kind == "not_json":
+            raise scanner.error(problem.removeprefix("not JSON: "), line + error.lineno - 1) from error
+    return Raw(line, value)
+
+
+def _member(scanner: Scanner, path: Path) -> Iterator[Raw]:
+    """The rows in the one list of objects that the object holds."""
+    taken = ""
+    for key, kind in _members(scanner):
+        line = scanner.line
+        if kind != b"[" or key in NOT_ROWS:
+            scanner.value()
+            continue
+        rows = _elements(scanner)
+        first = next(rows, None)
+        if first is None or not isinstance(first.content, bytes) or not first.content.startswith(b"{"):
+            for _ in rows:
+                pass
+            continue
+        if taken:
+            names = f"'{one_line(taken, 40)}' and '{one_line(key, 40)}'"
+            raise FileError(
+                path, "several_lists", "holds several lists", f"{names} are both lists of objects.", "Save each in a file of its own.", line
+            )
+        taken = key
+        yield first
+        yield from rows
+
+
+def _values(scanner: Scanner, path: Path) -> Iterator[Raw]:
+    """Objects one after the other; one alone may hold columns."""
+    number = 0
+    while scanner.peek():
+        row, number = _checked(scanner), number + 1
+        content = row.content
+        if number == 1 and isinstance(content, bytes) and not scanner.peek() and (columns := _columns(content)):
+            yield from _from_columns(columns, path)
+        else:
+            yield row
+
+
+def _columns(content: bytes) -> dict[str, list[Any]]:
+    """The columns of an object of lists, or of pandas' objects of numbered values; {} when it has another form."""
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(value, dict) or not value:
+        return {}
+    if all(isinstance(v, dict) and v and all(k.isdigit() for k in v) for v in value.values()):
+        return {name: list(column.values()) for name, column in value.items()}
+    if all(isinstance(v, list) for v in value.values()) and not any(_is_turn(v) for v in value.values()):
+        return value
+    return {}
+
+
+def _is_turn(column: list[Any]) -> bool:
+    return bool(column) and isinstance(column[0], dict) and bool({"role", "from"} & column[0].keys())
+
+
+def _from_columns(columns: dict[str, list[Any]], path: Path) -> Iterator[Raw]:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        counts = one_line(", ".join(f"{name}: {length}" for name, length in lengths.items()), 200)
+        raise FileError(
+            path, "columns", "has columns of different lengths", f"Their values number {counts}.", "Save the rows as JSON lines (.jsonl)."
+        )
+    for number in range(max(lengths.values())):
+        yield Raw(number + 1, {name: column[number] for name, column in columns.items()})

@@ -1,0 +1,25 @@
+"""JSON lines: one object a line, handed on unparsed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgetune.data.readers import opened
+from edgetune.data.row import Raw
+
+SUFFIXES = (".jsonl", ".ndjson")
+MAX_ROW = 1 << 26
+"""Bytes of the longest row that is held in memory (64 MiB); a longer one is left out."""
+
+
+def read(path: Path) -> Iterator[Raw]:
+    """Every line that is not blank. A line longer than MAX_ROW is a row with the problem too_large. Raises FileError: see opened.utf8."""
+    with opened.utf8(path) as file:
+        number = 0
+        while line := file.readline(MAX_ROW + 1):
+            number += 1
+            if len(line) > MAX_ROW and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(opened.CHUNK)
+                yield Raw(number, None, "too_large", f"longer than {MAX_ROW >> 20} MiB")
+            elif not line.isspace():
+                yield Raw(number, line.rstrip(b"\r\n"))

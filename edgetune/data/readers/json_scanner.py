@@ -1,0 +1,116 @@
+"""Walk through JSON text of any size: find where each value ends without building it, holding one value at a time."""
+
+import re
+from io import BufferedReader
+from pathlib import Path
+
+from edgetune.data.readers.errors import FileError
+from edgetune.data.readers.json_lines import MAX_ROW
+
+CHUNK = 1 << 18
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]|"', re.DOTALL)
+"""What decides where a value ends: a whole string, a bracket; a lone quote is a string that goes on behind the buffer."""
+_SCALAR = re.compile(rb'[^ \t\r\n,:\[\]{}"]*')
+_OPENING, _CLOSING = frozenset(b"[{"), frozenset(b"]}")
+REMEDY = "Correct the file; nothing of it was used."
+
+
+class Scanner:
+    """A place in JSON text. `line` is that of the next byte, after `peek`."""
+
+    def __init__(self, file: BufferedReader, path: Path, limit: int = MAX_ROW) -> None:
+        self._file, self._path, self._limit = file, path, limit
+        self._buffer, self._at, self.line = b"", 0, 1
+
+    def _grow(self, keep: int) -> bool:
+        """Drop what lies before `keep` and read on, more each time, so that a long value is not looked at too often; False at the end."""
+        if keep:
+            self._buffer, self._at = self._buffer[keep:], self._at - keep
+        more = self._file.read(max(CHUNK, len(self._buffer)))
+        self._buffer += more
+        return bool(more)
+
+    def peek(self) -> bytes:
+        """The next byte that is no space; b"" at the end of the file."""
+        while True:
+            end = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+            self.line += self._buffer.count(b"\n", self._at, end)
+            self._at = end
+            if end < len(self._buffer):
+                return self._buffer[end : end + 1]
+            if not self._grow(end):
+                return b""
+
+    def take(self, *wanted: bytes) -> bytes:
+        """The next byte, which must be one of those wanted. Raises FileError: json_truncated, not_json."""
+        found = self.peek()
+        if found not in wanted:
+            raise self.error(f"expected {' or '.join(w.decode() for w in wanted)}, found {found.decode('ascii', 'replace')}")
+        self._at += 1
+        return found
+
+    def value(self) -> bytes:
+        """The bytes of the next value; only its brackets and quotes are known to be right. Raises FileError: json_truncated, too_large."""
+        first = self.peek()
+        if first in (b"{", b"[", b'"'):
+            end = self._bracketed()
+        else:
+            while (end := _SCALAR.match(self._buffer, self._at).end()) == len(self._buffer):  # type: ignore[union-attr]
+                self._room(self._at)
+                if not self._grow(self._at):
+                    break
+            if end == self._at:
+                raise self.error(f"expected a value, found {first.decode('ascii', 'replace')}")
+        found = self._buffer[self._at : end]
+        self.line += found.count(b"\n")
+        self._at = end
+        return found
+
+    def _bracketed(self) -> int:
+        """Where the string, list or object that starts here ends."""
+        depth, position = 0, self._at
+        while True:
+            for token in _TOKEN.finditer(self._buffer, position):
+                byte = self._buffer[token.start()]
+                if byte in _OPENING:
+                    depth += 1
+                elif byte in _CLOSING:
+                    depth -= 1
+                elif token.end() - token.start() == 1:
+                    position = token.start()
+                    break
+                if depth == 0:
+                    return token.end()
+            else:
+                position = len(self._buffer)
+            self._room(self._at)
+            start = self._at
+            if not self._grow(start):
+                raise self.error("")
+            position -= start
+
+    def _room(self, start: int) -> None:
+        if len(self._buffer) - start > self._limit:
+            raise FileError(
+                self._path,
+                "too_large",
+                "holds a value that is too large",
+                f"what starts here is longer than {self._limit >> 20} MiB; perhaps a quote or bracket is missing.",
+                "Correct the file, or save it as JSON lines (.jsonl).",
+                self.line,
+            )
+
+    def error(self, cause: str, line: int = 0) -> FileError:
+        """What is wrong here (or at a line): the file's end, when there is nothing more, else the cause."""
+        if not cause or not self.peek():
+            start = line or self.line
+            return FileError(
+                self._path,
+                "json_truncated",
+                "is not JSON: it is cut off",
+                "what starts here has no end." if not cause else "the file ends here, within a list or object.",
+                "Save or download the file again; nothing of it was used.",
+                start,
+            )
+        return FileError(self._path, "not_json", "is not JSON", f"{cause}.", REMEDY, line or self.line)

@@ -1,0 +1,67 @@
+"""From a raw row to an object: the step that worker processes share out."""
+
+import re
+from typing import Any
+
+import orjson
+
+from edgetune.data.row import Raw, Row
+from edgetune.text import safe_text
+
+SHOWN = 2000
+"""Characters of an unreadable row that are kept to show it."""
+BOM = b"\xef\xbb\xbf"
+_CONSTANT = re.compile(r"-?(NaN|Infinity)\b")
+
+
+def parse(file: str, raw: Raw) -> Row:
+    """The row, its JSON read. Never raises: what cannot be used has kind and problem set, and its text in `raw`.
+
+    Kinds: encoding, not_json, not_object, nan, too_deep, surrogate, nul, and those that the reader itself gave.
+    """
+    content = raw.content
+    if isinstance(content, bytes):
+        try:
+            value = orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            if content.startswith(BOM):  # files that were joined keep their marks in the middle
+                return parse(file, Raw(raw.line, content[len(BOM) :]))
+            kind, problem = reason(content, error)
+            return Row(file, raw.line, {}, problem, kind, shown(content))
+        if type(value) is dict:
+            return Row(file, raw.line, value)
+        return Row(file, raw.line, {}, f"expected an object, found {named(value)}", "not_object", shown(content))
+    if content is None:
+        return Row(file, raw.line, {}, raw.problem, raw.kind)
+    return Row(file, raw.line, content)
+
+
+def reason(content: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
+    """Kind and cause, in words, of JSON text that orjson refused."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as bad:
+        return "encoding", f"byte 0x{content[bad.start]:02x} at offset {bad.start} is not UTF-8"
+    if "depth" in error.msg or "recursion" in error.msg.lower():
+        return "too_deep", "more than 1,024 lists or objects lie inside each other"
+    if "surrogate" in error.msg:
+        return "surrogate", f"half a surrogate pair, which is no text, at character {error.pos + 1}"
+    if "infinity" in error.msg:
+        return "nan", f"the number at character {error.pos + 1} is too large to be kept"
+    constant = _CONSTANT.match(text, error.pos) or _CONSTANT.match(text, max(0, error.pos - 1))
+    if constant:
+        return "nan", f"{constant[0]} at character {constant.start() + 1} is not JSON (null means 'no value')"
+    if "\x00" in text:
+        return "nul", f"not JSON: NUL bytes from character {text.index(chr(0)) + 1} on"
+    return "not_json", f"not JSON: {error.msg} (character {error.pos + 1})"
+
+
+def named(value: Any) -> str:
+    """The JSON word for a value's type."""
+    names = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+def shown(content: bytes) -> str:
+    """The start of an unreadable row as it may be shown."""
+    return safe_text(content[: 4 * SHOWN].decode("utf-8", "replace"))[:SHOWN]

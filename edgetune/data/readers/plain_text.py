@@ -1,0 +1,85 @@
+"""Text and Markdown: documents for continued pretraining."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgetune.data.readers import opened
+from edgetune.data.readers.pieces import PIECE, pieces
+from edgetune.data.row import Raw
+
+SUFFIXES = (".txt", ".md")
+LINE_DOCUMENT = 300
+"""Mean characters a line from which each line of a text file without blank lines is a document of its own."""
+LONGEST = 1 << 20
+"""Characters after which a line without end is cut, so that memory is bounded."""
+
+
+def read(path: Path) -> Iterator[Raw]:
+    """Documents of several whole paragraphs, each with the line on which it starts; a short file is one document. Where a file has no
+    blank lines and long lines, each line is a document. Problem of a row: encoding. Raises FileError: see opened.utf8."""
+    by_line = _lines_are_documents(path)
+    with _lines(path) as lines:
+        documents = ((n, line.rstrip("\n")) for n, line in lines if line.strip()) if by_line else pieces(_paragraphs(lines))
+        for number, text in documents:
+            yield _row(number, text)
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[Iterator[tuple[int, str]]]:
+    """Numbered lines, ending in a newline; bytes that are not UTF-8 are lone surrogates in them."""
+    with opened.utf8(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape")
+        try:
+            yield _numbered(text)
+        finally:
+            text.detach()
+
+
+def _numbered(text: io.TextIOWrapper) -> Iterator[tuple[int, str]]:
+    number = 1
+    while line := text.readline(LONGEST):
+        yield number, line
+        number += line.endswith("\n")
+
+
+def _lines_are_documents(path: Path) -> bool:
+    characters = filled = 0
+    blank = False
+    with _lines(path) as lines:
+        for _, line in lines:
+            if not line.strip():
+                blank = True
+            elif blank:
+                return False
+            else:
+                filled, characters = filled + 1, characters + len(line.rstrip("\n"))
+    return bool(filled) and characters / filled >= LINE_DOCUMENT
+
+
+def _paragraphs(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Lines up to and with the blank ones behind them; a paragraph too long for one document goes on in pieces of whole lines."""
+    start, parts, length, ended = 0, [""], 0, False
+    for number, line in lines:
+        blank = not line.strip()
+        if parts and not blank and (ended or length + len(line) > PIECE):
+            yield start, "".join(parts)
+            parts, length, ended = [], 0, False
+        if not length and not blank:
+            start = number
+        parts.append(line)
+        length += len(line)
+        ended = blank and length > 0
+    yield start, "".join(parts)
+
+
+def _row(number: int, text: str) -> Raw:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            byte = ord(text[error.start]) - 0xDC00
+            line = number + text.count("\n", 0, error.start)
+            return Raw(number, None, "encoding", f"byte 0x{byte:02x} on line {line} is not UTF-8; save the file as UTF-8")
+    return Raw(number, {"text": text})
