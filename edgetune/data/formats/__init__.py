@@ -1,20 +1,34 @@
-"""One file per shape of example; the file name is the format's name.
+"""One file per shape of example; the file name is the format's name. Files that begin with an underscore hold what formats share.
 
 Each has
   TITLE: str                     what people call it ("ShareGPT")
-  SHAPE: str                     what is looked for, in words ("`conversations` with from/value")
+  SHAPE: str                     what its rows have, in words ("`conversations` of from/value turns")
   SAMPLE: dict                   a small row of this shape, for help and tests
   detect(row) -> bool            whether a row has the shape
   convert(row) -> Example        what it teaches; raises RowError with kind and reason when the row does not fit
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
-from edgetune.data.row import RowError
-
-ORDER = ("messages", "sharegpt", "prompt_completion", "alpaca", "text")
+ORDER = (
+    "process_reward",
+    "ranking",
+    "pair_messages",
+    "pair_lists",
+    "pair_turns",
+    "pair_strings",
+    "pair_whole",
+    "unpaired",
+    "messages",
+    "sharegpt",
+    "prompt_completion",
+    "alpaca",
+    "prompt",
+    "text",
+)
 """Formats in the order in which they are tried (the first that matches nearly all rows wins)."""
 
 Kind = Literal["conversation", "text", "preference", "unpaired", "prompt"]
@@ -24,8 +38,13 @@ Kind = Literal["conversation", "text", "preference", "unpaired", "prompt"]
 class Example:
     """What a row teaches.
 
-    conversation: `messages` with at least one answer. text: `text`. preference: `pairs` of (chosen, rejected) turns, each to follow
-    `messages`. unpaired: `messages` that end in an answer, `label` whether it is a good one. prompt: `messages` still to be answered.
+    conversation: `messages` with at least one answer. text: `text`; `continues` says that the next row goes on where this text ends.
+    preference: `pairs` of (chosen, rejected) turns, each to follow `messages`. unpaired: `messages` that end in an answer, `label`
+    whether it is a good one. prompt: `messages` still to be answered.
+
+    A message has `role` (system, user, assistant, tool) and `content`, and where the row gives them: `tool_calls` (OpenAI's form, the
+    arguments parsed), `reasoning_content`, `name` and `tool_call_id` of a tool's result, and `train`: False on an answer that is
+    context only (weight 0 in the row). tools: OpenAI's form, parsed.
     """
 
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -34,37 +53,10 @@ class Example:
     kind: Kind = "conversation"
     pairs: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = field(default_factory=list)
     label: bool | None = None
+    continues: bool = False
 
 
+@cache
 def module(name: str) -> Any:
     """The module of a format."""
     return import_module(f"{__name__}.{name}")
-
-
-def string(row: dict[str, Any], key: str, required: bool = True) -> str:
-    """A row's text field; null counts as missing. Raises RowError: missing, wrong_type, nul, surrogate, empty."""
-    value = row.get(key)
-    if value is None and not required:
-        return ""
-    if not isinstance(value, str):
-        if value is None:
-            raise RowError("missing", f"'{key}' should be text and is missing")
-        raise RowError("wrong_type", f"'{key}' should be text and is {type(value).__name__}")
-    if "\x00" in value:
-        raise RowError("nul", f"'{key}' holds NUL characters")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RowError("surrogate", f"'{key}' holds half a surrogate pair, which is no text") from None
-    if required and not value.strip():
-        raise RowError("empty", f"'{key}' is empty")
-    return value
-
-
-def check_conversation(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Refuse conversations from which nothing can be learned. Raises RowError: no_answer, assistant_first."""
-    if not any(m["role"] == "assistant" for m in messages):
-        raise RowError("no_answer", "no assistant turn, so nothing to learn")
-    if next(m["role"] for m in messages if m["role"] != "system") == "assistant":
-        raise RowError("assistant_first", "the assistant speaks first, so there is no prompt")
-    return messages

@@ -2,27 +2,34 @@
 
 from typing import Any
 
-from edgetune.data.formats import Example, check_conversation, string
+from edgetune.data.formats import Example
+from edgetune.data.formats._calls import tools
+from edgetune.data.formats._pairs import sides
+from edgetune.data.formats._prompt import asked
+from edgetune.data.formats._text import answer, has, no_media
+from edgetune.data.row import RowError
+
+TITLE = "Alpaca"
+SHAPE = "`instruction` with `output` (or `response`)"
+SAMPLE = {"instruction": "What is far?", "input": "", "output": "The moon."}
+PAIRS = (("instruction", "output"), ("instruction", "response"))
+
+
+def keys(row: dict[str, Any]) -> tuple[str, str] | None:
+    """The columns that hold the row's question and answer."""
+    return next((pair for pair in PAIRS if has(row, *pair)), None)
 
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return "instruction" in row and ("output" in row or "response" in row)
+    return keys(row) is not None and row.get("kto_tag") is None and sides(row) is None
 
 
 def convert(row: dict[str, Any]) -> Example:
     """One question and its answer; a non-empty input goes below the instruction."""
-    answer = string(row, "output" if "output" in row else "response")
-    instruction, extra = string(row, "instruction"), string(row, "input", required=False)
-    messages = [{"role": "system", "content": string(row, "system")}] if row.get("system") else []
-    history = row.get("history") or []
-    if not isinstance(history, list) or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in history):
-        raise ValueError("'history' should hold pairs of question and answer")
-    for pair in history:
-        for role, text in zip(("user", "assistant"), pair, strict=True):
-            messages.append({"role": role, "content": string({"history": text}, "history")})
-    messages += [
-        {"role": "user", "content": f"{instruction}\n{extra}" if extra.strip() else instruction},
-        {"role": "assistant", "content": answer},
-    ]
-    return Example(check_conversation(messages))
+    no_media(row)
+    found = keys(row)
+    if found is None:
+        raise RowError("missing", "there is no 'instruction' with an 'output'")
+    end = {"role": "assistant", "content": answer(row, found[1])}
+    return Example([*asked(row, found[0]), end], tools=tools(row))

@@ -2,37 +2,38 @@
 
 from typing import Any
 
-from edgetune.data.formats import Example, check_conversation, string
-from edgetune.data.formats import messages as chat
+from edgetune.data.formats import Example
+from edgetune.data.formats._calls import tools
+from edgetune.data.formats._pairs import sides
+from edgetune.data.formats._prompt import asked
+from edgetune.data.formats._text import answer, has, no_media
+from edgetune.data.formats._turns import check_conversation, messages
+from edgetune.data.row import RowError
 
+TITLE = "prompt and completion"
+SHAPE = "`prompt` with `completion` (or `response`), or `question` with `answer`"
+SAMPLE = {"prompt": "What is far?", "completion": "The moon."}
 PAIRS = (("prompt", "completion"), ("prompt", "response"), ("question", "answer"))
 
 
-def _keys(row: dict[str, Any]) -> tuple[str, str] | None:
-    return next((pair for pair in PAIRS if pair[0] in row and pair[1] in row), None)
+def keys(row: dict[str, Any]) -> tuple[str, str] | None:
+    """The columns that hold the row's question and answer."""
+    return next((pair for pair in PAIRS if has(row, *pair)), None)
 
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return _keys(row) is not None and "label" not in row
+    found = keys(row)
+    judged = row.get("kto_tag") is not None or (found is not None and found[0] == "prompt" and row.get("label") is not None)
+    return found is not None and not judged and sides(row) is None
 
 
 def convert(row: dict[str, Any]) -> Example:
-    """The prompt as the user's turn, the completion as the assistant's."""
-    keys = _keys(row)
-    if keys is None:
-        raise ValueError("no prompt with a completion")
-    prompt, completion = row[keys[0]], row[keys[1]]
-    if isinstance(prompt, list) or isinstance(completion, list):
-        before = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-        after = completion if isinstance(completion, list) else [{"role": "assistant", "content": completion}]
-        if not before or not after:
-            raise ValueError("the prompt or the completion is empty")
-        return chat.convert({"messages": before + after})
-    question, context = string(row, keys[0]), string(row, "context", required=False)
-    messages = [{"role": "system", "content": string(row, "system")}] if row.get("system") else []
-    messages += [
-        {"role": "user", "content": f"{context}\n\n{question}" if context.strip() else question},
-        {"role": "assistant", "content": string(row, keys[1])},
-    ]
-    return Example(check_conversation(messages))
+    """The prompt as the user's turn (or turns), the completion as the assistant's."""
+    no_media(row)
+    found = keys(row)
+    if found is None:
+        raise RowError("missing", "there is no prompt with a completion")
+    before, completion = asked(row, found[0]), row[found[1]]
+    after = messages(completion, found[1]) if isinstance(completion, list) else [{"role": "assistant", "content": answer(row, found[1])}]
+    return Example(check_conversation(before + after), tools=tools(row))

@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from edgetune.data.formats import Example, string
+from edgetune.data.formats import Example
+from edgetune.data.formats._text import answer
+
+TITLE = "raw text"
+SHAPE = "`text`"
+SAMPLE = {"text": "The moon is far, and my nose is near."}
 
 
 def detect(row: dict[str, Any]) -> bool:
@@ -12,4 +17,4 @@ def detect(row: dict[str, Any]) -> bool:
 
 def convert(row: dict[str, Any]) -> Example:
     """The document."""
-    return Example(text=string(row, "text"))
+    return Example(text=answer(row, "text"), kind="text")

@@ -1,0 +1,91 @@
+"""Text fields of a row: one look at each value, and the reason when it is no text that can be trained on."""
+
+import json
+from typing import Any
+
+from edgetune.data.row import RowError
+
+GAPS = frozenset(("nan", "NaN", "null", "None"))
+"""What readers write for the empty cell of a table."""
+MEDIA = frozenset(("image", "images", "audio", "audios", "video", "videos"))
+"""Columns that hold what is not text."""
+
+
+def _not_text(value: Any, name: str) -> RowError:
+    if value is None:
+        return RowError("missing", f"'{name}' should be text and is missing")
+    if value != value:
+        return RowError("nan", f"'{name}' should be text and is NaN, an empty cell of a table")
+    hint = "; put it in quotes" if isinstance(value, (bool, int, float)) else ""
+    return RowError("wrong_type", f"'{name}' should be text and is {type(value).__name__}{hint}")
+
+
+def checked(value: str, name: str) -> str:
+    """Text without NUL and without half surrogate pairs. Raises RowError: nul, surrogate."""
+    if "\x00" in value:
+        raise RowError("nul", f"'{name}' holds NUL characters")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise RowError("surrogate", f"'{name}' holds half a surrogate pair, which is no text") from None
+    return value
+
+
+def string(row: dict[str, Any], key: str, required: bool = True) -> str:
+    """A row's text field; null counts as missing, and what is not required may be missing, empty or NaN.
+
+    Raises RowError: missing, wrong_type, nan, nul, surrogate, empty.
+    """
+    value = row.get(key)
+    if not isinstance(value, str):
+        if not required and (value is None or value != value):
+            return ""
+        raise _not_text(value, key)
+    if required and (not value or value.isspace()):
+        raise RowError("empty", f"'{key}' is empty")
+    return checked(value, key)
+
+
+def answer(row: dict[str, Any], key: str) -> str:
+    """A row's text field that is to be learned. Raises RowError as `string` does, and nan for what a reader made of an empty cell."""
+    value = string(row, key)
+    if len(value) < 8 and value.strip() in GAPS:
+        raise RowError("nan", f"'{key}' is the word {value.strip()!r}, which a reader wrote for an empty cell of a table")
+    return value
+
+
+def parsed(value: str, name: str, kind: str) -> Any:
+    """What JSON text says. Raises RowError of the kind."""
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise RowError(kind, f"'{name}' is not JSON: {error}") from None
+
+
+def sound(value: Any, name: str, kind: str) -> Any:
+    """A nested value whose text can be written anywhere. Raises RowError: nul, surrogate, and the kind for what JSON does not have."""
+    try:
+        written = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RowError(kind, f"'{name}' holds what JSON cannot hold: {error}") from None
+    checked(written.replace("\\u0000", "\x00"), name)
+    return value
+
+
+def no_media(row: dict[str, Any]) -> None:
+    """Refuse rows that come with pictures, sound or video. Raises RowError: not_text."""
+    if not MEDIA.isdisjoint(row):
+        for key in sorted(MEDIA.intersection(row)):
+            if row[key]:
+                raise RowError("not_text", f"the row comes with '{key}', and only text can be trained on")
+
+
+def has(row: dict[str, Any], *keys: str) -> bool:
+    """Whether the row has all these columns, and a value in at least one of them (a table's other rows leave all of them empty)."""
+    return all(key in row for key in keys) and any(row[key] is not None for key in keys)
+
+
+def given(row: dict[str, Any], *keys: str) -> str | None:
+    """The first of these columns in which the row has a value."""
+    return next((key for key in keys if row.get(key) is not None), None)

@@ -1,0 +1,47 @@
+"""`chosen, rejected` as lists of {role, content}, with a `prompt` (list or text) or after a shared beginning: TRL's shape."""
+
+from typing import Any
+
+from edgetune.data.formats import Example
+from edgetune.data.formats._pairs import Turns, both, common, must_have_sides, preference
+from edgetune.data.formats._prompt import asked, asked_key
+from edgetune.data.formats._turns import conversation, has_turns, messages
+
+TITLE = "pairs of message lists"
+SHAPE = "`chosen` and `rejected` as lists of role/content"
+SAMPLE = {
+    "prompt": [{"role": "user", "content": "What is far?"}],
+    "chosen": [{"role": "assistant", "content": "The moon."}],
+    "rejected": [{"role": "assistant", "content": "My nose."}],
+}
+
+
+def detect(row: dict[str, Any]) -> bool:
+    """Whether the row has this shape."""
+    return both(row, list)
+
+
+def convert(row: dict[str, Any]) -> Example:
+    """The prompt and the two ways to go on. A prompt that both conversations repeat at their beginning counts once."""
+    keys = must_have_sides(row)
+    chosen, rejected = (messages(row[key], key) for key in keys)
+    shared = common(chosen, rejected)
+    prompt = chosen[:shared]
+    key = asked_key(row)
+    if key and (key == "prompt" or not prompt):
+        prompt = _joined(asked(row, key), prompt)
+    elif not prompt and has_turns(row):
+        prompt = conversation(row)
+    return preference(row, prompt, [(chosen[shared:], rejected[shared:])])
+
+
+def _joined(given: Turns, shared: Turns) -> Turns:
+    """The row's own prompt before what both conversations share, or what they share when it ends in that prompt."""
+    question = [m for m in given if m["role"] != "system"]
+    if not question or _said(shared)[-len(question) :] != _said(question):
+        return given + shared
+    return shared if shared[0]["role"] == "system" else [m for m in given if m["role"] == "system"] + shared
+
+
+def _said(turns: Turns) -> list[tuple[str, str]]:
+    return [(m["role"], m["content"].strip()) for m in turns]

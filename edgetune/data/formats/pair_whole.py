@@ -1,0 +1,51 @@
+"""`chosen, rejected` as whole texts without a prompt: the common beginning is the prompt; HH-RLHF's dialogues are taken apart."""
+
+import re
+from bisect import bisect_left
+from typing import Any
+
+from edgetune.data.formats import Example
+from edgetune.data.formats._pairs import both, common, must_have_sides, preference
+from edgetune.data.formats._prompt import DIALOGUE, dialogue
+from edgetune.data.formats._text import answer
+from edgetune.data.row import RowError
+
+TITLE = "pairs of whole texts"
+SHAPE = "`chosen` and `rejected` as text that begins alike"
+SAMPLE = {
+    "chosen": "\n\nHuman: What is far?\n\nAssistant: The moon.",
+    "rejected": "\n\nHuman: What is far?\n\nAssistant: My nose.",
+}
+BOUNDARIES = (re.compile(r"\n"), re.compile(r"[.?!:…]\s"), re.compile(r"\s"))
+"""Where a common beginning may end: a line, else a sentence, else a word."""
+
+
+def detect(row: dict[str, Any]) -> bool:
+    """Whether the row has this shape."""
+    return both(row, str)
+
+
+def convert(row: dict[str, Any]) -> Example:
+    """The common beginning, and the two ways to go on."""
+    chosen, rejected = (answer(row, key) for key in must_have_sides(row))
+    if all(text.startswith(DIALOGUE) for text in (chosen, rejected)):
+        turns = dialogue(chosen), dialogue(rejected)
+        shared = common(*turns)
+        return preference(row, turns[0][:shared], [(turns[0][shared:], turns[1][shared:])])
+    if chosen.strip() == rejected.strip():
+        raise RowError("chosen_equals_rejected", "the chosen answer is the rejected one")
+    at = boundary(chosen, rejected)
+    before = [{"role": "user", "content": chosen[:at].strip()}] if at else []
+    ends = ([{"role": "assistant", "content": text[at:].strip()}] for text in (chosen, rejected))
+    return preference(row, before, [(next(ends), next(ends))])
+
+
+def boundary(chosen: str, rejected: str) -> int:
+    """Where the prompt ends that two texts share: at the last line, sentence or word they have in common; 0 when there is none."""
+    shared = bisect_left(range(min(len(chosen), len(rejected))), True, key=lambda at: chosen[: at + 1] != rejected[: at + 1])
+    for pattern in BOUNDARIES:
+        ends = [m.end() for m in pattern.finditer(chosen, 0, shared)]
+        for end in reversed(ends):
+            if chosen[:end].strip() and chosen[end:].strip() and rejected[end:].strip():
+                return end
+    return 0

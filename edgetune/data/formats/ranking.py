@@ -1,0 +1,48 @@
+"""`prompt, answers: [{answer, rank}]`: answers in order, 1 the best; every better one is preferred to every worse one."""
+
+import math
+from typing import Any
+
+from edgetune.data.formats import Example
+from edgetune.data.formats._pairs import Turns, preference
+from edgetune.data.formats._prompt import asked, asked_key
+from edgetune.data.formats._text import answer, given
+from edgetune.data.formats._turns import messages
+from edgetune.data.row import RowError
+
+TITLE = "ranking"
+SHAPE = "`prompt` with `answers` of answer/rank"
+SAMPLE = {"prompt": "What is far?", "answers": [{"answer": "The moon.", "rank": 1}, {"answer": "My nose.", "rank": 2}]}
+
+
+def detect(row: dict[str, Any]) -> bool:
+    """Whether the row has this shape."""
+    answers = row.get("answers")
+    return (
+        isinstance(answers, list) and bool(answers) and isinstance(answers[0], dict) and "rank" in answers[0] and asked_key(row) is not None
+    )
+
+
+def convert(row: dict[str, Any]) -> Example:
+    """Pairs of every better answer over every worse one, those of the best first; equal ranks make no pair."""
+    answers = row.get("answers")
+    if not isinstance(answers, list):
+        raise RowError("missing" if answers is None else "wrong_type", "'answers' should be a list of objects with answer and rank")
+    ranked = sorted((_ranked(item, number) for number, item in enumerate(answers, 1)), key=lambda item: item[0])
+    pairs = [(better, worse) for rank, better in ranked for other, worse in ranked if other > rank]
+    if not pairs:
+        raise RowError("rank", "no two answers differ in rank, so none is preferred")
+    return preference(row, asked(row, asked_key(row) or "prompt"), pairs)
+
+
+def _ranked(item: Any, number: int) -> tuple[float, Turns]:
+    if not isinstance(item, dict):
+        raise RowError("wrong_type", f"'answers', {number}: should be an object with answer and rank and is {type(item).__name__}")
+    rank = item.get("rank")
+    if isinstance(rank, bool) or not isinstance(rank, (int, float)) or not math.isfinite(rank):
+        raise RowError("rank", f"'answers', {number}: rank {rank!r} is not a number (1 is the best)")
+    key = given(item, "answer", "text", "content") or "answer"
+    value = item.get(key)
+    if isinstance(value, list):
+        return rank, messages(value, key)
+    return rank, [{"role": "assistant", "content": answer(item, key)}]
