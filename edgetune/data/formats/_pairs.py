@@ -4,7 +4,7 @@ from typing import Any
 
 from edgetune.data.formats import Example
 from edgetune.data.formats._calls import tools
-from edgetune.data.formats._text import has, no_media
+from edgetune.data.formats._text import no_media, pair_of
 from edgetune.data.formats._turns import check_prompt
 from edgetune.data.row import RowError
 
@@ -15,7 +15,7 @@ SIDES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("cho
 
 def sides(row: dict[str, Any]) -> tuple[str, str] | None:
     """The columns of the row's two answers."""
-    return next((pair for pair in SIDES if has(row, *pair)), None)
+    return pair_of(row, SIDES)
 
 
 def both(row: dict[str, Any], kind: type) -> bool:

@@ -81,11 +81,22 @@ def no_media(row: dict[str, Any]) -> None:
                 raise RowError("not_text", f"the row comes with '{key}', and only text can be trained on")
 
 
-def has(row: dict[str, Any], *keys: str) -> bool:
-    """Whether the row has all these columns, and a value in at least one of them (a table's other rows leave all of them empty)."""
-    return all(key in row for key in keys) and any(row[key] is not None for key in keys)
+def pair_of(row: dict[str, Any], pairs: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
+    """The first two columns that the row has with a value in both, else in one of them (a table's other rows leave both empty)."""
+    half = None
+    for pair in pairs:
+        if pair[0] in row and pair[1] in row:
+            values = (row[pair[0]] is not None) + (row[pair[1]] is not None)
+            if values == 2:
+                return pair
+            if values and half is None:
+                half = pair
+    return half
 
 
 def given(row: dict[str, Any], *keys: str) -> str | None:
     """The first of these columns in which the row has a value."""
-    return next((key for key in keys if row.get(key) is not None), None)
+    for key in keys:
+        if row.get(key) is not None:
+            return key
+    return None

@@ -6,7 +6,7 @@ from edgetune.data.formats import Example
 from edgetune.data.formats._calls import tools
 from edgetune.data.formats._pairs import sides
 from edgetune.data.formats._prompt import asked
-from edgetune.data.formats._text import answer, has, no_media
+from edgetune.data.formats._text import answer, no_media, pair_of
 from edgetune.data.row import RowError
 
 TITLE = "Alpaca"
@@ -17,7 +17,7 @@ PAIRS = (("instruction", "output"), ("instruction", "response"))
 
 def keys(row: dict[str, Any]) -> tuple[str, str] | None:
     """The columns that hold the row's question and answer."""
-    return next((pair for pair in PAIRS if has(row, *pair)), None)
+    return pair_of(row, PAIRS)
 
 
 def detect(row: dict[str, Any]) -> bool:

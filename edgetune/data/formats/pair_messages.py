@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgetune.data.formats import Example, pair_lists
-from edgetune.data.formats._text import has
+from edgetune.data.formats._text import pair_of
 
 TITLE = "pairs of conversations (LLaMA-Factory)"
 SHAPE = "`chosen_messages` and `rejected_messages`"
@@ -21,7 +21,7 @@ SAMPLE = {
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return has(row, "chosen_messages", "rejected_messages")
+    return pair_of(row, (("chosen_messages", "rejected_messages"),)) is not None
 
 
 def convert(row: dict[str, Any]) -> Example:
