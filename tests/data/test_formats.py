@@ -1,85 +1,445 @@
-"""Every shape is recognised, converted, and what does not fit is listed with its line; nothing is dropped in silence."""
+"""Every shape is recognised and converted, and every row that cannot be used says why, with a kind to count it by."""
 
-import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from edgetune.bases import find, tokenizer
-from edgetune.data.formats import module
-from edgetune.data.prepare import detect, prepare
-from edgetune.data.read import Row, rows
+from edgetune.data import formats
+from edgetune.data.formats import ORDER, Example, module
+from edgetune.data.formats.pair_whole import boundary
+from edgetune.data.read import rows
+from edgetune.data.row import RowError
 from edgetune.errors import InputError
-from edgetune.recipe import build
 
-SHAPES: list[tuple[str, dict[str, Any]]] = [
-    ("messages", {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}),
-    ("messages", {"conversations": [{"role": "user", "content": [{"type": "text", "text": "q"}]}, {"role": "assistant", "content": "a"}]}),
-    ("messages", {"messages": [{"role": "user", "content": [{"type": "text", "value": "q"}]}, {"role": "assistant", "content": "a"}]}),
-    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}),
-    ("alpaca", {"instruction": "q", "output": "a"}),
-    ("alpaca", {"instruction": "q", "input": "", "response": "a"}),
-    ("prompt_completion", {"prompt": "q", "completion": "a"}),
-    ("prompt_completion", {"question": "q", "answer": "a"}),
-    ("prompt_completion", {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}),
+Row = dict[str, Any]
+Turns = list[Row]
+
+
+def said(role: str, content: Any, **more: Any) -> Row:
+    return {"role": role, "content": content, **more}
+
+
+Q, A, B = said("user", "q"), said("assistant", "a"), said("assistant", "b")
+S = said("system", "s")
+CHAT = Example([Q, A])
+PAIR = Example([Q], kind="preference", pairs=[([A], [B])])
+HH = "\n\nHuman: q\n\nAssistant: "
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+CALLED = Example([Q, said("assistant", "", tool_calls=[CALL]), said("tool", "1"), A], tools=[TOOL])
+
+
+def parts(*texts: str, key: str = "text") -> Turns:
+    return [{"type": "text", key: text} for text in texts]
+
+
+VARIANTS: list[tuple[str, Row, Example]] = [
+    (
+        "ranking",
+        {"prompt": "q", "answers": [{"answer": "c", "rank": 3}, {"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}]},
+        Example([Q], kind="preference", pairs=[([A], [B]), ([A], [said("assistant", "c")]), ([B], [said("assistant", "c")])]),
+    ),
+    (
+        "ranking",
+        {"prompt": [S, Q], "answers": [{"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}, {"answer": "c", "rank": 2}]},
+        Example([S, Q], kind="preference", pairs=[([A], [B]), ([A], [said("assistant", "c")])]),
+    ),
+    (
+        "pair_messages",
+        {
+            "chosen_messages": [said("user", parts("q", key="value")), said("assistant", parts("a", key="value"))],
+            "rejected_messages": [said("user", parts("q", key="value")), said("assistant", parts("b", key="value"))],
+        },
+        PAIR,
+    ),
+    ("pair_lists", {"prompt": [Q], "chosen": [A], "rejected": [B]}, PAIR),
+    ("pair_lists", {"prompt": "q", "chosen": [A], "rejected": [B]}, PAIR),
+    ("pair_lists", {"prompt": "q", "chosen": [Q, A], "rejected": [Q, B], "messages": [Q, A]}, PAIR),
+    (
+        "pair_lists",
+        {"prompt": "q", "system": "s", "chosen": [Q, A], "rejected": [Q, B]},
+        Example([S, Q], kind="preference", pairs=PAIR.pairs),
+    ),
+    ("pair_lists", {"chosen": [Q, A], "rejected": [Q, B], "chosen_score": 1.0}, PAIR),
+    ("pair_lists", {"messages": [Q], "chosen": [A], "rejected": [B]}, PAIR),
+    ("pair_lists", {"question": "q", "chosen_response": [A], "rejected_response": [B]}, PAIR),
+    (
+        "pair_lists",
+        {"chosen": [S, Q, A, Q, A], "rejected": [S, Q, A, Q, B]},
+        Example([S, Q, A, Q], kind="preference", pairs=PAIR.pairs),
+    ),
+    (
+        "pair_lists",
+        {"chosen": [Q, A, said("user", "x"), B], "rejected": [Q, A, said("user", "y"), B]},
+        Example([Q], kind="preference", pairs=[([A, said("user", "x"), B], [A, said("user", "y"), B])]),
+    ),
+    ("pair_turns", {"messages": [Q], "chosen": A, "rejected": B}, PAIR),
+    (
+        "pair_turns",
+        {
+            "conversations": [{"from": "human", "value": "q"}],
+            "chosen": {"from": "gpt", "value": "a"},
+            "rejected": {"from": "gpt", "value": "b"},
+            "tools": json.dumps([TOOL]),
+        },
+        Example([Q], tools=[TOOL], kind="preference", pairs=PAIR.pairs),
+    ),
+    ("pair_strings", {"prompt": "q", "chosen": "a", "rejected": "b", "system": ""}, PAIR),
+    ("pair_strings", {"prompt": HH, "chosen": "a", "rejected": "b"}, PAIR),
+    ("pair_strings", {"question": "q", "chosen_response": "a", "rejected_response": "b"}, PAIR),
+    (
+        "pair_strings",
+        {"instruction": "do", "input": "this", "system": "s", "chosen": "a", "rejected": "b"},
+        Example([S, said("user", "do\nthis")], kind="preference", pairs=PAIR.pairs),
+    ),
+    ("pair_whole", {"chosen": f"{HH}a", "rejected": f"{HH}b"}, PAIR),
+    ("pair_whole", {"prompt": None, "chosen": "q\na", "rejected": "q\nb"}, PAIR),
+    (
+        "pair_whole",
+        {"chosen": f"{HH}a{HH}a", "rejected": f"{HH}a{HH}b"},
+        Example([Q, A, Q], kind="preference", pairs=PAIR.pairs),
+    ),
+    ("unpaired", {"prompt": "q", "completion": "a", "label": 0}, Example([Q, A], kind="unpaired", label=False)),
+    ("unpaired", {"prompt": [Q], "completion": [A], "label": True}, Example([Q, A], kind="unpaired", label=True)),
+    ("unpaired", {"prompt": "q", "completion": "a", "label": "False"}, Example([Q, A], kind="unpaired", label=False)),
+    ("unpaired", {"messages": [Q, A], "label": 1.0}, Example([Q, A], kind="unpaired", label=True)),
+    ("unpaired", {"instruction": "q", "input": "", "output": "a", "kto_tag": True}, Example([Q, A], kind="unpaired", label=True)),
+    (
+        "unpaired",
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "kto_tag": False},
+        Example([Q, A], kind="unpaired", label=False),
+    ),
+    ("messages", {"messages": [Q, A], "chosen": None, "rejected": None, "label": None}, CHAT),
+    ("messages", {"texts": [said("User", "q"), said("model", "a")]}, CHAT),
+    ("messages", {"conversations": [said("user", parts("q")), A]}, CHAT),
+    ("messages", {"messages": [said("user", parts("q", key="value"), loss_weight=0.0), {**A, "weight": 1}]}, CHAT),
+    ("messages", {"messages": [said("developer", "s"), Q, A, Q]}, Example([S, Q, A, Q])),
+    ("messages", {"messages": [Q, Q, A, A]}, Example([Q, Q, A, A])),
+    ("messages", {"messages": [said("system", ""), Q, A]}, Example([said("system", ""), Q, A])),
+    ("messages", {"messages": [Q, {**B, "weight": 0}, Q, {**A, "loss_weight": 1.0}]}, Example([Q, {**B, "train": False}, Q, A])),
+    ("messages", {"messages": [Q, {**A, "thinking": "hm", "name": None}]}, Example([Q, {**A, "reasoning_content": "hm"}])),
+    (
+        "messages",
+        {"messages": [Q, said("assistant", [{"type": "reasoning", "value": "hm"}, *parts("a")])]},
+        Example([Q, {**A, "reasoning_content": "hm"}]),
+    ),
+    (
+        "messages",
+        {
+            "messages": [
+                Q,
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}],
+                },
+                said("tool", "1"),
+                A,
+            ],
+            "tools": [{"name": "f", "parameters": {}}],
+        },
+        CALLED,
+    ),
+    (
+        "messages",
+        {
+            "messages": [
+                Q,
+                {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", **CALL}]},
+                said("tool", "", tool_call_id="c1", name="f"),
+                A,
+            ]
+        },
+        Example(
+            [Q, said("assistant", "", tool_calls=[{"id": "c1", **CALL}]), said("tool", "", name="f", tool_call_id="c1"), A],
+        ),
+    ),
+    (
+        "sharegpt",
+        {
+            "conversations": [
+                {"from": "human", "value": "q"},
+                {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+                {"from": "observation", "value": "1"},
+                {"from": "gpt", "value": "a"},
+            ],
+            "tools": '[{"name": "f", "parameters": {}}]',
+        },
+        CALLED,
+    ),
+    (
+        "sharegpt",
+        {
+            "conversations": [
+                {"from": "human", "value": "q"},
+                {"from": "function_call", "value": '[{"name": "f", "arguments": {"x": 1}}, {"name": "g"}]'},
+            ],
+            "tools": "[]",
+        },
+        Example([Q, said("assistant", "", tool_calls=[CALL, {"type": "function", "function": {"name": "g", "arguments": {}}}])]),
+    ),
+    ("sharegpt", {"system": "s", "messages": [{"from": "human", "value": "q"}, {"from": "bing", "value": "a"}]}, Example([S, Q, A])),
+    ("prompt_completion", {"prompt": [Q], "completion": [A]}, CHAT),
+    ("prompt_completion", {"prompt": "q", "completion": [A], "image": ""}, CHAT),
+    ("prompt_completion", {"prompt": "q", "response": "a"}, CHAT),
+    ("prompt_completion", {"question": "q", "answer": "a", "context": None, "label": "easy"}, CHAT),
+    ("prompt_completion", {"question": "q", "answer": "a", "context": "c"}, Example([said("user", "c\n\nq"), A])),
+    ("alpaca", {"instruction": "q", "output": "a", "text": "Below is an instruction …"}, CHAT),
+    ("alpaca", {"instruction": "q", "input": math.nan, "system": math.nan, "history": [], "response": "a"}, CHAT),
+    ("alpaca", {"instruction": "", "input": "q", "output": "a"}, CHAT),
+    (
+        "alpaca",
+        {"instruction": "do", "input": "this", "output": "done", "system": "s", "history": [["q", "a"]]},
+        Example([S, Q, A, said("user", "do\nthis"), said("assistant", "done")]),
+    ),
+    ("alpaca", {"instruction": "do", "context": "this", "response": "a", "category": "x"}, Example([said("user", "do\nthis"), A])),
+    ("prompt", {"prompt": "q", "ground_truth": "4"}, Example([Q], kind="prompt")),
+    ("prompt", {"prompt": [S, Q], "chosen": None}, Example([S, Q], kind="prompt")),
+    ("text", {"text": "t", "url": "u"}, Example(text="t", kind="text")),
 ]
 
 
-@pytest.mark.parametrize(("name", "row"), SHAPES)
-def test_shape_is_recognised_and_means_the_same(name: str, row: dict[str, Any]) -> None:
-    assert detect([Row("f", 1, row)])[0] == name
-    assert module(name).convert(row).messages == [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+def first(row: Row) -> str | None:
+    """The first format whose shape the row has."""
+    return next((name for name in ORDER if module(name).detect(row)), None)
 
 
-def test_input_goes_below_the_instruction_and_history_before() -> None:
-    row = {"instruction": "do", "input": "this", "output": "done", "system": "s", "history": [["a", "b"]]}
-    assert [m["content"] for m in module("alpaca").convert(row).messages] == ["s", "a", "b", "do\nthis", "done"]
+def test_every_file_of_the_folder_is_a_format_in_order() -> None:
+    folder = Path(formats.__file__).parent
+    assert sorted(ORDER) == sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_sample_is_of_its_own_shape_and_of_no_earlier_one(name: str) -> None:
+    form = module(name)
+    assert first(form.SAMPLE) == name
+    assert form.TITLE and form.SHAPE and "." not in form.SHAPE
+    if name == "process_reward":
+        with pytest.raises(RowError, match="process reward") as caught:
+            form.convert(form.SAMPLE)
+        assert caught.value.kind == "process_reward"
+    else:
+        assert isinstance(form.convert(form.SAMPLE), Example)
+
+
+@pytest.mark.parametrize(("name", "row", "meant"), VARIANTS)
+def test_variants_are_told_apart_and_mean_what_they_say(name: str, row: Row, meant: Example) -> None:
+    assert first(row) == name
+    before = json.dumps(row)
+    assert module(name).convert(row) == meant
+    assert json.dumps(row) == before
+
+
+TRAPS: list[tuple[str, str, Row]] = [
+    ("missing", "alpaca", {"instruction": "q", "output": None}),
+    ("missing", "alpaca", {"instruction": "q"}),
+    ("missing", "messages", {"messages": None}),
+    ("missing", "prompt_completion", {"prompt": "q", "completion": None}),
+    ("missing", "pair_lists", {"prompt": "q", "chosen": [A], "rejected": None}),
+    ("missing", "pair_strings", {"prompt": "q", "chosen": "a"}),
+    ("missing", "ranking", {"prompt": "q"}),
+    ("missing", "text", {"text": None}),
+    ("wrong_type", "alpaca", {"instruction": "q", "output": 5}),
+    ("wrong_type", "alpaca", {"instruction": ["q"], "output": "a"}),
+    ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "system": 5}),
+    ("wrong_type", "messages", {"messages": [Q, "a"]}),
+    ("wrong_type", "messages", {"messages": "q"}),
+    ("wrong_type", "messages", {"messages": [Q, said("assistant", 7)]}),
+    ("wrong_type", "unpaired", {"prompt": "q", "completion": "a", "label": "good"}),
+    ("wrong_type", "unpaired", {"prompt": "q", "completion": "a", "label": 2}),
+    ("wrong_type", "unpaired", {"prompt": "q", "completion": "a", "label": [1]}),
+    ("label", "unpaired", {"prompt": "q", "completion": "a", "label": None}),
+    ("label", "unpaired", {"messages": [Q, A], "label": math.nan}),
+    ("empty", "alpaca", {"instruction": "q", "output": " \n"}),
+    ("empty", "alpaca", {"instruction": "", "input": " ", "output": "a"}),
+    ("empty", "messages", {"messages": [said("user", ""), A]}),
+    ("empty", "messages", {"messages": [Q, said("assistant", parts("", " "))]}),
+    ("empty", "pair_whole", {"chosen": f"{HH}a", "rejected": HH}),
+    ("nul", "alpaca", {"instruction": "q\x00", "output": "a"}),
+    ("nul", "messages", {"messages": [Q, said("assistant", "a\x00é")]}),
+    ("nul", "messages", {"messages": [Q, A], "tools": [{"name": "f\x00"}]}),
+    ("surrogate", "alpaca", {"instruction": "q", "output": "\ud800"}),
+    ("surrogate", "alpaca", {"instruction": "q", "output": "a", "history": [["\ud800", "x"]]}),
+    (
+        "surrogate",
+        "sharegpt",
+        {
+            "conversations": [
+                {"from": "human", "value": "q"},
+                {"from": "function_call", "value": '{"name": "f", "arguments": {"x": "\\ud800"}}'},
+            ]
+        },
+    ),
+    ("nan", "alpaca", {"instruction": "q", "output": math.nan}),
+    ("nan", "alpaca", {"instruction": math.nan, "output": "a"}),
+    *[("nan", "alpaca", {"instruction": "q", "output": gap}) for gap in ("nan", "NaN", "null", "None", " nan\n")],
+    ("nan", "messages", {"messages": [Q, said("assistant", "nan")]}),
+    ("nan", "pair_strings", {"prompt": "q", "chosen": "a", "rejected": "None"}),
+    ("nan", "text", {"text": "nan"}),
+    ("no_answer", "messages", {"messages": [Q]}),
+    ("no_answer", "messages", {"messages": [Q, {**A, "weight": 0}]}),
+    ("no_answer", "unpaired", {"messages": [Q, A, Q], "label": True}),
+    ("no_answer", "pair_turns", {"messages": [Q], "chosen": Q, "rejected": A}),
+    ("no_answer", "pair_lists", {"chosen": [Q, A], "rejected": [Q]}),
+    ("assistant_first", "messages", {"messages": [A, Q, A]}),
+    ("assistant_first", "messages", {"messages": [S, A]}),
+    ("assistant_first", "prompt", {"prompt": [A]}),
+    ("no_turns", "messages", {"messages": []}),
+    ("no_turns", "prompt_completion", {"prompt": [], "completion": []}),
+    ("no_turns", "prompt", {"prompt": [S]}),
+    ("unknown_role", "messages", {"messages": [said("robot", "q"), A]}),
+    ("unknown_role", "messages", {"messages": [{"role": ["user"], "content": "q"}, A]}),
+    ("unknown_role", "sharegpt", {"conversations": [{"from": None, "value": "q"}]}),
+    ("not_text", "messages", {"messages": [said("user", [{"type": "image_url", "image_url": "x"}]), A]}),
+    ("not_text", "messages", {"messages": [said("user", [{"type": "input_audio"}]), A]}),
+    ("not_text", "sharegpt", {"image": "a.png", "conversations": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a"}]}),
+    ("chosen_equals_rejected", "pair_strings", {"prompt": "q", "chosen": "a", "rejected": "a "}),
+    ("chosen_equals_rejected", "pair_lists", {"chosen": [Q, A], "rejected": [Q, A]}),
+    ("chosen_equals_rejected", "pair_whole", {"chosen": f"{HH}a", "rejected": f"{HH}a"}),
+    ("chosen_equals_rejected", "pair_whole", {"chosen": "q a", "rejected": "q a"}),
+    ("chosen_equals_rejected", "ranking", {"prompt": "q", "answers": [{"answer": "a", "rank": 1}, {"answer": "a", "rank": 2}]}),
+    ("no_prompt", "pair_whole", {"chosen": "a", "rejected": "b"}),
+    ("no_prompt", "pair_lists", {"chosen": [A], "rejected": [B]}),
+    ("tool_call", "sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{f(1)}"}]}),
+    ("tool_call", "sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "[]"}]}),
+    ("tool_call", "sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "[" * 100_000}]}),
+    ("tool_call", "messages", {"messages": [Q, {**A, "tool_calls": [{"function": {"name": "f", "arguments": "x=1"}}]}]}),
+    ("tool_call", "messages", {"messages": [Q, {**A, "tool_calls": [{"function": {"arguments": "{}"}}]}]}),
+    ("tools", "messages", {"messages": [Q, A], "tools": "[{"}),
+    ("tools", "messages", {"messages": [Q, A], "tools": ["f"]}),
+    ("tools", "alpaca", {"instruction": "q", "output": "a", "tools": [{"parameters": {}}]}),
+    ("history", "alpaca", {"instruction": "q", "output": "a", "history": 5}),
+    ("history", "alpaca", {"instruction": "q", "output": "a", "history": [["q"]]}),
+    ("rank", "ranking", {"prompt": "q", "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 1}]}),
+    ("rank", "ranking", {"prompt": "q", "answers": [{"answer": "a", "rank": "first"}]}),
+    ("rank", "ranking", {"prompt": "q", "answers": [{"answer": "a", "rank": True}, {"answer": "b", "rank": 2}]}),
+    ("process_reward", "process_reward", {"prompt": "q", "completions": ["a"], "labels": [True]}),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "row"), TRAPS)
+def test_rows_that_cannot_be_used_say_why(kind: str, name: str, row: Row) -> None:
+    with pytest.raises(RowError) as caught:
+        module(name).convert(row)
+    assert (caught.value.kind, bool(str(caught.value))) == (kind, True)
+
+
+def test_reasons_name_the_place_and_the_remedy() -> None:
+    with pytest.raises(RowError, match=r"'output' should be text and is int; put it in quotes"):
+        module("alpaca").convert({"instruction": "q", "output": 5})
+    with pytest.raises(RowError, match=r"'messages', turn 2: .*'image_url'"):
+        module("messages").convert({"messages": [Q, said("assistant", [{"type": "image_url"}])]})
+
+
+def test_labels_and_pairs_are_never_taken_for_plain_answers() -> None:
+    for label in (True, 0, "good"):
+        assert first({"prompt": "q", "completion": "a", "label": label}) == "unpaired"
+        assert first({"messages": [Q, A], "label": label}) == "unpaired"
+    assert first({"messages": [Q, A], "chosen": "a", "rejected": 5}) is None
+    assert first({"instruction": "q", "output": "a", "chosen": "a", "rejected": "b"}) == "pair_strings"
 
 
 @pytest.mark.parametrize(
-    ("name", "row", "why"),
+    ("chosen", "rejected", "prompt"),
     [
-        ("messages", {"messages": [{"role": "user", "content": "q"}]}, "no assistant"),
-        ("messages", {"messages": [{"role": "assistant", "content": "a"}]}, "speaks first"),
-        (
-            "messages",
-            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, {"role": "assistant", "content": "a"}]},
-            "image_url",
-        ),
-        ("messages", {"messages": [{"role": "robot", "content": "q"}]}, "robot"),
-        ("alpaca", {"instruction": "q", "output": 5}, "int"),
-        ("alpaca", {"instruction": "q", "output": " "}, "empty"),
-        ("alpaca", {"instruction": "q\x00", "output": "a"}, "NUL"),
-        ("alpaca", {"instruction": "q", "output": "\ud800"}, "surrogate"),
-        ("text", {"text": None}, "missing"),
-        ("alpaca", {"instruction": "q", "output": "a", "history": 5}, "history"),
-        ("alpaca", {"instruction": "q", "output": "a", "history": [["\ud800", "x"]]}, "surrogate"),
-        ("alpaca", {"instruction": "q", "output": "a", "system": 5}, "system"),
-        ("prompt_completion", {"prompt": [], "completion": []}, "empty"),
-        ("messages", {"messages": [{"role": ["user"], "content": "a"}, {"role": "assistant", "content": "b"}]}, "unknown"),
-        ("messages", {"messages": [{"role": "system", "content": "s"}, {"role": "assistant", "content": "b"}]}, "speaks first"),
-        ("sharegpt", {"conversations": [{"from": ["human"], "value": "a"}, {"from": "gpt", "value": "b"}]}, "unknown"),
-        ("sharegpt", {"conversations": [{"from": "human", "value": "a"}, 5]}, "unknown"),
+        ("Is it? Yes.", "Is it? No.", "Is it?"),
+        ("Q: far?\nA: moon", "Q: far?\nA: nose", "Q: far?"),
+        ("the moon is far", "the moon is near", "the moon is"),
+        ("moonlight", "moonshine", ""),
+        ("Is it? ", "Is it? No.", "Is"),
     ],
 )
-def test_rows_that_do_not_fit_say_why(name: str, row: dict[str, Any], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        module(name).convert(row)
+def test_a_common_beginning_ends_at_a_line_a_sentence_or_a_word(chosen: str, rejected: str, prompt: str) -> None:
+    assert chosen[: boundary(chosen, rejected)].strip() == prompt
 
 
-def test_preferences_are_not_mistaken_for_conversations() -> None:
-    row = {
-        "conversations": [{"from": "human", "value": "q"}],
-        "chosen": {"from": "gpt", "value": "a"},
-        "rejected": {"from": "gpt", "value": "b"},
-    }
-    with pytest.raises(InputError, match="shape"):
-        detect([Row("f", 1, row)])
+words = st.text(st.characters(exclude_categories=()), max_size=6) | st.sampled_from(
+    ("q", "user", "gpt", "function_call", "text", "nan", HH)
+)
+leaves = st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | words
+KEYS = ("role", "from", "content", "value", "type", "text", "answer", "rank", "tool_calls", "function", "name", "arguments", "weight")
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4), max_leaves=8
+)
+COLUMNS = sorted(
+    {key for name in ORDER for key in module(name).SAMPLE} | {"messages", "tools", "system", "history", "input", "kto_tag", "question"}
+)
+
+
+@given(st.dictionaries(st.sampled_from(COLUMNS), values, max_size=5))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_row_is_an_example_or_a_reason(row: Row) -> None:
+    for name in ORDER:
+        assert module(name).detect(row) in (True, False)
+        try:
+            example = module(name).convert(row)
+        except RowError as error:
+            json.dumps([error.kind, str(error)])
+            continue
+        json.dumps([example.messages, example.pairs, example.tools, example.text], ensure_ascii=False).encode()
+        assert example.text or example.messages
+
+
+def load(path: Path) -> list[Row]:
+    """The rows of a file of JSON or JSON lines, by json alone."""
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line.strip()] if path.suffix == ".jsonl" else json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("alpaca_en_demo.json", "alpaca"),
+        ("identity.json", "alpaca"),
+        ("gsm8k-train.json", "alpaca"),
+        ("v1_sft_demo.jsonl", "messages"),
+        ("c4_demo.jsonl", "text"),
+        ("glaive_toolcall_en_demo.json", "sharegpt"),
+        ("dpo_en_demo.json", "pair_turns"),
+    ],
+)
+def test_real_datasets(shared: Path, file: str, name: str) -> None:
+    values = load(shared / "datasets" / file)
+    assert {first(value) for value in values} == {name}
+    read = [row.value for row in rows(shared / "datasets" / file)]
+    assert read == values
+    examples = [module(name).convert(value) for value in read]
+    turns = [m for e in examples for m in e.messages]
+    if name == "alpaca":
+        assert [e.messages[-1]["content"] for e in examples] == [v["output"] for v in values]
+    elif name == "messages":
+        assert [m["content"] for m in turns] == [p["content"][0]["value"] for v in values for p in v["messages"]]
+    elif name == "text":
+        assert [e.text for e in examples] == [v["text"] for v in values]
+    elif name == "sharegpt":
+        speakers = [t["from"] for v in values for t in v["conversations"]]
+        assert len(turns) == len(speakers)
+        assert sum("tool_calls" in m for m in turns) == speakers.count("function_call") > 0
+        assert sum(m["role"] == "tool" for m in turns) == speakers.count("observation") > 0
+        called = [json.loads(t["value"]) for v in values for t in v["conversations"] if t["from"] == "function_call"]
+        assert [m["tool_calls"][0]["function"] for m in turns if "tool_calls" in m] == called
+        assert [[t["function"] for t in e.tools or []] for e in examples] == [json.loads(v["tools"]) for v in values]
+    else:
+        assert len(turns) == sum(len(v["conversations"]) for v in values)
+        assert [[pair[0][0]["content"], pair[1][0]["content"]] for e in examples for pair in e.pairs] == [
+            [v["chosen"]["value"], v["rejected"]["value"]] for v in values
+        ]
+
+
+def test_a_text_file_is_documents(shared: Path) -> None:
+    found = list(rows(shared / "datasets" / "wiki_demo.txt"))
+    lines = [line for line in (shared / "datasets" / "wiki_demo.txt").read_text(encoding="utf-8").split("\n") if line.strip()]
+    assert [module("text").convert(row.value).text for row in found] == lines
 
 
 def test_every_kind_of_file(tmp_path: Path) -> None:
+    import gzip
+
     import pyarrow
     import pyarrow.parquet
 
@@ -120,6 +480,10 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, wh
 
 
 def test_read_is_kept_plus_rejected_with_lines(tmp_path: Path) -> None:
+    from edgetune.bases import find, tokenizer
+    from edgetune.data.prepare import prepare
+    from edgetune.recipe import build
+
     path = tmp_path / "mixed.jsonl"
     good = json.dumps({"instruction": "q", "output": "a"})
     path.write_text(
@@ -129,21 +493,3 @@ def test_read_is_kept_plus_rejected_with_lines(tmp_path: Path) -> None:
     result = prepare(build({"data": str(path), "base": "nano"})[0], tokens, 256)
     assert result.read == result.kept + len(result.rejected) == 25
     assert [(r.line, r.file) for r in result.rejected] == [(2, str(path)), (5, str(path)), (6, str(path))]
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "count"),
-    [
-        ("alpaca_en_demo.json", "alpaca", 999),
-        ("identity.json", "alpaca", 91),
-        ("gsm8k-train.json", "alpaca", 7473),
-        ("v1_sft_demo.jsonl", "messages", 500),
-        ("wiki_demo.txt", "text", 30),
-        ("c4_demo.jsonl", "text", 300),
-        ("glaive_toolcall_en_demo.json", "sharegpt", 300),
-    ],
-)
-def test_real_datasets(shared: Path, name: str, shape: str, count: int) -> None:
-    found = list(rows(shared / "datasets" / name))
-    assert len(found) == count
-    assert detect(found[:: max(1, len(found) // 100)])[0] == shape

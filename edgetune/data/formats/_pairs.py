@@ -52,12 +52,12 @@ def same(chosen: Turns, rejected: Turns) -> bool:
 def preference(row: dict[str, Any], prompt: Turns, pairs: list[tuple[Turns, Turns]]) -> Example:
     """The example of a prompt and pairs of answers. Raises RowError: chosen_equals_rejected, no_answer, no_prompt, assistant_first."""
     no_media(row)
-    if not prompt:
-        raise RowError("no_prompt", "the two answers share no beginning, so there is no prompt")
-    check_prompt(prompt)
     for pair in pairs:
         if same(*pair):
             raise RowError("chosen_equals_rejected", "the chosen answer is the rejected one")
         if any(not side or side[-1]["role"] != "assistant" for side in pair):
             raise RowError("no_answer", "the chosen or the rejected side does not end in an answer of the assistant")
+    if not prompt:
+        raise RowError("no_prompt", "the two answers share no beginning, so there is no prompt")
+    check_prompt(prompt)
     return Example(prompt, tools=tools(row), kind="preference", pairs=pairs)
