@@ -90,7 +90,7 @@ def groups(digests: "Sequence[int] | np.ndarray", signed: "np.ndarray") -> tuple
     order = np.argsort(digests, kind="stable")
     exact, firsts = _runs(order, digests[order])
     rows = np.sort(firsts)
-    rows = rows[signed.any(axis=1)[rows]]
+    rows = rows[signed.max(axis=1)[rows] > 0]
     root = np.arange(len(rows), dtype=np.int32)
     for band in range(BANDS):
         keys = _keys(signed, rows, band)
@@ -124,8 +124,8 @@ def shared(
     same = np.flatnonzero(digests[at] == held_digests)
     exact = dict(zip(same.tolist(), at[same].tolist(), strict=True))
     partner = np.full(len(held_digests), -1, dtype=np.int64)
-    rows = np.flatnonzero(signed.any(axis=1))
-    waiting = np.setdiff1d(np.flatnonzero(held_signed.any(axis=1)), same)
+    rows = np.flatnonzero(signed.max(axis=1))
+    waiting = np.setdiff1d(np.flatnonzero(held_signed.max(axis=1)), same)
     for band in range(BANDS if len(rows) else 0):
         keys = _keys(signed, rows, band)
         order = np.argsort(keys)

@@ -84,7 +84,7 @@ _MAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?!example\.|your)(?:[
 _NUMBER = re.compile(r"[+(0-9][0-9 ().-]{6,40}[0-9]")
 """What a card or phone number can only stand in. It begins with a set of characters, which the regex engine skips to."""
 _PHONE = re.compile(
-    r"(?<![\w.+/-])(?:\+\d{9,13}|\+\d{1,3}(?:[ .-]\(?\d{1,5}\)?){2,5}|"
+    r"(?<![\w.+/-])(?:\+\d{9,13}|\+\d{1,3}(?:[ .-]\(?\d{1,8}\)?){1,5}|"
     r"(?:1[ .-])?\(\d{3}\)[ .-]?\d{3}[ .-]\d{4}|(?:1[ .-])?\d{3}([.-])\d{3}\1\d{4})(?![\w-])"
 )
 _DIGITS = bytes(c for c in range(256) if not 48 <= c <= 57)

@@ -24,7 +24,8 @@ _ZERO_WIDTH = re.compile(f"(?<={_LETTER})[\u00ad\u200b-\u200d\u2060-\u2064\ufeff
 # What bytes 0x80 to 0xBF look like when UTF-8 is read as Windows-1252, or as Latin-1.
 _TAIL = "[\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"  # noqa: RUF001
 _MOJIBAKE = re.compile(f"[\xc2-\xf4](?:(?<=[\xc2-\xdf]){_TAIL}|(?<=[\xe0-\xef]){_TAIL}{{2}}|(?<=[\xf0-\xf4]){_TAIL}{{3}})")
-_PUNCTUATION = frozenset("‚„…‹‘’“”–—›»«•™®°³²¹ª")  # noqa: RUF001
+_QUOTES = frozenset("‚„…‹‘’“”–—›•")  # noqa: RUF001
+_PUNCTUATION = _QUOTES | frozenset("»«™®°³²¹ª")
 
 _TAGS = "p|br|hr|div|span|a|b|i|u|em|strong|[uo]l|li|table|t(?:body|head|[rdh])|h[1-6]|img|script|style|font|center|blockquote|su[bp]"
 _TAG = re.compile(rf"</?(?:{_TAGS})(?:\s[^<>]{{0,300}})?/?>", re.IGNORECASE)
@@ -88,14 +89,12 @@ def _index(specials: frozenset[str]) -> tuple[re.Pattern[str], list[int]]:
 def mojibake(text: str) -> list[str]:
     """Places that are UTF-8 read as Windows-1252 ("Ã©" for "é").
 
-    Each must decode to fewer characters. What people write too ("CAFÉ…", "NESCAFÉ®") does not count alone: two characters count by
-    themselves only with the leads Ã and Â and a second one that is no punctuation; other leads need company, which a text decoded
-    wrongly has.
+    Each must decode to fewer characters. What people write too ("CAFÉ…", "NESCAFÉ®") does not count alone: of two characters, only the
+    leads Ã and Â count by themselves; the others need company, which a text decoded wrongly has.
     """
     found = [m[0] for m in _MOJIBAKE.finditer(text) if _decoded(m[0])]
-    certain = [m for m in found if not set(m[1:]) <= _PUNCTUATION and (len(m) > 2 or m[0] in "ÃÂ")]
-    company = [m for m in found if len(m) > 2 or not set(m[1:]) <= _PUNCTUATION]
-    return found if certain or len(company) > 1 else []
+    telling = [m for m in found if not set(m[1:]) <= (_QUOTES if m[0] in "ÃÂ" else _PUNCTUATION)]
+    return found if len(telling) > 1 or any(len(m) > 2 or m[0] in "ÃÂ" for m in telling) else []
 
 
 def _decoded(piece: str) -> str:
