@@ -78,6 +78,11 @@ VARIANTS: list[tuple[str, Row, Example]] = [
         {"chosen": [Q, A, said("user", "x"), B], "rejected": [Q, A, said("user", "y"), B]},
         Example([Q], kind="preference", pairs=[([A, said("user", "x"), B], [A, said("user", "y"), B])]),
     ),
+    (
+        "pair_lists",
+        {"prompt": [Q], "chosen": [A, said("user", "x"), A], "rejected": [A, said("user", "x"), B]},
+        Example([Q, A, said("user", "x")], kind="preference", pairs=PAIR.pairs),
+    ),
     ("pair_turns", {"messages": [Q], "chosen": A, "rejected": B}, PAIR),
     (
         "pair_turns",
@@ -191,6 +196,7 @@ VARIANTS: list[tuple[str, Row, Example]] = [
     ("prompt_completion", {"question": "q", "answer": "a", "context": "c"}, Example([said("user", "c\n\nq"), A])),
     ("alpaca", {"instruction": "q", "output": "a", "text": "Below is an instruction …"}, CHAT),
     ("alpaca", {"instruction": "q", "input": math.nan, "system": math.nan, "history": [], "response": "a"}, CHAT),
+    ("alpaca", {"instruction": "q", "output": None, "response": "a"}, CHAT),
     ("alpaca", {"instruction": "", "input": "q", "output": "a"}, CHAT),
     (
         "alpaca",
@@ -338,8 +344,10 @@ def test_reasons_name_the_place_and_the_remedy() -> None:
 
 def test_labels_and_pairs_are_never_taken_for_plain_answers() -> None:
     for label in (True, 0, "good"):
-        assert first({"prompt": "q", "completion": "a", "label": label}) == "unpaired"
-        assert first({"messages": [Q, A], "label": label}) == "unpaired"
+        for row in ({"prompt": "q", "completion": "a"}, {"messages": [Q, A]}):
+            assert [name for name in ORDER if module(name).detect({**row, "label": label})] == ["unpaired"]
+    for name in ("alpaca", "messages", "sharegpt", "prompt_completion"):
+        assert [n for n in ORDER if module(n).detect({**module(name).SAMPLE, "kto_tag": False})] == ["unpaired"]
     assert first({"messages": [Q, A], "chosen": "a", "rejected": 5}) is None
     assert first({"instruction": "q", "output": "a", "chosen": "a", "rejected": "b"}) == "pair_strings"
 
