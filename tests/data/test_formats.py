@@ -380,7 +380,7 @@ COLUMNS = sorted(
 
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), values, max_size=5))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_row_is_an_example_or_a_reason(row: Row) -> None:
     for name in ORDER:
         assert module(name).detect(row) in (True, False)
