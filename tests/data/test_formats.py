@@ -445,48 +445,6 @@ def test_a_text_file_is_documents(shared: Path) -> None:
     assert [module("text").convert(row.value).text for row in found] == lines
 
 
-def test_every_kind_of_file(tmp_path: Path) -> None:
-    import gzip
-
-    import pyarrow
-    import pyarrow.parquet
-
-    values = [{"instruction": f"q{i}", "output": 'a, "b"\nc'} for i in range(3)]
-    lines = "".join(json.dumps(v) + "\n" for v in values)
-    (tmp_path / "a.jsonl").write_text("\ufeff" + lines, encoding="utf-8")
-    (tmp_path / "b.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
-    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
-    (tmp_path / "d.csv").write_bytes(b"instruction,output\r\n" + b"".join(f'q{i},"a, ""b""\nc"\r\n'.encode() for i in range(3)))
-    (tmp_path / "e.json").write_text(lines, encoding="utf-8")
-    (tmp_path / "f.json").write_text(json.dumps({"data": values}), encoding="utf-16")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(values), tmp_path / "g.parquet")
-    for path in sorted(tmp_path.iterdir()):
-        assert [row.value for row in rows(path)] == values, path.name
-    assert [row.line for row in rows(tmp_path / "b.json")] == [2, 6, 10]
-    assert len(list(rows(tmp_path))) == 7 * 3
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "why"),
-    [
-        ("a.json", b'[{"a": 1}, {"a"', "not JSON"),
-        ("b.csv", b'a,b\n"x,1\n', "CSV"),
-        ("c.jsonl", b"\xff\xfe\xfa\xfb\xfc", "UTF"),
-        ("d.bin", b"x", "kind"),
-        ("e.txt", b"", "empty"),
-        ("f.jsonl.gz", b"nope", "unpacked"),
-        ("g.parquet", b"PAR1", "Parquet"),
-        ("h.jsonl", b"ok\xff\xff", "UTF-8"),
-    ],
-)
-def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, why: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        list(rows(path))
-    assert why.lower() in (caught.value.title + caught.value.cause).lower()
-
-
 def test_read_is_kept_plus_rejected_with_lines(tmp_path: Path) -> None:
     from edgetune.bases import find, tokenizer
     from edgetune.data.prepare import prepare

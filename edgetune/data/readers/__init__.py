@@ -25,6 +25,12 @@ SUFFIXES = {
     ".feather": "arrow",
     ".txt": "plain_text",
     ".md": "plain_text",
+    ".pdf": "pdf",
+    ".docx": "word",
+    ".epub": "epub",
+    ".html": "web_page",
+    ".htm": "web_page",
+    ".xhtml": "web_page",
 }
 """Suffixes of the files that are read, and the module that reads each."""
 PACKED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md")

@@ -23,3 +23,20 @@ class FileError(InputError):
 def cut_off(path: Path, error: Exception) -> FileError:
     """What a packed file whose end or middle is missing is told to be."""
     return FileError(path, "damaged", "cannot be unpacked", one_line(str(error), 200) + ".", "Copy or download the file again.")
+
+
+def encrypted(path: Path) -> FileError:
+    """What a document that needs a password or a licence is told to be."""
+    return FileError(path, "encrypted", "is encrypted", "It cannot be read without its password.", "Save a copy without a password.")
+
+
+def no_text(path: Path, cause: str, remedy: str) -> FileError:
+    """What a document without a word in it is told to be."""
+    return FileError(path, "no_text", "holds no text", cause, remedy)
+
+
+def damaged(path: Path, what: str, cause: str) -> FileError:
+    """What a document that its library cannot read is told to be."""
+    return FileError(
+        path, "damaged", f"is not {what} that can be read", f"{cause or 'it is incomplete'}.", "Open and save it again, or copy it again."
+    )

@@ -9,8 +9,15 @@ from edgetune.data.readers.json_lines import MAX_ROW
 
 CHUNK = 1 << 18
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]|"', re.DOTALL)
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_TOKEN = re.compile(_STRING + rb'|[\[\]{}]|"', re.DOTALL)
 """What decides where a value ends: a whole string, a bracket; a lone quote is a string that goes on behind the buffer."""
+_FLAT = 5
+_inner = _STRING
+for _ in range(_FLAT):
+    _inner = rb'[\[{](?:[^"\[\]{}]++|' + _STRING + rb"|" + _inner + rb")*+[\]}]"
+_SHALLOW = re.compile(_inner, re.DOTALL)
+"""A whole list or object with at most _FLAT levels of them: what nearly every row is, found in one step."""
 _SCALAR = re.compile(rb'[^ \t\r\n,:\[\]{}"]*')
 _OPENING, _CLOSING = frozenset(b"[{"), frozenset(b"]}")
 REMEDY = "Correct the file; nothing of it was used."
@@ -33,6 +40,9 @@ class Scanner:
 
     def peek(self) -> bytes:
         """The next byte that is no space; b"" at the end of the file."""
+        found = self._buffer[self._at : self._at + 1]
+        if found > b" ":
+            return found
         while True:
             end = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
             self.line += self._buffer.count(b"\n", self._at, end)
@@ -56,10 +66,7 @@ class Scanner:
         if first in (b"{", b"[", b'"'):
             end = self._bracketed()
         else:
-            while (end := _SCALAR.match(self._buffer, self._at).end()) == len(self._buffer):  # type: ignore[union-attr]
-                self._room(self._at)
-                if not self._grow(self._at):
-                    break
+            end = self._scalar()
             if end == self._at:
                 raise self.error(f"expected a value, found {first.decode('ascii', 'replace')}")
         found = self._buffer[self._at : end]
@@ -67,8 +74,20 @@ class Scanner:
         self._at = end
         return found
 
+    def _scalar(self) -> int:
+        """Where the number or word that starts here ends."""
+        while True:
+            end = _SCALAR.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+            if end < len(self._buffer):
+                return end
+            self._room(self._at)
+            if not self._grow(self._at):
+                return len(self._buffer)
+
     def _bracketed(self) -> int:
         """Where the string, list or object that starts here ends."""
+        if whole := _SHALLOW.match(self._buffer, self._at):
+            return whole.end()
         depth, position = 0, self._at
         while True:
             for token in _TOKEN.finditer(self._buffer, position):
@@ -102,15 +121,14 @@ class Scanner:
             )
 
     def error(self, cause: str, line: int = 0) -> FileError:
-        """What is wrong here (or at a line): the file's end, when there is nothing more, else the cause."""
-        if not cause or not self.peek():
-            start = line or self.line
+        """What is wrong at a line; or here, where it may be that there is nothing more. No cause: a value that starts here has no end."""
+        if not cause or (not line and not self.peek()):
             return FileError(
                 self._path,
                 "json_truncated",
                 "is not JSON: it is cut off",
                 "what starts here has no end." if not cause else "the file ends here, within a list or object.",
                 "Save or download the file again; nothing of it was used.",
-                start,
+                self.line,
             )
         return FileError(self._path, "not_json", "is not JSON", f"{cause}.", REMEDY, line or self.line)

@@ -130,7 +130,7 @@ def utf8(path: Path, markup: bool = False) -> Iterator["io.BufferedReader[Any]"]
     size = check(path)
     with io.BufferedReader(io.FileIO(path), CHUNK) as file:
         recognise.refuse_pointer(path, file.peek(64)[:64])
-        plain: "io.BufferedReader[Any]" = file
+        plain: io.BufferedReader[Any] = file
         if path.suffix.lower() == ".gz":
             if file.peek(2)[:2] != b"\x1f\x8b":
                 raise recognise.refuse_other(path, file.peek(recognise.HEAD), "a gzip file: it cannot be unpacked")

@@ -48,7 +48,7 @@ def reason(content: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
         return "surrogate", f"half a surrogate pair, which is no text, at character {error.pos + 1}"
     if "infinity" in error.msg:
         return "nan", f"the number at character {error.pos + 1} is too large to be kept"
-    constant = _CONSTANT.match(text, error.pos) or _CONSTANT.match(text, max(0, error.pos - 1))
+    constant = _CONSTANT.match(text, max(0, error.pos - 1)) or _CONSTANT.match(text, error.pos)
     if constant:
         return "nan", f"{constant[0]} at character {constant.start() + 1} is not JSON (null means 'no value')"
     if "\x00" in text:

@@ -27,5 +27,5 @@ def pieces(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 def numbered(paragraphs: Iterable[str]) -> Iterator[Raw]:
     """Rows of text from the paragraphs of a document without lines; `line` counts the rows."""
-    for number, (_, text) in enumerate(pieces((0, f"{paragraph.strip()}\n\n") for paragraph in paragraphs), 1):
+    for number, (_, text) in enumerate(pieces((0, f"{paragraph.strip(chr(10))}\n\n") for paragraph in paragraphs), 1):
         yield Raw(number, {"text": text})

@@ -1,0 +1,55 @@
+"""Word documents (.docx): paragraphs and tables in their order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgetune.data.readers import archive
+from edgetune.data.readers.errors import damaged, no_text
+from edgetune.data.readers.pieces import numbered
+from edgetune.data.row import Raw
+from edgetune.text import one_line
+
+SUFFIXES = (".docx",)
+WHAT = "a Word document"
+
+
+def read(path: Path) -> Iterator[Raw]:
+    """Rows of whole paragraphs. Raises FileError: wrong_content, damaged, bomb, encrypted, no_text."""
+    with archive.opened_zip(path, WHAT) as packed:
+        if "word/document.xml" not in packed.namelist():
+            raise damaged(path, WHAT, "it has no word/document.xml")
+    rows = numbered(_paragraphs(_document(path)))
+    first = next(rows, None)
+    if first is None:
+        raise no_text(path, "It has pictures or nothing at all.", "Name another file, or turn its pictures into text first.")
+    yield first
+    yield from rows
+
+
+def _document(path: Path) -> Any:
+    import docx
+
+    try:
+        return docx.Document(str(path))
+    except Exception as error:  # python-docx and lxml raise anything on a damaged file
+        raise damaged(path, WHAT, one_line(str(error), 200)) from error
+
+
+def _paragraphs(container: Any) -> Iterator[str]:
+    """Text of the paragraphs of a document or table cell; a table's row is one line, its cells divided by bars."""
+    from docx.table import Table
+
+    for block in container.iter_inner_content():
+        if isinstance(block, Table):
+            yield "\n".join(_table_rows(block))
+        elif block.text.strip():
+            yield block.text
+
+
+def _table_rows(table: Any) -> Iterator[str]:
+    for row in table.rows:
+        cells = list({id(cell._tc): cell for cell in row.cells}.values())  # a merged cell is given once for each of its columns
+        texts = [" ".join(" ".join(_paragraphs(cell)).split()) for cell in cells]
+        if any(texts):
+            yield " | ".join(texts)
