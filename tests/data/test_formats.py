@@ -14,7 +14,6 @@ from edgetune.data.formats import ORDER, Example, module
 from edgetune.data.formats.pair_whole import boundary
 from edgetune.data.read import rows
 from edgetune.data.row import RowError
-from edgetune.errors import InputError
 
 Row = dict[str, Any]
 Turns = list[Row]
