@@ -12,9 +12,10 @@ class EdgeTuneError(Exception):
         super().__init__(title)
         self.title, self.cause, self.remedy, self.exit_code = title, cause, remedy, exit_code
 
-    def as_dict(self) -> dict[str, str]:
-        """The error as the command line's JSON shows it."""
-        return {"title": self.title, "cause": self.cause, "remedy": self.remedy}
+    def as_dict(self) -> dict[str, str | int]:
+        """The error as the command line's JSON shows it; one about a file's contents also has kind, file and line."""
+        where = {name: getattr(self, name) for name in ("kind", "file", "line") if hasattr(self, name)}
+        return {"title": self.title, "cause": self.cause, "remedy": self.remedy, **where}
 
 
 class InputError(EdgeTuneError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetune.data.prepare import IGNORED, Tokens
+from edgetune.data.render import IGNORED, Tokens
 from edgetune.data.template import PLAIN, ChatTemplate, today
 from edgetune.errors import EdgeTuneError, InputError
 
@@ -92,6 +92,7 @@ class GgufTokenizer:
         self.template = ChatTemplate(
             info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", "") or today()
         )
+        self.bos_id = info.bos
         self.eos_id = info.eos if info.eos is not None else info.eog[0]
         self.specials = {
             t.data.decode("utf-8", "replace"): t.id for t in engine.describe(list(range(info.n_vocab))) if t.control and t.data
@@ -101,6 +102,10 @@ class GgufTokenizer:
         """Ids as a prompt has them."""
         return self.engine.prompt_tokens(text)
 
+    def encode_many(self, texts: list[str]) -> list[list[int]]:
+        """`encode` for many texts."""
+        return [self.encode(text) for text in texts]
+
     def plain(self, text: str) -> list[int]:
         """Ids with nothing in front."""
         return self.engine.tokenize(text)
@@ -108,6 +113,10 @@ class GgufTokenizer:
     def decode(self, ids: list[int]) -> str:
         """Text of ids, control tokens left out."""
         return b"".join(t.data for t in self.engine.describe(ids) if not t.control).decode("utf-8", "replace")
+
+    def newlines(self, ids: list[int]) -> list[int]:
+        """How many line breaks each token writes."""
+        return [t.data.count(b"\n") for t in self.engine.describe(ids)]
 
 
 def gguf_functions(engine: "Engine") -> tuple[Scorer, Answerer]:
@@ -191,12 +200,12 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
     found = prepare.held_out(data or run.data / "held_out.jsonl", tokenizer, request["context"]) if data or request["held_out"] else None
     if found is None:
         raise InputError(f"{run.name} held nothing out", "Its eval_share is 0.", "Name a file with --data.")
-    rows = rows_of(found.held_out)
+    rows = rows_of(found.rows)
     stops = sorted({tokenizer.eos_id, *(r.ids[-1] for r in rows if r.ids[-1] in tokenizer.specials.values())})
     result: dict[str, Any] = {
         "data": str(data) if data else "held-out rows of the run",
         "read": found.read,
-        "rejected": len(found.rejected),
+        "rejected": found.rejected,
     }
 
     def both(model: Any) -> dict[str, Any]:
@@ -230,7 +239,7 @@ def evaluate_gguf(path: Path, data: Path | None, limit: int, progress: Callable[
         tokenizer = GgufTokenizer(engine)
         found = prepare.held_out(data, tokenizer, engine.info.n_ctx)
         score, answer = gguf_functions(engine)
-        measured = measure(rows_of(found.held_out), score, answer, limit, progress)
+        measured = measure(rows_of(found.rows), score, answer, limit, progress)
         if not math.isfinite(measured["loss"]):
             raise EdgeTuneError(f"{path.name} gives no finite loss", "Its weights or its conversion are broken.", "Export it again.")
-        return {"data": str(data), "read": found.read, "rejected": len(found.rejected), "gguf": measured}
+        return {"data": str(data), "read": found.read, "rejected": found.rejected, "gguf": measured}

@@ -105,6 +105,11 @@ def publish_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def create(path: Path) -> BinaryIO:
+    """A new file to write, inside a folder that `publish_folder` gives: that syncs it and makes it visible."""
+    return open(path, "xb")
+
+
 def sha256(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:

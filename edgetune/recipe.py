@@ -25,10 +25,12 @@ class Recipe(BaseModel):
     base: str = _option(
         "", "folder of the base model (Hugging Face layout, safetensors), or 'nano' for the bundled one", "the model you start from"
     )
-    data: list[str] = _option([], "file of examples (.jsonl .json .csv .tsv .parquet .txt .md …)", "what the model will learn")
-    format: Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"] = _option(
-        "auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken"
+    data: list[str] = _option(
+        [], "file or folder of examples (.jsonl .json .csv .parquet .txt .pdf …); FILE:2 counts twice", "what the model will learn"
     )
+    validation: list[str] = _option([], "file of examples held out to measure on, instead of a share", "when you have a split of your own")
+    format: str = _option("auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken")
+    map: list[str] = _option([], "columns under other names: instruction=question,output=answer", "when the columns have names of your own")
     method: Literal["sft"] = _option("sft", "training method", "sft teaches from examples")
     quantization: Literal["nf4", "int8", "none"] = _option(
         "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact"
@@ -51,7 +53,11 @@ class Recipe(BaseModel):
     max_grad_norm: float = _option(1.0, "gradients are clipped to this norm", "guards against single bad batches", gt=0, le=1000)
     batch: int = _option(4, "rows per step and accumulation", "lower when memory is short", ge=1, le=4096)
     accumulation: int = _option(4, "batches added up before each update", "raise it when you lower the batch", ge=1, le=4096)
-    length: int = _option(1024, "longest row in tokens; longer ones are left out and listed", "memory grows with it", ge=8, le=1_048_576)
+    length: int = _option(1024, "longest row in tokens", "memory grows with it", ge=8, le=1_048_576)
+    long: Literal["drop", "truncate", "split"] = _option(
+        "drop", "rows over the length: left out, cut so that the answer stays, or split at turns", "each is counted and listed"
+    )
+    answers: Literal["all", "last"] = _option("all", "answers of a conversation that are trained on", "last, when earlier ones are context")
     packing: bool = _option(False, "put several short rows into one", "faster when rows are short")
     epochs: float = _option(3.0, "passes over the examples", "more for few rows, fewer for many", gt=0, le=1000)
     steps: int | None = _option(None, "number of updates instead of epochs", "an exact length", ge=1, le=10_000_000)
@@ -72,10 +78,19 @@ class Recipe(BaseModel):
         None, "processor threads (default: one for tiny models, else all cores)", "the same number gives the same bits", ge=1, le=1024
     )
 
-    @field_validator("data", "targets", mode="before")
+    @field_validator("data", "validation", "map", "targets", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        from edgetune.data.formats import ORDER
+
+        if value not in ("auto", *ORDER):
+            raise ValueError(f"known shapes are auto, {', '.join(ORDER)}")
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":

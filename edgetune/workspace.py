@@ -86,6 +86,16 @@ class Workspace:
         return self.path / "runs"
 
     @property
+    def data_cache(self) -> Path:
+        """The folder of prepared data, kept by content; it can be made again."""
+        return self.path / "cache" / "data"
+
+    @property
+    def quarantine(self) -> Path:
+        """The folder of rows that checks left out."""
+        return self.path / "quarantine"
+
+    @property
     def locks(self) -> Path:
         """The folder of locks shared by all jobs."""
         return self.path / "locks"
@@ -125,7 +135,7 @@ class Workspace:
 
     def leftovers(self) -> list[Path]:
         """Temporary files and folders that interrupted work left behind."""
-        places = [place for place in (self.runs_folder, self.locks) if place.is_dir()]
+        places = [place for place in (self.runs_folder, self.locks, self.data_cache, self.quarantine) if place.is_dir()]
         dead = sorted(p for place in places for p in place.rglob(f".*{TEMPORARY}") if _OURS.fullmatch(p.name) and not _owner_lives(p))
         return [p for p in dead if not any(other in p.parents for other in dead)]
 

@@ -45,6 +45,10 @@ class BaseTokenizer:
         """Ids of rendered text, with BOS in front where the tokenizer adds one and the text does not begin with it."""
         return self._with_bos(self.plain(text))
 
+    def encode_many(self, texts: list[str]) -> list[list[int]]:
+        """`encode` for many texts at once."""
+        return [self._with_bos(e.ids) for e in self.inner.encode_batch_fast(texts, add_special_tokens=False)]
+
     def plain(self, text: str) -> list[int]:
         """Ids of text that continues other text: nothing is put in front."""
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
@@ -59,6 +63,35 @@ class BaseTokenizer:
         """Text of ids, special tokens left out."""
         text: str = self.inner.decode(ids, skip_special_tokens=True)
         return text
+
+    def bytes_of(self, token: int) -> bytes:
+        """What a token stands for; byte-level vocabularies write bytes as printable characters, SentencePiece a space as '▁'."""
+        from edgetune.data.shown import byte_table
+
+        text = self.inner.id_to_token(token) or ""
+        if token in self._added:
+            return text.encode()
+        if self._byte_level:
+            table = byte_table()
+            return bytes(table[c] for c in text) if all(c in table for c in text) else text.encode()
+        if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
+            return bytes([int(text[3:5], 16)])
+        return text.replace("▁", " ").encode()
+
+    @cached_property
+    def _added(self) -> set[int]:
+        return set(self.inner.get_added_tokens_decoder())
+
+    @cached_property
+    def _byte_level(self) -> bool:
+        return "ByteLevel(" in repr(self.inner.decoder)
+
+    def newlines(self, ids: list[int]) -> list[int]:
+        """How many line breaks each token writes; byte-level vocabularies write one as 'Ċ' (GPT-2's byte encoder), others as <0x0A>."""
+        name = self.inner.id_to_token
+        texts = {i: name(i) or "" for i in set(ids)}
+        counts = {i: text.count("Ċ") + text.count("\n") + (text == "<0x0A>") for i, text in texts.items()}
+        return [counts[i] for i in ids]
 
 
 def _content(value: Any) -> str | None:

@@ -35,7 +35,7 @@ def demo(
     say("EdgeTune Nano, a chat model of 5 million parameters that ships with EdgeTune, learns about a lighthouse it has never heard of.")
     for note in plan.notes():
         say(f"  {note}")
-    say(f"  plus {plan.prepared.replay_each} rows a pass of what it knew before (replay), so that it does not forget")
+    say(f"  plus {plan.prepared.groups[-1].each} rows a pass of what it knew before (replay), so that it does not forget")
     run = create.make(plan, place, place.new_name(None, "demo"))
     say(f"1/3 train: QLoRA rank {recipe.rank} on a 4-bit base, {plan.total} steps, {plan.device.value}: {plan.device.reason}")
     worker = launch.start(run.folder)

@@ -33,11 +33,13 @@ def _plain(annotation: Any) -> tuple[Any, bool]:
     return kind, False
 
 
-def recipe_flags(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one flag for every option of the recipe; the function gets those that were set as `**options`."""
+def recipe_flags(function: Callable[..., None], only: tuple[str, ...] = ()) -> Callable[..., None]:
+    """Give a command one flag for every option of the recipe, or `only` for some; the function gets those set as `**options`."""
     signature = inspect.signature(function)
     parameters = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     for name, field in Recipe.model_fields.items():
+        if only and name not in only:
+            continue
         kind, several = _plain(field.annotation)
         flag = "--" + name.replace("_", "-")
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()

@@ -30,9 +30,9 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def table(rows: list[list[Any]], head: list[str]) -> str:
-    """Rows in columns, the head first; every cell made safe."""
-    cells = [head, *[[one_line(str(c), 60) for c in row] for row in rows]]
+def table(rows: list[list[Any]], head: list[str], width: int = 60) -> str:
+    """Rows in columns, the head first; every cell made safe and at most `width` characters wide."""
+    cells = [head, *[[one_line(str(c), width) for c in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
 
@@ -65,6 +65,14 @@ class ProgressLine:
         sys.stderr.write("\r\x1b[K" + one_line(line, width - 1))
         sys.stderr.flush()
         self.open = True
+
+    def count(self, text: str) -> None:
+        """Show how far it is where no total is known; in a terminal only."""
+        now = time.monotonic()
+        if self.live and now - self.shown >= 0.1:
+            self.shown, self.open = now, True
+            sys.stderr.write("\r\x1b[K" + one_line(text, shutil.get_terminal_size().columns - 1))
+            sys.stderr.flush()
 
     def clear(self) -> None:
         """Leave the line before something else is printed."""

@@ -39,6 +39,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave the worker running and return.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the recipe, train nothing.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Train even though the X-ray says 'do not train'.")] = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
     **options: Any,
@@ -53,13 +54,15 @@ def train(
     place = workspace(workspace_path)
     if name:
         place.new_name(name, "")
-    plan = create.plan(made, sources, place)
+    plan = create.plan(made, sources, place, anyway)
     for note in plan.notes():
         say(note)
+    report = plan.prepared.report
     for row in plan.prepared.rejected[:LISTED]:
-        say(f"  left out {row.file}:{row.line}: {row.reason}")
-    if len(plan.prepared.rejected) > LISTED:
-        say(f"  … and {len(plan.prepared.rejected) - LISTED} more, listed in the run's data/rejected.jsonl")
+        say(f"  left out {row.file}:{row.line}: {row.message}")
+    if report.rejected > LISTED:
+        say(f"  … and {report.rejected - LISTED} more, listed in the run's data/rejected.jsonl")
+    say(f"data: {report.verdict}" + "".join(f"; {reason}" for reason in report.reasons[:LISTED]))
     say(
         f"{plan.device.value} ({plan.device.reason}), {plan.dtype.value} ({plan.dtype.reason}), "
         f"threads {plan.threads.value} ({plan.threads.reason})"

@@ -89,8 +89,9 @@ def groups(digests: "Sequence[int] | np.ndarray", signed: "np.ndarray") -> tuple
     digests = np.asarray(digests, dtype=np.uint64)
     order = np.argsort(digests, kind="stable")
     exact, firsts = _runs(order, digests[order])
-    rows = np.sort(firsts)
-    rows = rows[signed.max(axis=1)[rows] > 0]
+    firsts.sort()
+    rows = firsts[signed.max(axis=1)[firsts] > 0].astype(np.int32)
+    del order, firsts
     root = np.arange(len(rows), dtype=np.int32)
     for band in range(BANDS):
         keys = _keys(signed, rows, band)
@@ -187,7 +188,7 @@ def _runs(order: "np.ndarray", labels: "np.ndarray") -> tuple[list[list[int]], "
 
     if not len(order):
         return [], order
-    starts = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1])))
-    ends = np.append(starts[1:], len(order))
-    many = ends - starts > 1
-    return [order[a:b].tolist() for a, b in zip(starts[many], ends[many], strict=True)], order[starts]
+    new = np.concatenate(([True], labels[1:] != labels[:-1], [True]))
+    starts = np.flatnonzero(new[:-1] & ~new[1:])
+    ends = np.flatnonzero(~new[:-1] & new[1:]) + 1
+    return [order[a:b].tolist() for a, b in zip(starts, ends, strict=True)], order[new[:-1]]

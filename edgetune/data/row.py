@@ -43,9 +43,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to tell about a row, or about a file (line 0)."""
+    """Something to tell about a row. rejected: the row is left out for it; else it is a warning about a row that is kept."""
 
     file: str
     line: int
     kind: str
     message: str
+    rejected: bool = False

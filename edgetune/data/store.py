@@ -1,50 +1,100 @@
-"""A run's prepared rows on disk: token ids and labels as flat arrays, so that resuming does not need the user's files again."""
+"""Prepared rows on disk, as Arrow streams that are mapped into memory, not loaded: a run holds as many rows as its disk does."""
 
-import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from edgetune.data.prepare import Prepared, Tokens
-from edgetune.files import atomic_write, write_text
+from edgetune.data.packed import Packed, example_schema, lists, token_schema
+from edgetune.files import create
 
+TRAIN, HELD_OUT = "train.arrow", "held_out.arrow"
+ROWS, EXAMPLES = "rows.arrow", "examples.arrow"
 
-def _write_tokens(path: Path, rows: list[Tokens]) -> None:
-    import numpy as np
-    from safetensors.numpy import save
-
-    arrays = {
-        "ids": np.array([t for row in rows for t in row.ids], dtype=np.int32),
-        "labels": np.array([t for row in rows for t in row.labels], dtype=np.int32),
-        "lengths": np.array([len(row.ids) for row in rows], dtype=np.int32),
-    }
-    with atomic_write(path) as file:
-        file.write(save(arrays))
+Pair = tuple[list[int], list[int]]
 
 
-def read_tokens(path: Path) -> list[tuple[list[int], list[int]]]:
-    """The rows as (ids, labels)."""
-    from safetensors.numpy import load_file
+def run_schema() -> Any:
+    """Arrow's schema of a run's rows: what TRL's trainer takes as it is."""
+    import pyarrow as pa
 
-    arrays = load_file(path)
-    ids, labels, result, start = arrays["ids"].tolist(), arrays["labels"].tolist(), [], 0
-    for length in arrays["lengths"].tolist():
-        result.append((ids[start : start + length], labels[start : start + length]))
-        start += length
-    return result
+    return pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
 
 
-def write(folder: Path, prepared: Prepared) -> None:
-    """Write train and held-out rows, the held-out conversations in words, and the list of rows left out."""
-    _write_tokens(folder / "train.safetensors", prepared.train)
-    _write_tokens(folder / "held_out.safetensors", prepared.held_out)
-    lines = []
-    for row in prepared.held_out:
-        value: dict[str, Any] = {"messages": row.example.messages} if row.example.messages else {"text": row.example.text}
-        if row.example.tools:
-            value["tools"] = row.example.tools
-        lines.append(json.dumps(value, ensure_ascii=False))
-    write_text(folder / "held_out.jsonl", "".join(line + "\n" for line in lines))
-    write_text(
-        folder / "rejected.jsonl",
-        "".join(json.dumps({"file": r.file, "line": r.line, "reason": r.reason}, ensure_ascii=False) + "\n" for r in prepared.rejected),
-    )
+@contextmanager
+def stream(path: Path, schema: Any) -> Iterator[Any]:
+    """An Arrow stream to write record batches into."""
+    import pyarrow as pa
+
+    with create(path) as file, pa.ipc.new_stream(file, schema) as writer:
+        yield writer
+
+
+def batches(path: Path) -> Iterator[Any]:
+    """The record batches of an Arrow stream, mapped one after the other."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        yield from reader
+
+
+class Keeper:
+    """Writes batches into a cache folder as they come: rows of tokens with their unit's number, and the examples."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stack = ExitStack()
+        self.rows = self.stack.enter_context(stream(folder / ROWS, token_schema()))
+        self.examples = self.stack.enter_context(stream(folder / EXAMPLES, example_schema()))
+        self.units = 0
+
+    def add(self, batch: Packed) -> None:
+        """Write a batch."""
+        import pyarrow as pa
+        import pyarrow.compute as compute
+
+        if batch.rows is None or batch.examples is None:
+            return
+        numbers = compute.add(batch.rows.column("unit"), pa.scalar(self.units, pa.int32()))
+        self.rows.write_batch(batch.rows.set_column(2, "unit", numbers))
+        self.examples.write_batch(batch.examples)
+        self.units += len(batch.examples)
+
+    def close(self) -> None:
+        """Finish the files."""
+        self.stack.close()
+
+
+class TokenRows(Sequence[Pair]):
+    """A run's rows as (ids, labels), read from disk when asked for."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        self.path = path
+        with pa.ipc.open_stream(pa.memory_map(str(path))) as reader:
+            self.table = reader.read_all()
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        return self.table.column(0)[index].as_py(), self.table.column(1)[index].as_py()
+
+
+def write_rows(path: Path, rows: list[Pair]) -> None:
+    """Write rows that are in memory as a run's file."""
+    import pyarrow as pa
+
+    with stream(path, run_schema()) as writer:
+        if rows:
+            arrays = [lists([ids for ids, _ in rows]), lists([labels for _, labels in rows])]
+            writer.write_batch(pa.record_batch(arrays, schema=run_schema()))

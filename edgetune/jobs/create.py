@@ -1,6 +1,7 @@
 """Make a run's folder from a recipe: everything is checked and prepared here, before a worker starts and torch is imported."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ from edgetune import hardware
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
-from edgetune.data import prepare, store
+from edgetune.data import prepare, store, verdict
 from edgetune.data.prepare import Prepared
 from edgetune.data.template import today
-from edgetune.errors import EdgeTuneError
+from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import human, need_space, publish_folder, sha256, write_json, write_text
 from edgetune.recipe import Recipe, to_toml
 from edgetune.training.order import steps
@@ -38,8 +39,11 @@ class Plan:
 
     def notes(self) -> list[str]:
         """What a person should know before it starts, in words."""
-        p = self.prepared
-        notes = [f"{p.read} rows read as {p.format} ({p.reason}): {p.kept} kept, {len(p.rejected)} left out"]
+        report = self.prepared.report
+        notes = [
+            f"{report.read} rows read as {report.format} ({report.reason}): "
+            f"{report.kept} kept, {report.rejected} left out, {report.truncated} shortened"
+        ]
         if self.length < self.recipe.length:
             notes.append(f"rows may have {self.length} tokens, not {self.recipe.length}: the base's context ends there")
         if self.tokenizer.origin == "plain":
@@ -53,15 +57,22 @@ class Plan:
         return notes
 
 
-def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace) -> Plan:
-    """Check everything and prepare the rows. Raises InputError or EdgeTuneError before anything is written."""
+def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: bool = False, progress: Any = None) -> Plan:
+    """Check everything and prepare the rows. Raises InputError or EdgeTuneError before a run is made; `anyway` overrides the X-ray."""
     folder = find.resolve(recipe.base)
     base = find.describe(folder)
     device = hardware.device(recipe.device)
     tokenizer = tokenizers.load(folder, today())
     length = min(recipe.length, base.context)
     need_memory(recipe, base, device.value)
-    prepared = prepare.prepare(recipe, tokenizer, length)
+    prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, progress)
+    verdict.judge(prepared.report)
+    if prepared.report.verdict == verdict.STOP and not anyway:
+        raise InputError(
+            f"The X-ray of the data says: {verdict.STOP}",
+            "; ".join(prepared.report.reasons) + ".",
+            f"{prepared.report.fix_first} See it all: edgetune data check. To train all the same, add --anyway.",
+        )
     need_space(workspace.path, 3 * adapter_bytes(recipe, base) * 4 + 64 * 2**20, "The run with its checkpoints")
     dtype = hardware.dtype(device.value)
     if recipe.learning_rate is None:
@@ -75,11 +86,16 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace) -> Plan:
         tokenizer,
         prepared,
         length,
-        steps(recipe, prepared.own + prepared.replay_each),
+        steps(recipe, prepared.each_pass),
         device,
         dtype,
         hardware.threads(base.parameters, recipe.threads),
     )
+
+
+def data_base(folder: Path, tokenizer: tokenizers.BaseTokenizer) -> prepare.Base:
+    """What preparing data needs of a base."""
+    return prepare.Base(partial(tokenizers.load, folder, tokenizer.template.date), tokenizer, sha256(folder / "tokenizer.json"))
 
 
 def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
@@ -139,22 +155,22 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         "template": template.source,
         "template_origin": made.tokenizer.origin,
         "template_date": template.date,
-        "read": made.prepared.read,
-        "kept": made.prepared.kept,
-        "rejected": len(made.prepared.rejected),
-        "train": len(made.prepared.train),
-        "held_out": len(made.prepared.held_out),
-        "own": made.prepared.own,
-        "replay": made.prepared.replay,
-        "replay_each": made.prepared.replay_each,
-        "format": made.prepared.format,
+        "read": made.prepared.report.read,
+        "kept": made.prepared.report.kept,
+        "rejected": made.prepared.report.rejected,
+        "truncated": made.prepared.report.truncated,
+        "train": made.prepared.train,
+        "held_out": made.prepared.held_out,
+        "groups": [[group.start, group.count, group.each] for group in made.prepared.groups],
+        "format": made.prepared.report.format,
+        "verdict": made.prepared.report.verdict,
         "sources": made.sources,
-        "data": [str(Path(p).expanduser().resolve()) for p in made.recipe.data],
+        "data": [file["file"] for file in made.prepared.report.files],
     }
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(run.folder) as part:
         (part / "data").mkdir()
-        store.write(part / "data", made.prepared)
+        prepare.write(part / "data", made.prepared, made.tokenizer)
         request["data_hash"] = data_hash(part / "data")
         write_text(part / "recipe.toml", to_toml(made.recipe, made.sources))
         request["recipe_hash"] = sha256(part / "recipe.toml")
@@ -166,4 +182,4 @@ def data_hash(folder: Path) -> str:
     """A hash over a run's prepared rows."""
     import hashlib
 
-    return hashlib.sha256((sha256(folder / "train.safetensors") + sha256(folder / "held_out.safetensors")).encode()).hexdigest()
+    return hashlib.sha256((sha256(folder / store.TRAIN) + sha256(folder / store.HELD_OUT)).encode()).hexdigest()

@@ -4,18 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.data.store import TokenRows
 from edgetune.recipe import Recipe
 from edgetune.training.trainer import with_our_life
 
 
-def dataset(rows: list[tuple[list[int], list[int]]]) -> Any:
-    """Rows as the dataset TRL takes as it is."""
+def dataset(rows: TokenRows) -> Any:
+    """Rows as the dataset TRL takes as it is, mapped from their file."""
     from datasets import Dataset
 
-    return Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "labels": [labels for _, labels in rows]})
+    return Dataset.from_file(str(rows.path))
 
 
-def pack(rows: list[tuple[list[int], list[int]]], length: int) -> Any:
+def pack(rows: TokenRows, length: int) -> Any:
     """Several short rows in one of at most `length` tokens (best fit), each attending to itself alone."""
     from trl.data_utils import pack_dataset
 
@@ -58,7 +59,7 @@ def trainer(
     recipe: Recipe,
     model: Any,
     tokenizer: BaseTokenizer,
-    rows: list[tuple[list[int], list[int]]],
+    rows: TokenRows,
     folder: Path,
     total: int,
     length: int,

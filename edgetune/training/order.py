@@ -13,15 +13,16 @@ def steps(recipe: Recipe, rows: int) -> int:
     return max(1, math.ceil(recipe.epochs * rows / (recipe.batch * recipe.accumulation)))
 
 
-def order(rows: int, count: int, seed: int, replay: int = 0, each: int = 0) -> list[int]:
-    """`count` row numbers: whole shuffled passes over all rows, the last cut off.
+def order(groups: list[list[int]], count: int, seed: int) -> list[int]:
+    """`count` row numbers: whole shuffled passes over all groups, the last cut off.
 
-    Behind the `rows` lie `replay` more, of which every pass takes the next `each`, from the start again when all had their turn.
+    groups: [start, count, each]: of the `count` rows from `start` every pass takes the next `each`, from the start again when all had
+    their turn; so a file's weight is each / count.
     """
     result: list[int] = []
     epoch = 0
     while len(result) < count:
-        one = [*range(rows), *(rows + (epoch * each + i) % replay for i in range(each))]
+        one = [start + (epoch * each + i) % size for start, size, each in groups for i in range(each)]
         random.Random(f"{seed}/{epoch}").shuffle(one)
         result += one
         epoch += 1

@@ -64,18 +64,17 @@ def train(run: Run, events: EventLog) -> None:
     device, dtype, total = request["device"], request["dtype"] if recipe.lora or request["device"] != "cpu" else "float32", request["steps"]
     base = Path(request["base"])
     tokenizer = tokenizers.load(base, request["template_date"])
-    rows, held_out = store.read_tokens(run.data / "train.safetensors"), store.read_tokens(run.data / "held_out.safetensors")
+    rows, held_out = store.TokenRows(run.data / store.TRAIN), store.TokenRows(run.data / store.HELD_OUT)
     checkpoint = _start(run, events)
     model = build(recipe, base, device, dtype)
     trainer = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
-    own, replay, each = (
-        (request["own"], request["replay"], request["replay_each"]) if not recipe.packing else (len(trainer.train_dataset), 0, 0)
-    )
-    trainer.order = order(own, total * recipe.batch * recipe.accumulation, recipe.data_seed, replay, each)
+    packed = len(trainer.train_dataset)
+    groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
+    trainer.order = order(groups, total * recipe.batch * recipe.accumulation, recipe.data_seed)
     trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
     trainer.held_out = [{"input_ids": ids, "labels": labels} for ids, labels in held_out[:MAX_EVAL_ROWS]]
     tenth = max(1, total // 10)
-    sampler = Sampler(held_out or rows, tokenizer, events, request["context"])
+    sampler = Sampler(held_out if len(held_out) else rows, tokenizer, events, request["context"])
     trainer.add_callback(life(trainer, total, recipe.eval_every or tenth, recipe.save_every or tenth, sampler))
     events.append(
         "started",

@@ -1,8 +1,10 @@
 """Answers to the same few prompts at every evaluation, so that people can watch the model learn."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.data.store import Pair
 from edgetune.jobs.events import EventLog
 
 PROMPTS, ANSWER = 3, 48
@@ -28,7 +30,7 @@ def answer(model: Any, ids: list[int], stops: list[int], limit: int, pad: int) -
     return [t for t in made if t not in stops]
 
 
-def stop_ids(rows: list[tuple[list[int], list[int]]], tokenizer: BaseTokenizer) -> list[int]:
+def stop_ids(rows: Sequence[Pair], tokenizer: BaseTokenizer) -> list[int]:
     """The tokens an answer ends with: EOS and what ends the trained answers."""
     return sorted(
         {tokenizer.eos_id, *(ids[-1] for ids, labels in rows[:50] if labels[-1] != -100 and ids[-1] in tokenizer.specials.values())}
@@ -38,7 +40,7 @@ def stop_ids(rows: list[tuple[list[int], list[int]]], tokenizer: BaseTokenizer) 
 class Sampler:
     """Answers a run's fixed prompts and writes them as events."""
 
-    def __init__(self, rows: list[tuple[list[int], list[int]]], tokenizer: BaseTokenizer, events: EventLog, context: int) -> None:
+    def __init__(self, rows: Sequence[Pair], tokenizer: BaseTokenizer, events: EventLog, context: int) -> None:
         self.tokenizer, self.events = tokenizer, events
         self.stops = stop_ids(rows, tokenizer)
         self.prompts = []

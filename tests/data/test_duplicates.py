@@ -101,6 +101,13 @@ def test_short_rows_are_not_called_near(one: str, other: str) -> None:
     assert search([one, other])[1] == []
 
 
+def test_short_rows_that_differ_where_it_matters() -> None:
+    """Each differs from the next in one place of seven, or in its numbers alone: by words in common, half of them would be near."""
+    words = [f"Give me a synonym of {word}" for word in POOL[:60]]
+    sums = [f"Add the numbers {n} and {n + 3} together and tell me what the result of it is. It is {2 * n + 3}." for n in range(60)]
+    assert search([f"{word} please" for word in words] + sums)[1] == []
+
+
 def test_scripts_without_spaces() -> None:
     text = "今天天气很好，我们一起去公园散步吧。公园里有很多花，孩子们在草地上玩耍，老人们在树下聊天。"  # noqa: RUF001
     other = "人工智能是计算机科学的一个分支，它企图了解智能的实质，并生产出一种新的机器。"  # noqa: RUF001

@@ -25,9 +25,15 @@ def test_sentences(name: str) -> None:
     assert language(SENTENCES[name]) == name
 
 
-@pytest.mark.parametrize("text", ["", "ok", "Hello", "1 + 2", "😀😀😀", "```\nimport os\nimport sys\nprint(os)\n```", "xkq zzv wpl fjd qqp mmn"])
+@pytest.mark.parametrize("text", ["", "ok", "Hello", "1 + 2", "😀😀😀", "xkq zzv wpl fjd qqp mmn"])
 def test_unknown(text: str) -> None:
     assert language(text) == "unknown"
+
+
+def test_code_is_not_what_a_text_is_written_in() -> None:
+    comment = f"```python\n# {SENTENCES['en']}\n" * 5 + "```"
+    assert language(f"Schreibe ein Programm.\n{comment}\nDas ist alles, was wir hier brauchen.") == "de"
+    assert language(comment) == "unknown"
 
 
 def test_shares() -> None:

@@ -8,7 +8,7 @@ import pytest
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
-from edgetune.data.prepare import IGNORED, pieces, tokenize
+from edgetune.data.render import IGNORED, Rules, pieces, tokenize
 from edgetune.data.template import PLAIN, ChatTemplate, TemplateRefusal
 
 TALK = [
@@ -34,7 +34,7 @@ def trained_parts(row: object, tokens: tokenizers.BaseTokenizer) -> list[str]:
 
 def test_every_answer_is_trained_once_through_its_end_of_turn() -> None:
     tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
-    rows = tokenize(Example(TALK), tokens, 256)
+    rows = tokenize(Example(TALK), tokens, Rules(256))
     assert len(rows) == 1
     assert trained_parts(rows[0], tokens) == ["Hello.<|im_end|>", "Bye.<|im_end|>"]
     prompt = tokens.encode(tokens.template.render(TALK[:4], add_generation_prompt=True))
@@ -47,7 +47,7 @@ def test_masks_agree_with_the_templates_own_marks() -> None:
 
     theirs = AutoTokenizer.from_pretrained(find.BUNDLED).apply_chat_template(TALK, return_dict=True, return_assistant_tokens_mask=True)
     tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
-    ours = tokenize(Example(TALK), tokens, 256)[0]
+    ours = tokenize(Example(TALK), tokens, Rules(256))[0]
     assert theirs["input_ids"][: len(ours.ids)] == ours.ids
     assert [label != IGNORED for label in ours.labels] == [bool(m) for m in theirs["assistant_masks"][: len(ours.ids)]]
 
@@ -76,7 +76,7 @@ def test_the_date_is_frozen(shared: Path) -> None:
 def test_a_base_without_a_template_gets_plain_text_ended_by_eos(stories: Path) -> None:
     tokens = tokenizers.load(stories, "2026-01-01")
     assert (tokens.origin, tokens.template.source) == ("plain", PLAIN)
-    rows = tokenize(Example(TALK[1:]), tokens, 512)
+    rows = tokenize(Example(TALK[1:]), tokens, Rules(512))
     assert trained_parts(rows[0], tokens) == ["Hello.</s>", "Bye.</s>"]
     assert rows[0].ids[0] == tokens.bos_id and tokens.bos_id not in rows[0].ids[1:]
 
@@ -84,11 +84,11 @@ def test_a_base_without_a_template_gets_plain_text_ended_by_eos(stories: Path) -
 def test_too_long_and_refused_rows_say_so(shared: Path, tmp_path: Path) -> None:
     tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
     with pytest.raises(ValueError, match="more than the 20"):
-        tokenize(Example(TALK), tokens, 20)
+        tokenize(Example(TALK), tokens, Rules(20))
     shutil.copytree(find.BUNDLED, tmp_path / "gemma")
     shutil.copy(shared / "chat-templates" / "google-gemma-2-2b-it.jinja", tmp_path / "gemma" / "chat_template.jinja")
     with pytest.raises(ValueError, match="template refuses"):
-        tokenize(Example(TALK), tokenizers.load(tmp_path / "gemma", "2026-01-01"), 256)
+        tokenize(Example(TALK), tokenizers.load(tmp_path / "gemma", "2026-01-01"), Rules(256))
 
 
 def test_raw_text_ends_in_eos_and_loses_nothing() -> None:

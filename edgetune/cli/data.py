@@ -1,0 +1,168 @@
+"""`edgetune data`: look at examples before a run does: check, preview, convert, split."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgetune.cli.data_write import FileArgument, convert, split
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
+from edgetune.cli.show import ProgressLine, say
+from edgetune.errors import InputError
+from edgetune.workspace import workspace
+
+if TYPE_CHECKING:
+    from edgetune.bases.find import Base
+    from edgetune.bases.tokenizer import BaseTokenizer
+    from edgetune.recipe import Recipe
+
+FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE…", help="Files or folders of examples.", show_default=False)]
+
+READING = ("format", "map")
+SHAPING = ("length", "long", "answers")
+LENGTH = ("validation", *READING, *SHAPING, "packing", "epochs", "steps", "batch", "accumulation", "eval_share", "data_seed")
+
+CHECK = """X-ray examples: what a run would learn from them, and what is wrong with them. Ends with a verdict.
+
+Exit code 0: good, perhaps with warnings; 1: do not train; 2: a file cannot be read at all.
+
+Examples:
+
+  edgetune data check examples.jsonl --base ~/models/Qwen3-0.6B
+
+  edgetune data check train.csv --validation valid.csv --map instruction=question,output=answer --out report.html
+"""
+PREVIEW = """Show one row as it is read, as it is converted, and (with --base) as it is rendered: trained tokens stand between ⟦ and ⟧.
+
+Example: edgetune data preview examples.jsonl --row 3 --base nano
+"""
+CONVERT = """Write examples in the one shape every trainer reads: messages, or TRL's preference pairs.
+
+Example: edgetune data convert dpo.json --to preference --out pairs.jsonl
+"""
+SPLIT = """Split examples into a training and a validation file; equal rows stay together, so that none is in both.
+
+Example: edgetune data split examples.csv --share 0.1 --out split/
+"""
+
+
+def _tools(recipe: "Recipe") -> "tuple[Base | None, BaseTokenizer | None, int]":
+    """The base, its tokenizer, and the length that rows may have with it."""
+    from edgetune.bases import find
+    from edgetune.bases import tokenizer as tokenizers
+    from edgetune.data.template import today
+
+    if not recipe.base:
+        return None, None, recipe.length
+    folder = find.resolve(recipe.base)
+    base = find.describe(folder)
+    return base, tokenizers.load(folder, today()), min(recipe.length, base.context)
+
+
+def check(
+    files: FilesArgument,
+    base: Annotated[str, typer.Option(help="Base model, for its tokenizer and template.", show_default=False)] = "",
+    out: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.", show_default=False)] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Where left-out rows go (default: the workspace).", show_default=False)] = None,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+    **options: Any,
+) -> None:
+    """X-ray examples."""
+    from edgetune.cli.data_show import print_report
+    from edgetune.data import effort, prepare, verdict
+    from edgetune.data.detect import parse_map
+    from edgetune.data.render import Rules
+    from edgetune.files import write_text
+    from edgetune.jobs.create import data_base
+    from edgetune.recipe import build
+
+    recipe, _ = build({**options, "data": files, "base": base})
+    place = workspace(workspace_path)
+    found, tokenizer, length = _tools(recipe)
+    sources = prepare.files_of(recipe)
+    if out:
+        _new(out)
+    line = ProgressLine()
+    with_base = data_base(found.path, tokenizer) if found and tokenizer else None
+    xray = prepare.survey(
+        sources,
+        recipe.format,
+        parse_map(recipe.map),
+        Rules(length, recipe.long, recipe.answers) if with_base else None,
+        with_base,
+        progress=lambda read: line.count(f"{read:,} rows read"),
+    )
+    line.clear()
+    report = xray.finish(quarantine or place.quarantine / f"{sources[0].path.stem[:60]}.rejected.jsonl")
+    report.effort = effort.estimate(report, recipe, found, place)
+    verdict.judge(report)
+    if out:
+        from edgetune.data import page
+
+        write_text(out, page.html(report.as_dict(), xray.samples(tokenizer)))
+        say(f"The report is in {out}")
+    typer.echo(json.dumps(report.as_dict(), ensure_ascii=False)) if as_json else print_report(report)
+    if report.verdict == verdict.STOP:
+        raise typer.Exit(1)
+
+
+def _new(path: Path) -> None:
+    """Refuse to write over a folder, or a file of another kind."""
+    if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{path} is no place for the report", "The report is an HTML file.", "Name one that ends in .html.")
+
+
+def preview(
+    file: FileArgument,
+    row: Annotated[int, typer.Option(help="Which row, counted from 1.", min=1)] = 1,
+    base: Annotated[str, typer.Option(help="Base model, for its tokenizer and template.", show_default=False)] = "",
+    as_json: JsonFlag = False,
+    **options: Any,
+) -> None:
+    """Show one row."""
+    from itertools import islice
+
+    from edgetune.cli.data_show import print_row
+    from edgetune.data import scan
+    from edgetune.data.detect import parse_map
+    from edgetune.data.examine import Job, examine
+    from edgetune.data.render import Rules
+    from edgetune.data.row import Raw
+    from edgetune.data.shown import unit_view
+    from edgetune.data.sources import sources
+    from edgetune.recipe import build
+
+    recipe, _ = build({**options, "data": [file], "base": base})
+    _, tokenizer, length = _tools(recipe)
+    files, mapping = sources(recipe.data), parse_map(recipe.map)
+    found = scan.recognise(files, recipe.format, mapping)
+    raw: tuple[str, Raw] | None = next(
+        islice(((piece.file, raw) for piece in scan.raw_pieces(files) for raw in piece.raws), row - 1, None), None
+    )
+    if raw is None:
+        raise InputError(f"There is no row {row}", f"{file} has fewer rows.", "Name a smaller --row.")
+    job = Job(found.format, mapping, Rules(length, recipe.long, recipe.answers), look=True)
+    batch = examine(0, raw[0], [raw[1]], job, tokenizer)
+    result: dict[str, Any] = {"file": raw[0], "line": raw[1].line, "format": found.format, "reason": found.reason}
+    result["problems"] = [{"kind": p.kind, "message": p.message} for p in batch.problems]
+    if batch.rejected:
+        rejected = batch.rejected[0]
+        result |= {"rejected": {"kind": rejected.kind, "reason": rejected.reason}, "row": rejected.row}
+    else:
+        result |= unit_view(raw[0], batch.units[0], tokenizer, most=1000)
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, default=str))
+        return
+    print_row(result)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    group = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+    group.command("check", help=CHECK)(recipe_flags(check, LENGTH))
+    group.command("preview", help=PREVIEW)(recipe_flags(preview, (*READING, *SHAPING)))
+    group.command("convert", help=CONVERT)(recipe_flags(convert, READING))
+    group.command("split", help=SPLIT)(split)
+    app.add_typer(group, name="data", help="Look at examples before a run does.\n\nBegin with: edgetune data check FILE --base DIR")

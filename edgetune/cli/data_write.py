@@ -1,0 +1,125 @@
+"""`edgetune data convert` and `edgetune data split`: examples written down in another shape, or in two files."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgetune.cli.flags import JsonFlag
+from edgetune.cli.show import say
+from edgetune.errors import InputError
+
+if TYPE_CHECKING:
+    from edgetune.data.sources import Source
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="File or folder of examples.", show_default=False)]
+
+
+def convert(
+    file: FileArgument,
+    to: Annotated[str, typer.Option(help="messages or preference.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="JSON lines file to write.", show_default=False)],
+    as_json: JsonFlag = False,
+    **options: Any,
+) -> None:
+    """Write examples in another shape."""
+    from edgetune.data import formats, rewrite, scan
+    from edgetune.data.detect import apply_map, parse_map
+    from edgetune.data.row import RowError
+    from edgetune.data.sources import sources
+    from edgetune.recipe import build
+
+    writers = {"messages": rewrite.as_messages, "preference": rewrite.as_preference}
+    if to not in writers:
+        raise InputError(f"Examples cannot be converted to '{to}'", f"Known are {', '.join(writers)}.", "Choose one of them with --to.")
+    recipe, _ = build({**options, "data": [file]})
+    files, mapping = sources(recipe.data), parse_map(recipe.map)
+    found = scan.recognise(files, recipe.format, mapping)
+    form = formats.module(found.format)
+    read = written = 0
+    refused: list[tuple[str, int, str, str]] = []
+    with _Lines(files, out) as write:
+        for row in scan.all_rows(files):
+            read += 1
+            try:
+                if row.problem:
+                    raise RowError(row.kind, row.problem)
+                for made in writers[to](form.convert(apply_map(row.value, mapping) if mapping else row.value)):
+                    write(made)
+                    written += 1
+            except RowError as error:
+                refused.append((row.file, row.line, error.kind, str(error)))
+        if not written:
+            first = refused[0] if refused else ("", 0, "", "there are no rows")
+            raise InputError("No row can be converted", f"All {read} were left out; the first: {first[3]}.", "Check --to and --format.")
+    _wrote({"read": read, "written": written, "left_out": len(refused), "format": found.format, "files": [str(out)]}, as_json)
+    for name, line, _, message in refused[:5]:
+        say(f"  left out {name}:{line}: {message}")
+
+
+class _Lines:
+    """A JSON lines file that is there only when all of it is; gives a function that writes a row."""
+
+    def __init__(self, files: "list[Source]", out: Path) -> None:
+        self.out, self.stack = out, ExitStack()
+        if out.is_dir() or out.resolve() in {source.path.resolve() for source in files}:
+            raise InputError(f"{out} cannot be written", "It is a folder, or the very file that is read.", "Name another file with --out.")
+
+    def __enter__(self) -> Any:
+        from edgetune.files import atomic_write
+
+        file = self.stack.enter_context(atomic_write(self.out))
+        return lambda row: file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
+
+    def __exit__(self, *error: Any) -> Any:
+        return self.stack.__exit__(*error)
+
+
+def _wrote(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+        return
+    counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in result.items() if isinstance(value, int))
+    typer.echo(f"{counts}: {', '.join(result['files'])}")
+
+
+def split(
+    file: FileArgument,
+    out: Annotated[Path, typer.Option(help="Folder for train.jsonl and valid.jsonl.", show_default=False)],
+    share: Annotated[float, typer.Option(help="Share of the rows in the validation file.", min=0.0001, max=0.9)] = 0.1,
+    seed: Annotated[int, typer.Option(help="Another seed, another split.", min=0)] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Split examples in two."""
+    import numpy as np
+
+    from edgetune.data import duplicates, scan
+    from edgetune.data.prepare import held_out_units
+    from edgetune.data.sources import sources
+
+    files = sources([file])
+    digests = [duplicates.digest(_words(row.value)) for row in scan.all_rows(files) if not row.problem]
+    if len(digests) < 2:
+        raise InputError(f"{file} cannot be split", f"It has {len(digests)} readable rows.", "Name a file with at least two.")
+    held = held_out_units(np.array(digests, dtype=np.uint64), share, seed)
+    read = at = 0
+    with _Lines(files, out / "train.jsonl") as train, _Lines(files, out / "valid.jsonl") as valid:
+        for row in scan.all_rows(files):
+            read += 1
+            if row.problem:
+                say(f"  left out {row.file}:{row.line}: {row.problem}")
+                continue
+            (valid if held[at] else train)(row.value)
+            at += 1
+    count = int(held.sum())
+    names = [str(out / "train.jsonl"), str(out / "valid.jsonl")]
+    _wrote({"read": read, "train": at - count, "valid": count, "left_out": read - at, "files": names}, as_json)
+
+
+def _words(value: Any) -> str:
+    """All text of a row, wherever it stands."""
+    if isinstance(value, dict):
+        return "\n".join(_words(v) for v in value.values())
+    return "\n".join(_words(v) for v in value) if isinstance(value, list) else str(value)

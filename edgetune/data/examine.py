@@ -1,0 +1,255 @@
+"""One batch of rows, from what the reader found to what a run learns and what is wrong with them. Worker processes run this."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from edgetune.data import duplicates, formats, readers, secrets, texts
+from edgetune.data.detect import apply_map
+from edgetune.data.formats import Example
+from edgetune.data.render import Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
+from edgetune.data.row import Problem, Raw, Row, RowError
+from edgetune.data.template import TemplateRefusal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PER_KIND = 50
+"""Warnings of one kind that a batch lists; all are counted."""
+CHARACTERS_PER_TOKEN = 4
+"""A guess for lengths where no base was named (English text, vocabularies of 30,000 to 150,000 tokens)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every batch of a scan is treated by.
+
+    loader: makes the tokenizer in a worker; without one, lengths are guessed. look: search texts for what is odd in them, and for
+    near duplicates; off for rows that are only measured on. keep: hand over the rows of tokens and the examples too, to be stored.
+    """
+
+    format: str
+    mapping: dict[str, str] = field(default_factory=dict)
+    rules: Rules | None = None
+    loader: Callable[[], TextTokenizer] | None = None
+    look: bool = True
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that is left out, why, and what it holds."""
+
+    file: str
+    line: int
+    kind: str
+    reason: str
+    row: Any = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the quarantine file holds it."""
+        return {"file": self.file, "line": self.line, "kind": self.kind, "reason": self.reason, "row": self.row}
+
+
+@dataclass(slots=True)
+class Unit:
+    """A kept row: where it stands, what it teaches, and its rows of tokens.
+
+    length: tokens of its longest row before any cut (guessed without a tokenizer); trained: tokens trained on.
+    """
+
+    line: int
+    example: Example
+    digest: int
+    rows: list[Tokens] = field(default_factory=list)
+    length: int = 0
+    trained: int = 0
+    shortened: bool = False
+
+
+@dataclass(slots=True)
+class Batch:
+    """What became of a batch: read = rejected + units (of which some are shortened).
+
+    lengths: tokens before any cut, of every row that could be rendered, those too long among them.
+    """
+
+    source: int
+    file: str
+    read: int
+    units: list[Unit]
+    rejected: list[Rejected]
+    problems: list[Problem]
+    counts: Counter[str]
+    lengths: list[int] = field(default_factory=list)
+    signatures: "np.ndarray | None" = None
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """A turn's text, tool calls as JSON."""
+    calls = message.get("tool_calls")
+    return f"{message.get('content') or ''}{json.dumps(calls, ensure_ascii=False, sort_keys=True) if calls else ''}"
+
+
+def fields(example: Example) -> Iterator[tuple[str, str]]:
+    """Every text of an example with the name of its place."""
+    if example.kind == "text":
+        yield "text", example.text
+    for number, message in enumerate(example.messages, 1):
+        yield f"turn {number}", text_of(message)
+    for chosen, rejected in example.pairs:
+        yield from (("chosen", text_of(m)) for m in chosen)
+        yield from (("rejected", text_of(m)) for m in rejected)
+
+
+def conversations(example: Example) -> list[Example]:
+    """The conversations whose rows an example is made of: itself, or for a pair the chosen and the rejected one, their end trained."""
+    if example.kind != "preference":
+        return [example]
+    before = [{**m, "train": False} for m in example.messages]
+    return [replace(example, kind="conversation", messages=[*before, *side], pairs=[]) for pair in example.pairs for side in pair]
+
+
+def examine(source: int, file: str, raws: list[Raw], job: Job, tokenizer: TextTokenizer | None) -> Batch:
+    """Parse, convert, check and tokenize a batch of a file's rows."""
+    batch = Batch(source, file, len(raws), [], [], [], Counter())
+    convert = formats.module(job.format).convert
+    for raw in raws:
+        row = readers.parse(file, raw)
+        try:
+            unit = _unit(row, convert, job)
+        except RowError as error:
+            batch.rejected.append(_rejected(row, error))
+            continue
+        batch.units.append(unit)
+    if tokenizer and job.rules:
+        _tokenize(batch, job, tokenizer)
+    else:
+        for unit in batch.units:
+            unit.length = sum(len(text) for _, text in fields(unit.example)) // CHARACTERS_PER_TOKEN
+            batch.lengths.append(unit.length)
+    if job.look:
+        specials = frozenset(tokenizer.specials) if tokenizer else frozenset()
+        for unit in batch.units:
+            _look(batch, unit, specials)
+        batch.signatures = duplicates.signatures(["\n".join(text for _, text in fields(unit.example)) for unit in batch.units])
+    return batch
+
+
+def _unit(row: Row, convert: Callable[[dict[str, Any]], Example], job: Job) -> Unit:
+    if row.problem:
+        raise RowError(row.kind, row.problem)
+    example = convert(apply_map(row.value, job.mapping) if job.mapping else row.value)
+    return Unit(row.line, example, duplicates.digest("\n".join(text for _, text in fields(example))))
+
+
+def _rejected(row: Row, error: RowError) -> Rejected:
+    return Rejected(row.file, row.line, error.kind, str(error), row.raw if row.problem else row.value)
+
+
+def _tokenize(batch: Batch, job: Job, tokenizer: TextTokenizer) -> None:
+    """Give every unit its rows of tokens; those that get none are rejected."""
+    assert job.rules
+    flat = [(unit, part) for unit in batch.units for part in conversations(unit.example)]
+    talks = [(unit, part) for unit, part in flat if part.kind in ("conversation", "unpaired")]
+    made = {id(unit): [] for unit in batch.units}  # type: dict[int, list[Rendered]]
+    rules = replace(job.rules, long="drop") if any(unit.example.kind == "preference" for unit, _ in talks) else job.rules
+    for (unit, _), rendered in zip(talks, tokenize_many([part for _, part in talks], tokenizer, rules), strict=True):
+        made[id(unit)].append(rendered)
+    kept = []
+    for unit in batch.units:
+        unit.length = max((rendered.full_length for rendered in made[id(unit)]), default=0)
+        try:
+            _take(unit, made[id(unit)], job.rules, tokenizer, batch.counts)
+            kept.append(unit)
+        except RowError as error:
+            batch.rejected.append(Rejected(batch.file, unit.line, error.kind, str(error), as_row(unit.example)))
+        if unit.length:
+            batch.lengths.append(unit.length)
+    batch.units = kept
+
+
+def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokenizer, counts: Counter[str]) -> None:
+    example = unit.example
+    if example.kind == "text":
+        unit.rows = pieces(example, tokenizer, rules.length)
+        unit.length = sum(len(row.ids) for row in unit.rows)
+        if not unit.rows:
+            raise RowError("empty", "nothing is left of it as tokens")
+    elif example.kind == "prompt":
+        try:
+            prompt = tokenizer.template.render(example.messages, add_generation_prompt=True, tools=example.tools)
+        except TemplateRefusal as error:
+            raise RowError("template_refuses", f"the chat template refuses it: {error.cause}") from None
+        unit.length = len(tokenizer.encode(prompt))
+        if unit.length >= rules.length:
+            raise RowError("too_long", f"{unit.length} tokens, more than the {rules.length} that fit")
+    for rendered in made:
+        if rendered.error:
+            raise rendered.error
+        unit.rows += rendered.rows
+        unit.shortened |= rendered.shortened
+        counts["lost_answers"] += rendered.lost
+    unit.trained = sum(row.trained for row in unit.rows)
+    _count(unit, tokenizer, counts)
+
+
+def _count(unit: Unit, tokenizer: TextTokenizer, counts: Counter[str]) -> None:
+    """What the rows of tokens are like: ends trained, BOS doubled, tokens trained on."""
+    ends = set(tokenizer.specials.values()) | {tokenizer.eos_id}
+    bos = tokenizer.bos_id
+    counts["rows"] += len(unit.rows)
+    counts["tokens"] += sum(len(row.ids) for row in unit.rows)
+    counts["trained_tokens"] += unit.trained
+    for row in unit.rows:
+        counts["ends_trained"] += row.labels[-1] in ends
+        counts["bos_doubled"] += bos is not None and row.ids[:2] == [bos, bos]
+
+
+def as_row(example: Example) -> dict[str, Any]:
+    """An example as a plain row."""
+    if example.kind == "text":
+        return {"text": example.text}
+    row: dict[str, Any] = {"messages": example.messages}
+    if example.kind == "preference":
+        row = {"prompt": example.messages, "chosen": example.pairs[0][0], "rejected": example.pairs[0][1]}
+    if example.label is not None:
+        row["label"] = example.label
+    return row | ({"tools": example.tools} if example.tools else {})
+
+
+def _look(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
+    """Note what is odd in a unit's texts."""
+    counts, found = batch.counts, set()
+    for place, text in fields(unit.example):
+        for kind, message in texts.look(text):
+            found.add((kind, f"{place}: {message}"))
+        for mark in texts.control_tokens(text, specials):
+            found.add(("control_token", f"{place}: the text holds {mark}, which the model takes for a mark of its own"))
+        for kind, start, end in secrets.find(text):
+            shown = secrets.masked(text, start, end)
+            if kind in ("card", "iban", "personal"):
+                found.add((kind, f"{place}: {shown}"))
+            else:
+                found.add(("secret", f"{place}: looks like a key or password ({kind.replace('_', ' ')}): {shown}"))
+    if unit.shortened:
+        found.add(("shortened", f"{unit.length} tokens, cut to fit"))
+    for kind in {kind for kind, _ in found}:
+        counts[f"warn:{kind}"] += 1
+    listed = [(kind, message) for kind, message in sorted(found) if counts[f"warn:{kind}"] <= PER_KIND]
+    batch.problems += [Problem(batch.file, unit.line, kind, message) for kind, message in listed]
+    example = unit.example
+    counts["answers"] += sum(m["role"] == "assistant" for m in example.messages)
+    counts["system_turns"] += sum(m["role"] == "system" for m in example.messages)
+    counts["tool_calls"] += sum(bool(m.get("tool_calls")) for m in example.messages)
+    counts["pairs"] += len(example.pairs)
+    for chosen, rejected in example.pairs:
+        one, other = (sum(len(text_of(m)) for m in side) for side in (chosen, rejected))
+        counts["chosen_characters"] += one
+        counts["rejected_characters"] += other
+        counts["chosen_longer"] += one > other
+        counts["rejected_longer"] += one < other
+    if example.label is not None:
+        counts["good" if example.label else "bad"] += 1

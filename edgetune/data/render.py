@@ -1,0 +1,256 @@
+"""From a conversation to token ids and labels: the prompt exactly as chat sends it, the target exactly as the template writes it."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+from edgetune.data.formats import Example
+from edgetune.data.row import RowError
+from edgetune.data.template import ChatTemplate, TemplateRefusal
+
+IGNORED = -100
+"""The label of a token that is not trained on (torch's cross-entropy)."""
+PROBE = "edgetune-probe"
+
+
+class TextTokenizer(Protocol):
+    """What preparing needs of a tokenizer: a base's own, or a loaded GGUF's."""
+
+    @property
+    def template(self) -> ChatTemplate:
+        """The chat template."""
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token that begins a text, or None."""
+
+    @property
+    def eos_id(self) -> int:
+        """The end-of-text token."""
+
+    @property
+    def specials(self) -> dict[str, int]:
+        """Special tokens and their ids."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a prompt, BOS included where the model wants it."""
+
+    def encode_many(self, texts: list[str]) -> list[list[int]]:
+        """`encode` for many texts at once."""
+
+    def plain(self, text: str) -> list[int]:
+        """Ids of text that continues other text."""
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids, special tokens left out."""
+
+    def newlines(self, ids: list[int]) -> list[int]:
+        """How many line breaks each token writes."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How conversations become rows.
+
+    length: most tokens a row may have. long: what happens to longer ones. answers: which answers of a conversation are trained on.
+    """
+
+    length: int
+    long: Literal["drop", "truncate", "split"] = "drop"
+    answers: Literal["all", "last"] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One row to train on: ids and labels of equal length (IGNORED where not trained), and the conversation it came from."""
+
+    ids: list[int]
+    labels: list[int]
+    example: Example
+
+    @property
+    def trained(self) -> int:
+        """Number of tokens that are trained on."""
+        return len(self.labels) - self.labels.count(IGNORED)
+
+
+@dataclass(slots=True)
+class Rendered:
+    """What became of an example: its rows, or the reason why there are none; `lost` answers do not fit and are trained nowhere."""
+
+    rows: list[Tokens] = field(default_factory=list)
+    error: RowError | None = None
+    shortened: bool = False
+    lost: int = 0
+    full_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One answer as text: the prompt as chat sends it, and the same through the answer's end of turn.
+
+    upto: the number of messages it takes in. trained: false for answers that only lead up to others.
+    """
+
+    prompt: str
+    whole: str
+    upto: int
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How a template ends an answer.
+
+    tail: all that it writes after a last answer. end: that through the first special token, which is the end of the turn; empty when
+    plain text follows.
+    """
+
+    tail: str
+    end: str
+
+
+@lru_cache(maxsize=16)
+def marks(template: ChatTemplate, specials: tuple[str, ...]) -> Marks:
+    """The marks of a template, found by rendering a probe; none where the template refuses it."""
+    messages = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
+    try:
+        tail = template.render(messages).rpartition(PROBE)[2]
+    except TemplateRefusal:
+        tail = ""
+    return Marks(tail, end_of_turn(tail, specials))
+
+
+def end_of_turn(tail: str, specials: Iterable[str]) -> str:
+    """What ends an answer: the template's text after it, through the first special token; the rest belongs to the next turn."""
+    ends = [tail.index(mark) + len(mark) for mark in specials if mark in tail]
+    return tail[: min(ends)] if ends else ""
+
+
+def spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: TextTokenizer, answers: str) -> list[Span]:
+    """The answers of a conversation that are trained on. Raises RowError: template_refuses, prompt_not_prefix."""
+    template, specials = tokenizer.template, tuple(tokenizer.specials)
+    found = marks(template, specials)
+    places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+    result = []
+    for index in places if answers == "all" else places[-1:]:
+        try:
+            prompt = template.render(messages[:index], add_generation_prompt=True, tools=tools)
+            whole = template.render(messages[: index + 1], tools=tools)
+        except TemplateRefusal as error:
+            raise RowError("template_refuses", f"the chat template refuses it: {error.cause}") from None
+        if not whole.startswith(prompt):
+            whole = prompt + _written(prompt, whole, messages[: index + 1], tools, template)
+        message = messages[index]
+        whole = through_end(prompt, whole, message, found, specials)
+        result.append(Span(prompt, whole, index + 1, message.get("train") is not False))
+    return result
+
+
+def _written(prompt: str, whole: str, messages: list[dict[str, Any]], tools: list[Any] | None, template: ChatTemplate) -> str:
+    """What a template writes for the last answer where its text before that answer differs from the prompt (Nemo moves the system text).
+
+    A probe in the answer's place shows where the answer begins; from the last question's text on, both must open the answer alike.
+    Raises RowError prompt_not_prefix.
+    """
+    with suppress(TemplateRefusal):
+        before, found, _ = template.render([*messages[:-1], {"role": "assistant", "content": PROBE}], tools=tools).partition(PROBE)
+        opening = before.rpartition(str(messages[-2].get("content") or "").strip())[2]
+        if found and whole.startswith(before) and opening and prompt.endswith(opening):
+            return whole[len(before) :]
+    raise RowError(
+        "prompt_not_prefix", "the template writes the answer differently from how a prompt ends, so chat would not match training"
+    )
+
+
+def through_end(prompt: str, whole: str, message: dict[str, Any], found: Marks, specials: tuple[str, ...]) -> str:
+    """A rendered conversation cut off behind its last answer's end of turn."""
+    if found.tail and whole.endswith(found.tail) and len(whole) - len(found.tail) >= len(prompt):
+        body = whole[: len(whole) - len(found.tail)]
+        return body + found.end if found.end else body.rstrip()
+    written, content = whole[len(prompt) :], str(message.get("content") or "").strip()
+    at = written.rfind(content) + len(content) if content and content in written else 0
+    end = end_of_turn(written[at:], specials)
+    return prompt + written[:at] + end if end else whole.rstrip()
+
+
+def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rules) -> list[Rendered]:
+    """Rows for many examples at once: all their texts go through the tokenizer together. Too long ones are treated as the rules say."""
+    from edgetune.data.shorten import shorten
+
+    planned: list[list[Span] | RowError] = []
+    texts: list[str] = []
+    for example in examples:
+        try:
+            found = spans(example.messages, example.tools, tokenizer, rules.answers)
+            planned.append(found)
+            for span in found:
+                texts += (span.prompt, span.whole)
+        except RowError as error:
+            planned.append(error)
+    encoded = iter(tokenizer.encode_many(texts))
+    result = []
+    for example, plan in zip(examples, planned, strict=True):
+        if isinstance(plan, RowError):
+            result.append(Rendered(error=plan))
+            continue
+        rows = assemble(example, plan, [(next(encoded), next(encoded)) for _ in plan], tokenizer)
+        longest = max((len(row.ids) for row in rows), default=0)
+        made = Rendered(rows, full_length=longest)
+        if longest > rules.length:
+            made = shorten(example, tokenizer, rules, longest)
+        elif not any(row.trained for row in rows):
+            made = Rendered(error=RowError("nothing_trained", "no token of it would be trained on"), full_length=longest)
+        result.append(made)
+    return result
+
+
+def assemble(example: Example, plan: list[Span], encoded: list[tuple[list[int], list[int]]], tokenizer: TextTokenizer) -> list[Tokens]:
+    """Rows of a conversation. Turns share a row where each prompt goes on from the last answer; otherwise one row an answer."""
+    ends = set(tokenizer.specials.values())
+    result: list[Tokens] = []
+    for span, (before, ids) in zip(plan, encoded, strict=True):
+        if ids[: len(before)] != before:  # the tokenizer joins the prompt's end and the answer's start: chat never sees that token
+            ids = before + tokenizer.plain(span.whole[len(span.prompt) :])
+        if ids[-1] not in ends:
+            ids = [*ids, tokenizer.eos_id]
+        labels = [IGNORED] * len(before) + (ids[len(before) :] if span.trained else [IGNORED] * (len(ids) - len(before)))
+        last = result[-1] if result else None
+        part = example if span.upto == len(example.messages) else replace(example, messages=example.messages[: span.upto])
+        if last and len(last.ids) <= len(before) and ids[: len(last.ids)] == last.ids:
+            labels[: len(last.ids)] = last.labels
+            result[-1] = Tokens(ids, labels, part)
+        else:
+            result.append(Tokens(ids, labels, part))
+    return [row for row in result if row.trained] or result[:1]
+
+
+def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[Tokens]:
+    """Rows of one conversation. Raises RowError when there is none."""
+    made = tokenize_many([example], tokenizer, rules)[0]
+    if made.error:
+        raise made.error
+    return made.rows
+
+
+def pieces(example: Example, tokenizer: TextTokenizer, length: int) -> list[Tokens]:
+    """A document's pieces of at most `length` tokens, cut at paragraphs where one ends in a piece's second half; EOS after the last."""
+    ids = [*tokenizer.encode(example.text), *([] if example.continues else [tokenizer.eos_id])]
+    cuts, breaks = [0], _paragraph_ends(tokenizer.newlines(ids)) if len(ids) > length else []
+    while len(ids) - cuts[-1] > length:
+        inside = [end for end in breaks if cuts[-1] + length // 2 < end <= cuts[-1] + length]
+        cuts.append(inside[-1] if inside else cuts[-1] + length)
+    parts = [ids[start:end] for start, end in zip(cuts, [*cuts[1:], len(ids)], strict=True)]
+    return [Tokens(part, list(part), Example(text=tokenizer.decode(part), kind="text")) for part in parts if len(part) > 1]
+
+
+def _paragraph_ends(newlines: list[int]) -> list[int]:
+    """Numbers of the tokens that begin a paragraph: those behind at least two line breaks in a row."""
+    result, run = [], 0
+    for place, count in enumerate(newlines):
+        if count == 0 and run >= 2:
+            result.append(place)
+        run = run + count if count else 0
+    return result

@@ -1,0 +1,125 @@
+"""A stream over all rows of all files, batch by batch and in order, on as many processes as pay; memory does not grow with the files."""
+
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from itertools import islice
+from multiprocessing import get_context
+
+from edgetune.data import readers
+from edgetune.data.detect import Found, Sample, apply_map, check_map, detect
+from edgetune.data.examine import Job, examine
+from edgetune.data.packed import Packed, pack
+from edgetune.data.render import TextTokenizer
+from edgetune.data.row import Raw, Row
+from edgetune.data.sources import Source
+from edgetune.errors import EdgeTuneError, InputError
+
+BATCH = 256
+"""Rows of a batch, at most."""
+BATCH_BYTES = 4 * 2**20
+"""Bytes of unparsed rows of a batch, at most (but for a single larger row)."""
+WORTH_PROCESSES = 8 * 2**20
+"""Bytes of files from which worker processes pay for their start (about a second)."""
+AHEAD = 3
+"""Batches in work or waiting for each process."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of one file, as its reader found them."""
+
+    source: int
+    file: str
+    raws: list[Raw]
+
+
+def raw_pieces(sources: list[Source]) -> Iterator[Piece]:
+    """The rows of all files in order, in pieces of bounded size."""
+    for number, source in enumerate(sources):
+        held: list[Raw] = []
+        size = 0
+        for raw in readers.read(source.path):
+            held.append(raw)
+            size += len(raw.content) if isinstance(raw.content, bytes) else 512
+            if len(held) >= BATCH or size >= BATCH_BYTES:
+                yield Piece(number, str(source.path), held)
+                held, size = [], 0
+        if held:
+            yield Piece(number, str(source.path), held)
+
+
+def all_rows(sources: list[Source]) -> Iterator[Row]:
+    """Every row of all files, parsed, in order."""
+    for piece in raw_pieces(sources):
+        yield from (readers.parse(piece.file, raw) for raw in piece.raws)
+
+
+def recognise(sources: list[Source], asked: str, mapping: dict[str, str]) -> Found:
+    """The format of the files, told from rows spread over all of them. Raises InputError when there are none, or none fits."""
+    sample: Sample[tuple[str, Raw]] = Sample()
+    for piece in raw_pieces(sources):
+        for raw in piece.raws:
+            sample.add((piece.file, raw))
+    rows = [readers.parse(file, raw) for file, raw in sample.items]
+    if not rows:
+        names = ", ".join(str(source.path) for source in sources[:3])
+        raise InputError("There are no examples", f"{names} holds no rows.", "Check the file.")
+    if mapping:
+        check_map(rows, mapping)
+        rows = [replace(row, value=apply_map(row.value, mapping)) if not row.problem else row for row in rows]
+    return detect(rows, asked)
+
+
+def batches(sources: list[Source], job: Job, processes: int | None = None) -> Iterator[Packed]:
+    """Every batch of all files, in order. Several processes share the work where the files are large (or as `processes` says)."""
+    count = processes or _processes(sources)
+    pieces = raw_pieces(sources)
+    if count < 2:
+        tokenizer = job.loader() if job.loader else None
+        for piece in pieces:
+            yield pack(examine(piece.source, piece.file, piece.raws, job, tokenizer), job.keep)
+        return
+    yield from _spread(pieces, job, count)
+
+
+def _processes(sources: list[Source]) -> int:
+    size = sum(source.path.stat().st_size for source in sources)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8) if size >= WORTH_PROCESSES else 1
+
+
+def _spread(pieces: Iterator[Piece], job: Job, count: int) -> Iterator[Packed]:
+    waiting: deque[Future[Packed]] = deque()
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,))
+    try:
+        waiting.extend(pool.submit(_work, piece) for piece in islice(pieces, count * AHEAD))
+        while waiting:
+            batch = waiting.popleft().result()
+            waiting.extend(pool.submit(_work, piece) for piece in islice(pieces, 1))
+            yield batch
+    except BrokenProcessPool as error:
+        raise EdgeTuneError(
+            "A process that reads the rows ended", "The system may have run out of memory.", "Close other programs, then try again."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker: dict[str, tuple[Job, TextTokenizer | None]] = {}
+
+
+def _begin(job: Job) -> None:
+    """In a new process: leave Ctrl-C to the one that started it, and load the tokenizer, which then uses one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _worker["now"] = job, job.loader() if job.loader else None
+
+
+def _work(piece: Piece) -> Packed:
+    job, tokenizer = _worker["now"]
+    return pack(examine(piece.source, piece.file, piece.raws, job, tokenizer), job.keep)

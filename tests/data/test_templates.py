@@ -1,0 +1,87 @@
+"""For real templates and random conversations: prompts are what chat sends, targets what the template writes, every answer once.
+
+The reference is transformers' own apply_chat_template.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jinja2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.data.formats import Example
+from edgetune.data.render import IGNORED, Rules, Tokens, tokenize_many
+from tests.data.conftest import FAMILIES
+
+WIDE = Rules(1 << 20)
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="<>[]|"), min_size=1, max_size=24).filter(str.strip)
+pieces = st.sampled_from(["\n", "\n\n", " ", "  ", "```\nx = 1\n```", "naïve café", "北京", "🦙", "1234567", "Don't", "\t", "def f():\n    return 1", "<b>", "a|b"])
+texts = st.lists(words | pieces, min_size=1, max_size=5).map("".join).filter(str.strip)
+
+
+@st.composite
+def conversations(draw: Any) -> list[dict[str, str]]:
+    """A system turn or none, then questions and answers in turn; some answers think first, and some conversations end in a question."""
+    turns = [{"role": "system", "content": draw(texts)}] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, 3))):
+        answer = draw(texts)
+        if draw(st.integers(0, 3)) == 0:
+            answer = f"<think>\n{draw(texts)}\n</think>\n\n{answer}"
+        turns += [{"role": "user", "content": draw(texts)}, {"role": "assistant", "content": answer}]
+    if draw(st.integers(0, 4)) == 0:
+        turns.append({"role": "user", "content": draw(texts)})
+    return turns
+
+
+def stretches(row: Tokens) -> list[tuple[int, int]]:
+    """Where a row's trained stretches begin and end."""
+    result, start = [], None
+    for place, label in enumerate([*row.labels, IGNORED]):
+        if label != IGNORED and start is None:
+            start = place
+        elif label == IGNORED and start is not None:
+            result.append((start, place))
+            start = None
+    return result
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_prompts_and_targets_are_exactly_the_templates(name: str, family: Callable[[str], BaseTokenizer]) -> None:
+    from transformers import AutoTokenizer
+
+    tokens, end = family(name), FAMILIES[name].end
+    theirs = AutoTokenizer.from_pretrained(tokens.folder)
+    seen = 0
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+    @given(conversations())
+    def check(messages: list[dict[str, str]]) -> None:
+        nonlocal seen
+        made = tokenize_many([Example(messages)], tokens, WIDE)[0]
+        try:
+            answers = []
+            for index in (i for i, m in enumerate(messages) if m["role"] == "assistant"):
+                prompt = theirs.apply_chat_template(messages[:index], tokenize=False, add_generation_prompt=True)
+                whole = theirs.apply_chat_template(messages[: index + 1], tokenize=False)
+                if not whole.startswith(prompt):  # Nemo leaves the system text out as soon as an answer follows
+                    whole = prompt + whole[whole.rindex("[/INST]") + len("[/INST]") :]
+                answers.append((prompt, whole[len(prompt) : whole.rindex(end) + len(end)]))
+        except jinja2.TemplateError as refusal:
+            assert made.error and made.error.kind == "template_refuses", (refusal, made.error)
+            return
+        assert not made.error, made.error
+        seen += 1
+        trained = [(row, start, stop) for row in made.rows for start, stop in stretches(row)]
+        assert len(trained) == len(answers)
+        for (row, start, stop), (prompt, target) in zip(trained, answers, strict=True):
+            assert row.labels[start:stop] == row.ids[start:stop]
+            assert row.ids[:start] == tokens.encode(prompt)
+            assert tokens.inner.decode(row.ids[start:stop], skip_special_tokens=False).strip() == target.strip()
+            assert row.ids[stop - 1] == tokens.specials[end]
+
+    check()
+    assert seen >= 10
