@@ -1,7 +1,7 @@
 """Rows that stand in a dataset more than once: word for word, or nearly.
 
 A row is remembered as 72 bytes: a 64-bit digest of its text and a MinHash signature of its pairs of neighbouring words. `digest` and
-`signatures` run where the rows are read; `groups` and `shared` need nothing but their results, and about 40 bytes a row while they run.
+`signatures` run where the rows are read; `groups` and `shared` need nothing but their results, and about 50 bytes a row while they run.
 
 Two texts' signatures agree in a place with the chance that their sets of word pairs overlap by (Jaccard; Broder 1997, "On the
 resemblance and containment of documents"). One byte of every minimum is kept, so that places agree by accident too, with chance 1/256

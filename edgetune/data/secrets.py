@@ -11,6 +11,7 @@ import base64
 import json
 import math
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -81,7 +82,7 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str], Callable[[str], bool]], ...] = t
 )
 _NAMES = ("passw", "passphrase", "pwd", "secret", "token", "api", "access", "account")
 _MAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?!example\.|your)(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
-_NUMBER = re.compile(r"[+(0-9][0-9 ().-]{6,40}[0-9]")
+_NUMBER = re.compile(r"[+(0-9][0-9 ().-]{6,400}[0-9]")
 """What a card or phone number can only stand in. It begins with a set of characters, which the regex engine skips to."""
 _PHONE = re.compile(
     r"(?<![\w.+/-])(?:\+\d{9,13}|\+\d{1,3}(?:[ .-]\(?\d{1,8}\)?){1,5}|"
@@ -90,7 +91,7 @@ _PHONE = re.compile(
 _DIGITS = bytes(c for c in range(256) if not 48 <= c <= 57)
 
 # Groups as they are printed on cards: 4-4-4-4 and longer, American Express 4-6-5, Diners Club 4-6-4; or no separator at all.
-_CARD = re.compile(r"(?<![\w.,+/=-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?![\w=/-]|[.,]\d)")
+_CARD = re.compile(r"(?<![\w.+/-])(?<!\d,)(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?![\w=/-]|\.\d)")
 _ISSUERS: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (  # ISO/IEC 7812-1 prefixes and lengths in use
     (re.compile("4"), frozenset({13, 16, 19})),  # Visa
     (re.compile("5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), frozenset({16})),  # Mastercard
@@ -187,6 +188,7 @@ def _apart(hits: list[Hit]) -> list[Hit]:
     """The hits in order of position, without those that overlap one found earlier."""
     kept: list[Hit] = []
     for hit in hits:
-        if all(hit[2] <= other[1] or hit[1] >= other[2] for other in kept):
-            kept.append(hit)
-    return sorted(kept, key=lambda hit: hit[1])
+        at = bisect(kept, hit[1], key=lambda other: other[1])
+        if (at == 0 or kept[at - 1][2] <= hit[1]) and (at == len(kept) or hit[2] <= kept[at][1]):
+            kept.insert(at, hit)
+    return kept

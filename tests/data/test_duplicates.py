@@ -103,9 +103,9 @@ def test_short_rows_are_not_called_near(one: str, other: str) -> None:
 
 def test_short_rows_that_differ_where_it_matters() -> None:
     """Each differs from the next in one place of seven, or in its numbers alone: by words in common, half of them would be near."""
-    words = [f"Give me a synonym of {word}" for word in POOL[:60]]
-    sums = [f"Add the numbers {n} and {n + 3} together and tell me what the result of it is. It is {2 * n + 3}." for n in range(60)]
-    assert search([f"{word} please" for word in words] + sums)[1] == []
+    words = [f"Please give me a synonym of {word}" for word in POOL[:60]]
+    numbers = [f"Tom has {n} apples and buys a few more of them at the market on his way home." for n in range(60)]
+    assert search(words + numbers)[1] == []
 
 
 def test_scripts_without_spaces() -> None:

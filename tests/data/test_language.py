@@ -31,7 +31,7 @@ def test_unknown(text: str) -> None:
 
 
 def test_code_is_not_what_a_text_is_written_in() -> None:
-    comment = f"```python\n# {SENTENCES['en']}\n" * 5 + "```"
+    comment = "```python\n" + f"# {SENTENCES['en']}\n" * 5 + "```"
     assert language(f"Schreibe ein Programm.\n{comment}\nDas ist alles, was wir hier brauchen.") == "de"
     assert language(comment) == "unknown"
 

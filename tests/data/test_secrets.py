@@ -84,6 +84,13 @@ def test_cards(prefix: str, length: int, sizes: tuple[int, ...]) -> None:
         assert secrets.find(bad) == []
 
 
+def test_cards_in_a_row() -> None:
+    number = "4111 1111 1111 1111"
+    for text in ("card=4111111111111111", "name,4111111111111111,12/29,123", '{"n": "4111111111111111"}', "4111111111111111."):
+        assert [(k, text[a:b]) for k, a, b in secrets.find(text)] == [("card", "4111111111111111")]
+    assert [k for k, _, _ in secrets.find(" ".join([number] * 5))] == ["card"] * 5
+
+
 def test_few_long_numbers_are_cards() -> None:
     numbers = [str(CHANCE.randrange(10**15, 10**16)) for _ in range(5000)]
     assert sum(bool(secrets.find(f"Order {n} has left.")) for n in numbers) < 200
