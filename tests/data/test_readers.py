@@ -1,11 +1,13 @@
 """Every kind of file reads as independent readers read it, streams, and what cannot be read says why, where and what to do."""
 
+import contextlib
 import csv
 import gzip
 import io
 import json
 import os
 import pickle
+import random
 import time
 import tracemalloc
 import zipfile
@@ -101,6 +103,7 @@ def test_one_object_is_one_row(tmp_path: Path, row: dict[str, Any]) -> None:
 # Round trips against the standard library's writers
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+PRINTED = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\r\t"), max_size=20)
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXT, lambda v: st.lists(v, max_size=3) | st.dictionaries(TEXT, v, max_size=3), max_leaves=8
@@ -135,7 +138,7 @@ def test_json_lines_come_back(tmp_path: Path, objects: list[dict[str, Any]], asc
 
 @QUICK
 @given(
-    st.lists(st.lists(TEXT, min_size=2, max_size=2), min_size=1, max_size=6),
+    st.lists(st.lists(PRINTED, min_size=2, max_size=2), min_size=1, max_size=6),
     st.sampled_from([",", ";", "\t"]),
     st.sampled_from(["\n", "\r\n"]),
 )
@@ -173,6 +176,27 @@ def test_real_json_is_what_the_standard_library_reads(shared: Path) -> None:
 # Columns
 
 
+def test_damaged_columns_are_errors_never_crashes(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.feather
+    import pyarrow.parquet
+
+    arrow = pyarrow.Table.from_pylist([{"text": f"row {i}", "turns": [{"role": "user", "n": i}]} for i in range(40)])
+    pyarrow.parquet.write_table(arrow, tmp_path / "a.parquet")
+    pyarrow.feather.write_feather(arrow, tmp_path / "b.feather", compression="uncompressed")
+    generator = random.Random(1)
+    for path in list(tmp_path.iterdir()):
+        whole = path.read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole)
+            for _ in range(generator.choice([1, 3, 20])):
+                damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+            path.write_bytes(damaged[: generator.choice([len(whole), len(whole), generator.randrange(1, len(whole))])])
+            with contextlib.suppress(FileError):
+                for raw in readers.read(path):
+                    assert isinstance(raw.content, dict) or raw.problem
+
+
 def test_parquet_and_arrow_keep_null_nan_and_nesting(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
@@ -189,6 +213,18 @@ def test_parquet_and_arrow_keep_null_nan_and_nesting(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"x": pyarrow.array([float("nan")])}), tmp_path / "c.parquet")
     content = next(readers.read(tmp_path / "c.parquet")).content
     assert isinstance(content, dict) and content["x"] != content["x"]
+
+
+def test_a_column_that_is_not_utf8_does_not_hide_one_that_would_crash(tmp_path: Path) -> None:
+    """Arrow stops its check at the first fault; offsets that lead far out of the file came behind one."""
+    import pyarrow
+
+    bad = pyarrow.array([b"caf\xe9", b"x"]).view(pyarrow.string())
+    offsets = pyarrow.py_buffer(b"".join(n.to_bytes(4, "little") for n in (0, 1 << 30, 1)))
+    far = pyarrow.Array.from_buffers(pyarrow.list_(pyarrow.int64()), 2, [None, offsets], children=[pyarrow.array([1])])
+    with pyarrow.ipc.new_stream(str(tmp_path / "a.arrow"), pyarrow.schema([("t", bad.type), ("far", far.type)])) as stream:
+        stream.write_batch(pyarrow.record_batch([bad, far], names=["t", "far"]))
+    assert failure(tmp_path / "a.arrow").kind == "damaged"
 
 
 def test_text_in_columns_that_is_not_utf8_is_a_problem_of_its_row(tmp_path: Path) -> None:
@@ -290,6 +326,10 @@ def test_word_documents(tmp_path: Path) -> None:
     document.save(str(tmp_path / "a.docx"))
     text = "Title\n\nBefore the table.\n\ncell 0 | cell 1\ncell 2 cell 3\n\nAfter it."
     assert values(tmp_path / "a.docx") == [{"text": text}]
+    with zipfile.ZipFile(tmp_path / "a.docx") as old, zipfile.ZipFile(tmp_path / "wide.docx", "w") as new:
+        for part in old.namelist():
+            new.writestr(part, old.read(part).replace(b'gridSpan w:val="2"', b'gridSpan w:val="2000000000"'))
+    assert values(tmp_path / "wide.docx") == [{"text": text}]
     docx.Document().save(str(tmp_path / "b.docx"))
     assert failure(tmp_path / "b.docx").kind == "no_text"
 

@@ -45,7 +45,7 @@ def _as_file_error(path: Path, what: str) -> Iterator[None]:
 
     try:
         yield
-    except (pyarrow.ArrowException, OSError, OverflowError) as error:
+    except (pyarrow.ArrowException, OSError, OverflowError, ValueError) as error:
         if isinstance(error, PermissionError):
             raise
         cause = one_line(str(error), 300)

@@ -9,7 +9,7 @@ PIECE = 8000
 
 
 def pieces(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Documents of several whole paragraphs, each with the place where it starts. paragraphs: place and text, its blank lines with it."""
+    """Pieces of several whole paragraphs, each with the place where it starts. paragraphs: place and text, its blank lines with it."""
     start, parts, length = 0, [""], 0
     for place, text in paragraphs:
         if length and length + len(text.strip()) > PIECE:

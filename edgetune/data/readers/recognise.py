@@ -1,5 +1,6 @@
 """Tell by its first bytes what a file really is, so that a file which is not what its name says is named, not misread."""
 
+import codecs
 from pathlib import Path
 
 from edgetune.data.readers.errors import FileError
@@ -78,5 +79,14 @@ def check_text(path: Path, head: bytes, markup: bool = False) -> None:
     if len(head) >= 4 and head.count(0) * 10 >= len(head) * 4 and (not any(head[::2]) or not any(head[1::2])):
         raise FileError(path, "encoding", "is not UTF-8 text", "It looks like UTF-16 without a mark at its start.", "Save it as UTF-8.")
     control = len(head) - len(head.translate(None, _CONTROL))
-    if len(head) >= 32 and control * 10 > len(head):
+    if len(head) >= 32 and control * (3 if _is_utf8(head) else 20) > len(head):
         raise FileError(path, "binary", "is not text", "It holds binary data.", "Check that this is the file you mean.")
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the bytes are UTF-8, but for a character that is cut off at their end."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -19,7 +19,7 @@ def read(path: Path) -> Iterator[Raw]:
     with archive.opened_zip(path, WHAT) as packed:
         if "word/document.xml" not in packed.namelist():
             raise damaged(path, WHAT, "it has no word/document.xml")
-    rows = numbered(_paragraphs(_document(path)))
+    rows = numbered(_texts(path))
     first = next(rows, None)
     if first is None:
         raise no_text(path, "It has pictures or nothing at all.", "Name another file, or turn its pictures into text first.")
@@ -27,11 +27,11 @@ def read(path: Path) -> Iterator[Raw]:
     yield from rows
 
 
-def _document(path: Path) -> Any:
+def _texts(path: Path) -> Iterator[str]:
     import docx
 
     try:
-        return docx.Document(str(path))
+        yield from _paragraphs(docx.Document(str(path)))
     except Exception as error:  # python-docx and lxml raise anything on a damaged file
         raise damaged(path, WHAT, one_line(str(error), 200)) from error
 
@@ -48,8 +48,10 @@ def _paragraphs(container: Any) -> Iterator[str]:
 
 
 def _table_rows(table: Any) -> Iterator[str]:
+    from docx.table import _Cell
+
     for row in table.rows:
-        cells = list({id(cell._tc): cell for cell in row.cells}.values())  # a merged cell is given once for each of its columns
-        texts = [" ".join(" ".join(_paragraphs(cell)).split()) for cell in cells]
+        # not row.cells: it repeats a cell for as many columns as the file says it spans
+        texts = [" ".join(" ".join(_paragraphs(_Cell(cell, table))).split()) for cell in row._tr.tc_lst]
         if any(texts):
             yield " | ".join(texts)
