@@ -91,7 +91,10 @@ _PHONE = re.compile(
 _DIGITS = bytes(c for c in range(256) if not 48 <= c <= 57)
 
 # Groups as they are printed on cards: 4-4-4-4 and longer, American Express 4-6-5, Diners Club 4-6-4; or no separator at all.
-_CARD = re.compile(r"(?<![\w.+/-])(?<!\d,)(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?![\w=/-]|\.\d)")
+_CARD = re.compile(
+    r"(?<![\w.+/-])(?<!\d,)"
+    r"(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?![\w=/-]|\.\d)"
+)
 _ISSUERS: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (  # ISO/IEC 7812-1 prefixes and lengths in use
     (re.compile("4"), frozenset({13, 16, 19})),  # Visa
     (re.compile("5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), frozenset({16})),  # Mastercard
