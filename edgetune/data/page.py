@@ -1,0 +1,288 @@
+"""The X-ray of a dataset as one HTML page: no script, nothing loaded, and every text in it made safe, escaped and bounded."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from edgetune.data.verdict import GOOD, PLAIN, QUIET, STOP, WARNINGS
+from edgetune.data.xray import Report
+from edgetune.text import one_line, safe_text
+
+LINE = 300
+"""Characters of a message or a file name."""
+KINDS, LISTED = 40, 30
+"""Kinds of problems, and problems of a kind, that the page has; the first few of a kind are open."""
+FILES = 100
+"""Files named; the first dozen are open."""
+SAMPLES, ROWS, TURNS = 8, 4, 100
+"""Samples, rows of tokens of a sample, and turns of a sample."""
+OPEN, WORDS = 1200, 20_000
+"""Characters of a turn that are open, and of a whole conversation that the page has."""
+EDGE, MIDDLE, SPELLED = 150, 350, 4000
+"""Tokens open at either end of a row, tokens folded between them, and characters of all of them together."""
+PLOT, BESIDE = 180, 94.0
+"""Height of the histogram in pixels, and where (in percent of its width) the bar of much longer rows begins."""
+FEW_BARS = 8
+"""The histogram is never drawn with fewer places for bars, so that one bar does not fill it."""
+
+HEADLINES = {
+    GOOD: ("good", "Good", "Nothing stands in the way of training on this data."),
+    WARNINGS: ("warn", "Good, with warnings", "You can train on this data. Look at the warnings first."),
+    STOP: ("stop", "Do not train", "A run on this data would not learn what you want it to."),
+}
+READ_AS = {
+    "conversation": "conversations with answers to learn",
+    "text": "plain text to go on with",
+    "preference": "pairs of a better and a worse answer",
+    "unpaired": "answers labelled good or bad",
+    "prompt": "prompts still to be answered",
+    "process": "answers judged step by step",
+}
+MEANINGS = PLAIN | {
+    "duplicate": "rows repeat another row",
+    "near_duplicate": "rows nearly repeat another row",
+    "leak": "validation rows are training rows too",
+    "near_leak": "validation rows nearly repeat training rows",
+    "too_long": "rows have more tokens than the limit",
+    "not_json": "lines are not JSON",
+    "missing": "rows lack a field that their format needs",
+    "empty": "rows hold nothing to learn",
+    "no_answer": "rows have no answer to learn",
+    "nothing_trained": "no token of these rows would be trained on",
+    "unknown_role": "turns have a role that no chat template knows",
+    "wrong_type": "fields hold something else than text",
+    "template_refuses": "the chat template refuses these rows",
+}
+"""Kinds of problems in words."""
+NOTES = QUIET - {"leak"}
+"""Kinds that are shown as a note, not as a warning."""
+LANGUAGES = {
+    "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese", "nl": "Dutch", "pl": "Polish",
+    "cs": "Czech", "sv": "Swedish", "da": "Danish", "fi": "Finnish", "hu": "Hungarian", "ro": "Romanian", "el": "Greek", "tr": "Turkish",
+    "ru": "Russian", "uk": "Ukrainian", "ar": "Arabic", "fa": "Persian", "he": "Hebrew", "hi": "Hindi", "bn": "Bengali", "zh": "Chinese",
+    "ja": "Japanese", "ko": "Korean", "vi": "Vietnamese", "th": "Thai", "id": "Indonesian",
+}  # fmt: skip
+_BACKTICKS = re.compile("`([^`]+)`")
+
+
+def html(report: dict[str, Any], samples: list[dict[str, Any]]) -> str:
+    """The page for a report (`Report.as_dict`) and kept rows to show (`shown.unit_view`); any part of the report may be empty."""
+    report = Report([], "", "", "").as_dict() | {name: part for name, part in report.items() if part is not None}
+    names = Counter(Path(file["file"]).name for file in report["files"])
+    return _template().render(
+        report=report,
+        headline=HEADLINES.get(report["verdict"], ("none", "Not judged", "The data was read, but not judged.")),
+        read_as=READ_AS.get(report["kind"], report["kind"]),
+        chart=_chart(report["lengths"]),
+        kinds=_kinds(report),
+        languages=[(LANGUAGES.get(name, name), part) for name, part in list(report["languages"].items())[:KINDS]],
+        samples=[_sample(sample) for sample in samples[:SAMPLES]],
+        place=lambda file: file if names[Path(file).name] > 1 else Path(file).name,
+        PLOT=PLOT,
+        LISTED=LISTED,
+        KINDS=KINDS,
+        FILES=FILES,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else safe_text(str(value)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = {
+        "n": number,
+        "share": share,
+        "many": many,
+        "size": size,
+        "duration": duration,
+        "line": line,
+        "quoted": quoted,
+        "breaks": breaks,
+    }
+    environment.filters.update(filters)
+    return environment.get_template("page.html.jinja")
+
+
+def number(value: float) -> str:
+    """With thousands separators; a fraction only where there is one."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def many(value: int, one: str, more: str = "") -> str:
+    """A count with its noun."""
+    return f"{number(value)} {one if value == 1 else more or one + 's'}"
+
+
+def share(part: float, whole: float = 1) -> str:
+    """A part of a whole in percent, which is 0% and 100% only where it is none and all."""
+    percent = 100 * part / whole if whole else 0.0
+    if 0 < percent < 0.1:
+        return "<0.1%"
+    if 99.9 < percent < 100:
+        return ">99.9%"
+    return f"{percent:.0f}%" if percent in (0, 100) or 10 <= percent < 99 else f"{percent:.1f}%"
+
+
+def size(count: int) -> str:
+    """A file's size as file managers write it."""
+    power = min(max(len(str(count)) - 1, 0) // 3, 4)
+    return f"{count / 1000**power:,.{1 if power else 0}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 60:
+        return many(max(1, round(seconds)), "second")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return many(minutes, "minute")
+    hours, minutes = divmod(minutes, 60)
+    return many(hours, "hour") + (f" {many(minutes, 'minute')}" if minutes and hours < 10 else "")
+
+
+def line(text: str) -> str:
+    """A bounded message or name on one line."""
+    return one_line(text[: 9 * LINE], LINE)
+
+
+def quoted(text: str) -> Markup:
+    """A bounded message on one line, what it has in backticks set as code."""
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(line(text)))))
+
+
+def breaks(text: str) -> Markup:
+    """Safe text with visible line breaks and tabs; what is shown for them is no part of the text that is copied."""
+    shown = str(escape(text))
+    return Markup(shown.replace("\t", '<i class="tab"></i>\t').replace("\n", "<i></i>\n"))
+
+
+def _ticks(top: float, most: int) -> list[int]:
+    """Round numbers from 0 to `top`, about `most` of them."""
+    power = 10 ** max(0, math.floor(math.log10(max(top / most, 1))))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= top / most)
+    return list(range(0, int(top) + 1, step))
+
+
+def _chart(lengths: dict[str, Any]) -> dict[str, Any] | None:
+    """The histogram in coordinates: x in percent, y in pixels. Rows longer than nearly all others have a bar of their own at the side."""
+    bars = lengths.get("histogram") or []
+    if not bars:
+        return None
+    width = bars[0]["to"] - bars[0]["from"] + 1
+    beside = len(bars) > 1 and bars[-1]["to"] - bars[-1]["from"] + 1 != width
+    end = width * max(len(bars) - beside, FEW_BARS)
+    scale = (BESIDE - 4 if beside else 100) / end
+    most = max(bar["rows"] for bar in bars)
+    levels = _ticks(most, 4)
+    top = max(most, 1)
+    limit, line = lengths.get("limit"), None
+    if limit and limit <= end:
+        line = limit * scale
+    elif limit and beside and limit <= bars[-1]["to"]:
+        line = BESIDE + (100 - BESIDE) * (limit - end) / (bars[-1]["to"] - end)
+    drawn = []
+    for index, bar in enumerate(bars):
+        aside = beside and index == len(bars) - 1
+        height = max(PLOT * bar["rows"] / top, 1.5) if bar["rows"] else 0
+        drawn.append(bar | {
+            "x": BESIDE if aside else (bar["from"] - 1) * scale, "width": 100 - BESIDE if aside else width * scale,
+            "y": PLOT - height, "height": height, "over": bool(limit) and bar["from"] > limit,
+        })  # fmt: skip
+    across = [tick for tick in _ticks(end, 5) if not beside or tick * scale < BESIDE - 14]
+    return {
+        "bars": drawn, "line": line, "beside": beside, "x": [(tick, tick * scale) for tick in across],
+        "y": [(level, PLOT * (1 - level / top)) for level in levels],
+    }  # fmt: skip
+
+
+def _kinds(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The problems by kind: those that cost rows first, then the most frequent."""
+    listed: dict[str, list[dict[str, Any]]] = {}
+    for problem in report["problems"]:
+        listed.setdefault(problem["kind"], []).append(problem)
+    counts: dict[str, int] = {kind: len(found) for kind, found in listed.items()} | report["rejected_counts"] | report["problem_counts"]
+    lost = report["rejected_counts"]
+    order = sorted(filter(counts.__getitem__, counts), key=lambda kind: (-lost.get(kind, 0), kind in NOTES, -counts[kind]))
+    return [
+        {"kind": kind, "count": counts[kind], "rejected": lost.get(kind, 0), "meaning": MEANINGS.get(kind, ""), "note": kind in NOTES,
+         "first": listed.get(kind, [])[:3], "more": listed.get(kind, [])[3:LISTED]}
+        for kind in order
+    ]  # fmt: skip
+
+
+def _sample(sample: dict[str, Any]) -> dict[str, Any]:
+    """A kept row: its turns in words and its rows of tokens, each with a part that is open and one that is folded."""
+    left, turns = WORDS, []
+    said = list(_turns(sample["example"]))
+    for who, note, text in said[:TURNS]:
+        shown, missing = safe_text(text[:left]), max(0, len(text) - left)
+        left -= len(shown)
+        cut = max(shown.rfind(" ", OPEN - 100, OPEN), OPEN - 100) if len(shown) > OPEN + 200 else len(shown)
+        turns.append({"who": who, "note": note, "open": shown[:cut], "folded": shown[cut:], "missing": missing})
+    pairs = "chosen" in sample["example"]
+    rows = [_row(tokens) | {"side": ("chosen", "rejected")[at % 2] if pairs else ""} for at, tokens in enumerate(sample["rows"][:ROWS])]
+    more = sample["more_rows"] + max(0, len(sample["rows"]) - ROWS)
+    return sample | {"turns": turns, "rows": rows, "more_rows": more, "more_turns": max(0, len(said) - TURNS)}
+
+
+def _turns(example: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Who speaks, a note, and the words, of every turn of an example."""
+    if "text" in example:
+        yield "text", "", _words(example["text"])
+    if example.get("tools"):
+        yield "tools", "offered to the model", _words(example["tools"])
+    for part in ("messages", "prompt", "chosen", "rejected"):
+        side = part if part in ("chosen", "rejected") else ""
+        for message in example.get(part) or ():
+            role = _words(message.get("role"))
+            context = "context only, not trained on" if message.get("train") is False else ""
+            for field, note in (
+                ("reasoning_content", "reasoning"),
+                ("content", _words(message.get("name"))),
+                ("tool_calls", "calls tools"),
+            ):
+                if message.get(field) or (field == "content" and not message.get("tool_calls")):
+                    yield role, ", ".join(filter(None, (side, note, context))), _words(message.get(field))
+
+
+def _words(value: Any) -> str:
+    """A value as text: the parts of a list each on a line, as JSON."""
+    if isinstance(value, list):
+        return "\n".join(map(_words, value))
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _row(tokens: list[dict[str, Any]]) -> dict[str, Any]:
+    """A row of tokens: its beginning and its end are open, what lies between is folded, and of that only a part is on the page."""
+    left = SPELLED
+
+    def bounded(part: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        nonlocal left
+        shown = []
+        for token in part:
+            room = min(left, LINE)
+            text = safe_text(token["text"][:room])
+            left -= len(text)
+            shown.append(token | {"text": text + "…" if len(token["text"]) > room else text})
+        return shown
+
+    between = tokens[EDGE:-EDGE] if len(tokens) > 3 * EDGE else []
+    head, tail = (tokens[:EDGE], tokens[-EDGE:]) if between else (tokens, [])
+    return {
+        "head": bounded(head), "tail": bounded(tail), "middle": bounded(between[:MIDDLE]), "between": len(between),
+        "between_trained": sum(t["trained"] for t in between), "trained": sum(t["trained"] for t in tokens), "count": len(tokens),
+    }  # fmt: skip
