@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import InputError
+from edgetune.paths import at_home, is_folder
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "nano"
 MAX_HEADER = 100_000_000
@@ -84,8 +85,8 @@ def resolve(base: str) -> Path:
             "--base is missing.",
             "Name a model folder with --base ('edgetune bases' lists those found), or --base nano.",
         )
-    folder = BUNDLED if base == "nano" else Path(base).expanduser()
-    if not folder.is_dir():
+    folder = BUNDLED if base == "nano" else at_home(base)
+    if not is_folder(folder):
         what = (
             "is a GGUF file, which can be chatted with but not trained"
             if folder.suffix == ".gguf" and folder.is_file()

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgetune.data.template import PLAIN, ChatTemplate
+from edgetune.data.template import CHATML, CHATML_MARKS, PLAIN, ChatTemplate
 from edgetune.errors import InputError
 
 
@@ -14,7 +14,7 @@ from edgetune.errors import InputError
 class BaseTokenizer:
     """Token ids as llama.cpp gives them for the exported model, and the template with its marks.
 
-    origin: "model" when the template is the base's own, "plain" when the base has none.
+    origin: "model" when the template is the base's own, "chatml" or "plain" when the base has none.
     """
 
     folder: Path
@@ -146,11 +146,13 @@ def load(folder: Path, date: str) -> BaseTokenizer:
             "Set eos_token in tokenizer_config.json.",
         )
     source = _template(folder, settings)
-    template = ChatTemplate(source or PLAIN, bos or "", eos, date)
+    special = {token["content"] for token in document.get("added_tokens", []) if token.get("special")}
+    origin = "model" if source else "chatml" if special.issuperset(CHATML_MARKS) else "plain"
+    template = ChatTemplate(source or {"chatml": CHATML, "plain": PLAIN}[origin], bos or "", eos, date)
     return BaseTokenizer(
         folder,
         template,
-        "model" if source else "plain",
+        origin,
         bos_id,
         eos_id,
         eos_id if pad_id is None else pad_id,

@@ -159,14 +159,15 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
-    """Free space: checkpoints of finished runs but the newest and the best, and leftovers of interruptions. Shows them first.
+    """Free space: checkpoints of finished runs but the newest and the best, prepared data that can be made again, and leftovers.
 
     Example: edgetune prune
     """
     from edgetune.training.checkpoints import found
 
     place = workspace(workspace_path)
-    victims = place.leftovers()
+    cached = sorted(p for p in place.data_cache.iterdir() if not p.name.startswith(".")) if place.data_cache.is_dir() else []
+    victims = place.leftovers() + cached
     for run in place.runs():
         state = launch.state(run)
         if state.status == "finished" and not launch.alive(run.folder):
@@ -206,12 +207,14 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         }
         rows.append({"run": run.name, **parts, "all": run.size()})
     leftovers = sum(folder_bytes(p) for p in place.leftovers())
+    prepared = folder_bytes(place.data_cache) if place.data_cache.is_dir() else 0
     free = free_bytes(Path(place.path))
     if as_json:
-        typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "leftovers": leftovers, "free": free}))
+        typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))
         return
     typer.echo(
-        f"{place.path}: {human(sum(r['all'] for r in rows))} used, {human(free)} free, {human(leftovers)} left over from interruptions"
+        f"{place.path}: {human(sum(r['all'] for r in rows))} used, {human(free)} free, {human(leftovers)} left over from interruptions, "
+        f"{human(prepared)} of prepared data that can be made again"
     )
     if rows:
         typer.echo(

@@ -57,10 +57,22 @@ class Found:
     sampled: int
 
 
+class ShapeError(InputError):
+    """Rows that have no shape EdgeTune can use. kind: one word; file and line: where the first of them stands."""
+
+    def __init__(self, kind: str, row: Row, title: str, cause: str, remedy: str) -> None:
+        super().__init__(title, cause, remedy)
+        self.kind, self.file, self.line = kind, row.file, row.line
+
+
+def _place(row: Row) -> str:
+    return f"line {row.line} of {one_line(row.file)}"
+
+
 def detect(sample: list[Row], asked: str = "auto") -> Found:
     """The format of rows: the first in `formats.ORDER` whose shape nearly all readable ones have, or the one asked for.
 
-    Raises InputError: no row can be read, no format fits, several are mixed, or the one asked for fits no row.
+    Raises InputError for a format that there is not; ShapeError: no_row_readable, unknown_shape, mixed_formats, wrong_format.
     """
     rows = [row for row in sample if not row.problem]
     if asked not in ("auto", *formats.ORDER):
@@ -71,8 +83,10 @@ def detect(sample: list[Row], asked: str = "auto") -> Found:
             f"Formats are auto, {', '.join(formats.ORDER)}.",
         )
     if not rows:
-        first = f"The first: line {sample[0].line} of {sample[0].file}, {sample[0].problem}." if sample else "There are no rows."
-        raise InputError("No row can be read", first, "Correct the file.")
+        if not sample:
+            raise InputError("No row can be read", "There are no rows.", "Correct the file.")
+        first = f"The first: {_place(sample[0])}, {sample[0].problem}."
+        raise ShapeError("no_row_readable", sample[0], "No row can be read", first, "Correct the file.")
     if asked != "auto":
         return _asked(rows, asked)
     found = recognised(rows)
@@ -110,15 +124,17 @@ def _asked(rows: list[Row], asked: str) -> Found:
     if matching:
         return Found(asked, f"asked for; {matching:,} of {len(rows):,} sampled rows fit {form.TITLE}", matching, len(rows))
     found = recognised(rows)
-    raise InputError(
+    raise ShapeError(
+        "wrong_format",
+        rows[0],
         f"No row fits the format {asked}",
-        f"None of the {len(rows):,} sampled rows has {form.SHAPE}. "
+        f"None of the {len(rows):,} sampled rows, the first at {_place(rows[0])}, has {form.SHAPE}. "
         + (f"Found instead: {found.reason}." if found else columns.shown([row.value for row in rows])),
         f"Leave --format out, or say --format {found.format}." if found else _remedy(rows),
     )
 
 
-def _unknown(rows: list[Row]) -> InputError:
+def _unknown(rows: list[Row]) -> ShapeError:
     """Why no format was chosen: mixed shapes, too many broken rows, or columns that nobody knows."""
     firsts: dict[str, Row] = {}
     counts: Counter[str] = Counter()
@@ -128,22 +144,27 @@ def _unknown(rows: list[Row]) -> InputError:
         firsts.setdefault(name, row)
     known = [(name, count) for name, count in counts.most_common() if name]
     if not known:
-        return InputError("The shape of the examples is not known", columns.shown([row.value for row in rows]), _remedy(rows))
+        cause = f"The first row is at {_place(rows[0])}. {columns.shown([row.value for row in rows])}"
+        return ShapeError("unknown_shape", rows[0], "The shape of the examples is not known", cause, _remedy(rows))
 
     def group(name: str, count: int) -> str:
         row = firsts[name]
         what = f"the shape of {formats.module(name).TITLE}" if name else "no known shape"
-        return f"{count:,} of {len(rows):,} sampled rows have {what}, the first at line {row.line} of {one_line(row.file)}"
+        return f"{count:,} of {len(rows):,} sampled rows have {what}, the first at {_place(row)}"
 
     groups = known + ([("", counts[""])] if counts[""] else [])
     cause = "; ".join(group(*item) for item in groups) + "."
     if len(known) > 1:
-        return InputError(
+        return ShapeError(
+            "mixed_formats",
+            firsts[known[1][0]],
             "The file mixes several formats",
             cause,
             f"Put each into a file of its own, or name one, as in --format {known[0][0]}; rows of the others are then left out and listed.",
         )
-    return InputError(
+    return ShapeError(
+        "unknown_shape",
+        firsts[""],
         "Too many rows have no known shape",
         cause + " " + columns.shown([firsts[""].value]),
         f"Correct them, or say --format {known[0][0]}; they are then left out and listed.",
@@ -186,15 +207,18 @@ def parse_map(text: list[str]) -> dict[str, str]:
 
 
 def check_map(rows: list[Row], mapping: dict[str, str]) -> None:
-    """Raise InputError when a source column is in none of the sampled rows (as they stood before the mapping)."""
-    values = [row.value for row in rows if not row.problem]
+    """Raise ShapeError (no_column) when a source column is in none of the sampled rows (as they stood before the mapping)."""
+    readable = [row for row in rows if not row.problem]
+    values = [row.value for row in readable]
     lacking = [source for source in mapping.values() if values and not any(_cell(value, source)[0] for value in values)]
     if lacking:
         names = list(dict.fromkeys(name for value in values for name in columns.cells(value)))
         near = [match for source in lacking for match in get_close_matches(source, names, 1, 0.5)]
-        raise InputError(
+        raise ShapeError(
+            "no_column",
+            readable[0],
             f"No row has {' or '.join(map(repr, lacking))}, which --map names",
-            columns.shown(values),
+            f"The first row is at {_place(readable[0])}. {columns.shown(values)}",
             f"Did you mean {' and '.join(near)}?" if near else "Name columns that are there.",
         )
 

@@ -185,7 +185,7 @@ def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokeniz
             raise RowError("template_refuses", f"the chat template refuses it: {error.cause}") from None
         unit.length = len(tokenizer.encode(prompt))
         if unit.length >= rules.length:
-            raise RowError("too_long", f"{unit.length} tokens, more than the {rules.length} that fit")
+            raise RowError("too_long", f"{unit.length:,} tokens, more than the {rules.length:,} that fit")
     for rendered in made:
         if rendered.error:
             raise rendered.error
@@ -235,7 +235,7 @@ def _look(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
             else:
                 found.add(("secret", f"{place}: looks like a key or password ({kind.replace('_', ' ')}): {shown}"))
     if unit.shortened:
-        found.add(("shortened", f"{unit.length} tokens, cut to fit"))
+        found.add(("shortened", f"{unit.length:,} tokens, cut to fit"))
     for kind in {kind for kind, _ in found}:
         counts[f"warn:{kind}"] += 1
     listed = [(kind, message) for kind, message in sorted(found) if counts[f"warn:{kind}"] <= PER_KIND]

@@ -17,6 +17,7 @@ from edgetune.data.sources import Source, sources
 from edgetune.data.xray import Report, XRay
 from edgetune.errors import InputError
 from edgetune.files import write_json, write_text
+from edgetune.paths import real
 
 FEW_DOCUMENTS = 20
 """With fewer documents than this, raw text is split into train and held-out by pieces instead of by documents."""
@@ -109,7 +110,7 @@ def files_of(recipe: Any) -> list[Source]:
     """A recipe's files, those of `validation` held out."""
     given = sources(recipe.data)
     held = [Source(s.path, held_out=True) for s in sources(recipe.validation)]
-    twice = {s.path.resolve() for s in given} & {s.path.resolve() for s in held}
+    twice = {real(s.path) for s in given} & {real(s.path) for s in held}
     if twice:
         raise InputError(
             "A file is both trained on and held out", f"{min(twice)} stands in data and in validation.", "Take it out of one of the two."

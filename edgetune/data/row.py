@@ -15,6 +15,20 @@ class RowError(ValueError):
         return RowError, (self.kind, str(self))
 
 
+DEEPEST = 200
+"""Lists and objects that may lie inside each other in a row: more than people write, fewer than Python can walk through."""
+
+
+def deep(value: Any) -> bool:
+    """Whether more than DEEPEST lists and objects lie inside each other."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
+        level = [v for held in level for v in (held.values() if isinstance(held, dict) else held) if isinstance(v, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Raw:
     """A row as a reader found it.

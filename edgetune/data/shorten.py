@@ -19,7 +19,7 @@ def shorten(example: Example, tokenizer: TextTokenizer, rules: Rules, longest: i
     truncate: the oldest turns go first, then the middle of the longest text that is no answer; answers are never cut.
     split: as many turns a row as fit, the system turn in each, every answer in one row.
     """
-    error = RowError("too_long", f"{longest} tokens, more than the {rules.length} that fit")
+    error = RowError("too_long", f"{longest:,} tokens, more than the {rules.length:,} that fit")
     if rules.long == "drop":
         return Rendered(error=error, full_length=longest)
     head, exchanges = _exchanges(example.messages)
@@ -38,7 +38,7 @@ def shorten(example: Example, tokenizer: TextTokenizer, rules: Rules, longest: i
     if not made.rows:
         answer = max((len(tokenizer.plain(str(m.get("content") or ""))) for m in example.messages if m["role"] == "assistant"), default=0)
         return Rendered(
-            error=RowError("too_long", f"{longest} tokens, more than the {rules.length} that fit, {answer} of them one answer's"),
+            error=RowError("too_long", f"{longest:,} tokens, more than the {rules.length:,} that fit, {answer:,} of them one answer's"),
             full_length=longest,
         )
     return made

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgetune.data.readers import SUFFIXES, FileError, opened, suffix_of
 from edgetune.errors import InputError
+from edgetune.paths import at_home, is_folder, real
 from edgetune.text import one_line
 
 HEAVIEST = 100.0
@@ -32,23 +33,24 @@ class Source:
 def sources(arguments: list[str]) -> list[Source]:
     """The files that arguments name: a file or a folder, each perhaps with a weight ("a.jsonl:2").
 
-    Raises InputError: a weight out of bounds, a file given twice; FileError: missing, dangling_link, no_examples.
+    Raises InputError: a weight out of bounds, a file given twice; FileError: no_examples, and what opened.check raises.
     """
     found: list[Source] = []
     for argument in arguments:
         path, weight = _split(argument)
-        if path.is_dir():
+        if is_folder(path):
             found += [Source(file, weight, is_held_out(file.relative_to(path))) for file in below(path)]
         else:
-            opened.check(path)
             found.append(Source(path, weight))
+    for source in found:
+        opened.check(source.path)
     _refuse_twice(source.path for source in found)
     return found
 
 
 def _split(argument: str) -> tuple[Path, float]:
     """A path and its weight. A file whose name really ends so wins; a single letter before the colon is a drive."""
-    path = Path(argument).expanduser()
+    path = at_home(argument)
     match = _WEIGHTED.fullmatch(argument)
     if not match or _exists(path):
         return path, 1.0
@@ -59,7 +61,7 @@ def _split(argument: str) -> tuple[Path, float]:
             f"The weight is {match['weight']}; it must be above 0 and at most {HEAVIEST:.0f}.",
             "Write for example FILE:2 to see its rows twice as often.",
         )
-    return Path(match["path"]).expanduser(), weight
+    return at_home(match["path"]), weight
 
 
 def _exists(path: Path) -> bool:
@@ -75,7 +77,7 @@ def below(folder: Path) -> list[Path]:
         visible = [p for p in sorted(folder.rglob("*")) if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
     except OSError as error:
         raise opened.from_system(folder, error) from error
-    files = [p for p in visible if suffix_of(p) and not p.is_dir()]
+    files = [p for p in visible if suffix_of(p) and not is_folder(p)]
     about = [p for p in files if _ABOUT.match(p.name)]
     rest = [p for p in files if p not in about] or about
     if any(suffix_of(p) in STRUCTURED for p in rest):
@@ -96,12 +98,12 @@ def is_held_out(path: Path) -> bool:
 def _refuse_twice(paths: Iterable[Path]) -> None:
     seen: dict[Path, Path] = {}
     for path in paths:
-        real = path.resolve()
-        if real in seen:
-            also = "" if seen[real] == path else f" It is also named {one_line(str(seen[real]), 200)}."
+        place = real(path)
+        if place in seen:
+            also = "" if seen[place] == path else f" It is also named {one_line(str(seen[place]), 200)}."
             raise InputError(
                 f"{one_line(str(path), 200)} is given twice",
                 f"Its rows would count double, and could be trained on and measured on.{also}",
                 "Name it once; FILE:2 gives it twice the weight.",
             )
-        seen[real] = path
+        seen[place] = path

@@ -19,6 +19,15 @@ PLAIN = (
 """For bases without a template: ordinary text, every answer ended by the base's EOS. The prompt ends before the space, so that the
 answer's first token carries it, as in ordinary text."""
 
+CHATML_MARKS = ("<|im_start|>", "<|im_end|>")
+CHATML = (
+    "{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+"""For bases without a template whose vocabulary has ChatML's marks as special tokens."""
+
 MAX_OUTPUT = 4_000_000
 """Characters a template may write; a template is a program and may run away."""
 

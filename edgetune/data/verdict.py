@@ -7,7 +7,7 @@ from edgetune.data.xray import Report
 GOOD, WARNINGS, STOP = "good", "good with warnings", "do not train"
 
 MANY_REJECTED = 0.2
-"""Share of rows left out from which the file is rather mistaken than spoiled here and there."""
+"""Share of rows left out (but for being too long) from which the file is rather mistaken than spoiled here and there."""
 MOST = 0.5
 """Share from which a fault is the rule."""
 FEW = 10
@@ -20,23 +20,33 @@ COPIES = 0.1
 """Share of rows that repeat others from which it is worth a warning."""
 
 PLAIN = {
-    "shortened": "rows are longer than the limit and were cut",
-    "secret": "rows hold what looks like a key or a password",
-    "card": "rows hold what looks like a card number",
-    "iban": "rows hold what looks like a bank account number",
-    "control": "rows hold control characters",
-    "bidi": "rows hold characters that turn the reading direction",
-    "zero_width": "rows hold invisible characters inside words",
-    "replacement": "rows hold U+FFFD, which stands where text was lost",
-    "mojibake": "rows were decoded with the wrong encoding (Ã© for é)",
-    "html": "rows hold HTML tags or entities",
-    "placeholder": "rows hold placeholders nobody filled in, such as {{name}}",
-    "control_token": "rows hold text that the model takes for a mark of its own",
-    "personal": "rows hold e-mail addresses or phone numbers",
+    "shortened": "are longer than the limit and were cut",
+    "secret": "hold what looks like a key or a password",
+    "card": "hold what looks like a card number",
+    "iban": "hold what looks like a bank account number",
+    "control": "hold control characters",
+    "bidi": "hold characters that turn the reading direction",
+    "zero_width": "hold invisible characters inside words",
+    "replacement": "hold U+FFFD, which stands where text was lost",
+    "mojibake": "were decoded with the wrong encoding (Ã© for é)",
+    "html": "hold HTML tags or entities",
+    "placeholder": "hold placeholders nobody filled in, such as {{name}}",
+    "control_token": "hold text that the model takes for a mark of its own",
+    "personal": "hold e-mail addresses or phone numbers",
 }
-"""Warnings about texts, in words; a kind that is not listed is told by its name."""
+"""Warnings about texts: what the rows do, in words."""
+LONGER = "Raise --length, or cut long rows with --long truncate or --long split."
 QUIET = {"personal", "duplicate", "near_duplicate", "leak", "near_leak"}
 """Kinds that are counted but are no warning by themselves, or have a sentence of their own."""
+
+
+SINGULAR = {"hold": "holds", "are": "is", "were": "was", "repeat": "repeats", "nearly": "nearly"}
+
+
+def rows(count: int, does: str) -> str:
+    """So many rows do something: "1 row holds …", "1,200 rows hold …"."""
+    verb, _, rest = does.partition(" ")
+    return f"1 row {SINGULAR.get(verb, verb)} {rest}" if count == 1 else f"{count:,} rows {does}"
 
 
 def judge(report: Report) -> None:
@@ -49,8 +59,7 @@ def judge(report: Report) -> None:
 
 def _worst(report: Report) -> tuple[str, int]:
     """The kind for which most rows were left out."""
-    count, kind = max(((count, kind) for kind, count in report.rejected_counts.items()), default=(0, ""))
-    return kind, count
+    return max(report.rejected_counts.items(), key=lambda item: item[1], default=("", 0))
 
 
 def _first(report: Report, kind: str) -> str:
@@ -64,59 +73,63 @@ def _stops(report: Report) -> Iterator[tuple[str, str]]:
     usable = report.kept + report.truncated
     kind, count = _worst(report)
     fixes = {
-        "too_long": "Raise --length, or cut long rows with --long truncate or --long split.",
+        "too_long": LONGER,
         "template_refuses": "Change these rows (a system turn, roles that do not alternate), or use another base.",
     }
     fix = fixes.get(kind, f"Correct the rows that are left out as '{kind}' first: {_first(report, kind)}")
+    wrong = left - report.rejected_counts.get("too_long", 0)
     if not usable:
-        yield f"no row can be used: all {read} are left out", fix
-    elif left > MANY_REJECTED * read:
-        yield f"{left} of {read} rows are left out, {count} of them as '{kind}'", fix
+        yield f"no row can be used: all {read:,} are left out", fix
+    elif wrong > MANY_REJECTED * read:
+        yield f"{left:,} of {read:,} rows are left out, {count:,} of them as '{kind}'", fix
     tokens = report.tokens
-    rows = tokens.get("rows", 0)
-    if rows and report.kind != "text" and tokens["trained_tokens"] == 0 and report.kind != "prompt":
+    made = tokens.get("rows", 0)
+    if made and report.kind != "text" and tokens["trained_tokens"] == 0 and report.kind != "prompt":
         yield "no token would be trained on: every label is masked", "Check that the rows hold answers of the role 'assistant'."
-    if rows and report.kind in ("conversation", "unpaired") and tokens["ends_trained"] < MOST * rows:
+    if made and report.kind in ("conversation", "unpaired") and tokens["ends_trained"] < MOST * made:
         ends = tokens["ends_trained"]
         yield (
-            f"the end of the answer is trained in {ends} of {rows} rows only: the model would never stop",
+            f"the end of the answer is trained in {ends:,} of {made:,} rows only: the model would never stop",
             "Use a base with a chat template.",
         )
-    if rows and tokens["bos_doubled"] > MOST * rows:
+    if made and tokens["bos_doubled"] > MOST * made:
         yield "BOS stands twice at the start of the rows", "The template writes BOS and the tokenizer adds it: set add_bos_token to false."
     split = report.split
     if split and split["shared"] > MOST * split["held_out"]:
         yield (
-            f"{split['shared']} of {split['held_out']} validation rows are also training rows: the held-out loss would say nothing",
+            f"{split['shared']:,} of {split['held_out']:,} validation rows are also training rows: the held-out loss would say nothing",
             "Take these rows out of one of the two: edgetune data split makes a clean split.",
         )
 
 
 def _warnings(report: Report) -> Iterator[tuple[str, str]]:
     usable = report.kept + report.truncated
-    if 0 < report.rejected <= MANY_REJECTED * report.read and usable:
+    wrong = report.rejected - report.rejected_counts.get("too_long", 0)
+    if report.rejected and wrong <= MANY_REJECTED * report.read and usable:
         kind, count = _worst(report)
-        yield f"{report.rejected} of {report.read} rows are left out, {count} of them as '{kind}'", f"Correct {_first(report, kind)}"
+        fix = LONGER if kind == "too_long" else f"Correct {_first(report, kind)}"
+        yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", fix
     for kind in ("secret", "card", "iban"):
         if count := report.problem_counts.get(kind, 0):
-            yield f"{count} {PLAIN[kind]}: the model may repeat it", f"Take it out: {_first(report, kind)}"
+            yield f"{rows(count, PLAIN[kind])}: the model may repeat it", f"Take it out: {_first(report, kind)}"
     split = report.split
     if split and 0 < split["shared"] <= MOST * split["held_out"]:
         yield (
-            f"{split['shared']} of {split['held_out']} validation rows are also training rows",
+            f"{split['shared']:,} of {split['held_out']:,} validation rows are also training rows",
             f"Take them out of one of the two; the first: {_first(report, 'leak')}",
         )
     if split and split["nearly_shared"] > LEAK * split["held_out"]:
-        yield f"{split['nearly_shared']} of {split['held_out']} validation rows nearly repeat training rows", _first(report, "near_leak")
+        near = f"{split['nearly_shared']:,} of {split['held_out']:,} validation rows nearly repeat training rows"
+        yield near, f"Look at {_first(report, 'near_leak')}"
     for kind, count in report.problem_counts.items():
-        if kind in PLAIN and kind not in (*QUIET, "secret", "card", "iban") and (count > MOST * usable or kind not in ("html",)):
-            yield f"{count} {PLAIN[kind]}", f"Look at {_first(report, kind)}"
+        if kind in PLAIN and kind not in (*QUIET, "secret", "card", "iban") and (count > MOST * usable or kind != "html"):
+            yield rows(count, PLAIN[kind]), f"Look at {_first(report, kind)}"
     copies = report.duplicates.get("train", {})
     for part, words in (("exact", "repeat another row"), ("near", "nearly repeat another row")):
         if copies.get(part, 0) > COPIES * usable:
             kind = "duplicate" if part == "exact" else "near_duplicate"
             first = _first(report, kind)
-            yield f"{copies[part]} of {usable} rows {words}: they count more than once", f"Keep one of each; the first: {first}"
+            yield f"{copies[part]:,} of {usable:,} rows {words}: they count more than once", f"Keep one of each; the first: {first}"
     pair = report.preference
     for side in ("chosen", "rejected"):
         if pair and pair[f"{side}_longer"] > LENGTH_BIAS:
@@ -125,7 +138,9 @@ def _warnings(report: Report) -> Iterator[tuple[str, str]]:
                 "Add pairs in which length says nothing, or use a length-normalised loss.",
             )
     if 0 < usable < FEW:
-        yield f"only {usable} rows: nothing but these is learned", "Add examples; a hundred is a start for a style, more for facts."
+        few = "only 1 row: nothing but this" if usable == 1 else f"only {usable} rows: nothing but these"
+        yield f"{few} is learned", "Add examples; a hundred is a start for a style, more for facts."
     lost = report.tokens.get("lost_answers", 0)
     if lost:
-        yield f"{lost} answers do not fit and are not trained on", "Raise --length, or use --long split."
+        some = "1 answer does not fit and is" if lost == 1 else f"{lost:,} answers do not fit and are"
+        yield f"{some} not trained on", "Raise --length, or use --long split."

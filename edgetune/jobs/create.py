@@ -18,6 +18,8 @@ from edgetune.recipe import Recipe, to_toml
 from edgetune.training.order import steps
 from edgetune.workspace import Run, Workspace
 
+CACHE_FACTOR = 3
+"""Bytes of prepared rows for a byte of examples: two 4-byte numbers a token of about four characters, and the example itself."""
 CPU_OVERHEAD = 700 * 2**20
 """Memory of the interpreter with torch, transformers, peft and trl imported (about 490 MB seen) and room to work."""
 
@@ -46,8 +48,9 @@ class Plan:
         ]
         if self.length < self.recipe.length:
             notes.append(f"rows may have {self.length} tokens, not {self.recipe.length}: the base's context ends there")
-        if self.tokenizer.origin == "plain":
-            notes.append("the base has no chat template: a plain one is used, kept with the run and written into the export")
+        if self.tokenizer.origin != "model":
+            what = "ChatML, whose marks it knows," if self.tokenizer.origin == "chatml" else "a plain one"
+            notes.append(f"the base has no chat template: {what} is used, kept with the run and written into the export")
         from converters.archs import supported
 
         if self.base.architecture not in supported():
@@ -65,6 +68,9 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     tokenizer = tokenizers.load(folder, today())
     length = min(recipe.length, base.context)
     need_memory(recipe, base, device.value)
+    files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
+    prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
+    need_space(workspace.path, 3 * adapter_bytes(recipe, base) * 4 + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
     prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, progress)
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.STOP and not anyway:
@@ -73,7 +79,6 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
             "; ".join(prepared.report.reasons) + ".",
             f"{prepared.report.fix_first} See it all: edgetune data check. To train all the same, add --anyway.",
         )
-    need_space(workspace.path, 3 * adapter_bytes(recipe, base) * 4 + 64 * 2**20, "The run with its checkpoints")
     dtype = hardware.dtype(device.value)
     if recipe.learning_rate is None:
         rate = learning_rate(recipe, base)

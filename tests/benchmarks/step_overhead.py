@@ -15,12 +15,15 @@ from typing import Any
 LIMIT = 1.05
 
 
-def rows() -> list[tuple[list[int], list[int]]]:
+def rows(folder: Path) -> Any:
     """64 rows of 256 tokens, half of them trained on."""
     import torch
 
+    from edgetune.data import store
+
     ids = torch.randint(3, 2048, (64, 256), generator=torch.Generator().manual_seed(0)).tolist()
-    return [(row, [-100] * 128 + row[128:]) for row in ids]
+    store.write_rows(folder / "rows.arrow", [(row, [-100] * 128 + row[128:]) for row in ids])
+    return store.TokenRows(folder / "rows.arrow")
 
 
 def step_seconds(trainer: Any) -> float:
@@ -60,12 +63,15 @@ def main() -> None:
 
     torch.set_num_threads(1)
     recipe, _ = build({"base": "nano", "rank": 16, "batch": 8, "accumulation": 1, "learning_rate": 1e-4, "eval_share": 0.0})
-    dtype, data, total = hardware.dtype("cpu").value, rows(), options.steps
+    dtype, total = hardware.dtype("cpu").value, options.steps
     tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
+
+    place = tempfile.TemporaryDirectory()
+    data = rows(Path(place.name))
 
     def ours(folder: Path) -> Any:
         trainer = sft.trainer(recipe, build_model(recipe, find.BUNDLED, "cpu", dtype), tokens, data, folder, total, 256, "cpu", dtype)
-        trainer.order, trainer.events = order(len(data), total * 8, 0), EventLog(folder / "events.jsonl")
+        trainer.order, trainer.events = order([[0, len(data), len(data)]], total * 8, 0), EventLog(folder / "events.jsonl")
         trainer.recipe, trainer.folder, trainer.progress, trainer.held_out = recipe, folder, Progress(), []
         trainer.add_callback(life(trainer, total, 10**9, 10**9, None))
         return trainer
@@ -80,9 +86,9 @@ def main() -> None:
         return SFTTrainer(model=model, args=config, train_dataset=sft.dataset(data), processing_class=processing)
 
     pairs = []
-    with tempfile.TemporaryDirectory() as place:
+    with place:
         for number in range(options.rounds):
-            folder = Path(place) / str(number)
+            folder = Path(place.name) / str(number)
             folder.mkdir()
             first, second = (ours, bare) if number % 2 == 0 else (bare, ours)
             seconds = {maker.__name__: step_seconds(maker(folder)) for maker in (first, second)}

@@ -36,7 +36,7 @@ def test_version_help_and_no_words(edgetune: Call) -> None:
         (["train", "--data", "{facts}"], 2, "No base model"),
         (["train", "--base", "nano"], 2, "No examples"),
         (["train", "--base", "nano", "--data", "/nowhere.jsonl"], 2, "no file"),
-        (["train", "--base", "nano", "--data", "{binary}"], 2, "not UTF-8"),
+        (["train", "--base", "nano", "--data", "{binary}"], 2, "not text"),
         (["train", "--base", "nano", "--data", "{facts}", "--quantization", "nf5"], 2, "not valid"),
         (["train", "--base", "nano", "--data", "{facts}", "--rank", "x"], 2, "rank"),
         (["train", "--base", "nano", "--data", "{facts}", "--preset", "fast"], 2, "no preset"),

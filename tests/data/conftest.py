@@ -29,8 +29,15 @@ FAMILIES = {
     "llama3.2": Family("meta-llama-Llama-3.2-3B-Instruct", "llama-bpe", (), "<|eot_id|>"),
     "phi3.5": Family("microsoft-Phi-3.5-mini-instruct", "phi-3", (), "<|end|>"),
     "gemma2": Family("google-gemma-2-2b-it", "llama2", ("<start_of_turn>", "<end_of_turn>"), "<end_of_turn>"),
-    "granite3": Family("ibm-granite-granite-3.3-2B-Instruct", "llama2", ("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>"), "<|end_of_text|>"),
-    "nemo": Family("mistralai-Mistral-Nemo-Instruct-2407", "llama2", ("[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"), "</s>"),
+    "granite3": Family(
+        "ibm-granite-granite-3.3-2B-Instruct", "llama2", ("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>"), "<|end_of_text|>"
+    ),
+    "nemo": Family(
+        "mistralai-Mistral-Nemo-Instruct-2407",
+        "llama2",
+        ("[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"),
+        "</s>",
+    ),
 }
 
 

@@ -442,19 +442,3 @@ def test_a_text_file_is_documents(shared: Path) -> None:
     found = list(rows(shared / "datasets" / "wiki_demo.txt"))
     lines = [line for line in (shared / "datasets" / "wiki_demo.txt").read_text(encoding="utf-8").split("\n") if line.strip()]
     assert [module("text").convert(row.value).text for row in found] == lines
-
-
-def test_read_is_kept_plus_rejected_with_lines(tmp_path: Path) -> None:
-    from edgetune.bases import find, tokenizer
-    from edgetune.data.prepare import prepare
-    from edgetune.recipe import build
-
-    path = tmp_path / "mixed.jsonl"
-    good = json.dumps({"instruction": "q", "output": "a"})
-    path.write_text(
-        f"{good}\nnot json\n\n{good}\n[1]\n{json.dumps({'instruction': 'q', 'output': ''})}\n" + f"{good}\n" * 20, encoding="utf-8"
-    )
-    tokens = tokenizer.load(find.BUNDLED, "2026-01-01")
-    result = prepare(build({"data": str(path), "base": "nano"})[0], tokens, 256)
-    assert result.read == result.kept + len(result.rejected) == 25
-    assert [(r.line, r.file) for r in result.rejected] == [(2, str(path)), (5, str(path)), (6, str(path))]

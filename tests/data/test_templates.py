@@ -18,8 +18,27 @@ from tests.data.conftest import FAMILIES
 
 WIDE = Rules(1 << 20)
 
-words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="<>[]|"), min_size=1, max_size=24).filter(str.strip)
-pieces = st.sampled_from(["\n", "\n\n", " ", "  ", "```\nx = 1\n```", "naïve café", "北京", "🦙", "1234567", "Don't", "\t", "def f():\n    return 1", "<b>", "a|b"])
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="<>[]|"), min_size=1, max_size=24).filter(
+    str.strip
+)
+pieces = st.sampled_from(
+    [
+        "\n",
+        "\n\n",
+        " ",
+        "  ",
+        "```\nx = 1\n```",
+        "naïve café",
+        "北京",
+        "🦙",
+        "1234567",
+        "Don't",
+        "\t",
+        "def f():\n    return 1",
+        "<b>",
+        "a|b",
+    ]
+)
 texts = st.lists(words | pieces, min_size=1, max_size=5).map("".join).filter(str.strip)
 
 

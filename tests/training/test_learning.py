@@ -143,13 +143,17 @@ def test_every_kind_of_recipe_learns_and_exports(options: dict[str, Any], train:
 def test_a_longer_run_begins_like_a_shorter_one_and_replay_is_drawn(train: Callable[..., Run], facts: Path, nano: Path) -> None:
     from edgetune.training.order import order
 
-    assert order(7, 30, 3)[:20] == order(7, 20, 3)
-    assert sorted(order(7, 14, 3)[7:]) == list(range(7))
+    assert order([[0, 7, 7]], 30, 3)[:20] == order([[0, 7, 7]], 20, 3)
+    assert sorted(order([[0, 7, 7]], 14, 3)[7:]) == list(range(7))
     run = train("replayed", base="nano", data=str(facts), work=False, replay=str(nano / "replay.jsonl"), replay_share=0.5)
     request = run.request()
-    assert request["replay_each"] == request["own"] and request["replay"] == 3 * request["own"]
-    one, two = order(4, 12, 0, replay=5, each=2)[:6], order(4, 12, 0, replay=5, each=2)[6:]
+    (_, own, each), (start, drawn, replay_each) = request["groups"]
+    assert each == own == start == replay_each and drawn == 3 * own
+    both = order([[0, 4, 4], [4, 5, 2]], 12, 0)
+    one, two = both[:6], both[6:]
     assert sorted(one) == [0, 1, 2, 3, 4, 5] and sorted(two) == [0, 1, 2, 3, 6, 7]
+    assert sorted(order([[0, 3, 6]], 6, 0)) == [0, 0, 1, 1, 2, 2]  # a file of weight 2
+    assert sorted(order([[0, 4, 2]], 4, 0)) == [0, 1, 2, 3]  # of weight 0.5: half a pass, then the other half
 
 
 def test_early_stopping_keeps_the_best(train: Callable[..., Run], facts: Path) -> None:

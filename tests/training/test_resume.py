@@ -90,7 +90,7 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
     for base in (str(stories), "nano"):
         run = train(f"run-{Path(base).name}", base=base, data=str(facts), work=False, **SMALL)
         recipe, request = recipe_of(run), run.request()
-        rows = store.read_tokens(run.data / "train.safetensors")
+        rows = store.TokenRows(run.data / store.TRAIN)
         folder = Path(request["base"])
         torch.set_num_threads(1)
         trainer = module("sft").trainer(
@@ -105,13 +105,13 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
             request["dtype"],
         )
         trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = (
-            order(len(rows), 48, 0),
+            order([[0, len(rows), len(rows)]], 48, 0),
             EventLog(run.events),
             recipe,
             run.folder,
             Progress(),
         )
-        trainer.held_out = [{"input_ids": i, "labels": la} for i, la in store.read_tokens(run.data / "held_out.safetensors")]
+        trainer.held_out = [{"input_ids": i, "labels": la} for i, la in store.TokenRows(run.data / store.HELD_OUT)]
         trainer.optimizer = None
         batch = trainer.data_collator([{"input_ids": i, "labels": la} for i, la in rows[:2]])
 
@@ -161,7 +161,7 @@ def test_a_diverged_run_stops_and_says_so(workspace: Workspace, train_in: Any, f
         max_grad_norm=1000.0,
         warmup=0.0,
     )
-    rows = run.data / "train.safetensors"
+    rows = run.data / "train.arrow"
     worker = launch.start(run.folder)
     code = worker.wait()
     state = launch.state(run)
@@ -207,7 +207,7 @@ def test_changed_base_and_rows_are_refused(train: Callable[..., Run], facts: Pat
         unchanged(run, run.request())
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "config.json").write_bytes((BUNDLED / "config.json").read_bytes())
-    (run.data / "train.safetensors").write_bytes(b"x")
+    (run.data / "train.arrow").write_bytes(b"x")
     with pytest.raises(EdgeTuneError, match="rows of r have changed"):
         unchanged(run, run.request())
 

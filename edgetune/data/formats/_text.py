@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from edgetune.data.row import RowError
+from edgetune.data.row import DEEPEST, RowError, deep
 
 GAPS = frozenset(("nan", "NaN", "null", "None"))
 """What readers write for the empty cell of a table."""
@@ -58,9 +58,12 @@ def answer(row: dict[str, Any], key: str) -> str:
 def parsed(value: str, name: str, kind: str) -> Any:
     """What JSON text says. Raises RowError of the kind."""
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except (ValueError, RecursionError) as error:
         raise RowError(kind, f"'{name}' is not JSON: {error}") from None
+    if deep(found):
+        raise RowError(kind, f"in '{name}' more than {DEEPEST} lists or objects lie inside each other")
+    return found
 
 
 def sound(value: Any, name: str, kind: str) -> Any:

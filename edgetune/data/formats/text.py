@@ -16,5 +16,5 @@ def detect(row: dict[str, Any]) -> bool:
 
 
 def convert(row: dict[str, Any]) -> Example:
-    """The document."""
-    return Example(text=answer(row, "text"), kind="text")
+    """The document; `continues: true`, which readers of long documents write, says that the next row goes on with it."""
+    return Example(text=answer(row, "text"), kind="text", continues=row.get("continues") is True)

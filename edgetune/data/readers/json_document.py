@@ -10,7 +10,7 @@ from edgetune.data.readers import json_lines, opened
 from edgetune.data.readers.errors import FileError
 from edgetune.data.readers.json_scanner import Scanner
 from edgetune.data.readers.parse import reason
-from edgetune.data.row import Raw
+from edgetune.data.row import Raw, deep
 from edgetune.text import one_line
 
 SUFFIXES = (".json",)
@@ -186,6 +186,8 @@ def _columns(content: bytes) -> dict[str, list[Any]]:
     except orjson.JSONDecodeError:
         return {}
     if not isinstance(value, dict) or not value:
+        return {}
+    if deep(value):
         return {}
     if all(isinstance(v, dict) and v and all(k.isdigit() for k in v) for v in value.values()):
         return {name: list(column.values()) for name, column in value.items()}

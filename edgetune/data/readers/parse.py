@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from edgetune.data.row import Raw, Row
+from edgetune.data.row import DEEPEST, Raw, Row, deep
 from edgetune.text import safe_text
 
 SHOWN = 2000
@@ -28,6 +28,8 @@ def parse(file: str, raw: Raw) -> Row:
                 return parse(file, Raw(raw.line, content[len(BOM) :]))
             kind, problem = reason(content, error)
             return Row(file, raw.line, {}, problem, kind, shown(content))
+        if content.count(b"[") + content.count(b"{") > DEEPEST and deep(value):
+            return Row(file, raw.line, {}, f"more than {DEEPEST} lists or objects lie inside each other", "too_deep", shown(content))
         if type(value) is dict:
             return Row(file, raw.line, value)
         return Row(file, raw.line, {}, f"expected an object, found {named(value)}", "not_object", shown(content))

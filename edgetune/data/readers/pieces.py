@@ -1,6 +1,7 @@
 """Cut text into documents at paragraphs, so that a book need not be held in memory as one row."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from edgetune.data.row import Raw
 
@@ -25,7 +26,19 @@ def pieces(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield start, "".join(parts).strip()
 
 
+def linked(documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Pieces as rows; all but the last say that they go on, so that no end of text is taught in the middle of one."""
+    held: tuple[int, str] | None = None
+    for place, text in documents:
+        if held:
+            yield held[0], {"text": held[1], "continues": True}
+        held = place, text
+    if held:
+        yield held[0], {"text": held[1]}
+
+
 def numbered(paragraphs: Iterable[str]) -> Iterator[Raw]:
     """Rows of text from the paragraphs of a document without lines; `line` counts the rows."""
-    for number, (_, text) in enumerate(pieces((0, f"{paragraph.strip(chr(10))}\n\n") for paragraph in paragraphs), 1):
-        yield Raw(number, {"text": text})
+    whole = ((0, f"{paragraph.strip(chr(10))}\n\n") for paragraph in paragraphs)
+    for number, (_, row) in enumerate(linked(pieces(whole)), 1):
+        yield Raw(number, row)

@@ -4,9 +4,10 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edgetune.data.readers import opened
-from edgetune.data.readers.pieces import PIECE, pieces
+from edgetune.data.readers.pieces import PIECE, linked, pieces
 from edgetune.data.row import Raw
 
 SUFFIXES = (".txt", ".md")
@@ -21,9 +22,13 @@ def read(path: Path) -> Iterator[Raw]:
     blank lines and long lines, each line is a document. Problem of a row: encoding. Raises FileError: see opened.utf8."""
     by_line = _lines_are_documents(path)
     with _lines(path) as lines:
-        documents = ((n, line.rstrip("\n")) for n, line in lines if line.strip()) if by_line else pieces(_paragraphs(lines))
-        for number, text in documents:
-            yield _row(number, text)
+        if by_line:
+            for number, line in lines:
+                if line.strip():
+                    yield _row(number, {"text": line.rstrip("\n")})
+        else:
+            for number, row in linked(pieces(_paragraphs(lines))):
+                yield _row(number, row)
 
 
 @contextmanager
@@ -74,7 +79,8 @@ def _paragraphs(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     yield start, "".join(parts)
 
 
-def _row(number: int, text: str) -> Raw:
+def _row(number: int, row: dict[str, Any]) -> Raw:
+    text = row["text"]
     if not text.isascii():
         try:
             text.encode()
@@ -82,4 +88,4 @@ def _row(number: int, text: str) -> Raw:
             byte = ord(text[error.start]) - 0xDC00
             line = number + text.count("\n", 0, error.start)
             return Raw(number, None, "encoding", f"byte 0x{byte:02x} on line {line} is not UTF-8; save the file as UTF-8")
-    return Raw(number, {"text": text})
+    return Raw(number, row)

@@ -1,0 +1,25 @@
+"""Paths as people give them, looked at without raising for what is only a wrong path."""
+
+import os
+from pathlib import Path
+
+
+def at_home(path: str | Path) -> Path:
+    """A path with its `~` spelled out; as it stands when there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; False also for one that the system refuses (a name too long, a link to itself)."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def real(path: Path) -> Path:
+    """A path without links in it; where one leads to itself, as far as that goes."""
+    return Path(os.path.realpath(path))
