@@ -89,8 +89,8 @@ def survey(
     """X-ray files; with `keep`, write the rows of tokens and the examples into that folder too. Raises InputError when none can be read."""
     mapping = mapping or {}
     found = scan.recognise(files, asked, mapping)
-    kind = formats.module(found.format).convert(formats.module(found.format).SAMPLE).kind if found.format != "process_reward" else "process"
-    job = Job(found.format, mapping, rules, base.loader if base else None, keep=keep is not None)
+    kind = _kind([one.format for one in found])
+    job = Job(tuple(one.format for one in found), mapping, rules, base.loader if base else None, keep=keep is not None)
     xray = XRay(files, found, kind, rules.length if rules else None, exact_lengths=base is not None)
     keeper = store.Keeper(keep) if keep else None
     try:
@@ -104,6 +104,15 @@ def survey(
         if keeper:
             keeper.close()
     return xray
+
+
+def _kind(names: list[str]) -> str:
+    """What kind of examples formats give. Raises InputError when files of several kinds stand together."""
+    kinds = {name: formats.kind(name) for name in dict.fromkeys(names)}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        raise InputError("These files are of different kinds", f"They were read as {told}.", "Use files of one kind at a time.")
+    return next(iter(kinds.values()))
 
 
 def files_of(recipe: Any) -> list[Source]:
@@ -290,7 +299,7 @@ def held_out(path: Path, tokenizer: TextTokenizer, length: int) -> Measured:
     """All rows of a file, to measure on. Raises InputError when none can be used."""
     files = sources([str(path)])
     found = scan.recognise(files, "auto", {})
-    job = Job(found.format, rules=Rules(length), look=False)
+    job = Job(tuple(one.format for one in found), rules=Rules(length), look=False)
     measured, first = Measured(0, 0, []), ""
     for piece in scan.raw_pieces(files):
         batch = examine(piece.source, piece.file, piece.raws, job, tokenizer)

@@ -50,7 +50,7 @@ def xray(
 
 
 def test_every_row_is_counted_and_the_left_out_ones_are_in_quarantine(tmp_path: Path) -> None:
-    rows = [row(i) for i in range(30)]
+    rows: list[Any] = [row(i) for i in range(30)]
     rows[3], rows[11], rows[20] = "not json", [1], {"instruction": "q", "output": ""}
     path = write(tmp_path / "a.jsonl", rows)
     report = xray([path], made=base(), quarantine=tmp_path / "q.jsonl")
