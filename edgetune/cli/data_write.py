@@ -97,8 +97,8 @@ def split(
     import numpy as np
 
     from edgetune.data import duplicates, scan
-    from edgetune.data.prepare import held_out_units
     from edgetune.data.sources import sources
+    from edgetune.data.split import held_out_units
 
     files = sources([file])
     digests = [duplicates.digest(_words(row.value)) for row in scan.all_rows(files) if not row.problem]

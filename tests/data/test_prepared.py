@@ -11,24 +11,25 @@ import pytest
 
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
-from edgetune.data import prepare, store
+from edgetune.data import prepare, run_data, store
+from edgetune.data.split import Prepared
 from edgetune.errors import InputError
 from edgetune.recipe import build
 from edgetune.training.order import order
 from tests.data.test_xray import base, row, write
 
 
-def prepared(place: Path, made: prepare.Base | None = None, **options: Any) -> prepare.Prepared:
+def prepared(place: Path, made: prepare.Base | None = None, **options: Any) -> Prepared:
     """A recipe's data, prepared with the bundled model."""
     recipe, _ = build({"base": "nano", **options})
     return prepare.prepare(recipe, made or base(), 256, place)
 
 
-def written(folder: Path, made: prepare.Prepared) -> tuple[list[str], list[str]]:
+def written(folder: Path, made: Prepared) -> tuple[list[str], list[str]]:
     """The trained and the held-out rows as text."""
     folder.mkdir()
     tokens = base().tokenizer
-    prepare.write(folder, made, tokens)
+    run_data.write(folder, made, tokens)
     both = (store.TokenRows(folder / store.TRAIN), store.TokenRows(folder / store.HELD_OUT))
     train, held = ([tokens.decode(ids) for ids, _ in rows] for rows in both)
     return train, held
@@ -106,7 +107,7 @@ def test_documents_are_cut_at_paragraphs_and_end_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     tokens = base().tokenizer
-    prepare.write(folder, made, tokens)
+    run_data.write(folder, made, tokens)
     rows = store.TokenRows(folder / store.TRAIN)
     assert made.report.read > 1 and all(len(ids) <= 256 for ids, _ in rows)
     assert [ids[-1] == tokens.eos_id for ids, _ in rows] == [False] * (len(rows) - 1) + [True]
