@@ -7,7 +7,7 @@ from edgetune.data.readers import opened
 from edgetune.data.row import Raw
 
 SUFFIXES = (".jsonl", ".ndjson")
-MAX_ROW = 1 << 26
+MAX_ROW = 1 << 24
 """Bytes of the longest row that is held in memory (64 MiB); a longer one is left out."""
 
 
