@@ -5,8 +5,9 @@
     plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -16,7 +17,7 @@ import numpy as np
 from converters.archs import TensorPlan, architecture
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
-from converters.merge import Adapter
+from converters.mix import Mix, Weighted
 from converters.quantize import FILE_TYPES, check_type, choose_types, quantize
 from converters.vocab import load_vocabulary
 from converters.weights import FLOATS, StoredTensor, read_folder, read_json
@@ -41,7 +42,7 @@ class Plan:
     _metadata: dict[str, Value]
     _tensors: tuple[TensorPlan, ...]
     _stored: dict[str, StoredTensor]
-    _adapter: Adapter | None
+    _adapter: Mix | None
 
     def metadata(self, type_name: str) -> dict[str, Value]:
         """The metadata of a file of this type, in the order written."""
@@ -91,43 +92,80 @@ class Plan:
         writer.finish()
 
 
-def plan(model_dir: Path, adapter_dir: Path | None, types: list[str], *, chat_template: str | None, name: str,
+def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: list[str], *, chat_template: str | None, name: str,
          extra: dict[str, str | int | float | bool]) -> Plan:
     """Check a conversion without reading the weights themselves.
 
-    model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, or None. types: names
-    from `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys.
+    model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
+    weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
+    `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys.
     Raises ConversionError for whatever would not give a GGUF that computes what the model with its adapter does.
     """
     for type_name in types:
         check_type(type_name)
     config = read_json(model_dir / "config.json", 2**24)
     arch = architecture(config)
+    stored, adapter = read_folder(model_dir), None
+    tokenizer, notes = model_dir, list[str]()
+    if adapter_dir:
+        weighted = [(adapter_dir, 1.0)] if isinstance(adapter_dir, Path) else list(adapter_dir)
+        adapter = Mix(weighted)
+        own = _tokenizer([folder for folder, _ in weighted])
+        if own:
+            tokenizer, notes = own, [f"The tokenizer is the one beside the adapter {own.name}."]
+        config = _grown(config, stored, adapter)
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
-    vocabulary, notes = load_vocabulary(model_dir, config, chat_template)
+    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template)
     metadata |= vocabulary
+    notes += differences
     for key, value in extra.items():
         if key in metadata or key in ("general.file_type", "general.quantization_version", "general.alignment"):
             raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
         metadata[key] = plain(value)
-    stored = read_folder(model_dir)
-    adapter = Adapter(adapter_dir) if adapter_dir else None
-    tied = _ties(config, stored, adapter)
+    tied = ties(config, stored, adapter)
     tensors = tuple(arch.tensors(config, tied))
     if not tied and bool(config.get("tie_word_embeddings", False)):
         notes.append("The adapter changes embeddings or output matrix apart from each other, so the file holds both.")
     _check_stored(tensors, stored, tied)
     if adapter:
-        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources})
+        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, tensors)
     return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
 
 
-def _ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Adapter | None) -> bool:
+def _tokenizer(folders: list[Path]) -> Path | None:
+    """The adapter folder whose tokenizer counts, if any has one; adapters trained with different ones do not go together."""
+    own = [folder for folder in folders if (folder / "tokenizer.json").is_file()]
+    for one, other in pairwise(own):
+        if read_json(one / "tokenizer.json") != read_json(other / "tokenizer.json"):
+            raise ConversionError("The adapters do not go together", f"{one.name} and {other.name} were trained with different tokenizers.",
+                                  "Choose one of them.")
+    return own[0] if own else None
+
+
+def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix) -> dict[str, Any]:
+    """The configuration with the vocabulary's size as the adapters left it. Puts the base's own tensors that they carry into `stored`.
+
+    Where the vocabulary grew, PEFT saves the grown matrices beside the factors; of a tied base both are the one that is there.
+    """
+    carried = adapter.replacements((EMBEDDINGS, HEAD))
+    stored |= carried
+    if config.get("tie_word_embeddings", False) and len(carried) == 1:
+        for name in (EMBEDDINGS, HEAD):
+            stored[name] = next(iter(carried.values()))
+    sizes = {tensor.shape[0] for name, tensor in (*carried.items(), *adapter.full().items()) if name in (EMBEDDINGS, HEAD) and tensor.shape}
+    if len(sizes) > 1:
+        raise ConversionError("The adapter does not fit together", f"Its embeddings and output matrix have {sorted(sizes)} rows.",
+                              "Get the adapter again.")
+    return {**config, "vocab_size": sizes.pop()} if sizes else config
+
+
+def ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix | None) -> bool:
     """Whether the output matrix is the embeddings'. Fills in the one that a tied model does not store.
 
     A tied model whose adapter touches only one of the two, or both, computes with two different matrices, as it did in training
-    (PEFT's own merge changes both there); transformers also unties two stored matrices that differ.
+    (PEFT's own merge changes both there); only trained rows (PEFT's trainable tokens) are shared. transformers also unties two stored
+    matrices that differ.
     """
     if not config.get("tie_word_embeddings", False):
         return False
@@ -138,7 +176,7 @@ def _ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Adap
     for missing, present in ((HEAD, EMBEDDINGS), (EMBEDDINGS, HEAD)):
         if present in stored:
             stored.setdefault(missing, stored[present])
-    return not (adapter and (adapter.touches(EMBEDDINGS) or adapter.touches(HEAD)))
+    return not (adapter and (adapter.touches(HEAD) or (adapter.touches(EMBEDDINGS) and not adapter.only_rows(EMBEDDINGS))))
 
 
 def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool) -> None:

@@ -6,12 +6,14 @@ The formulas are those of PEFT's `merge_and_unload`: LoRA (arXiv 2106.09685), ra
 
 import math
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from converters.archs import TensorPlan
 from converters.errors import ConversionError
 from converters.weights import FLOATS, StoredTensor, check_finite, read_json, read_safetensors
 
@@ -23,23 +25,37 @@ IGNORED = {
     "runtime_config", "ensure_weight_tying", "megatron_core"}
 """Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result."""
 USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "bias",
-"init_lora_weights"}
+        "init_lora_weights", "trainable_token_indices"}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
 PREFIX = "base_model.model."
-PARTS = {"lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
-         "lora_magnitude_vector.weight": "magnitude", "base_layer.weight": "full", "modules_to_save.weight": "full", "weight": "full"}
+PARTS = {
+    "lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude", "token_adapter.trainable_tokens_delta": "rows", "token_adapter.base_layer.weight": "full",
+    "base_layer.weight": "full", "modules_to_save.weight": "full", "weight": "full"}
+"""Ends of an adapter's tensor names, longer ones before what they end in, and what part of a change each is."""
 
 
 @dataclass
 class Change:
-    """What an adapter holds for one module: low-rank factors with their scale, and a full tensor that replaces the base's."""
+    """What an adapter holds for one module: low-rank factors with their scale, a full tensor that replaces the base's, new rows for it.
+
+    embedding: of an embedding layer. transposed: the base stores the module's weight as [in, out] (transformers' Conv1D).
+    indices: which rows the new ones are.
+    """
 
     module: str
     scale: float = 1.0
     rank: int = 0
     embedding: bool = False
+    transposed: bool = False
+    indices: tuple[int, ...] = ()
     parts: dict[str, StoredTensor] = field(default_factory=dict)
+
+    @property
+    def flipped(self) -> bool:
+        """Whether B·A must be transposed to lie over the base's tensor."""
+        return self.embedding or self.transposed
 
 
 def _refuse(title: str, cause: str, remedy: str = "Merge it with PEFT first, then export the merged model folder.") -> ConversionError:
@@ -50,8 +66,6 @@ def _check_config(config: dict[str, Any]) -> None:
     """Refuse by name every setting whose mathematics is not done here."""
     if config.get("peft_type") != "LORA":
         raise _refuse(f"Adapters of type {config.get('peft_type')!r} are not supported", "Only LoRA (with rsLoRA and DoRA) can be merged.")
-    if config.get("fan_in_fan_out"):
-        raise _refuse("The adapter sets fan_in_fan_out", "Its base stores weights transposed, which no supported architecture does.")
     if config.get("bias", "none") != "none":
         raise _refuse(f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.")
     if config.get("init_lora_weights", True) not in STARTS:
@@ -128,28 +142,52 @@ class Adapter:
         change.parts[PARTS[suffix]] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
 
-    def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong."""
+    def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
+        """Take out and give the full tensors among `names` that are the base itself when training began, not something trained.
+
+        PEFT saves embeddings and output matrix so when the vocabulary grew, or when they carry low-rank factors.
+        """
+        saved, found = self.config.get("modules_to_save") or [], {}
+        for name, change in list(self.changes.items()):
+            full = change.parts.get("full")
+            trained = full and (full.name.endswith(".modules_to_save.weight") or change.module.rpartition(".")[2] in saved)
+            if name in names and full and not trained:
+                found[name] = change.parts.pop("full")
+                if not change.parts:
+                    del self.changes[name]
+        return found
+
+    def check(self, shapes: dict[str, tuple[int, ...]], tensors: Iterable[TensorPlan] = ()) -> None:
+        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong.
+
+        tensors: how the GGUF's tensors are made of them, which shows what the base stores transposed. The configuration's own word,
+        fan_in_fan_out, does not serve: PEFT saves what held for the last module, so for GPT-2 with an adapted output matrix it is wrong.
+        """
+        transposed = conv1d(tensors, self.changes)
         for name, change in self.changes.items():
             if name not in shapes:
                 stray = next(iter(change.parts.values())).name
                 raise _refuse("The adapter does not belong to this base", f"{stray} changes {name}, which the base does not have.",
                               "Choose the base it was trained on.")
+            change.transposed = name in transposed
             self._check_change(change, shapes[name])
 
     def _check_change(self, change: Change, shape: tuple[int, ...]) -> None:
         parts = {kind: tensor.shape for kind, tensor in change.parts.items()}
         expected: dict[str, tuple[int, ...]] = {"full": shape}
-        if set(parts) - {"full"}:
+        if "rows" in parts:
+            change.indices = self._indices(change.module, shape[0])
+            expected["rows"] = (len(change.indices), *shape[1:])
+        if set(parts) - {"full", "rows"}:
             config = self.config
             rank = _number(config, "r", _pattern(config, "rank_pattern", change.module, config.get("r")))
             alpha = _number(config, "lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))
             change.rank, change.scale = int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-            if len(shape) != 2 or not {"A", "B"} <= set(parts) or ("magnitude" in parts) != bool(config.get("use_dora")):
+            if len(shape) != 2 or not {"A", "B"} <= set(parts) or "rows" in parts or ("magnitude" in parts) != bool(config.get("use_dora")):
                 raise _refuse("The adapter is not complete",
                               f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
                               "Choose another checkpoint.")
-            rows, columns = shape[::-1] if change.embedding else shape
+            rows, columns = shape[::-1] if change.flipped else shape
             expected |= {"A": (change.rank, columns), "B": (rows, change.rank), "magnitude": (rows,)}
         for kind, found in parts.items():
             if found != expected[kind]:
@@ -157,22 +195,58 @@ class Adapter:
                               f"{change.parts[kind].name} has shape {list(found)} where {list(expected[kind])} belongs.",
                               "Choose the base it was trained on.")
 
+    def _indices(self, module: str, rows: int) -> tuple[int, ...]:
+        """The rows that trainable tokens are, from the configuration: a list for the embeddings, or a table by module."""
+        given = self.config.get("trainable_token_indices")
+        if isinstance(given, dict):
+            given = next((value for key, value in given.items() if module == key or module.endswith(f".{key}")), None)
+        if not isinstance(given, list) or not given or not all(type(one) is int and 0 <= one < rows for one in given) \
+                or len(set(given)) != len(given):
+            raise _refuse("adapter_config.json does not make sense", f"trainable_token_indices does not name rows of {module}.",
+                          "Get the adapter again.")
+        return tuple(given)
+
     def touches(self, name: str) -> bool:
         """Whether the adapter changes this base tensor."""
         return name in self.changes
 
+    def delta(self, name: str, weight: float = 1.0) -> np.ndarray:
+        """weight·scale·B·A of a tensor with low-rank factors, float32, in the base's own order."""
+        change = self.changes[name]
+        delta: np.ndarray = change.parts["B"].load() @ change.parts["A"].load()
+        delta *= np.float32(change.scale * weight)
+        return delta.T if change.flipped else delta
+
     def merge(self, name: str, base: StoredTensor) -> np.ndarray:
-        """The merged tensor in float32: W + scale·B·A; with DoRA every row (every column of embeddings) scaled to its magnitude."""
+        """The merged tensor in float32: W + scale·B·A; with DoRA every output's weights scaled to its magnitude; new rows put in."""
         change = self.changes[name]
         weight = change.parts.get("full", base).load()
+        if "rows" in change.parts:
+            weight[list(change.indices)] = change.parts["rows"].load()
         if "A" not in change.parts:
             return weight
-        delta = change.parts["B"].load() @ change.parts["A"].load()
-        delta *= np.float32(change.scale)
-        weight += delta.T if change.embedding else delta
+        weight += self.delta(name)
         if "magnitude" in change.parts:
-            norms = _norms(weight, 0 if change.embedding else 1)
+            norms = _norms(weight, 0 if change.flipped else 1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 weight *= (change.parts["magnitude"].load().reshape(norms.shape) / norms).astype(np.float32)
         check_finite(weight, f"{name} merged with the adapter")
         return weight
+
+
+def conv1d(tensors: Iterable[TensorPlan], names: Collection[str]) -> set[str]:
+    """Those of the model's tensors `names` that are stored as [in, out]: what is built from them is their transpose."""
+    found, proven = set(), dict[tuple[str, tuple[int, ...]], bool]()
+    for tensor in tensors:
+        if len(tensor.sources) != 1 or tensor.sources[0][0] not in names or len(tensor.shape) != 2:
+            continue
+        name, shape = tensor.sources[0]
+        key = (re.sub(r"\d+", "", name), shape)
+        if key not in proven:
+            proven[key] = tensor.shape == shape[::-1]
+            if proven[key] and shape[0] == shape[1]:
+                whole = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape)
+                proven[key] = np.array_equal(tensor.build(whole), whole.T)
+        if proven[key]:
+            found.add(name)
+    return found
