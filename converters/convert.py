@@ -129,7 +129,7 @@ def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: 
         notes.append("The adapter changes embeddings or output matrix apart from each other, so the file holds both.")
     _check_stored(tensors, stored, tied)
     if adapter:
-        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, tensors)
+        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
 
 

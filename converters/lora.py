@@ -92,7 +92,7 @@ def plan(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra
     tied = ties(config, stored, None)
     _refuse_what_cannot_be_carried(adapter, tied, stored)
     tensors = arch.tensors(config, tied)
-    adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, tensors)
+    adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     alpha = _alpha(adapter)
     pairs = _pairs(adapter, tensors, alpha)
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("adapter"), "adapter.type": text("lora"),

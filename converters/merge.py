@@ -6,14 +6,13 @@ The formulas are those of PEFT's `merge_and_unload`: LoRA (arXiv 2106.09685), ra
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan
 from converters.errors import ConversionError
 from converters.weights import FLOATS, StoredTensor, check_finite, read_json, read_safetensors
 
@@ -157,19 +156,19 @@ class Adapter:
                     del self.changes[name]
         return found
 
-    def check(self, shapes: dict[str, tuple[int, ...]], tensors: Iterable[TensorPlan] = ()) -> None:
+    def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
         """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong.
 
-        tensors: how the GGUF's tensors are made of them, which shows what the base stores transposed. The configuration's own word,
-        fan_in_fan_out, does not serve: PEFT saves what held for the last module, so for GPT-2 with an adapted output matrix it is wrong.
+        transposed: ends of names of weights that the base stores as [in, out] (transformers' Conv1D). The adapter's own word for it,
+        fan_in_fan_out, does not serve: PEFT sets it right by the kind of module and saves what held for the last one, so for GPT-2 with
+        an adapted output matrix the file is wrong.
         """
-        transposed = conv1d(tensors, self.changes)
         for name, change in self.changes.items():
             if name not in shapes:
                 stray = next(iter(change.parts.values())).name
                 raise _refuse("The adapter does not belong to this base", f"{stray} changes {name}, which the base does not have.",
                               "Choose the base it was trained on.")
-            change.transposed = name in transposed
+            change.transposed = name.endswith(transposed) if transposed else False
             self._check_change(change, shapes[name])
 
     def _check_change(self, change: Change, shape: tuple[int, ...]) -> None:
@@ -232,21 +231,3 @@ class Adapter:
                 weight *= (change.parts["magnitude"].load().reshape(norms.shape) / norms).astype(np.float32)
         check_finite(weight, f"{name} merged with the adapter")
         return weight
-
-
-def conv1d(tensors: Iterable[TensorPlan], names: Collection[str]) -> set[str]:
-    """Those of the model's tensors `names` that are stored as [in, out]: what is built from them is their transpose."""
-    found, proven = set(), dict[tuple[str, tuple[int, ...]], bool]()
-    for tensor in tensors:
-        if len(tensor.sources) != 1 or tensor.sources[0][0] not in names or len(tensor.shape) != 2:
-            continue
-        name, shape = tensor.sources[0]
-        key = (re.sub(r"\d+", "", name), shape)
-        if key not in proven:
-            proven[key] = tensor.shape == shape[::-1]
-            if proven[key] and shape[0] == shape[1]:
-                whole = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape)
-                proven[key] = np.array_equal(tensor.build(whole), whole.T)
-        if proven[key]:
-            found.add(name)
-    return found

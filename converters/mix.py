@@ -5,12 +5,11 @@ at weight 1 alone, or is refused by name.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from converters.archs import TensorPlan
 from converters.errors import ConversionError
 from converters.merge import Adapter
 from converters.weights import StoredTensor, check_finite
@@ -45,11 +44,11 @@ class Mix:
                                           "Merge them one after the other, or choose one.")
         return found
 
-    def check(self, shapes: dict[str, tuple[int, ...]], tensors: Iterable[TensorPlan]) -> None:
+    def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
         """Hold every adapter against the base (see `Adapter.check`), then the adapters against each other."""
-        plans, problems = list(tensors), []
+        problems = []
         for adapter, weight in self.adapters:
-            adapter.check(shapes, plans)
+            adapter.check(shapes, transposed)
             for name, change in adapter.changes.items():
                 kinds = set(change.parts) - LOW_RANK
                 others = [other.folder.name for other, _ in self.adapters if other is not adapter and other.touches(name)]
