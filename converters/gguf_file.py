@@ -3,7 +3,7 @@
 import mmap
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -188,13 +188,17 @@ class Writer:
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF file says before its data. metadata: Python values, arrays as list[str] or numpy arrays."""
+    """What a GGUF file says before its data.
+
+    metadata: Python values, arrays as list[str] or numpy arrays. kinds: the GGUF kind of each value.
+    """
 
     path: Path
     version: int
     metadata: dict[str, Any]
     tensors: dict[str, TensorInfo]
     data_start: int
+    kinds: dict[str, int] = field(default_factory=dict)
 
     def raw(self, name: str) -> np.ndarray:
         """A tensor's bytes (uint8), mapped from the file."""
@@ -236,11 +240,9 @@ class _Bytes:
         except UnicodeDecodeError as error:
             raise self.lie(f"{what} is not UTF-8: {error}.") from error
 
-    def value(self, key: str) -> Any:
+    def value(self, key: str) -> tuple[int, Any]:
         kind = self.number(U32, key)
-        if kind == ARRAY:
-            return self._array(key)
-        return self._scalar(kind, key)
+        return kind, self._array(key) if kind == ARRAY else self._scalar(kind, key)
 
     def _scalar(self, kind: int, key: str) -> Any:
         if kind == STRING:
@@ -290,11 +292,12 @@ def _parsed(reader: _Bytes, file_size: int) -> Header:
     n_tensors = reader.count("the number of tensors", 32, MAX_ENTRIES)
     n_keys = reader.count("the number of metadata keys", 13, MAX_ENTRIES)
     metadata: dict[str, Any] = {}
+    kinds: dict[str, int] = {}
     for _ in range(n_keys):
         key = reader.string("a metadata key", 65_535)
         if key in metadata:
             raise reader.lie(f"The key {key!r} comes twice.")
-        metadata[key] = reader.value(key)
+        kinds[key], metadata[key] = reader.value(key)
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if not isinstance(alignment, int) or not 1 <= alignment <= 65_536 or alignment & (alignment - 1):
         raise reader.lie(f"The alignment {alignment!r} is not a power of two up to 65536.")
@@ -303,7 +306,7 @@ def _parsed(reader: _Bytes, file_size: int) -> Header:
         raise reader.lie("Two tensors have the same name.")
     start = padded(reader.at, alignment)
     _check_places(reader, list(tensors.values()), file_size - start)
-    return Header(reader.path, version, metadata, tensors, start)
+    return Header(reader.path, version, metadata, tensors, start, kinds)
 
 
 def _tensor_infos(reader: _Bytes, count: int, alignment: int) -> Iterator[TensorInfo]:
