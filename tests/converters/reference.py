@@ -1,6 +1,8 @@
 """Independent readers of what the converters write (llama.cpp, transformers), and small tokenizers to convert."""
 
+import ctypes
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +54,8 @@ def write_gguf(model: Path, path: Path, type_name: str, adapter: Path | None = N
     return plan
 
 
-def gguf_logits(library: Any, path: Path, ids: list[int]) -> np.ndarray:
-    """llama.cpp's logits [token, vocabulary] with an F32 cache and without flash attention."""
+def gguf_logits(library: Any, path: Path, ids: list[int], adapters: Sequence[tuple[Path, float]] = ()) -> np.ndarray:
+    """llama.cpp's logits [token, vocabulary] with an F32 cache and without flash attention. adapters: GGUF LoRAs with their scales."""
     params = library.llama_model_default_params()
     params.n_gpu_layers = 0
     model = library.llama_model_load_from_file(str(path).encode(), params)
@@ -64,6 +66,11 @@ def gguf_logits(library: Any, path: Path, ids: list[int]) -> np.ndarray:
     settings.type_k = settings.type_v = 0
     settings.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_DISABLED
     context = library.llama_init_from_model(model, settings)
+    if adapters:
+        handles = [library.llama_adapter_lora_init(model, str(adapter).encode()) for adapter, _ in adapters]
+        assert all(handles), adapters
+        kinds = (library.llama_adapter_lora_p_ctypes * len(handles), ctypes.c_float * len(handles))
+        library.llama_set_adapters_lora(context, kinds[0](*handles), len(handles), kinds[1](*(scale for _, scale in adapters)))
     batch = library.llama_batch_init(len(ids), 0, 1)
     try:
         batch.n_tokens = len(ids)
