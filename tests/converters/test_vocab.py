@@ -177,7 +177,7 @@ def test_special_tokens_padding_and_stops(tmp_path: Path) -> None:
     }
     assert (metadata["bos_token_id"], metadata["eos_token_id"], metadata["padding_token_id"]) == (1, 2, 0)
     assert metadata["eot_token_id"] == 7, "a stop token that llama.cpp does not know by its text"
-    assert (metadata["add_bos_token"], metadata["add_eos_token"]) == (False, False)
+    assert "add_bos_token" not in metadata and "add_eos_token" not in metadata, "no file speaks of them, and llama.cpp adds none"
     assert metadata["tokens"][300:] == ["[PAD300]", "[PAD301]", "[PAD302]", "[PAD303]"]
     assert metadata["token_type"].tolist() == [3] * 3 + [1] * 297 + [5] * 4
     assert metadata["tokenizer.chat_template"] == "{{ messages }}"
