@@ -5,6 +5,7 @@
     plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from converters.archs import TensorPlan, architecture
+from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
 from converters.merge import Adapter
@@ -24,7 +25,7 @@ from converters.weights import FLOATS, StoredTensor, read_folder, read_json
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
-IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
+IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
 
@@ -50,8 +51,9 @@ class Plan:
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
-        chosen = choose_types([(tensor.name, tensor.shape) for tensor in self._tensors], type_name, self._arch.blocks(self._config),
-                              self._arch.seventy_b(self._config))
+        seventy_b = getattr(self._arch, "seventy_b", None)
+        chosen = choose_types([(tensor.name, tensor.shape) for tensor in self._tensors], type_name, _layers(self._tensors),
+                              seventy_b is not None and seventy_b(self._config))
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
     def size(self, type_name: str) -> int:
@@ -101,48 +103,80 @@ def plan(model_dir: Path, adapter_dir: Path | None, types: list[str], *, chat_te
     """
     for type_name in types:
         check_type(type_name)
-    config = read_json(model_dir / "config.json", 2**24)
-    arch = architecture(config)
+    given = read_json(model_dir / "config.json", 2**24)
+    arch, config = architecture(given), with_defaults(given)
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
-    vocabulary, notes = load_vocabulary(model_dir, config, chat_template)
+    vocabulary, notes = load_vocabulary(model_dir, config, chat_template, **getattr(arch, "VOCABULARY", {}))
     metadata |= vocabulary
     for key, value in extra.items():
         if key in metadata or key in ("general.file_type", "general.quantization_version", "general.alignment"):
             raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
         metadata[key] = plain(value)
-    stored = read_folder(model_dir)
+    embeddings = getattr(arch, "EMBEDDINGS", EMBEDDINGS)
+    stored = _with_prefix(read_folder(model_dir), embeddings)
     adapter = Adapter(adapter_dir) if adapter_dir else None
-    tied = _ties(config, stored, adapter)
+    tied = _ties(config, stored, adapter, embeddings)
+    if not tied and getattr(arch, "ALWAYS_TIED", False):
+        raise ConversionError("The output matrix is not the embeddings'",
+                              f"llama.cpp's {arch.GGUF_NAME} uses one matrix for both; here the model or its adapter makes them differ.",
+                              "Train an adapter that leaves embed_tokens and lm_head alone.")
     tensors = tuple(arch.tensors(config, tied))
-    if not tied and bool(config.get("tie_word_embeddings", False)):
+    metadata["general.size_label"] = text(_size_label(tensors))
+    if not tied and bool(config["tie_word_embeddings"]):
         notes.append("The adapter changes embeddings or output matrix apart from each other, so the file holds both.")
-    _check_stored(tensors, stored, tied)
+    _check_stored(tensors, stored, tied, getattr(arch, "IGNORED", None))
     if adapter:
-        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources})
+        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
 
 
-def _ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Adapter | None) -> bool:
+def _with_prefix(stored: dict[str, StoredTensor], embeddings: str) -> dict[str, StoredTensor]:
+    """The tensors by the names they have inside a model with an output matrix.
+
+    A folder saved without one lacks the first part of all names ("model." or "transformer."), as transformers reads them all the same.
+    """
+    prefix = embeddings.partition(".")[0] + "."
+    if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
+        return stored
+    return {name if name == HEAD else prefix + name: tensor for name, tensor in stored.items()}
+
+
+def _size_label(tensors: tuple[TensorPlan, ...]) -> str:
+    """The number of weights, as short as gguf-py writes it ("1.2B")."""
+    import gguf
+
+    return gguf.size_label(sum(int(np.prod(tensor.shape)) for tensor in tensors), 0, 0, 0)
+
+
+def _layers(tensors: tuple[TensorPlan, ...]) -> int:
+    """Number of layers, from the tensors' names."""
+    return 1 + max(int(tensor.name.split(".")[1]) for tensor in tensors if tensor.name.startswith("blk."))
+
+
+def _ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Adapter | None, embeddings: str) -> bool:
     """Whether the output matrix is the embeddings'. Fills in the one that a tied model does not store.
 
     A tied model whose adapter touches only one of the two, or both, computes with two different matrices, as it did in training
     (PEFT's own merge changes both there); transformers also unties two stored matrices that differ.
     """
-    if not config.get("tie_word_embeddings", False):
+    if not config["tie_word_embeddings"]:
         return False
-    if EMBEDDINGS in stored and HEAD in stored:
-        one, other = stored[EMBEDDINGS], stored[HEAD]
+    if embeddings in stored and HEAD in stored:
+        one, other = stored[embeddings], stored[HEAD]
         if (one.dtype, one.shape) != (other.dtype, other.shape) or not one.size or not np.array_equal(one.raw(), other.raw()):
             return False
-    for missing, present in ((HEAD, EMBEDDINGS), (EMBEDDINGS, HEAD)):
+    for missing, present in ((HEAD, embeddings), (embeddings, HEAD)):
         if present in stored:
             stored.setdefault(missing, stored[present])
-    return not (adapter and (adapter.touches(EMBEDDINGS) or adapter.touches(HEAD)))
+    return not (adapter and (adapter.touches(embeddings) or adapter.touches(HEAD)))
 
 
-def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool) -> None:
-    """Every tensor needed is there in the right shape and a float type, and none is left over; all problems at once."""
+def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool, ignored: str | None) -> None:
+    """Every tensor needed is there in the right shape and a float type, and none is left over; all problems at once.
+
+    ignored: a pattern of names that may be left over.
+    """
     needed = {source: shape for tensor in tensors for source, shape in tensor.sources}
     problems = [f"{name} is missing" for name in needed if name not in stored]
     for name in needed.keys() & stored.keys():
@@ -151,7 +185,7 @@ def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTenso
         elif stored[name].dtype not in FLOATS:
             problems.append(f"{name} is stored as {stored[name].dtype}; only F32, F16 and BF16 are read")
     problems += [f"{name} is not part of this architecture" for name in stored.keys() - needed.keys()
-                 if not name.endswith(IGNORED_TENSORS) and not (tied and name == HEAD)]
+                 if not (name.endswith(IGNORED_TENSORS) or (tied and name == HEAD) or (ignored and re.fullmatch(ignored, name)))]
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ConversionError("The weights do not fit config.json", "; ".join(sorted(problems)[:5]) + more + ".",

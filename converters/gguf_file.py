@@ -91,6 +91,11 @@ def i32s(values: Iterable[int]) -> Value:
     return Value(ARRAY, np.asarray(list(values), "<i4"), I32)
 
 
+def booleans(values: Iterable[bool]) -> Value:
+    """An array of true and false."""
+    return Value(ARRAY, list(values), BOOL)
+
+
 def plain(value: str | int | float | bool) -> Value:
     """A caller's own value in the smallest fitting kind: bool, u32 (i64 outside its range), f32 or string."""
     if isinstance(value, bool):
