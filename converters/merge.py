@@ -20,9 +20,10 @@ IGNORED = {
     "exclude_modules",
     "layers_to_transform", "layers_pattern", "modules_to_save", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
     "qalora_group_size",
-    "runtime_config", "ensure_weight_tying", "megatron_core"}
-"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result."""
-USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "bias",
+    "runtime_config", "ensure_weight_tying", "megatron_core", "fan_in_fan_out"}
+"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result. PEFT sets
+fan_in_fan_out right by the kind of module, whatever the file says, and so does `Adapter.check` by the architecture."""
+USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "bias",
 "init_lora_weights"}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
@@ -33,12 +34,16 @@ PARTS = {"lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "l
 
 @dataclass
 class Change:
-    """What an adapter holds for one module: low-rank factors with their scale, and a full tensor that replaces the base's."""
+    """What an adapter holds for one module: low-rank factors with their scale, and a full tensor that replaces the base's.
+
+    transposed: the base stores the weight as [in, out].
+    """
 
     module: str
     scale: float = 1.0
     rank: int = 0
     embedding: bool = False
+    transposed: bool = False
     parts: dict[str, StoredTensor] = field(default_factory=dict)
 
 
@@ -50,8 +55,6 @@ def _check_config(config: dict[str, Any]) -> None:
     """Refuse by name every setting whose mathematics is not done here."""
     if config.get("peft_type") != "LORA":
         raise _refuse(f"Adapters of type {config.get('peft_type')!r} are not supported", "Only LoRA (with rsLoRA and DoRA) can be merged.")
-    if config.get("fan_in_fan_out"):
-        raise _refuse("The adapter sets fan_in_fan_out", "Its base stores weights transposed, which no supported architecture does.")
     if config.get("bias", "none") != "none":
         raise _refuse(f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.")
     if config.get("init_lora_weights", True) not in STARTS:
@@ -128,13 +131,17 @@ class Adapter:
         change.parts[PARTS[suffix]] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
 
-    def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong."""
+    def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
+        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong.
+
+        transposed: ends of names of weights that the base stores as [in, out] (transformers' Conv1D).
+        """
         for name, change in self.changes.items():
             if name not in shapes:
                 stray = next(iter(change.parts.values())).name
                 raise _refuse("The adapter does not belong to this base", f"{stray} changes {name}, which the base does not have.",
                               "Choose the base it was trained on.")
+            change.transposed = name.endswith(transposed) if transposed else False
             self._check_change(change, shapes[name])
 
     def _check_change(self, change: Change, shape: tuple[int, ...]) -> None:
@@ -149,7 +156,7 @@ class Adapter:
                 raise _refuse("The adapter is not complete",
                               f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
                               "Choose another checkpoint.")
-            rows, columns = shape[::-1] if change.embedding else shape
+            rows, columns = shape[::-1] if change.embedding or change.transposed else shape
             expected |= {"A": (change.rank, columns), "B": (rows, change.rank), "magnitude": (rows,)}
         for kind, found in parts.items():
             if found != expected[kind]:
@@ -167,6 +174,8 @@ class Adapter:
         weight = change.parts.get("full", base).load()
         if "A" not in change.parts:
             return weight
+        if change.transposed:
+            weight = np.ascontiguousarray(weight.T)
         delta = change.parts["B"].load() @ change.parts["A"].load()
         delta *= np.float32(change.scale)
         weight += delta.T if change.embedding else delta
@@ -175,4 +184,4 @@ class Adapter:
             with np.errstate(divide="ignore", invalid="ignore"):
                 weight *= (change.parts["magnitude"].load().reshape(norms.shape) / norms).astype(np.float32)
         check_finite(weight, f"{name} merged with the adapter")
-        return weight
+        return np.ascontiguousarray(weight.T) if change.transposed else weight
