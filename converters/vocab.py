@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.errors import ConversionError
 from converters.gguf_file import MAX_STRINGS, Value, boolean, f32s, i32s, strings, text
-from converters.pretokenizer import recognise
+from converters.pretokenizer import LETTERS_APART, recognise
 from converters.sentencepiece_file import read_pieces
 from converters.special_tokens import special_keys, unsound
 from converters.weights import read_json
@@ -136,12 +136,20 @@ def _padded(ids: dict[str, int], size: int) -> tuple[list[str], list[int]]:
 def _byte_level(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabulary:
     name = recognise(tokenizer)
     tokens, types = _padded(ids, size)
-    merges = _merges(tokenizer, ids)
+    notes = []
+    if tokenizer.get("normalizer"):
+        notes.append("The tokenizer normalizes text to NFC, llama.cpp does not: text that is not NFC may be split otherwise there.")
+    if name in LETTERS_APART:
+        notes.append("llama.cpp may split words with capitals beyond A to Z, or with combining marks, otherwise than the tokenizer.")
+    keys = {"model": text("gpt2"), "pre": text(name), "merges": _written(_merges(tokenizer, ids))}
+    return Vocabulary(tokens, types, None, keys, notes)
+
+
+def _written(merges: list[tuple[str, str]]) -> Value:
+    """Merges as GGUF has them, a space between the two parts."""
     if any(" " in part for pair in merges for part in pair):
-        raise unsound("A merge holds a space, which byte-level tokens cannot.")
-    notes = ["The tokenizer normalizes text to NFC, llama.cpp does not: text that is not NFC may be split otherwise there."]
-    keys = {"model": text("gpt2"), "pre": text(name), "merges": strings(f"{left} {right}" for left, right in merges)}
-    return Vocabulary(tokens, types, None, keys, notes if tokenizer.get("normalizer") else [])
+        raise unsound("A merge holds a space, which tokens cannot.")
+    return strings(f"{left} {right}" for left, right in merges)
 
 
 def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabulary:
@@ -171,8 +179,7 @@ def _plain(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabul
     _check_bytes(ids)
     for token, number in ids.items():
         types[number] = BYTE if re.fullmatch("<0x[0-9A-F]{2}>", token) else NORMAL
-    merges = strings(f"{left} {right}" for left, right in _merges(tokenizer, ids))
-    keys = {"model": text("gemma4"), "merges": merges, "add_space_prefix": boolean(False)}
+    keys = {"model": text("gemma4"), "merges": _written(_merges(tokenizer, ids)), "add_space_prefix": boolean(False)}
     return Vocabulary(tokens, types, [ADDED_SCORE] * size, keys)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unicodedata import combining
 
 import pytest
 
 from converters.errors import ConversionError
 from converters.gguf_file import Writer, text
+from converters.pretokenizer import LETTERS_APART
 from converters.sentencepiece_file import read_pieces
 from converters.vocab import load_vocabulary, merge_order
 from tests.converters.reference import WORDS, byte_level_tokenizer, qwen2_steps
@@ -32,9 +34,9 @@ AWKWARD = [
 
 
 @contextmanager
-def llama_cpp_tokenizer(library: Any, folder: Path, path: Path, **config: Any) -> Iterator[Tokenize]:
+def llama_cpp_tokenizer(library: Any, folder: Path, path: Path, **options: bool) -> Iterator[Tokenize]:
     """llama.cpp's tokenizer of a folder's vocabulary: (text, whether special tokens count) to ids, nothing added."""
-    metadata, _ = load_vocabulary(folder, config)
+    metadata, _ = load_vocabulary(folder, {}, **options)
     with open(path, "wb") as file:
         Writer(file, {"general.architecture": text("llama"), **metadata}, [])
     params = library.llama_model_default_params()
@@ -63,12 +65,12 @@ def golden(folder: Path) -> list[tuple[str, list[int]]]:
     return [(string, [int(number) for number in line.split()]) for string, line in zip(strings, lines, strict=False)]
 
 
-def check_all(library: Any, folder: Path, path: Path, strings: list[str]) -> None:
+def check_all(library: Any, folder: Path, path: Path, strings: list[str], **options: bool) -> None:
     """The same ids as the tokenizers library gives, special tokens counted."""
     from tokenizers import Tokenizer
 
     reference = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    with llama_cpp_tokenizer(library, folder, path) as tokenize:
+    with llama_cpp_tokenizer(library, folder, path, **options) as tokenize:
         for string in strings:
             assert tokenize(string, True) == reference.encode(string, add_special_tokens=False).ids, repr(string)
 
@@ -100,6 +102,7 @@ def test_stories260k_with_its_pieces(shared: Path, llama_cpp: Any, tmp_path: Pat
 
 
 REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
 METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
 
 
@@ -111,6 +114,7 @@ METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
         ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "always"}}, True),
         ({"normalizer": REPLACE}, False),
         ({"normalizer": {"type": "Sequence", "normalizers": [REPLACE]}}, False),
+        ({"normalizer": REPLACE, "pre_tokenizer": NO_SPLIT}, False),
     ],
 )
 def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path: Path, change: dict[str, Any], noted: bool) -> None:
@@ -119,6 +123,24 @@ def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path:
     assert bool(load_vocabulary(folder, {})[1]) is noted
     strings = [string for string in AWKWARD if "<s>" not in string and "▁" not in string and not (noted and string.startswith(" "))]
     check_all(llama_cpp, folder, tmp_path / "v.gguf", strings)
+    if not noted:
+        check_all(llama_cpp, folder, tmp_path / "v.gguf", strings, plain_bpe=True)
+
+
+def test_merges_that_no_scores_can_express_are_written_plain(shared: Path, llama_cpp: Any, tmp_path: Path) -> None:
+    """As Gemma 4's: the last merge of a token moved to the end of the list."""
+    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+    (folder / "tokenizer.model").unlink()
+
+    def change(tokenizer: dict[str, Any]) -> None:
+        tokenizer.update(normalizer=REPLACE, pre_tokenizer=NO_SPLIT)
+        merges = tokenizer["model"]["merges"]
+        merges.append(merges.pop(0))
+
+    _edited(folder, change)
+    check_all(llama_cpp, folder, tmp_path / "v.gguf", [one for one in AWKWARD if "<s>" not in one and "▁" not in one], plain_bpe=True)
+    keys = load_vocabulary(folder, {}, plain_bpe=True)[0]
+    assert keys["tokenizer.ggml.model"].data == "gemma4" and set(keys["tokenizer.ggml.scores"].data) == {-1000.0}
 
 
 @pytest.mark.parametrize(
@@ -137,27 +159,48 @@ def test_unknown_forms_of_the_space_prefix_are_refused(shared: Path, tmp_path: P
         load_vocabulary(folder, {})
 
 
-def _steps(name: str) -> list[Any]:
+def _steps(name: str, behavior: str) -> list[Any]:
     from tokenizers import Regex, pre_tokenizers
 
     from converters.pretokenizer import SPLITS
 
-    if name == "qwen2":
-        return qwen2_steps()
     if name == "gpt-2":
         return [pre_tokenizers.ByteLevel(add_prefix_space=False)]
     if name == "smollm":
         return [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     expression = next(expression for (expression, _), known in SPLITS.items() if known == name)
-    return [pre_tokenizers.Split(Regex(expression), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    split = pre_tokenizers.Split(Regex(expression), behavior, invert=behavior == "removed")
+    return [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
 
 
-@pytest.mark.parametrize("name", ["qwen2", "gpt-2", "smollm", "smaug-bpe"])
-def test_byte_level_tokenizers_made_here(llama_cpp: Any, tmp_path: Path, name: str) -> None:
-    byte_level_tokenizer(tmp_path, 360, _steps(name))
+@pytest.mark.parametrize("behavior", ["isolated", "removed"])
+@pytest.mark.parametrize("name", ["qwen2", "qwen35", "gpt-2", "smollm", "smaug-bpe", "gpt-4o", "tekken"])
+def test_byte_level_tokenizers_made_here(llama_cpp: Any, tmp_path: Path, name: str, behavior: str) -> None:
+    """"Removed" and inverted is the other way to say that the matches are the words."""
+    byte_level_tokenizer(tmp_path, 360, _steps(name, behavior))
+    _edited(tmp_path, lambda tokenizer: tokenizer["model"].update(ignore_merges=name == "tekken"))
     metadata, notes = load_vocabulary(tmp_path, {})
-    assert metadata["tokenizer.ggml.pre"].data == name and not notes
-    check_all(llama_cpp, tmp_path, tmp_path / "v.gguf", AWKWARD)
+    assert metadata["tokenizer.ggml.pre"].data == name and bool(notes) is (name in LETTERS_APART)
+    strings = [*AWKWARD, "CamelCase HTTPServer's path/to\n/x don't I'M नमस्ते"]
+    check_all(llama_cpp, tmp_path, tmp_path / "v.gguf", [one for one in strings if not notes or all(not combining(char) for char in one)])
+
+
+def test_special_tokens_beyond_the_model_are_left_out(tmp_path: Path) -> None:
+    """Gemma 3's text models have no room for the image token; a word beyond the end is another model's tokenizer."""
+    byte_level_tokenizer(tmp_path, 300, qwen2_steps())
+    image = {"id": 300, "content": "<image>", "special": True, "lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
+    _edited(tmp_path, lambda tokenizer: tokenizer["added_tokens"].append(image))
+    metadata, notes = load_vocabulary(tmp_path, {"vocab_size": 300})
+    assert "<image>" not in metadata["tokenizer.ggml.tokens"].data and "<image>" in notes[0]
+    assert load_vocabulary(tmp_path, {"vocab_size": 301})[0]["tokenizer.ggml.tokens"].data[300] == "<image>"
+    _edited(tmp_path, lambda tokenizer: tokenizer["added_tokens"][-1].update(special=False))
+    with pytest.raises(ConversionError, match="tokenizer"):
+        load_vocabulary(tmp_path, {"vocab_size": 300})
+
+
+def test_phi3s_end_token_is_one_like_others(shared: Path) -> None:
+    types = load_vocabulary(shared / "tokenizers/phi-3", {}, added_first=True)[0]["tokenizer.ggml.token_type"].data
+    assert types[[0, 1, 2, 3, 32000]].tolist() == [3, 3, 4, 6, 3]
 
 
 def test_nfc_is_accepted_and_noted(llama_cpp: Any, tmp_path: Path) -> None:
