@@ -32,7 +32,7 @@ def number(settings: dict[str, Any], key: str, default: float | None = None) -> 
     if value is None:
         value = default
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ConversionError("config.json does not make sense", f"The rope setting {key} is {value!r}.", "Get the file again.")
+        raise ConversionError("config.json does not make sense", f"The setting {key} is {value!r}.", "Get the file again.")
     return float(value)
 
 

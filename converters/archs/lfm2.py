@@ -44,9 +44,8 @@ def _inner(config: dict[str, Any]) -> int:
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration under the names of other architectures."""
-    tied = config.get("tie_embedding", config["tie_word_embeddings"])
-    return config | {"intermediate_size": _inner(config), "tie_word_embeddings": tied}
+    """The configuration with the size of the MLP as other architectures have it."""
+    return config | {"intermediate_size": _inner(config)}
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:

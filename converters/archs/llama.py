@@ -17,6 +17,7 @@ TINY = {
         "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 64},
 }
+WITHOUT_BIAS = {"attention_bias": False, "mlp_bias": False}
 SCALINGS = ("linear", "llama3", "yarn")
 
 

@@ -46,4 +46,4 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Llama's, without biases."""
-    return llama.tensors(config | {"attention_bias": False, "mlp_bias": False}, tied, GGUF_NAME)
+    return llama.tensors(config | llama.WITHOUT_BIAS, tied, GGUF_NAME)

@@ -14,7 +14,6 @@ TINY = {
     "num_key_value_heads": 2, "head_dim": 24, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "sliding_window": None,
     "tie_word_embeddings": False, "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
-WITHOUT_BIAS = {"attention_bias": False, "mlp_bias": False}
 seventy_b = llama.seventy_b
 
 
@@ -26,4 +25,4 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Llama's, without biases."""
-    return llama.tensors(config | WITHOUT_BIAS, tied)
+    return llama.tensors(config | llama.WITHOUT_BIAS, tied)

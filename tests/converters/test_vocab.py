@@ -15,10 +15,8 @@ from converters.gguf_file import Writer, text
 from converters.pretokenizer import LETTERS_APART
 from converters.sentencepiece_file import read_pieces
 from converters.vocab import load_vocabulary, merge_order
-from tests.converters.reference import WORDS, byte_level_tokenizer, qwen2_steps
+from tests.converters.reference import WORDS, Tokenize, byte_level_tokenizer, gguf_tokenizer, golden, qwen2_steps
 
-Tokenize = Callable[[str, bool], list[int]]
-SEPARATOR = "\n__ggml_vocab_test__\n"
 AWKWARD = [
     WORDS,
     "",
@@ -34,50 +32,28 @@ AWKWARD = [
 
 
 @contextmanager
-def llama_cpp_tokenizer(library: Any, folder: Path, path: Path, **options: bool) -> Iterator[Tokenize]:
+def llama_cpp_tokenizer(library: Any, folder: Path, path: Path, plain_bpe: bool = False) -> Iterator[Tokenize]:
     """llama.cpp's tokenizer of a folder's vocabulary: (text, whether special tokens count) to ids, nothing added."""
-    metadata, _ = load_vocabulary(folder, {}, **options)
+    metadata, _ = load_vocabulary(folder, {}, plain_bpe=plain_bpe)
     with open(path, "wb") as file:
         Writer(file, {"general.architecture": text("llama"), **metadata}, [])
-    params = library.llama_model_default_params()
-    params.vocab_only = True
-    model = library.llama_model_load_from_file(str(path).encode(), params)
-    assert model
-    vocab = library.llama_model_get_vocab(model)
-
-    def tokenize(string: str, special: bool) -> list[int]:
-        raw = string.encode("utf-8")
-        room = (library.llama_token * (len(raw) + 8))()
-        count = library.llama_tokenize(vocab, raw, len(raw), room, len(room), False, special)
-        assert count >= 0
-        return list(room[:count])
-
-    try:
+    with gguf_tokenizer(library, path) as tokenize:
         yield tokenize
-    finally:
-        library.llama_model_free(model)
 
 
-def golden(folder: Path) -> list[tuple[str, list[int]]]:
-    """llama.cpp's own golden strings with their ids."""
-    strings = (folder / "golden.inp").read_text(encoding="utf-8").split(SEPARATOR)
-    lines = (folder / "golden.out").read_text().splitlines()
-    return [(string, [int(number) for number in line.split()]) for string, line in zip(strings, lines, strict=False)]
-
-
-def check_all(library: Any, folder: Path, path: Path, strings: list[str], **options: bool) -> None:
+def check_all(library: Any, folder: Path, path: Path, strings: list[str], plain_bpe: bool = False) -> None:
     """The same ids as the tokenizers library gives, special tokens counted."""
     from tokenizers import Tokenizer
 
     reference = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    with llama_cpp_tokenizer(library, folder, path, **options) as tokenize:
+    with llama_cpp_tokenizer(library, folder, path, plain_bpe) as tokenize:
         for string in strings:
             assert tokenize(string, True) == reference.encode(string, add_special_tokens=False).ids, repr(string)
 
 
 @pytest.mark.parametrize("name", ["qwen2", "llama-bpe", "gpt-2", "llama2", "phi-3"])
 def test_golden_strings(shared: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
-    pairs = golden(shared / "tokenizers" / name)
+    pairs = golden(shared / "tokenizers" / name / "golden.inp", shared / "tokenizers" / name / "golden.out")
     assert len(pairs) == 46
     with llama_cpp_tokenizer(llama_cpp, shared / "tokenizers" / name, tmp_path / "v.gguf") as tokenize:
         for string, ids in pairs:
@@ -91,7 +67,7 @@ def test_scores_derived_from_merges(shared: Path, llama_cpp: Any, tmp_path: Path
     folder.mkdir()
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(shared / name / file, folder)
-    strings = [string for string, _ in golden(shared / "tokenizers/llama2")]
+    strings = [string for string, _ in golden(shared / "tokenizers/llama2/golden.inp", shared / "tokenizers/llama2/golden.out")]
     runs = ["x" + " " * count + "y" for count in range(1, 60)]
     check_all(llama_cpp, folder, tmp_path / "v.gguf", strings + AWKWARD + runs)
 
