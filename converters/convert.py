@@ -5,6 +5,7 @@
     plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from converters.archs import TensorPlan, architecture
+from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
 from converters.mix import Mix, Weighted
@@ -25,7 +26,7 @@ from converters.weights import FLOATS, StoredTensor, read_folder, read_json
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
-IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
+IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
 
@@ -51,8 +52,9 @@ class Plan:
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
-        chosen = choose_types([(tensor.name, tensor.shape) for tensor in self._tensors], type_name, self._arch.blocks(self._config),
-                              self._arch.seventy_b(self._config))
+        seventy_b = getattr(self._arch, "seventy_b", None)
+        chosen = choose_types([(tensor.name, tensor.shape) for tensor in self._tensors], type_name, _layers(self._tensors),
+                              seventy_b is not None and seventy_b(self._config))
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
     def size(self, type_name: str) -> int:
@@ -103,9 +105,9 @@ def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: 
     """
     for type_name in types:
         check_type(type_name)
-    config = read_json(model_dir / "config.json", 2**24)
-    arch = architecture(config)
-    stored, adapter = read_folder(model_dir), None
+    given = read_json(model_dir / "config.json", 2**24)
+    arch, config = architecture(given), with_defaults(given)
+    stored, adapter = read_base(model_dir, arch), None
     tokenizer, notes = model_dir, list[str]()
     if adapter_dir:
         weighted = [(adapter_dir, 1.0)] if isinstance(adapter_dir, Path) else list(adapter_dir)
@@ -113,21 +115,22 @@ def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: 
         own = _tokenizer([folder for folder, _ in weighted])
         if own:
             tokenizer, notes = own, [f"The tokenizer is the one beside the adapter {own.name}."]
-        config = _grown(config, stored, adapter)
+        config = _grown(config, stored, adapter, embeddings_name(arch))
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
-    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template)
+    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, **getattr(arch, "VOCABULARY", {}))
     metadata |= vocabulary
     notes += differences
     for key, value in extra.items():
         if key in metadata or key in ("general.file_type", "general.quantization_version", "general.alignment"):
             raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
         metadata[key] = plain(value)
-    tied = ties(config, stored, adapter)
+    tied = ties(arch, config, stored, adapter)
     tensors = tuple(arch.tensors(config, tied))
-    if not tied and bool(config.get("tie_word_embeddings", False)):
+    metadata["general.size_label"] = text(_size_label(tensors))
+    if not tied and bool(config["tie_word_embeddings"]):
         notes.append("The adapter changes embeddings or output matrix apart from each other, so the file holds both.")
-    _check_stored(tensors, stored, tied)
+    _check_stored(tensors, stored, tied, getattr(arch, "IGNORED", None))
     if adapter:
         adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
@@ -143,44 +146,84 @@ def _tokenizer(folders: list[Path]) -> Path | None:
     return own[0] if own else None
 
 
-def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix) -> dict[str, Any]:
+def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix, embeddings: str) -> dict[str, Any]:
     """The configuration with the vocabulary's size as the adapters left it. Puts the base's own tensors that they carry into `stored`.
 
     Where the vocabulary grew, PEFT saves the grown matrices beside the factors; of a tied base both are the one that is there.
     """
-    carried = adapter.replacements((EMBEDDINGS, HEAD))
+    both = embeddings, HEAD
+    carried = adapter.replacements(both)
     stored |= carried
-    if config.get("tie_word_embeddings", False) and len(carried) == 1:
-        for name in (EMBEDDINGS, HEAD):
+    if config["tie_word_embeddings"] and len(carried) == 1:
+        for name in both:
             stored[name] = next(iter(carried.values()))
-    sizes = {tensor.shape[0] for name, tensor in (*carried.items(), *adapter.full().items()) if name in (EMBEDDINGS, HEAD) and tensor.shape}
+    sizes = {tensor.shape[0] for name, tensor in (*carried.items(), *adapter.full().items()) if name in both and tensor.shape}
     if len(sizes) > 1:
         raise ConversionError("The adapter does not fit together", f"Its embeddings and output matrix have {sorted(sizes)} rows.",
                               "Get the adapter again.")
     return {**config, "vocab_size": sizes.pop()} if sizes else config
 
 
-def ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix | None) -> bool:
+def embeddings_name(arch: ModuleType) -> str:
+    """The embeddings' name in a model of this architecture."""
+    return str(getattr(arch, "EMBEDDINGS", EMBEDDINGS))
+
+
+def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
+    """A model folder's tensors by the names they have inside a model with an output matrix.
+
+    A folder saved without one lacks the first part of all names ("model." or "transformer."), as transformers reads them all the same.
+    """
+    stored, embeddings = read_folder(model_dir), embeddings_name(arch)
+    prefix = embeddings.partition(".")[0] + "."
+    if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
+        return stored
+    return {name if name == HEAD else prefix + name: tensor for name, tensor in stored.items()}
+
+
+def _size_label(tensors: tuple[TensorPlan, ...]) -> str:
+    """The number of weights, as short as gguf-py writes it ("1.2B")."""
+    import gguf
+
+    return gguf.size_label(sum(int(np.prod(tensor.shape)) for tensor in tensors), 0, 0, 0)
+
+
+def _layers(tensors: tuple[TensorPlan, ...]) -> int:
+    """Number of layers, from the tensors' names."""
+    return 1 + max(int(tensor.name.split(".")[1]) for tensor in tensors if tensor.name.startswith("blk."))
+
+
+def ties(arch: ModuleType, config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix | None) -> bool:
     """Whether the output matrix is the embeddings'. Fills in the one that a tied model does not store.
 
     A tied model whose adapter touches only one of the two, or both, computes with two different matrices, as it did in training
     (PEFT's own merge changes both there); only trained rows (PEFT's trainable tokens) are shared. transformers also unties two stored
-    matrices that differ.
+    matrices that differ. Raises ConversionError where llama.cpp has but one matrix and the model two.
     """
-    if not config.get("tie_word_embeddings", False):
-        return False
-    if EMBEDDINGS in stored and HEAD in stored:
-        one, other = stored[EMBEDDINGS], stored[HEAD]
+    tied = bool(config["tie_word_embeddings"]) and _share(stored, embeddings_name(arch), adapter)
+    if not tied and getattr(arch, "ALWAYS_TIED", False):
+        raise ConversionError("The output matrix is not the embeddings'",
+                              f"llama.cpp's {arch.GGUF_NAME} uses one matrix for both; here the model or its adapter makes them differ.",
+                              "Train an adapter that leaves embed_tokens and lm_head alone.")
+    return tied
+
+
+def _share(stored: dict[str, StoredTensor], embeddings: str, adapter: Mix | None) -> bool:
+    if embeddings in stored and HEAD in stored:
+        one, other = stored[embeddings], stored[HEAD]
         if (one.dtype, one.shape) != (other.dtype, other.shape) or not one.size or not np.array_equal(one.raw(), other.raw()):
             return False
-    for missing, present in ((HEAD, EMBEDDINGS), (EMBEDDINGS, HEAD)):
+    for missing, present in ((HEAD, embeddings), (embeddings, HEAD)):
         if present in stored:
             stored.setdefault(missing, stored[present])
-    return not (adapter and (adapter.touches(HEAD) or (adapter.touches(EMBEDDINGS) and not adapter.only_rows(EMBEDDINGS))))
+    return not (adapter and (adapter.touches(HEAD) or (adapter.touches(embeddings) and not adapter.only_rows(embeddings))))
 
 
-def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool) -> None:
-    """Every tensor needed is there in the right shape and a float type, and none is left over; all problems at once."""
+def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool, ignored: str | None) -> None:
+    """Every tensor needed is there in the right shape and a float type, and none is left over; all problems at once.
+
+    ignored: a pattern of names that may be left over.
+    """
     needed = {source: shape for tensor in tensors for source, shape in tensor.sources}
     problems = [f"{name} is missing" for name in needed if name not in stored]
     for name in needed.keys() & stored.keys():
@@ -189,7 +232,7 @@ def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTenso
         elif stored[name].dtype not in FLOATS:
             problems.append(f"{name} is stored as {stored[name].dtype}; only F32, F16 and BF16 are read")
     problems += [f"{name} is not part of this architecture" for name in stored.keys() - needed.keys()
-                 if not name.endswith(IGNORED_TENSORS) and not (tied and name == HEAD)]
+                 if not (name.endswith(IGNORED_TENSORS) or (tied and name == HEAD) or (ignored and re.fullmatch(ignored, name)))]
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ConversionError("The weights do not fit config.json", "; ".join(sorted(problems)[:5]) + more + ".",

@@ -18,6 +18,7 @@ ALIGNMENT = 32
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 NUMBERS = {U8: "<u1", I8: "<i1", U16: "<u2", I16: "<i2", U32: "<u4", I32: "<i4", F32: "<f4", U64: "<u8", I64: "<i8", F64: "<f8"}
+FORMS = {kind: struct.Struct(f"<{letter}") for kind, letter in zip(NUMBERS, "BbHhIifQqd", strict=True)}
 
 MAX_ENTRIES = 65_536
 """Metadata keys and tensors of any real model are far fewer."""
@@ -89,6 +90,11 @@ def f32s(values: Iterable[float]) -> Value:
 def i32s(values: Iterable[int]) -> Value:
     """An array of signed 32-bit numbers."""
     return Value(ARRAY, np.asarray(list(values), "<i4"), I32)
+
+
+def booleans(values: Iterable[bool]) -> Value:
+    """An array of true and false."""
+    return Value(ARRAY, list(values), BOOL)
 
 
 def plain(value: str | int | float | bool) -> Value:
@@ -222,8 +228,8 @@ class _Bytes:
         return self.data[self.at - size:self.at]
 
     def number(self, kind: int, what: str) -> Any:
-        dtype = np.dtype(NUMBERS[kind])
-        return np.frombuffer(self.take(dtype.itemsize, what), dtype)[0].item()
+        form = FORMS[kind]
+        return form.unpack(self.take(form.size, what))[0]
 
     def count(self, what: str, least_bytes: int, limit: int) -> int:
         number: int = self.number(U64, what)

@@ -16,13 +16,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from converters.archs import TensorPlan, architecture
-from converters.convert import EMBEDDINGS, HEAD, QUANTIZATION_VERSION, ties
+from converters.archs import TensorPlan, architecture, with_defaults
+from converters.convert import HEAD, QUANTIZATION_VERSION, embeddings_name, read_base, ties
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, f32, lay_out, padded, plain, text, u32
 from converters.merge import Adapter, Change
 from converters.quantize import quantize
-from converters.weights import StoredTensor, read_folder, read_json
+from converters.weights import StoredTensor, read_json
 
 TYPES = ("F32", "F16", "BF16")
 MERGE_INSTEAD = "Export the merged model instead (leave --adapter-only out)."
@@ -84,13 +84,13 @@ def plan(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra
     """
     if type_name not in TYPES:
         raise ConversionError(f"'{type_name}' is not a type for adapters", f"Types are {', '.join(TYPES)}.", "Choose one of them.")
-    config = read_json(model_dir / "config.json", 2**24)
-    arch = architecture(config)
+    given = read_json(model_dir / "config.json", 2**24)
+    arch, config = architecture(given), with_defaults(given)
     arch.metadata(config)
     adapter = Adapter(adapter_dir)
-    stored = read_folder(model_dir)
-    tied = ties(config, stored, None)
-    _refuse_what_cannot_be_carried(adapter, tied, stored)
+    stored = read_base(model_dir, arch)
+    tied = ties(arch, config, stored, None)
+    _refuse_what_cannot_be_carried(adapter, tied, stored, (embeddings_name(arch), HEAD))
     tensors = arch.tensors(config, tied)
     adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     alpha = _alpha(adapter)
@@ -108,8 +108,9 @@ def plan(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra
     return LoraPlan(arch.GGUF_NAME, type_name, metadata, tuple(layout), tuple(pairs))
 
 
-def _refuse_what_cannot_be_carried(adapter: Adapter, tied: bool, stored: dict[str, StoredTensor]) -> None:
-    problems = [f"{name} differs from the base's ({tensor.name})" for name, tensor in adapter.replacements((EMBEDDINGS, HEAD)).items()
+def _refuse_what_cannot_be_carried(adapter: Adapter, tied: bool, stored: dict[str, StoredTensor], twins: tuple[str, str]) -> None:
+    """twins: the names of embeddings and output matrix."""
+    problems = [f"{name} differs from the base's ({tensor.name})" for name, tensor in adapter.replacements(twins).items()
                 if name not in stored or tensor.shape != stored[name].shape or not np.array_equal(tensor.load(), stored[name].load())]
     for name, change in adapter.changes.items():
         if "magnitude" in change.parts:
@@ -118,7 +119,7 @@ def _refuse_what_cannot_be_carried(adapter: Adapter, tied: bool, stored: dict[st
             problems.append(f"{name} was trained whole ({change.parts['full'].name})")
         if "rows" in change.parts:
             problems.append(f"rows of {name} were trained ({change.parts['rows'].name})")
-        if tied and name in (EMBEDDINGS, HEAD):
+        if tied and name in twins:
             problems.append(f"{name} is one matrix with its twin in the base's GGUF")
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""

@@ -21,10 +21,11 @@ IGNORED = {
     "exclude_modules",
     "layers_to_transform", "layers_pattern", "modules_to_save", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
     "qalora_group_size",
-    "runtime_config", "ensure_weight_tying", "megatron_core"}
-"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result."""
-USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "bias",
-        "init_lora_weights", "trainable_token_indices"}
+    "runtime_config", "ensure_weight_tying", "megatron_core", "fan_in_fan_out"}
+"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result. PEFT sets
+fan_in_fan_out right by the kind of module, whatever the file says, and so does `Adapter.check` by the architecture."""
+USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "bias", "init_lora_weights",
+        "trainable_token_indices"}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
 PREFIX = "base_model.model."

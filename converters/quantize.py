@@ -18,9 +18,10 @@ FILE_TYPES = {"F32": (0, "F32"), "F16": (1, "F16"), "BF16": (32, "BF16"), "Q8_0"
               "Q4_K_M": (15, "Q4_K"), "Q4_K_S": (14, "Q4_K"), "Q4_0": (2, "Q4_0")}
 """What a user asks for: the file's type number (include/llama.h, llama_ftype) and the type most of its tensors get."""
 UNQUANTIZED = ("F32", "F16", "BF16")
-KEPT = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "per_layer_model_proj", "ssm_conv1d",
-        "shortconv.conv.weight")
+KEPT = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "ssm_conv1d", "shortconv.conv.weight")
 """Parts of names of small or sensitive matrices that stay F32 (src/llama-quant.cpp, `tensor_allows_quantization`)."""
+NOT_QUANTIZED = "per_layer_model_proj"
+"""Part of the name of a matrix that becomes F16 or BF16, but no less."""
 SMALLER_BLOCKS = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 CHUNK = 2**18
 """Weights a thread quantizes at a time."""
@@ -67,7 +68,7 @@ def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str,
     seen = {"value": 0, "down": 0}
     chosen = {}
     for name, shape in ordered:
-        if not _quantizable(name, shape):
+        if not _quantizable(name, shape) or (NOT_QUANTIZED in name and default not in UNQUANTIZED):
             chosen[name] = "F32"
             continue
         if default in UNQUANTIZED:

@@ -2,7 +2,8 @@
 
 import ctypes
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from converters import convert
 
+Tokenize = Callable[[str, bool], list[int]]
+SEPARATOR = "\n__ggml_vocab_test__\n"
 WORDS = (
     "the lamp of the lighthouse turns all night, and the keeper's boat isn't far; 42 gulls, 7 seals\n\n  asleep. Über naïve café "
     "北京! I'll say \"hello\" twice, WE'VE three.\tTabs too. "
@@ -83,6 +86,35 @@ def gguf_logits(library: Any, path: Path, ids: list[int], adapters: Sequence[tup
         library.llama_batch_free(batch)
         library.llama_free(context)
         library.llama_model_free(model)
+
+
+@contextmanager
+def gguf_tokenizer(library: Any, path: Path) -> Iterator[Tokenize]:
+    """llama.cpp's tokenizer of a file: (text, whether special tokens count) to ids, nothing added."""
+    params = library.llama_model_default_params()
+    params.vocab_only = True
+    model = library.llama_model_load_from_file(str(path).encode(), params)
+    assert model
+    vocab = library.llama_model_get_vocab(model)
+
+    def tokenize(string: str, special: bool) -> list[int]:
+        raw = string.encode("utf-8")
+        room = (library.llama_token * (len(raw) + 8))()
+        count = library.llama_tokenize(vocab, raw, len(raw), room, len(room), False, special)
+        assert count >= 0
+        return list(room[:count])
+
+    try:
+        yield tokenize
+    finally:
+        library.llama_model_free(model)
+
+
+def golden(inputs: Path, outputs: Path) -> list[tuple[str, list[int]]]:
+    """llama.cpp's own golden strings with their ids."""
+    lines = outputs.read_text().splitlines()
+    pairs = zip(inputs.read_text(encoding="utf-8").split(SEPARATOR), lines, strict=False)
+    return [(string, [int(number) for number in line.split()]) for string, line in pairs]
 
 
 def torch_logits(model: Any, ids: list[int]) -> np.ndarray:
