@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from converters.archs import TensorPlan, architecture
+from converters.archs import TensorPlan, architecture, same
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
 from converters.merge import Adapter
@@ -24,6 +24,8 @@ from converters.weights import FLOATS, StoredTensor, read_folder, read_json
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
+SLAB = 2**24
+"""Weights quantized and written at a time, so that memory does not grow with the largest matrix."""
 IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
@@ -72,6 +74,17 @@ class Plan:
             for name, _ in tensor.sources:
                 yield name, self.merged_tensor(name)
 
+    def _slabs(self, tensor: TensorPlan) -> Iterator[np.ndarray]:
+        """A tensor of the GGUF in float32, some rows at a time; read as it goes where nothing is merged, reordered or put together."""
+        step = max(1, SLAB // int(np.prod(tensor.shape[1:])))
+        names = [name for name, _ in tensor.sources]
+        if tensor.build is same and not (self._adapter and self._adapter.touches(names[0])):
+            yield from (self._stored[names[0]].load(slice(start, start + step)) for start in range(0, tensor.shape[0], step))
+            return
+        values = tensor.build(*(self.merged_tensor(name) for name in names))
+        assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
+        yield from (values[start:start + step] for start in range(0, tensor.shape[0], step))
+
     def write(self, type_name: str, file: BinaryIO, progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> None:
         """Write the GGUF into a file open for writing, at its start.
 
@@ -82,10 +95,8 @@ class Plan:
         writer = Writer(file, self.metadata(type_name), layout)
         total, done = sum(int(np.prod(tensor.shape)) for tensor in self._tensors), 0
         for tensor, info in zip(self._tensors, layout, strict=True):
-            values = tensor.build(*(self.merged_tensor(name) for name, _ in tensor.sources))
-            assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
-            writer.write(tensor.name, quantize(values, info.type, tensor.name, threads))
-            done += values.size
+            writer.stream(tensor.name, (quantize(slab, info.type, tensor.name, threads) for slab in self._slabs(tensor)))
+            done += int(np.prod(tensor.shape))
             if progress:
                 progress(done, total)
         writer.finish()
