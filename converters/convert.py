@@ -52,8 +52,8 @@ class Plan:
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
-        chosen = choose_types([(tensor.name, tensor.shape) for tensor in self._tensors], type_name, self._arch.blocks(self._config),
-                              self._arch.seventy_b(self._config))
+        chosen = choose_types(((tensor.name, tensor.shape) for tensor in self._tensors), type_name, self._arch.blocks(self._config),
+                              gqa=_shared_heads(self._metadata), seventy_b=self._arch.seventy_b(self._config))
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
     def size(self, type_name: str) -> int:
@@ -132,6 +132,14 @@ def plan(model_dir: Path, adapter_dir: Path | None, types: list[str], *, chat_te
     if adapter:
         adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources})
     return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
+
+
+def _shared_heads(metadata: dict[str, Value]) -> int:
+    """Query heads for each key-value head in the first layer, 0 where it has none (src/llama-hparams.cpp, `n_gqa`)."""
+    arch = metadata["general.architecture"].data
+    heads = metadata.get(f"{arch}.attention.head_count", u32(0))
+    first, first_kv = (int(np.atleast_1d(value.data)[0]) for value in (heads, metadata.get(f"{arch}.attention.head_count_kv", heads)))
+    return first // first_kv if first_kv else 0
 
 
 def _ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Adapter | None) -> bool:

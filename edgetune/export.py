@@ -17,7 +17,10 @@ from edgetune.training import checkpoints
 from edgetune.training.run import recipe_of, unchanged
 from edgetune.workspace import Run, Workspace
 
-TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0")
+TYPES = (  # the largest first
+    *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0"),
+    *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
+)
 DEFAULT_TYPE = "Q4_K_M"
 
 

@@ -23,6 +23,8 @@ def export(
 ) -> None:
     """Write a run or a model folder as GGUF: adapter merged into the full-precision base, converted and quantized in one pass.
 
+    Types, the largest first: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_1, Q4_K_M, Q4_K_S, Q4_0, IQ4_NL, IQ4_XS, Q3_K_M, Q2_K.
+
     Examples:
 
       edgetune export mine --type Q4_K_M --type Q8_0
