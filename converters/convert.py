@@ -16,8 +16,9 @@ import numpy as np
 from converters.archs import TensorPlan, architecture, same
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
+from converters.imatrix import ImportanceMatrix
 from converters.merge import Adapter
-from converters.quantize import FILE_TYPES, check_type, choose_types, quantize
+from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize
 from converters.vocab import load_vocabulary
 from converters.weights import FLOATS, StoredTensor, read_folder, read_json
 
@@ -44,16 +45,19 @@ class Plan:
     _tensors: tuple[TensorPlan, ...]
     _stored: dict[str, StoredTensor]
     _adapter: Adapter | None
+    _imatrix: ImportanceMatrix | None
 
     def metadata(self, type_name: str) -> dict[str, Value]:
         """The metadata of a file of this type, in the order written."""
-        return {**self._metadata, "general.file_type": u32(FILE_TYPES[check_type(type_name)][0]),
-                "general.quantization_version": u32(QUANTIZATION_VERSION)}
+        number, default = FILE_TYPES[check_type(type_name)]
+        source = self._imatrix.metadata() if self._imatrix and default not in UNQUANTIZED else {}
+        return {**self._metadata, **source, "general.file_type": u32(number), "general.quantization_version": u32(QUANTIZATION_VERSION)}
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
         chosen = choose_types(((tensor.name, tensor.shape) for tensor in self._tensors), type_name, self._arch.blocks(self._config),
-                              gqa=_shared_heads(self._metadata), seventy_b=self._arch.seventy_b(self._config))
+                              gqa=_shared_heads(self._metadata), seventy_b=self._arch.seventy_b(self._config),
+                              imatrix=self._imatrix is not None)
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
     def size(self, type_name: str) -> int:
@@ -95,7 +99,8 @@ class Plan:
         writer = Writer(file, self.metadata(type_name), layout)
         total, done = sum(int(np.prod(tensor.shape)) for tensor in self._tensors), 0
         for tensor, info in zip(self._tensors, layout, strict=True):
-            writer.stream(tensor.name, (quantize(slab, info.type, tensor.name, threads) for slab in self._slabs(tensor)))
+            importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
+            writer.stream(tensor.name, (quantize(slab, info.type, tensor.name, threads, importance) for slab in self._slabs(tensor)))
             done += int(np.prod(tensor.shape))
             if progress:
                 progress(done, total)
@@ -103,11 +108,11 @@ class Plan:
 
 
 def plan(model_dir: Path, adapter_dir: Path | None, types: list[str], *, chat_template: str | None, name: str,
-         extra: dict[str, str | int | float | bool]) -> Plan:
+         extra: dict[str, str | int | float | bool], imatrix: ImportanceMatrix | None = None) -> Plan:
     """Check a conversion without reading the weights themselves.
 
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, or None. types: names
-    from `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys.
+    from `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys. imatrix: what quantization is to keep first.
     Raises ConversionError for whatever would not give a GGUF that computes what the model with its adapter does.
     """
     for type_name in types:
@@ -131,7 +136,10 @@ def plan(model_dir: Path, adapter_dir: Path | None, types: list[str], *, chat_te
     _check_stored(tensors, stored, tied)
     if adapter:
         adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources})
-    return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
+    silent = imatrix.check({tensor.name: tensor.shape for tensor in tensors if quantizable(tensor.name, tensor.shape)}) if imatrix else []
+    if silent:
+        notes.append(f"The importance matrix says nothing of {len(silent)} matrices ({silent[0]} …): they are quantized without.")
+    return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter, imatrix)
 
 
 def _shared_heads(metadata: dict[str, Value]) -> int:

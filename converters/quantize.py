@@ -37,7 +37,8 @@ def check_type(file_type: str) -> str:
     return file_type
 
 
-def _quantizable(name: str, shape: tuple[int, ...]) -> bool:
+def quantizable(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is quantized at all: matrices are, but for small and sensitive ones."""
     matrix = any(length > 1 for length in shape[:-1])
     return matrix and name.endswith("weight") and not any(part in name for part in KEPT)
 
@@ -74,7 +75,7 @@ def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str,
     seen = {"value": 0, "down": 0}
     chosen = {}
     for name, shape in ordered:
-        if not _quantizable(name, shape):
+        if not quantizable(name, shape):
             chosen[name] = "F32"
             continue
         if default in UNQUANTIZED:
@@ -169,14 +170,20 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _overflow(name: str, type_name: str) -> ConversionError:
+def _overflow(name: str, type_name: str, weighed: bool = False) -> ConversionError:
+    if weighed:
+        return ConversionError(f"{name} does not fit {type_name} under this importance matrix",
+                               "Some weights, block scales or importances are larger than this type can hold.",
+                               "Export without the importance matrix, or as F32 or BF16.")
     return ConversionError(f"{name} does not fit {type_name}", "Some of its weights or block scales are larger than this type can hold.",
                            "Export as F32 or BF16 instead.")
 
 
-def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None) -> np.ndarray:
+def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None,
+             importance: np.ndarray | None = None) -> np.ndarray:
     """Turn float32 [..., row] into the bytes of a ggml type (uint8, flat), the same bytes that llama.cpp writes.
 
+    importance: float32 [row], how much each place in a row matters. Types that know no importance take no notice of it.
     Raises ConversionError where a value is out of the type's range.
     """
     assert values.dtype == np.float32
@@ -194,24 +201,28 @@ def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: 
         if ((short & 0x7F80) == 0x7F80).any():
             raise _overflow(name, type_name)
         return short.reshape(-1).view(np.uint8)
-    return _blocks(np.ascontiguousarray(values).reshape(-1, values.shape[-1]), type_name, name, threads or usable_cores())
+    return _blocks(np.ascontiguousarray(values).reshape(-1, values.shape[-1]), type_name, name, threads or usable_cores(), importance)
 
 
-def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int) -> np.ndarray:
+def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importance: np.ndarray | None) -> np.ndarray:
     library, kind = _ggml(), TYPES[type_name].id
     library.ggml_quantize_init(kind)
     count, length = rows.shape
     row_bytes = data_size((length,), type_name)
     out = np.empty(count * row_bytes, np.uint8)
     step = max(1, CHUNK // length)
+    if importance is not None:
+        importance = np.ascontiguousarray(importance, np.float32)
+        assert importance.shape == (length,), (name, importance.shape, length)
+    weights = None if importance is None else importance.ctypes.data
 
     def work(first: int) -> bool:
         number = min(step, count - first)
         place = out.ctypes.data + first * row_bytes
-        written = library.ggml_quantize_chunk(kind, rows.ctypes.data + first * length * 4, place, 0, number, length, None)
+        written = library.ggml_quantize_chunk(kind, rows.ctypes.data + first * length * 4, place, 0, number, length, weights)
         return written == number * row_bytes and bool(library.ggml_validate_row_data(kind, place, written))
 
     with ThreadPoolExecutor(threads) as pool:
         if not all(pool.map(work, range(0, count, step))):
-            raise _overflow(name, type_name)
+            raise _overflow(name, type_name, importance is not None)
     return out

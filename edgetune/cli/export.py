@@ -17,6 +17,7 @@ def export(
     type_names: Annotated[list[str] | None, typer.Option("--type", help="GGUF type, may be repeated. [Q4_K_M]", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="File (one type) or folder. [the run's exports, or here]", show_default=False)] = None,
     adapter: Annotated[Path | None, typer.Option(help="Adapter folder to merge into a model folder.", show_default=False)] = None,
+    imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
@@ -24,12 +25,15 @@ def export(
     """Write a run or a model folder as GGUF: adapter merged into the full-precision base, converted and quantized in one pass.
 
     Types, the largest first: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_1, Q4_K_M, Q4_K_S, Q4_0, IQ4_NL, IQ4_XS, Q3_K_M, Q2_K.
+    An importance matrix makes those from Q6_K down keep what the text it was gathered on needs most: worth most at 4 bits and fewer.
 
     Examples:
 
       edgetune export mine --type Q4_K_M --type Q8_0
 
       edgetune export ~/models/base --adapter ~/adapters/a --type F16 --out model.gguf
+
+      edgetune export ~/models/base --type IQ4_XS --imatrix ~/models/base.imatrix.gguf
     """
     from edgetune import export as exporting
 
@@ -40,6 +44,8 @@ def export(
         types,
         out,
         lambda name, done, total: line.update(done, total, f"{name}"),
+        imatrix,
+        say,
     )
     line.clear()
     if as_json:
