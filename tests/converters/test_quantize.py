@@ -46,7 +46,7 @@ MORE_ROWS = {
     "512, 256, 288, heads shared by eight": llama(3, 512, 256, (8, 1), 36),
     "64, 256, tied, many layers": llama(16, 64, 256, (4, 4), 64, tied=True),
     "64, 172, 64": llama(9, 64, 172, (4, 2), 16),
-    "512, 768, tied": llama(3, 512, 768, (8, 2), 64, tied=True),
+    "512, 768, tied": llama(1, 512, 768, (8, 2), 64, tied=True),
 }
 Source = Callable[[dict[str, Any]], tuple[Path, Path]]
 
@@ -173,7 +173,7 @@ def test_types_are_those_of_a_dry_run_at_every_size(
 ) -> None:
     """Every number of layers at which a rule changes sides, up to 80, where llama.cpp speaks of 70B; rows that divide and do not."""
     shapes = itertools.cycle([(256, 512, 32), (64, 256, 128), (288, 40, 32)])
-    for layers, (hidden, inner, size) in zip((1, 7, 8, 15, 16, 31, 32, 40, 48, 64, 80, 126), shapes, strict=False):
+    for layers, (hidden, inner, size) in zip((1, 7, 8, 15, 16, 31, 32, 40, 80, 126), shapes, strict=False):
         assert_same_types(llama_cpp, tmp_path / "h.gguf", architecture, llama(layers, hidden, inner, heads, size, tied))
 
 
