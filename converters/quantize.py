@@ -189,18 +189,6 @@ def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: 
     assert values.dtype == np.float32
     if type_name == "F32":
         return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-    if type_name == "F16":
-        with np.errstate(over="ignore"):
-            half = values.astype(np.float16)
-        if not np.isfinite(half).all():
-            raise _overflow(name, type_name)
-        return half.reshape(-1).view(np.uint8)
-    if type_name == "BF16":
-        bits = np.ascontiguousarray(values).view(np.uint32)
-        short = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-        if ((short & 0x7F80) == 0x7F80).any():
-            raise _overflow(name, type_name)
-        return short.reshape(-1).view(np.uint8)
     return _blocks(np.ascontiguousarray(values).reshape(-1, values.shape[-1]), type_name, name, threads or usable_cores(), importance)
 
 

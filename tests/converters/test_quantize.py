@@ -182,13 +182,17 @@ def test_threads_do_not_change_a_byte() -> None:
     assert np.array_equal(quantize(values, "Q4_K", threads=1), quantize(values, "Q4_K", threads=3))
 
 
-def test_bf16_rounds_as_gguf_py_does() -> None:
+@pytest.mark.parametrize("type_name", ["F16", "BF16"])
+def test_half_precision_rounds_as_gguf_py_does(type_name: str) -> None:
+    """Every size of number, halfway cases (to the even neighbour), subnormal numbers."""
     import gguf
 
-    values = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
-    values[:2] = np.array([0x3F808000, 0x3F818000], np.uint32).view(np.float32)  # halfway: to the even neighbour
-    values[2] = 1e-40
-    assert np.array_equal(quantize(values, "BF16"), gguf.quants.quantize(values, gguf.GGMLQuantizationType.BF16).reshape(-1).view(np.uint8))
+    values = np.random.default_rng(0).integers(0, 0x477FE000, 100_000, np.uint32).view(np.float32)  # up to 65504
+    values[::3] *= -1
+    values[:4] = np.array([0x3F808000, 0x3F818000, 0x3F801000, 0x3F803000], np.uint32).view(np.float32)
+    values[4:8] = 1e-40, 6e-8, 2.9802322e-08, -0.0
+    theirs = gguf.quants.quantize(values, gguf.GGMLQuantizationType[type_name]).reshape(-1).view(np.uint8)
+    assert np.array_equal(quantize(values, type_name), theirs)
 
 
 @pytest.mark.parametrize(("type_name", "value"), [("F16", 1e5), ("BF16", 3.4028e38), ("Q8_0", 1e30), ("Q4_0", 1e30), ("Q4_K", 1e30)])
