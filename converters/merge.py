@@ -26,6 +26,8 @@ USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern"
 "init_lora_weights"}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
+ROWS = 1024
+"""Rows worked on at a time, so that what is added takes little memory beside the tensor it is added to."""
 PREFIX = "base_model.model."
 PARTS = {"lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
          "lora_magnitude_vector.weight": "magnitude", "base_layer.weight": "full", "modules_to_save.weight": "full", "weight": "full"}
@@ -91,7 +93,7 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
 
 def _norms(weight: np.ndarray, axis: int) -> np.ndarray:
     """Euclidean norms along an axis, kept as a dimension; summed in float64, some rows at a time."""
-    squares = (np.square(weight[start:start + 1024], dtype=np.float64) for start in range(0, len(weight), 1024))
+    squares = (np.square(weight[start:start + ROWS], dtype=np.float64) for start in range(0, len(weight), ROWS))
     if axis == 1:
         return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
     return np.sqrt(sum(part.sum(axis=0, keepdims=True) for part in squares))
@@ -167,9 +169,13 @@ class Adapter:
         weight = change.parts.get("full", base).load()
         if "A" not in change.parts:
             return weight
-        delta = change.parts["B"].load() @ change.parts["A"].load()
-        delta *= np.float32(change.scale)
-        weight += delta.T if change.embedding else delta
+        left, right = change.parts["B"].load(), change.parts["A"].load()
+        if change.embedding:
+            left, right = right.T, left.T
+        for start in range(0, len(weight), ROWS):
+            delta = left[start:start + ROWS] @ right
+            delta *= np.float32(change.scale)
+            weight[start:start + ROWS] += delta
         if "magnitude" in change.parts:
             norms = _norms(weight, 0 if change.embedding else 1)
             with np.errstate(divide="ignore", invalid="ignore"):
