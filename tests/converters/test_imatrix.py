@@ -24,9 +24,9 @@ from tests.converters.test_quantize import llama
 CONFIG = llama(2, 64, 96, (4, 2), 16)
 MATRIX = ImportanceMatrix(
     {
+        "blk.10.attn_q.weight": Entry(np.array([[2]], np.float32), np.array([3])),
         "blk.0.attn_q.weight": Entry(np.array([[1.5, 0, 3, 1e-3, 7]], np.float32), np.array([12])),
         "blk.0.ffn_down_exps.weight": Entry(np.array([[1, 2], [3, 4], [0, 0]], np.float32), np.array([2, 5, 0])),
-        "blk.10.attn_q.weight": Entry(np.array([[2]], np.float32), np.array([3])),
     },
     ("texts/über.txt", "more.txt"),
     7,
@@ -43,7 +43,7 @@ def written(path: Path, matrix: ImportanceMatrix = MATRIX) -> Path:
 
 
 def assert_same_matrix(one: ImportanceMatrix, other: ImportanceMatrix) -> None:
-    assert list(one.entries) == list(other.entries)
+    assert one.entries.keys() == other.entries.keys()
     for name, entry in one.entries.items():
         assert entry.sums.dtype == np.float32 and np.array_equal(entry.sums, other.entries[name].sums), name
         assert np.array_equal(entry.counts, other.entries[name].counts), name
@@ -205,8 +205,11 @@ def test_files_larger_than_any_are_refused_unread(tmp_path: Path) -> None:
     with open(tmp_path / "m.dat", "wb") as file:
         file.write(older(ONE))
         file.truncate(imatrix.MAX_SIZE + 1)
+    tracemalloc.start()
     with pytest.raises(ConversionError, match=r"m\.dat"):
         imatrix.read(tmp_path / "m.dat")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
     with pytest.raises(ConversionError, match="nothing here"):
         imatrix.read(tmp_path / "nothing here")
 

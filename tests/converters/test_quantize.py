@@ -164,6 +164,10 @@ def test_types_are_those_of_a_dry_run(
     assert_same_types(llama_cpp, tmp_path / "h.gguf", architecture, llama(layers, 256, 512, heads, 32, tied))
 
 
+def test_a_matrix_of_one_row_is_none(llama_cpp: Any, tmp_path: Path) -> None:
+    assert_same_types(llama_cpp, tmp_path / "h.gguf", "llama", llama(1, 256, 512, (8, 8), 32) | {"vocab_size": 1})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
 @pytest.mark.parametrize("heads", [(8, 8), (8, 2), (9, 3)], ids=str)
