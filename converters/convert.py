@@ -15,17 +15,20 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from converters.archs import TensorPlan, architecture, with_defaults
+from converters.archs import TensorPlan, architecture, same, with_defaults
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
+from converters.imatrix import ImportanceMatrix
 from converters.mix import Mix, Weighted
-from converters.quantize import FILE_TYPES, check_type, choose_types, quantize
+from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize
 from converters.vocab import load_vocabulary
 from converters.weights import FLOATS, StoredTensor, read_folder, read_json
 
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
+SLAB = 2**24
+"""Weights quantized and written at a time, so that memory does not grow with the largest matrix."""
 IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
@@ -44,17 +47,20 @@ class Plan:
     _tensors: tuple[TensorPlan, ...]
     _stored: dict[str, StoredTensor]
     _adapter: Mix | None
+    _imatrix: ImportanceMatrix | None
 
     def metadata(self, type_name: str) -> dict[str, Value]:
         """The metadata of a file of this type, in the order written."""
-        return {**self._metadata, "general.file_type": u32(FILE_TYPES[check_type(type_name)][0]),
-                "general.quantization_version": u32(QUANTIZATION_VERSION)}
+        number, default = FILE_TYPES[check_type(type_name)]
+        source = self._imatrix.metadata() if self._imatrix and default not in UNQUANTIZED else {}
+        return {**self._metadata, **source, "general.file_type": u32(number), "general.quantization_version": u32(QUANTIZATION_VERSION)}
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
         seventy_b = getattr(self._arch, "seventy_b", None)
-        chosen = choose_types([(tensor.name, tensor.shape) for tensor in self._tensors], type_name, _layers(self._tensors),
-                              seventy_b is not None and seventy_b(self._config))
+        chosen = choose_types(((tensor.name, tensor.shape) for tensor in self._tensors), type_name, _layers(self._tensors),
+                              gqa=_shared_heads(self._metadata), seventy_b=seventy_b is not None and seventy_b(self._config),
+                              imatrix=self._imatrix is not None)
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
     def size(self, type_name: str) -> int:
@@ -75,6 +81,17 @@ class Plan:
             for name, _ in tensor.sources:
                 yield name, self.merged_tensor(name)
 
+    def _slabs(self, tensor: TensorPlan) -> Iterator[np.ndarray]:
+        """A tensor of the GGUF in float32, some rows at a time; read as it goes where nothing is merged, reordered or put together."""
+        step = max(1, SLAB // int(np.prod(tensor.shape[1:])))
+        names = [name for name, _ in tensor.sources]
+        if tensor.build is same and not (self._adapter and self._adapter.touches(names[0])):
+            yield from (self._stored[names[0]].load(slice(start, start + step)) for start in range(0, tensor.shape[0], step))
+            return
+        values = tensor.build(*(self.merged_tensor(name) for name in names))
+        assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
+        yield from (values[start:start + step] for start in range(0, tensor.shape[0], step))
+
     def write(self, type_name: str, file: BinaryIO, progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> None:
         """Write the GGUF into a file open for writing, at its start.
 
@@ -85,22 +102,21 @@ class Plan:
         writer = Writer(file, self.metadata(type_name), layout)
         total, done = sum(int(np.prod(tensor.shape)) for tensor in self._tensors), 0
         for tensor, info in zip(self._tensors, layout, strict=True):
-            values = tensor.build(*(self.merged_tensor(name) for name, _ in tensor.sources))
-            assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
-            writer.write(tensor.name, quantize(values, info.type, tensor.name, threads))
-            done += values.size
+            importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
+            writer.stream(tensor.name, (quantize(slab, info.type, tensor.name, threads, importance) for slab in self._slabs(tensor)))
+            done += int(np.prod(tensor.shape))
             if progress:
                 progress(done, total)
         writer.finish()
 
 
 def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: list[str], *, chat_template: str | None, name: str,
-         extra: dict[str, str | int | float | bool]) -> Plan:
+         extra: dict[str, str | int | float | bool], imatrix: ImportanceMatrix | None = None) -> Plan:
     """Check a conversion without reading the weights themselves.
 
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
-    `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys.
+    `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys. imatrix: what quantization is to keep first.
     Raises ConversionError for whatever would not give a GGUF that computes what the model with its adapter does.
     """
     for type_name in types:
@@ -133,7 +149,18 @@ def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: 
     _check_stored(tensors, stored, tied, getattr(arch, "IGNORED", None))
     if adapter:
         adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
-    return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
+    silent = imatrix.check({tensor.name: tensor.shape for tensor in tensors if quantizable(tensor.name, tensor.shape)}) if imatrix else []
+    if silent:
+        notes.append(f"The importance matrix says nothing of {len(silent)} matrices ({silent[0]} …): they are quantized without.")
+    return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter, imatrix)
+
+
+def _shared_heads(metadata: dict[str, Value]) -> int:
+    """Query heads for each key-value head in the first layer, 0 where it has none (src/llama-hparams.cpp, `n_gqa`)."""
+    arch = metadata["general.architecture"].data
+    heads = metadata.get(f"{arch}.attention.head_count", u32(0))
+    first, first_kv = (int(np.atleast_1d(value.data)[0]) for value in (heads, metadata.get(f"{arch}.attention.head_count_kv", heads)))
+    return first // first_kv if first_kv else 0
 
 
 def _tokenizer(folders: list[Path]) -> Path | None:

@@ -181,10 +181,16 @@ class Writer:
 
     def write(self, name: str, data: np.ndarray) -> None:
         """Append the tensor announced next; `data` holds its bytes."""
-        info = self._waiting.pop()
-        raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-        assert (info.name, info.size) == (name, raw.nbytes), (info, name, raw.nbytes)
-        self._file.write(raw.data)
+        self.stream(name, (data,))
+
+    def stream(self, name: str, parts: Iterable[np.ndarray]) -> None:
+        """Append the tensor announced next, one part after the other as they come."""
+        info, size = self._waiting.pop(), 0
+        for part in parts:
+            raw = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
+            self._file.write(raw.data)
+            size += raw.nbytes
+        assert (info.name, info.size) == (name, size), (info, name, size)
         self._file.write(b"\0" * (padded(info.size) - info.size))
 
     def finish(self) -> None:

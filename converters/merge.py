@@ -28,6 +28,8 @@ USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern"
         "trainable_token_indices"}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
+ROWS = 1024
+"""Rows worked on at a time, so that what is added takes little memory beside the tensor it is added to."""
 PREFIX = "base_model.model."
 PARTS = {
     "lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
@@ -105,7 +107,7 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
 
 def _norms(weight: np.ndarray, axis: int) -> np.ndarray:
     """Euclidean norms along an axis, kept as a dimension; summed in float64, some rows at a time."""
-    squares = (np.square(weight[start:start + 1024], dtype=np.float64) for start in range(0, len(weight), 1024))
+    squares = (np.square(weight[start:start + ROWS], dtype=np.float64) for start in range(0, len(weight), ROWS))
     if axis == 1:
         return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
     return np.sqrt(sum(part.sum(axis=0, keepdims=True) for part in squares))
@@ -210,12 +212,16 @@ class Adapter:
         """Whether the adapter changes this base tensor."""
         return name in self.changes
 
-    def delta(self, name: str, weight: float = 1.0) -> np.ndarray:
-        """weight·scale·B·A of a tensor with low-rank factors, float32, in the base's own order."""
+    def add(self, name: str, values: np.ndarray, weight: float = 1.0) -> None:
+        """Add weight·scale·B·A to float32 values that lie as the base's tensor does, some rows at a time."""
         change = self.changes[name]
-        delta: np.ndarray = change.parts["B"].load() @ change.parts["A"].load()
-        delta *= np.float32(change.scale * weight)
-        return delta.T if change.flipped else delta
+        left, right = change.parts["B"].load(), change.parts["A"].load()
+        if change.flipped:
+            left, right = right.T, left.T
+        for start in range(0, len(values), ROWS):
+            delta = left[start:start + ROWS] @ right
+            delta *= np.float32(change.scale * weight)
+            values[start:start + ROWS] += delta
 
     def merge(self, name: str, base: StoredTensor) -> np.ndarray:
         """The merged tensor in float32: W + scale·B·A; with DoRA every output's weights scaled to its magnitude; new rows put in."""
@@ -225,7 +231,7 @@ class Adapter:
             weight[list(change.indices)] = change.parts["rows"].load()
         if "A" not in change.parts:
             return weight
-        weight += self.delta(name)
+        self.add(name, weight)
         if "magnitude" in change.parts:
             norms = _norms(weight, 0 if change.flipped else 1)
             with np.errstate(divide="ignore", invalid="ignore"):

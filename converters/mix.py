@@ -77,7 +77,7 @@ class Mix:
             return touching[0][0].merge(name, base)
         result = base.load()
         for adapter, weight in touching:
-            result += adapter.delta(name, weight)
+            adapter.add(name, result, weight)
         check_finite(result, f"{name} merged with the adapters")
         return result
 

@@ -18,7 +18,10 @@ from edgetune.training import checkpoints
 from edgetune.training.run import recipe_of, unchanged
 from edgetune.workspace import Run, Workspace
 
-TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0")
+TYPES = (  # the largest first
+    *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0"),
+    *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
+)
 DEFAULT_TYPE = "Q4_K_M"
 
 
@@ -196,15 +199,36 @@ def targets(source: Source, types: list[str], out: Path | None) -> dict[str, Pat
 
 
 def export(
-    source: Source, types: list[str], out: Path | None, progress: Callable[[str, int, int], None] | None = None
+    source: Source,
+    types: list[str],
+    out: Path | None,
+    progress: Callable[[str, int, int], None] | None = None,
+    imatrix: Path | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written."""
-    from converters import convert
+    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written.
 
+    imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told what a user should know.
+    """
+    from converters import convert
+    from converters.imatrix import read
+
+    if imatrix is not None and not imatrix.is_file():
+        raise InputError(f"{imatrix} is not a file", "It was named as the importance matrix.", "Correct --imatrix.")
     with conversion_errors():
+        importance = read(imatrix) if imatrix else None
         plan = convert.plan(
-            source.model, source.mix or source.adapter, types, chat_template=source.template, name=source.name, extra=source.facts
+            source.model,
+            source.mix or source.adapter,
+            types,
+            chat_template=source.template,
+            name=source.name,
+            extra=source.facts,
+            imatrix=importance,
         )
+    if note:
+        for one in plan.notes:
+            note(one)
     places = targets(source, types, out)
     for folder in {p.parent for p in places.values()}:
         need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")

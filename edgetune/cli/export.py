@@ -25,11 +25,15 @@ def export(
         typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
     ] = None,
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
+    imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Write a run or a model folder as GGUF: adapter merged into the full-precision base, converted and quantized in one pass.
+
+    Types, the largest first: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_1, Q4_K_M, Q4_K_S, Q4_0, IQ4_NL, IQ4_XS, Q3_K_M, Q2_K.
+    An importance matrix makes those from Q6_K down keep what the text it was gathered on needs most: worth most at 4 bits and fewer.
 
     Examples:
 
@@ -39,12 +43,16 @@ def export(
 
       edgetune export ~/models/base --adapter ~/adapters/a:0.7 --adapter ~/adapters/b:0.3
 
+      edgetune export ~/models/base --type IQ4_XS --imatrix ~/models/base.imatrix.gguf
+
       edgetune export mine --adapter-only
     """
     from edgetune import export as exporting
 
     adapters = [exporting.weighted(one) for one in adapter or []]
     if adapter_only:
+        if imatrix is not None:
+            raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
         write_adapter(exporting.resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
     types = exporting.check_types(type_names or [])
@@ -54,6 +62,8 @@ def export(
         types,
         out,
         lambda name, done, total: line.update(done, total, f"{name}"),
+        imatrix,
+        say,
     )
     line.clear()
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters import convert
+from converters import convert, merge
 from converters.archs import gpt2, llama, phi3
 from converters.errors import ConversionError
 from tests.converters.conftest import MakeModel
@@ -56,7 +56,8 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_merged_tensors_equal_peft(make_model: MakeModel, tmp_path: Path, case: str) -> None:
+def test_merged_tensors_equal_peft(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    monkeypatch.setattr(merge, "ROWS", 7)
     folder = make_model(BASE)
     theirs = train(folder, tmp_path / "a", **CASES[case]).merge_and_unload().state_dict()
     ours = dict(convert.plan(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={}).merged())
