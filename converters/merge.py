@@ -34,7 +34,7 @@ PREFIX = "base_model.model."
 PARTS = {
     "lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
     "lora_magnitude_vector.weight": "magnitude", "token_adapter.trainable_tokens_delta": "rows", "token_adapter.base_layer.weight": "full",
-    "base_layer.weight": "full", "modules_to_save.weight": "full", "weight": "full"}
+    "base_layer.weight": "full", "original_module.weight": "base", "modules_to_save.weight": "full", "weight": "full"}
 """Ends of an adapter's tensor names, longer ones before what they end in, and what part of a change each is."""
 
 
@@ -138,8 +138,9 @@ class Adapter:
                           f"{tensor.name} ({tensor.dtype}) is no LoRA factor of a known kind.")
         module = name[:-len(suffix) - 1]
         change = self.changes.setdefault(f"{module}.weight", Change(module))
-        if PARTS[suffix] in change.parts:
-            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {change.parts[PARTS[suffix]].name}.",
+        twin = change.parts.get(PARTS[suffix])
+        if twin and (PARTS[suffix] != "full" or not twin.same_as(tensor)):  # where the vocabulary grew, PEFT saves trained matrices twice
+            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {twin.name}.",
                           "Get the adapter again.")
         change.parts[PARTS[suffix]] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
@@ -151,12 +152,14 @@ class Adapter:
         """
         saved, found = self.config.get("modules_to_save") or [], {}
         for name, change in list(self.changes.items()):
+            if name in names and "base" in change.parts:
+                found[name] = change.parts.pop("base")
             full = change.parts.get("full")
             trained = full and (full.name.endswith(".modules_to_save.weight") or change.module.rpartition(".")[2] in saved)
             if name in names and full and not trained:
                 found[name] = change.parts.pop("full")
-                if not change.parts:
-                    del self.changes[name]
+            if not change.parts:
+                del self.changes[name]
         return found
 
     def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
@@ -176,11 +179,11 @@ class Adapter:
 
     def _check_change(self, change: Change, shape: tuple[int, ...]) -> None:
         parts = {kind: tensor.shape for kind, tensor in change.parts.items()}
-        expected: dict[str, tuple[int, ...]] = {"full": shape}
+        expected: dict[str, tuple[int, ...]] = {"full": shape, "base": shape}
         if "rows" in parts:
             change.indices = self._indices(change.module, shape[0])
             expected["rows"] = (len(change.indices), *shape[1:])
-        if set(parts) - {"full", "rows"}:
+        if set(parts) - {"full", "base", "rows"}:
             config = self.config
             rank = _number(config, "r", _pattern(config, "rank_pattern", change.module, config.get("r")))
             alpha = _number(config, "lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))

@@ -39,7 +39,7 @@ class Mix:
         for adapter, _ in self.adapters:
             for name, tensor in adapter.replacements(names).items():
                 other = found.setdefault(name, tensor)
-                if (other.dtype, other.shape) != (tensor.dtype, tensor.shape) or not np.array_equal(other.raw(), tensor.raw()):
+                if not other.same_as(tensor):
                     raise ConversionError("The adapters do not go together", f"They carry different versions of the base's {name}.",
                                           "Merge them one after the other, or choose one.")
         return found

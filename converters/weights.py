@@ -32,6 +32,10 @@ class StoredTensor:
     start: int
     size: int
 
+    def same_as(self, other: "StoredTensor") -> bool:
+        """Whether another tensor holds the same bytes in the same form."""
+        return (self.dtype, self.shape) == (other.dtype, other.shape) and (not self.size or np.array_equal(self.raw(), other.raw()))
+
     def raw(self) -> np.ndarray:
         """The stored bytes (uint8), mapped."""
         return np.memmap(self.path, np.uint8, "r", self.start, (self.size,))

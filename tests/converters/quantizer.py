@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, llama
+from converters.archs import TensorPlan, llama, with_defaults
 from converters.gguf_file import Value, encode_header, lay_out, padded, text
 from converters.imatrix import Entry, ImportanceMatrix
 from converters.quantize import FILE_TYPES, quantizable
@@ -64,10 +64,14 @@ def chosen_types(library: Any, source: Path, type_name: str, importance: Importa
     return {name: (kind or "f32").upper() for name, kind in found}
 
 
+def _tensors(config: dict[str, Any]) -> list[TensorPlan]:
+    return llama.tensors(with_defaults(config), config["tie_word_embeddings"])
+
+
 def write_header(path: Path, config: dict[str, Any], architecture: str = "llama") -> list[TensorPlan]:
     """A sparse F32 file of a configuration: all that a dry run looks at. Returns its tensors."""
-    tensors = llama.tensors(config, config["tie_word_embeddings"])
-    keys = {key.replace("llama.", f"{architecture}.", 1): value for key, value in llama.metadata(config).items()}
+    tensors = _tensors(config)
+    keys = {key.replace("llama.", f"{architecture}.", 1): value for key, value in llama.metadata(with_defaults(config)).items()}
     metadata: dict[str, Value] = {"general.architecture": text(architecture)} | keys
     layout = lay_out((tensor.name, tensor.shape[::-1], "F32") for tensor in tensors)
     header = encode_header(metadata, layout)
@@ -83,7 +87,7 @@ def write_model(folder: Path, config: dict[str, Any]) -> Path:
 
     rng = np.random.default_rng(0)
     weights = {}
-    for tensor in llama.tensors(config, config["tie_word_embeddings"]):
+    for tensor in _tensors(config):
         for name, shape in tensor.sources:
             values = rng.normal(0, 0.05, shape).astype(np.float32)
             if len(shape) > 1:
@@ -102,7 +106,7 @@ def importance_of(config: dict[str, Any], without: str = "blk.0.ffn_up.weight") 
     """A random importance matrix for a configuration: channels from dead to very busy, one matrix left out, embeddings that do not fit."""
     rng = np.random.default_rng(1)
     entries = {"token_embd.weight": Entry(np.ones((1, 7), np.float32), np.array([5]))}
-    for tensor in llama.tensors(config, config["tie_word_embeddings"]):
+    for tensor in _tensors(config):
         if quantizable(tensor.name, tensor.shape) and tensor.name not in ("token_embd.weight", without):
             sums = (rng.standard_cauchy((1, tensor.shape[-1])) ** 2).astype(np.float32)
             sums[:, ::11] = 0

@@ -3,14 +3,17 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from converters import lora
-from converters.archs import llama
+from converters import convert, lora
+from converters.archs import gpt2, llama, phi3
 from converters.errors import ConversionError
 from converters.gguf_file import Value, Writer, f32, lay_out, read_header, text
 from converters.lora_file import check_adapter
@@ -88,6 +91,95 @@ def test_on_its_base_it_computes_what_the_merged_model_does(make_model: MakeMode
     assert mean_kl(merged, tuned) <= 1e-9 < 1e-2 < mean_kl(merged, plain)
 
 
+def test_its_strength_and_several_together_are_those_of_a_merge_with_weights(
+    make_model: MakeModel, llama_cpp: Any, tmp_path: Path
+) -> None:
+    folder = make_model(BASE)
+    write_gguf(folder, tmp_path / "base.gguf", "F32")
+    weighted, loaded = [(tmp_path / "a", 0.4), (tmp_path / "b", -0.7)], []
+    for seed, (adapter, weight) in enumerate(weighted):
+        train(folder, adapter, seed, target_modules=LINEAR)
+        loaded.append((write_lora(folder, adapter, adapter.with_suffix(".gguf")), weight))
+    for count in (1, 2):
+        plan = convert.plan(folder, weighted[:count], ["F32"], chat_template=None, name="n", extra={})
+        with open(tmp_path / "merged.gguf", "wb") as file:
+            plan.write("F32", file)
+        merged = gguf_logits(llama_cpp, tmp_path / "merged.gguf", IDS)
+        full = gguf_logits(llama_cpp, tmp_path / "base.gguf", IDS, [(path, 1.0) for path, _ in loaded[:count]])
+        assert mean_kl(merged, gguf_logits(llama_cpp, tmp_path / "base.gguf", IDS, loaded[:count])) <= 1e-9 < 1e-2 < mean_kl(merged, full)
+
+
+@pytest.mark.parametrize("architecture", [gpt2, phi3], ids=["gpt2", "phi3"])
+def test_turned_and_joined_matrices(make_model: MakeModel, llama_cpp: Any, tmp_path: Path, architecture: Any) -> None:
+    folder = make_model(architecture.TINY | {"vocab_size": 300})
+    train(folder, tmp_path / "a", target_modules="all-linear")
+    write_gguf(folder, tmp_path / "base.gguf", "F32")
+    write_gguf(folder, tmp_path / "merged.gguf", "F32", tmp_path / "a")
+    path = write_lora(folder, tmp_path / "a", tmp_path / "a.gguf")
+    tuned = gguf_logits(llama_cpp, tmp_path / "base.gguf", IDS, [(path, 1.0)])
+    assert mean_kl(gguf_logits(llama_cpp, tmp_path / "merged.gguf", IDS), tuned) <= 1e-7
+
+
+def test_several_merged_with_weights_equal_pefts_concatenation(make_model: MakeModel, tmp_path: Path) -> None:
+    folder = make_model(BASE)
+    settings: dict[str, Any] = {"target_modules": LINEAR}
+    train(folder, tmp_path / "b", 2, **settings, r=3)
+    tuned = train(folder, tmp_path / "a", 1, **settings)
+    tuned.load_adapter(str(tmp_path / "b"), "b")
+    tuned.add_weighted_adapter(["default", "b"], [0.4, 1.7], "mix", combination_type="cat")
+    tuned.delete_adapter("default")
+    tuned.delete_adapter("b")
+    tuned.set_adapter("mix")
+    theirs = tuned.merge_and_unload().state_dict()
+    mix = [(tmp_path / "a", 0.4), (tmp_path / "b", 1.7)]
+    ours = dict(convert.plan(folder, mix, ["F32"], chat_template=None, name="n", extra={}).merged())
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        assert np.abs(ours[name] - weight.numpy()).max() <= 1e-6 * np.abs(weight.numpy()).max(), name
+
+
+@pytest.mark.parametrize(
+    ("options", "weight", "named"),
+    [
+        ({"use_dora": True}, 0.5, "DoRA, which has no weight but 1"),
+        ({"use_dora": True}, 1.0, "DoRA, and b changes it too"),
+        ({"modules_to_save": ["lm_head"]}, 0.5, "lm_head.weight by a tensor trained whole, which has no weight but 1"),
+        ({}, float("inf"), "weight inf"),
+    ],
+)
+def test_what_is_not_a_sum_is_not_mixed(make_model: MakeModel, tmp_path: Path, options: dict[str, Any], weight: float, named: str) -> None:
+    folder = make_model(BASE)
+    train(folder, tmp_path / "a", target_modules=["q_proj"], **options)
+    train(folder, tmp_path / "b", target_modules=["q_proj"])
+    with pytest.raises(ConversionError) as error:
+        convert.plan(folder, [(tmp_path / "a", weight), (tmp_path / "b", 1.0)], ["F32"], chat_template=None, name="n", extra={})
+    assert named in error.value.cause
+
+
+@pytest.mark.slow
+def test_tensors_equal_those_of_llama_cpps_converter(shared: Path, make_model: MakeModel, tmp_path: Path) -> None:
+    """The converter itself, run here where it can be had."""
+    script = shared / "tools/upstream.sh"
+    found = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=False) if script.is_file() else None
+    if found is None or found.returncode:
+        pytest.skip("llama.cpp's own converter cannot be had here")
+    folder = make_model(BASE)
+    train(folder, tmp_path / "a", target_modules=[*LINEAR, "embed_tokens", "lm_head"])
+    upstream, out = Path(found.stdout.split()[-1]), tmp_path / "theirs.gguf"
+    command = [sys.executable, str(upstream / "convert_lora_to_gguf.py"), "--base", str(folder), "--outtype", "f16", "--outfile", str(out)]
+    done = subprocess.run([*command, str(tmp_path / "a")], capture_output=True, text=True, check=False)
+    if done.returncode and "No module named" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    ours, theirs = read_header(write_lora(folder, tmp_path / "a", tmp_path / "a.gguf", "F16")), read_header(out)
+    assert {name: (info.type, info.shape) for name, info in ours.tensors.items()} == {
+        name: (info.type, info.shape) for name, info in theirs.tensors.items()
+    }
+    for name in ours.tensors:
+        assert np.array_equal(ours.raw(name), theirs.raw(name)), name
+    assert ours.metadata["adapter.lora.alpha"] == theirs.metadata["adapter.lora.alpha"]
+
+
 def refusal(folder: Path, adapter: Path) -> str:
     """What is said when the adapter cannot be a GGUF LoRA."""
     with pytest.raises(ConversionError) as error:
@@ -150,10 +242,10 @@ META: dict[str, Value] = {
     "adapter.type": text("lora"),
     "adapter.lora.alpha": f32(8),
 }
-PAIR = {"blk.0.attn_q.weight.lora_a": (64, 4), "blk.0.attn_q.weight.lora_b": (4, 96)}
+PAIR: dict[str, tuple[int, ...]] = {"blk.0.attn_q.weight.lora_a": (64, 4), "blk.0.attn_q.weight.lora_b": (4, 96)}
 
 
-def made(path: Path, metadata: dict[str, Value], shapes: dict[str, tuple[int, ...]], value: float = 0.5, kind: str = "F32") -> Path:
+def made(path: Path, metadata: dict[str, Value], shapes: Mapping[str, tuple[int, ...]], value: float = 0.5, kind: str = "F32") -> Path:
     """A GGUF by hand."""
     layout = lay_out((name, shape, kind) for name, shape in shapes.items())
     with open(path, "wb") as file:
