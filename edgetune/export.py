@@ -23,7 +23,11 @@ DEFAULT_TYPE = "Q4_K_M"
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported: a model folder, an adapter on it or none, its template, and facts for the file's metadata."""
+    """What is exported: a model folder, an adapter on it or none, its template, and facts for the file's metadata.
+
+    base: the folder of the model before training, None where it is not known. held_out: a run's held-out examples. context: the model's
+    longest text in tokens.
+    """
 
     model: Path
     adapter: Path | None
@@ -31,6 +35,9 @@ class Source:
     name: str
     facts: dict[str, str | int | float | bool]
     home: Path | None  # where exports of a run go
+    base: Path | None
+    held_out: Path | None
+    context: int
 
 
 @contextmanager
@@ -79,7 +86,9 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
         if reason := checkpoints.problem(folder):
             raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
     model, adapter = (base, folder) if recipe.lora else (folder, None)
-    return Source(model, adapter, request["template"], run.name if checkpoint is None else f"{run.name}-{folder.name}", facts, run.exports)
+    name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
+    held_out = run.data / "held_out.jsonl" if request["held_out"] else None
+    return Source(model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"])
 
 
 def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
@@ -145,7 +154,8 @@ def from_folder(folder: Path, adapter: Path | None) -> Source:
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
         raise InputError(f"{adapter} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
     name = base.name if adapter is None else f"{base.name}-{adapter.name}"
-    return Source(folder, adapter, tokenizer.template.source, name, _facts(tokenizer.origin, tokenizer.template.date, base.name), None)
+    facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
+    return Source(folder, adapter, tokenizer.template.source, name, facts, None, folder if adapter else None, None, base.context)
 
 
 def resolve(source: str, workspace: Workspace, adapter: Path | None = None, checkpoint: str | None = None) -> Source:

@@ -91,7 +91,7 @@ class Server:
         return {**model.info(), **self._context.info(), "load_seconds": time.monotonic() - started}
 
     def _tokenize(self, request: dict[str, Any]) -> list[int]:
-        return list(self._context.model.tokenize(request["text"], request["parse_special"]))
+        return list(self._context.model.tokenize(request["text"], request["parse_special"], request["add_special"]))
 
     def _describe(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return list(self._context.model.describe(request["tokens"]))
