@@ -137,21 +137,22 @@ def preview(
     recipe, _ = build({**options, "data": [file], "base": base})
     _, tokenizer, length = _tools(recipe)
     files, mapping = sources(recipe.data), parse_map(recipe.map)
-    found = scan.recognise(files, recipe.format, mapping)
-    raw: tuple[str, Raw] | None = next(
-        islice(((piece.file, raw) for piece in scan.raw_pieces(files) for raw in piece.raws), row - 1, None), None
-    )
-    if raw is None:
+    every = scan.recognise(files, recipe.format, mapping)
+    raws = ((piece.source, piece.file, raw) for piece in scan.raw_pieces(files) for raw in piece.raws)
+    there: tuple[int, str, Raw] | None = next(islice(raws, row - 1, None), None)
+    if there is None:
         raise InputError(f"There is no row {row}", f"{file} has fewer rows.", "Name a smaller --row.")
-    job = Job(found.format, mapping, Rules(length, recipe.long, recipe.answers), look=True)
-    batch = examine(0, raw[0], [raw[1]], job, tokenizer)
-    result: dict[str, Any] = {"file": raw[0], "line": raw[1].line, "format": found.format, "reason": found.reason}
+    number, name, raw = there
+    found = every[number]
+    job = Job(tuple(one.format for one in every), mapping, Rules(length, recipe.long, recipe.answers), look=True)
+    batch = examine(number, name, [raw], job, tokenizer)
+    result: dict[str, Any] = {"file": name, "line": raw.line, "format": found.format, "reason": found.reason}
     result["problems"] = [{"kind": p.kind, "message": p.message} for p in batch.problems]
     if batch.rejected:
         rejected = batch.rejected[0]
         result |= {"rejected": {"kind": rejected.kind, "reason": rejected.reason}, "row": rejected.row}
     else:
-        result |= unit_view(raw[0], batch.units[0], tokenizer, most=1000)
+        result |= unit_view(name, batch.units[0], tokenizer, most=1000)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False, default=str))
         return
@@ -160,9 +161,19 @@ def preview(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    group = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+    group = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+    @group.callback(invoke_without_command=True)
+    def overview(ctx: typer.Context) -> None:
+        """Look at examples before a run does.
+
+        Begin with: edgetune data check FILE --base DIR
+        """
+        if ctx.invoked_subcommand is None:
+            typer.echo(ctx.get_help())
+
     group.command("check", help=CHECK)(recipe_flags(check, LENGTH))
     group.command("preview", help=PREVIEW)(recipe_flags(preview, (*READING, *SHAPING)))
     group.command("convert", help=CONVERT)(recipe_flags(convert, READING))
     group.command("split", help=SPLIT)(split)
-    app.add_typer(group, name="data", help="Look at examples before a run does.\n\nBegin with: edgetune data check FILE --base DIR")
+    app.add_typer(group, name="data")

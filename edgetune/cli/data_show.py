@@ -70,7 +70,7 @@ def _print_lengths(lengths: dict[str, Any]) -> None:
         for one in lengths["limits"]
     ]
     if rows:
-        typer.echo("\n".join("  " + row for row in table(rows, ["limit", "rows over it", "tokens over it"]).splitlines()))
+        typer.echo("\n".join("  " + row for row in table(rows, ["limit (* now)", "rows over it", "tokens over it"]).splitlines()))
 
 
 def _print_tokens(report: Report) -> None:

@@ -36,8 +36,7 @@ def convert(
         raise InputError(f"Examples cannot be converted to '{to}'", f"Known are {', '.join(writers)}.", "Choose one of them with --to.")
     recipe, _ = build({**options, "data": [file]})
     files, mapping = sources(recipe.data), parse_map(recipe.map)
-    found = scan.recognise(files, recipe.format, mapping)
-    form = formats.module(found.format)
+    found = {str(s.path): one.format for s, one in zip(files, scan.recognise(files, recipe.format, mapping), strict=True)}
     read = written = 0
     refused: list[tuple[str, int, str, str]] = []
     with _Lines(files, out) as write:
@@ -46,7 +45,8 @@ def convert(
             try:
                 if row.problem:
                     raise RowError(row.kind, row.problem)
-                for made in writers[to](form.convert(apply_map(row.value, mapping) if mapping else row.value)):
+                convert_row = formats.module(found[row.file]).convert
+                for made in writers[to](convert_row(apply_map(row.value, mapping) if mapping else row.value)):
                     write(made)
                     written += 1
             except RowError as error:
@@ -54,7 +54,8 @@ def convert(
         if not written:
             first = refused[0] if refused else ("", 0, "", "there are no rows")
             raise InputError("No row can be converted", f"All {read} were left out; the first: {first[3]}.", "Check --to and --format.")
-    _wrote({"read": read, "written": written, "left_out": len(refused), "format": found.format, "files": [str(out)]}, as_json)
+    names = " and ".join(dict.fromkeys(found.values()))
+    _wrote({"read": read, "written": written, "left_out": len(refused), "format": names, "files": [str(out)]}, as_json)
     for name, line, _, message in refused[:5]:
         say(f"  left out {name}:{line}: {message}")
 
@@ -96,8 +97,8 @@ def split(
     import numpy as np
 
     from edgetune.data import duplicates, scan
-    from edgetune.data.prepare import held_out_units
     from edgetune.data.sources import sources
+    from edgetune.data.split import held_out_units
 
     files = sources([file])
     digests = [duplicates.digest(_words(row.value)) for row in scan.all_rows(files) if not row.problem]

@@ -54,7 +54,9 @@ def train(
     place = workspace(workspace_path)
     if name:
         place.new_name(name, "")
-    plan = create.plan(made, sources, place, anyway)
+    line = ProgressLine()
+    plan = create.plan(made, sources, place, anyway, lambda read: line.count(f"{read:,} rows read"))
+    line.clear()
     for note in plan.notes():
         say(note)
     report = plan.prepared.report

@@ -29,6 +29,8 @@ NEAR = 0.7
 """Estimated overlap of word pairs from which two texts are near duplicates: up to about one word in twelve changed."""
 SHORT = 8
 NUMBERS = 30
+SIGNED = 50_000
+"""Characters of a text that its signature is made of; a book's beginning tells it from others."""
 WINDOW = 8
 """Rows of one bucket are compared with so many of their neighbours, not all with all: ten thousand rows of one template cost
 80,000 comparisons, and still come together, as links of a chain."""
@@ -56,7 +58,7 @@ def words(text: str) -> list[bytes]:
 
 def _shingles(text: str) -> list[bytes]:
     """Pairs of neighbouring words; none for a text too short, and with the text's numbers in each for a rather short one."""
-    found = words(text)
+    found = words(text[:SIGNED])
     if len(found) < SHORT:
         return []
     pairs = list(map(b" ".join, pairwise(found)))

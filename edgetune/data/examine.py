@@ -26,11 +26,12 @@ CHARACTERS_PER_TOKEN = 4
 class Job:
     """What every batch of a scan is treated by.
 
-    loader: makes the tokenizer in a worker; without one, lengths are guessed. look: search texts for what is odd in them, and for
-    near duplicates; off for rows that are only measured on. keep: hand over the rows of tokens and the examples too, to be stored.
+    formats: each file's, by its number. loader: makes the tokenizer in a worker; without one, lengths are guessed. look: search texts
+    for what is odd in them, and for near duplicates; off for rows that are only measured on. keep: hand over the rows of tokens and
+    the examples too, to be stored.
     """
 
-    format: str
+    formats: tuple[str, ...]
     mapping: dict[str, str] = field(default_factory=dict)
     rules: Rules | None = None
     loader: Callable[[], TextTokenizer] | None = None
@@ -115,7 +116,7 @@ def conversations(example: Example) -> list[Example]:
 def examine(source: int, file: str, raws: list[Raw], job: Job, tokenizer: TextTokenizer | None) -> Batch:
     """Parse, convert, check and tokenize a batch of a file's rows."""
     batch = Batch(source, file, len(raws), [], [], [], Counter())
-    convert = formats.module(job.format).convert
+    convert = formats.module(job.formats[source]).convert
     for raw in raws:
         row = readers.parse(file, raw)
         try:

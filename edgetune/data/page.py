@@ -44,9 +44,9 @@ READ_AS = {
     "preference": "pairs of a better and a worse answer",
     "unpaired": "answers labelled good or bad",
     "prompt": "prompts still to be answered",
-    "process": "answers judged step by step",
+    "process_reward": "answers judged step by step",
 }
-MEANINGS = PLAIN | {
+MEANINGS = {kind: f"rows {does}" for kind, does in PLAIN.items()} | {
     "duplicate": "rows repeat another row",
     "near_duplicate": "rows nearly repeat another row",
     "leak": "validation rows are training rows too",

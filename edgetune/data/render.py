@@ -13,6 +13,8 @@ from edgetune.data.template import ChatTemplate, TemplateRefusal
 IGNORED = -100
 """The label of a token that is not trained on (torch's cross-entropy)."""
 PROBE = "edgetune-probe"
+LONGEST_TOKEN = 256
+"""Characters that no token exceeds; a row of more than so many for each token that fits need not be tokenized to be refused."""
 
 
 class TextTokenizer(Protocol):
@@ -185,6 +187,9 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
     for example in examples:
         try:
             found = spans(example.messages, example.tools, tokenizer, rules.answers)
+            longest = max((len(span.whole) for span in found), default=0)
+            if rules.long == "drop" and longest > rules.length * LONGEST_TOKEN:
+                raise RowError("too_long", f"{longest:,} characters, far more than the {rules.length:,} tokens that fit can hold")
             planned.append(found)
             for span in found:
                 texts += (span.prompt, span.whole)

@@ -14,10 +14,11 @@ from edgetune.data import readers
 from edgetune.data.detect import Found, Sample, apply_map, check_map, detect
 from edgetune.data.examine import Job, examine
 from edgetune.data.packed import Packed, pack
+from edgetune.data.readers import FileError
 from edgetune.data.render import TextTokenizer
 from edgetune.data.row import Raw, Row
 from edgetune.data.sources import Source
-from edgetune.errors import EdgeTuneError, InputError
+from edgetune.errors import EdgeTuneError
 
 BATCH = 256
 """Rows of a batch, at most."""
@@ -59,16 +60,20 @@ def all_rows(sources: list[Source]) -> Iterator[Row]:
         yield from (readers.parse(piece.file, raw) for raw in piece.raws)
 
 
-def recognise(sources: list[Source], asked: str, mapping: dict[str, str]) -> Found:
-    """The format of the files, told from rows spread over all of them. Raises InputError when there are none, or none fits."""
+def recognise(sources: list[Source], asked: str, mapping: dict[str, str]) -> list[Found]:
+    """The format of each file. Raises InputError when a file has no rows, or when no format fits them."""
+    return [recognise_one(source, asked, mapping) for source in sources]
+
+
+def recognise_one(source: Source, asked: str, mapping: dict[str, str]) -> Found:
+    """The format of a file, told from rows spread over all of it."""
     sample: Sample[tuple[str, Raw]] = Sample()
-    for piece in raw_pieces(sources):
+    for piece in raw_pieces([source]):
         for raw in piece.raws:
             sample.add((piece.file, raw))
     rows = [readers.parse(file, raw) for file, raw in sample.items]
     if not rows:
-        names = ", ".join(str(source.path) for source in sources[:3])
-        raise InputError("There are no examples", f"{names} holds no rows.", "Check the file.")
+        raise FileError(source.path, "no_rows", "holds no examples", "There is not a single row in it.", "Check the file.")
     if mapping:
         check_map(rows, mapping)
         rows = [replace(row, value=apply_map(row.value, mapping)) if not row.problem else row for row in rows]

@@ -76,9 +76,15 @@ class Report:
 class XRay:
     """Takes batches in order; `finish` gives the report."""
 
-    def __init__(self, sources: list[Source], found: Found, kind: str, length: int | None, exact_lengths: bool) -> None:
-        files = [{"file": str(s.path), "bytes": s.path.stat().st_size, "weight": s.weight, "held_out": s.held_out} for s in sources]
-        self.report = Report([{**f, "read": 0, "kept": 0} for f in files], found.format, found.reason, kind)
+    def __init__(self, sources: list[Source], found: list[Found], kind: str, length: int | None, exact_lengths: bool) -> None:
+        files = [
+            {"file": str(s.path), "bytes": s.path.stat().st_size, "weight": s.weight, "held_out": s.held_out, "format": one.format}
+            for s, one in zip(sources, found, strict=True)
+        ]
+        reasons = {one.reason: s.path.name for s, one in zip(sources, found, strict=True)}
+        reason = "; ".join(f"{name}: {reason}" if len(sources) > 1 else reason for reason, name in reasons.items())
+        names = " and ".join(dict.fromkeys(one.format for one in found))
+        self.report = Report([{**f, "read": 0, "kept": 0} for f in files], names, reason, kind)
         self.sources, self.length, self.exact = sources, length, exact_lengths
         self.counts: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()

@@ -9,8 +9,8 @@ from edgetune import hardware
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
-from edgetune.data import prepare, store, verdict
-from edgetune.data.prepare import Prepared
+from edgetune.data import prepare, run_data, store, verdict
+from edgetune.data.split import Prepared
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import human, need_space, publish_folder, sha256, write_json, write_text
@@ -175,7 +175,7 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(run.folder) as part:
         (part / "data").mkdir()
-        prepare.write(part / "data", made.prepared, made.tokenizer)
+        run_data.write(part / "data", made.prepared, made.tokenizer)
         request["data_hash"] = data_hash(part / "data")
         write_text(part / "recipe.toml", to_toml(made.recipe, made.sources))
         request["recipe_hash"] = sha256(part / "recipe.toml")

@@ -11,24 +11,25 @@ import pytest
 
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
-from edgetune.data import prepare, store
+from edgetune.data import prepare, run_data, store
+from edgetune.data.split import Prepared
 from edgetune.errors import InputError
 from edgetune.recipe import build
 from edgetune.training.order import order
 from tests.data.test_xray import base, row, write
 
 
-def prepared(place: Path, made: prepare.Base | None = None, **options: Any) -> prepare.Prepared:
+def prepared(place: Path, made: prepare.Base | None = None, **options: Any) -> Prepared:
     """A recipe's data, prepared with the bundled model."""
     recipe, _ = build({"base": "nano", **options})
     return prepare.prepare(recipe, made or base(), 256, place)
 
 
-def written(folder: Path, made: prepare.Prepared) -> tuple[list[str], list[str]]:
+def written(folder: Path, made: Prepared) -> tuple[list[str], list[str]]:
     """The trained and the held-out rows as text."""
     folder.mkdir()
     tokens = base().tokenizer
-    prepare.write(folder, made, tokens)
+    run_data.write(folder, made, tokens)
     both = (store.TokenRows(folder / store.TRAIN), store.TokenRows(folder / store.HELD_OUT))
     train, held = ([tokens.decode(ids) for ids, _ in rows] for rows in both)
     return train, held
@@ -80,9 +81,9 @@ def test_a_second_start_takes_the_rows_from_the_cache(tmp_path: Path, monkeypatc
         patch.setattr(prepare, "survey", never)
         second = prepared(tmp_path / "cache", data=str(path))
         assert second.report == first.report and second.folder == first.folder
-        for changed in ({"long": "truncate"}, {"answers": "last"}, {"format": "alpaca"}):
+        for name, value in (("long", "truncate"), ("answers", "last"), ("format", "alpaca")):
             with pytest.raises(AssertionError, match="read again"):
-                prepared(tmp_path / "cache", data=str(path), **changed)
+                prepared(tmp_path / "cache", None, data=str(path), **{name: value})
     rows = first.folder / store.ROWS
     rows.write_bytes(rows.read_bytes()[:-40] + b"\x01" * 40)  # damaged: made again
     assert written(tmp_path / "run", prepared(tmp_path / "cache", data=str(path)))[0]
@@ -106,7 +107,7 @@ def test_documents_are_cut_at_paragraphs_and_end_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     tokens = base().tokenizer
-    prepare.write(folder, made, tokens)
+    run_data.write(folder, made, tokens)
     rows = store.TokenRows(folder / store.TRAIN)
     assert made.report.read > 1 and all(len(ids) <= 256 for ids, _ in rows)
     assert [ids[-1] == tokens.eos_id for ids, _ in rows] == [False] * (len(rows) - 1) + [True]
@@ -146,3 +147,15 @@ def test_chatml_only_where_its_marks_are_tokens(tmp_path: Path, stories: Path) -
     made = prepare.Base(partial(tokenizers.load, tmp_path / "base", ""), tokens, "x")
     report = prepared(tmp_path / "cache", made, data=str(write(tmp_path / "a.jsonl", [row(i) for i in range(12)]))).report
     assert report.tokens["ends_trained"] == 12
+
+
+def test_files_of_several_shapes_go_together_and_of_several_kinds_do_not(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.jsonl", [row(i) for i in range(10)])
+    turns = [[{"from": "human", "value": f"hey {i}"}, {"from": "gpt", "value": f"ho {i}"}] for i in range(5)]
+    two = write(tmp_path / "b.jsonl", [{"conversations": turn} for turn in turns])
+    made = prepared(tmp_path / "cache", data=[str(one), str(two)], eval_share=0.0)
+    assert made.report.format == "alpaca and sharegpt" and made.train == 15 and made.report.rejected == 0
+    assert [file["format"] for file in made.report.files] == ["alpaca", "sharegpt"] and "a.jsonl: Alpaca: 10 of 10" in made.report.reason
+    (tmp_path / "c.txt").write_text("Just text.")
+    with pytest.raises(InputError, match="different kinds"):
+        prepared(tmp_path / "cache", data=[str(one), str(tmp_path / "c.txt")])

@@ -1,5 +1,7 @@
 """Rows that are too long: dropped, cut so that the answer stays, or split at turns; each is counted, and no answer is cut."""
 
+from typing import Any, Literal
+
 import pytest
 
 from edgetune.bases import find
@@ -60,10 +62,10 @@ def test_splitting_trains_every_answer_once(nano_tokens: tokenizers.BaseTokenize
 
 
 @pytest.mark.parametrize("long", ["truncate", "split"])
-def test_one_long_question_loses_its_middle(nano_tokens: tokenizers.BaseTokenizer, long: str) -> None:
+def test_one_long_question_loses_its_middle(nano_tokens: tokenizers.BaseTokenizer, long: Literal["truncate", "split"]) -> None:
     question = "Begin here. " + "filler words " * 200 + "Which end?"
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": "This end."}]
-    made = tokenize_many([Example(turns)], nano_tokens, Rules(80, long))[0]  # type: ignore[arg-type]
+    made = tokenize_many([Example(turns)], nano_tokens, Rules(80, long))[0]
     assert made.shortened and len(made.rows) == 1 and 60 < len(made.rows[0].ids) <= 80
     text = nano_tokens.inner.decode(made.rows[0].ids, skip_special_tokens=False)
     assert "Begin here." in text and "Which end?" in text and " … " in text
@@ -72,8 +74,8 @@ def test_one_long_question_loses_its_middle(nano_tokens: tokenizers.BaseTokenize
 
 def test_an_answer_too_long_by_itself_is_never_cut(nano_tokens: tokenizers.BaseTokenizer) -> None:
     turns = [{"role": "user", "content": "Tell me."}, {"role": "assistant", "content": "so it goes on " * 60}]
-    for long in ("truncate", "split"):
-        made = tokenize_many([Example(turns)], nano_tokens, Rules(80, long))[0]  # type: ignore[arg-type]
+    for rules in (Rules(80, "truncate"), Rules(80, "split")):
+        made = tokenize_many([Example(turns)], nano_tokens, rules)[0]
         assert made.error and made.error.kind == "too_long" and "one answer's" in str(made.error)
 
 
@@ -90,7 +92,7 @@ def test_only_the_last_answer_when_asked(nano_tokens: tokenizers.BaseTokenizer) 
 
 
 def test_an_answer_marked_as_context_is_not_trained(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    turns = [dict(turn) for turn in talk(3, 2)]
-    turns[4]["train"] = False  # type: ignore[assignment]
+    turns: list[dict[str, Any]] = [dict(turn) for turn in talk(3, 2)]
+    turns[4]["train"] = False
     made = tokenize_many([Example(turns)], nano_tokens, Rules(256))[0]
     assert answers(made.rows, nano_tokens) == ["Answer 0 is here.<|im_end|>", "Answer 2 is here.<|im_end|>"]

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -50,7 +50,7 @@ def xray(
 
 
 def test_every_row_is_counted_and_the_left_out_ones_are_in_quarantine(tmp_path: Path) -> None:
-    rows = [row(i) for i in range(30)]
+    rows: list[Any] = [row(i) for i in range(30)]
     rows[3], rows[11], rows[20] = "not json", [1], {"instruction": "q", "output": ""}
     path = write(tmp_path / "a.jsonl", rows)
     report = xray([path], made=base(), quarantine=tmp_path / "q.jsonl")
@@ -85,6 +85,21 @@ def test_lengths_are_the_tokenizers_and_limits_cost_what_counting_says(tmp_path:
     assert sum(bar["rows"] for bar in report.lengths["histogram"]) == 60
     assert report.tokens["tokens"] == sum(c for c in counted if c <= 200)
     assert report.tokens["ends_trained"] == report.tokens["rows"] == 60 - len(over) and report.tokens["bos_doubled"] == 0
+
+
+@pytest.mark.parametrize("long", ["truncate", "split"])
+def test_cut_rows_are_counted_as_truncated_and_told(tmp_path: Path, long: Literal["truncate", "split"]) -> None:
+    turns = [{"role": r, "content": f"{i} {w}"} for i in range(6) for r, w in (("user", "what is it " * 12), ("assistant", f"it is {i}"))]
+    rows = [{"messages": turns} if i in (2, 5) else {"messages": turns[:2]} for i in range(12)]
+    rows[9] = {"messages": [turns[0], {"role": "assistant", "content": "so it goes on " * 90}]}
+    report = xray([write(tmp_path / "a.jsonl", rows)], Rules(150, long), base())
+    assert (report.read, report.kept, report.truncated, report.rejected) == (12, 9, 2, 1)
+    assert [(p.line, p.kind) for p in report.problems if p.kind in ("shortened", "too_long")] == [
+        (10, "too_long"),
+        (3, "shortened"),
+        (6, "shortened"),
+    ]
+    assert bool(report.tokens["lost_answers"]) == (long == "truncate")
 
 
 def test_several_processes_see_the_same(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
+from edgetune.data.row import RowError
+
 ORDER = (
     "process_reward",
     "ranking",
@@ -60,3 +62,12 @@ class Example:
 def module(name: str) -> Any:
     """The module of a format."""
     return import_module(f"{__name__}.{name}")
+
+
+def kind(name: str) -> str:
+    """What kind of examples a format's rows become; for one that is recognised only to say why it cannot be used, that reason."""
+    form = module(name)
+    try:
+        return str(form.convert(form.SAMPLE).kind)
+    except RowError as error:
+        return error.kind

@@ -7,8 +7,8 @@ from edgetune.data.readers import opened
 from edgetune.data.row import Raw
 
 SUFFIXES = (".jsonl", ".ndjson")
-MAX_ROW = 1 << 26
-"""Bytes of the longest row that is held in memory (64 MiB); a longer one is left out."""
+MAX_ROW = 1 << 24
+"""Bytes of the longest row that is held in memory (16 MiB); a longer one is left out."""
 
 
 def read(path: Path) -> Iterator[Raw]:

@@ -69,6 +69,7 @@ class Scanner:
             end = self._scalar()
             if end == self._at:
                 raise self.error(f"expected a value, found {first.decode('ascii', 'replace')}")
+        self._room(end - self._at)
         found = self._buffer[self._at : end]
         self.line += found.count(b"\n")
         self._at = end
@@ -80,7 +81,7 @@ class Scanner:
             end = _SCALAR.match(self._buffer, self._at).end()  # type: ignore[union-attr]
             if end < len(self._buffer):
                 return end
-            self._room(self._at)
+            self._room(len(self._buffer) - self._at)
             if not self._grow(self._at):
                 return len(self._buffer)
 
@@ -103,14 +104,15 @@ class Scanner:
                     return token.end()
             else:
                 position = len(self._buffer)
-            self._room(self._at)
+            self._room(len(self._buffer) - self._at)
             start = self._at
             if not self._grow(start):
                 raise self.error("")
             position -= start
 
-    def _room(self, start: int) -> None:
-        if len(self._buffer) - start > self._limit:
+    def _room(self, size: int) -> None:
+        """Raise FileError too_large when a value has that many bytes, or so many without an end."""
+        if size > self._limit:
             raise FileError(
                 self._path,
                 "too_large",

@@ -1,0 +1,60 @@
+"""A run's data folder: rows to train on, held-out rows, the held-out examples in words, the rows left out, and the X-ray."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgetune.data import store
+from edgetune.data.render import TextTokenizer
+from edgetune.data.split import Prepared
+from edgetune.files import atomic_write, write_json
+
+QUARANTINE = "rejected.jsonl"
+
+
+def write(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> None:
+    """Write a run's data: rows to train on and held-out ones, the held-out examples in words, the rows left out, and the X-ray."""
+    _write_rows(folder, prepared)
+    with atomic_write(folder / "held_out.jsonl") as file:
+        for line in _held_out_lines(folder, prepared, tokenizer):
+            file.write(line.encode() + b"\n")
+    with atomic_write(folder / QUARANTINE) as file:
+        kept = prepared.folder / QUARANTINE
+        if kept.is_file():
+            with open(kept, "rb") as rejected:
+                shutil.copyfileobj(rejected, file)
+    write_json(folder / "xray.json", prepared.report.as_dict())
+
+
+def _write_rows(folder: Path, prepared: Prepared) -> None:
+    import pyarrow as pa
+
+    schema = store.run_schema()
+    start = 0
+    with store.stream(folder / store.TRAIN, schema) as train, store.stream(folder / store.HELD_OUT, schema) as held:
+        for batch in store.batches(prepared.folder / store.ROWS):
+            out = prepared.held_rows[start : start + len(batch)]
+            start += len(batch)
+            pair = pa.record_batch([batch.column(0), batch.column(1)], schema=schema)
+            for target, mask in ((train, ~out), (held, out)):
+                if mask.any():
+                    target.write_batch(pair.filter(pa.array(mask)))
+        if prepared.replay:
+            arrays = [store.lists([ids for ids, _ in prepared.replay]), store.lists([labels for _, labels in prepared.replay])]
+            train.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _held_out_lines(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> Iterator[str]:
+    """The held-out examples as JSON; of raw text the pieces that are held out, not the documents they are cut from."""
+    import pyarrow as pa
+
+    if prepared.report.kind == "text":
+        for ids, _ in store.TokenRows(folder / store.HELD_OUT):
+            yield json.dumps({"text": tokenizer.decode(ids)}, ensure_ascii=False)
+        return
+    start = 0
+    for batch in store.batches(prepared.folder / store.EXAMPLES):
+        out = prepared.held_units[start : start + len(batch)]
+        start += len(batch)
+        yield from batch.column("example").filter(pa.array(out)).to_pylist()
