@@ -98,7 +98,7 @@ class Engine:
     def tokenize(self, text: str, parse_special: bool = True, add_special: bool = False) -> list[int]:
         """Token ids of a text as it is.
 
-        parse_special: read "<|im_end|>" and the like as the tokens they name. add_special: with the BOS and EOS that the vocabulary asks for.
+        parse_special: read "<|im_end|>" and the like as the tokens they name. add_special: with the BOS and EOS the vocabulary wants.
         """
         return list(self._child.ask("tokenize", text=text, parse_special=parse_special, add_special=add_special))
 

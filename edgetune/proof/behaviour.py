@@ -92,8 +92,8 @@ def _survival(result: Check, merged: np.ndarray, file: np.ndarray, base: np.ndar
         result.figures["residual_base"] = cost.variance
         if fitted["residual"] > limit:
             result.causes.append(
-                f"the file's answers stray from the trained model's more than quantizing explains (residual variance {fitted['residual']:.2g}, "
-                f"at most {limit:.2g})"
+                f"the file's answers stray from the trained model's more than quantizing explains (residual variance "
+                f"{fitted['residual']:.2g}, at most {limit:.2g})"
             )
 
 

@@ -16,7 +16,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Distance:
-    """How far one model's predictions are from another's. kl: Kullback-Leibler divergence at every token, in nats. same: equal top tokens."""
+    """How far one model's predictions are from another's. kl: KL divergence at every token, in nats. same: equal top tokens."""
 
     kl: np.ndarray
     same: np.ndarray
@@ -32,7 +32,7 @@ class Distance:
 
 
 def distance(reference: list[np.ndarray], other: list[np.ndarray]) -> Distance:
-    """From `reference` to `other`: log-probabilities [token, vocabulary] of the same rows (sum of p (log p - log q) over the vocabulary)."""
+    """From `reference` to `other`: log-probabilities [token, vocabulary] of the same rows (sum of p (log p - log q))."""
     kl, same = [], []
     for ours, theirs in zip(reference, other, strict=True):
         p, q = ours.astype(np.float64), theirs.astype(np.float64)

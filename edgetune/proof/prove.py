@@ -73,7 +73,7 @@ class Prover:
         with conversion_errors():
             self._plan = convert.plan(source.model, source.adapter, [], chat_template=None, name="", extra={})
         self.tokenizer = tokenizers.load(source.model, str(source.facts["edgetune.template_date"]))
-        vocabulary = self._plan.tensors[0].shape[0]
+        vocabulary = next(tensor.shape[0] for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
         self.sample: Sample = sample(data or source.held_out, self.tokenizer, source.context, vocabulary, tokens)
         self._threads = 1
         self._noise: dict[str, behaviour.Noise] = {}

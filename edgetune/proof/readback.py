@@ -36,16 +36,14 @@ class Placement:
 
     @cached_property
     def _found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Positions, factors and summands of every element of the file's tensor; None where it is not made by reordering, factor and sum."""
+        """Positions, factors and summands of every element of the file's tensor; None where it is made otherwise."""
         (_, shape), build = self.tensor.sources[0], self.tensor.build
         size = int(np.prod(shape))
         numbers = np.arange(size, dtype=np.int64).reshape(shape)
         with np.errstate(all="ignore"):
             summand = np.array(build(np.zeros(shape, np.float32)))
             factor = np.array(build(np.ones(shape, np.float32))) - summand
-            low, high = (
-                np.rint((build((digits).astype(np.float32)) - summand) / factor) for digits in (numbers % DIGIT, numbers // DIGIT)
-            )
+            low, high = (np.rint((build((digits).astype(np.float32)) - summand) / factor) for digits in (numbers % DIGIT, numbers // DIGIT))
             if not (np.isfinite(low).all() and np.isfinite(high).all()):
                 return None
             places = (high.astype(np.int64) * DIGIT + low.astype(np.int64)).reshape(-1)
@@ -87,7 +85,6 @@ def differing_settings(header: Header, config: dict[str, Any]) -> list[str]:
     result = []
     for key, (words, ours) in pairs.items():
         theirs = header.metadata.get(prefix + key)
-        numbers = isinstance(theirs, int | float) and isinstance(ours, int | float)
-        if numbers and abs(theirs - ours) > 1e-5 * abs(ours):
+        if isinstance(theirs, int | float) and isinstance(ours, int | float) and abs(theirs - ours) > 1e-5 * abs(ours):
             result.append(f"the {words} is {theirs:g} in the file and {ours:g} in the model")
     return result

@@ -83,7 +83,7 @@ def stored_tensors(folder: Path, names: dict[str, str]) -> Callable[[str], np.nd
 
     from edgetune.bases.find import weight_files
 
-    places = {}
+    places: dict[str, Path] = {}
     for path in weight_files(folder):
         with safe_open(path, "pt") as file:
             places |= dict.fromkeys(file.keys(), path)

@@ -12,9 +12,9 @@ from converters.gguf_file import Header
 from edgetune.proof.check import Check
 from edgetune.proof.readback import Placement, values
 
-FAR, FAR_ROW = 1.5, 3.0
-"""An error of this many times what the type costs is too much, for a whole tensor and for its worst row. (Correct exports, measured:
-0.74 to 1.19, and 1.9 for the worst row.)"""
+FAR, FAR_ROW = 1.5, 2.5
+"""An error of this many times what the type costs is too much, for a whole tensor and for its worst row. (The worst of 36 correct exports,
+six types: 1.03, and 1.26 for a row.)"""
 STRENGTH, ERRORS = 0.02, 5.0
 """How far from 1 the share of the learned change may be: this much, or so many standard errors where the type's rounding hides more."""
 BLIND = 0.5
@@ -41,10 +41,9 @@ def expected_square(wanted: np.ndarray, type_name: str) -> np.ndarray:
         return square
     size, levels = MAGNITUDE.get(type_name) or RANGE.get(type_name) or (32, UNKNOWN)
     blocks = rows.reshape(len(rows), -1, size)
+    span = np.abs(blocks).max(axis=2)
     if type_name in RANGE:
         span = np.maximum(blocks.max(axis=2), 0) - np.minimum(blocks.min(axis=2), 0)
-    else:
-        span = np.abs(blocks).max(axis=2)
     result: np.ndarray = np.mean(np.square(span / levels, dtype=np.float64), axis=1) / 12
     return result
 
@@ -110,8 +109,9 @@ def check(
     result = Check("weights", limits={"error": FAR, "error_row": FAR_ROW, "strength": STRENGTH, "standard_errors": ERRORS})
     measured = []
     names = {tensor.name for tensor in tensors}
-    result.causes += [f"the tensor {name} is missing from the file" for name in sorted(names - header.tensors.keys())][:NAMED]
-    result.causes += [f"the file holds a tensor that the model does not have: {name}" for name in sorted(header.tensors.keys() - names)][:NAMED]
+    missing, more = sorted(names - header.tensors.keys()), sorted(header.tensors.keys() - names)
+    result.causes += [f"the tensor {name} is missing from the file" for name in missing[:NAMED]]
+    result.causes += [f"the file holds a tensor that the model does not have: {name}" for name in more[:NAMED]]
     for tensor in tensors:
         info = header.tensors.get(tensor.name)
         if info is None or not tensor.sources:
