@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetune.bases.find import BUNDLED
 from edgetune.evaluate import contains
-from edgetune.workspace import Run, Workspace
+from edgetune.workspace import Run
 
 if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
@@ -79,14 +79,11 @@ def measure(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def export_all(
-    run: Run, workspace: Workspace, progress: Callable[[str, int, int], None], say: Callable[[str], None]
-) -> tuple[Path, list[dict[str, Any]]]:
-    """The base as a GGUF to compare with, and the tuned model in every type, each proven."""
+def export_all(run: Run, progress: Callable[[str, int, int], None]) -> tuple[Path, list[dict[str, Any]]]:
+    """The base as a GGUF to compare with, and the tuned model in every type."""
     from edgetune import export
 
     base = Path(
         export.export(export.from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"]
     )
-    source = export.from_run(run)
-    return base, export.export(source, TYPES, None, progress, export.prover(source, workspace, say))
+    return base, export.export(export.from_run(run), TYPES, None, progress)

@@ -11,7 +11,7 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import Staged, need_space, publish_folder, sha256, staged_write, write_json
+from edgetune.files import atomic_write, need_space, publish_folder, sha256, write_json
 from edgetune.jobs.launch import state
 from edgetune.training import checkpoints
 from edgetune.training.run import recipe_of, unchanged
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0")
 DEFAULT_TYPE = "Q4_K_M"
-FAILED = ".failed.gguf"
-"""Suffix of a file that failed its proof."""
 
 
 @dataclass(frozen=True)
@@ -185,38 +183,24 @@ def targets(source: Source, types: list[str], out: Path | None) -> dict[str, Pat
 
 
 def export(
-    source: Source,
-    types: list[str],
-    out: Path | None,
-    progress: Callable[[str, int, int], None] | None = None,
-    proving: "Prover | None" = None,
+    source: Source, types: list[str], out: Path | None, progress: Callable[[str, int, int], None] | None = None
 ) -> list[dict[str, Any]]:
-    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each, and with `proving` what its proof says.
-
-    Raises EdgeTuneError with nothing half-written. proving: proves every file before it gets its name; one that fails is kept aside as
-    NAME.failed.gguf, with its proof beside it, and is an EdgeTuneError that names the cause.
-    """
+    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written."""
     from converters import convert
-    from edgetune.proof.certificate import KEY, RESERVED
 
-    facts = {**source.facts, KEY: RESERVED}
     with conversion_errors():
-        plan = convert.plan(source.model, source.adapter, types, chat_template=source.template, name=source.name, extra=facts)
+        plan = convert.plan(source.model, source.adapter, types, chat_template=source.template, name=source.name, extra=source.facts)
     places = targets(source, types, out)
     for folder in {p.parent for p in places.values()}:
         need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")
     result = []
     for type_name, path in places.items():
-        with conversion_errors(), staged_write(path) as staged:
-            plan.write(type_name, staged.file, (lambda done, total, t=type_name: progress(t, done, total)) if progress else None)  # type: ignore[misc]
-            proof = _prove(proving, staged) if proving else None
-        path = staged.target
-        made: dict[str, Any] = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
-        if proof:
-            made |= _certify(proof, path, source, made["sha256"])
-        result.append(made)
+        with conversion_errors(), atomic_write(path) as file:
+            plan.write(type_name, file, (lambda done, total, t=type_name: progress(t, done, total)) if progress else None)  # type: ignore[misc]
+        facts = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+        result.append(facts)
         if source.home and path.parent == source.home:
-            write_json(path.with_suffix(".json"), {**made, "result": _result_hash(source)})
+            write_json(path.with_suffix(".json"), {**facts, "result": _result_hash(source)})
     return result
 
 
@@ -227,38 +211,14 @@ def prover(source: Source, workspace: Workspace, say: Callable[[str], None], dat
     return Prover(source, workspace.proof_cache, data=data, say=say)
 
 
-def _prove(proving: "Prover", staged: Staged) -> "Proof":
-    """Prove a file that is written but not named yet; its short proof goes into it, and a failed one gets another name."""
-    from edgetune.proof import certificate
-
-    staged.flush()
-    proof = proving.prove(staged.path, staged.target.name)
-    certificate.fill(staged.file, certificate.short(proof))
-    if not proof.passed:
-        staged.target = staged.target.with_suffix(FAILED)
-        proof.name = staged.target.name
-    return proof
-
-
-def _certify(proof: "Proof", path: Path, source: Source, digest: str) -> dict[str, Any]:
-    """Write the proof beside its file; EdgeTuneError when it failed."""
-    from edgetune.proof import certificate
-
-    facts = {"sha256": digest, "base": source.facts["edgetune.base"], "run": source.facts.get("edgetune.run")}
-    record, page = certificate.write(proof, path, facts)
-    if not proof.passed:
-        raise failed(proof, page, f"The file is kept as {path}.")
-    return {"proof": {"passed": True, "json": str(record), "page": str(page), "seconds": round(proof.seconds, 1)}}
-
-
-def failed(proof: "Proof", page: Path, kept: str = "") -> EdgeTuneError:
+def failed(proof: "Proof", page: Path) -> EdgeTuneError:
     """A failed proof as an error: the first cause found, and where the others stand."""
     more = f" ({len(proof.causes) - 1} more)" if len(proof.causes) > 1 else ""
     cause = proof.causes[0]
     return EdgeTuneError(
         f"{proof.name} failed its proof",
-        f"{cause[0].upper()}{cause[1:]}{more}. {kept}".strip(),
-        f"Do not use it; export it again. All that was found stands in {page}; --no-proof exports without a proof.",
+        f"{cause[0].upper()}{cause[1:]}{more}.",
+        f"Do not use it; export it again. All that was found stands in {page}.",
     )
 
 
@@ -278,5 +238,5 @@ def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) ->
         note = path.with_suffix(".json")
         if path.is_file() and note.is_file() and json.loads(note.read_text(encoding="utf-8")).get("result") == _result_hash(source):
             return path
-    say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it.")
-    return Path(export(source, [DEFAULT_TYPE], None, proving=prover(source, workspace, say))[0]["path"])
+    say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}.")
+    return Path(export(source, [DEFAULT_TYPE], None)[0]["path"])

@@ -42,9 +42,9 @@ def demo(
     if code := watch(run, 0, lambda: worker.poll() is None):
         raise typer.Exit(code)
     trained = time.monotonic()
-    say("2/3 export: adapter merged into the full-precision base, converted, quantized, and every file proven")
+    say("2/3 export: adapter merged into the full-precision base, converted, quantized")
     line = ProgressLine()
-    base_path, made = show.export_all(run, place, lambda name, done, total: line.update(done, total, name), lambda _: line.clear())
+    base_path, made = show.export_all(run, lambda name, done, total: line.update(done, total, name))
     line.clear()
     say("3/3 ask both, through llama.cpp")
     base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)

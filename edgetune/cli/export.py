@@ -18,13 +18,10 @@ def export(
     out: Annotated[Path | None, typer.Option(help="File (one type) or folder. [the run's exports, or here]", show_default=False)] = None,
     adapter: Annotated[Path | None, typer.Option(help="Adapter folder to merge into a model folder.", show_default=False)] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
-    proof: Annotated[bool, typer.Option(help="Prove a run's files before they get their names.")] = True,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Write a run or a model folder as GGUF: adapter merged into the full-precision base, converted and quantized in one pass.
-
-    A run's files are proven (see edgetune prove); one that fails is kept aside as NAME.failed.gguf, and the exit code is 1.
 
     Examples:
 
@@ -34,19 +31,21 @@ def export(
     """
     from edgetune import export as exporting
 
-    types, place = exporting.check_types(type_names or []), workspace(workspace_path)
-    chosen = exporting.resolve(source, place, adapter, checkpoint)
-    prover = exporting.prover(chosen, place, say) if proof and chosen.home else None
+    types = exporting.check_types(type_names or [])
     line = ProgressLine()
-    made = exporting.export(chosen, types, out, lambda name, done, total: line.update(done, total, f"{name}"), prover)
+    made = exporting.export(
+        exporting.resolve(source, workspace(workspace_path), adapter, checkpoint),
+        types,
+        out,
+        lambda name, done, total: line.update(done, total, f"{name}"),
+    )
     line.clear()
     if as_json:
         typer.echo(json.dumps(made))
         return
     for one in made:
         typer.echo(one["path"])
-        proven = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
-        say(f"{one['type']}: {human(one['bytes'])}{proven}")
+        say(f"{one['type']}: {human(one['bytes'])}")
     say(f"next: edgetune chat {made[0]['path']}")
 
 
