@@ -5,26 +5,31 @@
     plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from converters.archs import TensorPlan, architecture
+from converters.archs import TensorPlan, architecture, same, with_defaults
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
-from converters.merge import Adapter
-from converters.quantize import FILE_TYPES, check_type, choose_types, quantize
+from converters.imatrix import ImportanceMatrix
+from converters.mix import Mix, Weighted
+from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize
 from converters.vocab import load_vocabulary
 from converters.weights import FLOATS, StoredTensor, read_folder, read_json
 
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
-IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
+SLAB = 2**24
+"""Weights quantized and written at a time, so that memory does not grow with the largest matrix."""
+IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
 
@@ -41,17 +46,21 @@ class Plan:
     _metadata: dict[str, Value]
     _tensors: tuple[TensorPlan, ...]
     _stored: dict[str, StoredTensor]
-    _adapter: Adapter | None
+    _adapter: Mix | None
+    _imatrix: ImportanceMatrix | None
 
     def metadata(self, type_name: str) -> dict[str, Value]:
         """The metadata of a file of this type, in the order written."""
-        return {**self._metadata, "general.file_type": u32(FILE_TYPES[check_type(type_name)][0]),
-                "general.quantization_version": u32(QUANTIZATION_VERSION)}
+        number, default = FILE_TYPES[check_type(type_name)]
+        source = self._imatrix.metadata() if self._imatrix and default not in UNQUANTIZED else {}
+        return {**self._metadata, **source, "general.file_type": u32(number), "general.quantization_version": u32(QUANTIZATION_VERSION)}
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
-        chosen = choose_types([(tensor.name, tensor.shape) for tensor in self._tensors], type_name, self._arch.blocks(self._config),
-                              self._arch.seventy_b(self._config))
+        seventy_b = getattr(self._arch, "seventy_b", None)
+        chosen = choose_types(((tensor.name, tensor.shape) for tensor in self._tensors), type_name, _layers(self._tensors),
+                              gqa=_shared_heads(self._metadata), seventy_b=seventy_b is not None and seventy_b(self._config),
+                              imatrix=self._imatrix is not None)
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
     @property
@@ -77,6 +86,17 @@ class Plan:
             for name, _ in tensor.sources:
                 yield name, self.merged_tensor(name)
 
+    def _slabs(self, tensor: TensorPlan) -> Iterator[np.ndarray]:
+        """A tensor of the GGUF in float32, some rows at a time; read as it goes where nothing is merged, reordered or put together."""
+        step = max(1, SLAB // int(np.prod(tensor.shape[1:])))
+        names = [name for name, _ in tensor.sources]
+        if tensor.build is same and not (self._adapter and self._adapter.touches(names[0])):
+            yield from (self._stored[names[0]].load(slice(start, start + step)) for start in range(0, tensor.shape[0], step))
+            return
+        values = tensor.build(*(self.merged_tensor(name) for name in names))
+        assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
+        yield from (values[start:start + step] for start in range(0, tensor.shape[0], step))
+
     def write(self, type_name: str, file: BinaryIO, progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> None:
         """Write the GGUF into a file open for writing, at its start.
 
@@ -87,67 +107,155 @@ class Plan:
         writer = Writer(file, self.metadata(type_name), layout)
         total, done = sum(int(np.prod(tensor.shape)) for tensor in self._tensors), 0
         for tensor, info in zip(self._tensors, layout, strict=True):
-            values = tensor.build(*(self.merged_tensor(name) for name, _ in tensor.sources))
-            assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
-            writer.write(tensor.name, quantize(values, info.type, tensor.name, threads))
-            done += values.size
+            importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
+            writer.stream(tensor.name, (quantize(slab, info.type, tensor.name, threads, importance) for slab in self._slabs(tensor)))
+            done += int(np.prod(tensor.shape))
             if progress:
                 progress(done, total)
         writer.finish()
 
 
-def plan(model_dir: Path, adapter_dir: Path | None, types: list[str], *, chat_template: str | None, name: str,
-         extra: dict[str, str | int | float | bool]) -> Plan:
+def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: list[str], *, chat_template: str | None, name: str,
+         extra: dict[str, str | int | float | bool], imatrix: ImportanceMatrix | None = None) -> Plan:
     """Check a conversion without reading the weights themselves.
 
-    model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, or None. types: names
-    from `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys.
+    model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
+    weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
+    `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys. imatrix: what quantization is to keep first.
     Raises ConversionError for whatever would not give a GGUF that computes what the model with its adapter does.
     """
     for type_name in types:
         check_type(type_name)
-    config = read_json(model_dir / "config.json", 2**24)
-    arch = architecture(config)
+    given = read_json(model_dir / "config.json", 2**24)
+    arch, config = architecture(given), with_defaults(given)
+    stored, adapter = read_base(model_dir, arch), None
+    tokenizer, notes = model_dir, list[str]()
+    if adapter_dir:
+        weighted = [(adapter_dir, 1.0)] if isinstance(adapter_dir, Path) else list(adapter_dir)
+        adapter = Mix(weighted)
+        own = _tokenizer([folder for folder, _ in weighted])
+        if own:
+            tokenizer, notes = own, [f"The tokenizer is the one beside the adapter {own.name}."]
+        config = _grown(config, stored, adapter, embeddings_name(arch))
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
-    vocabulary, notes = load_vocabulary(model_dir, config, chat_template)
+    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, **getattr(arch, "VOCABULARY", {}))
     metadata |= vocabulary
+    notes += differences
     for key, value in extra.items():
         if key in metadata or key in ("general.file_type", "general.quantization_version", "general.alignment"):
             raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
         metadata[key] = plain(value)
-    stored = read_folder(model_dir)
-    adapter = Adapter(adapter_dir) if adapter_dir else None
-    tied = _ties(config, stored, adapter)
+    tied = ties(arch, config, stored, adapter)
     tensors = tuple(arch.tensors(config, tied))
-    if not tied and bool(config.get("tie_word_embeddings", False)):
+    metadata["general.size_label"] = text(_size_label(tensors))
+    if not tied and bool(config["tie_word_embeddings"]):
         notes.append("The adapter changes embeddings or output matrix apart from each other, so the file holds both.")
-    _check_stored(tensors, stored, tied)
+    _check_stored(tensors, stored, tied, getattr(arch, "IGNORED", None))
     if adapter:
-        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources})
-    return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter)
+        adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
+    silent = imatrix.check({tensor.name: tensor.shape for tensor in tensors if quantizable(tensor.name, tensor.shape)}) if imatrix else []
+    if silent:
+        notes.append(f"The importance matrix says nothing of {len(silent)} matrices ({silent[0]} …): they are quantized without.")
+    return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter, imatrix)
 
 
-def _ties(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Adapter | None) -> bool:
+def _shared_heads(metadata: dict[str, Value]) -> int:
+    """Query heads for each key-value head in the first layer, 0 where it has none (src/llama-hparams.cpp, `n_gqa`)."""
+    arch = metadata["general.architecture"].data
+    heads = metadata.get(f"{arch}.attention.head_count", u32(0))
+    first, first_kv = (int(np.atleast_1d(value.data)[0]) for value in (heads, metadata.get(f"{arch}.attention.head_count_kv", heads)))
+    return first // first_kv if first_kv else 0
+
+
+def _tokenizer(folders: list[Path]) -> Path | None:
+    """The adapter folder whose tokenizer counts, if any has one; adapters trained with different ones do not go together."""
+    own = [folder for folder in folders if (folder / "tokenizer.json").is_file()]
+    for one, other in pairwise(own):
+        if read_json(one / "tokenizer.json") != read_json(other / "tokenizer.json"):
+            raise ConversionError("The adapters do not go together", f"{one.name} and {other.name} were trained with different tokenizers.",
+                                  "Choose one of them.")
+    return own[0] if own else None
+
+
+def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix, embeddings: str) -> dict[str, Any]:
+    """The configuration with the vocabulary's size as the adapters left it. Puts the base's own tensors that they carry into `stored`.
+
+    Where the vocabulary grew, PEFT saves the grown matrices beside the factors; of a tied base both are the one that is there.
+    """
+    both = embeddings, HEAD
+    carried = adapter.replacements(both)
+    stored |= carried
+    if config["tie_word_embeddings"] and len(carried) == 1:
+        for name in both:
+            stored[name] = next(iter(carried.values()))
+    sizes = {tensor.shape[0] for name, tensor in (*carried.items(), *adapter.full().items()) if name in both and tensor.shape}
+    if len(sizes) > 1:
+        raise ConversionError("The adapter does not fit together", f"Its embeddings and output matrix have {sorted(sizes)} rows.",
+                              "Get the adapter again.")
+    return {**config, "vocab_size": sizes.pop()} if sizes else config
+
+
+def embeddings_name(arch: ModuleType) -> str:
+    """The embeddings' name in a model of this architecture."""
+    return str(getattr(arch, "EMBEDDINGS", EMBEDDINGS))
+
+
+def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
+    """A model folder's tensors by the names they have inside a model with an output matrix.
+
+    A folder saved without one lacks the first part of all names ("model." or "transformer."), as transformers reads them all the same.
+    """
+    stored, embeddings = read_folder(model_dir), embeddings_name(arch)
+    prefix = embeddings.partition(".")[0] + "."
+    if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
+        return stored
+    return {name if name == HEAD else prefix + name: tensor for name, tensor in stored.items()}
+
+
+def _size_label(tensors: tuple[TensorPlan, ...]) -> str:
+    """The number of weights, as short as gguf-py writes it ("1.2B")."""
+    import gguf
+
+    return gguf.size_label(sum(int(np.prod(tensor.shape)) for tensor in tensors), 0, 0, 0)
+
+
+def _layers(tensors: tuple[TensorPlan, ...]) -> int:
+    """Number of layers, from the tensors' names."""
+    return 1 + max(int(tensor.name.split(".")[1]) for tensor in tensors if tensor.name.startswith("blk."))
+
+
+def ties(arch: ModuleType, config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix | None) -> bool:
     """Whether the output matrix is the embeddings'. Fills in the one that a tied model does not store.
 
     A tied model whose adapter touches only one of the two, or both, computes with two different matrices, as it did in training
-    (PEFT's own merge changes both there); transformers also unties two stored matrices that differ.
+    (PEFT's own merge changes both there); only trained rows (PEFT's trainable tokens) are shared. transformers also unties two stored
+    matrices that differ. Raises ConversionError where llama.cpp has but one matrix and the model two.
     """
-    if not config.get("tie_word_embeddings", False):
-        return False
-    if EMBEDDINGS in stored and HEAD in stored:
-        one, other = stored[EMBEDDINGS], stored[HEAD]
+    tied = bool(config["tie_word_embeddings"]) and _share(stored, embeddings_name(arch), adapter)
+    if not tied and getattr(arch, "ALWAYS_TIED", False):
+        raise ConversionError("The output matrix is not the embeddings'",
+                              f"llama.cpp's {arch.GGUF_NAME} uses one matrix for both; here the model or its adapter makes them differ.",
+                              "Train an adapter that leaves embed_tokens and lm_head alone.")
+    return tied
+
+
+def _share(stored: dict[str, StoredTensor], embeddings: str, adapter: Mix | None) -> bool:
+    if embeddings in stored and HEAD in stored:
+        one, other = stored[embeddings], stored[HEAD]
         if (one.dtype, one.shape) != (other.dtype, other.shape) or not one.size or not np.array_equal(one.raw(), other.raw()):
             return False
-    for missing, present in ((HEAD, EMBEDDINGS), (EMBEDDINGS, HEAD)):
+    for missing, present in ((HEAD, embeddings), (embeddings, HEAD)):
         if present in stored:
             stored.setdefault(missing, stored[present])
-    return not (adapter and (adapter.touches(EMBEDDINGS) or adapter.touches(HEAD)))
+    return not (adapter and (adapter.touches(HEAD) or (adapter.touches(embeddings) and not adapter.only_rows(embeddings))))
 
 
-def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool) -> None:
-    """Every tensor needed is there in the right shape and a float type, and none is left over; all problems at once."""
+def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool, ignored: str | None) -> None:
+    """Every tensor needed is there in the right shape and a float type, and none is left over; all problems at once.
+
+    ignored: a pattern of names that may be left over.
+    """
     needed = {source: shape for tensor in tensors for source, shape in tensor.sources}
     problems = [f"{name} is missing" for name in needed if name not in stored]
     for name in needed.keys() & stored.keys():
@@ -156,7 +264,7 @@ def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTenso
         elif stored[name].dtype not in FLOATS:
             problems.append(f"{name} is stored as {stored[name].dtype}; only F32, F16 and BF16 are read")
     problems += [f"{name} is not part of this architecture" for name in stored.keys() - needed.keys()
-                 if not name.endswith(IGNORED_TENSORS) and not (tied and name == HEAD)]
+                 if not (name.endswith(IGNORED_TENSORS) or (tied and name == HEAD) or (ignored and re.fullmatch(ignored, name)))]
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ConversionError("The weights do not fit config.json", "; ".join(sorted(problems)[:5]) + more + ".",

@@ -3,7 +3,7 @@
 import mmap
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,6 +18,7 @@ ALIGNMENT = 32
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 NUMBERS = {U8: "<u1", I8: "<i1", U16: "<u2", I16: "<i2", U32: "<u4", I32: "<i4", F32: "<f4", U64: "<u8", I64: "<i8", F64: "<f8"}
+FORMS = {kind: struct.Struct(f"<{letter}") for kind, letter in zip(NUMBERS, "BbHhIifQqd", strict=True)}
 
 MAX_ENTRIES = 65_536
 """Metadata keys and tensors of any real model are far fewer."""
@@ -89,6 +90,11 @@ def f32s(values: Iterable[float]) -> Value:
 def i32s(values: Iterable[int]) -> Value:
     """An array of signed 32-bit numbers."""
     return Value(ARRAY, np.asarray(list(values), "<i4"), I32)
+
+
+def booleans(values: Iterable[bool]) -> Value:
+    """An array of true and false."""
+    return Value(ARRAY, list(values), BOOL)
 
 
 def plain(value: str | int | float | bool) -> Value:
@@ -175,10 +181,16 @@ class Writer:
 
     def write(self, name: str, data: np.ndarray) -> None:
         """Append the tensor announced next; `data` holds its bytes."""
-        info = self._waiting.pop()
-        raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-        assert (info.name, info.size) == (name, raw.nbytes), (info, name, raw.nbytes)
-        self._file.write(raw.data)
+        self.stream(name, (data,))
+
+    def stream(self, name: str, parts: Iterable[np.ndarray]) -> None:
+        """Append the tensor announced next, one part after the other as they come."""
+        info, size = self._waiting.pop(), 0
+        for part in parts:
+            raw = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
+            self._file.write(raw.data)
+            size += raw.nbytes
+        assert (info.name, info.size) == (name, size), (info, name, size)
         self._file.write(b"\0" * (padded(info.size) - info.size))
 
     def finish(self) -> None:
@@ -188,13 +200,17 @@ class Writer:
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF file says before its data. metadata: Python values, arrays as list[str] or numpy arrays."""
+    """What a GGUF file says before its data.
+
+    metadata: Python values, arrays as list[str] or numpy arrays. kinds: the GGUF kind of each value.
+    """
 
     path: Path
     version: int
     metadata: dict[str, Any]
     tensors: dict[str, TensorInfo]
     data_start: int
+    kinds: dict[str, int] = field(default_factory=dict)
 
     def raw(self, name: str) -> np.ndarray:
         """A tensor's bytes (uint8), mapped from the file."""
@@ -218,8 +234,8 @@ class _Bytes:
         return self.data[self.at - size:self.at]
 
     def number(self, kind: int, what: str) -> Any:
-        dtype = np.dtype(NUMBERS[kind])
-        return np.frombuffer(self.take(dtype.itemsize, what), dtype)[0].item()
+        form = FORMS[kind]
+        return form.unpack(self.take(form.size, what))[0]
 
     def count(self, what: str, least_bytes: int, limit: int) -> int:
         number: int = self.number(U64, what)
@@ -236,11 +252,9 @@ class _Bytes:
         except UnicodeDecodeError as error:
             raise self.lie(f"{what} is not UTF-8: {error}.") from error
 
-    def value(self, key: str) -> Any:
+    def value(self, key: str) -> tuple[int, Any]:
         kind = self.number(U32, key)
-        if kind == ARRAY:
-            return self._array(key)
-        return self._scalar(kind, key)
+        return kind, self._array(key) if kind == ARRAY else self._scalar(kind, key)
 
     def _scalar(self, kind: int, key: str) -> Any:
         if kind == STRING:
@@ -290,11 +304,12 @@ def _parsed(reader: _Bytes, file_size: int) -> Header:
     n_tensors = reader.count("the number of tensors", 32, MAX_ENTRIES)
     n_keys = reader.count("the number of metadata keys", 13, MAX_ENTRIES)
     metadata: dict[str, Any] = {}
+    kinds: dict[str, int] = {}
     for _ in range(n_keys):
         key = reader.string("a metadata key", 65_535)
         if key in metadata:
             raise reader.lie(f"The key {key!r} comes twice.")
-        metadata[key] = reader.value(key)
+        kinds[key], metadata[key] = reader.value(key)
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if not isinstance(alignment, int) or not 1 <= alignment <= 65_536 or alignment & (alignment - 1):
         raise reader.lie(f"The alignment {alignment!r} is not a power of two up to 65536.")
@@ -303,7 +318,7 @@ def _parsed(reader: _Bytes, file_size: int) -> Header:
         raise reader.lie("Two tensors have the same name.")
     start = padded(reader.at, alignment)
     _check_places(reader, list(tensors.values()), file_size - start)
-    return Header(reader.path, version, metadata, tensors, start)
+    return Header(reader.path, version, metadata, tensors, start, kinds)
 
 
 def _tensor_infos(reader: _Bytes, count: int, alignment: int) -> Iterator[TensorInfo]:

@@ -6,6 +6,7 @@ The formulas are those of PEFT's `merge_and_unload`: LoRA (arXiv 2106.09685), ra
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,26 +21,43 @@ IGNORED = {
     "exclude_modules",
     "layers_to_transform", "layers_pattern", "modules_to_save", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
     "qalora_group_size",
-    "runtime_config", "ensure_weight_tying", "megatron_core"}
-"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result."""
-USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "bias",
-"init_lora_weights"}
+    "runtime_config", "ensure_weight_tying", "megatron_core", "fan_in_fan_out"}
+"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result. PEFT sets
+fan_in_fan_out right by the kind of module, whatever the file says, and so does `Adapter.check` by the architecture."""
+USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "bias", "init_lora_weights",
+        "trainable_token_indices"}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
+ROWS = 1024
+"""Rows worked on at a time, so that what is added takes little memory beside the tensor it is added to."""
 PREFIX = "base_model.model."
-PARTS = {"lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
-         "lora_magnitude_vector.weight": "magnitude", "base_layer.weight": "full", "modules_to_save.weight": "full", "weight": "full"}
+PARTS = {
+    "lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude", "token_adapter.trainable_tokens_delta": "rows", "token_adapter.base_layer.weight": "full",
+    "base_layer.weight": "full", "original_module.weight": "base", "modules_to_save.weight": "full", "weight": "full"}
+"""Ends of an adapter's tensor names, longer ones before what they end in, and what part of a change each is."""
 
 
 @dataclass
 class Change:
-    """What an adapter holds for one module: low-rank factors with their scale, and a full tensor that replaces the base's."""
+    """What an adapter holds for one module: low-rank factors with their scale, a full tensor that replaces the base's, new rows for it.
+
+    embedding: of an embedding layer. transposed: the base stores the module's weight as [in, out] (transformers' Conv1D).
+    indices: which rows the new ones are.
+    """
 
     module: str
     scale: float = 1.0
     rank: int = 0
     embedding: bool = False
+    transposed: bool = False
+    indices: tuple[int, ...] = ()
     parts: dict[str, StoredTensor] = field(default_factory=dict)
+
+    @property
+    def flipped(self) -> bool:
+        """Whether B·A must be transposed to lie over the base's tensor."""
+        return self.embedding or self.transposed
 
 
 def _refuse(title: str, cause: str, remedy: str = "Merge it with PEFT first, then export the merged model folder.") -> ConversionError:
@@ -50,8 +68,6 @@ def _check_config(config: dict[str, Any]) -> None:
     """Refuse by name every setting whose mathematics is not done here."""
     if config.get("peft_type") != "LORA":
         raise _refuse(f"Adapters of type {config.get('peft_type')!r} are not supported", "Only LoRA (with rsLoRA and DoRA) can be merged.")
-    if config.get("fan_in_fan_out"):
-        raise _refuse("The adapter sets fan_in_fan_out", "Its base stores weights transposed, which no supported architecture does.")
     if config.get("bias", "none") != "none":
         raise _refuse(f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.")
     if config.get("init_lora_weights", True) not in STARTS:
@@ -91,7 +107,7 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
 
 def _norms(weight: np.ndarray, axis: int) -> np.ndarray:
     """Euclidean norms along an axis, kept as a dimension; summed in float64, some rows at a time."""
-    squares = (np.square(weight[start:start + 1024], dtype=np.float64) for start in range(0, len(weight), 1024))
+    squares = (np.square(weight[start:start + ROWS], dtype=np.float64) for start in range(0, len(weight), ROWS))
     if axis == 1:
         return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
     return np.sqrt(sum(part.sum(axis=0, keepdims=True) for part in squares))
@@ -122,34 +138,61 @@ class Adapter:
                           f"{tensor.name} ({tensor.dtype}) is no LoRA factor of a known kind.")
         module = name[:-len(suffix) - 1]
         change = self.changes.setdefault(f"{module}.weight", Change(module))
-        if PARTS[suffix] in change.parts:
-            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {change.parts[PARTS[suffix]].name}.",
+        twin = change.parts.get(PARTS[suffix])
+        if twin and (PARTS[suffix] != "full" or not twin.same_as(tensor)):  # where the vocabulary grew, PEFT saves trained matrices twice
+            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {twin.name}.",
                           "Get the adapter again.")
         change.parts[PARTS[suffix]] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
 
-    def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong."""
+    def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
+        """Take out and give the full tensors among `names` that are the base itself when training began, not something trained.
+
+        PEFT saves embeddings and output matrix so when the vocabulary grew, or when they carry low-rank factors.
+        """
+        saved, found = self.config.get("modules_to_save") or [], {}
+        for name, change in list(self.changes.items()):
+            if name in names and "base" in change.parts:
+                found[name] = change.parts.pop("base")
+            full = change.parts.get("full")
+            trained = full and (full.name.endswith(".modules_to_save.weight") or change.module.rpartition(".")[2] in saved)
+            if name in names and full and not trained:
+                found[name] = change.parts.pop("full")
+            if not change.parts:
+                del self.changes[name]
+        return found
+
+    def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
+        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong.
+
+        transposed: ends of names of weights that the base stores as [in, out] (transformers' Conv1D). The adapter's own word for it,
+        fan_in_fan_out, does not serve: PEFT sets it right by the kind of module and saves what held for the last one, so for GPT-2 with
+        an adapted output matrix the file is wrong.
+        """
         for name, change in self.changes.items():
             if name not in shapes:
                 stray = next(iter(change.parts.values())).name
                 raise _refuse("The adapter does not belong to this base", f"{stray} changes {name}, which the base does not have.",
                               "Choose the base it was trained on.")
+            change.transposed = name.endswith(transposed) if transposed else False
             self._check_change(change, shapes[name])
 
     def _check_change(self, change: Change, shape: tuple[int, ...]) -> None:
         parts = {kind: tensor.shape for kind, tensor in change.parts.items()}
-        expected: dict[str, tuple[int, ...]] = {"full": shape}
-        if set(parts) - {"full"}:
+        expected: dict[str, tuple[int, ...]] = {"full": shape, "base": shape}
+        if "rows" in parts:
+            change.indices = self._indices(change.module, shape[0])
+            expected["rows"] = (len(change.indices), *shape[1:])
+        if set(parts) - {"full", "base", "rows"}:
             config = self.config
             rank = _number(config, "r", _pattern(config, "rank_pattern", change.module, config.get("r")))
             alpha = _number(config, "lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))
             change.rank, change.scale = int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-            if len(shape) != 2 or not {"A", "B"} <= set(parts) or ("magnitude" in parts) != bool(config.get("use_dora")):
+            if len(shape) != 2 or not {"A", "B"} <= set(parts) or "rows" in parts or ("magnitude" in parts) != bool(config.get("use_dora")):
                 raise _refuse("The adapter is not complete",
                               f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
                               "Choose another checkpoint.")
-            rows, columns = shape[::-1] if change.embedding else shape
+            rows, columns = shape[::-1] if change.flipped else shape
             expected |= {"A": (change.rank, columns), "B": (rows, change.rank), "magnitude": (rows,)}
         for kind, found in parts.items():
             if found != expected[kind]:
@@ -157,21 +200,43 @@ class Adapter:
                               f"{change.parts[kind].name} has shape {list(found)} where {list(expected[kind])} belongs.",
                               "Choose the base it was trained on.")
 
+    def _indices(self, module: str, rows: int) -> tuple[int, ...]:
+        """The rows that trainable tokens are, from the configuration: a list for the embeddings, or a table by module."""
+        given = self.config.get("trainable_token_indices")
+        if isinstance(given, dict):
+            given = next((value for key, value in given.items() if module == key or module.endswith(f".{key}")), None)
+        if not isinstance(given, list) or not given or not all(type(one) is int and 0 <= one < rows for one in given) \
+                or len(set(given)) != len(given):
+            raise _refuse("adapter_config.json does not make sense", f"trainable_token_indices does not name rows of {module}.",
+                          "Get the adapter again.")
+        return tuple(given)
+
     def touches(self, name: str) -> bool:
         """Whether the adapter changes this base tensor."""
         return name in self.changes
 
+    def add(self, name: str, values: np.ndarray, weight: float = 1.0) -> None:
+        """Add weight·scale·B·A to float32 values that lie as the base's tensor does, some rows at a time."""
+        change = self.changes[name]
+        left, right = change.parts["B"].load(), change.parts["A"].load()
+        if change.flipped:
+            left, right = right.T, left.T
+        for start in range(0, len(values), ROWS):
+            delta = left[start:start + ROWS] @ right
+            delta *= np.float32(change.scale * weight)
+            values[start:start + ROWS] += delta
+
     def merge(self, name: str, base: StoredTensor) -> np.ndarray:
-        """The merged tensor in float32: W + scale·B·A; with DoRA every row (every column of embeddings) scaled to its magnitude."""
+        """The merged tensor in float32: W + scale·B·A; with DoRA every output's weights scaled to its magnitude; new rows put in."""
         change = self.changes[name]
         weight = change.parts.get("full", base).load()
+        if "rows" in change.parts:
+            weight[list(change.indices)] = change.parts["rows"].load()
         if "A" not in change.parts:
             return weight
-        delta = change.parts["B"].load() @ change.parts["A"].load()
-        delta *= np.float32(change.scale)
-        weight += delta.T if change.embedding else delta
+        self.add(name, weight)
         if "magnitude" in change.parts:
-            norms = _norms(weight, 0 if change.embedding else 1)
+            norms = _norms(weight, 0 if change.flipped else 1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 weight *= (change.parts["magnitude"].load().reshape(norms.shape) / norms).astype(np.float32)
         check_finite(weight, f"{name} merged with the adapter")

@@ -6,12 +6,22 @@ from converters.errors import ConversionError
 
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_CAPITALS, _SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CASED = rf"[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}*{_SMALL}+%s|[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}+{_SMALL}*%s|"
+_SLASHES = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 SPLITS = {
     (_WORDS + r"\p{N}{1,3}" + _REST, True): "llama-bpe",
     (_WORDS + r"\p{N}{1,3}" + _REST, False): "smaug-bpe",
     (_WORDS + r"\p{N}" + _REST, False): "qwen2",
+    (_WORDS.replace(r"\p{L}+", r"[\p{L}\p{M}]+") + r"\p{N}" + _REST.replace(r"[^\s\p{L}", r"[^\s\p{L}\p{M}"), False): "qwen35",
+    (_CASED.replace("%s", _ENDING) + r"\p{N}{1,3}" + _SLASHES, False): "gpt-4o",
+    (_CASED.replace("%s", "") + r"\p{N}" + _SLASHES, True): "tekken",
 }
 """A split expression, and whether whole words in the vocabulary skip the merges (`ignore_merges`), to llama.cpp's name."""
+
+LETTERS_APART = ("gpt-4o", "tekken")
+"""Those whose classes of capital and small letters llama.cpp only approximates."""
 
 
 def _byte_level(step: Any, use_regex: bool) -> bool:
@@ -53,8 +63,9 @@ def recognise(tokenizer: dict[str, Any]) -> str:
 
 
 def _isolates(step: dict[str, Any]) -> bool:
-    return (step.get("type") == "Split" and step.get("behavior") == "Isolated" and not step.get("invert", False)
-            and isinstance(step.get("pattern"), dict) and isinstance(step["pattern"].get("Regex"), str))
+    """Whether a step parts a text into the matches of its expression, said one way or the other (all of SPLITS match every character)."""
+    parts = (step.get("behavior"), bool(step.get("invert", False))) in (("Isolated", False), ("Removed", True))
+    return step.get("type") == "Split" and parts and isinstance(step.get("pattern"), dict) and isinstance(step["pattern"].get("Regex"), str)
 
 
 def _kind(step: Any) -> str:

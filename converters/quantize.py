@@ -14,14 +14,19 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.gguf_file import TYPES, data_size
 
-FILE_TYPES = {"F32": (0, "F32"), "F16": (1, "F16"), "BF16": (32, "BF16"), "Q8_0": (7, "Q8_0"), "Q6_K": (18, "Q6_K"), "Q5_K_M": (17, "Q5_K"),
-              "Q4_K_M": (15, "Q4_K"), "Q4_K_S": (14, "Q4_K"), "Q4_0": (2, "Q4_0")}
-"""What a user asks for: the file's type number (include/llama.h, llama_ftype) and the type most of its tensors get."""
+FILE_TYPES = {
+    "F32": (0, "F32"), "F16": (1, "F16"), "BF16": (32, "BF16"), "Q8_0": (7, "Q8_0"), "Q6_K": (18, "Q6_K"), "Q5_K_M": (17, "Q5_K"),
+    "Q5_K_S": (16, "Q5_K"), "Q4_1": (3, "Q4_1"), "Q4_K_M": (15, "Q4_K"), "Q4_K_S": (14, "Q4_K"), "Q4_0": (2, "Q4_0"),
+    "IQ4_NL": (25, "IQ4_NL"), "IQ4_XS": (30, "IQ4_XS"), "Q3_K_M": (12, "Q3_K"), "Q2_K": (10, "Q2_K")}
+"""What a user asks for, the largest first: the file's type number (include/llama.h, llama_ftype) and the type most of its tensors get.
+None of them requires an importance matrix (src/llama-quant.cpp, `tensor_requires_imatrix`)."""
 UNQUANTIZED = ("F32", "F16", "BF16")
-KEPT = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "per_layer_model_proj", "ssm_conv1d",
-        "shortconv.conv.weight")
+KEPT = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "ssm_conv1d", "shortconv.conv.weight")
 """Parts of names of small or sensitive matrices that stay F32 (src/llama-quant.cpp, `tensor_allows_quantization`)."""
-SMALLER_BLOCKS = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+NOT_QUANTIZED = "per_layer_model_proj"
+"""Part of the name of a matrix that becomes F16 or BF16, but no less."""
+EMBEDDINGS = ("token_embd.weight", "per_layer_token_embd.weight")
+SMALLER_BLOCKS = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "IQ4_XS": "IQ4_NL"}
 CHUNK = 2**18
 """Weights a thread quantizes at a time."""
 
@@ -33,8 +38,10 @@ def check_type(file_type: str) -> str:
     return file_type
 
 
-def _quantizable(name: str, shape: tuple[int, ...]) -> bool:
-    return len(shape) > 1 and name.endswith("weight") and not any(part in name for part in KEPT)
+def quantizable(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is quantized at all: matrices are, but for small and sensitive ones."""
+    matrix = any(length > 1 for length in shape[:-1])
+    return matrix and name.endswith("weight") and not any(part in name for part in KEPT)
 
 
 def _more_bits(index: int, count: int) -> bool:
@@ -53,11 +60,13 @@ def _layer_order(item: tuple[str, tuple[int, ...]]) -> tuple[int, str]:
     return (int(parts[1]), item[0]) if parts[0] == "blk" else (-1, item[0])
 
 
-def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str, blocks: int, seventy_b: bool = False) -> dict[str, str]:
-    """The type of every tensor in a file of a given type, as `llama_model_quantize` chooses from an F32 file without an importance matrix.
+def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str, blocks: int, *, gqa: int = 1, seventy_b: bool = False,
+                 imatrix: bool = False) -> dict[str, str]:
+    """The type of every tensor in a file of a given type, as `llama_model_quantize` chooses from an F32 file of a model without experts.
 
-    tensors: GGUF names and shapes in numpy's order (row length last). blocks: number of layers. seventy_b: Llama-2-70B's shape, which
-    gets better attention values. Source: src/llama-quant.cpp, `llama_tensor_get_type_impl` and `tensor_type_fallback`; layers count in
+    tensors: GGUF names and shapes in numpy's order (row length last). blocks: number of layers. gqa: query heads for each key-value head in
+    the first layer. seventy_b: the shape of Llama-2-70B or Qwen2-72B, whose attention values are few and get more bits. imatrix: whether
+    there is an importance matrix. Source: src/llama-quant.cpp, `llama_tensor_get_type_impl` and `tensor_type_fallback`; layers count in
     the order of their number.
     """
     ordered = sorted(tensors, key=_layer_order)
@@ -67,7 +76,7 @@ def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str,
     seen = {"value": 0, "down": 0}
     chosen = {}
     for name, shape in ordered:
-        if not _quantizable(name, shape):
+        if not quantizable(name, shape) or (NOT_QUANTIZED in name and default not in UNQUANTIZED):
             chosen[name] = "F32"
             continue
         if default in UNQUANTIZED:
@@ -78,11 +87,13 @@ def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str,
         if role == "output":
             type_name = "Q8_0" if default == "Q8_0" or shape[-1] % TYPES[default].weights else "Q6_K"
         elif role == "value":
-            type_name = _better_value(file_type, default, seen["value"], values)
-            if seventy_b and type_name == "Q4_K":
+            type_name = _value_type(file_type, default, seen["value"], values, gqa)
+            if seventy_b and type_name in ("Q3_K", "Q4_K"):
                 type_name = "Q5_K"
         elif role == "down":
-            type_name = _better_down(file_type, default, seen["down"], blocks)
+            type_name = _down_type(file_type, default, seen["down"], blocks, imatrix)
+        elif role == "attention output":
+            type_name = {"Q2_K": "Q3_K", "Q3_K_M": "Q4_K"}.get(file_type, default)
         if role in seen:
             seen[role] += 1
         chosen[name] = _fit(type_name, shape[-1])
@@ -90,23 +101,46 @@ def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str,
 
 
 def _role(name: str, tied: bool) -> str:
-    if name == "output.weight" or (tied and name in ("token_embd.weight", "per_layer_token_embd.weight")):
+    if name == "output.weight" or (tied and name in EMBEDDINGS):
         return "output"
     if "attn_v.weight" in name or "attn_qkv.weight" in name or "attn_kv_b.weight" in name:
         return "value"
+    if "attn_output.weight" in name:
+        return "attention output"
     return "down" if "ffn_down" in name else "other"
 
 
-def _better_value(file_type: str, default: str, index: int, count: int) -> str:
-    if file_type in ("Q4_K_M", "Q5_K_M") and _more_bits(index, count):
-        return "Q6_K"
-    return "Q5_K" if file_type == "Q4_K_S" and index < 4 else default
+def _value_type(file_type: str, default: str, index: int, count: int, gqa: int) -> str:
+    match file_type:
+        case "Q4_K_M" | "Q5_K_M" if _more_bits(index, count):
+            return "Q6_K"
+        case "Q4_K_S" if index < 4:
+            return "Q5_K"
+        case "IQ4_NL" | "IQ4_XS" if gqa >= 4:
+            return "Q5_K"
+        case "Q3_K_M":
+            return "Q5_K" if index < 2 else "Q4_K"
+        case "Q2_K":
+            return "Q4_K" if gqa >= 4 else "Q3_K"
+    return default
 
 
-def _better_down(file_type: str, default: str, index: int, count: int) -> str:
-    if file_type in ("Q4_K_M", "Q5_K_M") and _more_bits(index, count):
-        return "Q6_K"
-    return "Q5_K" if file_type == "Q4_K_S" and index < count // 8 else default
+def _down_type(file_type: str, default: str, index: int, count: int, imatrix: bool) -> str:
+    early = index < count // 8
+    match file_type:
+        case "Q4_K_M" | "Q5_K_M" if _more_bits(index, count):
+            return "Q6_K"
+        case "Q4_K_S" if early:
+            return "Q5_K"
+        case "Q4_0" if early and imatrix:
+            return "Q4_1"
+        case "IQ4_NL" | "IQ4_XS" if early and not imatrix:
+            return "Q5_K"
+        case "Q3_K_M":
+            return "Q5_K" if index < count // 16 else "Q4_K"
+        case "Q2_K":
+            return "Q3_K"
+    return default
 
 
 @cache
@@ -114,8 +148,8 @@ def _ggml() -> ctypes.CDLL:
     """libggml-base as llama-cpp-python ships it, found without importing that package."""
     spec = importlib.util.find_spec("llama_cpp")
     folders = [Path(place) / "lib" for place in (spec.submodule_search_locations or [])] if spec else []
-    names = {"win32": ("ggml-base.dll", "libggml-base.dll"), "darwin": ("libggml-base.dylib",
-    "libggml-base.so")}.get(sys.platform, ("libggml-base.so",))
+    names = {"win32": ("ggml-base.dll", "libggml-base.dll"),
+             "darwin": ("libggml-base.dylib", "libggml-base.so")}.get(sys.platform, ("libggml-base.so",))
     for path in (folder / name for folder in folders for name in names):
         if path.is_file():
             library = ctypes.CDLL(str(path))
@@ -137,49 +171,47 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _overflow(name: str, type_name: str) -> ConversionError:
+def _overflow(name: str, type_name: str, weighed: bool = False) -> ConversionError:
+    if weighed:
+        return ConversionError(f"{name} does not fit {type_name} under this importance matrix",
+                               "Some weights, block scales or importances are larger than this type can hold.",
+                               "Export without the importance matrix, or as F32 or BF16.")
     return ConversionError(f"{name} does not fit {type_name}", "Some of its weights or block scales are larger than this type can hold.",
                            "Export as F32 or BF16 instead.")
 
 
-def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None) -> np.ndarray:
+def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None,
+             importance: np.ndarray | None = None) -> np.ndarray:
     """Turn float32 [..., row] into the bytes of a ggml type (uint8, flat), the same bytes that llama.cpp writes.
 
+    importance: float32 [row], how much each place in a row matters. Types that know no importance take no notice of it.
     Raises ConversionError where a value is out of the type's range.
     """
     assert values.dtype == np.float32
     if type_name == "F32":
         return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-    if type_name == "F16":
-        with np.errstate(over="ignore"):
-            half = values.astype(np.float16)
-        if not np.isfinite(half).all():
-            raise _overflow(name, type_name)
-        return half.reshape(-1).view(np.uint8)
-    if type_name == "BF16":
-        bits = np.ascontiguousarray(values).view(np.uint32)
-        short = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-        if ((short & 0x7F80) == 0x7F80).any():
-            raise _overflow(name, type_name)
-        return short.reshape(-1).view(np.uint8)
-    return _blocks(np.ascontiguousarray(values).reshape(-1, values.shape[-1]), type_name, name, threads or usable_cores())
+    return _blocks(np.ascontiguousarray(values).reshape(-1, values.shape[-1]), type_name, name, threads or usable_cores(), importance)
 
 
-def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int) -> np.ndarray:
+def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importance: np.ndarray | None) -> np.ndarray:
     library, kind = _ggml(), TYPES[type_name].id
     library.ggml_quantize_init(kind)
     count, length = rows.shape
     row_bytes = data_size((length,), type_name)
     out = np.empty(count * row_bytes, np.uint8)
     step = max(1, CHUNK // length)
+    if importance is not None:
+        importance = np.ascontiguousarray(importance, np.float32)
+        assert importance.shape == (length,), (name, importance.shape, length)
+    weights = None if importance is None else importance.ctypes.data
 
     def work(first: int) -> bool:
         number = min(step, count - first)
         place = out.ctypes.data + first * row_bytes
-        written = library.ggml_quantize_chunk(kind, rows.ctypes.data + first * length * 4, place, 0, number, length, None)
+        written = library.ggml_quantize_chunk(kind, rows.ctypes.data + first * length * 4, place, 0, number, length, weights)
         return written == number * row_bytes and bool(library.ggml_validate_row_data(kind, place, written))
 
     with ThreadPoolExecutor(threads) as pool:
         if not all(pool.map(work, range(0, count, step))):
-            raise _overflow(name, type_name)
+            raise _overflow(name, type_name, importance is not None)
     return out

@@ -21,6 +21,8 @@ def rope_settings(config: dict[str, Any]) -> dict[str, Any]:
     settings.setdefault("rope_type", settings.get("type", "default"))
     if settings["rope_type"] in ("llama3", "yarn", "longrope") and config.get("original_max_position_embeddings") is not None:
         settings.setdefault("original_max_position_embeddings", config["original_max_position_embeddings"])
+    if config.get("partial_rotary_factor") is not None:
+        settings.setdefault("partial_rotary_factor", config["partial_rotary_factor"])
     return settings
 
 
@@ -30,16 +32,20 @@ def number(settings: dict[str, Any], key: str, default: float | None = None) -> 
     if value is None:
         value = default
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ConversionError("config.json does not make sense", f"The rope setting {key} is {value!r}.", "Get the file again.")
+        raise ConversionError("config.json does not make sense", f"The setting {key} is {value!r}.", "Get the file again.")
     return float(value)
 
 
-def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...]) -> dict[str, Value]:
+def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...], partial: bool = False) -> dict[str, Value]:
     """GGUF keys for the base frequency and the kinds of scaling that are plain keys (llama3 is a tensor: see `llama3_factors`).
 
-    `supported`: the kinds this architecture takes besides "default"; any other is refused by name.
+    `supported`: the kinds this architecture takes besides "default"; any other is refused by name. `partial`: whether it may rotate only
+    a part of each head.
     """
     kind = settings["rope_type"]
+    if not partial and settings.get("partial_rotary_factor") not in (None, 1):
+        raise ConversionError(f"Rope setting partial_rotary_factor = {settings['partial_rotary_factor']!r} is not supported",
+                              "llama.cpp rotates whole heads in this architecture.", "Use another base model.")
     keys = {f"{arch}.rope.freq_base": f32(number(settings, "rope_theta"))}
     if kind == "default":
         return keys
@@ -66,6 +72,7 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
     prefix = f"{arch}.rope.scaling"
     keys = {f"{prefix}.type": text("yarn"), f"{prefix}.factor": f32(factor),
             f"{prefix}.original_context_length": u32(int(number(settings, "original_max_position_embeddings")))}
+    keys |= {f"{prefix}.yarn_{key}": f32(number(settings, key)) for key in ("beta_fast", "beta_slow") if settings.get(key) is not None}
     if settings.get("attention_factor") is not None:
         keys[f"{prefix}.attn_factor"] = f32(number(settings, "attention_factor") / (1 + 0.1 * math.log(max(factor, 1.0))))
     return keys
@@ -74,14 +81,18 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
 def llama3_factors(settings: dict[str, Any], head_dim: int) -> np.ndarray:
     """What each rotary frequency is divided by under Llama 3's scaling, float32 [head_dim / 2] (GGUF tensor `rope_freqs.weight`).
 
-    Source of the formula: transformers/modeling_rope_utils.py, `_compute_llama3_parameters`.
+    Source of the formula: transformers/modeling_rope_utils.py, `_compute_llama3_parameters`. Computed in float32, dividing by way of
+    reciprocals as torch does, so that the bits are those of llama.cpp's own converter.
     """
     factor, low, high = (number(settings, key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
     context = number(settings, "original_max_position_embeddings")
     if high <= low:
         raise ConversionError("config.json does not make sense", f"high_freq_factor {high} is not above low_freq_factor {low}.",
                               "Get the file again.")
-    turns = context * number(settings, "rope_theta") ** -(np.arange(0, head_dim, 2, dtype=np.float64) / head_dim) / (2 * math.pi)
-    share = np.clip((turns - low) / (high - low), 0.0, 1.0)
-    factors: np.ndarray = (1 / (share + (1 - share) / factor)).astype(np.float32)
+    one, exponents = np.float32(1), np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
+    frequencies = one / np.power(number(settings, "rope_theta"), exponents.astype(np.float64)).astype(np.float32)
+    wavelengths = one / frequencies * np.float32(2 * math.pi)
+    share = (one / wavelengths * np.float32(context) - np.float32(low)) / np.float32(high - low)
+    between = one / ((one - share) / np.float32(factor) + share)
+    factors: np.ndarray = np.where(wavelengths < context / high, one, np.where(wavelengths > context / low, np.float32(factor), between))
     return factors

@@ -32,16 +32,25 @@ class StoredTensor:
     start: int
     size: int
 
+    def same_as(self, other: "StoredTensor") -> bool:
+        """Whether another tensor holds the same bytes in the same form."""
+        return (self.dtype, self.shape) == (other.dtype, other.shape) and (not self.size or np.array_equal(self.raw(), other.raw()))
+
     def raw(self) -> np.ndarray:
         """The stored bytes (uint8), mapped."""
         return np.memmap(self.path, np.uint8, "r", self.start, (self.size,))
 
-    def load(self) -> np.ndarray:
-        """The tensor in float32, a copy of its own. Raises ConversionError where it holds NaN or infinity."""
-        stored: np.ndarray = self.raw().view(FLOATS[self.dtype])
-        values = (stored.astype(np.uint32) << 16).view(np.float32) if self.dtype == "BF16" else stored.astype(np.float32)
+    def load(self, rows: slice = slice(None)) -> np.ndarray:
+        """The tensor, or some rows of its first dimension, in float32, a copy of its own.
+
+        Raises ConversionError where it holds NaN or infinity.
+        """
+        stored: np.ndarray = self.raw().view(FLOATS[self.dtype]).reshape(self.shape)[rows]
+        values = np.array(stored, np.uint32 if self.dtype == "BF16" else np.float32, subok=False)
+        if self.dtype == "BF16":
+            values = np.left_shift(values, 16, out=values).view(np.float32)
         check_finite(values, self.name, self.path)
-        return values.reshape(self.shape)
+        return values
 
 
 def check_finite(values: np.ndarray, name: str, path: Path | None = None) -> None:

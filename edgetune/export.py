@@ -1,7 +1,8 @@
 """A run or a model folder becomes a GGUF: adapter merged into the full-precision base, converted and quantized in one pass."""
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ from edgetune.workspace import Run, Workspace
 if TYPE_CHECKING:
     from edgetune.proof.prove import Proof, Prover
 
-TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_0")
+TYPES = (  # the largest first
+    *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0"),
+    *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
+)
 DEFAULT_TYPE = "Q4_K_M"
 
 
@@ -30,6 +34,7 @@ class Source:
 
     base: the folder of the model before training, None where it is not known. held_out: a run's held-out examples. context: the model's
     longest text in tokens.
+    mix: adapters with weights, where it is more than the one at weight 1.
     """
 
     model: Path
@@ -38,9 +43,10 @@ class Source:
     name: str
     facts: dict[str, str | int | float | bool]
     home: Path | None  # where exports of a run go
-    base: Path | None
-    held_out: Path | None
-    context: int
+    base: Path | None = None
+    held_out: Path | None = None
+    context: int = 2048
+    mix: tuple[tuple[Path, float], ...] = ()
 
 
 @contextmanager
@@ -150,26 +156,48 @@ def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, 
     }
 
 
-def from_folder(folder: Path, adapter: Path | None) -> Source:
-    """A plain model folder, with an adapter or without."""
+def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float], ...] = ()) -> Source:
+    """A plain model folder, with an adapter or several with weights (`mix`), or without. An adapter's own tokenizer and template count."""
     base = find.describe(folder)
-    tokenizer = tokenizers.load(folder, today())
-    if adapter is not None and not (adapter / "adapter_config.json").is_file():
-        raise InputError(f"{adapter} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
-    name = base.name if adapter is None else f"{base.name}-{adapter.name}"
+    adapters = [adapter] if adapter is not None else [one for one, _ in mix]
+    for one in adapters:
+        if not (one / "adapter_config.json").is_file():
+            raise InputError(f"{one} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
+    own = next((one for one in adapters if (one / "tokenizer.json").is_file()), None)
+    tokenizer = tokenizers.load(folder, today(), own)
+    name = "-".join([base.name, *dict.fromkeys(one.resolve().name for one in adapters)])
     facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
-    return Source(folder, adapter, tokenizer.template.source, name, facts, None, folder if adapter else None, None, base.context)
+    if mix:
+        facts["edgetune.adapters"] = ", ".join(f"{one.resolve().name}:{weight:g}" for one, weight in mix)
+    return Source(
+        folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix
+    )
 
 
-def resolve(source: str, workspace: Workspace, adapter: Path | None = None, checkpoint: str | None = None) -> Source:
-    """SOURCE as people name it: a run, 'nano', or a model folder."""
+def weighted(text: str) -> tuple[Path, float]:
+    """DIR or DIR:WEIGHT as a folder and a weight (1 where none is given). InputError where the weight is not finite."""
+    path, colon, weight = text.rpartition(":")
+    if not colon or not path or Path(text).exists():
+        return Path(text).expanduser(), 1.0
+    try:
+        number = float(weight)
+    except ValueError:
+        return Path(text).expanduser(), 1.0
+    if not math.isfinite(number):
+        raise InputError(f"'{text}' has no usable weight", f"{weight} is not a finite number.", "Give a number, such as 0.5.")
+    return Path(path).expanduser(), number
+
+
+def resolve(source: str, workspace: Workspace, adapters: Sequence[tuple[Path, float]] = (), checkpoint: str | None = None) -> Source:
+    """SOURCE as people name it: a run, 'nano', or a model folder with `adapters` and their weights."""
     if source != "nano" and not Path(source).is_dir():
-        if adapter is not None:
+        if adapters:
             raise InputError("--adapter goes with a model folder", f"{source} is a run, which has its own adapter.", "Leave --adapter out.")
         return from_run(workspace.run(source), checkpoint)
     if checkpoint is not None:
         raise InputError("--checkpoint goes with a run", f"{source} is a model folder.", "Leave --checkpoint out.")
-    return from_folder(find.resolve(source), adapter)
+    alone = adapters[0][0] if len(adapters) == 1 and adapters[0][1] == 1.0 else None
+    return from_folder(find.resolve(source), alone, () if alone else tuple(adapters))
 
 
 def targets(source: Source, types: list[str], out: Path | None) -> dict[str, Path]:
@@ -183,13 +211,36 @@ def targets(source: Source, types: list[str], out: Path | None) -> dict[str, Pat
 
 
 def export(
-    source: Source, types: list[str], out: Path | None, progress: Callable[[str, int, int], None] | None = None
+    source: Source,
+    types: list[str],
+    out: Path | None,
+    progress: Callable[[str, int, int], None] | None = None,
+    imatrix: Path | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written."""
-    from converters import convert
+    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written.
 
+    imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told what a user should know.
+    """
+    from converters import convert
+    from converters.imatrix import read
+
+    if imatrix is not None and not imatrix.is_file():
+        raise InputError(f"{imatrix} is not a file", "It was named as the importance matrix.", "Correct --imatrix.")
     with conversion_errors():
-        plan = convert.plan(source.model, source.adapter, types, chat_template=source.template, name=source.name, extra=source.facts)
+        importance = read(imatrix) if imatrix else None
+        plan = convert.plan(
+            source.model,
+            source.mix or source.adapter,
+            types,
+            chat_template=source.template,
+            name=source.name,
+            extra=source.facts,
+            imatrix=importance,
+        )
+    if note:
+        for one in plan.notes:
+            note(one)
     places = targets(source, types, out)
     for folder in {p.parent for p in places.values()}:
         need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")
@@ -220,6 +271,29 @@ def failed(proof: "Proof", page: Path) -> EdgeTuneError:
         f"{cause[0].upper()}{cause[1:]}{more}.",
         f"Do not use it; export it again. All that was found stands in {page}.",
     )
+
+
+def export_adapter(source: Source, type_name: str, out: Path | None) -> dict[str, Any]:
+    """Write the adapter alone as a GGUF LoRA. Returns path, type, bytes and sha256. Raises EdgeTuneError with nothing half-written.
+
+    type_name: one of converters.lora.TYPES. out: a file, or a folder.
+    """
+    from converters import lora
+
+    if source.adapter is None:
+        raise InputError(
+            "There is not one adapter to write",
+            "--adapter-only writes a single one, and its strength is chosen when it is loaded." if source.mix else "The source has none.",
+            "Name a run trained with LoRA, or a base folder with one --adapter DIR.",
+        )
+    extra = {key: value for key, value in source.facts.items() if key in ("edgetune.base", "edgetune.run")}
+    with conversion_errors():
+        plan = lora.plan(source.model, source.adapter, type_name, name=source.name, extra=extra)
+    path = out if out is not None and out.suffix == ".gguf" else (out or source.home or Path.cwd()) / f"{source.name}-lora-{type_name}.gguf"
+    need_space(path.parent, plan.size() + 2**20, "The export")
+    with conversion_errors(), atomic_write(path) as file:
+        plan.write(file)
+    return {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _result_hash(source: Source) -> str:

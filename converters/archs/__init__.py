@@ -2,10 +2,17 @@
 
 An architecture's file offers:
   GGUF_NAME: str                               llama.cpp's name of the architecture
+  DEFAULTS: dict                               what transformers takes for settings that a config.json leaves out
   TINY: dict                                   a small configuration with every kind of layer, for tests
   metadata(config) -> dict[str, Value]         hyper-parameters as GGUF keys; refuses what cannot be expressed
   tensors(config, tied) -> list[TensorPlan]    every tensor of the GGUF, from which model tensors and how
-  blocks(config) -> int, seventy_b(config) -> bool     for the choice of quantization types
+and, where it differs from most:
+  EMBEDDINGS: str                              the embeddings' name in the model
+  TRANSPOSED: tuple[str, ...]                  ends of names of weights that the model stores as [in, out]
+  IGNORED: str                                 a pattern of names of tensors that a model may hold and nothing needs
+  VOCABULARY: dict                             options of `vocab.load_vocabulary`
+  ALWAYS_TIED: bool                            llama.cpp takes the embeddings as output matrix, whatever the file holds
+  seventy_b(config) -> bool                    whether llama.cpp chooses quantization types as for Llama-2-70B
 """
 
 import importlib
@@ -49,14 +56,24 @@ def architecture(config: dict[str, Any]) -> ModuleType:
     return importlib.import_module(f"{__name__}.{kind}")
 
 
+def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with what it leaves out filled in as transformers does."""
+    defaults: dict[str, Any] = architecture(config).DEFAULTS
+    return defaults | config
+
+
+def unsound(cause: str) -> ConversionError:
+    """The refusal of a configuration that contradicts itself."""
+    return ConversionError("config.json does not make sense", cause, "Get the file again.")
+
+
 def integer(config: dict[str, Any], key: str, default: int | None = None, most: int = 2**31 - 1) -> int:
     """A positive integer of the configuration, or a ConversionError that names the key."""
     value = config.get(key)
     if value is None:
         value = default
     if type(value) is not int or not 1 <= value <= most:
-        raise ConversionError("config.json does not make sense", f"{key} is {value!r}, where a whole number from 1 to {most} belongs.",
-                              "Get the file again.")
+        raise unsound(f"{key} is {value!r}, where a whole number from 1 to {most} belongs.")
     return value
 
 

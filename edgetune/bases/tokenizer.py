@@ -108,8 +108,18 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def load(folder: Path, date: str) -> BaseTokenizer:
-    """Read a model folder's tokenizer. `date` is the day its template may write. Raises InputError."""
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return settings
+
+
+def load(model: Path, date: str, own: Path | None = None) -> BaseTokenizer:
+    """Read a model folder's tokenizer. `date` is the day its template may write. Raises InputError.
+
+    own: another folder whose tokenizer counts instead, with the model's template where it has none (an adapter's).
+    """
+    folder = own or model
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise InputError(
@@ -119,9 +129,8 @@ def load(folder: Path, date: str) -> BaseTokenizer:
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        config_path = folder / "tokenizer_config.json"
-        settings = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = _settings(folder)
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
         vocabulary = document["model"].get("vocab")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The tokenizer in {folder} cannot be read", str(error), "Copy the model again.") from error
@@ -146,6 +155,8 @@ def load(folder: Path, date: str) -> BaseTokenizer:
             "Set eos_token in tokenizer_config.json.",
         )
     source = _template(folder, settings)
+    if source is None and own is not None:
+        source = _template(model, _settings(model))
     special = {token["content"] for token in document.get("added_tokens", []) if token.get("special")}
     origin = "model" if source else "chatml" if special.issuperset(CHATML_MARKS) else "plain"
     template = ChatTemplate(source or {"chatml": CHATML, "plain": PLAIN}[origin], bos or "", eos, date)

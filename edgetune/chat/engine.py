@@ -1,7 +1,10 @@
 """llama.cpp on one GGUF, in a process of its own, with typed methods."""
 
 import codecs
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     import numpy
 
 ALL_LAYERS = -1
-MOST_CONTEXT, MOST_THREADS, MOST_LAYERS = 2**24, 1024, 2**16
+MOST_CONTEXT, MOST_THREADS, MOST_LAYERS, MOST_SCALE = 2**24, 1024, 2**16, 100
 """Bounds that keep slips of the finger from native code."""
 
 
@@ -58,6 +61,14 @@ class Generation:
         return self
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """A GGUF LoRA that is loaded, and the scale it is used at (0: not used)."""
+
+    path: Path
+    scale: float
+
+
 class Engine:
     """A GGUF loaded in a llama.cpp process of its own; a context manager. For one thread at a time.
 
@@ -70,6 +81,7 @@ class Engine:
         self, path: Path, *, n_ctx: int | None = None, threads: int | None = None, gpu_layers: int = ALL_LAYERS, kv: str = "f16"
     ) -> None:
         check_gguf(path)
+        self.adapters: dict[str, Adapter] = {}
         check_bounds(n_ctx, threads, gpu_layers)
         self.path = path
         self._child = Child()
@@ -94,6 +106,36 @@ class Engine:
     def pid(self) -> int:
         """The process's id."""
         return self._child.process.pid
+
+    def load_adapter(self, path: Path, scale: float = 1.0, name: str | None = None) -> str:
+        """Load a GGUF LoRA made for this base and use it at a scale, without loading the base again; its name (the file's stem).
+
+        One that had the name is replaced. Raises InputError with the reason where it does not belong to the base.
+        """
+        name = name or path.stem
+        check_scale(scale)
+        if not path.is_file():
+            raise InputError(f"There is no file {path}", "It was named as an adapter.", "Check the path.")
+        with input_errors():
+            from converters.gguf_file import read_header
+            from converters.lora_file import check_adapter
+
+            check_adapter(read_header(self.path), read_header(path))
+        self._child.ask("adapter", name=name, path=str(path.absolute()))
+        self.adapters[name] = Adapter(path, 0.0)
+        self.set_scale(name, scale)
+        return name
+
+    def set_scale(self, name: str, scale: float) -> None:
+        """Use a loaded adapter at this scale from now on, 0 for not at all."""
+        check_scale(scale)
+        if name not in self.adapters:
+            raise InputError(
+                f"No adapter is called '{name}'", f"Loaded: {', '.join(self.adapters) or 'none'}.", "Name one of them, or a GGUF LoRA file."
+            )
+        scales = {known: adapter.scale for known, adapter in self.adapters.items()} | {name: scale}
+        self._child.ask("scales", scales=scales)
+        self.adapters[name] = replace(self.adapters[name], scale=scale)
 
     def tokenize(self, text: str, parse_special: bool = True, add_special: bool = False) -> list[int]:
         """Token ids of a text as it is.
@@ -176,16 +218,30 @@ def check_bounds(n_ctx: int | None, threads: int | None, gpu_layers: int) -> Non
         raise InputError("A number is out of bounds", " ".join(problems), "Correct it and try again.")
 
 
+def check_scale(scale: float) -> None:
+    """Refuse scales that make nothing but nonsense."""
+    if not math.isfinite(scale) or abs(scale) > MOST_SCALE:
+        raise InputError(f"{scale} is no scale for an adapter", f"It must lie between -{MOST_SCALE} and {MOST_SCALE}.", "Correct it.")
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """The readers' errors as wrong input."""
+    from converters.errors import ConversionError
+
+    try:
+        yield
+    except ConversionError as error:
+        raise InputError(error.title, error.cause, error.remedy) from error
+
+
 def check_gguf(path: Path) -> None:
     """Refuse what is no readable GGUF before native code sees it."""
     if not path.is_file():
         raise InputError(
             f"There is no file {path}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
         )
-    from converters.errors import ConversionError
     from converters.gguf_file import read_header
 
-    try:
+    with input_errors():
         read_header(path)
-    except ConversionError as error:
-        raise InputError(error.title, error.cause, error.remedy) from error

@@ -76,6 +76,8 @@ class Server:
             "generate": self._generate,
             "logits": self._logits,
             "score": self._score,
+            "adapter": self._adapter,
+            "scales": self._scales,
         }
         if name not in operations or (self._context is None and name != "load"):
             raise InputError(f"The llama.cpp process cannot do '{name}' now", "No model is loaded, or it is unknown.", "Load one first.")
@@ -89,6 +91,12 @@ class Server:
         model = NativeModel(Path(request["path"]), request["n_gpu_layers"])
         self._context = NativeContext(model, request["n_ctx"], request["threads"], request["kv"])
         return {**model.info(), **self._context.info(), "load_seconds": time.monotonic() - started}
+
+    def _adapter(self, request: dict[str, Any]) -> None:
+        self._context.load_adapter(request["name"], Path(request["path"]))
+
+    def _scales(self, request: dict[str, Any]) -> None:
+        self._context.set_scales(request["scales"])
 
     def _tokenize(self, request: dict[str, Any]) -> list[int]:
         return list(self._context.model.tokenize(request["text"], request["parse_special"], request["add_special"]))

@@ -9,6 +9,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edgetune.chat.native_model import NativeModel
@@ -77,6 +78,7 @@ class NativeContext:
             )
         self._memory = self.lib.llama_get_memory(self.handle)
         self._cached: list[int] = []
+        self._adapters: dict[str, Any] = {}
         self._is_cancelled: Callable[[], bool] = lambda: False
         self._abort, self._no_abort = self.lib.ggml_abort_callback(lambda _data: self._is_cancelled()), self.lib.ggml_abort_callback(0)
 
@@ -88,6 +90,27 @@ class NativeContext:
         """Empty the KV cache."""
         self.lib.llama_memory_clear(self._memory, True)
         self._cached.clear()
+
+    def load_adapter(self, name: str, path: Path) -> None:
+        """Load a GGUF LoRA under a name, without using it yet; one that had the name is let go. EdgeTuneError when llama.cpp refuses it."""
+        handle = self.lib.llama_adapter_lora_init(self.model.handle, os.fsencode(path))
+        if not handle:
+            raise EdgeTuneError(
+                f"llama.cpp cannot load the adapter {path.name}", self.model.log.tail(), "Use an adapter made for this base."
+            )
+        old = self._adapters.pop(name, None)
+        if old is not None:
+            self.set_scales({})
+            self.lib.llama_adapter_lora_free(old)
+        self._adapters[name] = handle
+
+    def set_scales(self, scales: dict[str, float]) -> None:
+        """Use the adapters named, each at its scale, and no other. What the KV cache holds was computed otherwise and is forgotten."""
+        used = [(self._adapters[name], scale) for name, scale in scales.items() if scale != 0.0]
+        handles = (self.lib.llama_adapter_lora_p_ctypes * len(used))(*(handle for handle, _ in used))
+        numbers = (ctypes.c_float * len(used))(*(scale for _, scale in used))
+        self.lib.llama_set_adapters_lora(self.handle, handles, len(used), numbers)
+        self.forget()
 
     def _check(self, tokens: list[int]) -> None:
         self.model.check_tokens(tokens)

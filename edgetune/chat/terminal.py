@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from edgetune.chat.conversation import Answer, Conversation
+from edgetune.chat.engine import Engine
 from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
@@ -17,6 +18,7 @@ HELP = """  /reset         forget the conversation
   /system TEXT   set the system message and start anew (no TEXT: none)
   /seed N        repeat the same choices (no N: draw a new seed for each answer)
   /temp T        temperature, 0 to always take the likeliest token
+  /adapters      list the adapters; /adapter NAME SCALE turns one up or down (0: off), /adapter FILE SCALE loads one
   /quit          leave (or Ctrl-D); Ctrl-C stops an answer and keeps what is there"""
 
 
@@ -75,10 +77,11 @@ def questions() -> Iterator[str]:
             say("")
 
 
-def talk(ask: Callable[[str, Sampling], Answer], sampling: Sampling, conversation: Conversation | None) -> None:
+def talk(ask: Callable[[str, Sampling], Answer], sampling: Sampling, conversation: Conversation | None, engine: Engine) -> None:
     """The interactive loop. Errors of one question are shown and the talk goes on, unless llama.cpp is gone.
 
     ask: begins an answer. conversation: what /reset and /system act on; None where text is completed as it is.
+    engine: what /adapter acts on.
     """
     say("Type a question; /help lists the commands." if conversation else "Type a text to complete; /help lists the commands.")
     for line in questions():
@@ -86,7 +89,9 @@ def talk(ask: Callable[[str, Sampling], Answer], sampling: Sampling, conversatio
         try:
             if word == "/quit":
                 return
-            if word.startswith("/"):
+            if word in ("/adapter", "/adapters"):
+                adapter_command(engine, word, rest.strip())
+            elif word.startswith("/"):
                 sampling = command(word, rest.strip(), conversation, sampling)
             elif word:
                 show(ask(line, sampling))
@@ -94,6 +99,16 @@ def talk(ask: Callable[[str, Sampling], Answer], sampling: Sampling, conversatio
             if error.exit_code != 2:
                 raise
             say(f"{error.title}: {error.cause} {error.remedy}")
+
+
+def adapter_command(engine: Engine, word: str, rest: str) -> None:
+    """Carry out /adapters, or /adapter with what follows it."""
+    from edgetune.chat import adapters
+
+    if word == "/adapters":
+        say(adapters.listed(engine))
+    else:
+        adapters.turn(engine, rest)
 
 
 def command(word: str, rest: str, conversation: Conversation | None, sampling: Sampling) -> Sampling:

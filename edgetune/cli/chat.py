@@ -24,6 +24,8 @@ Examples:
   edgetune chat model.gguf --prompt "What is the capital of France?" --temperature 0
 
   edgetune chat model.gguf --raw --prompt "Once upon a time" --max-tokens 100
+
+  edgetune chat base.gguf --adapter mine-lora-F32.gguf:0.8 --adapter other-lora-F32.gguf
 """
 
 
@@ -51,6 +53,10 @@ def gguf_of(source: str, workspace: Path | None) -> Path:
 
 def chat_command(
     source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA made for this base, may be repeated.", show_default=False),
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="Ask this once and leave; without it, chat (or read questions from stdin).")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).")] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; 1 is the model's own spread.")] = USUAL.temperature,
@@ -73,6 +79,7 @@ def chat_command(
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
     path = gguf_of(source, workspace)
 
+    from edgetune.chat import adapters
     from edgetune.chat.engine import Engine
     from edgetune.chat.terminal import say
 
@@ -81,6 +88,7 @@ def chat_command(
         say(f"{path.name}: {info.description.replace(' ?B', '')}, context {info.n_ctx}; {info.threads_reason}.")
         if info.n_ctx > info.n_ctx_train:
             say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
+        adapters.load(engine, adapter or [])
         serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json)
 
 
@@ -139,7 +147,7 @@ def serve(
             if show(ask(line, sampling)).reason == "cancelled":
                 raise KeyboardInterrupt
     else:
-        talk(ask, sampling, conversation)
+        talk(ask, sampling, conversation, engine)
 
 
 def print_json(prompt: str, answer: "Answer") -> None:

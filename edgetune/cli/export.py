@@ -2,42 +2,68 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, say
+from edgetune.errors import InputError
 from edgetune.files import human
 from edgetune.workspace import workspace
+
+if TYPE_CHECKING:
+    from edgetune.export import Source
 
 
 def export(
     source: Annotated[str, typer.Argument(help="A run, 'nano', or a model folder.", show_default=False)],
     type_names: Annotated[list[str] | None, typer.Option("--type", help="GGUF type, may be repeated. [Q4_K_M]", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="File (one type) or folder. [the run's exports, or here]", show_default=False)] = None,
-    adapter: Annotated[Path | None, typer.Option(help="Adapter folder to merge into a model folder.", show_default=False)] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
+    ] = None,
+    adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
+    imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Write a run or a model folder as GGUF: adapter merged into the full-precision base, converted and quantized in one pass.
 
+    Types, the largest first: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_1, Q4_K_M, Q4_K_S, Q4_0, IQ4_NL, IQ4_XS, Q3_K_M, Q2_K.
+    An importance matrix makes those from Q6_K down keep what the text it was gathered on needs most: worth most at 4 bits and fewer.
+
     Examples:
 
       edgetune export mine --type Q4_K_M --type Q8_0
 
       edgetune export ~/models/base --adapter ~/adapters/a --type F16 --out model.gguf
+
+      edgetune export ~/models/base --adapter ~/adapters/a:0.7 --adapter ~/adapters/b:0.3
+
+      edgetune export ~/models/base --type IQ4_XS --imatrix ~/models/base.imatrix.gguf
+
+      edgetune export mine --adapter-only
     """
     from edgetune import export as exporting
 
+    adapters = [exporting.weighted(one) for one in adapter or []]
+    if adapter_only:
+        if imatrix is not None:
+            raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
+        write_adapter(exporting.resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
+        return
     types = exporting.check_types(type_names or [])
     line = ProgressLine()
     made = exporting.export(
-        exporting.resolve(source, workspace(workspace_path), adapter, checkpoint),
+        exporting.resolve(source, workspace(workspace_path), adapters, checkpoint),
         types,
         out,
         lambda name, done, total: line.update(done, total, f"{name}"),
+        imatrix,
+        say,
     )
     line.clear()
     if as_json:
@@ -47,6 +73,21 @@ def export(
         typer.echo(one["path"])
         say(f"{one['type']}: {human(one['bytes'])}")
     say(f"next: edgetune chat {made[0]['path']}")
+
+
+def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_json: bool) -> None:
+    """The adapter alone as a GGUF LoRA."""
+    from converters.lora import TYPES
+    from edgetune.export import export_adapter
+
+    names = list(dict.fromkeys(name.upper() for name in type_names)) or [TYPES[0]]
+    if len(names) > 1 or names[0] not in TYPES:
+        raise InputError(f"--adapter-only does not write {', '.join(names)}", f"It writes one of {', '.join(TYPES)}.", "Correct --type.")
+    made = export_adapter(source, names[0], out)
+    typer.echo(json.dumps([made]) if as_json else made["path"])
+    if not as_json:
+        say(f"{made['type']}: {human(made['bytes'])}")
+        say(f"next: edgetune chat BASE.gguf --adapter {made['path']}")
 
 
 def register(app: typer.Typer) -> None:

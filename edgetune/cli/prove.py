@@ -38,7 +38,7 @@ def prove(
     check_gguf(gguf)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
-    chosen = exporting.resolve(source, place, adapter)
+    chosen = exporting.resolve(source, place, [(adapter, 1.0)] if adapter else [])
 
     from edgetune.files import sha256
     from edgetune.proof import certificate

@@ -1,6 +1,9 @@
 """Independent readers of what the converters write (llama.cpp, transformers), and small tokenizers to convert."""
 
+import ctypes
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,8 @@ import numpy as np
 
 from converters import convert
 
+Tokenize = Callable[[str, bool], list[int]]
+SEPARATOR = "\n__ggml_vocab_test__\n"
 WORDS = (
     "the lamp of the lighthouse turns all night, and the keeper's boat isn't far; 42 gulls, 7 seals\n\n  asleep. Über naïve café "
     "北京! I'll say \"hello\" twice, WE'VE three.\tTabs too. "
@@ -52,8 +57,8 @@ def write_gguf(model: Path, path: Path, type_name: str, adapter: Path | None = N
     return plan
 
 
-def gguf_logits(library: Any, path: Path, ids: list[int]) -> np.ndarray:
-    """llama.cpp's logits [token, vocabulary] with an F32 cache and without flash attention."""
+def gguf_logits(library: Any, path: Path, ids: list[int], adapters: Sequence[tuple[Path, float]] = ()) -> np.ndarray:
+    """llama.cpp's logits [token, vocabulary] with an F32 cache and without flash attention. adapters: GGUF LoRAs with their scales."""
     params = library.llama_model_default_params()
     params.n_gpu_layers = 0
     model = library.llama_model_load_from_file(str(path).encode(), params)
@@ -64,6 +69,11 @@ def gguf_logits(library: Any, path: Path, ids: list[int]) -> np.ndarray:
     settings.type_k = settings.type_v = 0
     settings.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_DISABLED
     context = library.llama_init_from_model(model, settings)
+    if adapters:
+        handles = [library.llama_adapter_lora_init(model, str(adapter).encode()) for adapter, _ in adapters]
+        assert all(handles), adapters
+        kinds = (library.llama_adapter_lora_p_ctypes * len(handles), ctypes.c_float * len(handles))
+        library.llama_set_adapters_lora(context, kinds[0](*handles), len(handles), kinds[1](*(scale for _, scale in adapters)))
     batch = library.llama_batch_init(len(ids), 0, 1)
     try:
         batch.n_tokens = len(ids)
@@ -76,6 +86,35 @@ def gguf_logits(library: Any, path: Path, ids: list[int]) -> np.ndarray:
         library.llama_batch_free(batch)
         library.llama_free(context)
         library.llama_model_free(model)
+
+
+@contextmanager
+def gguf_tokenizer(library: Any, path: Path) -> Iterator[Tokenize]:
+    """llama.cpp's tokenizer of a file: (text, whether special tokens count) to ids, nothing added."""
+    params = library.llama_model_default_params()
+    params.vocab_only = True
+    model = library.llama_model_load_from_file(str(path).encode(), params)
+    assert model
+    vocab = library.llama_model_get_vocab(model)
+
+    def tokenize(string: str, special: bool) -> list[int]:
+        raw = string.encode("utf-8")
+        room = (library.llama_token * (len(raw) + 8))()
+        count = library.llama_tokenize(vocab, raw, len(raw), room, len(room), False, special)
+        assert count >= 0
+        return list(room[:count])
+
+    try:
+        yield tokenize
+    finally:
+        library.llama_model_free(model)
+
+
+def golden(inputs: Path, outputs: Path) -> list[tuple[str, list[int]]]:
+    """llama.cpp's own golden strings with their ids."""
+    lines = outputs.read_text().splitlines()
+    pairs = zip(inputs.read_text(encoding="utf-8").split(SEPARATOR), lines, strict=False)
+    return [(string, [int(number) for number in line.split()]) for string, line in pairs]
 
 
 def torch_logits(model: Any, ids: list[int]) -> np.ndarray:

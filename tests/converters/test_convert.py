@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from converters import convert
-from converters.archs import architecture, llama, supported
+from converters.archs import llama
 from converters.errors import ConversionError
 from converters.gguf_file import read_header
 from tests.converters.conftest import MakeModel
@@ -60,7 +60,7 @@ def test_stories260k(shared: Path, llama_cpp: Any, tmp_path: Path, type_name: st
 
 
 def test_stories260k_has_the_metadata_llama_cpp_writes(shared: Path, tmp_path: Path) -> None:
-    """Keys and values as llama.cpp's own converter gave them (its size label and its false add_sep_token left out)."""
+    """Keys and values as llama.cpp's own converter gave them."""
     write_gguf(shared / "models/stories260k", tmp_path / "m.gguf", "F16")
     header = read_header(tmp_path / "m.gguf")
     plain = {key: value for key, value in header.metadata.items() if isinstance(value, int | float | str)}
@@ -70,6 +70,7 @@ def test_stories260k_has_the_metadata_llama_cpp_writes(shared: Path, tmp_path: P
         "general.architecture": "llama",
         "general.type": "model",
         "general.name": "tiny",
+        "general.size_label": "260K",
         "general.file_type": 1,
         "general.quantization_version": 2,
         "llama.block_count": 5,
@@ -90,6 +91,7 @@ def test_stories260k_has_the_metadata_llama_cpp_writes(shared: Path, tmp_path: P
         "tokenizer.ggml.unknown_token_id": 0,
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_eos_token": False,
+        "tokenizer.ggml.add_sep_token": False,
         "tokenizer.ggml.add_space_prefix": True,
     }
     assert np.bincount(header.metadata["tokenizer.ggml.token_type"]).tolist() == [0, 253, 1, 2, 0, 0, 256]
@@ -138,14 +140,6 @@ def test_merged_gives_the_model_itself_without_an_adapter(make_model: MakeModel)
     ours = dict(convert.plan(folder, None, [], chat_template=None, name="n", extra={}).merged())
     assert ours.keys() == weights.keys()
     assert all(np.array_equal(ours[name], weights[name].numpy()) for name in ours)
-
-
-def test_left_out_settings_mean_what_they_mean_to_transformers() -> None:
-    from transformers import LlamaConfig
-
-    given: dict[str, Any] = {"vocab_size": 32, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-    full = LlamaConfig(**given).to_dict()
-    assert llama.metadata({"model_type": "llama"} | given) == llama.metadata(full)
 
 
 def _changed(folder: Path, target: Path, **changes: Any) -> Path:
@@ -213,13 +207,6 @@ def test_tied_models_that_store_both_matrices(make_model: MakeModel, tmp_path: P
         plan = convert.plan(folder, None, ["F32"], chat_template=None, name="n", extra={})
         assert plan.tied is tied
         assert ("output.weight" in {info.name for info in plan.layout("F32")}) is not tied
-
-
-def test_every_architecture_has_a_tiny_configuration() -> None:
-    for kind in supported():
-        module = architecture({"model_type": kind})
-        assert module.TINY["model_type"] == kind
-        assert module.metadata(module.TINY) and module.tensors(module.TINY, False)
 
 
 def test_planning_and_writing_need_no_heavy_library(make_model: MakeModel, tmp_path: Path) -> None:

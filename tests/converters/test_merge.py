@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters import convert
-from converters.archs import llama
+from converters import convert, merge
+from converters.archs import gpt2, llama, phi3
 from converters.errors import ConversionError
 from tests.converters.conftest import MakeModel
 from tests.converters.reference import assert_same_model, gguf_logits, torch_logits, write_gguf
@@ -56,13 +56,37 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_merged_tensors_equal_peft(make_model: MakeModel, tmp_path: Path, case: str) -> None:
+def test_merged_tensors_equal_peft(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    monkeypatch.setattr(merge, "ROWS", 7)
     folder = make_model(BASE)
     theirs = train(folder, tmp_path / "a", **CASES[case]).merge_and_unload().state_dict()
     ours = dict(convert.plan(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={}).merged())
     assert ours.keys() == theirs.keys()
     for name, weight in theirs.items():
         assert np.abs(ours[name] - weight.numpy()).max() <= 1e-6 * np.abs(weight.numpy()).max(), name
+
+
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "phi3-fused": (phi3.TINY, {"target_modules": ["qkv_proj", "gate_up_proj", "o_proj", "down_proj"]}),
+    "gpt2": (gpt2.TINY, {"target_modules": ["c_attn", "c_proj", "c_fc"], "fan_in_fan_out": True}),
+    "gpt2-unsaid": (gpt2.TINY | {"tie_word_embeddings": False}, {"target_modules": ["c_attn", "lm_head"]}),
+    "gpt2-dora": (gpt2.TINY, {"target_modules": ["c_attn", "c_fc"], "use_dora": True, "fan_in_fan_out": True}),
+    "llama-fan-in": (BASE, {"target_modules": LINEAR, "fan_in_fan_out": True}),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_fused_and_transposed_weights_equal_peft(make_model: MakeModel, llama_cpp: Any, tmp_path: Path, case: str) -> None:
+    """Phi-3's joined projections, and GPT-2's weights stored as [in, out]; the merged model computes the same from the GGUF."""
+    config, options = OTHERS[case]
+    folder = make_model(config | {"vocab_size": 300})
+    merged = train(folder, tmp_path / "a", **options).merge_and_unload()
+    theirs, ours = merged.state_dict(), dict(write_gguf(folder, tmp_path / "m.gguf", "F32", tmp_path / "a").merged())
+    assert theirs.keys() - ours.keys() <= {"lm_head.weight"}
+    for name, weight in ours.items():
+        assert np.abs(weight - theirs[name].numpy()).max() <= 1e-6 * np.abs(weight).max(), name
+    limit = 1e-6 if config["model_type"] == "gpt2" else 1e-9
+    assert_same_model(torch_logits(merged, IDS), gguf_logits(llama_cpp, tmp_path / "m.gguf", IDS), limit)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +122,6 @@ def adapter(make_model: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> 
     ("changes", "named"),
     [
         ({"peft_type": "LOHA"}, "LOHA"),
-        ({"fan_in_fan_out": True}, "fan_in_fan_out"),
         ({"bias": "all"}, "bias"),
         ({"lora_bias": True}, "lora_bias"),
         ({"init_lora_weights": "pissa"}, "pissa"),

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unicodedata import combining
 
 import pytest
 
 from converters.errors import ConversionError
 from converters.gguf_file import Writer, text
+from converters.pretokenizer import LETTERS_APART
 from converters.sentencepiece_file import read_pieces
 from converters.vocab import load_vocabulary, merge_order
-from tests.converters.reference import WORDS, byte_level_tokenizer, qwen2_steps
+from tests.converters.reference import WORDS, Tokenize, byte_level_tokenizer, gguf_tokenizer, golden, qwen2_steps
 
-Tokenize = Callable[[str, bool], list[int]]
-SEPARATOR = "\n__ggml_vocab_test__\n"
 AWKWARD = [
     WORDS,
     "",
@@ -32,50 +32,28 @@ AWKWARD = [
 
 
 @contextmanager
-def llama_cpp_tokenizer(library: Any, folder: Path, path: Path, **config: Any) -> Iterator[Tokenize]:
+def llama_cpp_tokenizer(library: Any, folder: Path, path: Path, plain_bpe: bool = False) -> Iterator[Tokenize]:
     """llama.cpp's tokenizer of a folder's vocabulary: (text, whether special tokens count) to ids, nothing added."""
-    metadata, _ = load_vocabulary(folder, config)
+    metadata, _ = load_vocabulary(folder, {}, plain_bpe=plain_bpe)
     with open(path, "wb") as file:
         Writer(file, {"general.architecture": text("llama"), **metadata}, [])
-    params = library.llama_model_default_params()
-    params.vocab_only = True
-    model = library.llama_model_load_from_file(str(path).encode(), params)
-    assert model
-    vocab = library.llama_model_get_vocab(model)
-
-    def tokenize(string: str, special: bool) -> list[int]:
-        raw = string.encode("utf-8")
-        room = (library.llama_token * (len(raw) + 8))()
-        count = library.llama_tokenize(vocab, raw, len(raw), room, len(room), False, special)
-        assert count >= 0
-        return list(room[:count])
-
-    try:
+    with gguf_tokenizer(library, path) as tokenize:
         yield tokenize
-    finally:
-        library.llama_model_free(model)
 
 
-def golden(folder: Path) -> list[tuple[str, list[int]]]:
-    """llama.cpp's own golden strings with their ids."""
-    strings = (folder / "golden.inp").read_text(encoding="utf-8").split(SEPARATOR)
-    lines = (folder / "golden.out").read_text().splitlines()
-    return [(string, [int(number) for number in line.split()]) for string, line in zip(strings, lines, strict=False)]
-
-
-def check_all(library: Any, folder: Path, path: Path, strings: list[str]) -> None:
+def check_all(library: Any, folder: Path, path: Path, strings: list[str], plain_bpe: bool = False) -> None:
     """The same ids as the tokenizers library gives, special tokens counted."""
     from tokenizers import Tokenizer
 
     reference = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    with llama_cpp_tokenizer(library, folder, path) as tokenize:
+    with llama_cpp_tokenizer(library, folder, path, plain_bpe) as tokenize:
         for string in strings:
             assert tokenize(string, True) == reference.encode(string, add_special_tokens=False).ids, repr(string)
 
 
 @pytest.mark.parametrize("name", ["qwen2", "llama-bpe", "gpt-2", "llama2", "phi-3"])
 def test_golden_strings(shared: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
-    pairs = golden(shared / "tokenizers" / name)
+    pairs = golden(shared / "tokenizers" / name / "golden.inp", shared / "tokenizers" / name / "golden.out")
     assert len(pairs) == 46
     with llama_cpp_tokenizer(llama_cpp, shared / "tokenizers" / name, tmp_path / "v.gguf") as tokenize:
         for string, ids in pairs:
@@ -89,7 +67,7 @@ def test_scores_derived_from_merges(shared: Path, llama_cpp: Any, tmp_path: Path
     folder.mkdir()
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(shared / name / file, folder)
-    strings = [string for string, _ in golden(shared / "tokenizers/llama2")]
+    strings = [string for string, _ in golden(shared / "tokenizers/llama2/golden.inp", shared / "tokenizers/llama2/golden.out")]
     runs = ["x" + " " * count + "y" for count in range(1, 60)]
     check_all(llama_cpp, folder, tmp_path / "v.gguf", strings + AWKWARD + runs)
 
@@ -100,6 +78,7 @@ def test_stories260k_with_its_pieces(shared: Path, llama_cpp: Any, tmp_path: Pat
 
 
 REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
 METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
 
 
@@ -111,6 +90,7 @@ METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
         ({"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "always"}}, True),
         ({"normalizer": REPLACE}, False),
         ({"normalizer": {"type": "Sequence", "normalizers": [REPLACE]}}, False),
+        ({"normalizer": REPLACE, "pre_tokenizer": NO_SPLIT}, False),
     ],
 )
 def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path: Path, change: dict[str, Any], noted: bool) -> None:
@@ -119,6 +99,24 @@ def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path:
     assert bool(load_vocabulary(folder, {})[1]) is noted
     strings = [string for string in AWKWARD if "<s>" not in string and "▁" not in string and not (noted and string.startswith(" "))]
     check_all(llama_cpp, folder, tmp_path / "v.gguf", strings)
+    if not noted:
+        check_all(llama_cpp, folder, tmp_path / "v.gguf", strings, plain_bpe=True)
+
+
+def test_merges_that_no_scores_can_express_are_written_plain(shared: Path, llama_cpp: Any, tmp_path: Path) -> None:
+    """As Gemma 4's: the last merge of a token moved to the end of the list."""
+    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+    (folder / "tokenizer.model").unlink()
+
+    def change(tokenizer: dict[str, Any]) -> None:
+        tokenizer.update(normalizer=REPLACE, pre_tokenizer=NO_SPLIT)
+        merges = tokenizer["model"]["merges"]
+        merges.append(merges.pop(0))
+
+    _edited(folder, change)
+    check_all(llama_cpp, folder, tmp_path / "v.gguf", [one for one in AWKWARD if "<s>" not in one and "▁" not in one], plain_bpe=True)
+    keys = load_vocabulary(folder, {}, plain_bpe=True)[0]
+    assert keys["tokenizer.ggml.model"].data == "gemma4" and set(keys["tokenizer.ggml.scores"].data) == {-1000.0}
 
 
 @pytest.mark.parametrize(
@@ -137,27 +135,48 @@ def test_unknown_forms_of_the_space_prefix_are_refused(shared: Path, tmp_path: P
         load_vocabulary(folder, {})
 
 
-def _steps(name: str) -> list[Any]:
+def _steps(name: str, behavior: str) -> list[Any]:
     from tokenizers import Regex, pre_tokenizers
 
     from converters.pretokenizer import SPLITS
 
-    if name == "qwen2":
-        return qwen2_steps()
     if name == "gpt-2":
         return [pre_tokenizers.ByteLevel(add_prefix_space=False)]
     if name == "smollm":
         return [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     expression = next(expression for (expression, _), known in SPLITS.items() if known == name)
-    return [pre_tokenizers.Split(Regex(expression), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    split = pre_tokenizers.Split(Regex(expression), behavior, invert=behavior == "removed")
+    return [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
 
 
-@pytest.mark.parametrize("name", ["qwen2", "gpt-2", "smollm", "smaug-bpe"])
-def test_byte_level_tokenizers_made_here(llama_cpp: Any, tmp_path: Path, name: str) -> None:
-    byte_level_tokenizer(tmp_path, 360, _steps(name))
+@pytest.mark.parametrize("behavior", ["isolated", "removed"])
+@pytest.mark.parametrize("name", ["qwen2", "qwen35", "gpt-2", "smollm", "smaug-bpe", "gpt-4o", "tekken"])
+def test_byte_level_tokenizers_made_here(llama_cpp: Any, tmp_path: Path, name: str, behavior: str) -> None:
+    """"Removed" and inverted is the other way to say that the matches are the words."""
+    byte_level_tokenizer(tmp_path, 360, _steps(name, behavior))
+    _edited(tmp_path, lambda tokenizer: tokenizer["model"].update(ignore_merges=name == "tekken"))
     metadata, notes = load_vocabulary(tmp_path, {})
-    assert metadata["tokenizer.ggml.pre"].data == name and not notes
-    check_all(llama_cpp, tmp_path, tmp_path / "v.gguf", AWKWARD)
+    assert metadata["tokenizer.ggml.pre"].data == name and bool(notes) is (name in LETTERS_APART)
+    strings = [*AWKWARD, "CamelCase HTTPServer's path/to\n/x don't I'M नमस्ते"]
+    check_all(llama_cpp, tmp_path, tmp_path / "v.gguf", [one for one in strings if not notes or all(not combining(char) for char in one)])
+
+
+def test_special_tokens_beyond_the_model_are_left_out(tmp_path: Path) -> None:
+    """Gemma 3's text models have no room for the image token; a word beyond the end is another model's tokenizer."""
+    byte_level_tokenizer(tmp_path, 300, qwen2_steps())
+    image = {"id": 300, "content": "<image>", "special": True, "lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
+    _edited(tmp_path, lambda tokenizer: tokenizer["added_tokens"].append(image))
+    metadata, notes = load_vocabulary(tmp_path, {"vocab_size": 300})
+    assert "<image>" not in metadata["tokenizer.ggml.tokens"].data and "<image>" in notes[0]
+    assert load_vocabulary(tmp_path, {"vocab_size": 301})[0]["tokenizer.ggml.tokens"].data[300] == "<image>"
+    _edited(tmp_path, lambda tokenizer: tokenizer["added_tokens"][-1].update(special=False))
+    with pytest.raises(ConversionError, match="tokenizer"):
+        load_vocabulary(tmp_path, {"vocab_size": 300})
+
+
+def test_phi3s_end_token_is_one_like_others(shared: Path) -> None:
+    types = load_vocabulary(shared / "tokenizers/phi-3", {}, added_first=True)[0]["tokenizer.ggml.token_type"].data
+    assert types[[0, 1, 2, 3, 32000]].tolist() == [3, 3, 4, 6, 3]
 
 
 def test_nfc_is_accepted_and_noted(llama_cpp: Any, tmp_path: Path) -> None:
@@ -177,7 +196,7 @@ def test_special_tokens_padding_and_stops(tmp_path: Path) -> None:
     }
     assert (metadata["bos_token_id"], metadata["eos_token_id"], metadata["padding_token_id"]) == (1, 2, 0)
     assert metadata["eot_token_id"] == 7, "a stop token that llama.cpp does not know by its text"
-    assert (metadata["add_bos_token"], metadata["add_eos_token"]) == (False, False)
+    assert "add_bos_token" not in metadata and "add_eos_token" not in metadata, "no file speaks of them, and llama.cpp adds none"
     assert metadata["tokens"][300:] == ["[PAD300]", "[PAD301]", "[PAD302]", "[PAD303]"]
     assert metadata["token_type"].tolist() == [3] * 3 + [1] * 297 + [5] * 4
     assert metadata["tokenizer.chat_template"] == "{{ messages }}"

@@ -1,0 +1,78 @@
+"""Gemma 2: norms around attention and MLP, capped logits, and windows in every other layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from converters.archs import TensorPlan, integer, refuse_unless
+from converters.decoder import Tensors, blocks, decoder_metadata, heads, plus_one
+from converters.errors import ConversionError
+from converters.gguf_file import Value, f32, u32
+from converters.rope import number, rope_metadata, rope_settings
+
+GGUF_NAME = "gemma2"
+ACTIVATION = ("hidden_activation", "gelu_pytorch_tanh")
+SLIDING, FULL = "sliding_attention", "full_attention"
+DEFAULTS = {
+    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 8192, "rms_norm_eps": 1e-6, "attention_bias": False,
+    "query_pre_attn_scalar": 256, "sliding_window": 4096, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
+    "tie_word_embeddings": True}
+ALWAYS_TIED = True
+TINY = {
+    "model_type": "gemma2", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 24, "query_pre_attn_scalar": 24, "max_position_embeddings": 512, "sliding_window": 16,
+    "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "final_logit_softcapping": 20.0, "attn_logit_softcapping": 40.0,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
+}
+
+
+def check_shape(config: dict[str, Any], period: int, largest: int) -> None:
+    """Refuse what llama.cpp cannot be told of Gemma 2 and 3: another scale of queries, other layers without window, two-way attention.
+
+    period: layers at its multiples attend to everything, the others to a window. largest: the number of layers at which llama.cpp scales
+    by the share of the hidden size (src/models/gemma2.cpp and gemma3.cpp).
+    """
+    refuse_unless(config, "attention_bias", False)
+    if config.get("use_bidirectional_attention"):
+        refuse_unless(config, "use_bidirectional_attention", None)
+    head, layers = heads(config), blocks(config)
+    refuse_unless(config, "query_pre_attn_scalar", integer(config, "hidden_size") // head.query if layers == largest else head.size)
+    expected = [SLIDING if (layer + 1) % period else FULL for layer in range(layers)]
+    if (config.get("layer_types") or expected) != expected:
+        raise ConversionError("layer_types is not supported",
+                              f"llama.cpp computes this architecture with every layer but the {period}th attending to a window.",
+                              "Choose another base model.")
+
+
+def metadata(config: dict[str, Any]) -> dict[str, Value]:
+    """Hyper-parameters, caps and the window."""
+    check_shape(config, 2, largest=46)
+    keys = {
+        "attn_logit_softcapping": f32(number(config, "attn_logit_softcapping")),
+        "final_logit_softcapping": f32(number(config, "final_logit_softcapping")),
+        "attention.sliding_window": u32(integer(config, "sliding_window")),
+    }
+    rope = rope_settings(config)
+    turns = {} if number(rope, "rope_theta") == 10000 and rope["rope_type"] == "default" else rope_metadata(rope, GGUF_NAME, ())
+    return decoder_metadata(config, GGUF_NAME, activation=ACTIVATION) | turns | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+
+
+def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
+    """Every tensor, in llama.cpp's order."""
+    return normed_tensors(config, tied, GGUF_NAME, lambda made, prefix: None)
+
+
+def normed_tensors(config: dict[str, Any], tied: bool, arch: str, more: Callable[[Tensors, str], None]) -> list[TensorPlan]:
+    """The tensors of Gemma 2 and 3. more: adds what else an attention (its prefix) has."""
+    head, made = heads(config), Tensors(arch, blocks(config))
+    hidden, inner = made.start(config)
+    for layer in range(made.layers):
+        prefix = f"model.layers.{layer}"
+        made.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
+        made.attention(f"{prefix}.self_attn", hidden, head)
+        more(made, f"{prefix}.self_attn")
+        made.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
+        made.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden, build=plus_one)
+        made.gated_mlp(f"{prefix}.mlp", hidden, inner)
+        made.add(f"{prefix}.post_feedforward_layernorm.weight", hidden, build=plus_one)
+    made.end(config, tied, plus_one)
+    return made

@@ -1,0 +1,63 @@
+"""Gemma 3 (text): Gemma 2's norms, normalized queries and keys instead of caps, and two rotary bases."""
+
+from typing import Any
+
+from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, check_shape, normed_tensors
+from converters.decoder import Tensors, decoder_metadata, heads, plus_one
+from converters.gguf_file import Value, f32, u32
+from converters.rope import number, rope_metadata
+
+GGUF_NAME = "gemma3"
+THETAS = {FULL: 1000000.0, SLIDING: 10000.0}
+DEFAULTS = {
+    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "attention_bias": False,
+    "query_pre_attn_scalar": 256, "sliding_window": 4096, "tie_word_embeddings": True}
+TINY = {
+    "model_type": "gemma3_text", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 7,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 24, "query_pre_attn_scalar": 24, "max_position_embeddings": 512,
+    "sliding_window": 16, "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "rope_parameters": {
+        FULL: {"rope_type": "linear", "factor": 3.0, "rope_theta": 50000.0}, SLIDING: {"rope_type": "default", "rope_theta": 20000.0}},
+}
+
+
+def ropes(config: dict[str, Any], defaults: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rope settings of each type of layer; the older form names two bases and one scaling (configuration_gemma3.py)."""
+    given = config.get("rope_parameters") or {}
+    older = {FULL: {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})},
+             SLIDING: {"rope_theta": config.get("rope_local_base_freq")}}
+    found = {}
+    for kind, default in defaults.items():
+        settings = {key: value for key, value in (older[kind] | (given.get(kind) or {})).items() if value is not None}
+        settings.setdefault("rope_type", settings.get("type", default["rope_type"]))
+        found[kind] = default | settings
+    if set(given) - set(defaults):
+        raise unsound(f"rope_parameters is not by type of layer, but has {', '.join(sorted(set(given) - set(defaults)))[:100]}.")
+    return found
+
+
+def metadata(config: dict[str, Any]) -> dict[str, Value]:
+    """Hyper-parameters, the window and both rotary bases; only the layers that attend to everything are scaled."""
+    if config.get("layer_types") is None:
+        refuse_unless(config, "sliding_window_pattern", 6, default=6)
+    check_shape(config, 6, largest=62)
+    refuse_unless(config, "attn_logit_softcapping", None)
+    rope = ropes(config, {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in THETAS.items()})
+    refuse_unless(rope[SLIDING], "rope_type", "default")
+    keys = decoder_metadata(config, GGUF_NAME, activation=ACTIVATION) | rope_metadata(rope[FULL], GGUF_NAME, ("linear",))
+    keys[f"{GGUF_NAME}.rope.freq_base_swa"] = f32(number(rope[SLIDING], "rope_theta"))
+    keys[f"{GGUF_NAME}.attention.sliding_window"] = u32(integer(config, "sliding_window"))
+    if config.get("final_logit_softcapping") is not None:
+        keys[f"{GGUF_NAME}.final_logit_softcapping"] = f32(number(config, "final_logit_softcapping"))
+    return keys
+
+
+def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
+    """Gemma 2's, and the norms of queries and keys."""
+    size = heads(config).size
+
+    def norms(made: Tensors, prefix: str) -> None:
+        made.add(f"{prefix}.q_norm.weight", size, build=plus_one)
+        made.add(f"{prefix}.k_norm.weight", size, build=plus_one)
+
+    return normed_tensors(config, tied, GGUF_NAME, norms)

@@ -1,0 +1,172 @@
+"""Gemma 4 (text, dense): heads of two sizes, layers that reuse the keys and values of earlier ones, and embeddings for every layer."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING
+from converters.archs.gemma3_text import THETAS, ropes
+from converters.decoder import Heads, Tensors, blocks, decoder_metadata
+from converters.errors import ConversionError
+from converters.gguf_file import Value, booleans, f32, i32s, u32
+from converters.rope import number
+
+GGUF_NAME = "gemma4"
+DEFAULTS = {
+    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "attention_bias": False,
+    "sliding_window": 512, "hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 262144, "attention_k_eq_v": False,
+    "num_kv_shared_layers": 0, "enable_moe_block": False, "use_double_wide_mlp": False, "tie_word_embeddings": True}
+IGNORED = r"model\.layers\.\d+\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\.weight"
+"""Layers that reuse keys and values may still hold what made their own."""
+VOCABULARY = {"plain_bpe": True, "added_first": True}
+ROPES = {FULL: {"rope_type": "proportional", "rope_theta": THETAS[FULL], "partial_rotary_factor": 0.25},
+         SLIDING: {"rope_type": "default", "rope_theta": THETAS[SLIDING]}}
+UNROTATED = 1e30
+"""What llama.cpp divides the frequencies by that shall not rotate (conversion/gemma.py)."""
+TINY = {
+    "model_type": "gemma4_text", "vocab_size": 96, "vocab_size_per_layer_input": 96, "hidden_size": 64, "intermediate_size": 96,
+    "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 24, "max_position_embeddings": 512,
+    "sliding_window": 16, "hidden_size_per_layer_input": 32, "num_kv_shared_layers": 2, "use_double_wide_mlp": True,
+    "layer_types": [SLIDING, SLIDING, SLIDING, FULL, SLIDING, FULL], "final_logit_softcapping": 20.0, "rms_norm_eps": 1e-5,
+    "attention_k_eq_v": True, "tie_word_embeddings": True, "rope_parameters": {
+        FULL: {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 50000.0},
+        SLIDING: {"rope_type": "default", "rope_theta": 20000.0}},
+    "per_layer_config": {"3": {"head_dim": 48, "num_key_value_heads": 1}, "5": {"head_dim": 48, "num_key_value_heads": 1}},
+}
+
+
+class Layer(NamedTuple):
+    """One layer: whether it attends to a window only, whether it reuses keys and values, its heads, and the size of its MLP."""
+
+    sliding: bool
+    reuses: bool
+    head: Heads
+    inner: int
+
+
+def _layers(config: dict[str, Any]) -> list[Layer]:
+    """All layers (configuration_gemma4.py); those that attend to everything have heads of their own size, and perhaps number."""
+    count = blocks(config)
+    kinds = config.get("layer_types") or [SLIDING if (layer + 1) % 6 else FULL for layer in range(count)]
+    if not isinstance(kinds, list) or len(kinds) != count or set(kinds) - {SLIDING, FULL}:
+        raise unsound(f"layer_types is no list of {count} of {SLIDING} and {FULL}.")
+    kinds = [*kinds[:-1], FULL]
+    shared = config["num_kv_shared_layers"]
+    if type(shared) is not int or not 0 <= shared < count:
+        raise unsound(f"num_kv_shared_layers is {shared!r}.")
+    query, kv = integer(config, "num_attention_heads"), integer(config, "num_key_value_heads")
+    own = _own_heads(config, kinds)
+    layers = []
+    for layer, kind in enumerate(kinds):
+        reuses = layer >= count - shared
+        size, number_kv = integer(own[layer], "head_dim"), integer(own[layer], "num_key_value_heads", default=kv)
+        if query % number_kv or size % 2:
+            raise unsound(f"{query} heads, {number_kv} key-value heads and head size {size} do not fit.")
+        inner = integer(config, "intermediate_size") * (2 if reuses and config["use_double_wide_mlp"] else 1)
+        layers.append(Layer(kind == SLIDING, reuses, Heads(query, number_kv, size), inner))
+    if len({layer.head for layer in layers if layer.sliding}) > 1 or len({layer.head for layer in layers if not layer.sliding}) > 1:
+        raise ConversionError("per_layer_config is not supported", "llama.cpp knows one size of heads for each of the two types of layers.",
+                              "Choose another base model.")
+    return layers
+
+
+def _own_heads(config: dict[str, Any], kinds: list[str]) -> list[dict[str, Any]]:
+    """What each layer says of its heads."""
+    usual = {"head_dim": config["head_dim"]}
+    given = config.get("per_layer_config")
+    if given is None:
+        own = {"head_dim": config.get("global_head_dim", 512)}
+        if config["attention_k_eq_v"]:
+            own["num_key_value_heads"] = config.get("num_global_key_value_heads")
+        return [usual if kind == SLIDING else own for kind in kinds]
+    if not isinstance(given, dict) or not all(str(key).isdigit() and isinstance(value, dict) for key, value in given.items()):
+        raise unsound("per_layer_config is not a table by layer.")
+    by_layer = {int(key): value for key, value in given.items()}
+    for value in by_layer.values():
+        for key in value.keys() - {"head_dim", "num_key_value_heads"}:
+            refuse_unless(value, key, None)
+    return [usual | by_layer.get(layer, {}) for layer in range(len(kinds))]
+
+
+def metadata(config: dict[str, Any]) -> dict[str, Value]:
+    """Hyper-parameters of both types of layers (src/models/gemma4.cpp)."""
+    for key in ("attention_bias", "enable_moe_block"):
+        refuse_unless(config, key, False)
+    if config.get("use_bidirectional_attention") == "all":
+        refuse_unless(config, "use_bidirectional_attention", None)
+    layers, rope = _layers(config), ropes(config, ROPES)
+    refuse_unless(rope[FULL], "rope_type", "proportional")
+    refuse_unless(rope[FULL], "factor", 1, default=1)
+    refuse_unless(rope[SLIDING], "rope_type", "default")
+    refuse_unless(rope[SLIDING], "partial_rotary_factor", 1, default=1)
+    full, sliding = layers[-1].head, next((layer.head for layer in layers if layer.sliding), None)
+    if sliding is None:
+        raise ConversionError("layer_types without sliding_attention is not supported", "llama.cpp's gemma4 has both types of layers.",
+                              "Choose another base model.")
+    per_layer = config["hidden_size_per_layer_input"] or 0
+    if per_layer:
+        refuse_unless(config, "vocab_size_per_layer_input", integer(config, "vocab_size"))
+    keys = {
+        "rope.freq_base": f32(number(rope[FULL], "rope_theta")), "rope.freq_base_swa": f32(number(rope[SLIDING], "rope_theta")),
+        "rope.dimension_count": u32(full.size), "rope.dimension_count_swa": u32(sliding.size),
+        "attention.key_length": u32(full.size), "attention.value_length": u32(full.size),
+        "attention.key_length_swa": u32(sliding.size), "attention.value_length_swa": u32(sliding.size),
+        "attention.sliding_window": u32(integer(config, "sliding_window")),
+        "attention.sliding_window_pattern": booleans(layer.sliding for layer in layers),
+        "attention.shared_kv_layers": u32(sum(layer.reuses for layer in layers)),
+        "embedding_length_per_layer_input": u32(per_layer),
+    }
+    if config.get("final_logit_softcapping") is not None:
+        keys["final_logit_softcapping"] = f32(number(config, "final_logit_softcapping"))
+    if full.kv != sliding.kv:
+        keys["attention.head_count_kv"] = i32s(layer.head.kv for layer in layers)
+    if config["use_double_wide_mlp"]:
+        keys["feed_forward_length"] = i32s(layer.inner for layer in layers)
+    shared = decoder_metadata(config | {"num_experts": None}, GGUF_NAME, activation=ACTIVATION)
+    return shared | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+
+
+def _rope_factors(config: dict[str, Any], size: int) -> np.ndarray:
+    """What frequencies are divided by in layers that attend to everything, float32 [size / 2]: only the first ones rotate."""
+    rotated = int(number(ropes(config, ROPES)[FULL], "partial_rotary_factor") * size // 2)
+    return np.array([1.0] * rotated + [UNROTATED] * (size // 2 - rotated), np.float32)
+
+
+def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
+    """Every tensor, in llama.cpp's order."""
+    layers, made = _layers(config), Tensors(GGUF_NAME, blocks(config))
+    hidden, _ = made.start(config)
+    made.add_made("rope_freqs.weight", _rope_factors(config, layers[-1].head.size))
+    per_layer = config["hidden_size_per_layer_input"] or 0
+    if per_layer:
+        made.add("model.embed_tokens_per_layer.weight", integer(config, "vocab_size"), len(layers) * per_layer)
+        made.linear("model.per_layer_model_projection", len(layers) * per_layer, hidden)
+        made.add("model.per_layer_projection_norm.weight", per_layer)
+    for index, layer in enumerate(layers):
+        prefix = f"model.layers.{index}"
+        made.add(f"{prefix}.input_layernorm.weight", hidden)
+        _attention(made, f"{prefix}.self_attn", hidden, layer, without_values=bool(config["attention_k_eq_v"]) and not layer.sliding)
+        made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
+        made.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden)
+        made.gated_mlp(f"{prefix}.mlp", hidden, layer.inner)
+        made.add(f"{prefix}.post_feedforward_layernorm.weight", hidden)
+        made.add(f"{prefix}.layer_scalar", 1, known_as=f"{prefix}.layer_scalar.weight")
+        if per_layer:
+            made.linear(f"{prefix}.per_layer_input_gate", per_layer, hidden)
+            made.linear(f"{prefix}.per_layer_projection", hidden, per_layer)
+            made.add(f"{prefix}.post_per_layer_input_norm.weight", hidden)
+    made.end(config, tied)
+    return made
+
+
+def _attention(made: Tensors, prefix: str, hidden: int, layer: Layer, without_values: bool) -> None:
+    head = layer.head
+    made.linear(f"{prefix}.q_proj", head.query * head.size, hidden)
+    made.add(f"{prefix}.q_norm.weight", head.size)
+    if not layer.reuses:
+        made.linear(f"{prefix}.k_proj", head.kv * head.size, hidden)
+        made.add(f"{prefix}.k_norm.weight", head.size)
+        if not without_values:
+            made.linear(f"{prefix}.v_proj", head.kv * head.size, hidden)
+    made.linear(f"{prefix}.o_proj", hidden, head.query * head.size)

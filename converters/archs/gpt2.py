@@ -1,0 +1,73 @@
+"""GPT-2: learned positions, norms with biases, and weights stored as [in, out]."""
+
+from typing import Any
+
+import numpy as np
+
+from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.decoder import Tensors, blocks
+from converters.gguf_file import Value, f32, u32
+from converters.rope import number
+
+GGUF_NAME = "gpt2"
+EMBEDDINGS = "transformer.wte.weight"
+TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
+DEFAULTS = {"n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True}
+TINY = {"model_type": "gpt2", "vocab_size": 96, "n_positions": 256, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_inner": 160,
+        "layer_norm_epsilon": 1e-4, "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": True}
+
+
+def _inner(config: dict[str, Any]) -> int:
+    return integer(config, "n_inner", default=4 * integer(config, "n_embd"))
+
+
+def metadata(config: dict[str, Any]) -> dict[str, Value]:
+    """Hyper-parameters (src/models/gpt2.cpp)."""
+    for key, only in (("activation_function", "gelu_new"), ("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False),
+                      ("add_cross_attention", False), ("quantization_config", None)):
+        refuse_unless(config, key, only, default=only)
+    hidden, heads = integer(config, "n_embd"), integer(config, "n_head")
+    if hidden % heads:
+        raise unsound(f"{heads} heads and hidden size {hidden} do not divide.")
+    return {
+        f"{GGUF_NAME}.block_count": u32(blocks(config, "n_layer")),
+        f"{GGUF_NAME}.context_length": u32(integer(config, "n_positions")),
+        f"{GGUF_NAME}.embedding_length": u32(hidden),
+        f"{GGUF_NAME}.feed_forward_length": u32(_inner(config)),
+        f"{GGUF_NAME}.attention.head_count": u32(heads),
+        f"{GGUF_NAME}.attention.layer_norm_epsilon": f32(number(config, "layer_norm_epsilon")),
+    }
+
+
+def _turned(weight: np.ndarray) -> np.ndarray:
+    """From the model's [in, out] to [out, in] (transformers/pytorch_utils.py, `Conv1D`)."""
+    return np.ascontiguousarray(weight.T)
+
+
+def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
+    """Every tensor, in llama.cpp's order."""
+    made, hidden, inner = Tensors(GGUF_NAME, blocks(config, "n_layer")), integer(config, "n_embd"), _inner(config)
+    vocabulary = integer(config, "vocab_size")
+
+    def norm(name: str) -> None:
+        made.add(f"{name}.weight", hidden)
+        made.add(f"{name}.bias", hidden)
+
+    def projection(name: str, rows: int, columns: int) -> None:
+        made.add(f"{name}.weight", rows, columns, build=_turned, stored=(columns, rows))
+        made.add(f"{name}.bias", rows)
+
+    made.add(EMBEDDINGS, vocabulary, hidden)
+    made.add("transformer.wpe.weight", integer(config, "n_positions"), hidden)
+    for layer in range(made.layers):
+        prefix = f"transformer.h.{layer}"
+        norm(f"{prefix}.ln_1")
+        projection(f"{prefix}.attn.c_attn", 3 * hidden, hidden)
+        projection(f"{prefix}.attn.c_proj", hidden, hidden)
+        norm(f"{prefix}.ln_2")
+        projection(f"{prefix}.mlp.c_fc", inner, hidden)
+        projection(f"{prefix}.mlp.c_proj", hidden, inner)
+    norm("transformer.ln_f")
+    if not tied:
+        made.add("lm_head.weight", vocabulary, hidden)
+    return made

@@ -1,0 +1,88 @@
+"""LFM2: layers of short convolutions between layers of attention."""
+
+from typing import Any
+
+import numpy as np
+
+from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.decoder import Tensors, blocks, decoder_metadata, heads
+from converters.gguf_file import Value, i32s, u32
+from converters.rope import number, rope_metadata, rope_settings
+
+GGUF_NAME = "lfm2"
+CONV, FULL = "conv", "full_attention"
+DEFAULTS = {
+    "num_key_value_heads": 8, "max_position_embeddings": 128000, "norm_eps": 1e-5, "rope_theta": 1000000.0, "conv_bias": False,
+    "conv_L_cache": 3, "block_multiple_of": 256, "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": True,
+    "tie_word_embeddings": True}
+TINY = {
+    "model_type": "lfm2", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 512, "norm_eps": 1e-4, "conv_L_cache": 4, "block_multiple_of": 32,
+    "layer_types": [CONV, CONV, FULL, CONV], "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
+}
+
+
+def _kinds(config: dict[str, Any]) -> list[str]:
+    """Each layer's type."""
+    count, full = blocks(config), config.get("full_attn_idxs")
+    kinds = config.get("layer_types") or [FULL if full is None or layer in full else CONV for layer in range(count)]
+    if len(kinds) != count or set(kinds) - {CONV, FULL}:
+        raise unsound(f"layer_types is no list of {count} of {CONV} and {FULL}.")
+    return list(kinds)
+
+
+def _inner(config: dict[str, Any]) -> int:
+    """The size of the MLP (modeling_lfm2.py, `Lfm2MLP`)."""
+    inner = integer(config, "block_ff_dim", default=integer(config, "intermediate_size", default=12288))
+    if config["block_auto_adjust_ff_dim"]:
+        inner = int(2 * inner / 3)
+        if config["block_ffn_dim_multiplier"] is not None:
+            multiple = integer(config, "block_multiple_of")
+            inner = -(-int(number(config, "block_ffn_dim_multiplier") * inner) // multiple) * multiple
+    return inner
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the size of the MLP as other architectures have it."""
+    return config | {"intermediate_size": _inner(config)}
+
+
+def metadata(config: dict[str, Any]) -> dict[str, Value]:
+    """Hyper-parameters; a layer of convolutions is one without key-value heads (src/models/lfm2.cpp)."""
+    refuse_unless(config, "conv_bias", False)
+    refuse_unless(config, "tie_embedding", config["tie_word_embeddings"], default=config["tie_word_embeddings"])
+    kv = heads(config, own_size=False).kv
+    keys = decoder_metadata(_settings(config), GGUF_NAME, head_size=False, epsilon="norm_eps")
+    keys |= {
+        f"{GGUF_NAME}.attention.head_count_kv": i32s(kv if kind == FULL else 0 for kind in _kinds(config)),
+        f"{GGUF_NAME}.vocab_size": u32(integer(config, "vocab_size")),
+        f"{GGUF_NAME}.shortconv.l_cache": u32(integer(config, "conv_L_cache")),
+    }
+    return keys | rope_metadata(rope_settings(config), GGUF_NAME, ("linear", "yarn"))
+
+
+def _flat(kernel: np.ndarray) -> np.ndarray:
+    """A convolution's kernel [channels, 1, length] without its middle."""
+    return kernel.reshape(kernel.shape[0], kernel.shape[2])
+
+
+def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
+    """Every tensor, in llama.cpp's order."""
+    head, made, length = heads(config), Tensors(GGUF_NAME, blocks(config)), integer(config, "conv_L_cache")
+    hidden, inner = made.start(_settings(config))
+    for layer, kind in enumerate(_kinds(config)):
+        prefix = f"model.layers.{layer}"
+        made.add(f"{prefix}.operator_norm.weight", hidden)
+        if kind == CONV:
+            made.linear(f"{prefix}.conv.in_proj", 3 * hidden, hidden)
+            made.add(f"{prefix}.conv.conv.weight", hidden, length, build=_flat, stored=(hidden, 1, length))
+            made.linear(f"{prefix}.conv.out_proj", hidden, hidden)
+        else:
+            made.attention(f"{prefix}.self_attn", hidden, head, output="out_proj")
+            made.add(f"{prefix}.self_attn.q_layernorm.weight", head.size)
+            made.add(f"{prefix}.self_attn.k_layernorm.weight", head.size)
+        made.add(f"{prefix}.ffn_norm.weight", hidden)
+        made.gated_mlp(f"{prefix}.feed_forward", hidden, inner, names=("w1", "w3", "w2"))
+    made.end(config, tied, name="model.embedding_norm")
+    return made

@@ -1,0 +1,147 @@
+"""Qwen3.5 (text, dense): three layers of linear attention (gated delta nets) to every one of gated attention."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.decoder import Tensors, blocks, decoder_metadata, heads, plus_one
+from converters.gguf_file import Value, booleans, i32s, u32
+from converters.rope import number, rope_metadata, rope_settings
+
+GGUF_NAME = "qwen35"
+LINEAR, FULL = "linear_attention", "full_attention"
+DEFAULTS = {
+    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "attention_bias": False,
+    "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32, "full_attention_interval": 4, "partial_rotary_factor": 0.25, "tie_word_embeddings": False}
+IGNORED = r"(model\.)?mtp\..*"
+"""The layer that predicts a second token."""
+SECTIONS = (11, 11, 10)
+"""How rotary positions of images are divided; for text all parts are equal (modeling_qwen3_5.py, `Qwen3_5TextRotaryEmbedding`)."""
+TINY = {
+    "model_type": "qwen3_5_text", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
+    "layer_types": [LINEAR, LINEAR, LINEAR, FULL], "linear_num_key_heads": 2, "linear_num_value_heads": 6, "linear_key_head_dim": 32,
+    "linear_value_head_dim": 32, "tie_word_embeddings": True,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0, "partial_rotary_factor": 0.25},
+}
+
+
+class Linear(NamedTuple):
+    """The heads of linear attention: keys (and queries), values, the size of each, and the length of the convolution before."""
+
+    keys: int
+    values: int
+    size: int
+    kernel: int
+
+
+def _linear(config: dict[str, Any]) -> Linear:
+    size = integer(config, "linear_key_head_dim")
+    refuse_unless(config, "linear_value_head_dim", size)
+    keys, values = integer(config, "linear_num_key_heads"), integer(config, "linear_num_value_heads")
+    if values % keys:
+        raise unsound(f"{keys} key heads and {values} value heads of linear attention do not divide.")
+    return Linear(keys, values, size, integer(config, "linear_conv_kernel_dim"))
+
+
+def _kinds(config: dict[str, Any]) -> list[str]:
+    count = blocks(config)
+    interval = integer(config, "full_attention_interval")
+    kinds = config.get("layer_types") or [LINEAR if (layer + 1) % interval else FULL for layer in range(count)]
+    if len(kinds) != count or set(kinds) - {LINEAR, FULL}:
+        raise unsound(f"layer_types is no list of {count} of {LINEAR} and {FULL}.")
+    return list(kinds)
+
+
+def metadata(config: dict[str, Any]) -> dict[str, Value]:
+    """Hyper-parameters (src/models/qwen35.cpp).
+
+    llama.cpp normalizes the queries and keys of linear attention with the epsilon of all norms, the model always with 1e-6.
+    """
+    refuse_unless(config, "attention_bias", False)
+    refuse_unless(config, "rms_norm_eps", 1e-6)
+    linear, rope = _linear(config), rope_settings(config)
+    sections = rope.get("mrope_section") or list(SECTIONS)
+    if not isinstance(sections, list) or len(sections) > 4 or not all(type(one) is int and one >= 0 for one in sections):
+        raise unsound(f"The rope setting mrope_section is {sections!r}.")
+    keys = {
+        "ssm.conv_kernel": u32(linear.kernel),
+        "ssm.state_size": u32(linear.size),
+        "ssm.group_count": u32(linear.keys),
+        "ssm.time_step_rank": u32(linear.values),
+        "ssm.inner_size": u32(linear.values * linear.size),
+        "attention.recurrent_layers": booleans(kind == LINEAR for kind in _kinds(config)),
+        "full_attention_interval": u32(integer(config, "full_attention_interval")),
+        "rope.dimension_count": u32(int(heads(config).size * number(rope, "partial_rotary_factor"))),
+        "rope.dimension_sections": i32s([*sections, 0, 0, 0, 0][:4]),
+    }
+    shared = decoder_metadata(config, GGUF_NAME) | rope_metadata(rope, GGUF_NAME, ("linear", "yarn"), partial=True)
+    return shared | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+
+
+def deal_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
+    """Reorder the rows [values * size, …] of all value heads.
+
+    The model has the value heads of one key head together; llama.cpp repeats the key heads as a whole (ggml_repeat), so the first value
+    heads of all key heads come first, then the second ones.
+    """
+    grouped = rows.reshape(linear.keys, linear.values // linear.keys, size, *rows.shape[1:])
+    return np.ascontiguousarray(grouped.swapaxes(0, 1)).reshape(rows.shape)
+
+
+def _deal_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
+    """Queries and keys as they are, then the values reordered."""
+    before = 2 * linear.keys * linear.size
+    return np.concatenate([rows[:before], deal_values(linear, rows[before:], linear.size)])
+
+
+def _deal_columns(linear: Linear, weight: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(deal_values(linear, weight.T, linear.size).T)
+
+
+def _decay(linear: Linear, logarithms: np.ndarray) -> np.ndarray:
+    """The rate at which a head forgets: minus the exponential of what the model stores."""
+    return -np.exp(deal_values(linear, logarithms, 1).astype(np.float64)).astype(np.float32)
+
+
+def _kernel(linear: Linear, weight: np.ndarray) -> np.ndarray:
+    return _deal_last(linear, weight.reshape(weight.shape[0], weight.shape[2]))
+
+
+def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
+    """Every tensor, in llama.cpp's order."""
+    head, made, linear = heads(config), Tensors(GGUF_NAME, blocks(config)), _linear(config)
+    hidden, inner = made.start(config)
+    for layer, kind in enumerate(_kinds(config)):
+        prefix = f"model.layers.{layer}"
+        made.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
+        if kind == LINEAR:
+            _linear_attention(made, f"{prefix}.linear_attn", hidden, linear)
+        else:
+            made.linear(f"{prefix}.self_attn.q_proj", 2 * head.query * head.size, hidden)
+            made.linear(f"{prefix}.self_attn.k_proj", head.kv * head.size, hidden)
+            made.linear(f"{prefix}.self_attn.v_proj", head.kv * head.size, hidden)
+            made.linear(f"{prefix}.self_attn.o_proj", hidden, head.query * head.size)
+            made.add(f"{prefix}.self_attn.q_norm.weight", head.size, build=plus_one)
+            made.add(f"{prefix}.self_attn.k_norm.weight", head.size, build=plus_one)
+        made.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
+        made.gated_mlp(f"{prefix}.mlp", hidden, inner)
+    made.end(config, tied, plus_one)
+    return made
+
+
+def _linear_attention(made: Tensors, prefix: str, hidden: int, linear: Linear) -> None:
+    values = linear.values * linear.size
+    everything = 2 * linear.keys * linear.size + values
+    made.linear(f"{prefix}.in_proj_qkv", everything, hidden, build=partial(_deal_last, linear))
+    made.linear(f"{prefix}.in_proj_z", values, hidden, build=partial(deal_values, linear, size=linear.size))
+    made.add(f"{prefix}.conv1d.weight", everything, linear.kernel, build=partial(_kernel, linear), stored=(everything, 1, linear.kernel))
+    made.add(f"{prefix}.dt_bias", linear.values, build=partial(deal_values, linear, size=1), known_as=f"{prefix}.dt_proj.bias")
+    made.add(f"{prefix}.A_log", linear.values, build=partial(_decay, linear))
+    made.linear(f"{prefix}.in_proj_b", linear.values, hidden, build=partial(deal_values, linear, size=1))
+    made.linear(f"{prefix}.in_proj_a", linear.values, hidden, build=partial(deal_values, linear, size=1))
+    made.add(f"{prefix}.norm.weight", linear.size)
+    made.linear(f"{prefix}.out_proj", hidden, values, build=partial(_deal_columns, linear))

@@ -1,0 +1,86 @@
+"""One adapter or several with weights, as one change of a base: what PEFT's `add_weighted_adapter(combination_type="cat")` gives.
+
+Low-rank changes add up: W + Σ weight·scale·B·A. What is not a sum (DoRA, tensors trained whole, trained rows) comes from one adapter
+at weight 1 alone, or is refused by name.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.merge import Adapter
+from converters.weights import StoredTensor, check_finite
+
+Weighted = tuple[Path, float]
+"""An adapter's folder and its weight."""
+LOW_RANK = {"A", "B"}
+
+
+class Mix:
+    """Adapters with weights; the same face as one `Adapter`. Raises ConversionError for what cannot be combined."""
+
+    def __init__(self, adapters: Sequence[Weighted]) -> None:
+        self.adapters = [(Adapter(folder), weight) for folder, weight in adapters]
+        for adapter, weight in self.adapters:
+            if not math.isfinite(weight):
+                raise ConversionError("An adapter's weight is no number", f"{adapter.folder.name} has weight {weight}.", "Correct it.")
+
+    def full(self) -> dict[str, StoredTensor]:
+        """The tensors that an adapter replaces whole."""
+        return {name: change.parts["full"] for adapter, _ in self.adapters for name, change in adapter.changes.items()
+                if "full" in change.parts}
+
+    def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
+        """The base's own tensors that the adapters carry (see `Adapter.replacements`); two must not carry different ones."""
+        found: dict[str, StoredTensor] = {}
+        for adapter, _ in self.adapters:
+            for name, tensor in adapter.replacements(names).items():
+                other = found.setdefault(name, tensor)
+                if not other.same_as(tensor):
+                    raise ConversionError("The adapters do not go together", f"They carry different versions of the base's {name}.",
+                                          "Merge them one after the other, or choose one.")
+        return found
+
+    def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
+        """Hold every adapter against the base (see `Adapter.check`), then the adapters against each other."""
+        problems = []
+        for adapter, weight in self.adapters:
+            adapter.check(shapes, transposed)
+            for name, change in adapter.changes.items():
+                kinds = set(change.parts) - LOW_RANK
+                others = [other.folder.name for other, _ in self.adapters if other is not adapter and other.touches(name)]
+                if kinds and weight != 1.0:
+                    problems.append(f"{adapter.folder.name} changes {name} by {_words(kinds)}, which has no weight but 1")
+                elif kinds and others:
+                    problems.append(f"{adapter.folder.name} changes {name} by {_words(kinds)}, and {others[0]} changes it too")
+        if problems:
+            more = f" … and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise ConversionError("These adapters cannot be combined", "; ".join(problems[:3]) + more + ".",
+                                  "Use each at weight 1 where it changes more than low-rank factors, and only one of them there.")
+
+    def touches(self, name: str) -> bool:
+        """Whether any of the adapters changes this base tensor."""
+        return any(adapter.touches(name) for adapter, _ in self.adapters)
+
+    def only_rows(self, name: str) -> bool:
+        """Whether the changes to this tensor are trained rows alone, which a tied twin shares."""
+        changes = [adapter.changes[name] for adapter, _ in self.adapters if adapter.touches(name)]
+        return bool(changes) and all(set(change.parts) == {"rows"} for change in changes)
+
+    def merge(self, name: str, base: StoredTensor) -> np.ndarray:
+        """The merged tensor in float32."""
+        touching = [(adapter, weight) for adapter, weight in self.adapters if adapter.touches(name)]
+        if len(touching) == 1 and touching[0][1] == 1.0:
+            return touching[0][0].merge(name, base)
+        result = base.load()
+        for adapter, weight in touching:
+            adapter.add(name, result, weight)
+        check_finite(result, f"{name} merged with the adapters")
+        return result
+
+
+def _words(kinds: set[str]) -> str:
+    return " and ".join({"magnitude": "DoRA", "full": "a tensor trained whole", "rows": "trained rows"}[kind] for kind in sorted(kinds))
