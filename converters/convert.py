@@ -63,6 +63,11 @@ class Plan:
                               imatrix=self._imatrix is not None)
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
+    @property
+    def tensors(self) -> tuple[TensorPlan, ...]:
+        """Every tensor of the file and how it is made of the model's."""
+        return self._tensors
+
     def size(self, type_name: str) -> int:
         """Bytes that `write` will write, exactly."""
         layout = self.layout(type_name)

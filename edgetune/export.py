@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
@@ -17,6 +17,9 @@ from edgetune.jobs.launch import state
 from edgetune.training import checkpoints
 from edgetune.training.run import recipe_of, unchanged
 from edgetune.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    from edgetune.proof.prove import Proof, Prover
 
 TYPES = (  # the largest first
     *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0"),
@@ -29,6 +32,8 @@ DEFAULT_TYPE = "Q4_K_M"
 class Source:
     """What is exported: a model folder, an adapter on it or none, its template, and facts for the file's metadata.
 
+    base: the folder of the model before training, None where it is not known. held_out: a run's held-out examples. context: the model's
+    longest text in tokens.
     mix: adapters with weights, where it is more than the one at weight 1.
     """
 
@@ -38,6 +43,9 @@ class Source:
     name: str
     facts: dict[str, str | int | float | bool]
     home: Path | None  # where exports of a run go
+    base: Path | None = None
+    held_out: Path | None = None
+    context: int = 2048
     mix: tuple[tuple[Path, float], ...] = ()
 
 
@@ -87,7 +95,9 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
         if reason := checkpoints.problem(folder):
             raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
     model, adapter = (base, folder) if recipe.lora else (folder, None)
-    return Source(model, adapter, request["template"], run.name if checkpoint is None else f"{run.name}-{folder.name}", facts, run.exports)
+    name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
+    held_out = run.data / "held_out.jsonl" if request["held_out"] else None
+    return Source(model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"])
 
 
 def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
@@ -159,7 +169,9 @@ def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float
     facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
     if mix:
         facts["edgetune.adapters"] = ", ".join(f"{one.resolve().name}:{weight:g}" for one, weight in mix)
-    return Source(folder, adapter, tokenizer.template.source, name, facts, None, mix)
+    return Source(
+        folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix
+    )
 
 
 def weighted(text: str) -> tuple[Path, float]:
@@ -241,6 +253,24 @@ def export(
         if source.home and path.parent == source.home:
             write_json(path.with_suffix(".json"), {**facts, "result": _result_hash(source)})
     return result
+
+
+def prover(source: Source, workspace: Workspace, say: Callable[[str], None], data: Path | None = None) -> "Prover":
+    """What proves a source's files. data: examples to measure on instead of its held-out rows."""
+    from edgetune.proof.prove import Prover
+
+    return Prover(source, workspace.proof_cache, data=data, say=say)
+
+
+def failed(proof: "Proof", page: Path) -> EdgeTuneError:
+    """A failed proof as an error: the first cause found, and where the others stand."""
+    more = f" ({len(proof.causes) - 1} more)" if len(proof.causes) > 1 else ""
+    cause = proof.causes[0]
+    return EdgeTuneError(
+        f"{proof.name} failed its proof",
+        f"{cause[0].upper()}{cause[1:]}{more}.",
+        f"Do not use it; export it again. All that was found stands in {page}.",
+    )
 
 
 def export_adapter(source: Source, type_name: str, out: Path | None) -> dict[str, Any]:

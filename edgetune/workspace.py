@@ -91,6 +91,11 @@ class Workspace:
         return self.path / "cache" / "data"
 
     @property
+    def proof_cache(self) -> Path:
+        """The folder of the bases' own GGUF files, which proofs measure quantization on; they can be made again."""
+        return self.path / "cache" / "proof"
+
+    @property
     def quarantine(self) -> Path:
         """The folder of rows that checks left out."""
         return self.path / "quarantine"
@@ -135,7 +140,7 @@ class Workspace:
 
     def leftovers(self) -> list[Path]:
         """Temporary files and folders that interrupted work left behind."""
-        places = [place for place in (self.runs_folder, self.locks, self.data_cache, self.quarantine) if place.is_dir()]
+        places = [place for place in (self.runs_folder, self.locks, self.data_cache, self.proof_cache, self.quarantine) if place.is_dir()]
         dead = sorted(p for place in places for p in place.rglob(f".*{TEMPORARY}") if _OURS.fullmatch(p.name) and not _owner_lives(p))
         return [p for p in dead if not any(other in p.parents for other in dead)]
 

@@ -137,9 +137,12 @@ class Engine:
         self._child.ask("scales", scales=scales)
         self.adapters[name] = replace(self.adapters[name], scale=scale)
 
-    def tokenize(self, text: str, parse_special: bool = True) -> list[int]:
-        """Token ids of a text as it is, with no BOS or EOS added. parse_special: read "<|im_end|>" and the like as the tokens they name."""
-        return list(self._child.ask("tokenize", text=text, parse_special=parse_special))
+    def tokenize(self, text: str, parse_special: bool = True, add_special: bool = False) -> list[int]:
+        """Token ids of a text as it is.
+
+        parse_special: read "<|im_end|>" and the like as the tokens they name. add_special: with the BOS and EOS the vocabulary wants.
+        """
+        return list(self._child.ask("tokenize", text=text, parse_special=parse_special, add_special=add_special))
 
     def prompt_tokens(self, rendered: str) -> list[int]:
         """Token ids of a prompt: BOS in front where the model wants one and the text does not already begin with it.

@@ -99,7 +99,7 @@ class Server:
         self._context.set_scales(request["scales"])
 
     def _tokenize(self, request: dict[str, Any]) -> list[int]:
-        return list(self._context.model.tokenize(request["text"], request["parse_special"]))
+        return list(self._context.model.tokenize(request["text"], request["parse_special"], request["add_special"]))
 
     def _describe(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return list(self._context.model.describe(request["tokens"]))

@@ -103,12 +103,12 @@ class NativeModel:
     def _special(self, token: int) -> tuple[int | None, str]:
         return (token, self.lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace")) if token >= 0 else (None, "")
 
-    def tokenize(self, text: str, parse_special: bool) -> list[int]:
-        """Token ids of a text, nothing added in front or behind."""
+    def tokenize(self, text: str, parse_special: bool, add_special: bool = False) -> list[int]:
+        """Token ids of a text; add_special: with what the vocabulary puts in front and behind."""
         data = text.encode("utf-8", "replace")
         size = len(data) + 8
         ids = (ctypes.c_int32 * size)()
-        count = self.lib.llama_tokenize(self.vocab, data, len(data), ids, size, False, parse_special)
+        count = self.lib.llama_tokenize(self.vocab, data, len(data), ids, size, add_special, parse_special)
         if count < 0:
             raise EdgeTuneError("llama.cpp could not tokenize the text", f"{len(data)} bytes need {-count} tokens.", "Use a shorter text.")
         return list(ids[:count])

@@ -159,14 +159,16 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
-    """Free space: checkpoints of finished runs but the newest and the best, prepared data that can be made again, and leftovers.
+    """Free space: checkpoints of finished runs but the newest and the best, what can be made again (prepared data, bases as GGUF for
+    proofs), and leftovers.
 
     Example: edgetune prune
     """
     from edgetune.training.checkpoints import found
 
     place = workspace(workspace_path)
-    cached = sorted(p for p in place.data_cache.iterdir() if not p.name.startswith(".")) if place.data_cache.is_dir() else []
+    caches = [folder for folder in (place.data_cache, place.proof_cache) if folder.is_dir()]
+    cached = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
     victims = place.leftovers() + cached
     for run in place.runs():
         state = launch.state(run)
@@ -207,14 +209,14 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         }
         rows.append({"run": run.name, **parts, "all": run.size()})
     leftovers = sum(folder_bytes(p) for p in place.leftovers())
-    prepared = folder_bytes(place.data_cache) if place.data_cache.is_dir() else 0
+    prepared = sum(folder_bytes(folder) for folder in (place.data_cache, place.proof_cache) if folder.is_dir())
     free = free_bytes(Path(place.path))
     if as_json:
         typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))
         return
     typer.echo(
         f"{place.path}: {human(sum(r['all'] for r in rows))} used, {human(free)} free, {human(leftovers)} left over from interruptions, "
-        f"{human(prepared)} of prepared data that can be made again"
+        f"{human(prepared)} of prepared data and references that can be made again"
     )
     if rows:
         typer.echo(

@@ -1,0 +1,112 @@
+"""The behaviour: the merged model in torch against the file in llama.cpp, as the user will feel it, on held-out rows."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgetune.data.render import IGNORED
+from edgetune.proof.check import Check
+from edgetune.proof.distance import distance
+from edgetune.proof.rows import Row
+
+SLOPE = (0.90, 1.10)
+"""How much of the learned change of log p the file may show."""
+TIMES, PLUS = 1.5, 1e-3
+"""Divergence and residual variance may be so many times those of the base quantized the same way, and so much more."""
+FEW = 16
+"""With fewer answer tokens a slope says nothing."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What quantizing does to the base: mean KL, and the variance of the change of log p of the answer tokens."""
+
+    kl: float
+    variance: float
+
+
+def answers(rows: list[Row], predicted: list[np.ndarray]) -> np.ndarray:
+    """Log p of every trained token of every row (its very first token has none)."""
+    parts = []
+    for row, table in zip(rows, predicted, strict=True):
+        places = [i for i in range(1, len(row.ids)) if row.labels[i] != IGNORED]
+        parts.append(table[[i - 1 for i in places], [row.ids[i] for i in places]].astype(np.float64))
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def noise(rows: list[Row], base: list[np.ndarray], base_file: list[np.ndarray]) -> Noise:
+    """Measure what quantizing does to the base, on the same rows."""
+    change = answers(rows, base_file) - answers(rows, base)
+    return Noise(float(distance(base, base_file).kl.mean()), float(change.var()) if len(change) else 0.0)
+
+
+def check(rows: list[Row], merged: list[np.ndarray], file: list[np.ndarray], base: list[np.ndarray] | None, cost: Noise | None) -> Check:
+    """Hold the file's predictions against the merged model's.
+
+    base: the model before training, None where it is not known. cost: what quantizing does to the base, None where it was not measured.
+    """
+    result = Check("behaviour")
+    found = distance(merged, file)
+    ours, theirs = answers(rows, merged), answers(rows, file)
+    result.figures = found.figures() | {
+        "answer_tokens": len(ours),
+        "perplexity": _perplexity(ours),
+        "perplexity_file": _perplexity(theirs),
+    }
+    if not math.isfinite(result.figures["kl_mean"]):
+        result.causes.append("the file's predictions are not finite numbers")
+        return result
+    if cost is not None:
+        limit = TIMES * cost.kl + PLUS
+        result.limits["kl_mean"] = limit
+        result.figures["kl_base"] = cost.kl
+        if found.kl.mean() > limit:
+            result.causes.append(
+                f"the file's answers are further from the trained model's than quantizing explains (mean KL {found.kl.mean():.2g}; "
+                f"the base loses {cost.kl:.2g} the same way)"
+            )
+    if base is not None:
+        _survival(result, ours, theirs, answers(rows, base), cost)
+    return result
+
+
+def _perplexity(logs: np.ndarray) -> float | None:
+    return float(math.exp(min(-logs.mean(), 50))) if len(logs) else None
+
+
+def _survival(result: Check, merged: np.ndarray, file: np.ndarray, base: np.ndarray, cost: Noise | None) -> None:
+    """How much of the learned change of log p shows in the file: least squares of (file - base) over (merged - base)."""
+    if len(base) < FEW or not np.square(merged - base).sum() > 0:
+        result.notes.append("too few answer tokens to measure how much of the learned change shows")
+        return
+    fitted = _line(merged - base, file - base)
+    result.figures |= fitted
+    result.limits["slope"] = list(SLOPE)
+    if not SLOPE[0] <= fitted["slope"] <= SLOPE[1]:
+        result.causes.append(f"the file shows {fitted['slope']:.2f} of the learned change in its answers")
+    if cost is not None:
+        limit = TIMES * cost.variance + PLUS
+        result.limits["residual"] = limit
+        result.figures["residual_base"] = cost.variance
+        if fitted["residual"] > limit:
+            result.causes.append(
+                f"the file's answers stray from the trained model's more than quantizing explains (residual variance "
+                f"{fitted['residual']:.2g}, at most {limit:.2g})"
+            )
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Least-squares line of y over x: slope, its standard error, R² and the variance of the residuals."""
+    dx, dy = x - x.mean(), y - y.mean()
+    spread = float(np.square(dx).sum()) or 1e-30
+    slope = float((dx * dy).sum()) / spread
+    left = dy - slope * dx
+    residual = float(left.var())
+    return {
+        "slope": slope,
+        "slope_error": math.sqrt(residual / spread),
+        "r2": 1 - residual / (float(dy.var()) or 1e-30),
+        "residual": residual,
+    }

@@ -1,0 +1,156 @@
+"""The proof of a file: text, weights, meaning and behaviour, measured one after the other with one model in memory at a time."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.gguf_file import Header, read_header
+from converters.quantize import FILE_TYPES
+from edgetune.bases import tokenizer as tokenizers
+from edgetune.chat.engine import Engine
+from edgetune.errors import EdgeTuneError
+from edgetune.export import Source, conversion_errors
+from edgetune.proof import behaviour, meaning, readback, text, weights
+from edgetune.proof.base_file import base_file
+from edgetune.proof.check import Check
+from edgetune.proof.distance import log_softmax
+from edgetune.proof.reference import Reference, Tensors, reference
+from edgetune.proof.rows import TOKENS, Row, Sample, sample
+
+LEAST_CONTEXT = 64
+"""Tokens of context llama.cpp is opened with at least."""
+
+
+@dataclass
+class Proof:
+    """What was found about a file. sample: what it was measured on, in figures and words. seconds: what it took."""
+
+    name: str
+    type: str
+    checks: list[Check] = field(default_factory=list)
+    sample: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def causes(self) -> list[str]:
+        """All that is wrong, in the order of the checks."""
+        return [cause for check in self.checks for cause in check.causes]
+
+    def figure(self, check: str, name: str) -> Any:
+        """A measured figure, None where it was not measured."""
+        return next((one.figures.get(name) for one in self.checks if one.name == check), None)
+
+
+class Prover:
+    """Proves the files of one source; what they are held against is measured once.
+
+    source: what was exported. cache: where the base's own files are kept. tokens: most held-out tokens to compare.
+    data: examples to measure on instead of the run's held-out rows. say: told what it does.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        cache: Path,
+        *,
+        tokens: int = TOKENS,
+        data: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        from converters import convert
+
+        self.source, self.cache, self.say = source, cache, say
+        with conversion_errors():
+            self._plan = convert.plan(source.model, source.adapter, [], chat_template=None, name="", extra={})
+        self.tokenizer = tokenizers.load(source.model, str(source.facts["edgetune.template_date"]))
+        vocabulary = next(tensor.shape[0] for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
+        self.sample: Sample = sample(data or source.held_out, self.tokenizer, source.context, vocabulary, tokens)
+        self._threads = 1
+        self._noise: dict[str, behaviour.Noise] = {}
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The models in torch."""
+        self.say("measuring the base and the merged model")
+        return reference(self.source.model, self.source.adapter, self.source.base, self.sample.rows, self._threads)
+
+    def prove(self, path: Path, name: str = "") -> Proof:
+        """Prove a file. name: what it will be called, where its path is a temporary one."""
+        started = time.monotonic()
+        with conversion_errors():
+            header = read_header(path)
+        kind = header.metadata.get("general.file_type")
+        proof = Proof(name or path.name, next((n for n, (number, _) in FILE_TYPES.items() if number == kind), "unknown"))
+        proof.sample = {
+            "source": self.sample.source,
+            "rows": len(self.sample.rows),
+            "tokens": self.sample.tokens,
+            "held_out_tokens": sum(len(row.ids) for row in self.sample.rows if row.held_out),
+        }
+        self._measure(path, header, proof)
+        proof.seconds = time.monotonic() - started
+        return proof
+
+    def _measure(self, path: Path, header: Header, proof: Proof) -> None:
+        self.say(f"proving {proof.name}: text")
+        try:
+            with self._engine(path) as engine:
+                self._threads = engine.info.threads
+                proof.checks.append(text.check(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
+                file = predictions(engine, self.sample.rows)
+        except EdgeTuneError as error:
+            proof.checks.append(Check("text", causes=[f"{error.title}: {error.cause}"]))
+            return
+        self.say(f"proving {proof.name}: weights")
+        model = self.reference.build()
+        tensors = Tensors(model)
+        proof.checks.append(weights.check(header, self._plan.tensors, tensors, self.reference.before, tensors.replace))
+        if file[0].shape != self.reference.merged[0].shape:
+            sizes = f"{file[0].shape[1]} tokens, the model {self.reference.merged[0].shape[1]}"
+            proof.checks.append(Check("meaning", causes=[f"the file's vocabulary has {sizes}"]))
+            return
+        self.say(f"proving {proof.name}: meaning")
+        settings = readback.differing_settings(header, model.config.to_dict())
+        proof.checks.append(meaning.check(self._torch(model), file, proof.type, settings))
+        del model, tensors
+        self.say(f"proving {proof.name}: behaviour")
+        proof.checks.append(self._behaviour(file, proof.type))
+
+    def _engine(self, path: Path) -> Engine:
+        longest = max(len(row.ids) for row in self.sample.rows)
+        return Engine(path, n_ctx=max(longest, LEAST_CONTEXT), gpu_layers=0, kv="f32")
+
+    def _torch(self, model: Any) -> list[np.ndarray]:
+        from edgetune.proof.reference import predictions as torch_predictions
+
+        return torch_predictions(model, self.sample.rows)
+
+    def _behaviour(self, file: list[np.ndarray], type_name: str) -> Check:
+        rows, base = self.sample.held_out, self.reference.base
+        chosen = [index for index, row in enumerate(self.sample.rows) if row in rows]
+
+        def kept(tables: list[np.ndarray]) -> list[np.ndarray]:
+            return [tables[index] for index in chosen]
+
+        cost = None
+        if base is not None and self.source.base is not None and type_name in FILE_TYPES:
+            if type_name not in self._noise:
+                with base_file(self.source.base, type_name, self.cache) as path, self._engine(path) as engine:
+                    self._noise[type_name] = behaviour.noise(rows, kept(base), predictions(engine, rows))
+            cost = self._noise[type_name]
+        return behaviour.check(rows, kept(self.reference.merged), kept(file), kept(base) if base is not None else None, cost)
+
+
+def predictions(engine: Engine, rows: list[Row]) -> list[np.ndarray]:
+    """llama.cpp's log-probabilities after every token of every row: float32 [token, vocabulary] each."""
+    return [log_softmax(engine.logits(row.ids)).astype(np.float32) for row in rows]

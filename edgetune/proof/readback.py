@@ -1,0 +1,90 @@
+"""A finished GGUF's tensors, dequantized by gguf-py and put back under the model's own names and in its own order."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from converters.archs import TensorPlan, same
+from converters.gguf_file import Header
+
+DIGIT = 2**20
+"""Positions go through the converter's float32 functions in two digits of this size, which float32 holds exactly."""
+
+
+def values(header: Header, name: str) -> np.ndarray:
+    """A tensor of the file in float32, in numpy's order (rows last to ggml). The reader is gguf-py's, not the converter's."""
+    import gguf
+
+    info = header.tensors[name]
+    kind = gguf.GGMLQuantizationType[info.type]
+    shape = info.shape[::-1]
+    result: np.ndarray = gguf.quants.dequantize(header.raw(name).reshape(*shape[:-1], -1), kind)
+    return result.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the exporter turns a model's tensor into the file's, found by watching where it puts which element.
+
+    The exporter's function is thereby undone exactly as it acts, also where it is wrong: that such a file computes something else is
+    for llama.cpp to show (the check of meaning).
+    """
+
+    tensor: TensorPlan
+
+    @cached_property
+    def _found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Positions, factors and summands of every element of the file's tensor; None where it is made otherwise."""
+        (_, shape), build = self.tensor.sources[0], self.tensor.build
+        size = int(np.prod(shape))
+        numbers = np.arange(size, dtype=np.int64).reshape(shape)
+        with np.errstate(all="ignore"):
+            summand = np.array(build(np.zeros(shape, np.float32)))
+            factor = np.array(build(np.ones(shape, np.float32))) - summand
+            low, high = (np.rint((build((digits).astype(np.float32)) - summand) / factor) for digits in (numbers % DIGIT, numbers // DIGIT))
+            if not (np.isfinite(low).all() and np.isfinite(high).all()):
+                return None
+            places = (high.astype(np.int64) * DIGIT + low.astype(np.int64)).reshape(-1)
+            if not np.array_equal(np.sort(places), np.arange(size)):
+                return None
+            trial = np.random.default_rng(0).normal(size=size).astype(np.float32)
+            again = trial[places].reshape(summand.shape) * factor + summand
+            if not np.allclose(again, build(trial.reshape(shape)), rtol=1e-4, atol=1e-5):
+                return None
+        return places, factor, summand
+
+    def back(self, found: np.ndarray) -> np.ndarray | None:
+        """The file's tensor in the model's own order; None where it cannot be undone."""
+        if len(self.tensor.sources) != 1:
+            return None
+        shape = self.tensor.sources[0][1]
+        if self.tensor.build is same:
+            return found.reshape(shape)
+        if self._found is None:
+            return None
+        places, factor, summand = self._found
+        result = np.empty(len(places), np.float32)
+        result[places] = ((found - summand) / factor).reshape(-1)
+        return result.reshape(shape)
+
+
+def differing_settings(header: Header, config: dict[str, Any]) -> list[str]:
+    """Hyper-parameters that the file and the model's config.json give different values for, in words."""
+    prefix = str(header.metadata.get("general.architecture", "")) + "."
+    rope = config.get("rope_parameters") or {}
+    theta = rope.get("rope_theta", config.get("rope_theta")) if isinstance(rope, dict) else None
+    pairs = {
+        "rope.freq_base": ("rope base", theta),
+        "attention.layer_norm_rms_epsilon": ("norm epsilon", config.get("rms_norm_eps")),
+        "attention.head_count": ("number of heads", config.get("num_attention_heads")),
+        "attention.head_count_kv": ("number of key-value heads", config.get("num_key_value_heads")),
+        "embedding_length": ("hidden size", config.get("hidden_size")),
+    }
+    result = []
+    for key, (words, ours) in pairs.items():
+        theirs = header.metadata.get(prefix + key)
+        if isinstance(theirs, int | float) and isinstance(ours, int | float) and abs(theirs - ours) > 1e-5 * abs(ours):
+            result.append(f"the {words} is {theirs:g} in the file and {ours:g} in the model")
+    return result
