@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetune.cli.data_write import FileArgument, convert, split
+from edgetune.cli.data_write import FileArgument, convert, refuse_to_overwrite, split
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
@@ -84,6 +84,9 @@ def check(
     sources = prepare.files_of(recipe)
     if out:
         _new(out)
+        refuse_to_overwrite(out, sources)
+    if quarantine:
+        refuse_to_overwrite(quarantine, sources, "--quarantine")
     line = ProgressLine()
     with_base = data_base(found.path, tokenizer) if found and tokenizer else None
     xray = prepare.survey(

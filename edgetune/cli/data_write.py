@@ -10,6 +10,7 @@ import typer
 from edgetune.cli.flags import JsonFlag
 from edgetune.cli.show import say
 from edgetune.errors import InputError
+from edgetune.paths import is_folder, real
 
 if TYPE_CHECKING:
     from edgetune.data.sources import Source
@@ -60,13 +61,18 @@ def convert(
         say(f"  left out {name}:{line}: {message}")
 
 
+def refuse_to_overwrite(out: Path, files: "list[Source]", flag: str = "--out") -> None:
+    """Raise InputError when a file to be written is a folder, or one of those that are read."""
+    if is_folder(out) or real(out) in {real(source.path) for source in files}:
+        raise InputError(f"{out} cannot be written", "It is a folder, or the very file that is read.", f"Name another file with {flag}.")
+
+
 class _Lines:
     """A JSON lines file that is there only when all of it is; gives a function that writes a row."""
 
     def __init__(self, files: "list[Source]", out: Path) -> None:
         self.out, self.stack = out, ExitStack()
-        if out.is_dir() or out.resolve() in {source.path.resolve() for source in files}:
-            raise InputError(f"{out} cannot be written", "It is a folder, or the very file that is read.", "Name another file with --out.")
+        refuse_to_overwrite(out, files)
 
     def __enter__(self) -> Any:
         from edgetune.files import atomic_write

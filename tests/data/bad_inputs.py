@@ -1019,6 +1019,13 @@ class Builder:
         check("cut in an unknown way", good, "--long", "fold", says=("long",))
         check("no such flag", good, "--bse", "nano", says=("--bse",))
         check("report into a folder", good, "--out", self.folder, says=("no place",))
+        page = good.with_name("page.html")
+        page.write_text("<!doctype html><html><body><p>The harbour is open.</p></body></html>", encoding="utf-8")
+        check("report onto the data", page, "--out", page, says=("very file",))
+        check("rows left out onto the data", good, "--quarantine", good, says=("very file",))
+        check("rows left out onto a folder", good, "--quarantine", self.folder, says=("folder",))
+        pairs, _ = jsonl(self.stem("pairs"), [pair(rng) for _ in range(12)], rng)
+        check("files of two kinds", good, pairs, says=("different kinds",))
         check("report as text", good, "--out", self.folder / "report.txt", says=("no place",))
         add("no file named", ["data", "check", "--json"], 2, says=("FILE",))
         add("no examples named", ["train", "--base", "nano", "--json"], 2, says=("No examples",))
@@ -1027,6 +1034,7 @@ class Builder:
         for name, to, out, word in (
             ("convert to nothing known", "poems", self.folder / "o.jsonl", "poems"),
             ("convert onto itself", "messages", good, "very file"),
+            ("convert onto a link to the data", "messages", twin, "very file"),
             ("convert into a folder", "messages", self.folder, "folder"),
             ("convert into pairs", "preference", self.folder / "o.jsonl", "All 12"),
         ):
