@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from converters import convert
+from converters import quantize as quantizing
 from converters.errors import ConversionError
 from converters.gguf_file import TYPES, read_header
 from converters.imatrix import ImportanceMatrix
@@ -49,6 +50,12 @@ MORE_ROWS = {
     "512, 768, tied": llama(1, 512, 768, (8, 2), 64, tied=True),
 }
 Source = Callable[[dict[str, Any]], tuple[Path, Path]]
+
+
+@pytest.fixture(autouse=True)
+def compiled_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels also for matrices so small that compiling them is not worth it."""
+    monkeypatch.setattr(quantizing, "WORTH_COMPILING", 0)
 
 
 @pytest.fixture(scope="module")
