@@ -5,6 +5,8 @@ otherwise (a fused multiply-add is enough), and then ggml itself does the work.
 """
 
 import importlib.util
+import threading
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,26 @@ if TYPE_CHECKING:
 KERNELS = ("Q4_K", "Q5_K", "Q6_K")
 WEIGHED: tuple[str, ...] = ()
 """Types that have a kernel, and those that have one for use with an importance matrix."""
+WORTH_COMPILING = 2**22
+"""Weights from which on compiling a kernel, about half a second, is paid back."""
 BLOCK = 256
 TRIED = 768
 """Blocks that the check quantizes both ways."""
+
+
+_asked: Counter[tuple[str, bool]] = Counter()
+_building = threading.Lock()
+
+
+def worth(type_name: str, weighed: bool, weights: int) -> "Compiled | None":
+    """The kernel of a type once enough weights were asked for; called before quantizing so many. None while a thread compiles it."""
+    if type_name not in (WEIGHED if weighed else KERNELS) or not _building.acquire(blocking=False):
+        return None
+    try:
+        _asked[type_name, weighed] += weights
+        return kernel(type_name, weighed) if _asked[type_name, weighed] >= WORTH_COMPILING else None
+    finally:
+        _building.release()
 
 
 @cache

@@ -25,8 +25,6 @@ EMBEDDINGS = ("token_embd.weight", "per_layer_token_embd.weight")
 SMALLER_BLOCKS = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "IQ4_XS": "IQ4_NL"}
 CHUNK = 2**18
 """Weights a thread quantizes at a time."""
-WORTH_COMPILING = 2**20
-"""Weights of a matrix from which on compiling a kernel, about a second, is paid back."""
 
 
 def check_type(file_type: str) -> str:
@@ -177,7 +175,7 @@ def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importanc
         importance = np.ascontiguousarray(importance, np.float32)
         assert importance.shape == (length,), (name, importance.shape, length)
     ggml.prepare(type_name)
-    fast = compiled.kernel(type_name, importance is not None) if rows.size >= WORTH_COMPILING else None
+    fast = compiled.worth(type_name, importance is not None, rows.size)
 
     def work(first: int) -> bool:
         part, place = rows[first:first + step], out[first * row_bytes:(first + step) * row_bytes]
@@ -187,7 +185,12 @@ def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importanc
             written = compiled.quantize(fast, part, type_name, place, importance)
         return written == place.size and ggml.sound(type_name, place)
 
-    with ThreadPoolExecutor(threads) as pool:
-        if not all(pool.map(work, range(0, count, step))):
-            raise _overflow(name, type_name, importance is not None)
+    firsts = range(0, count, step)
+    if threads == 1 or len(firsts) == 1:
+        fits = all(map(work, firsts))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            fits = all(pool.map(work, firsts))
+    if not fits:
+        raise _overflow(name, type_name, importance is not None)
     return out

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import atomic_write, need_space, publish_folder, sha256, write_json
+from edgetune.files import Hashed, atomic_write, need_space, publish_folder, sha256, write_json
 from edgetune.jobs.launch import state
 from edgetune.training import checkpoints
 from edgetune.training.run import recipe_of, unchanged
@@ -244,11 +244,13 @@ def export(
     places = targets(source, types, out)
     for folder in {p.parent for p in places.values()}:
         need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")
+    with ExitStack() as open_files, conversion_errors():
+        files = {type_name: Hashed(open_files.enter_context(atomic_write(path))) for type_name, path in places.items()}
+        label = " ".join(places)
+        plan.write_all(files, (lambda done, total: progress(label, done, total)) if progress else None)
     result = []
     for type_name, path in places.items():
-        with conversion_errors(), atomic_write(path) as file:
-            plan.write(type_name, file, (lambda done, total, t=type_name: progress(t, done, total)) if progress else None)  # type: ignore[misc]
-        facts = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+        facts = {"path": str(path), "type": type_name, "bytes": files[type_name].size, "sha256": files[type_name].sha256()}
         result.append(facts)
         if source.home and path.parent == source.home:
             write_json(path.with_suffix(".json"), {**facts, "result": _result_hash(source)})

@@ -37,7 +37,7 @@ def test_blocks_of_every_kind_equal_ggmls(type_name: str, weighed: bool) -> None
     assert kernel is not None or not X86
     for seed in range(3):
         rows = every_kind(seed)
-        importance = np.random.default_rng(seed).standard_normal(rows.shape[1], np.float32) ** 2 if weighed else None
+        importance = np.square(np.random.default_rng(seed).standard_normal(rows.shape[1], np.float32)) if weighed else None
         theirs, ours = (np.empty(data_size((rows.size,), type_name), np.uint8) for _ in range(2))
         ggml.prepare(type_name)
         ggml.quantize(rows, type_name, theirs, importance)
@@ -51,7 +51,7 @@ def test_blocks_of_every_kind_equal_ggmls(type_name: str, weighed: bool) -> None
 def test_rows_that_do_not_fill_the_lanes_or_the_chunks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(rows).standard_normal((rows, 768), np.float32)
     plain = quantizing.quantize(values, "Q4_K")
-    monkeypatch.setattr(quantizing, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(compiled, "WORTH_COMPILING", 0)
     monkeypatch.setattr(quantizing, "CHUNK", 5 * 768)
     assert np.array_equal(quantizing.quantize(values, "Q4_K", threads=2), plain)
 
