@@ -57,11 +57,15 @@ def export(
         return
     types = exporting.check_types(type_names or [])
     line = ProgressLine()
+
+    def show(name: str, done: int, total: int) -> None:
+        line.update(done // 10**6, max(1, total // 10**6), f"million weights, {name}{line.left(done, total)}")
+
     made = exporting.export(
         exporting.resolve(source, workspace(workspace_path), adapters, checkpoint),
         types,
         out,
-        lambda name, done, total: line.update(done, total, f"{name}"),
+        show,
         imatrix,
         say,
     )

@@ -44,8 +44,13 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
-        self.shown = 0.0
+        self.started, self.shown = time.monotonic(), 0.0
         self.open = False
+
+    def left(self, done: float, total: float) -> str:
+        """How long the rest takes at the speed so far, in words; nothing while that is not known."""
+        passed = time.monotonic() - self.started
+        return f", {seconds(passed / done * (total - done))} left" if passed > 1 and 0 < done < total else ""
 
     def update(self, done: int, total: int, text: str) -> None:
         """Show how far it is."""
