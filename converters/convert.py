@@ -1,34 +1,37 @@
-"""From a model folder, and an adapter if there is one, to a GGUF: everything is checked first, then one tensor at a time is written.
+"""From a model folder, and an adapter if there is one, to a GGUF: everything is checked first, then one tensor after the other is written.
 
     plan = convert.plan(model_dir, adapter_dir, ["Q4_K_M"], chat_template=template, name="my-run", extra={})
     plan.size("Q4_K_M")              # bytes, exactly
-    plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped
+    plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped, some rows at a time
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, architecture, same, with_defaults
+from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
-from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
+from converters.gguf_file import Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
 from converters.imatrix import ImportanceMatrix
 from converters.mix import Mix, Weighted
-from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize
+from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize, usable_cores
+from converters.slabs import in_order, slabs
+from converters.slabs import size as slab_size
 from converters.vocab import load_vocabulary
-from converters.weights import FLOATS, StoredTensor, read_folder, read_json
+from converters.weights import FLOATS, Rows, StoredTensor, read_folder, read_json
 
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
-SLAB = 2**24
-"""Weights quantized and written at a time, so that memory does not grow with the largest matrix."""
+Part = tuple[TensorPlan, int, list[np.ndarray]]
+"""Some rows of a tensor: which, how many weights, and their bytes in each of the types asked for."""
 IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
@@ -73,12 +76,12 @@ class Plan:
         layout = self.layout(type_name)
         return len(encode_header(self.metadata(type_name), layout)) + sum(padded(info.size) for info in layout)
 
-    def merged_tensor(self, name: str) -> np.ndarray:
-        """One of the model's tensors in float32, with the adapter merged in (Hugging Face's name and order)."""
+    def merged_tensor(self, name: str, rows: Rows = slice(None)) -> np.ndarray:
+        """One of the model's tensors, or some of its rows, in float32, with the adapter merged in (Hugging Face's name and order)."""
         stored = self._stored[name]
         if self._adapter and self._adapter.touches(name):
-            return self._adapter.merge(name, stored)
-        return stored.load()
+            return self._adapter.merge(name, stored, rows)
+        return stored.load(rows)
 
     def merged(self) -> Iterator[tuple[str, np.ndarray]]:
         """All of the model's tensors, one at a time, as `merged_tensor` gives them. A tied output matrix is not repeated."""
@@ -86,33 +89,44 @@ class Plan:
             for name, _ in tensor.sources:
                 yield name, self.merged_tensor(name)
 
-    def _slabs(self, tensor: TensorPlan) -> Iterator[np.ndarray]:
-        """A tensor of the GGUF in float32, some rows at a time; read as it goes where nothing is merged, reordered or put together."""
-        step = max(1, SLAB // int(np.prod(tensor.shape[1:])))
-        names = [name for name, _ in tensor.sources]
-        if tensor.build is same and not (self._adapter and self._adapter.touches(names[0])):
-            yield from (self._stored[names[0]].load(slice(start, start + step)) for start in range(0, tensor.shape[0], step))
-            return
-        values = tensor.build(*(self.merged_tensor(name) for name in names))
-        assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
-        yield from (values[start:start + step] for start in range(0, tensor.shape[0], step))
+    def write(self, type_name: str, file: Sink, progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> None:
+        """Write the GGUF of one type; see `write_all`."""
+        self.write_all({type_name: file}, progress, threads)
 
-    def write(self, type_name: str, file: BinaryIO, progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> None:
-        """Write the GGUF into a file open for writing, at its start.
+    def write_all(self, files: Mapping[str, Sink], progress: Callable[[int, int], None] | None = None,
+                  threads: int | None = None) -> None:
+        """Write a GGUF of each type into a file open for writing, at its start; every tensor is read and merged once.
 
-        progress: called after every tensor with weights done and weights in all. threads: for quantization (all usable cores).
+        progress: called as it goes on with weights done and weights in all. threads: to work with (all usable cores).
         Raises ConversionError where a tensor holds NaN or infinity, naming it; what was written so far is then of no use.
         """
-        layout = self.layout(type_name)
-        writer = Writer(file, self.metadata(type_name), layout)
+        threads = threads or usable_cores()
+        layouts = [self.layout(type_name) for type_name in files]
+        writers = [Writer(file, self.metadata(type_name), layout) for (type_name, file), layout in zip(files.items(), layouts, strict=True)]
         total, done = sum(int(np.prod(tensor.shape)) for tensor in self._tensors), 0
-        for tensor, info in zip(self._tensors, layout, strict=True):
-            importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
-            writer.stream(tensor.name, (quantize(slab, info.type, tensor.name, threads, importance) for slab in self._slabs(tensor)))
-            done += int(np.prod(tensor.shape))
+        for tensor, count, parts in in_order(self._parts(list(zip(*layouts, strict=True)), slab_size(threads)), threads):
+            for writer, part in zip(writers, parts, strict=True):
+                writer.write(tensor.name, part)
+            done += count
             if progress:
                 progress(done, total)
-        writer.finish()
+        for writer in writers:
+            writer.finish()
+
+    def _parts(self, infos: list[tuple[TensorInfo, ...]], most: int) -> Iterator[Callable[[], Part]]:
+        """Every slab of every tensor as what quantizes it to the types asked for. infos: each tensor's in every file."""
+        for tensor, wanted in zip(self._tensors, infos, strict=True):
+            importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
+            types = [info.type for info in wanted]
+            for slab in slabs(tensor, self.merged_tensor, most):
+                yield partial(_quantized, tensor, types, importance, slab)
+
+
+def _quantized(tensor: TensorPlan, types: list[str], importance: np.ndarray | None, slab: Callable[[], np.ndarray]) -> Part:
+    """A slab made and quantized to each type."""
+    values = slab()
+    made = {type_name: quantize(values, type_name, tensor.name, 1, importance) for type_name in dict.fromkeys(types)}
+    return tensor, values.size, [made[type_name] for type_name in types]
 
 
 def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: list[str], *, chat_template: str | None, name: str,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, gguf_tensor_name, integer, refuse_unless, same, unsound
+from converters.archs import TensorPlan, gguf_tensor_name, integer, moves_rows, refuse_unless, same, unsound
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
 from converters.rope import number
@@ -87,6 +87,7 @@ def refuse_layers_but(config: dict[str, Any], kind: str) -> None:
                               "Choose another base model.")
 
 
+@moves_rows
 def interleave(count: int, rows: np.ndarray) -> np.ndarray:
     """Reorder a projection's rows [count * size, …] within each of its heads.
 

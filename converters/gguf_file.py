@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -172,26 +172,30 @@ def encode_header(metadata: dict[str, Value], tensors: list[TensorInfo]) -> byte
     return header + b"\0" * (padded(len(header)) - len(header))
 
 
-class Writer:
-    """Write a GGUF into an open binary file: the header at once, then each tensor's bytes in the order announced."""
+class Sink(Protocol):
+    """What a GGUF is written into: an open binary file, or what passes the bytes on to one."""
 
-    def __init__(self, file: BinaryIO, metadata: dict[str, Value], tensors: list[TensorInfo]) -> None:
-        self._file, self._waiting = file, list(reversed(tensors))
+    def write(self, data: Any, /) -> Any:
+        """Add bytes."""
+
+
+class Writer:
+    """Write a GGUF: the header at once, then each tensor's bytes in the order announced, front to back."""
+
+    def __init__(self, file: Sink, metadata: dict[str, Value], tensors: list[TensorInfo]) -> None:
+        self._file, self._waiting, self._written = file, list(reversed(tensors)), 0
         file.write(encode_header(metadata, tensors))
 
     def write(self, name: str, data: np.ndarray) -> None:
-        """Append the tensor announced next; `data` holds its bytes."""
-        self.stream(name, (data,))
-
-    def stream(self, name: str, parts: Iterable[np.ndarray]) -> None:
-        """Append the tensor announced next, one part after the other as they come."""
-        info, size = self._waiting.pop(), 0
-        for part in parts:
-            raw = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
-            self._file.write(raw.data)
-            size += raw.nbytes
-        assert (info.name, info.size) == (name, size), (info, name, size)
-        self._file.write(b"\0" * (padded(info.size) - info.size))
+        """Append the tensor announced next, or its next part; `data` holds the bytes."""
+        info, raw = self._waiting[-1], np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        self._file.write(raw.data)
+        self._written += raw.nbytes
+        assert info.name == name and self._written <= info.size, (info, name, self._written)
+        if self._written == info.size:
+            self._file.write(b"\0" * (padded(info.size) - info.size))
+            self._waiting.pop()
+            self._written = 0
 
     def finish(self) -> None:
         """Check that every tensor announced was written."""

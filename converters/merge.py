@@ -6,15 +6,17 @@ The formulas are those of PEFT's `merge_and_unload`: LoRA (arXiv 2106.09685), ra
 
 import math
 import re
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.weights import FLOATS, StoredTensor, check_finite, read_json, read_safetensors
+from converters.weights import FLOATS, Rows, StoredTensor, check_finite, read_json, read_safetensors
 
 IGNORED = {
     "task_type", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "target_modules",
@@ -30,6 +32,8 @@ STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
 ROWS = 1024
 """Rows worked on at a time, so that what is added takes little memory beside the tensor it is added to."""
+KEPT = 8
+"""Factors kept in memory, since a tensor merged some rows at a time needs one of its two whole every time."""
 PREFIX = "base_model.model."
 PARTS = {
     "lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
@@ -53,11 +57,40 @@ class Change:
     transposed: bool = False
     indices: tuple[int, ...] = ()
     parts: dict[str, StoredTensor] = field(default_factory=dict)
+    _norms: np.ndarray | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def flipped(self) -> bool:
         """Whether B·A must be transposed to lie over the base's tensor."""
         return self.embedding or self.transposed
+
+    def factors(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Left and right factor whose product lies over some rows of the base's tensor."""
+        if self.flipped:
+            return _whole(self.parts["A"]).T[rows], _whole(self.parts["B"]).T
+        return self.parts["B"].load(rows), _whole(self.parts["A"])
+
+    def add(self, values: np.ndarray, rows: Rows, weight: float) -> None:
+        """Add weight·scale·B·A to some rows of the base's tensor, in place."""
+        left, right = self.factors(rows)
+        for start in range(0, len(values), ROWS):
+            delta = left[start:start + ROWS] @ right
+            delta *= np.float32(self.scale * weight)
+            values[start:start + ROWS] += delta
+
+    def column_norms(self, base: StoredTensor) -> np.ndarray:
+        """Euclidean norms [1, columns] of the merged tensor's columns, summed in float64, some rows at a time; found once."""
+        with self._lock:
+            if self._norms is None:
+                squares = np.zeros((1, base.shape[1]))
+                for start in range(0, base.shape[0], ROWS):
+                    rows = slice(start, start + ROWS)
+                    values = base.load(rows)
+                    self.add(values, rows, 1.0)
+                    squares += np.square(values, dtype=np.float64).sum(axis=0, keepdims=True)
+                self._norms = np.sqrt(squares)
+            return self._norms
 
 
 def _refuse(title: str, cause: str, remedy: str = "Merge it with PEFT first, then export the merged model folder.") -> ConversionError:
@@ -105,12 +138,15 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
     return default
 
 
-def _norms(weight: np.ndarray, axis: int) -> np.ndarray:
-    """Euclidean norms along an axis, kept as a dimension; summed in float64, some rows at a time."""
+def _row_norms(weight: np.ndarray) -> np.ndarray:
+    """Euclidean norms [rows, 1], summed in float64, some rows at a time."""
     squares = (np.square(weight[start:start + ROWS], dtype=np.float64) for start in range(0, len(weight), ROWS))
-    if axis == 1:
-        return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
-    return np.sqrt(sum(part.sum(axis=0, keepdims=True) for part in squares))
+    return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
+
+
+@lru_cache(KEPT)
+def _whole(tensor: StoredTensor) -> np.ndarray:
+    return tensor.load()
 
 
 class Adapter:
@@ -215,29 +251,29 @@ class Adapter:
         """Whether the adapter changes this base tensor."""
         return name in self.changes
 
-    def add(self, name: str, values: np.ndarray, weight: float = 1.0) -> None:
-        """Add weight·scale·B·A to float32 values that lie as the base's tensor does, some rows at a time."""
-        change = self.changes[name]
-        left, right = change.parts["B"].load(), change.parts["A"].load()
-        if change.flipped:
-            left, right = right.T, left.T
-        for start in range(0, len(values), ROWS):
-            delta = left[start:start + ROWS] @ right
-            delta *= np.float32(change.scale * weight)
-            values[start:start + ROWS] += delta
+    def add(self, name: str, values: np.ndarray, weight: float = 1.0, rows: Rows = slice(None)) -> None:
+        """Add weight·scale·B·A to float32 values that lie as the base's tensor does, or as some of its rows."""
+        self.changes[name].add(values, rows, weight)
 
-    def merge(self, name: str, base: StoredTensor) -> np.ndarray:
-        """The merged tensor in float32: W + scale·B·A; with DoRA every output's weights scaled to its magnitude; new rows put in."""
+    def merge(self, name: str, base: StoredTensor, rows: Rows = slice(None)) -> np.ndarray:
+        """The merged tensor, or some of its rows, in float32: W + scale·B·A; with DoRA every output's weights scaled to its magnitude;
+        new rows put in."""
         change = self.changes[name]
-        weight = change.parts.get("full", base).load()
+        base = change.parts.get("full", base)
+        weight = base.load(rows)
         if "rows" in change.parts:
-            weight[list(change.indices)] = change.parts["rows"].load()
+            places = {number: place for place, number in enumerate(np.arange(base.shape[0])[rows].tolist())}
+            found = [(places[number], at) for at, number in enumerate(change.indices) if number in places]
+            weight[[place for place, _ in found]] = change.parts["rows"].load()[[at for _, at in found]]
         if "A" not in change.parts:
             return weight
-        self.add(name, weight)
+        change.add(weight, rows, 1.0)
         if "magnitude" in change.parts:
-            norms = _norms(weight, 0 if change.flipped else 1)
+            magnitude = change.parts["magnitude"].load().reshape(-1)
             with np.errstate(divide="ignore", invalid="ignore"):
-                weight *= (change.parts["magnitude"].load().reshape(norms.shape) / norms).astype(np.float32)
+                if change.flipped:
+                    weight *= (magnitude / change.column_norms(base)).astype(np.float32)
+                else:
+                    weight *= (magnitude[rows, None] / _row_norms(weight)).astype(np.float32)
         check_finite(weight, f"{name} merged with the adapter")
         return weight

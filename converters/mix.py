@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.merge import Adapter
-from converters.weights import StoredTensor, check_finite
+from converters.weights import Rows, StoredTensor, check_finite
 
 Weighted = tuple[Path, float]
 """An adapter's folder and its weight."""
@@ -70,14 +70,14 @@ class Mix:
         changes = [adapter.changes[name] for adapter, _ in self.adapters if adapter.touches(name)]
         return bool(changes) and all(set(change.parts) == {"rows"} for change in changes)
 
-    def merge(self, name: str, base: StoredTensor) -> np.ndarray:
-        """The merged tensor in float32."""
+    def merge(self, name: str, base: StoredTensor, rows: Rows = slice(None)) -> np.ndarray:
+        """The merged tensor, or some of its rows, in float32."""
         touching = [(adapter, weight) for adapter, weight in self.adapters if adapter.touches(name)]
         if len(touching) == 1 and touching[0][1] == 1.0:
-            return touching[0][0].merge(name, base)
-        result = base.load()
+            return touching[0][0].merge(name, base, rows)
+        result = base.load(rows)
         for adapter, weight in touching:
-            adapter.add(name, result, weight)
+            adapter.add(name, result, weight, rows)
         check_finite(result, f"{name} merged with the adapters")
         return result
 

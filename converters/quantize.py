@@ -1,16 +1,12 @@
 """Which type each tensor gets, and the bytes: llama.cpp's choice (src/llama-quant.cpp) and ggml's own block quantization."""
 
-import ctypes
-import importlib.util
 import os
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 
+from converters import compiled, ggml
 from converters.errors import ConversionError
 from converters.gguf_file import TYPES, data_size
 
@@ -143,29 +139,6 @@ def _down_type(file_type: str, default: str, index: int, count: int, imatrix: bo
     return default
 
 
-@cache
-def _ggml() -> ctypes.CDLL:
-    """libggml-base as llama-cpp-python ships it, found without importing that package."""
-    spec = importlib.util.find_spec("llama_cpp")
-    folders = [Path(place) / "lib" for place in (spec.submodule_search_locations or [])] if spec else []
-    names = {"win32": ("ggml-base.dll", "libggml-base.dll"),
-             "darwin": ("libggml-base.dylib", "libggml-base.so")}.get(sys.platform, ("libggml-base.so",))
-    for path in (folder / name for folder in folders for name in names):
-        if path.is_file():
-            library = ctypes.CDLL(str(path))
-            break
-    else:
-        raise ConversionError("ggml was not found", "The quantizer comes with llama-cpp-python, which is not installed whole.",
-                              "Install it: pip install llama-cpp-python")
-    library.ggml_quantize_init.argtypes = [ctypes.c_int]
-    library.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
-                                            ctypes.c_void_p]
-    library.ggml_quantize_chunk.restype = ctypes.c_size_t
-    library.ggml_validate_row_data.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
-    library.ggml_validate_row_data.restype = ctypes.c_bool
-    return library
-
-
 def usable_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -194,8 +167,6 @@ def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: 
 
 
 def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importance: np.ndarray | None) -> np.ndarray:
-    library, kind = _ggml(), TYPES[type_name].id
-    library.ggml_quantize_init(kind)
     count, length = rows.shape
     row_bytes = data_size((length,), type_name)
     out = np.empty(count * row_bytes, np.uint8)
@@ -203,15 +174,23 @@ def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importanc
     if importance is not None:
         importance = np.ascontiguousarray(importance, np.float32)
         assert importance.shape == (length,), (name, importance.shape, length)
-    weights = None if importance is None else importance.ctypes.data
+    ggml.prepare(type_name)
+    fast = compiled.worth(type_name, importance is not None, rows.size)
 
     def work(first: int) -> bool:
-        number = min(step, count - first)
-        place = out.ctypes.data + first * row_bytes
-        written = library.ggml_quantize_chunk(kind, rows.ctypes.data + first * length * 4, place, 0, number, length, weights)
-        return written == number * row_bytes and bool(library.ggml_validate_row_data(kind, place, written))
+        part, place = rows[first:first + step], out[first * row_bytes:(first + step) * row_bytes]
+        if fast is None:
+            written = ggml.quantize(part, type_name, place, importance)
+        else:
+            written = compiled.quantize(fast, part, type_name, place, importance)
+        return written == place.size and ggml.sound(type_name, place)
 
-    with ThreadPoolExecutor(threads) as pool:
-        if not all(pool.map(work, range(0, count, step))):
-            raise _overflow(name, type_name, importance is not None)
+    firsts = range(0, count, step)
+    if threads == 1 or len(firsts) == 1:
+        fits = all(map(work, firsts))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            fits = all(pool.map(work, firsts))
+    if not fits:
+        raise _overflow(name, type_name, importance is not None)
     return out

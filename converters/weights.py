@@ -17,7 +17,9 @@ MAX_HEADER = 100_000_000
 """The limit of the safetensors library itself."""
 MAX_JSON = 512 * 2**20
 MAX_TENSORS = 1_000_000
-CHUNK = 2**22
+Rows = slice | np.ndarray
+"""Some rows of a tensor: a range, or their numbers in the order wanted."""
+CHUNK = 2**18
 """Weights looked at together when checking finiteness, so that the mask stays small."""
 
 
@@ -40,7 +42,7 @@ class StoredTensor:
         """The stored bytes (uint8), mapped."""
         return np.memmap(self.path, np.uint8, "r", self.start, (self.size,))
 
-    def load(self, rows: slice = slice(None)) -> np.ndarray:
+    def load(self, rows: Rows = slice(None)) -> np.ndarray:
         """The tensor, or some rows of its first dimension, in float32, a copy of its own.
 
         Raises ConversionError where it holds NaN or infinity.

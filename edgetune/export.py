@@ -12,7 +12,7 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import Staged, atomic_write, need_space, publish_folder, sha256, staged_write, write_json
+from edgetune.files import Hashed, Staged, atomic_write, need_space, publish_folder, sha256, staged_write, write_json
 from edgetune.jobs.launch import state
 from edgetune.training import checkpoints
 from edgetune.training.run import recipe_of, unchanged
@@ -251,16 +251,21 @@ def export(
     proofs: dict[str, Proof] = {}
     with conversion_errors(), ExitStack() as stack:
         staged = {type_name: stack.enter_context(staged_write(path)) for type_name, path in places.items()}
-        for type_name, place in staged.items():
-            plan.write(type_name, place.file, (lambda done, total, t=type_name: progress(t, done, total)) if progress else None)  # type: ignore[misc]
+        files, label = {type_name: Hashed(place.file) for type_name, place in staged.items()}, " ".join(staged)
+        plan.write_all(files, (lambda done, total: progress(label, done, total)) if progress else None)
         if proving:
             proofs = {type_name: _prove(proving, place) for type_name, place in staged.items()}
-    return [_finish(source, type_name, place.target, proofs.get(type_name)) for type_name, place in staged.items()]
+    made = []
+    for type_name, place in staged.items():  # a proof's short form changed the file after it was hashed
+        digest = sha256(place.target) if type_name in proofs else files[type_name].sha256()
+        facts = {"path": str(place.target), "type": type_name, "bytes": files[type_name].size, "sha256": digest}
+        made.append(_finish(source, facts, proofs.get(type_name)))
+    return made
 
 
-def _finish(source: Source, type_name: str, path: Path, proof: "Proof | None") -> dict[str, Any]:
-    """What is told of a file, and kept beside one that lies with its run."""
-    made: dict[str, Any] = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+def _finish(source: Source, made: dict[str, Any], proof: "Proof | None") -> dict[str, Any]:
+    """Write what is kept beside a file, and add to what is told of it."""
+    path = Path(made["path"])
     if proof:
         from edgetune.proof import certificate
 

@@ -132,6 +132,25 @@ def create(path: Path) -> BinaryIO:
     return open(path, "xb")
 
 
+class Hashed:
+    """An open file that is only ever added to, and hashed meanwhile. Takes the place of the file for whoever writes it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes, or whatever holds some."""
+        self._hash.update(data)
+        written = self._file.write(data)
+        self.size += written
+        return written
+
+    def sha256(self) -> str:
+        """Hash of all that was written, in hexadecimal."""
+        return self._hash.hexdigest()
+
+
 def sha256(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:

@@ -101,6 +101,23 @@ def gguf_tensor_name(gguf_name: str, blocks: int, model_name: str) -> str:
     return str(name)
 
 
+def moves_rows(build: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Mark a build that only reorders a tensor's rows, whatever they hold: then some of its rows can be made without the others."""
+    MOVES_ROWS.add(build)
+    return build
+
+
+def within_rows(build: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Mark a build that makes every row from the same row of the model's tensor."""
+    WITHIN_ROWS.add(build)
+    return build
+
+
+MOVES_ROWS: set[Callable[..., np.ndarray]] = set()
+WITHIN_ROWS: set[Callable[..., np.ndarray]] = set()
+
+
+@within_rows
 def same(tensor: np.ndarray) -> np.ndarray:
     """A tensor that both sides store alike."""
     return tensor

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.archs import TensorPlan, integer, moves_rows, refuse_unless, unsound, within_rows
 from converters.decoder import Tensors, blocks, decoder_metadata, heads, plus_one
 from converters.gguf_file import Value, booleans, i32s, u32
 from converters.rope import number, rope_metadata, rope_settings
@@ -82,6 +82,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     return shared | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
 
 
+@moves_rows
 def deal_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
     """Reorder the rows [values * size, …] of all value heads.
 
@@ -92,12 +93,14 @@ def deal_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(grouped.swapaxes(0, 1)).reshape(rows.shape)
 
 
+@moves_rows
 def _deal_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
     """Queries and keys as they are, then the values reordered."""
     before = 2 * linear.keys * linear.size
     return np.concatenate([rows[:before], deal_values(linear, rows[before:], linear.size)])
 
 
+@within_rows
 def _deal_columns(linear: Linear, weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(deal_values(linear, weight.T, linear.size).T)
 

@@ -49,7 +49,7 @@ def demo(
         line.clear()
         say(text)
 
-    base_path, made = show.export_all(run, place, lambda name, done, total: line.update(done, total, name), tell)
+    base_path, made = show.export_all(run, place, line.weights, tell)
     line.clear()
     say("3/3 ask both, through llama.cpp")
     base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)

@@ -69,7 +69,7 @@ def export(
         say(text)
 
     prover = exporting.prover(chosen, place, tell) if (chosen.home is not None if proof is None else proof) else None
-    made = exporting.export(chosen, types, out, lambda name, done, total: line.update(done, total, f"{name}"), imatrix, tell, prover)
+    made = exporting.export(chosen, types, out, line.weights, imatrix, tell, prover)
     line.clear()
     exporting.demand(made)
     if as_json:

@@ -44,8 +44,13 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
-        self.shown = 0.0
+        self.started, self.shown = time.monotonic(), 0.0
         self.open = False
+
+    def left(self, done: float, total: float) -> str:
+        """How long the rest takes at the speed so far, in words; nothing while that is not known."""
+        passed = time.monotonic() - self.started
+        return f", {seconds(passed / done * (total - done))} left" if passed > 1 and 0 < done < total else ""
 
     def update(self, done: int, total: int, text: str) -> None:
         """Show how far it is."""
@@ -65,6 +70,10 @@ class ProgressLine:
         sys.stderr.write("\r\x1b[K" + one_line(line, width - 1))
         sys.stderr.flush()
         self.open = True
+
+    def weights(self, name: str, done: int, total: int) -> None:
+        """Show how far an export is, in weights."""
+        self.update(done // 10**6, max(1, total // 10**6), f"million weights, {name}{self.left(done, total)}")
 
     def count(self, text: str) -> None:
         """Show how far it is where no total is known; in a terminal only."""

@@ -14,9 +14,9 @@ import pytest
 
 from converters import convert, imatrix
 from converters.errors import ConversionError
+from converters.ggml import library
 from converters.gguf_file import Value, Writer, lay_out, read_header, strings, text, u32
 from converters.imatrix import Entry, ImportanceMatrix
-from converters.quantize import _ggml
 from tests.converters.quantizer import importance_of, over_counts, quantize_file, write_model
 from tests.converters.reference import write_gguf
 from tests.converters.test_quantize import llama
@@ -56,7 +56,7 @@ def ggml_writes(path: Path, matrix: ImportanceMatrix) -> None:
     class Params(ctypes.Structure):
         _fields_ = [("size", ctypes.c_size_t), ("buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool)]
 
-    ggml, pointer = _ggml(), ctypes.c_void_p
+    ggml, pointer = library(), ctypes.c_void_p
     ggml.gguf_init_empty.restype = ggml.ggml_init.restype = ggml.ggml_new_tensor_2d.restype = ggml.ggml_get_data.restype = pointer
     ggml.ggml_init.argtypes = [Params]
     ggml.ggml_new_tensor_2d.argtypes = [pointer, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]

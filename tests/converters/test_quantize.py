@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters import convert
+from converters import compiled, convert, slabs
 from converters.errors import ConversionError
 from converters.gguf_file import TYPES, read_header
 from converters.imatrix import ImportanceMatrix
@@ -49,6 +49,12 @@ MORE_ROWS = {
     "512, 768, tied": llama(1, 512, 768, (8, 2), 64, tied=True),
 }
 Source = Callable[[dict[str, Any]], tuple[Path, Path]]
+
+
+@pytest.fixture(autouse=True)
+def compiled_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels also for matrices so small that compiling them is not worth it."""
+    monkeypatch.setattr(compiled, "WORTH_COMPILING", 0)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +130,8 @@ def test_memory_holds_some_rows_of_a_large_matrix_and_not_all(source: Source, tm
     """16 MiB of embeddings, and as much of an output matrix, go through in slabs of 256 KiB, to the same bytes."""
     model, _ = source(llama(1, 256, 256, (4, 4), 64) | {"vocab_size": 16_384})
     write_gguf(model, tmp_path / "whole.gguf", "Q4_K_M")
-    monkeypatch.setattr(convert, "SLAB", 2**16)
+    monkeypatch.setattr(slabs, "MOST", 2**16)
+    monkeypatch.setattr(slabs, "LEAST", 2**10)
     plan = convert.plan(model, None, ["Q4_K_M"], chat_template=None, name="tiny", extra={})
     with open(tmp_path / "slabs.gguf", "wb") as file:
         tracemalloc.start()

@@ -1,0 +1,100 @@
+"""Block quantization by compiled vector code where it gives ggml's bits on this machine, else none.
+
+Whether it does is tried once a process and type, on blocks of every kind: another processor, compiler or version of ggml may round
+otherwise (a fused multiply-add is enough), and then ggml itself does the work.
+"""
+
+import importlib.util
+import threading
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converters import ggml
+from converters.gguf_file import TYPES, data_size
+
+if TYPE_CHECKING:
+    from converters.lanes import Compiled
+
+KERNELS = ("Q4_K", "Q5_K", "Q6_K")
+WEIGHED: tuple[str, ...] = ()
+"""Types that have a kernel, and those that have one for use with an importance matrix."""
+WORTH_COMPILING = 2**22
+"""Weights from which on compiling a kernel, about half a second, is paid back."""
+BLOCK = 256
+TRIED = 768
+"""Blocks that the check quantizes both ways."""
+
+
+_asked: Counter[tuple[str, bool]] = Counter()
+_building = threading.Lock()
+
+
+def worth(type_name: str, weighed: bool, weights: int) -> "Compiled | None":
+    """The kernel of a type once enough weights were asked for; called before quantizing so many. None while a thread compiles it."""
+    if type_name not in (WEIGHED if weighed else KERNELS) or not _building.acquire(blocking=False):
+        return None
+    try:
+        _asked[type_name, weighed] += weights
+        return kernel(type_name, weighed) if _asked[type_name, weighed] >= WORTH_COMPILING else None
+    finally:
+        _building.release()
+
+
+@cache
+def kernel(type_name: str, weighed: bool = False) -> "Compiled | None":
+    """The kernel of a type; None where there is none, LLVM is not installed, or the bits are not ggml's."""
+    if type_name not in (WEIGHED if weighed else KERNELS) or importlib.util.find_spec("llvmlite") is None:
+        return None
+    try:
+        from converters.k_blocks import build
+
+        made = build(type_name, weighed)
+    except (OSError, RuntimeError):  # LLVM's library cannot be loaded, or does not know this processor
+        return None
+    return made if _agrees(made, type_name, weighed) else None
+
+
+def quantize(kernel: "Compiled", rows: np.ndarray, type_name: str, out: np.ndarray, importance: np.ndarray | None = None) -> int:
+    """As `ggml.quantize`; blocks that do not fill the lanes go through ggml."""
+    blocks, in_row, size = rows.size // BLOCK, rows.shape[1] // BLOCK, TYPES[type_name].size
+    full = blocks - blocks % kernel.width
+    weights = None if importance is None else importance.ctypes.data
+    kernel(rows.ctypes.data, out.ctypes.data, weights, full // kernel.width, in_row)
+    rest = rows.reshape(blocks, 1, BLOCK)
+    for block in range(full, blocks):
+        start = block % in_row * BLOCK
+        own = None if importance is None else importance[start:start + BLOCK]
+        ggml.quantize(rest[block], type_name, out[block * size:(block + 1) * size], own)
+    return blocks * size
+
+
+def samples(blocks: int, seed: int = 0) -> np.ndarray:
+    """Blocks of every kind [blocks, 256]: normal, heavy-tailed, constant, zero in part, tiny to huge, one sign only, few values."""
+    random = np.random.default_rng(seed)
+    values = random.standard_normal((blocks, BLOCK), np.float32)
+    scales = np.float32(10.0) ** random.integers(-6, 3, (blocks, 1)).astype(np.float32)
+    values *= scales
+    values[1::12] = random.standard_t(1.5, values[1::12].shape).astype(np.float32) * scales[1::12]
+    values[2::12] = scales[2::12] * np.sign(values[2::12, :1])
+    values[3::12, :96] = 0
+    values[4::12] *= np.float32(1e-38)
+    values[5::12] *= np.float32(1e12)
+    values[6::12] = -np.abs(values[6::12])
+    values[7::12] = np.abs(values[7::12])
+    values[8::12] = np.round(values[8::12] / scales[8::12]) * scales[8::12]
+    values[9::12, ::16] *= 1000
+    values[10::24] = 0
+    return values
+
+
+def _agrees(kernel: "Compiled", type_name: str, weighed: bool) -> bool:
+    rows = samples(TRIED).reshape(-1, 4 * BLOCK)
+    importance = np.random.default_rng(1).random(rows.shape[1], np.float32) if weighed else None
+    ours, theirs = (np.empty(data_size((rows.size,), type_name), np.uint8) for _ in range(2))
+    ggml.prepare(type_name)
+    quantize(kernel, rows, type_name, ours, importance)
+    ggml.quantize(rows, type_name, theirs, importance)
+    return np.array_equal(ours, theirs)
