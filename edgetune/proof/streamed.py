@@ -92,7 +92,7 @@ def _fill(places: list[tuple[Any, str]], read: Read, device: Any, stored: set[st
     for module, path in places:
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                values = torch.from_numpy(np.require(read(f"{path}.{name}"), requirements="CW")).to(device)
+                values = torch.from_numpy(np.require(read(f"{path}.{name}"), requirements=["C", "W"])).to(device)
                 module._parameters[name] = torch.nn.Parameter(values, requires_grad=False)
         for name, buffer in module._buffers.items():
             if buffer is not None and f"{path}.{name}" in stored:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from converters.gguf_file import read_header
-from converters.merge import Adapter
+from converters.merge import Change
+from converters.weights import Rows
 from edgetune.files import sha256
 from edgetune.proof.certificate import KEY, SIZE
 from edgetune.workspace import Run
@@ -29,12 +30,12 @@ def run(bench: Callable[..., Bench], edgetune: Command, capfd: pytest.CaptureFix
 
 def spoil(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """Let the converter merge every adapter at so many times its strength."""
-    right = Adapter.add
+    right = Change.add
 
-    def wrong(self: Adapter, name: str, values: np.ndarray, weight: float = 1.0) -> None:
-        right(self, name, values, weight * factor)
+    def wrong(self: Change, values: np.ndarray, rows: Rows, weight: float) -> None:
+        right(self, values, rows, weight * factor)
 
-    monkeypatch.setattr(Adapter, "add", wrong)
+    monkeypatch.setattr(Change, "add", wrong)
 
 
 def test_a_run_is_exported_with_its_proof(run: Run, edgetune: Command) -> None:
