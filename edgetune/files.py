@@ -81,6 +81,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; the target is there only once it is whole."""
+    with open(source, "rb") as file, atomic_write(target) as copy:
+        shutil.copyfileobj(file, copy)
+
+
 @contextmanager
 def publish_folder(target: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; then sync every file in it and rename it to `target`, which must not exist."""

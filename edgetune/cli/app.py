@@ -29,6 +29,7 @@ COMMANDS = {
     "prune": ("runs", "Free space: old checkpoints and leftovers of interruptions."),
     "disk": ("runs", "Show what takes space."),
     "export": ("export", "Write a run or a model folder as GGUF, quantized."),
+    "imatrix": ("imatrix", "Gather an importance matrix on your training data, for small quantized types."),
     "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behaviour."),
     "chat": ("chat", "Chat with a GGUF or a run, offline."),
 }

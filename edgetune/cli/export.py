@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
 from edgetune.files import human
@@ -25,7 +26,10 @@ def export(
         typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
     ] = None,
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
-    imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
+    imatrix: Annotated[
+        str | None,
+        typer.Option(metavar="auto|FILE", help="Importance matrix: a file, or 'auto' from a run's training data.", show_default=False),
+    ] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
@@ -43,6 +47,8 @@ def export(
 
       edgetune export ~/models/base --adapter ~/adapters/a:0.7 --adapter ~/adapters/b:0.3
 
+      edgetune export mine --type IQ4_XS --imatrix auto
+
       edgetune export ~/models/base --type IQ4_XS --imatrix ~/models/base.imatrix.gguf
 
       edgetune export mine --adapter-only
@@ -56,13 +62,16 @@ def export(
         write_adapter(exporting.resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
     types = exporting.check_types(type_names or [])
+    place = workspace(workspace_path)
+    chosen = exporting.resolve(source, place, adapters, checkpoint)
+    matrix = named(imatrix, chosen, types, place)
     line = ProgressLine()
     made = exporting.export(
-        exporting.resolve(source, workspace(workspace_path), adapters, checkpoint),
+        chosen,
         types,
         out,
         lambda name, done, total: line.update(done, total, f"{name}"),
-        imatrix,
+        matrix,
         say,
     )
     line.clear()

@@ -104,7 +104,7 @@ class Prover:
     def _measure(self, path: Path, header: Header, proof: Proof) -> None:
         self.say(f"proving {proof.name}: text")
         try:
-            with self._engine(path) as engine:
+            with self.engine(path) as engine:
                 self._threads = engine.info.threads
                 proof.checks.append(text.check(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
                 file = predictions(engine, self.sample.rows)
@@ -126,7 +126,8 @@ class Prover:
         self.say(f"proving {proof.name}: behaviour")
         proof.checks.append(self._behaviour(file, proof.type))
 
-    def _engine(self, path: Path) -> Engine:
+    def engine(self, path: Path) -> Engine:
+        """llama.cpp on a file, computing as exactly as it can."""
         longest = max(len(row.ids) for row in self.sample.rows)
         return Engine(path, n_ctx=max(longest, LEAST_CONTEXT), gpu_layers=0, kv="f32")
 
@@ -145,7 +146,7 @@ class Prover:
         cost = None
         if base is not None and self.source.base is not None and type_name in FILE_TYPES:
             if type_name not in self._noise:
-                with base_file(self.source.base, type_name, self.cache) as path, self._engine(path) as engine:
+                with base_file(self.source.base, type_name, self.cache) as path, self.engine(path) as engine:
                     self._noise[type_name] = behaviour.noise(rows, kept(base), predictions(engine, rows))
             cost = self._noise[type_name]
         return behaviour.check(rows, kept(self.reference.merged), kept(file), kept(base) if base is not None else None, cost)
