@@ -111,6 +111,19 @@ def publish_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def scratch_folder(place: Path, name: str) -> Iterator[Path]:
+    """A folder inside `place` that is gone afterwards; `edgetune prune` removes what a killed process leaves of it."""
+    path = place / f".{name}.{os.getpid()}{TEMPORARY}"
+    with disk_errors(path):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def create(path: Path) -> BinaryIO:
     """A new file to write, inside a folder that `publish_folder` gives: that syncs it and makes it visible."""
     return open(path, "xb")

@@ -31,6 +31,7 @@ COMMANDS = {
     "export": ("export", "Write a run or a model folder as GGUF, quantized."),
     "imatrix": ("imatrix", "Gather an importance matrix on your training data, for small quantized types."),
     "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behaviour."),
+    "compare": ("compare", "Compare types of a model by size, closeness, speed and memory, and recommend one."),
     "chat": ("chat", "Chat with a GGUF or a run, offline."),
 }
 
