@@ -55,6 +55,13 @@ class LazyGroup(TyperGroup):
         app.callback()(lambda: None)  # with a callback Typer keeps a group even of one command
         return typer.main.get_command(app).commands[cmd_name]  # type: ignore[attr-defined]
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Left to itself, Typer makes of Ctrl-C an exit code without a word, and without a JSON document."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+
 
 app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 

@@ -1,6 +1,9 @@
 """`edgetune compare`: its figures are the proof's, llama.cpp's and the evaluation's; what it makes for itself is gone afterwards."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ from edgetune.data.render import IGNORED
 from edgetune.proof.prove import Prover
 from edgetune.proof.rows import Row
 from edgetune.workspace import Run, Workspace
-from tests.conftest import Train, write_facts
+from tests.conftest import ROOT, Train, write_facts
 
 Call = Callable[..., tuple[int, str, str]]
 TYPES = ["F32", "Q8_0", "Q2_K"]
@@ -161,3 +164,17 @@ def test_wrong_input_is_refused_before_the_work(edgetune: Call, stories: Path, t
     ):
         code, out, err = edgetune("compare", *words)
         assert out == "" and code == (1 if "broken" in why else 2) and why in err, (words, code, err)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_ctrl_c_is_said_and_leaves_nothing(workspace: Workspace, flags: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "edgetune", "compare", "nano", "--type", "F32", "--type", "Q8_0", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stderr is not None
+        while "0/2 F32" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out)["error"]["title"] == "Interrupted" if flags else (out, err.splitlines()[-1]) == ("", "interrupted")
+    assert not list(workspace.proof_cache.glob(".*"))
