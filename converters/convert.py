@@ -20,6 +20,7 @@ from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
 from converters.gguf_file import Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
 from converters.imatrix import ImportanceMatrix
+from converters.inputs import MatrixInput, matrix_inputs
 from converters.mix import Mix, Weighted
 from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize, usable_cores
 from converters.slabs import in_order, slabs
@@ -70,6 +71,10 @@ class Plan:
     def tensors(self) -> tuple[TensorPlan, ...]:
         """Every tensor of the file and how it is made of the model's."""
         return self._tensors
+
+    def inputs(self) -> list[MatrixInput]:
+        """What every matrix that can be quantized is multiplied with."""
+        return matrix_inputs(self._tensors, getattr(self._arch, "TRANSPOSED", ()))
 
     def size(self, type_name: str) -> int:
         """Bytes that `write` will write, exactly."""

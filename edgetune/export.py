@@ -349,14 +349,21 @@ def _result_hash(source: Source) -> str:
     return sha256(path) if path.is_file() else ""
 
 
+def current(source: Source, type_name: str) -> Path | None:
+    """A run's export of a type under its usual name, where it is there and was made from the run's present result."""
+    path = targets(source, [type_name], None)[type_name]
+    note = path.with_suffix(".json")
+    if source.home is None or not (path.is_file() and note.is_file()):
+        return None
+    return path if json.loads(note.read_text(encoding="utf-8")).get("result") == _result_hash(source) else None
+
+
 def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
     """A run's current GGUF, smallest type preferred; made first where there is none, saying so."""
     run = workspace.run(name)
     source = from_run(run)
     for type_name in (DEFAULT_TYPE, *TYPES[::-1]):
-        path = targets(source, [type_name], None)[type_name]
-        note = path.with_suffix(".json")
-        if path.is_file() and note.is_file() and json.loads(note.read_text(encoding="utf-8")).get("result") == _result_hash(source):
+        if path := current(source, type_name):
             return path
     say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it.")
     made = export(source, [DEFAULT_TYPE], None, proving=prover(source, workspace, say))

@@ -103,6 +103,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; the target is there only once it is whole."""
+    with open(source, "rb") as file, atomic_write(target) as copy:
+        shutil.copyfileobj(file, copy)
+
+
 @contextmanager
 def publish_folder(target: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; then sync every file in it and rename it to `target`, which must not exist."""
@@ -125,6 +131,19 @@ def publish_folder(target: Path) -> Iterator[Path]:
             sync_folder(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(place: Path, name: str) -> Iterator[Path]:
+    """A folder inside `place` that is gone afterwards; `edgetune prune` removes what a killed process leaves of it."""
+    path = place / f".{name}.{os.getpid()}{TEMPORARY}"
+    with disk_errors(path):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def create(path: Path) -> BinaryIO:

@@ -96,6 +96,16 @@ class Workspace:
         return self.path / "cache" / "proof"
 
     @property
+    def imatrix_cache(self) -> Path:
+        """The folder of importance matrices of model folders (a run keeps its own); they can be made again."""
+        return self.path / "cache" / "imatrix"
+
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """The folders of what can be made again."""
+        return self.data_cache, self.proof_cache, self.imatrix_cache
+
+    @property
     def quarantine(self) -> Path:
         """The folder of rows that checks left out."""
         return self.path / "quarantine"
@@ -140,7 +150,7 @@ class Workspace:
 
     def leftovers(self) -> list[Path]:
         """Temporary files and folders that interrupted work left behind."""
-        places = [place for place in (self.runs_folder, self.locks, self.data_cache, self.proof_cache, self.quarantine) if place.is_dir()]
+        places = [place for place in (self.runs_folder, self.locks, *self.caches, self.quarantine) if place.is_dir()]
         dead = sorted(p for place in places for p in place.rglob(f".*{TEMPORARY}") if _OURS.fullmatch(p.name) and not _owner_lives(p))
         return [p for p in dead if not any(other in p.parents for other in dead)]
 

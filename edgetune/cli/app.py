@@ -29,7 +29,9 @@ COMMANDS = {
     "prune": ("runs", "Free space: old checkpoints and leftovers of interruptions."),
     "disk": ("runs", "Show what takes space."),
     "export": ("export", "Write a run or a model folder as GGUF, quantized."),
+    "imatrix": ("imatrix", "Gather an importance matrix on your training data, for small quantized types."),
     "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behaviour."),
+    "compare": ("compare", "Compare types of a model by size, closeness, speed and memory, and recommend one."),
     "chat": ("chat", "Chat with a GGUF or a run, offline."),
 }
 
@@ -52,6 +54,13 @@ class LazyGroup(TyperGroup):
         import_module(f"edgetune.cli.{module}").register(app)
         app.callback()(lambda: None)  # with a callback Typer keeps a group even of one command
         return typer.main.get_command(app).commands[cmd_name]  # type: ignore[attr-defined]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Left to itself, Typer makes of Ctrl-C an exit code without a word, and without a JSON document."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
 
 
 app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
 from edgetune.files import human
@@ -25,7 +26,10 @@ def export(
         typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
     ] = None,
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
-    imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
+    imatrix: Annotated[
+        str | None,
+        typer.Option(metavar="auto|FILE", help="Importance matrix: a file, or 'auto' from a run's training data.", show_default=False),
+    ] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     proof: Annotated[
         bool | None, typer.Option("--proof/--no-proof", help="Prove files before they get their names. [a run's: yes]", show_default=False)
@@ -48,6 +52,8 @@ def export(
 
       edgetune export ~/models/base --adapter ~/adapters/a:0.7 --adapter ~/adapters/b:0.3
 
+      edgetune export mine --type IQ4_XS --imatrix auto
+
       edgetune export ~/models/base --type IQ4_XS --imatrix ~/models/base.imatrix.gguf
 
       edgetune export mine --adapter-only
@@ -62,6 +68,7 @@ def export(
         return
     types, place = exporting.check_types(type_names or []), workspace(workspace_path)
     chosen = exporting.resolve(source, place, adapters, checkpoint)
+    matrix = named(imatrix, chosen, types, place)
     line = ProgressLine()
 
     def tell(text: str) -> None:
@@ -69,7 +76,7 @@ def export(
         say(text)
 
     prover = exporting.prover(chosen, place, tell) if (chosen.home is not None if proof is None else proof) else None
-    made = exporting.export(chosen, types, out, line.weights, imatrix, tell, prover)
+    made = exporting.export(chosen, types, out, line.weights, matrix, tell, prover)
     line.clear()
     exporting.demand(made)
     if as_json:

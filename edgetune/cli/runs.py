@@ -167,7 +167,7 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
     from edgetune.training.checkpoints import found
 
     place = workspace(workspace_path)
-    caches = [folder for folder in (place.data_cache, place.proof_cache) if folder.is_dir()]
+    caches = [folder for folder in place.caches if folder.is_dir()]
     cached = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
     victims = place.leftovers() + cached
     for run in place.runs():
@@ -209,7 +209,7 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         }
         rows.append({"run": run.name, **parts, "all": run.size()})
     leftovers = sum(folder_bytes(p) for p in place.leftovers())
-    prepared = sum(folder_bytes(folder) for folder in (place.data_cache, place.proof_cache) if folder.is_dir())
+    prepared = sum(folder_bytes(folder) for folder in place.caches if folder.is_dir())
     free = free_bytes(Path(place.path))
     if as_json:
         typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))

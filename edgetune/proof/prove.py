@@ -105,7 +105,7 @@ class Prover:
     def _measure(self, path: Path, header: Header, proof: Proof) -> None:
         self.say(f"proving {proof.name}: text")
         try:
-            with self._engine(path) as engine:
+            with self.engine(path) as engine:
                 set_threads(engine.info.threads)
                 proof.checks.append(text.check(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
                 file = predictions(engine, self.sample.rows)
@@ -128,24 +128,37 @@ class Prover:
         self.say(f"proving {proof.name}: behaviour")
         proof.checks.append(self._behaviour(file, proof.type))
 
-    def _engine(self, path: Path) -> Engine:
+    def engine(self, path: Path) -> Engine:
+        """llama.cpp on a file, computing as exactly as it can."""
         longest = max(len(row.ids) for row in self.sample.rows)
         return Engine(path, n_ctx=max(longest, LEAST_CONTEXT), gpu_layers=0, kv="f32")
 
+    def predict(self, path: Path) -> list[np.ndarray]:
+        """llama.cpp's predictions from a file on all rows of the sample."""
+        with self.engine(path) as engine:
+            set_threads(engine.info.threads)
+            return predictions(engine, self.sample.rows)
+
+    def held_out(self, tables: list[np.ndarray]) -> list[np.ndarray]:
+        """Of predictions on all rows those on the rows that behaviour is measured on."""
+        rows = self.sample.held_out
+        return [table for table, row in zip(tables, self.sample.rows, strict=True) if row in rows]
+
+    def behaviour(self, file: list[np.ndarray], cost: behaviour.Noise | None = None) -> Check:
+        """The check of behaviour. file: predictions on all rows. cost: what quantizing does to the base, where it was measured."""
+        base = self.reference.base
+        merged, before = self.held_out(self.reference.merged), None if base is None else self.held_out(base)
+        return behaviour.check(self.sample.held_out, merged, self.held_out(file), before, cost)
+
     def _behaviour(self, file: list[np.ndarray], type_name: str) -> Check:
         rows, base = self.sample.held_out, self.reference.base
-        chosen = [index for index, row in enumerate(self.sample.rows) if row in rows]
-
-        def kept(tables: list[np.ndarray]) -> list[np.ndarray]:
-            return [tables[index] for index in chosen]
-
         cost = None
         if base is not None and self.source.base is not None and type_name in FILE_TYPES:
             if type_name not in self._noise:
-                with base_file(self.source.base, type_name, self.cache) as path, self._engine(path) as engine:
-                    self._noise[type_name] = behaviour.noise(rows, kept(base), predictions(engine, rows))
+                with base_file(self.source.base, type_name, self.cache) as path, self.engine(path) as engine:
+                    self._noise[type_name] = behaviour.noise(rows, self.held_out(base), predictions(engine, rows))
             cost = self._noise[type_name]
-        return behaviour.check(rows, kept(self.reference.merged), kept(file), kept(base) if base is not None else None, cost)
+        return self.behaviour(file, cost)
 
 
 def set_threads(number: int) -> None:

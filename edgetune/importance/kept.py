@@ -1,0 +1,109 @@
+"""A source's importance matrix: gathered on its training data once, and kept under a name that says what went into it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters import convert, imatrix
+from edgetune import hardware
+from edgetune.bases import find
+from edgetune.bases.fingerprint import fingerprint
+from edgetune.errors import EdgeTuneError
+from edgetune.export import Source, conversion_errors
+from edgetune.files import atomic_write, human, sha256
+from edgetune.importance.rows import Texts, limit, texts
+from edgetune.workspace import Workspace
+
+VERSION = 1
+"""Raised whenever the same model and data would give other sums."""
+OVERHEAD = 2**30
+"""Bytes beside the weights: the libraries, and one batch on its way through the model."""
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """An importance matrix on disk. tokens: those it was gathered on, of so many found. reused: it was there already."""
+
+    path: Path
+    tokens: int
+    found: int
+    reused: bool
+
+    @property
+    def words(self) -> str:
+        """What it was gathered on, as people say it."""
+        of = "" if self.tokens == self.found else f" of {self.found}"
+        return f"{self.tokens}{of} tokens of training data"
+
+
+def gathered(
+    source: Source,
+    workspace: Workspace,
+    data: Path | None = None,
+    tokens: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Gathered:
+    """The importance matrix of a source, made where it is not there yet.
+
+    data: examples to gather on instead of what a run was trained on. tokens: most to use (chosen by the model's size).
+    Raises InputError where there is no data, EdgeTuneError where the model does not fit into memory; nothing is half-written.
+    """
+    device, base = hardware.device().value, find.describe(source.model)
+    chosen = texts(source, data, tokens or limit(base.parameters, device))
+    folder = source.home.parent / "imatrix" if source.home else workspace.imatrix_cache
+    path = folder / f"{key(source, chosen)}.gguf"
+    reused = path.is_file()
+    if not reused:
+        dtype = number_format(base.parameters, device)
+        say(f"gathering an importance matrix on {chosen.tokens} of {chosen.found} tokens of training data")
+        made = _gather(source, chosen, device, dtype, hardware.threads(base.parameters).value, progress)
+        with atomic_write(path) as file:
+            imatrix.write(file, made)
+    return Gathered(path, chosen.tokens, chosen.found, reused)
+
+
+def key(source: Source, chosen: Texts) -> str:
+    """A name that changes with the model, the adapters and their weights, and the token ids."""
+    adapters = source.mix or (((source.adapter, 1.0),) if source.adapter else ())
+    files = [[weight, *(sha256(folder / name) for name in ADAPTER_FILES if (folder / name).is_file())] for folder, weight in adapters]
+    facts = [VERSION, fingerprint(source.model), files, chosen.rows]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def number_format(parameters: int, device: str) -> str:
+    """float32 where the model fits into memory so, else the format the device trains in. EdgeTuneError where neither fits."""
+    here = hardware.machine()
+    free = here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
+    usual = hardware.dtype(device).value
+    for name, size in (("float32", 4), (usual, 4 if usual == "float32" else 2)):
+        need = parameters * size + OVERHEAD
+        if need <= free:
+            return name
+    raise EdgeTuneError(
+        "The model does not fit into memory",
+        f"Gathering an importance matrix needs about {human(need)}; {human(free)} are free.",
+        "Close other programs, export without --imatrix auto, or use a file that llama.cpp's llama-imatrix made: --imatrix FILE.",
+    )
+
+
+def _gather(
+    source: Source, chosen: Texts, device: str, dtype: str, threads: str, progress: Callable[[int, int], None] | None
+) -> imatrix.ImportanceMatrix:
+    with conversion_errors():
+        plan = convert.plan(source.model, source.mix or source.adapter, [], chat_template=None, name="", extra={})
+    import torch
+
+    from edgetune.bases.load import load
+    from edgetune.importance.gather import gather, merged_model
+
+    torch.set_num_threads(int(threads))
+    model = load(source.model, device, dtype)
+    with conversion_errors():
+        merged_model(plan, model)
+    entries = gather(model, plan.inputs(), chosen.rows, progress)
+    count = len(chosen.rows)
+    return imatrix.ImportanceMatrix(entries, (chosen.name,), count, max(1, chosen.tokens // count))
