@@ -15,16 +15,20 @@ SLOPE = (0.90, 1.10)
 """How much of the learned change of log p the file may show."""
 TIMES, PLUS = 1.5, 1e-3
 """Divergence and residual variance may be so many times those of the base quantized the same way, and so much more."""
+ERRORS = 5.0
+"""A limit counts as passed only by so many standard errors: a sound file of a coarse type, measured on few answers, must not fail by chance."""
 FEW = 16
 """With fewer answer tokens a slope says nothing."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What quantizing does to the base: mean KL, and the variance of the change of log p of the answer tokens."""
+    """What quantizing does to the base: mean KL, and the variance of the change of log p of the answer tokens, with standard errors."""
 
     kl: float
+    kl_error: float
     variance: float
+    variance_error: float
 
 
 def answers(rows: list[Row], predicted: list[np.ndarray]) -> np.ndarray:
@@ -38,8 +42,18 @@ def answers(rows: list[Row], predicted: list[np.ndarray]) -> np.ndarray:
 
 def noise(rows: list[Row], base: list[np.ndarray], base_file: list[np.ndarray]) -> Noise:
     """Measure what quantizing does to the base, on the same rows."""
-    change = answers(rows, base_file) - answers(rows, base)
-    return Noise(float(distance(base, base_file).kl.mean()), float(change.var()) if len(change) else 0.0)
+    change, kl = answers(rows, base_file) - answers(rows, base), distance(base, base_file).kl
+    return Noise(float(kl.mean()), _mean_error(kl), *_variance(change))
+
+
+def _mean_error(values: np.ndarray) -> float:
+    return float(values.std() / math.sqrt(len(values))) if len(values) else 0.0
+
+
+def _variance(values: np.ndarray) -> tuple[float, float]:
+    """Variance of values and its standard error (from their fourth moment)."""
+    squares = np.square(values - values.mean()) if len(values) else np.zeros(1)
+    return float(squares.mean()), float(squares.std() / math.sqrt(len(squares)))
 
 
 def check(rows: list[Row], merged: list[np.ndarray], file: list[np.ndarray], base: list[np.ndarray] | None, cost: Noise | None) -> Check:
@@ -62,7 +76,7 @@ def check(rows: list[Row], merged: list[np.ndarray], file: list[np.ndarray], bas
         limit = TIMES * cost.kl + PLUS
         result.limits["kl_mean"] = limit
         result.figures["kl_base"] = cost.kl
-        if found.kl.mean() > limit:
+        if found.kl.mean() > limit + ERRORS * math.hypot(_mean_error(found.kl), TIMES * cost.kl_error):
             result.causes.append(
                 f"the file's answers are further from the trained model's than quantizing explains (mean KL {found.kl.mean():.2g}; "
                 f"the base loses {cost.kl:.2g} the same way)"
@@ -84,13 +98,14 @@ def _survival(result: Check, merged: np.ndarray, file: np.ndarray, base: np.ndar
     fitted = _line(merged - base, file - base)
     result.figures |= fitted
     result.limits["slope"] = list(SLOPE)
-    if not SLOPE[0] <= fitted["slope"] <= SLOPE[1]:
+    blur = ERRORS * fitted["slope_error"]
+    if not SLOPE[0] - blur <= fitted["slope"] <= SLOPE[1] + blur:
         result.causes.append(f"the file shows {fitted['slope']:.2f} of the learned change in its answers")
     if cost is not None:
         limit = TIMES * cost.variance + PLUS
         result.limits["residual"] = limit
         result.figures["residual_base"] = cost.variance
-        if fitted["residual"] > limit:
+        if fitted["residual"] > limit + ERRORS * math.hypot(fitted["residual_error"], TIMES * cost.variance_error):
             result.causes.append(
                 f"the file's answers stray from the trained model's more than quantizing explains (residual variance "
                 f"{fitted['residual']:.2g}, at most {limit:.2g})"
@@ -103,10 +118,11 @@ def _line(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     spread = float(np.square(dx).sum()) or 1e-30
     slope = float((dx * dy).sum()) / spread
     left = dy - slope * dx
-    residual = float(left.var())
+    residual, error = _variance(left)
     return {
         "slope": slope,
         "slope_error": math.sqrt(residual / spread),
         "r2": 1 - residual / (float(dy.var()) or 1e-30),
         "residual": residual,
+        "residual_error": error,
     }

@@ -44,6 +44,7 @@ WORDS = {
     "slope_error": "its standard error",
     "r2": "how much of the file's change it explains (R²)",
     "residual": "variance left over",
+    "residual_error": "its standard error",
     "residual_base": "the base's own, quantized the same way",
 }
 """Figures in words."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.ggml import library
+from converters import ggml as converters_ggml
 
 
 class Tensor(ctypes.Structure):
@@ -40,7 +40,7 @@ def _squares(tensor: Tensor) -> tuple[np.ndarray, int]:
 
 def sums(library: Any, path: Path, rows: list[list[int]]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Sums of squares of the inputs of every matrix of an F32 file, float64 [channels], and the tokens counted, by the matrix's name."""
-    ggml = library()
+    ggml = converters_ggml.library()
     ggml.ggml_op_name.restype, ggml.ggml_op_name.argtypes = ctypes.c_char_p, [ctypes.c_int]
     found: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
