@@ -4,6 +4,7 @@ As llama.cpp's own tool sums them (tools/imatrix/imatrix.cpp, `IMatrixCollector:
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,19 +56,19 @@ class Sums:
 
 
 def gather(
-    model: Any, inputs: list[MatrixInput], rows: list[list[int]], progress: Callable[[int, int], None] | None = None
+    model: Any, inputs: list[MatrixInput], rows: list[list[int]], device: str, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Entry]:
     """Run the rows through a model; an entry for every matrix of `inputs`, by its name in the GGUF.
 
-    Each row is a text of its own. The output matrix itself is not computed: what would go into it is the model's last state.
-    progress: told tokens done and tokens in all. Raises EdgeTuneError where a sum is not finite.
+    Each row is a text of its own. device: where the model computes. progress: told tokens done and tokens in all. The output matrix itself
+    is not computed: what would go into it is the model's last state. Raises EdgeTuneError where a sum is not finite.
     """
     import torch
 
     sums, modules = Sums(), dict(model.named_modules())
     wanted = {one.module for one in inputs}
     hooks = [modules[name].register_forward_pre_hook(sums.hook(name), with_kwargs=True) for name in wanted - {OUTPUT}]
-    device, done, total = next(model.parameters()).device, 0, sum(map(len, rows))
+    done, total = 0, sum(map(len, rows))
     try:
         with torch.no_grad():
             for batch in batches(rows):
@@ -100,20 +101,34 @@ def _entry(one: MatrixInput, sums: Sums) -> Entry:
     return Entry(values[None].astype(np.float32), np.array([sums.counts[one.module]]))
 
 
-def merged_model(plan: Plan, model: Any) -> Any:
-    """Put what a conversion plan writes into the model's base loaded in torch: the base with any adapters merged, in the model's dtype."""
+def loaded(plan: Plan, folder: Path, device: str, dtype: str) -> Any:
+    """The model that a conversion plan writes, in memory: the base in `folder` with any adapters merged."""
     import torch
 
-    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
-    state = model.state_dict()
-    rows = next(tensor.shape[0] for tensor in plan.tensors if tensor.name == "token_embd.weight")
+    from edgetune.bases.load import load
+
+    model = load(folder, device, dtype)
+    embeddings, head, rows = model.get_input_embeddings(), model.get_output_embeddings(), _vocabulary(plan)
     if rows != embeddings.weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
-        state = model.state_dict()
     elif not plan.tied and head is not None and head.weight is embeddings.weight:
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
-        state = model.state_dict()
+    state = model.state_dict()
     for name, values in plan.merged():
-        if name in state:
-            state[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))
+        state[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))
     return model.eval()
+
+
+def streamed(plan: Plan, folder: Path, device: str) -> Any:
+    """The same model with one layer at a time in memory, in float32."""
+    import torch
+
+    from edgetune.proof.streamed import loaded_when_run, skeleton
+
+    model = skeleton(folder, _vocabulary(plan))
+    loaded_when_run(model, plan.merged_tensor, torch.device(device))
+    return model
+
+
+def _vocabulary(plan: Plan) -> int:
+    return next(tensor.shape[0] for tensor in plan.tensors if tensor.name == "token_embd.weight")

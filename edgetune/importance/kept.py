@@ -10,9 +10,8 @@ from converters import convert, imatrix
 from edgetune import hardware
 from edgetune.bases import find
 from edgetune.bases.fingerprint import fingerprint
-from edgetune.errors import EdgeTuneError
 from edgetune.export import Source, conversion_errors
-from edgetune.files import atomic_write, human, sha256
+from edgetune.files import atomic_write, sha256
 from edgetune.importance.rows import Texts, limit, texts
 from edgetune.workspace import Workspace
 
@@ -50,7 +49,7 @@ def gathered(
     """The importance matrix of a source, made where it is not there yet.
 
     data: examples to gather on instead of what a run was trained on. tokens: most to use (chosen by the model's size).
-    Raises InputError where there is no data, EdgeTuneError where the model does not fit into memory; nothing is half-written.
+    Raises InputError where there is no data, EdgeTuneError where a sum is not finite; nothing is half-written.
     """
     device, base = hardware.device().value, find.describe(source.model)
     chosen = texts(source, data, tokens or limit(base.parameters, device))
@@ -60,6 +59,8 @@ def gathered(
     if not reused:
         dtype = number_format(base.parameters, device)
         say(f"gathering an importance matrix on {chosen.tokens} of {chosen.found} tokens of training data")
+        if dtype is None:
+            say("The model does not fit into memory, so it is read layer by layer for every 2048 tokens: this takes longer.")
         made = _gather(source, chosen, device, dtype, hardware.threads(base.parameters).value, progress)
         with atomic_write(path) as file:
             imatrix.write(file, made)
@@ -74,36 +75,28 @@ def key(source: Source, chosen: Texts) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-def number_format(parameters: int, device: str) -> str:
-    """float32 where the model fits into memory so, else the format the device trains in. EdgeTuneError where neither fits."""
+def number_format(parameters: int, device: str) -> str | None:
+    """float32 where the model fits into memory so, else the format the device trains in; None where neither fits."""
     here = hardware.machine()
     free = here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
     usual = hardware.dtype(device).value
-    for name, size in (("float32", 4), (usual, 4 if usual == "float32" else 2)):
-        need = parameters * size + OVERHEAD
-        if need <= free:
-            return name
-    raise EdgeTuneError(
-        "The model does not fit into memory",
-        f"Gathering an importance matrix needs about {human(need)}; {human(free)} are free.",
-        "Close other programs, export without --imatrix auto, or use a file that llama.cpp's llama-imatrix made: --imatrix FILE.",
-    )
+    sizes = {"float32": 4, usual: 4 if usual == "float32" else 2}
+    return next((name for name, size in sizes.items() if parameters * size + OVERHEAD <= free), None)
 
 
 def _gather(
-    source: Source, chosen: Texts, device: str, dtype: str, threads: str, progress: Callable[[int, int], None] | None
+    source: Source, chosen: Texts, device: str, dtype: str | None, threads: str, progress: Callable[[int, int], None] | None
 ) -> imatrix.ImportanceMatrix:
+    """dtype: of the model in memory; None: it does not fit, and one layer after the other is read for every batch of texts."""
     with conversion_errors():
         plan = convert.plan(source.model, source.mix or source.adapter, [], chat_template=None, name="", extra={})
     import torch
 
-    from edgetune.bases.load import load
-    from edgetune.importance.gather import gather, merged_model
+    from edgetune.importance.gather import gather, loaded, streamed
 
     torch.set_num_threads(int(threads))
-    model = load(source.model, device, dtype)
     with conversion_errors():
-        merged_model(plan, model)
-    entries = gather(model, plan.inputs(), chosen.rows, progress)
+        model = loaded(plan, source.model, device, dtype) if dtype else streamed(plan, source.model, device)
+        entries = gather(model, plan.inputs(), chosen.rows, device, progress)
     count = len(chosen.rows)
     return imatrix.ImportanceMatrix(entries, (chosen.name,), count, max(1, chosen.tokens // count))

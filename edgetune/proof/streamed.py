@@ -46,7 +46,7 @@ def predictions(model: Any, read: Read, rows: list[Row]) -> list[np.ndarray]:
     longest = max(len(row.ids) for row in rows)
     ids = torch.tensor([row.ids + [0] * (longest - len(row.ids)) for row in rows], device=device)
     real = torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in rows], device=device)
-    hooks = _loaded_when_run(model, read, device)
+    hooks = loaded_when_run(model, read, device)
     # Logits of the padding would take as much room as the others.
     hooks.append(model.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0][real.bool()][None],)))
     try:
@@ -59,7 +59,7 @@ def predictions(model: Any, read: Read, rows: list[Row]) -> list[np.ndarray]:
     return [log_softmax(part).astype(np.float32) for part in np.split(logits, ends[:-1])]
 
 
-def _loaded_when_run(model: Any, read: Read, device: Any) -> list[Any]:
+def loaded_when_run(model: Any, read: Read, device: Any) -> list[Any]:
     """Hooks that give every part of a model its weights before it runs and take them away afterwards.
 
     A part is a decoder layer, whose own code may reach into its modules, or a module outside of them (embeddings, last norm, head).

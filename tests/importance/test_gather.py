@@ -9,7 +9,7 @@ import pytest
 from converters import convert
 from converters.archs import supported
 from converters.imatrix import Entry
-from edgetune.importance.gather import BATCH, batches, gather, merged_model
+from edgetune.importance.gather import BATCH, batches, gather, loaded, streamed
 from tests.converters.adapters import train
 from tests.converters.conftest import MakeModel
 from tests.converters.reference import write_gguf
@@ -22,12 +22,11 @@ ROUNDING, GELU = 5e-5, 1e-2
 F16 (2^-11 before and after it, squared; seen: 5e-3). A channel in another's place is off by about one."""
 
 
-def ours(folder: Path, adapter: Path | None = None, rows: list[list[int]] = ROWS) -> dict[str, Entry]:
+def ours(folder: Path, adapter: Path | None = None, rows: list[list[int]] = ROWS, stream: bool = False) -> dict[str, Entry]:
     """What is gathered of a folder."""
-    from transformers import AutoModelForCausalLM
-
     plan = convert.plan(folder, adapter, [], chat_template=None, name="", extra={})
-    return gather(merged_model(plan, AutoModelForCausalLM.from_pretrained(folder).float()), plan.inputs(), rows)
+    model = streamed(plan, folder, "cpu") if stream else loaded(plan, folder, "cpu", "float32")
+    return gather(model, plan.inputs(), rows, "cpu")
 
 
 def check(folder: Path, library: Any, path: Path, kind: str, adapter: Path | None = None) -> None:
@@ -60,6 +59,19 @@ def test_the_sums_are_those_of_the_merged_model(make_model: MakeModel, llama_cpp
     check(folder, llama_cpp, tmp_path / "m.gguf", "llama", tmp_path / "adapter")
     merged, base = ours(folder, tmp_path / "adapter"), ours(folder)
     assert not np.allclose(merged["blk.1.attn_q.weight"].sums, base["blk.1.attn_q.weight"].sums, rtol=0.01)
+
+
+def test_a_model_read_layer_by_layer_gives_the_same_sums(make_model: MakeModel, tmp_path: Path) -> None:
+    for kind in supported():
+        folder = make_model(tiny(kind))
+        whole = ours(folder)
+        for name, entry in ours(folder, stream=True).items():
+            assert np.allclose(entry.sums, whole[name].sums, rtol=1e-5), (kind, name)
+    folder = make_model(tiny("llama", tie_word_embeddings=True))
+    train(folder, tmp_path / "adapter", target_modules=["embed_tokens", "q_proj"])
+    whole, parts = ours(folder, tmp_path / "adapter"), ours(folder, tmp_path / "adapter", stream=True)
+    assert whole.keys() == parts.keys()
+    assert all(np.allclose(parts[name].sums, whole[name].sums, rtol=1e-5) for name in whole)
 
 
 def test_a_text_counts_the_same_alone_and_beside_longer_ones(make_model: MakeModel) -> None:

@@ -5,12 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from converters import convert, imatrix
 from converters.gguf_file import read_header
 from edgetune import export, hardware
-from edgetune.errors import EdgeTuneError
 from edgetune.importance.kept import gathered, key, number_format
 from edgetune.importance.rows import EFFORT, LEAST, TOKENS, Texts, limit
 from edgetune.proof.distance import distance
@@ -33,9 +30,9 @@ def test_auto_is_gathered_on_the_runs_training_data_and_kept_with_the_run(edgetu
     metadata = read_header(Path(json.loads(out.splitlines()[-1])[0]["path"])).metadata
     assert metadata["quantize.imatrix.file"] == kept.name and metadata["quantize.imatrix.entries_count"] == 42
     before = kept.stat().st_mtime_ns
-    assert "kept from before" in edgetune("export", "mine", "--type", "Q4_0", "--imatrix", "auto")[2]
+    assert "kept from before" in edgetune("export", "mine", "--type", "Q4_0", "--imatrix", "auto", "--no-proof")[2]
     assert kept.stat().st_mtime_ns == before and len(list((run.folder / "imatrix").iterdir())) == 1
-    assert "no importance matrix is used" in edgetune("export", "mine", "--type", "F16", "--imatrix", "auto")[2]
+    assert "no importance matrix is used" in edgetune("export", "mine", "--type", "F16", "--imatrix", "auto", "--no-proof")[2]
 
 
 def test_the_name_changes_with_model_adapter_weight_and_text(nano: Path, tmp_path: Path) -> None:
@@ -59,12 +56,11 @@ def test_the_name_changes_with_model_adapter_weight_and_text(nano: Path, tmp_pat
     assert key(source, texts) == key(source, Texts([[1, 2], [3]], "elsewhere", 9))
 
 
-def test_large_models_see_fewer_tokens_and_what_does_not_fit_is_said() -> None:
+def test_large_models_see_fewer_tokens_and_are_streamed_where_they_do_not_fit() -> None:
     assert [limit(size, "cpu") for size in (10**6, 5 * 10**8, 10**12)] == [TOKENS, EFFORT // (5 * 10**8), LEAST]
     assert limit(10**12, "cuda") == TOKENS
     assert number_format(10**6, "cpu") == "float32"
-    with pytest.raises(EdgeTuneError, match="does not fit"):
-        number_format(hardware.machine().memory_free, "cpu")
+    assert number_format(hardware.machine().memory_free, "cpu") is None
 
 
 def test_the_command_writes_a_file_that_export_takes(edgetune: Call, facts: Path, tmp_path: Path) -> None:
