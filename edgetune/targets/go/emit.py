@@ -72,7 +72,7 @@ class Writer:
                 f"{refuse(word_refusal(word))}{{{{ else }}}}{{{{ template {name} (slice . 1) }}}}{{{{ end }}}}{{{{ end }}}}{{{{ end }}}}"
             )
         body = self._source if self._source.startswith("{{-") else self._source.replace("{{ ", "{{- ", 1)
-        return "\n".join([*defined, body]) + "{{- /* end */ -}}"
+        return "\n".join([*defined, body])
 
 
 class _Emitter(Writer):
@@ -100,12 +100,14 @@ class _Emitter(Writer):
     def build(self) -> str:
         """The template's source."""
         on = self._on
-        self.act("$system := \"\"", "$has := false", "$first := true")
+        self.act('$system := ""', "$has := false")
         if self._off:
             self.act("$off := and .IsThinkSet (not .Think)")
         self.act("range $i, $m := .Messages", 'if and (eq $i 0) (eq .Role "system")', "$has = true", "$system = .Content", "end", "end")
         self._begin(on.system)
         self.act("range $i, $m := .Messages", "$last := eq (len (slice $.Messages $i)) 1")
+        if on.joined:
+            self.act("$first := or (eq $i 0) (and $has (eq $i 1))")
         self.act('if and (eq $i 0) (eq .Role "system")', "if $last")
         self.either(lambda s: s.generation)
         self.act("end", 'else if eq .Role "user"')
@@ -118,7 +120,7 @@ class _Emitter(Writer):
         self._middle(on.middle)
         self.act("else")
         self.raw(refuse(NO_ROLE))
-        self.act("end", "$first = false", "end")
+        self.act("end", "end")
         return self.source()
 
     def _begin(self, system: System | None) -> None:
@@ -137,8 +139,9 @@ class _Emitter(Writer):
         self.either(lambda s: _system(s).before)
         self.show(system.form if system.empty else KEEP, "$system")
         self.either(lambda s: _system(s).after)
-        self.act("else")
-        self.either(lambda s: s.head)
+        if self._on.head or (self._off and self._off.head):
+            self.act("else")
+            self.either(lambda s: s.head)
         self.act("end")
 
     def _switch(self, system: System) -> None:
@@ -208,10 +211,11 @@ class _Emitter(Writer):
         self.guard(answer.guards, ".Content")
         if answer.thinking:
             lead, behind, form = answer.thinking
-            start = self._on.assistant.before
+            shapes, start = (self._on, self._off or self._on), self._on.assistant.before
             if self._off and pick(self._off).thinking != answer.thinking:
                 raise Unmatched("it writes thinking otherwise when told not to think")
-            start = start if lead.startswith(start) and all(pick(s).before.startswith(start) for s in (self._on, self._off or self._on)) else ""
+            if not all(text.startswith(start) for text in (lead, *(pick(s).before for s in shapes))):
+                start = ""
             self._before(lambda s: start)
             self.act("if .Thinking")  # the marks of thinking alone between the actions: Ollama finds them so
             self.text(lead[len(start) :])

@@ -7,9 +7,15 @@ character less, and where a value is needed and not only its print, a loop over 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SPACES = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)))
+SPACES = "".join(
+    map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000))
+)
 """What Python's `str.strip` removes, and so Jinja's `trim`."""
-PROBES = (" x ", "\n\nx\n\n", "\tx\r\n", "\u00a0 x\u3000", "\x1f\u2003x\u2028\x85", "\n x \n", "x", "x  y\n\nz", " ", "\n", "\u2009\n ", "")
+PROBES = (
+    *(" x ", "\n\nx\n\n", "\tx\r\n", "\u00a0 x\u3000", "\x1f\u2003x\u2028\x85", "\n x \n", "x"),
+    *("x  y\n\nz", " ", "\n", "\u2009\n ", ""),
+)
+"""Texts that tell the forms apart; the last one is empty."""
 
 
 def quoted(text: str) -> str:

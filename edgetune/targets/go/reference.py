@@ -42,7 +42,8 @@ class Reference:
         whole = self._text(messages, off, False)
         marked = self._text([*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + CUT}], off, False)
         _, found, tail = marked.rpartition(CUT)
-        if not found or not whole.endswith(tail):
+        begun = messages[-1]["content"].strip()
+        if not found or not whole.endswith(tail) or begun not in whole:  # as transformers' continue_final_message
             raise TemplateRefusal("The chat template cannot go on with an answer", "It rewrites what is begun.", "End with a question.")
         return self._shown(whole[: len(whole) - len(tail)])
 
