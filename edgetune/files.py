@@ -110,6 +110,11 @@ def create(path: Path) -> BinaryIO:
     return open(path, "xb")
 
 
+def link(path: Path, name: Path) -> None:
+    """Give a file a second name on the same disk (a hard link). OSError where the disk has no such thing."""
+    os.link(path, name)
+
+
 def sha256(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:

@@ -27,6 +27,10 @@ def export(
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
     imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
+    programs: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="PROGRAM", help="Make a folder for ollama, lmstudio or llama-server too.", show_default=False),
+    ] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
@@ -46,19 +50,26 @@ def export(
       edgetune export ~/models/base --type IQ4_XS --imatrix ~/models/base.imatrix.gguf
 
       edgetune export mine --adapter-only
+
+      edgetune export mine --for ollama --for llama-server
     """
     from edgetune import export as exporting
+    from edgetune import targets
 
     adapters = [exporting.weighted(one) for one in adapter or []]
     if adapter_only:
         if imatrix is not None:
             raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
+        if programs:
+            raise InputError("--for does not go with --adapter-only", "The folder would have no model.", "Leave one of them out.")
         write_adapter(exporting.resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
     types = exporting.check_types(type_names or [])
+    product = exporting.resolve(source, workspace(workspace_path), adapters, checkpoint)
+    folders = targets.plan(product, programs or [], exporting.targets(product, types, out), say)
     line = ProgressLine()
     made = exporting.export(
-        exporting.resolve(source, workspace(workspace_path), adapters, checkpoint),
+        product,
         types,
         out,
         lambda name, done, total: line.update(done, total, f"{name}"),
@@ -66,12 +77,17 @@ def export(
         say,
     )
     line.clear()
+    written = [(folder, targets.write(folder)) for folder in folders]
     if as_json:
-        typer.echo(json.dumps(made))
+        places = [{"program": folder.program, "gguf": str(folder.gguf), "path": str(path)} for folder, path in written]
+        typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in made]))
         return
     for one in made:
         typer.echo(one["path"])
         say(f"{one['type']}: {human(one['bytes'])}")
+    for folder, path in written:
+        typer.echo(path)
+        say(f"for {targets.module(folder.program).TITLE}: README.txt there says what to do; the model lies on the disk only once.")
     say(f"next: edgetune chat {made[0]['path']}")
 
 

@@ -96,7 +96,8 @@ def conversations(source: str) -> Iterator[list[Message]]:
 
 def verify(go: str, reference: Reference) -> Verdict:
     """Compare on all conversations that the chat template allows."""
-    template, compared, refused = Template(go), 0, []
+    template, compared = Template(go), 0
+    refused: list[str] = []
     with _deep():
         for off in (False, True) if reference.switch else (False,):
             for messages in conversations(reference.template.source):
