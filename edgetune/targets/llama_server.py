@@ -1,4 +1,8 @@
-"""llama-server, llama.cpp's own: its command line, as scripts that run it from any folder."""
+"""llama-server, llama.cpp's own: its command line, as scripts that run it from any folder.
+
+It runs the chat template with a Jinja of its own, which was seen to write the same prompts but for one thing: `trim` there leaves white
+space that is not ASCII.
+"""
 
 from edgetune.targets.product import Layout, Product, frozen
 
