@@ -90,13 +90,17 @@ def conversations(source: str) -> Iterator[list[Message]]:
         yield [plain, {**reply, "reasoning_content": text}, other]
         if text.strip():
             yield [plain, {**reply, "reasoning_content": text}]
+    for first in words(source):
+        for last in words(source):
+            yield [say("user", f"{first} a {last}")]
+            yield [say("user", f"{first} a {last}"), say("assistant", "Because.")]
     yield [say("assistant", "Welcome."), say("user", "Hello.")]
     yield [say("system", "Be brief."), say("assistant", "Welcome."), say("user", "Hello.")]
 
 
 def verify(go: str, reference: Reference) -> Verdict:
     """Compare on all conversations that the chat template allows."""
-    template, compared = Template(go), 0
+    template, compared, known = Template(go), 0, words(reference.template.source)
     refused: list[str] = []
     with _deep():
         for off in (False, True) if reference.switch else (False,):
@@ -108,7 +112,7 @@ def verify(go: str, reference: Reference) -> Verdict:
                 try:
                     found = template.render(go_data(messages, off))
                 except GoError as error:
-                    if not _excused(str(error), messages):
+                    if not _excused(str(error), messages, known):
                         return Verdict(compared, tuple(dict.fromkeys(refused)), Difference(messages, off, expected, f"({error})"))
                     refused.append(str(error))
                     continue
@@ -118,11 +122,11 @@ def verify(go: str, reference: Reference) -> Verdict:
     return Verdict(compared, tuple(dict.fromkeys(refused)), None)
 
 
-def _excused(refusal: str, messages: list[Message]) -> bool:
+def _excused(refusal: str, messages: list[Message], known: list[str]) -> bool:
     """Whether a Go template may refuse a conversation: a later system message, or a word whose meaning it cannot follow."""
     if refusal == NO_ROLE:
         return any(message["role"] == "system" for message in messages[1:])
-    return any(refusal == word_refusal(word) for message in messages for word in message["content"].split())
+    return any(refusal == word_refusal(word) for word in known if any(word in message["content"] for message in messages))
 
 
 @contextmanager
