@@ -111,9 +111,8 @@ def _middle(probe: Probe, before_user: str, after_user: str) -> Turn | None:
 def _wrapped(probe: Probe) -> tuple[tuple[str, str], ...]:
     """Pairs of words that make a question between them something else."""
     messages = [turn("user", U[0]), turn("assistant", A[0])]
-    marked, words = probe.render(*messages), probe.words[:12]
-    pairs = [(one, other) for one in words for other in words]
-    return tuple(p for p in pairs if probe.render(*put(messages, U[0], "x".join(p))) != marked.replace(U[0], "x".join(p)))
+    marked = probe.render(*messages)
+    return tuple(p for p in probe.pairs if probe.render(*put(messages, U[0], "x".join(p))) != marked.replace(U[0], "x".join(p)))
 
 
 def _real(value: Any, eos: str) -> Any:

@@ -2,7 +2,7 @@
 
 from edgetune.data.template import TemplateRefusal
 from edgetune.targets.go.forms import FORMS, PROBES, Form
-from edgetune.targets.go.reference import Message, Reference, words
+from edgetune.targets.go.reference import Message, Reference, pairs, words
 from edgetune.targets.go.shape import Turn, Unmatched
 
 S, R, M = "Qq0sys0qQ", "Qq0why0qQ", "Qq0mid0qQ"
@@ -54,7 +54,7 @@ class Probe:
 
     def __init__(self, reference: Reference, off: bool) -> None:
         self.reference, self.off = reference.examined(), off
-        self.words = words(reference.template.source)
+        self.words, self.pairs = words(reference.template.source), pairs(reference.template.source)
 
     def render(self, *messages: Message) -> str:
         """The text of a conversation. Raises TemplateRefusal."""

@@ -10,6 +10,7 @@ CUT = "Qq0cut0qQ"
 """Put behind an answer to find what the template writes after it."""
 END = "Qq0end0qQ"
 """Stands for EOS while a template is examined, so that it is told from other text."""
+ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Reference:
 
     def _shown(self, text: str) -> str:
         return text.removeprefix(self.template.bos_token) if self.adds_bos else text
+
+
+def pairs(source: str) -> list[tuple[str, str]]:
+    """Words of a template two by two, each with itself too: the first twelve that are no role's name."""
+    telling = [word for word in words(source) if word not in ROLES][:12]
+    return [(one, other) for one in telling for other in telling]
 
 
 def words(source: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from edgetune.data.template import TemplateRefusal
 from edgetune.targets.go.emit import NO_ROLE, word_refusal
 from edgetune.targets.go.evaluate import GoError, Template
-from edgetune.targets.go.reference import Message, Reference, words
+from edgetune.targets.go.reference import Message, Reference, pairs, words
 
 TEXTS = (
     "What is the colour of snow?",
@@ -66,7 +66,7 @@ def go_data(messages: list[Message], off: bool) -> dict[str, Any]:
 def conversations(source: str) -> Iterator[list[Message]]:
     """Conversations that try a template: every place with every text, words the template looks for among them."""
     looked_for = [f"a {word} b {word}\n\nc" for word in words(source)]
-    texts = (*TEXTS, *looked_for, *(f"{word} {other} x" for word in words(source) for other in words(source) if word != other))
+    texts = (*TEXTS, *looked_for, *(f"{one} {other} x" for one, other in pairs(source) if one != other))
 
     def say(role: str, text: str) -> Message:
         return {"role": role, "content": text}
@@ -90,10 +90,9 @@ def conversations(source: str) -> Iterator[list[Message]]:
         yield [plain, {**reply, "reasoning_content": text}, other]
         if text.strip():
             yield [plain, {**reply, "reasoning_content": text}]
-    for first in words(source):
-        for last in words(source):
-            yield [say("user", f"{first} a {last}")]
-            yield [say("user", f"{first} a {last}"), say("assistant", "Because.")]
+    for first, last in pairs(source):
+        yield [say("user", f"{first} a {last}")]
+        yield [say("user", f"{first} a {last}"), say("assistant", "Because.")]
     yield [say("assistant", "Welcome."), say("user", "Hello.")]
     yield [say("system", "Be brief."), say("assistant", "Welcome."), say("user", "Hello.")]
 
