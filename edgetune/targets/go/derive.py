@@ -45,7 +45,8 @@ def _shape(probe: Probe) -> Shape:
     thought = [u[0], turn("assistant", A[0], reasoning_content=R)]
     history = _thinking(probe, history, [*thought, u[1]], after_user)
     opened = _thinking(probe, opened, thought, after_user)
-    return Shape(head, joined, generation, user, history, opened, system, _middle(probe, before_user, after_user), _wrapped(probe))
+    led = probe.allowed(a[0], u[0]) in (None, _led(head, joined, history, user) + end)
+    return Shape(head, joined, generation, user, history, opened, system, _middle(probe, user, history), _wrapped(probe), led)
 
 
 def _guarded(probe: Probe, found: Turn, messages: list[Message], mark: str) -> Turn:
@@ -90,9 +91,15 @@ def _reasoning_form(probe: Probe, messages: list[Message]) -> Form:
     raise Unmatched("it changes a message's thinking in a way that is not known")
 
 
-def _middle(probe: Probe, before_user: str, after_user: str) -> Turn | None:
-    """A system message further down."""
+def _led(head: str, joined: bool, answer: Turn, user: Turn) -> str:
+    """What is before the end of a conversation that an answer begins."""
+    return head + ("" if joined else answer.before) + A[0] + answer.after + user.before + U[0]
+
+
+def _middle(probe: Probe, user: Turn, answer: Turn) -> Turn | None:
+    """A system message further down, after a question and after an answer."""
     messages = [turn("user", U[0]), turn("system", M), turn("user", U[1])]
+    later = [messages[0], turn("assistant", A[0]), *messages[1:]]
     text = probe.allowed(*messages)
     if text is None:
         return None
@@ -101,9 +108,13 @@ def _middle(probe: Probe, before_user: str, after_user: str) -> Turn | None:
         return Turn(ignored=True) if text == bare else None
     try:
         between, behind = parts(text, U[0], M, U[1])[1:3]
+        before, after = without(between, user.after), without(behind, end=user.before)
+        further = probe.allowed(*later)
+        if further is not None and parts(further, U[0], A[0], M, U[1])[2:4] != [answer.after + before, after + user.before]:
+            return None
         optional = probe.allowed(*put(messages, M, "")) == bare
         form = probe.form(messages, M, PROBES[:-1] if optional else PROBES)
-        return Turn(without(between, after_user), without(behind, end=before_user), form, optional=optional)
+        return Turn(before, after, form, optional=optional)
     except Unmatched:
         return None
 
@@ -112,7 +123,7 @@ def _wrapped(probe: Probe) -> tuple[tuple[str, str], ...]:
     """Pairs of words that make a question between them something else."""
     messages = [turn("user", U[0]), turn("assistant", A[0])]
     marked = probe.render(*messages)
-    return tuple(p for p in probe.pairs if probe.render(*put(messages, U[0], "x".join(p))) != marked.replace(U[0], "x".join(p)))
+    return tuple(p for p in probe.pairs if probe.allowed(*put(messages, U[0], "x".join(p))) != marked.replace(U[0], "x".join(p)))
 
 
 def _real(value: Any, eos: str) -> Any:

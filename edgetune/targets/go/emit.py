@@ -7,6 +7,7 @@ from edgetune.targets.go.shape import Shape, System, Turn, Unmatched
 
 NO_SYSTEM = "This model's chat template takes no system message"
 NO_ROLE = "This model's chat template is used for user and assistant messages only"
+NOT_FIRST = "This model's chat template does not begin with an assistant message"
 TOO_LONG = "This message is too long to be searched"
 
 
@@ -112,6 +113,9 @@ class _Emitter(Writer):
         self.either(lambda s: s.generation)
         self.act("end", 'else if eq .Role "user"')
         self._question()
+        if not on.led:
+            self.act('else if and (eq .Role "assistant") (or (eq $i 0) (and $has (eq $i 1)))')
+            self.raw(refuse(NOT_FIRST))
         self.act('else if and $last (eq .Role "assistant")')
         self._answer(on.open, lambda s: s.open)
         self.act('else if eq .Role "assistant"')

@@ -68,11 +68,11 @@ class Probe:
             return None
 
     def form(self, messages: list[Message], mark: str, probes: tuple[str, ...] = PROBES) -> Form:
-        """How the marked message's text is stripped. Raises Unmatched."""
+        """How the marked message's text is stripped; a template may refuse some (empty ones). Raises Unmatched."""
         marked = self.render(*messages)
-        written = {probe: self.render(*put(messages, mark, probe)) for probe in probes}
+        written = {probe: self.allowed(*put(messages, mark, probe)) for probe in probes}
         for form in FORMS:
-            if all(written[probe] == marked.replace(mark, form.apply(probe)) for probe in probes):
+            if all(text in (None, marked.replace(mark, form.apply(probe))) for probe, text in written.items()):
                 return form
         raise Unmatched("it changes a message's text in a way that is not known")
 

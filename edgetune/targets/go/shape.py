@@ -53,6 +53,7 @@ class Shape:
     head: at the beginning, where there is no system message. joined: head and system carry what is before the first turn. generation:
     where the assistant begins to write. open: an answer that is begun. middle: a later system message, None where that is refused.
     wrapped: pairs of texts; a question between them is not taken for one.
+    led: an answer may be the first message.
     """
 
     head: str
@@ -64,3 +65,4 @@ class Shape:
     system: System | None
     middle: Turn | None
     wrapped: tuple[tuple[str, str], ...] = ()
+    led: bool = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.data.template import TemplateRefusal
-from edgetune.targets.go.emit import NO_ROLE, word_refusal
+from edgetune.targets.go.emit import NO_ROLE, NOT_FIRST, word_refusal
 from edgetune.targets.go.evaluate import GoError, Template
 from edgetune.targets.go.reference import Message, Reference, pairs, words
 
@@ -122,9 +122,11 @@ def verify(go: str, reference: Reference) -> Verdict:
 
 
 def _excused(refusal: str, messages: list[Message], known: list[str]) -> bool:
-    """Whether a Go template may refuse a conversation: a later system message, or a word whose meaning it cannot follow."""
+    """Whether a Go template may refuse a conversation: a later system message, an answer first, a word whose meaning it cannot follow."""
     if refusal == NO_ROLE:
         return any(message["role"] == "system" for message in messages[1:])
+    if refusal == NOT_FIRST:
+        return next((message["role"] for message in messages if message["role"] != "system"), "") == "assistant"
     return any(refusal == word_refusal(word) for word in known if any(word in message["content"] for message in messages))
 
 
