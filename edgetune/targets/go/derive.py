@@ -109,8 +109,9 @@ def _middle(probe: Probe, user: Turn, answer: Turn) -> Turn | None:
     try:
         between, behind = parts(text, U[0], M, U[1])[1:3]
         before, after = without(between, user.after), without(behind, end=user.before)
-        further = probe.allowed(*later)
-        if further is not None and parts(further, U[0], A[0], M, U[1])[2:4] != [answer.after + before, after + user.before]:
+        start, further = parts(probe.render(messages[0]), U[0])[0], probe.allowed(*later)
+        expected = [start, user.after + answer.before, answer.after + before, after + user.before]
+        if further is not None and parts(further, U[0], A[0], M, U[1])[:4] != expected:
             return None
         optional = probe.allowed(*put(messages, M, "")) == bare
         form = probe.form(messages, M, PROBES[:-1] if optional else PROBES)
