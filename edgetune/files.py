@@ -170,6 +170,11 @@ class Hashed:
         return self._hash.hexdigest()
 
 
+def link(path: Path, name: Path) -> None:
+    """Give a file a second name on the same disk (a hard link). OSError where the disk has no such thing."""
+    os.link(path, name)
+
+
 def sha256(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
@@ -195,15 +200,16 @@ def need_space(path: Path, size: int, what: str) -> None:
 
 
 def folder_bytes(path: Path) -> int:
-    """Bytes in all files below a folder."""
+    """Bytes in all files below a folder; a file with several names there counts once."""
     if not path.is_dir():
         return path.stat().st_size
-    total = 0
+    sizes: dict[tuple[int, int], int] = {}
     for root, _, names in os.walk(path):
         for name in names:
             with suppress(FileNotFoundError):  # a worker may remove files meanwhile
-                total += (Path(root) / name).stat().st_size
-    return total
+                facts = (Path(root) / name).stat()
+                sizes[facts.st_dev, facts.st_ino] = facts.st_size
+    return sum(sizes.values())
 
 
 def human(size: float) -> str:

@@ -34,6 +34,10 @@ def export(
     proof: Annotated[
         bool | None, typer.Option("--proof/--no-proof", help="Prove files before they get their names. [a run's: yes]", show_default=False)
     ] = None,
+    programs: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="PROGRAM", help="Make a folder for ollama, lmstudio or llama-server too.", show_default=False),
+    ] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
@@ -57,18 +61,24 @@ def export(
       edgetune export ~/models/base --type IQ4_XS --imatrix ~/models/base.imatrix.gguf
 
       edgetune export mine --adapter-only
+
+      edgetune export mine --for ollama --for llama-server
     """
     from edgetune import export as exporting
+    from edgetune import targets
 
     adapters = [exporting.weighted(one) for one in adapter or []]
     if adapter_only:
         if imatrix is not None:
             raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
+        if programs:
+            raise InputError("--for does not go with --adapter-only", "The folder would have no model.", "Leave one of them out.")
         write_adapter(exporting.resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
     types, place = exporting.check_types(type_names or []), workspace(workspace_path)
     chosen = exporting.resolve(source, place, adapters, checkpoint)
     matrix = named(imatrix, chosen, types, place)
+    folders = targets.plan(chosen, programs or [], exporting.targets(chosen, types, out), say)
     line = ProgressLine()
 
     def tell(text: str) -> None:
@@ -79,13 +89,18 @@ def export(
     made = exporting.export(chosen, types, out, line.weights, matrix, tell, prover)
     line.clear()
     exporting.demand(made)
+    written = [(folder, targets.write(folder)) for folder in folders]
     if as_json:
-        typer.echo(json.dumps(made))
+        places = [{"program": folder.program, "gguf": str(folder.gguf), "path": str(path)} for folder, path in written]
+        typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in made]))
         return
     for one in made:
         typer.echo(one["path"])
         proven = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
         say(f"{one['type']}: {human(one['bytes'])}{proven}")
+    for folder, path in written:
+        typer.echo(path)
+        say(f"for {targets.module(folder.program).TITLE}: README.txt there says what to do; the model lies on the disk only once.")
     say(f"next: edgetune chat {made[0]['path']}")
 
 

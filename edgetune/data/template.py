@@ -37,7 +37,7 @@ class TemplateRefusal(InputError):
 
 
 @cache
-def _environment() -> Any:
+def environment() -> Any:
     from jinja2 import nodes
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -79,15 +79,22 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            return _environment().from_string(self.source)
+            return environment().from_string(self.source)
         except TemplateError as error:
             raise InputError(
                 "The chat template cannot be read", str(error), "Check the model's chat_template.jinja or tokenizer_config.json."
             ) from error
 
-    def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool = False, tools: list[Any] | None = None) -> str:
+    def render(
+        self,
+        messages: list[dict[str, Any]],
+        add_generation_prompt: bool = False,
+        tools: list[Any] | None = None,
+        variables: dict[str, Any] | None = None,
+    ) -> str:
         """The text of a conversation; with `add_generation_prompt`, up to where the assistant begins to write.
 
+        variables: what else the template may ask for (`enable_thinking`).
         Raises TemplateRefusal where the template refuses the messages or cannot render them.
         """
         from jinja2 import TemplateError
@@ -103,6 +110,7 @@ class ChatTemplate:
         try:
             parts, size = [], 0
             for part in self._compiled.generate(
+                **(variables or {}),
                 messages=messages,
                 add_generation_prompt=add_generation_prompt,
                 tools=tools,
