@@ -16,7 +16,7 @@ SLOPE = (0.90, 1.10)
 TIMES, PLUS = 1.5, 1e-3
 """Divergence and residual variance may be so many times those of the base quantized the same way, and so much more."""
 ERRORS = 5.0
-"""A limit counts as passed only by so many standard errors: a sound file of a coarse type, measured on few answers, must not fail by chance."""
+"""A limit counts as exceeded only by so many standard errors: a sound file, measured on few answers, must not fail by chance."""
 FEW = 16
 """With fewer answer tokens a slope says nothing."""
 
