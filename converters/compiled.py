@@ -18,9 +18,11 @@ from converters.gguf_file import TYPES, data_size
 if TYPE_CHECKING:
     from converters.lanes import Compiled
 
-KERNELS = ("Q4_K", "Q5_K", "Q6_K")
+KERNELS = ("Q8_0", "Q6_K", "Q5_K", "Q4_K")
 WEIGHED: tuple[str, ...] = ()
 """Types that have a kernel, and those that have one for use with an importance matrix."""
+UNWEIGHED = ("Q8_0",)
+"""Types that take no notice of an importance matrix."""
 WORTH_COMPILING = 2**22
 """Weights from which on compiling a kernel, about half a second, is paid back."""
 BLOCK = 256
@@ -34,6 +36,7 @@ _building = threading.Lock()
 
 def worth(type_name: str, weighed: bool, weights: int) -> "Compiled | None":
     """The kernel of a type once enough weights were asked for; called before quantizing so many. None while a thread compiles it."""
+    weighed = weighed and type_name not in UNWEIGHED
     if type_name not in (WEIGHED if weighed else KERNELS) or not _building.acquire(blocking=False):
         return None
     try:
@@ -59,14 +62,15 @@ def kernel(type_name: str, weighed: bool = False) -> "Compiled | None":
 
 def quantize(kernel: "Compiled", rows: np.ndarray, type_name: str, out: np.ndarray, importance: np.ndarray | None = None) -> int:
     """As `ggml.quantize`; blocks that do not fill the lanes go through ggml."""
-    blocks, in_row, size = rows.size // BLOCK, rows.shape[1] // BLOCK, TYPES[type_name].size
+    length, size = TYPES[type_name].weights, TYPES[type_name].size
+    blocks, in_row = rows.size // length, rows.shape[1] // length
     full = blocks - blocks % kernel.width
     weights = None if importance is None else importance.ctypes.data
     kernel(rows.ctypes.data, out.ctypes.data, weights, full // kernel.width, in_row)
-    rest = rows.reshape(blocks, 1, BLOCK)
+    rest = rows.reshape(blocks, 1, length)
     for block in range(full, blocks):
-        start = block % in_row * BLOCK
-        own = None if importance is None else importance[start:start + BLOCK]
+        start = block % in_row * length
+        own = None if importance is None else importance[start:start + length]
         ggml.quantize(rest[block], type_name, out[block * size:(block + 1) * size], own)
     return blocks * size
 

@@ -269,6 +269,22 @@ def _six(code: Code, tile: Any) -> None:
     code.scatter(d, starts, 208, 16)
 
 
+def _eight(code: Code, tile: Any) -> None:
+    """Q8_0: 32 weights and their scale."""
+    x = code.array(32)
+    code.load_transposed(code.lane_starts(code.values, tile, 32 * 4), 32, x)
+    largest = code.constant(0)
+    for i in range(32):
+        size = x[i].absolute()
+        largest = (largest > size).select(largest, size)
+    d = largest / 127
+    factor = d.equals(0).select(code.constant(0), 1 / d)
+    starts = code.lane_starts(code.bytes, tile, 34)
+    code.scatter(half_bits(d), starts, 0, 16)
+    for i in range(0, 32, 4):
+        code.scatter(_word([(x[j] * factor).rounded() & 255 for j in range(i, i + 4)]), starts, 2 + i)
+
+
 SEARCHES = {"Q4_K": Search(32, 15, -1.0, 0.1, 21), "Q5_K": Search(32, 31, -0.5, 0.1, 16)}
 
 
@@ -276,7 +292,9 @@ def build(type_name: str, weighed: bool = False) -> Compiled:
     """The kernel of a type. weighed: for use with an importance matrix."""
     code = Code(type_name, width())
     for tile in code.loop(code.tiles):
-        if type_name == "Q6_K":
+        if type_name == "Q8_0":
+            _eight(code, tile)
+        elif type_name == "Q6_K":
             _six(code, tile)
         else:
             _five_or_four(code, SEARCHES[type_name], tile)

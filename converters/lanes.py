@@ -113,6 +113,11 @@ class Lanes:
         """√x, rounded as IEEE says."""
         return self.code.intrinsic("llvm.sqrt", self)
 
+    def rounded(self) -> "Lanes":
+        """The nearest whole number, halves away from zero, as int32."""
+        nearest = self.code.intrinsic("llvm.round", self)
+        return Lanes(self.code, self.code.builder.fptosi(nearest.value, self.code.ints))
+
     def to_float(self) -> "Lanes":
         """Whole numbers as float32."""
         return Lanes(self.code, self.code.builder.sitofp(self.value, self.code.floats))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.weights import FLOATS, Rows, StoredTensor, check_finite, read_json, read_safetensors
+from converters.weights import FLOATS, Rows, StoredTensor, check_finite, finite, read_json, read_safetensors
 
 IGNORED = {
     "task_type", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "target_modules",
@@ -30,8 +30,8 @@ USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern"
         "trainable_token_indices"}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
-ROWS = 1024
-"""Rows worked on at a time, so that what is added takes little memory beside the tensor it is added to."""
+ROWS = 64
+"""Rows worked on at a time, so that what is added takes little memory and stays in the cache."""
 KEPT = 8
 """Factors kept in memory, since a tensor merged some rows at a time needs one of its two whole every time."""
 PREFIX = "base_model.model."
@@ -260,12 +260,13 @@ class Adapter:
         new rows put in."""
         change = self.changes[name]
         base = change.parts.get("full", base)
-        weight = base.load(rows)
+        weight = base.load(rows, check=False)
         if "rows" in change.parts:
             places = {number: place for place, number in enumerate(np.arange(base.shape[0])[rows].tolist())}
             found = [(places[number], at) for at, number in enumerate(change.indices) if number in places]
             weight[[place for place, _ in found]] = change.parts["rows"].load()[[at for _, at in found]]
         if "A" not in change.parts:
+            check_finite(weight, base.name, base.path)
             return weight
         change.add(weight, rows, 1.0)
         if "magnitude" in change.parts:
@@ -275,5 +276,7 @@ class Adapter:
                     weight *= (magnitude / change.column_norms(base)).astype(np.float32)
                 else:
                     weight *= (magnitude[rows, None] / _row_norms(weight)).astype(np.float32)
-        check_finite(weight, f"{name} merged with the adapter")
+        if not finite(weight):
+            base.load(rows)
+            check_finite(weight, f"{name} merged with the adapter")
         return weight
