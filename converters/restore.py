@@ -158,7 +158,7 @@ def plan(path: Path, dtype: str | None = None, shard: int = SHARD) -> Restoratio
     chosen = dtype or next((name for name, kind in DTYPES.items() if kind == quantized), "bfloat16")
     if quantized not in DTYPES.values():
         notes.append(f"The weights were quantized ({quantized}): what that lost does not come back.")
-    entries = [Entry(*plan.sources[0], plan) for plan in plans if plan.sources and not (file.tied and plan.sources[0][0] == HEAD)]
+    entries = [Entry(name, shape, one) for one in plans for name, shape in one.sources if not (file.tied and name == HEAD)]
     config |= {"architectures": [arch.CLASS], "dtype": chosen, **tokenizer.ids}
     return Restoration(config, tokenizer, chosen, _shards(entries, chosen, shard), tuple(notes), arch, file)
 

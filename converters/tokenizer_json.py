@@ -159,7 +159,8 @@ def _byte_level(vocabulary: _Vocabulary) -> JsonObject:
         expression, whole = splits[name]
         pre = [{"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}, BYTE_LEVEL]
     elif name != "gpt-2":
-        raise ConversionError(f"The pre-tokenizer {str(name)[:40]!r} cannot be read back",
+        named = repr(name[:40]) if isinstance(name, str) else "without a name"
+        raise ConversionError(f"The pre-tokenizer {named} cannot be read back",
                               f"Supported: {', '.join(sorted({'gpt-2', 'smollm', *splits}))}; another would split text otherwise.",
                               "Use another file.")
     return {"normalizer": None, "pre_tokenizer": pre[0] if len(pre) == 1 else {"type": "Sequence", "pretokenizers": pre},

@@ -22,9 +22,10 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
 
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"'{dtype}' is not a type of weights", f"Types are {', '.join(DTYPES)}.", "Correct --dtype.")
+    path = at_home(path)
     if not path.is_file():
         raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Check it.")
-    out = at_home(str(out))
+    out = at_home(out)
     if out.exists():
         raise InputError(f"{out} is there already", "An import makes a folder of its own.", "Name another one with --out.")
     try:

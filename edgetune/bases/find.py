@@ -88,7 +88,7 @@ def resolve(base: str) -> Path:
     folder = BUNDLED if base == "nano" else at_home(base)
     if not is_folder(folder):
         what = (
-            "is a GGUF file, which can be chatted with but not trained"
+            "is a GGUF file, which can be chatted with but not trained ('edgetune import' makes a model folder of it)"
             if folder.suffix == ".gguf" and folder.is_file()
             else "is not a folder that exists"
         )

@@ -16,7 +16,9 @@ from converters import convert
 from converters.gguf_file import Header, Writer, read_header, text
 from converters.pretokenizer import SPLITS
 from converters.vocab import load_vocabulary
+from converters.weights import read_folder
 from tests.converters.reference import assert_same_model, gguf_logits, gguf_tokenizer, golden, torch_logits
+from tests.converters.test_restore import restored
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 TOKENIZERS = {
@@ -139,6 +141,14 @@ def test_files_equal_upstreams_and_compute_what_transformers_does(
         }
         for tensor in ours.tensors:
             assert np.array_equal(ours.raw(tensor), theirs.raw(tensor)), tensor
+    restored(tmp_path / "F32.gguf", tmp_path / "back")
+    before, after = read_folder(folder), read_folder(tmp_path / "back")
+    assert before.keys() == after.keys()
+    for tensor in before:  # A_log comes back from an exponential, a norm from a sum
+        np.testing.assert_allclose(after[tensor].load(), before[tensor].load(), rtol=0, atol=2e-7, err_msg=tensor)
+    with open(tmp_path / "again.gguf", "wb") as file:
+        convert.plan(tmp_path / "back", None, ["F32"], chat_template=template, name="Model", extra={}).write("F32", file, threads=1)
+    assert set(differing_keys(read_header(tmp_path / "again.gguf"), ours)) <= {key for key, (models, _) in EXCEPTED.items() if name in models}
     ids = np.random.default_rng(0).integers(3, ours.metadata["tokenizer.ggml.token_type"].size, 64).tolist()
     reference = torch_logits(AutoModelForCausalLM.from_pretrained(folder), ids)
     assert_same_model(reference, gguf_logits(llama_cpp, tmp_path / "ours.gguf", ids), LIMITS.get(name, 1e-9))
