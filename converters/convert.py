@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from converters import four_bit
 from converters.archs import TensorPlan, architecture, same, with_defaults
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
@@ -126,16 +127,17 @@ def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: 
     """
     for type_name in types:
         check_type(type_name)
-    given = read_json(model_dir / "config.json", 2**24)
+    given, notes = four_bit.settings(read_json(model_dir / "config.json", 2**24))
     arch, config = architecture(given), with_defaults(given)
     stored, adapter = read_base(model_dir, arch), None
-    tokenizer, notes = model_dir, list[str]()
+    tokenizer = model_dir
     if adapter_dir:
         weighted = [(adapter_dir, 1.0)] if isinstance(adapter_dir, Path) else list(adapter_dir)
         adapter = Mix(weighted)
         own = _tokenizer([folder for folder, _ in weighted])
         if own:
-            tokenizer, notes = own, [f"The tokenizer is the one beside the adapter {own.name}."]
+            tokenizer = own
+            notes.append(f"The tokenizer is the one beside the adapter {own.name}.")
         config = _grown(config, stored, adapter, embeddings_name(arch))
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
@@ -206,7 +208,7 @@ def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
 
     A folder saved without one lacks the first part of all names ("model." or "transformer."), as transformers reads them all the same.
     """
-    stored, embeddings = read_folder(model_dir), embeddings_name(arch)
+    stored, embeddings = four_bit.unpack(read_folder(model_dir)), embeddings_name(arch)
     prefix = embeddings.partition(".")[0] + "."
     if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
         return stored

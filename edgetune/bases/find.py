@@ -132,6 +132,18 @@ def describe(folder: Path) -> Base:
     return Base(folder, name, kind, parameters, size, context, config)
 
 
+def full_precision(folder: Path, config: Any) -> None:
+    """Refuse a base whose weights are stored quantized, where it is to compute in torch; `export` and `import` make a full one of it."""
+    settings = config.get("quantization_config") if isinstance(config, dict) else None
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else settings
+        raise InputError(
+            f"The base in {folder} is stored quantized",
+            f"Its config.json says so ({str(method)[:40]}).",
+            f"Get the model as it was before, or make it full: edgetune export {folder} --type BF16 --out full.gguf, then edgetune import.",
+        )
+
+
 def model_folders(extra: list[Path]) -> list[Path]:
     """Model folders in the given places and in the Hugging Face cache, the bundled model first."""
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub")
