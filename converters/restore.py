@@ -77,6 +77,11 @@ class Restoration:
         return sum(_bytes(entry, self.dtype) for shard in self.shards for entry in shard.tensors)
 
     @property
+    def room(self) -> int:
+        """Bytes that the folder takes at most: the weights, and the vocabulary in a more talkative form than the GGUF's."""
+        return self.size + 8 * self._file.header.data_start + 2**20
+
+    @property
     def index(self) -> JsonObject | None:
         """model.safetensors.index.json, where there are several files."""
         if len(self.shards) == 1:

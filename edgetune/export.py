@@ -217,10 +217,12 @@ def export(
     progress: Callable[[str, int, int], None] | None = None,
     imatrix: Path | None = None,
     note: Callable[[str], None] | None = None,
+    text_only: bool = False,
 ) -> list[dict[str, Any]]:
     """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written.
 
     imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told what a user should know.
+    text_only: take the text part of a vision-language model.
     """
     from converters import convert
     from converters.imatrix import read
@@ -237,6 +239,7 @@ def export(
             name=source.name,
             extra=source.facts,
             imatrix=importance,
+            text_only=text_only,
         )
     if note:
         for one in plan.notes:

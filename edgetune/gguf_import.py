@@ -33,7 +33,7 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
             plan = restore.plan(path, dtype)
     except EdgeTuneError as error:
         raise InputError(error.title, error.cause, error.remedy) from error
-    need_space(out.parent, plan.size + 2**26, "The import")
+    need_space(out.parent, plan.room, "The import")
     done = 0
 
     def count(size: int) -> None:

@@ -26,6 +26,7 @@ def export(
     ] = None,
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
     imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
+    text_only: Annotated[bool, typer.Option("--text-only", help="Of a vision-language model, the text part alone.")] = False,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
@@ -64,6 +65,7 @@ def export(
         lambda name, done, total: line.update(done, total, f"{name}"),
         imatrix,
         say,
+        text_only,
     )
     line.clear()
     if as_json:

@@ -232,13 +232,13 @@ def test_changed_header_bytes_never_give_another_error(tmp_path: Path, nano: Pat
 FILL = """
 import sys
 from pathlib import Path
-from edgetune import export, files
+from edgetune import export, files, gguf_import
 check, disk = export.need_space, Path(sys.argv[1])
 def then_fill(*words):
     check(*words)
     with open(disk / "other", "wb") as file:
         file.write(bytes(files.free_bytes(disk) - 2**20))
-export.need_space = then_fill
+export.need_space = gguf_import.need_space = then_fill
 sys.argv[1:2] = []
 from edgetune.__main__ import main
 main()
@@ -246,17 +246,22 @@ main()
 """The command, on a disk that another program fills once the room on it was checked."""
 
 
-@pytest.mark.parametrize("size", ["5m", "12m"])
-def test_a_full_disk_is_named_and_leaves_nothing(nano: Path, tmp_path: Path, size: str) -> None:
+@pytest.mark.parametrize("size", ["5m", "24m"])
+@pytest.mark.parametrize("back", [False, True], ids=["export", "import"])
+def test_a_full_disk_is_named_and_leaves_nothing(edgetune: Call, nano: Path, tmp_path: Path, size: str, back: bool) -> None:
     """Too small from the start, and filled meanwhile, with an older file of the same name on it."""
     disk, script = tmp_path / "disk", tmp_path / "fill.py"
+    action: list[object] = ["export", nano, "--type", "Q8_0", "--out", disk]
+    if back:
+        assert edgetune("export", nano, "--type", "Q8_0", "--out", tmp_path / "n.gguf")[0] == 0
+        action = ["import", tmp_path / "n.gguf", "--out", disk / "folder"]
     disk.mkdir()
     script.write_text(FILL)
     mount = f'mount -t tmpfs -o size={size} tmpfs "$0" && echo old > "$0/nano-Q8_0.gguf" && '
     words = ["unshare", "-rm", "sh", "-c", mount + '"$@"; code=$?; ls -A "$0"; cat "$0/nano-Q8_0.gguf"; exit $code', str(disk)]
     if not shutil.which("unshare") or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no small disk can be mounted here")
-    command = [sys.executable, str(script), str(disk), "export", str(nano), "--type", "Q8_0", "--out", str(disk)]
+    command = [sys.executable, str(script), str(disk), *map(str, action)]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "EDGETUNE_WORKSPACE": str(tmp_path / "w")}
     done = subprocess.run([*words, *command], capture_output=True, text=True, check=False, env=variables, timeout=120)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr

@@ -84,7 +84,7 @@ def test_the_commands_say_it_aloud(base: tuple[Path, dict[str, Any]], edgetune: 
     folder, weights = base
     code, out, err = edgetune("export", folder, "--type", "BF16", "--out", tmp_path / "full.gguf")
     assert (code, out) == (0, f"{tmp_path / 'full.gguf'}\n") and "4 bits" in err
-    code, _, err = edgetune("train", "--base", folder, "--data", facts, "--name", "x", "--yes")
+    code, _, err = edgetune("train", "--base", folder, "--data", facts, "--name", "x")
     assert code == 2 and "stored quantized" in err and "edgetune import" in err
     assert edgetune("import", tmp_path / "full.gguf", "--out", tmp_path / "full")[0] == 0
     found = read_folder(tmp_path / "full")

@@ -15,6 +15,7 @@ import pytest
 from converters import convert
 from converters.gguf_file import Header, Writer, read_header, text
 from converters.pretokenizer import SPLITS
+from converters.tokenizer_json import load_tokenizer
 from converters.vocab import load_vocabulary
 from converters.weights import read_folder
 from tests.converters.reference import assert_same_model, gguf_logits, gguf_tokenizer, golden, torch_logits
@@ -176,6 +177,20 @@ def test_tokenizers_upstream_ships(upstream_folder: Path, llama_cpp: Any, tmp_pa
     with gguf_tokenizer(llama_cpp, tmp_path / "v.gguf") as tokenize:
         for string, expected in golden(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out")):
             assert tokenize(string, False) == expected, repr(string)
+
+
+@pytest.mark.parametrize("name", ["llama-spm", "llama-bpe", "phi-3", "qwen2", "gpt-2", "qwen35", "gemma-4"])
+def test_vocabularies_upstream_ships_are_read_back(upstream_folder: Path, tmp_path: Path, name: str) -> None:
+    """Real ones of other converters, some older than ours: the tokenizer.json made of them gives the golden ids."""
+    from tokenizers import Tokenizer
+
+    source = upstream_folder / f"models/ggml-vocab-{name}.gguf"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(load_tokenizer(read_header(source)).tokenizer), encoding="utf-8")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    pairs = golden(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out"))
+    assert len(pairs) >= 40
+    for string, expected in pairs:
+        assert tokenizer.encode(string, add_special_tokens=False).ids == expected, repr(string)
 
 
 def _tokenizer_json(metadata: dict[str, Any]) -> dict[str, Any]:
