@@ -74,6 +74,8 @@ def decoder_configuration(file: GgufModel, own_size: bool = True, activation: st
                           ) -> dict[str, Any]:
     """The settings that `decoder_metadata` writes, read back. own_size: whether a head may be of another size than its share."""
     query, hidden = file.whole("attention.head_count"), file.whole("embedding_length")
+    if query > hidden:
+        raise file.unsound(f"It has {query} heads for a hidden size of {hidden}.")
     counts = file.get("attention.head_count_kv"), file.get("feed_forward_length")  # a list is the architecture's own to read
     config = {
         "vocab_size": file.shape("token_embd.weight")[0], "hidden_size": hidden, "num_hidden_layers": file.whole("block_count", most=512),

@@ -191,13 +191,13 @@ def _same_settings(file: GgufModel, said: dict[str, Value]) -> None:
     """Refuse, naming them, settings of the architecture that the configuration found does not stand for."""
     for key, value in file.header.metadata.items():
         name = key.removeprefix(f"{file.arch}.")
-        if name == key or (name in HARMLESS and key not in said and HARMLESS[name] == value):
+        if name == key or (name in HARMLESS and key not in said and _equal(HARMLESS[name], value)):
             continue
         if key not in said and name in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
             heads = file.whole("attention.head_count")
-            if value == file.whole("embedding_length") // heads:
+            if _equal(value, file.whole("embedding_length") // heads):
                 continue
-        if key not in said and name == "vocab_size" and value == file.shape("token_embd.weight")[0]:
+        if key not in said and name == "vocab_size" and _equal(value, file.shape("token_embd.weight")[0]):
             continue
         if key not in said or not _equal(said[key].data, value):
             raise ConversionError(f"The setting {key} cannot be read back", f"It is {str(value)[:100]} in {file.header.path.name}; a model "

@@ -19,6 +19,8 @@ from converters.weights import JsonObject
 KINDS = {"gpt2": "byte-level BPE", "llama": "SentencePiece", "gemma4": "BPE over characters"}
 """llama.cpp's tokenizers that can be read back."""
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+MAX_TOKEN, MAX_TEXT = 1024, 2**25
+"""Characters of a SentencePiece token, and of all; real vocabularies have a tenth of either."""
 REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 
 
@@ -138,12 +140,14 @@ def _merges_by_score(vocabulary: _Vocabulary) -> list[list[str]]:
     scores, ids = vocabulary.get("scores"), vocabulary.ids
     if not isinstance(scores, np.ndarray) or len(scores) != len(vocabulary.tokens) or not np.isfinite(scores).all():
         raise vocabulary.unsound("Its scores are no list of finite numbers as long as that of its tokens.")
+    if max(map(len, ids)) > MAX_TOKEN or sum(map(len, ids)) > MAX_TEXT:  # every place where one can be cut is looked at
+        raise vocabulary.unsound(f"Its tokens have up to {max(map(len, ids))} characters, {sum(map(len, ids))} in all.")
     usual = {number for number in ids.values() if int(vocabulary.types[number]) not in (UNKNOWN, CONTROL)}
     found = []
     for token, number in ids.items():
         if number not in usual or re.fullmatch("<.*>", token):
             continue
-        pairs = [(token[:cut], token[cut:]) for cut in range(1, min(len(token), 257))]
+        pairs = [(token[:cut], token[cut:]) for cut in range(1, len(token))]
         known = [(ids[one], ids[other], one, other) for one, other in pairs if one in ids and other in ids]
         found += [(-float(scores[number]), number, *pair) for pair in sorted(known)]
     return [[one, other] for _, _, _, _, one, other in sorted(found)]

@@ -42,6 +42,15 @@ class LazyGroup(TyperGroup):
         """All names, in the order a person meets them."""
         return list(COMMANDS)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Typer would turn Ctrl-C into a silent exit code."""
+        from typer.exceptions import Abort
+
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Abort from stop
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name. For the list of all commands a stand-in with its one line serves."""
         if cmd_name not in COMMANDS:

@@ -113,6 +113,11 @@ def _index(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return both
 
 
+def _listed(folder: Path) -> None:
+    _sharded(folder)
+    (folder / "model.safetensors.index.json").write_text("[]")
+
+
 def _tokenizer(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     def both(folder: Path) -> None:
         document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
@@ -155,7 +160,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "config nested without end": (lambda folder: (folder / "config.json").write_text('{"a":' * 200_000), "config.json"),
     "tokenizer nested without end": (lambda folder: (folder / "tokenizer.json").write_text('{"a":' * 200_000), "okenizer"),
     "tokenizer's settings that are a list": (lambda folder: (folder / "tokenizer_config.json").write_text("[1]"), "okenizer"),
-    "index that is a list": (lambda folder: _sharded(folder) or (folder / "model.safetensors.index.json").write_text("[]"), "index.json"),
+    "index that is a list": (_listed, "index.json"),
     "tokenizer of a larger model": (_tokenizer(lambda one: one["model"]["vocab"].update({"new": 2048})), "tokens"),
     "tokenizer of a smaller model": (_tokenizer(_shrink), "512"),
     "tokenizer that is none": (_tokenizer(lambda one: one.update(model={"type": "Unigram", "vocab": []})), "okenizer"),

@@ -1,12 +1,15 @@
 """`edgetune import`: a GGUF as a model folder, and nothing half-written."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 Call = Callable[..., tuple[int, str, str]]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -80,3 +83,27 @@ def test_weights_that_are_no_numbers_leave_nothing(edgetune: Call, gguf: Path, t
     code, out, err = edgetune("import", gguf, "--out", tmp_path / "out")
     assert (code, out) == (1, "") and "model.layers.3.mlp.up_proj.weight" in err
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*.part"))
+
+
+STOP = """
+import signal, sys
+from edgetune import gguf_import
+need = gguf_import.create
+def then_stop(path):
+    signal.raise_signal(signal.SIGINT)
+    return need(path)
+gguf_import.create = then_stop
+from edgetune.__main__ import main
+main()
+"""
+"""The command, interrupted while its folder is half full."""
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_ctrl_c_leaves_nothing_and_is_said(gguf: Path, tmp_path: Path, flags: list[str]) -> None:
+    words = [sys.executable, "-c", STOP, "import", str(gguf), "--out", str(tmp_path / "out"), *flags]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    assert done.returncode == 130 and "Traceback" not in done.stderr
+    said = json.loads(done.stdout)["error"]["title"] if flags else done.stderr.strip()
+    assert said.splitlines()[-1].lower() == "interrupted"
+    assert [path.name for path in tmp_path.iterdir()] == ["nano.gguf"]

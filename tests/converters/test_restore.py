@@ -13,7 +13,22 @@ import pytest
 from converters import restore
 from converters.archs import llama, supported
 from converters.errors import ConversionError
-from converters.gguf_file import ARRAY, Header, TensorInfo, Value, Writer, f32, f32s, lay_out, read_header, strings, text, u32
+from converters.gguf_file import (
+    ARRAY,
+    Header,
+    TensorInfo,
+    Value,
+    Writer,
+    boolean,
+    f32,
+    f32s,
+    i32s,
+    lay_out,
+    read_header,
+    strings,
+    text,
+    u32,
+)
 from converters.quantize import FILE_TYPES
 from converters.vocab import load_vocabulary
 from converters.weights import read_folder
@@ -175,6 +190,9 @@ def test_llama_3s_rotary_factors_are_recognised(
     assert restore.plan(tmp_path / "m.gguf").config["rope_parameters"] == rope
 
 
+PICKED = 2
+
+
 def edited(source: Path, target: Path, change: Callable[[dict[str, Value], dict[str, tuple[TensorInfo, np.ndarray]]], Any]) -> Path:
     """A file with other metadata or tensors."""
     header: Header = read_header(source)
@@ -195,6 +213,12 @@ def _value(header: Header, key: str) -> Value:
     return Value(kind, data)
 
 
+def _sentencepiece(metadata: dict[str, Value], length: int) -> None:
+    """A vocabulary with one long token."""
+    tokens = [*metadata["tokenizer.ggml.tokens"].data[:-1], "a" * length]
+    metadata |= {"tokenizer.ggml.model": text("llama"), "tokenizer.ggml.tokens": strings(tokens), "tokenizer.ggml.scores": f32s([0] * 300)}
+
+
 def _nan(metadata: dict[str, Value], tensors: dict[str, tuple[TensorInfo, np.ndarray]]) -> None:
     tensors["blk.1.attn_q.weight"][1][:4] = np.array([np.nan], "<f4").view(np.uint8)
 
@@ -207,6 +231,8 @@ REFUSED: list[tuple[Callable[[dict[str, Value], dict[str, Any]], Any], str]] = [
     (lambda m, t: m.update({"split.count": u32(3)}), "--merge"),
     (lambda m, t: m.update({"llama.expert_count": u32(8)}), "llama.expert_count"),
     (lambda m, t: m.update({"llama.attention.sliding_window": u32(16)}), "llama.attention.sliding_window"),
+    (lambda m, t: m.update({"llama.expert_count": f32s([0, 0])}), "llama.expert_count"),
+    (lambda m, t: m.update({"llama.attention.key_length_mla": f32s([0, 0])}), "key_length_mla"),
     (lambda m, t: m.update({"llama.attention.key_length": u32(25)}), "25"),
     (lambda m, t: m.update({"llama.attention.head_count": u32(5)}), "divide"),
     (lambda m, t: m.update({"llama.attention.head_count": u32(0)}), "head_count"),
@@ -227,6 +253,8 @@ REFUSED: list[tuple[Callable[[dict[str, Value], dict[str, Any]], Any], str]] = [
     (lambda m, t: m.pop("tokenizer.ggml.tokens"), "tokens"),
     (lambda m, t: m.update({"tokenizer.ggml.merges": strings(["zz yy"])}), "zz yy"),
     (lambda m, t: m.update({"tokenizer.ggml.merges": u32(1)}), "merges"),
+    (lambda m, t: m.update({"tokenizer.ggml.model": text("llama")}), "scores"),
+    (lambda m, t: _sentencepiece(m, 2000), "characters"),
     (lambda m, t: m.update({"tokenizer.ggml.eos_token_id": u32(300)}), "eos"),
     (lambda m, t: t.pop("blk.1.attn_k.weight"), "blk.1.attn_k.weight"),
     (lambda m, t: t.pop("token_embd.weight"), "token_embd.weight"),
@@ -259,6 +287,27 @@ def test_too_large_for_float16_is_refused_by_tensor(make_model: MakeModel, tmp_p
     with pytest.raises(ConversionError) as refusal:
         restored(file, tmp_path / "back", "float16")
     assert "up_proj" in f"{refusal.value.title} {refusal.value.cause}"
+
+
+NASTY = [u32(0), u32(1), u32(3), u32(2**31 - 1), u32(2**32 - 1), f32(0.0), f32(-1.0), f32(float("nan")), f32(1e38), text(""), text("yarn"),
+         boolean(True), f32s([]), f32s([1.0, 2.0]), i32s([-1] * 6), i32s([2**31 - 1] * 4), strings([]), strings(["", "a b"])]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [kind for kind in supported() if kind != "mistral"])
+def test_wrong_values_never_give_another_error(make_model: MakeModel, tmp_path: Path, kind: str) -> None:
+    """Two nasty values under each key that a file has; each file is refused or read."""
+    write_gguf(make_model(tiny(kind)), tmp_path / "m.gguf", "F16")
+    rng, refused = np.random.default_rng(0), 0
+    keys = [key for key in read_header(tmp_path / "m.gguf").metadata if key != "general.name"]
+    for key in keys:
+        for number in rng.permutation(len(NASTY))[:PICKED]:
+            file = edited(tmp_path / "m.gguf", tmp_path / "bad.gguf", lambda m, t: m.update({key: NASTY[number]}))  # noqa: B023
+            try:
+                restore.plan(file)
+            except ConversionError as error:
+                refused += 1
+                assert error.title and error.cause and error.remedy
+    assert refused > len(keys)
 
 
 def test_changed_bytes_never_give_another_error(make_model: MakeModel, tmp_path: Path) -> None:
