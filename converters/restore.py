@@ -172,10 +172,10 @@ def _architecture(file: GgufModel) -> ModuleType:
     """The architecture's module; refuses what is no whole text model."""
     metadata, name = file.header.metadata, file.header.path.name
     parts, kind = metadata.get("split.count", 1), metadata.get("general.type", "model")
-    if parts != 1:
-        raise ConversionError(f"{name} is one of {parts} parts", "A model split over several GGUF files is not read.",
+    if not _equal(parts, 1):
+        raise ConversionError(f"{name} is one of {str(parts)[:40]} parts", "A model split over several GGUF files is not read.",
                               "Join them with llama.cpp's llama-gguf-split --merge.")
-    if kind != "model":
+    if not isinstance(kind, str) or kind != "model":
         raise ConversionError(f"{name} is no model", f"It holds a {str(kind)[:40]}.", "Choose the model's own file.")
     arch = restoring(file.arch)
     if arch is None:

@@ -113,7 +113,9 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
     guesses = [(high, float(2**power)) for high in (4.0,) for power in range(4, 21)]
     if between.sum() >= 2:
         share = (1 / found[between] - 1 / factor) / (1 - 1 / factor)
-        slope, start = np.polyfit(1 / wavelengths[between], share, 1)
+        places = 1 / wavelengths[between]
+        slope = (share[0] - share[-1]) / max(places[0] - places[-1], 1e-300)
+        start = share[0] - slope * places[0]
         if slope > 0 > start:
             high = short(round(1 - 1 / float(start), 3))
             guesses.insert(0, (high, float(round(float(slope) * (high - 1)))))

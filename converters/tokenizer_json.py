@@ -13,7 +13,7 @@ from converters.gguf_file import Header
 from converters.pretokenizer import SPLITS
 from converters.sentencepiece_file import Piece, write_pieces
 from converters.special_tokens import SPECIAL, STOPS
-from converters.vocab import CONTROL, NO_SPLIT, SPACE, STARTING, UNKNOWN, UNUSED, USER_DEFINED
+from converters.vocab import BYTE, CONTROL, NO_SPLIT, NORMAL, SPACE, STARTING, UNKNOWN, UNUSED, USER_DEFINED
 from converters.weights import JsonObject
 
 KINDS = {"gpt2": "byte-level BPE", "llama": "SentencePiece", "gemma4": "BPE over characters"}
@@ -50,6 +50,8 @@ class _Vocabulary:
             self.types = np.ones(len(self.tokens), np.int32)
         if not isinstance(self.types, np.ndarray) or len(self.types) != len(self.tokens) or self.types.dtype.kind not in "iu":
             raise self.unsound("Its token types are no list as long as that of its tokens.")
+        if not ((self.types >= NORMAL) & (self.types <= BYTE)).all():
+            raise self.unsound(f"A token type is not from {NORMAL} to {BYTE}.")
         if len(set(self.tokens)) != len(self.tokens):
             raise self.unsound("Two tokens have the same text.")
         self.of_type = {kind: np.flatnonzero(self.types == kind).tolist() for kind in (UNKNOWN, CONTROL, USER_DEFINED)}
@@ -58,6 +60,10 @@ class _Vocabulary:
 
     def get(self, key: str) -> Any:
         return self.metadata.get(f"tokenizer.ggml.{key}")
+
+    def word(self, key: str) -> str | None:
+        value = self.get(key)
+        return value if isinstance(value, str) else None
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.get(key)
@@ -85,7 +91,7 @@ def _texts(value: Any) -> bool:
 def load_tokenizer(header: Header) -> TokenizerFiles:
     """The tokenizer in a file. Raises ConversionError, naming it, for a kind or pre-tokenizer that cannot be read back."""
     vocabulary = _Vocabulary(header)
-    kind = vocabulary.get("model")
+    kind = vocabulary.word("model")
     if kind not in KINDS:
         raise ConversionError(f"The tokenizer {str(kind)[:40]!r} cannot be read back",
                               f"Supported: {', '.join(f'{name} ({what})' for name, what in KINDS.items())}.", "Use another file.")
@@ -95,7 +101,7 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
     else:
         parts = _characters(vocabulary, _merges_by_score(vocabulary) if kind == "llama" else _listed(vocabulary), kind == "llama")
         pieces = _pieces(vocabulary) if kind == "llama" else None
-    special, starts = vocabulary.special(), kind == "llama" or vocabulary.get("pre") in STARTING
+    special, starts = vocabulary.special(), kind == "llama" or vocabulary.word("pre") in STARTING
     first = special.get("bos") if vocabulary.flag("add_bos_token", starts) else None
     last = special.get("eos") if vocabulary.flag("add_eos_token", False) else None
     tokenizer = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": _added(vocabulary), **parts}
@@ -154,7 +160,7 @@ def _merges_by_score(vocabulary: _Vocabulary) -> list[list[str]]:
 
 
 def _byte_level(vocabulary: _Vocabulary) -> JsonObject:
-    name = vocabulary.get("pre")
+    name = vocabulary.word("pre")
     splits = {known: key for key, known in SPLITS.items()}
     whole, pre = False, [BYTE_LEVEL | {"use_regex": True}]
     if name == "smollm":
@@ -163,7 +169,7 @@ def _byte_level(vocabulary: _Vocabulary) -> JsonObject:
         expression, whole = splits[name]
         pre = [{"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}, BYTE_LEVEL]
     elif name != "gpt-2":
-        named = repr(name[:40]) if isinstance(name, str) else "without a name"
+        named = "without a name" if name is None else repr(name[:40])
         raise ConversionError(f"The pre-tokenizer {named} cannot be read back",
                               f"Supported: {', '.join(sorted({'gpt-2', 'smollm', *splits}))}; another would split text otherwise.",
                               "Use another file.")
@@ -192,7 +198,7 @@ def _model(vocabulary: _Vocabulary, merges: list[list[str]], unknown: str | None
 
 def _processor(vocabulary: _Vocabulary, first: int | None, last: int | None, special: dict[str, int]) -> JsonObject | None:
     """What puts BOS before and EOS after a text, and says what parts two texts."""
-    separates = vocabulary.get("add_sep_token")
+    separates = vocabulary.flag("add_sep_token", False) if isinstance(vocabulary.get("add_sep_token"), bool) else None
     if first is None and last is None and separates is None:
         return None
     between = special.get("sep", special.get("eos")) if separates else first if separates is not None else None

@@ -47,6 +47,8 @@ def _rope(config: dict[str, Any]) -> dict[str, Any]:
 def _attention_factor(config: dict[str, Any], rope: dict[str, Any]) -> float:
     """What rotated queries and keys are multiplied by (LongRoPE, arXiv 2402.13753; modeling_rope_utils.py)."""
     original = number(rope, "original_max_position_embeddings")
+    if original <= 1:
+        raise unsound(f"The rope setting original_max_position_embeddings is {original:g}.")
     factor = number(rope, "factor", default=integer(config, "max_position_embeddings") / original)
     return number(rope, "attention_factor", default=math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0)
 

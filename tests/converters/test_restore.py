@@ -190,7 +190,7 @@ def test_llama_3s_rotary_factors_are_recognised(
     assert restore.plan(tmp_path / "m.gguf").config["rope_parameters"] == rope
 
 
-PICKED = 2
+PICKED = 1
 
 
 def edited(source: Path, target: Path, change: Callable[[dict[str, Value], dict[str, tuple[TensorInfo, np.ndarray]]], Any]) -> Path:
@@ -249,6 +249,7 @@ REFUSED: list[tuple[Callable[[dict[str, Value], dict[str, Any]], Any], str]] = [
     (lambda m, t: m.update({"tokenizer.ggml.pre": text("mpt")}), "mpt"),
     (lambda m, t: m.update({"tokenizer.ggml.tokens": strings(["a", "b"])}), "types"),
     (lambda m, t: m.update({"tokenizer.ggml.tokens": strings(["a"] * 300)}), "same text"),
+    (lambda m, t: m.update({"tokenizer.ggml.token_type": i32s([-1] * 300)}), "token type"),
     (lambda m, t: m.update({"tokenizer.ggml.tokens": u32(3)}), "tokens"),
     (lambda m, t: m.pop("tokenizer.ggml.tokens"), "tokens"),
     (lambda m, t: m.update({"tokenizer.ggml.merges": strings(["zz yy"])}), "zz yy"),
@@ -295,7 +296,7 @@ NASTY = [u32(0), u32(1), u32(3), u32(2**31 - 1), u32(2**32 - 1), f32(0.0), f32(-
 
 @pytest.mark.parametrize("kind", [kind for kind in supported() if kind != "mistral"])
 def test_wrong_values_never_give_another_error(make_model: MakeModel, tmp_path: Path, kind: str) -> None:
-    """Two nasty values under each key that a file has; each file is refused or read."""
+    """A nasty value under each key that a file has; each file is refused or read."""
     write_gguf(make_model(tiny(kind)), tmp_path / "m.gguf", "F16")
     rng, refused = np.random.default_rng(0), 0
     keys = [key for key in read_header(tmp_path / "m.gguf").metadata if key != "general.name"]
@@ -307,7 +308,7 @@ def test_wrong_values_never_give_another_error(make_model: MakeModel, tmp_path: 
             except ConversionError as error:
                 refused += 1
                 assert error.title and error.cause and error.remedy
-    assert refused > len(keys)
+    assert refused > len(keys) / 2
 
 
 def test_changed_bytes_never_give_another_error(make_model: MakeModel, tmp_path: Path) -> None:
