@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from converters import four_bit, text_part
 from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
 from converters.gguf_file import Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
@@ -135,26 +136,32 @@ def _quantized(tensor: TensorPlan, types: list[str], importance: np.ndarray | No
 
 
 def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: list[str], *, chat_template: str | None, name: str,
-         extra: dict[str, str | int | float | bool], imatrix: ImportanceMatrix | None = None) -> Plan:
+         extra: dict[str, str | int | float | bool], imatrix: ImportanceMatrix | None = None, text_only: bool = False) -> Plan:
     """Check a conversion without reading the weights themselves.
 
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
     `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys. imatrix: what quantization is to keep first.
+    text_only: convert the text part of a vision-language model, which is refused otherwise.
     Raises ConversionError for whatever would not give a GGUF that computes what the model with its adapter does.
     """
     for type_name in types:
         check_type(type_name)
-    given = read_json(model_dir / "config.json", 2**24)
+    part, has_more = text_part.settings(read_json(model_dir / "config.json", 2**24), text_only)
+    given, notes = four_bit.settings(part)
     arch, config = architecture(given), with_defaults(given)
     stored, adapter = read_base(model_dir, arch), None
-    tokenizer, notes = model_dir, list[str]()
+    if has_more:
+        stored, left_out = text_part.tensors(stored)
+        notes.append(left_out)
+    tokenizer = model_dir
     if adapter_dir:
         weighted = [(adapter_dir, 1.0)] if isinstance(adapter_dir, Path) else list(adapter_dir)
         adapter = Mix(weighted)
         own = _tokenizer([folder for folder, _ in weighted])
         if own:
-            tokenizer, notes = own, [f"The tokenizer is the one beside the adapter {own.name}."]
+            tokenizer = own
+            notes.append(f"The tokenizer is the one beside the adapter {own.name}.")
         config = _grown(config, stored, adapter, embeddings_name(arch))
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
@@ -225,7 +232,7 @@ def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
 
     A folder saved without one lacks the first part of all names ("model." or "transformer."), as transformers reads them all the same.
     """
-    stored, embeddings = read_folder(model_dir), embeddings_name(arch)
+    stored, embeddings = four_bit.unpack(read_folder(model_dir)), embeddings_name(arch)
     prefix = embeddings.partition(".")[0] + "."
     if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
         return stored

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, gguf_tensor_name, integer, moves_rows, refuse_unless, same, unsound
+from converters.archs import TensorPlan, gguf_tensor_name, integer, moves_rows, refuse_unless, same, undoes, unsound
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
+from converters.gguf_model import GgufModel
 from converters.rope import number
 
 Build = Callable[..., np.ndarray]
@@ -69,6 +70,27 @@ def decoder_metadata(config: dict[str, Any], arch: str, head_size: bool = True, 
     return {f"{arch}.{key}": value for key, value in keys.items()}
 
 
+def decoder_configuration(file: GgufModel, own_size: bool = True, activation: str = "hidden_act", epsilon: str = "rms_norm_eps"
+                          ) -> dict[str, Any]:
+    """The settings that `decoder_metadata` writes, read back. own_size: whether a head may be of another size than its share."""
+    query, hidden = file.whole("attention.head_count"), file.whole("embedding_length")
+    if query > hidden:
+        raise file.unsound(f"It has {query} heads for a hidden size of {hidden}.")
+    counts = file.get("attention.head_count_kv"), file.get("feed_forward_length")  # a list is the architecture's own to read
+    config = {
+        "vocab_size": file.shape("token_embd.weight")[0], "hidden_size": hidden, "num_hidden_layers": file.whole("block_count", most=512),
+        "num_attention_heads": query, "max_position_embeddings": file.whole("context_length"),
+        epsilon: file.real("attention.layer_norm_rms_epsilon"), "tie_word_embeddings": file.tied,
+    }
+    if not isinstance(counts[0], np.ndarray):
+        config["num_key_value_heads"] = file.whole("attention.head_count_kv", query)
+    if not isinstance(counts[1], np.ndarray):
+        config["intermediate_size"] = file.whole("feed_forward_length")
+    if own_size and file.get("attention.key_length") is not None:
+        config["head_dim"] = file.whole("attention.key_length")
+    return config | {activation: "silu" if activation == "hidden_act" else "gelu_pytorch_tanh"}
+
+
 def refuse_windows(config: dict[str, Any], arch: str) -> None:
     """Refuse attention to only the last tokens where llama.cpp has no such attention for the architecture."""
     window = config.get("sliding_window")
@@ -98,9 +120,22 @@ def interleave(count: int, rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
 
 
+@undoes(interleave)
+def part_halves(count: int, rows: np.ndarray) -> np.ndarray:
+    """The two halves of every head together again."""
+    pairs = rows.reshape(count, -1, 2, *rows.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows.shape)
+
+
 def plus_one(weight: np.ndarray) -> np.ndarray:
     """A norm's weight where the model multiplies by one plus it (modeling_gemma2.py, `Gemma2RMSNorm`) and llama.cpp by the weight."""
     return weight + np.float32(1)
+
+
+@undoes(plus_one)
+def minus_one(weight: np.ndarray) -> np.ndarray:
+    """Exact, but for what adding one has already rounded away."""
+    return weight - np.float32(1)
 
 
 class Tensors(list[TensorPlan]):

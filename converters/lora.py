@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from converters import four_bit
 from converters.archs import TensorPlan, architecture, with_defaults
 from converters.convert import HEAD, QUANTIZATION_VERSION, embeddings_name, read_base, ties
 from converters.errors import ConversionError
@@ -84,7 +85,7 @@ def plan(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra
     """
     if type_name not in TYPES:
         raise ConversionError(f"'{type_name}' is not a type for adapters", f"Types are {', '.join(TYPES)}.", "Choose one of them.")
-    given = read_json(model_dir / "config.json", 2**24)
+    given, _ = four_bit.settings(read_json(model_dir / "config.json", 2**24))
     arch, config = architecture(given), with_defaults(given)
     arch.metadata(config)
     adapter = Adapter(adapter_dir)

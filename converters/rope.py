@@ -7,6 +7,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, text, u32
+from converters.gguf_model import GgufModel, short
 
 
 def rope_settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +77,55 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
     if settings.get("attention_factor") is not None:
         keys[f"{prefix}.attn_factor"] = f32(number(settings, "attention_factor") / (1 + 0.1 * math.log(max(factor, 1.0))))
     return keys
+
+
+def rope_configuration(file: GgufModel, default_theta: float = 10000.0) -> dict[str, Any]:
+    """The settings that `rope_metadata` writes, read back. default_theta: llama.cpp's own where the file has none."""
+    settings: dict[str, Any] = {"rope_type": "default", "rope_theta": file.real("rope.freq_base", default_theta)}
+    kind = file.word("rope.scaling.type", "none")
+    if kind in ("linear", "yarn"):
+        settings |= {"rope_type": kind, "factor": file.real("rope.scaling.factor")}
+    if kind == "yarn":
+        settings["original_max_position_embeddings"] = file.whole("rope.scaling.original_context_length")
+        settings |= {key: file.real(f"rope.scaling.yarn_{key}") for key in ("beta_fast", "beta_slow")
+                     if file.get(f"rope.scaling.yarn_{key}") is not None}
+        if file.get("rope.scaling.attn_factor") is not None:
+            scale = 1 + 0.1 * math.log(max(settings["factor"], 1.0))
+            settings["attention_factor"] = file.real("rope.scaling.attn_factor") * scale
+    if file.has("rope_freqs.weight"):
+        settings |= {"rope_type": "llama3"} | llama3_settings(file, settings["rope_theta"])
+    return settings
+
+
+def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
+    """Settings from which `llama3_factors` makes the file's tensor of factors again.
+
+    The factors depend on the context divided by low_freq_factor and by high_freq_factor only, so low_freq_factor is 1, as in every known
+    model. Between the two limits (1 - share) / factor + share, with share = (context / wavelength - 1) / (high - 1), is what a frequency
+    is divided by, inverted: a straight line over 1 / wavelength, which two of them fix.
+    """
+    found = file.tensor("rope_freqs.weight").astype(np.float64)
+    if not 0 < len(found) <= 4096 or not np.isfinite(found).all() or found.min() < 1:
+        raise file.unsound("rope_freqs.weight is no list of factors from 1.")
+    size, factor = 2 * len(found), float(found.max())
+    wavelengths = 2 * math.pi * theta ** (np.arange(0, size, 2) / size)
+    between = (found > 1) & (found < factor)
+    guesses = [(high, float(2**power)) for high in (4.0,) for power in range(4, 21)]
+    if between.sum() >= 2:
+        share = (1 / found[between] - 1 / factor) / (1 - 1 / factor)
+        places = 1 / wavelengths[between]
+        slope = (share[0] - share[-1]) / max(places[0] - places[-1], 1e-300)
+        start = share[0] - slope * places[0]
+        if slope > 0 > start:
+            high = short(round(1 - 1 / float(start), 3))
+            guesses.insert(0, (high, float(round(float(slope) * (high - 1)))))
+    for high, context in guesses:
+        settings = {"factor": short(factor), "low_freq_factor": 1.0, "high_freq_factor": high,
+                    "original_max_position_embeddings": int(context)}
+        if context >= 1 and high > 1 and np.allclose(llama3_factors(settings | {"rope_theta": theta}, size), found, rtol=1e-5, atol=0):
+            return settings
+    raise ConversionError("The rotary factors are not recognised", "rope_freqs.weight is none that Llama 3's scaling makes.",
+                          "Use another file.")
 
 
 def llama3_factors(settings: dict[str, Any], head_dim: int) -> np.ndarray:

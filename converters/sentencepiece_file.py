@@ -1,4 +1,4 @@
-"""Pieces of a SentencePiece `tokenizer.model`, read without the library (a protocol buffer; sentencepiece_model.proto)."""
+"""Pieces of a SentencePiece `tokenizer.model`, read and written without the library (a protocol buffer; sentencepiece_model.proto)."""
 
 import math
 import struct
@@ -78,3 +78,28 @@ def read_pieces(path: Path) -> list[Piece]:
     if not pieces:
         raise ConversionError(f"{path.name} cannot be read", "It holds no piece.", "Get the file again.")
     return pieces
+
+
+def _number(value: int) -> bytes:
+    rest = bytearray()
+    while value >= 0x80:
+        rest.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*rest, value])
+
+
+def _sized(field: int, data: bytes) -> bytes:
+    return bytes([field << 3 | 2]) + _number(len(data)) + data
+
+
+def write_pieces(pieces: list[Piece], space_prefix: bool) -> bytes:
+    """A model of these pieces: BPE with bytes for what it does not know, and no normalization.
+
+    space_prefix: whether a text gets a space in front.
+    """
+    parts = [_sized(1, _sized(1, piece.text.encode()) + b"\x15" + struct.pack("<f", piece.score) + b"\x18" + _number(piece.type))
+             for piece in pieces]
+    trainer = b"\x18\x02" + b"\x98\x02\x01"  # model_type = BPE, byte_fallback = true
+    spaces = b"\x18" + _number(space_prefix) + b"\x20\x00\x28\x01"  # add_dummy_prefix, remove_extra_whitespaces, escape_whitespaces
+    normalizer = _sized(1, b"identity") + spaces
+    return b"".join([*parts, _sized(2, trainer), _sized(3, normalizer)])

@@ -62,6 +62,9 @@ def _load(folder: Path, tokenizer: dict[str, Any], config: dict[str, Any], chat_
     if type(size) is not int or not ids or max(ids.values()) >= size or size > MAX_STRINGS:
         raise unsound(f"It has {len(ids)} tokens with ids up to {max(ids.values(), default=-1)}; the model has room for {size!r}.",
                        "Choose a folder whose tokenizer belongs to its model.")
+    if 2 * len(ids) < size:  # rows that fill up a matrix are far fewer
+        raise unsound(f"It has {len(ids)} tokens; the model has embeddings for {size}.",
+                      "Choose a folder whose tokenizer belongs to its model.")
     if not tokenizer["model"].get("byte_fallback"):
         vocabulary = _byte_level(tokenizer, ids, size)
     elif plain_bpe and not _space_prefix(tokenizer)[0]:

@@ -13,6 +13,7 @@ from converters.errors import ConversionError
 FLOATS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
          "F32": 4, "I64": 8, "U64": 8, "F64": 8}
+JsonObject = dict[str, Any]
 MAX_HEADER = 100_000_000
 """The limit of the safetensors library itself."""
 MAX_JSON = 512 * 2**20

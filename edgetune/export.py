@@ -218,12 +218,13 @@ def export(
     imatrix: Path | None = None,
     note: Callable[[str], None] | None = None,
     proving: "Prover | None" = None,
+    text_only: bool = False,
 ) -> list[dict[str, Any]]:
     """Write a GGUF of each type. Returns path, type, bytes and sha256 of each, and with `proving` what its proof says.
 
     Raises EdgeTuneError with nothing half-written. imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told
     what a user should know. proving: proves every file before it gets its name; one that fails is kept aside as NAME.failed.gguf, with its
-    proof beside it (see `demand`).
+    proof beside it (see `demand`). text_only: take the text part of a vision-language model.
     """
     from converters import convert
     from converters.imatrix import read
@@ -241,6 +242,7 @@ def export(
             name=source.name,
             extra={**source.facts, KEY: RESERVED},
             imatrix=importance,
+            text_only=text_only,
         )
     if note:
         for one in plan.notes:

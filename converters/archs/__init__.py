@@ -6,6 +6,9 @@ An architecture's file offers:
   TINY: dict                                   a small configuration with every kind of layer, for tests
   metadata(config) -> dict[str, Value]         hyper-parameters as GGUF keys; refuses what cannot be expressed
   tensors(config, tied) -> list[TensorPlan]    every tensor of the GGUF, from which model tensors and how
+  configuration(file) -> dict                  the way back: a config.json from what a GGUF says; of architectures with the same
+                                               GGUF_NAME only one has it
+  CLASS: str                                   with it, the name of transformers' class
 and, where it differs from most:
   EMBEDDINGS: str                              the embeddings' name in the model
   TRANSPOSED: tuple[str, ...]                  ends of names of weights that the model stores as [in, out]
@@ -19,7 +22,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -121,3 +124,30 @@ WITHIN_ROWS: set[Callable[..., np.ndarray]] = set()
 def same(tensor: np.ndarray) -> np.ndarray:
     """A tensor that both sides store alike."""
     return tensor
+
+
+Change = Callable[..., np.ndarray]
+_INVERSES: dict[Change, Change] = {same: same}
+
+
+def undoes(forward: Change) -> Callable[[Change], Change]:
+    """Marks a function as the inverse of another that takes the same arguments; a GGUF's tensor becomes the model's by it."""
+
+    def mark(inverse: Change) -> Change:
+        _INVERSES[forward] = inverse
+        return inverse
+
+    return mark
+
+
+def undo(build: Change) -> Change:
+    """The inverse of what a TensorPlan builds with."""
+    if isinstance(build, partial):
+        return partial(_INVERSES[build.func], *build.args, **build.keywords)
+    return _INVERSES[build]
+
+
+def restoring(gguf_name: str) -> ModuleType | None:
+    """The module that reads a GGUF of this architecture back, if there is one."""
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in supported())
+    return next((module for module in modules if gguf_name == module.GGUF_NAME and hasattr(module, "configuration")), None)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from converters.archs import TensorPlan, integer, refuse_unless
-from converters.decoder import Tensors, blocks, decoder_metadata, heads, plus_one
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, plus_one
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
-from converters.rope import number, rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "gemma2"
+CLASS = "Gemma2ForCausalLM"
 ACTIVATION = ("hidden_activation", "gelu_pytorch_tanh")
 SLIDING, FULL = "sliding_attention", "full_attention"
 DEFAULTS = {
@@ -54,6 +56,27 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     rope = rope_settings(config)
     turns = {} if number(rope, "rope_theta") == 10000 and rope["rope_type"] == "default" else rope_metadata(rope, GGUF_NAME, ())
     return decoder_metadata(config, GGUF_NAME, activation=ACTIVATION) | turns | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+
+
+def windowed_configuration(file: GgufModel, largest: int) -> dict[str, Any]:
+    """What `check_shape` and both Gemmas' metadata say of a model, read back."""
+    config = decoder_configuration(file, activation=ACTIVATION[0])
+    query, hidden = config["num_attention_heads"], config["hidden_size"]
+    config["head_dim"] = file.whole("attention.key_length", hidden // query)
+    config["query_pre_attn_scalar"] = hidden // query if config["num_hidden_layers"] == largest else config["head_dim"]
+    return config | {"sliding_window": file.whole("attention.sliding_window")} | capped(file)
+
+
+def capped(file: GgufModel) -> dict[str, float | None]:
+    """The cap of the logits, None where the file has none."""
+    key = "final_logit_softcapping"
+    return {key: file.real(key) if file.get(key) is not None else None}
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    return windowed_configuration(file, largest=46) | {"attn_logit_softcapping": file.real("attn_logit_softcapping"),
+                                                       "rope_parameters": rope_configuration(file)}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

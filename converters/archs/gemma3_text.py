@@ -3,12 +3,14 @@
 from typing import Any
 
 from converters.archs import TensorPlan, integer, refuse_unless, unsound
-from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, check_shape, normed_tensors
+from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, check_shape, normed_tensors, windowed_configuration
 from converters.decoder import Tensors, decoder_metadata, heads, plus_one
 from converters.gguf_file import Value, f32, u32
-from converters.rope import number, rope_metadata
+from converters.gguf_model import GgufModel
+from converters.rope import number, rope_configuration, rope_metadata
 
 GGUF_NAME = "gemma3"
+CLASS = "Gemma3ForCausalLM"
 THETAS = {FULL: 1000000.0, SLIDING: 10000.0}
 DEFAULTS = {
     "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "attention_bias": False,
@@ -50,6 +52,12 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     if config.get("final_logit_softcapping") is not None:
         keys[f"{GGUF_NAME}.final_logit_softcapping"] = f32(number(config, "final_logit_softcapping"))
     return keys
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    sliding = {"rope_type": "default", "rope_theta": file.real("rope.freq_base_swa", THETAS[SLIDING])}
+    return windowed_configuration(file, largest=62) | {"rope_parameters": {FULL: rope_configuration(file, THETAS[FULL]), SLIDING: sliding}}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

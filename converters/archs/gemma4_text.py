@@ -5,14 +5,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from converters.archs import TensorPlan, integer, refuse_unless, unsound
-from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING
+from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, capped
 from converters.archs.gemma3_text import THETAS, ropes
-from converters.decoder import Heads, Tensors, blocks, decoder_metadata
+from converters.decoder import Heads, Tensors, blocks, decoder_configuration, decoder_metadata
 from converters.errors import ConversionError
 from converters.gguf_file import Value, booleans, f32, i32s, u32
+from converters.gguf_model import GgufModel
 from converters.rope import number
 
 GGUF_NAME = "gemma4"
+CLASS = "Gemma4ForCausalLM"
 DEFAULTS = {
     "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "attention_bias": False,
     "sliding_window": 512, "hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 262144, "attention_k_eq_v": False,
@@ -125,6 +127,34 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         keys["feed_forward_length"] = i32s(layer.inner for layer in layers)
     shared = decoder_metadata(config | {"num_experts": None}, GGUF_NAME, activation=ACTIVATION)
     return shared | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file; how much is rotated stands in its rotary factors, whether values have matrices in its tensors."""
+    config = decoder_configuration(file, activation=ACTIVATION[0])
+    count = config["num_hidden_layers"]
+    kinds = [SLIDING if one else FULL for one in file.each("attention.sliding_window_pattern", count)]
+    shared, size = file.whole("attention.shared_kv_layers", 0, least=0), file.whole("attention.key_length")
+    by_layer = isinstance(file.get("attention.head_count_kv"), np.ndarray)
+    kv = file.each("attention.head_count_kv", count) if by_layer else [config["num_key_value_heads"]] * count
+    wide = isinstance(file.get("feed_forward_length"), np.ndarray)
+    usual = next((number for number, kind in zip(kv, kinds, strict=True) if kind == SLIDING), kv[0])
+    factors = file.tensor("rope_freqs.weight")
+    return config | capped(file) | {
+        "num_key_value_heads": usual,
+        "intermediate_size": file.each("feed_forward_length", count)[0] if wide else config["intermediate_size"],
+        "use_double_wide_mlp": wide, "head_dim": file.whole("attention.key_length_swa"), "layer_types": kinds,
+        "num_kv_shared_layers": shared, "sliding_window": file.whole("attention.sliding_window"),
+        "hidden_size_per_layer_input": file.whole("embedding_length_per_layer_input", 0, least=0),
+        "vocab_size_per_layer_input": config["vocab_size"],
+        "attention_k_eq_v": any(kind == FULL and layer < count - shared and not file.has(f"blk.{layer}.attn_v.weight")
+                                for layer, kind in enumerate(kinds)),
+        "per_layer_config": {str(layer): {"head_dim": size, "num_key_value_heads": kv[layer]}
+                             for layer, kind in enumerate(kinds) if kind == FULL},
+        "rope_parameters": {
+            FULL: {"rope_type": "proportional", "rope_theta": file.real("rope.freq_base"),
+                   "partial_rotary_factor": float(np.count_nonzero(factors == 1)) / len(factors)},
+            SLIDING: {"rope_type": "default", "rope_theta": file.real("rope.freq_base_swa")}}}
 
 
 def _rope_factors(config: dict[str, Any], size: int) -> np.ndarray:

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.archs import TensorPlan, integer, refuse_unless, undoes, unsound
 from converters.decoder import Tensors, blocks
 from converters.gguf_file import Value, f32, u32
+from converters.gguf_model import GgufModel
 from converters.rope import number
 
 GGUF_NAME = "gpt2"
+CLASS = "GPT2LMHeadModel"
 EMBEDDINGS = "transformer.wte.weight"
 TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 DEFAULTS = {"n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True}
@@ -42,6 +44,20 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 def _turned(weight: np.ndarray) -> np.ndarray:
     """From the model's [in, out] to [out, in] (transformers/pytorch_utils.py, `Conv1D`)."""
     return np.ascontiguousarray(weight.T)
+
+
+@undoes(_turned)
+def _turned_back(weight: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(weight.T)
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    return {
+        "vocab_size": file.shape("token_embd.weight")[0], "n_positions": file.whole("context_length"),
+        "n_embd": file.whole("embedding_length"), "n_layer": file.whole("block_count"), "n_head": file.whole("attention.head_count"),
+        "n_inner": file.whole("feed_forward_length"), "layer_norm_epsilon": file.real("attention.layer_norm_epsilon"),
+        "tie_word_embeddings": file.tied}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

@@ -5,9 +5,11 @@ from typing import Any
 from converters.archs import TensorPlan, llama
 from converters.decoder import heads
 from converters.gguf_file import Value, f32
+from converters.gguf_model import GgufModel
 from converters.rope import number
 
 GGUF_NAME = "granite"
+CLASS = "GraniteForCausalLM"
 DEFAULTS = llama.DEFAULTS | {"embedding_multiplier": 1.0, "attention_multiplier": 1.0, "residual_multiplier": 1.0, "logits_scaling": 1.0}
 TINY = {
     "model_type": "granite", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -24,6 +26,12 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     heads(config, own_size=False)
     scales = {f"{GGUF_NAME}.{key}": f32(number(config, name)) for key, name in SCALES.items()}
     return llama.metadata(config, GGUF_NAME, head_size=False) | scales
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    config = {key: value for key, value in llama.configuration(file).items() if key != "head_dim"}
+    return config | {name: file.real(key) for key, name in SCALES.items()}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

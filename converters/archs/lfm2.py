@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, refuse_unless, unsound
-from converters.decoder import Tensors, blocks, decoder_metadata, heads
+from converters.archs import TensorPlan, integer, refuse_unless, undoes, unsound
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads
 from converters.gguf_file import Value, i32s, u32
-from converters.rope import number, rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "lfm2"
+CLASS = "Lfm2ForCausalLM"
 CONV, FULL = "conv", "full_attention"
 DEFAULTS = {
     "num_key_value_heads": 8, "max_position_embeddings": 128000, "norm_eps": 1e-5, "rope_theta": 1000000.0, "conv_bias": False,
@@ -62,9 +64,24 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     return keys | rope_metadata(rope_settings(config), GGUF_NAME, ("linear", "yarn"))
 
 
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file; the MLP's size is the one it has, with nothing left to adjust."""
+    kv = file.each("attention.head_count_kv", file.whole("block_count", most=512))
+    if not any(kv):
+        raise file.unsound("No layer has attention.")
+    return decoder_configuration(file, own_size=False, epsilon="norm_eps") | {
+        "num_key_value_heads": max(kv), "layer_types": [FULL if number else CONV for number in kv], "conv_L_cache":
+        file.whole("shortconv.l_cache"), "block_auto_adjust_ff_dim": False, "rope_parameters": rope_configuration(file)}
+
+
 def _flat(kernel: np.ndarray) -> np.ndarray:
     """A convolution's kernel [channels, 1, length] without its middle."""
     return kernel.reshape(kernel.shape[0], kernel.shape[2])
+
+
+@undoes(_flat)
+def _deep(kernel: np.ndarray) -> np.ndarray:
+    return kernel[:, None, :]
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

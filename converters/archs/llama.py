@@ -4,11 +4,13 @@ from functools import partial
 from typing import Any
 
 from converters.archs import TensorPlan, integer
-from converters.decoder import Tensors, blocks, decoder_metadata, heads, interleave
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, interleave
 from converters.gguf_file import Value, u32
-from converters.rope import llama3_factors, rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import llama3_factors, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "llama"
+CLASS = "LlamaForCausalLM"
 DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}
 TINY = {
     "model_type": "llama", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -31,6 +33,12 @@ def metadata(config: dict[str, Any], arch: str = GGUF_NAME, head_size: bool = Tr
     keys = decoder_metadata(config, arch, head_size)
     keys |= {f"{arch}.rope.dimension_count": u32(heads(config).size), f"{arch}.vocab_size": u32(integer(config, "vocab_size"))}
     return keys | rope_metadata(rope_settings(config), arch, SCALINGS)
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file; biases are there or not."""
+    biases = {"attention_bias": file.has("blk.0.attn_q.bias"), "mlp_bias": file.has("blk.0.ffn_gate.bias")}
+    return decoder_configuration(file) | biases | {"rope_parameters": rope_configuration(file)}
 
 
 def tensors(config: dict[str, Any], tied: bool, arch: str = GGUF_NAME) -> list[TensorPlan]:

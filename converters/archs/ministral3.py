@@ -3,11 +3,13 @@
 from typing import Any
 
 from converters.archs import TensorPlan, integer, llama, refuse_unless, unsound
-from converters.decoder import decoder_metadata, heads, refuse_windows
+from converters.decoder import decoder_configuration, decoder_metadata, heads, refuse_windows
 from converters.gguf_file import Value, f32, u32
-from converters.rope import number, rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "mistral3"
+CLASS = "Ministral3ForCausalLM"
 DEFAULTS = {
     "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 262144, "rms_norm_eps": 1e-5, "sliding_window": None,
     "tie_word_embeddings": False, "rope_parameters": {
@@ -42,6 +44,14 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     if rope.get("mscale_all_dim") and rope.get("mscale"):
         keys[f"{GGUF_NAME}.rope.scaling.yarn_log_multiplier"] = f32(number(rope, "mscale_all_dim"))
     return keys
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    rope = rope_configuration(file) | {"llama_4_scaling_beta": file.real("attention.temperature_scale")}
+    if file.get("rope.scaling.yarn_log_multiplier") is not None:
+        rope |= {"mscale": 1.0, "mscale_all_dim": file.real("rope.scaling.yarn_log_multiplier")}
+    return decoder_configuration(file) | {"rope_parameters": rope}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

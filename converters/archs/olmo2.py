@@ -3,11 +3,13 @@
 from typing import Any
 
 from converters.archs import TensorPlan, refuse_unless
-from converters.decoder import Tensors, blocks, decoder_metadata, heads
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads
 from converters.gguf_file import Value
-from converters.rope import rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "olmo2"
+CLASS = "Olmo2ForCausalLM"
 DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "attention_bias": False, "tie_word_embeddings": False}
 TINY = {
     "model_type": "olmo2", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -21,6 +23,11 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     refuse_unless(config, "attention_bias", False)
     heads(config, own_size=False)
     return decoder_metadata(config, GGUF_NAME, head_size=False) | rope_metadata(rope_settings(config), GGUF_NAME, ("linear", "yarn"))
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    return decoder_configuration(file, own_size=False) | {"rope_parameters": rope_configuration(file)}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from converters.archs import TensorPlan, integer, unsound
-from converters.decoder import Tensors, blocks, decoder_metadata, heads, refuse_windows
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, refuse_windows
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
+from converters.gguf_model import GgufModel, short
 from converters.rope import number, rope_settings
 
 GGUF_NAME = "phi3"
+CLASS = "Phi3ForCausalLM"
 DEFAULTS = {"max_position_embeddings": 4096, "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "sliding_window": None,
             "tie_word_embeddings": False}
 VOCABULARY = {"added_first": True}
@@ -45,6 +47,8 @@ def _rope(config: dict[str, Any]) -> dict[str, Any]:
 def _attention_factor(config: dict[str, Any], rope: dict[str, Any]) -> float:
     """What rotated queries and keys are multiplied by (LongRoPE, arXiv 2402.13753; modeling_rope_utils.py)."""
     original = number(rope, "original_max_position_embeddings")
+    if original <= 1:
+        raise unsound(f"The rope setting original_max_position_embeddings is {original:g}.")
     factor = number(rope, "factor", default=integer(config, "max_position_embeddings") / original)
     return number(rope, "attention_factor", default=math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0)
 
@@ -62,6 +66,20 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     if rope["rope_type"] == "longrope":
         keys["rope.scaling.attn_factor"] = f32(_attention_factor(config, rope))
     return decoder_metadata(config, GGUF_NAME, head_size=False) | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    config = decoder_configuration(file, own_size=False)
+    share = file.whole("rope.dimension_count") / (config["hidden_size"] // config["num_attention_heads"])
+    original = file.whole("rope.scaling.original_context_length")
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": file.real("rope.freq_base"), "partial_rotary_factor": share}
+    if file.has("rope_factors_long.weight"):
+        rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
+        rope |= {f"{kind}_factor": [short(one) for one in file.tensor(f"rope_factors_{kind}.weight")] for kind in ("short", "long")}
+        rope["attention_factor"] = file.real("rope.scaling.attn_factor")
+    return config | {"original_max_position_embeddings": original, "partial_rotary_factor": share, "rope_parameters": rope,
+                     "sliding_window": file.whole("attention.sliding_window", 0, least=0) or None}
 
 
 def _factors(rope: dict[str, Any], key: str, count: int) -> np.ndarray:

@@ -3,11 +3,13 @@
 from typing import Any
 
 from converters.archs import TensorPlan, refuse_unless
-from converters.decoder import Tensors, blocks, decoder_metadata, heads, refuse_layers_but
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, refuse_layers_but
 from converters.gguf_file import Value
-from converters.rope import rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "qwen2"
+CLASS = "Qwen2ForCausalLM"
 DEFAULTS = {"num_key_value_heads": 32, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "use_sliding_window": False,
             "tie_word_embeddings": False}
 TINY = {
@@ -28,6 +30,11 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     refuse_layers_but(config, "full_attention")
     heads(config, own_size=False)
     return decoder_metadata(config, GGUF_NAME, head_size=False) | rope_metadata(rope_settings(config), GGUF_NAME, ("linear", "yarn"))
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    return decoder_configuration(file, own_size=False) | {"rope_parameters": rope_configuration(file)}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

@@ -3,11 +3,13 @@
 from typing import Any
 
 from converters.archs import TensorPlan, refuse_unless
-from converters.decoder import Tensors, blocks, decoder_metadata, heads, refuse_layers_but
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, refuse_layers_but
 from converters.gguf_file import Value
-from converters.rope import rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "qwen3"
+CLASS = "Qwen3ForCausalLM"
 DEFAULTS = {"num_key_value_heads": 32, "head_dim": 128, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "attention_bias": False,
             "use_sliding_window": False, "tie_word_embeddings": False}
 TINY = {
@@ -23,6 +25,12 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     refuse_unless(config, "attention_bias", False)
     refuse_layers_but(config, "full_attention")
     return decoder_metadata(config, GGUF_NAME) | rope_metadata(rope_settings(config), GGUF_NAME, ("linear", "yarn"))
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    size = file.shape("blk.0.attn_q_norm.weight")[0]
+    return decoder_configuration(file) | {"head_dim": size, "rope_parameters": rope_configuration(file)}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

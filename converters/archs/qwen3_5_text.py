@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, moves_rows, refuse_unless, unsound, within_rows
-from converters.decoder import Tensors, blocks, decoder_metadata, heads, plus_one
+from converters.archs import TensorPlan, integer, moves_rows, refuse_unless, undoes, unsound, within_rows
+from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, plus_one
 from converters.gguf_file import Value, booleans, i32s, u32
-from converters.rope import number, rope_metadata, rope_settings
+from converters.gguf_model import GgufModel
+from converters.rope import number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "qwen35"
+CLASS = "Qwen3_5ForCausalLM"
 LINEAR, FULL = "linear_attention", "full_attention"
 DEFAULTS = {
     "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "attention_bias": False,
@@ -82,6 +84,24 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     return shared | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
 
 
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    config, size, values = decoder_configuration(file), file.whole("ssm.state_size"), file.whole("ssm.time_step_rank")
+    head, interval = file.whole("attention.key_length"), file.whole("full_attention_interval", 4)
+    layers = config["num_hidden_layers"]
+    linear = [(layer + 1) % interval for layer in range(layers)]
+    if file.get("attention.recurrent_layers") is not None:
+        linear = file.each("attention.recurrent_layers", layers)
+    rope = rope_configuration(file) | {"partial_rotary_factor": file.whole("rope.dimension_count") / head}
+    if file.get("rope.dimension_sections") is not None:
+        rope["mrope_section"] = file.each("rope.dimension_sections", 4)[:3]
+    return config | {
+        "linear_conv_kernel_dim": file.whole("ssm.conv_kernel"), "linear_key_head_dim": size, "linear_value_head_dim": size,
+        "linear_num_key_heads": file.whole("ssm.group_count"), "linear_num_value_heads": values, "full_attention_interval": interval,
+        "layer_types": [LINEAR if one else FULL for one in linear], "partial_rotary_factor": rope["partial_rotary_factor"],
+        "rope_parameters": rope}
+
+
 @moves_rows
 def deal_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
     """Reorder the rows [values * size, …] of all value heads.
@@ -93,6 +113,13 @@ def deal_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(grouped.swapaxes(0, 1)).reshape(rows.shape)
 
 
+@undoes(deal_values)
+def gather_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
+    """The value heads of each key head together again."""
+    dealt = rows.reshape(linear.values // linear.keys, linear.keys, size, *rows.shape[1:])
+    return np.ascontiguousarray(dealt.swapaxes(0, 1)).reshape(rows.shape)
+
+
 @moves_rows
 def _deal_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
     """Queries and keys as they are, then the values reordered."""
@@ -100,9 +127,20 @@ def _deal_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows[:before], deal_values(linear, rows[before:], linear.size)])
 
 
+@undoes(_deal_last)
+def _gather_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
+    before = 2 * linear.keys * linear.size
+    return np.concatenate([rows[:before], gather_values(linear, rows[before:], linear.size)])
+
+
 @within_rows
 def _deal_columns(linear: Linear, weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(deal_values(linear, weight.T, linear.size).T)
+
+
+@undoes(_deal_columns)
+def _gather_columns(linear: Linear, weight: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(gather_values(linear, weight.T, linear.size).T)
 
 
 def _decay(linear: Linear, logarithms: np.ndarray) -> np.ndarray:
@@ -110,8 +148,24 @@ def _decay(linear: Linear, logarithms: np.ndarray) -> np.ndarray:
     return -np.exp(deal_values(linear, logarithms, 1).astype(np.float64)).astype(np.float32)
 
 
+@undoes(_decay)
+def _logarithms(linear: Linear, rates: np.ndarray) -> np.ndarray:
+    """Of each rate the float32 logarithm that gives it again, where one of the three nearest does."""
+    with np.errstate(all="ignore"):
+        nearest = np.log(-rates.astype(np.float64)).astype(np.float32)
+    found = nearest.copy()
+    for other in (np.nextafter(nearest, np.float32(np.inf)), np.nextafter(nearest, np.float32(-np.inf)), nearest):
+        found = np.where(-np.exp(other.astype(np.float64)).astype(np.float32) == rates, other, found)
+    return gather_values(linear, found, 1)
+
+
 def _kernel(linear: Linear, weight: np.ndarray) -> np.ndarray:
     return _deal_last(linear, weight.reshape(weight.shape[0], weight.shape[2]))
+
+
+@undoes(_kernel)
+def _kernel_back(linear: Linear, weight: np.ndarray) -> np.ndarray:
+    return _gather_last(linear, weight)[:, None, :]
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

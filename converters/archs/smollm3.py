@@ -3,11 +3,14 @@
 from typing import Any
 
 from converters.archs import TensorPlan, integer, llama, refuse_unless
-from converters.decoder import blocks, refuse_layers_but
+from converters.decoder import blocks, decoder_configuration, refuse_layers_but
 from converters.errors import ConversionError
 from converters.gguf_file import Value
+from converters.gguf_model import GgufModel
+from converters.rope import rope_configuration
 
 GGUF_NAME = "smollm3"
+CLASS = "SmolLM3ForCausalLM"
 DEFAULTS = {"num_key_value_heads": 4, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "attention_bias": False, "mlp_bias": False,
             "rope_theta": 2000000.0, "use_sliding_window": False, "no_rope_layer_interval": 4, "tie_word_embeddings": True}
 TINY = {
@@ -36,6 +39,11 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         raise ConversionError("no_rope_layers is not supported", f"llama.cpp leaves out the positions of every {STEP}th layer only.",
                               "Choose another base model.")
     return llama.metadata(config, GGUF_NAME, head_size=config.get("head_dim") is not None)
+
+
+def configuration(file: GgufModel) -> dict[str, Any]:
+    """Hyper-parameters from a file."""
+    return decoder_configuration(file) | {"no_rope_layer_interval": STEP, "rope_parameters": rope_configuration(file)}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

@@ -34,7 +34,7 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise InputError(f"{index} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
         bad = [n for n in names if not isinstance(n, str) or Path(n).name != n]
         if bad:
@@ -64,17 +64,23 @@ def tensor_header(path: Path) -> dict[str, Any]:
             raise InputError(f"{path.name} is damaged", "Its header is longer than the file.", "Copy the file again.")
         try:
             header = json.loads(file.read(length))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path.name} is damaged", f"Its header is not JSON: {error}", "Copy the file again.") from error
-    try:
+    if isinstance(header, dict):
         header.pop("__metadata__", None)
-        end = max((v["data_offsets"][1] for v in header.values() if all(isinstance(n, int) for n in v["shape"])), default=0)
-        damaged = 8 + length + end > size
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"{path.name} is damaged", f"Its header does not describe tensors: {error!r}", "Copy the file again.") from error
-    if damaged:
+    if not isinstance(header, dict) or not all(_describes(entry) for entry in header.values()):
+        raise InputError(f"{path.name} is damaged", "Its header does not describe tensors.", "Copy the file again.")
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if 8 + length + end > size:
         raise InputError(f"{path.name} is cut off", f"It should have {8 + length + end} bytes and has {size}.", "Copy the file again.")
     return header
+
+
+def _describes(entry: Any) -> bool:
+    """Whether a header's entry gives a shape and two places."""
+    numbers = [entry.get("shape"), entry.get("data_offsets")] if isinstance(entry, dict) else []
+    lists = len(numbers) == 2 and all(isinstance(one, list) and all(type(n) is int and n >= 0 for n in one) for one in numbers)
+    return lists and len(entry["data_offsets"]) == 2
 
 
 def resolve(base: str) -> Path:
@@ -88,7 +94,7 @@ def resolve(base: str) -> Path:
     folder = BUNDLED if base == "nano" else at_home(base)
     if not is_folder(folder):
         what = (
-            "is a GGUF file, which can be chatted with but not trained"
+            "is a GGUF file, which can be chatted with but not trained ('edgetune import' makes a model folder of it)"
             if folder.suffix == ".gguf" and folder.is_file()
             else "is not a folder that exists"
         )
@@ -106,7 +112,7 @@ def describe(folder: Path) -> Base:
     try:
         config = json.loads(config_path.read_text(encoding="utf-8"))
         kind = config["model_type"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{config_path} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
     parameters, size = 0, 0
     for path in weight_files(folder):
@@ -124,6 +130,18 @@ def describe(folder: Path) -> Base:
         raise InputError(f"{config_path} does not make sense", f"The context length it gives is {context!r}.", "Copy the model again.")
     name = folder.name if folder != BUNDLED.resolve() else "nano"
     return Base(folder, name, kind, parameters, size, context, config)
+
+
+def full_precision(folder: Path, config: Any) -> None:
+    """Refuse a base whose weights are stored quantized, where it is to compute in torch; `export` and `import` make a full one of it."""
+    settings = config.get("quantization_config") if isinstance(config, dict) else None
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else settings
+        raise InputError(
+            f"The base in {folder} is stored quantized",
+            f"Its config.json says so ({str(method)[:40]}).",
+            f"Get the model as it was before, or make it full: edgetune export {folder} --type BF16 --out full.gguf, then edgetune import.",
+        )
 
 
 def model_folders(extra: list[Path]) -> list[Path]:

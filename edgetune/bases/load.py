@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from edgetune.bases import find
 from edgetune.errors import EdgeTuneError
 
 
@@ -16,6 +17,7 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none") -> A
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as talk
 
+    find.full_precision(folder, find.describe(folder).config)
     talk.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     compute = getattr(torch, dtype)

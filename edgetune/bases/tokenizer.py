@@ -119,6 +119,14 @@ def load(model: Path, date: str, own: Path | None = None) -> BaseTokenizer:
 
     own: another folder whose tokenizer counts instead, with the model's template where it has none (an adapter's).
     """
+    try:
+        return _load(model, date, own)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        where = f"{type(error).__name__}: {error}"
+        raise InputError(f"The tokenizer in {own or model} cannot be read", where, "Copy the model again.") from error
+
+
+def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
     folder = own or model
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -127,13 +135,10 @@ def load(model: Path, date: str, own: Path | None = None) -> BaseTokenizer:
             "EdgeTune reads fast tokenizers.",
             "Save it once with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).",
         )
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        settings = _settings(folder)
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        vocabulary = document["model"].get("vocab")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"The tokenizer in {folder} cannot be read", str(error), "Copy the model again.") from error
+    document = json.loads(path.read_text(encoding="utf-8"))
+    settings = _settings(folder)
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    vocabulary = document["model"].get("vocab")
     ids = {**(vocabulary if isinstance(vocabulary, dict) else {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}}
     names = {i: token for token, i in ids.items()}
 

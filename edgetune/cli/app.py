@@ -29,6 +29,7 @@ COMMANDS = {
     "prune": ("runs", "Free space: old checkpoints and leftovers of interruptions."),
     "disk": ("runs", "Show what takes space."),
     "export": ("export", "Write a run or a model folder as GGUF, quantized."),
+    "import": ("import_gguf", "Turn a GGUF back into a model folder that can be trained."),
     "imatrix": ("imatrix", "Gather an importance matrix on your training data, for small quantized types."),
     "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behaviour."),
     "compare": ("compare", "Compare types of a model by size, closeness, speed and memory, and recommend one."),

@@ -30,6 +30,7 @@ def export(
         str | None,
         typer.Option(metavar="auto|FILE", help="Importance matrix: a file, or 'auto' from a run's training data.", show_default=False),
     ] = None,
+    text_only: Annotated[bool, typer.Option("--text-only", help="Of a vision-language model, the text part alone.")] = False,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     proof: Annotated[
         bool | None, typer.Option("--proof/--no-proof", help="Prove files before they get their names. [a run's: yes]", show_default=False)
@@ -86,7 +87,7 @@ def export(
         say(text)
 
     prover = exporting.prover(chosen, place, tell) if (chosen.home is not None if proof is None else proof) else None
-    made = exporting.export(chosen, types, out, line.weights, matrix, tell, prover)
+    made = exporting.export(chosen, types, out, line.weights, matrix, tell, prover, text_only)
     line.clear()
     exporting.demand(made)
     written = [(folder, targets.write(folder)) for folder in folders]

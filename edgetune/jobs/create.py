@@ -64,6 +64,7 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     """Check everything and prepare the rows. Raises InputError or EdgeTuneError before a run is made; `anyway` overrides the X-ray."""
     folder = find.resolve(recipe.base)
     base = find.describe(folder)
+    find.full_precision(folder, base.config)
     device = hardware.device(recipe.device)
     tokenizer = tokenizers.load(folder, today())
     length = min(recipe.length, base.context)

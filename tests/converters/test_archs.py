@@ -164,6 +164,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("phi3", {"sliding_window": 16}, "sliding_window"),
     ("phi3", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}}, "linear"),
     ("phi3", {"rope_parameters": SHORT | {"long_factor": [1.0]}}, "long_factor"),
+    ("phi3", {"rope_parameters": SHORT | {"original_max_position_embeddings": 1}}, "original_max_position_embeddings"),
     ("smollm3", {"no_rope_layers": [1] * 5}, "no_rope_layers"),
     ("smollm3", {"no_rope_layer_interval": 3, "no_rope_layers": None}, "no_rope_layers"),
     ("smollm3", {"attention_bias": True}, "attention_bias"),

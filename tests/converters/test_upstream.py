@@ -15,8 +15,11 @@ import pytest
 from converters import convert
 from converters.gguf_file import Header, Writer, read_header, text
 from converters.pretokenizer import SPLITS
+from converters.tokenizer_json import load_tokenizer
 from converters.vocab import load_vocabulary
+from converters.weights import read_folder
 from tests.converters.reference import assert_same_model, gguf_logits, gguf_tokenizer, golden, torch_logits
+from tests.converters.test_restore import restored
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 TOKENIZERS = {
@@ -139,6 +142,15 @@ def test_files_equal_upstreams_and_compute_what_transformers_does(
         }
         for tensor in ours.tensors:
             assert np.array_equal(ours.raw(tensor), theirs.raw(tensor)), tensor
+    restored(tmp_path / "F32.gguf", tmp_path / "back")
+    before, after = read_folder(folder), read_folder(tmp_path / "back")
+    assert before.keys() == after.keys()
+    for tensor in before:  # A_log comes back from an exponential, a norm from a sum
+        np.testing.assert_allclose(after[tensor].load(), before[tensor].load(), rtol=0, atol=2e-7, err_msg=tensor)
+    with open(tmp_path / "again.gguf", "wb") as file:
+        convert.plan(tmp_path / "back", None, ["F32"], chat_template=template, name="Model", extra={}).write("F32", file, threads=1)
+    allowed = {key for key, (models, _) in EXCEPTED.items() if name in models}
+    assert set(differing_keys(read_header(tmp_path / "again.gguf"), ours)) <= allowed
     ids = np.random.default_rng(0).integers(3, ours.metadata["tokenizer.ggml.token_type"].size, 64).tolist()
     reference = torch_logits(AutoModelForCausalLM.from_pretrained(folder), ids)
     assert_same_model(reference, gguf_logits(llama_cpp, tmp_path / "ours.gguf", ids), LIMITS.get(name, 1e-9))
@@ -165,6 +177,20 @@ def test_tokenizers_upstream_ships(upstream_folder: Path, llama_cpp: Any, tmp_pa
     with gguf_tokenizer(llama_cpp, tmp_path / "v.gguf") as tokenize:
         for string, expected in golden(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out")):
             assert tokenize(string, False) == expected, repr(string)
+
+
+@pytest.mark.parametrize("name", ["llama-spm", "llama-bpe", "phi-3", "qwen2", "gpt-2", "qwen35", "gemma-4"])
+def test_vocabularies_upstream_ships_are_read_back(upstream_folder: Path, tmp_path: Path, name: str) -> None:
+    """Real ones of other converters, some older than ours: the tokenizer.json made of them gives the golden ids."""
+    from tokenizers import Tokenizer
+
+    source = upstream_folder / f"models/ggml-vocab-{name}.gguf"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(load_tokenizer(read_header(source)).tokenizer), encoding="utf-8")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    pairs = golden(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out"))
+    assert len(pairs) >= 40
+    for string, expected in pairs:
+        assert tokenizer.encode(string, add_special_tokens=False).ids == expected, repr(string)
 
 
 def _tokenizer_json(metadata: dict[str, Any]) -> dict[str, Any]:

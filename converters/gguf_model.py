@@ -1,0 +1,114 @@
+"""What a GGUF says of the model in it: settings by name and kind, tensors in float32. Nothing it says is believed unseen."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.gguf_file import Header, TensorInfo
+
+FLOAT_TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ2_XXS", "IQ2_XS",
+               "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS", "IQ1_M", "TQ1_0", "TQ2_0", "MXFP4")
+"""Types whose blocks hold weights; the others are plain whole numbers and doubles, of which no weights are made."""
+SLAB = 2**22
+"""Weights dequantized at a time: gguf-py's functions hold several copies of what they are given."""
+
+
+def short(value: float) -> float:
+    """The shortest decimal number that is this one in float32: 1e-05 where the file can only say 9.999999747378752e-06."""
+    return float(str(np.float32(value)))
+
+
+class GgufModel:
+    """A file's header as an architecture's inverse reads it. Methods raise ConversionError where the file does not say what it should.
+
+    Keys are given without the architecture's name in front.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self.arch = str(header.metadata.get("general.architecture"))
+
+    def unsound(self, cause: str) -> ConversionError:
+        """The refusal of a file that contradicts itself or says too little."""
+        return ConversionError(f"{self.header.path.name} does not make sense", cause, "Get the file again or make it anew.")
+
+    def get(self, key: str) -> Any:
+        """What the file says under the architecture's key, None where it says nothing."""
+        return self.header.metadata.get(f"{self.arch}.{key}")
+
+    def whole(self, key: str, default: int | None = None, least: int = 1, most: int = 2**31 - 1) -> int:
+        """A whole number from `least` to `most`."""
+        value = self.get(key)
+        if value is None:
+            value = default
+        if type(value) is not int or not least <= value <= most:
+            raise self.unsound(f"{self.arch}.{key} is {str(value)[:100]}, where a whole number from {least} to {most} belongs.")
+        return value
+
+    def real(self, key: str, default: float | None = None) -> float:
+        """A finite positive number, as short as float32 allows."""
+        value = self.get(key)
+        if value is None:
+            value = default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value) or value <= 0:
+            raise self.unsound(f"{self.arch}.{key} is {str(value)[:100]}, where a positive number belongs.")
+        return short(value)
+
+    def word(self, key: str, default: str) -> str:
+        """A text."""
+        value = self.get(key)
+        return value if isinstance(value, str) else default
+
+    def each(self, key: str, layers: int) -> list[int]:
+        """A list of one whole number (or truth, as 0 and 1) for every layer."""
+        value = self.get(key)
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iub" or len(value) != layers:
+            raise self.unsound(f"{self.arch}.{key} is no list of {layers} whole numbers.")
+        return [int(one) for one in value]
+
+    def has(self, tensor: str) -> bool:
+        """Whether the file holds a tensor."""
+        return tensor in self.header.tensors
+
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """A tensor's shape as numpy has it (rows last to ggml)."""
+        if tensor not in self.header.tensors:
+            raise self.unsound(f"The tensor {tensor} is missing.")
+        return self.header.tensors[tensor].shape[::-1]
+
+    @cached_property
+    def tied(self) -> bool:
+        """Whether the output matrix is the embeddings': it is not there, or there a second time with the same bytes."""
+        one, other = (self.header.tensors.get(name) for name in ("token_embd.weight", "output.weight"))
+        if one is None or other is None:
+            return True
+        alike = (one.type, one.shape) == (other.type, other.shape)
+        return alike and np.array_equal(self.header.raw("token_embd.weight"), self.header.raw("output.weight"))
+
+    def tensor(self, name: str) -> np.ndarray:
+        """A small tensor as a whole, float32."""
+        self.shape(name)
+        return np.concatenate(list(self.slabs(name)))
+
+    def slabs(self, name: str) -> Iterator[np.ndarray]:
+        """A tensor's first dimension (as numpy has it) a part at a time, dequantized to float32."""
+        info: TensorInfo = self.header.tensors[name]
+        shape = info.shape[::-1]
+        raw, step = self.header.raw(name).reshape(shape[0], -1), max(1, SLAB // int(np.prod(shape[1:])))
+        if len(shape) == 1:
+            raw, step = raw.reshape(1, -1), 1
+        for start in range(0, len(raw), step):
+            part = dequantized(raw[start:start + step], info.type)
+            yield part.reshape(-1, *shape[1:]) if len(shape) > 1 else part.reshape(-1)
+
+
+def dequantized(blocks: np.ndarray, type_name: str) -> np.ndarray:
+    """Rows of a type's blocks (uint8 [rows, bytes]) as float32 [rows, weights], by gguf-py."""
+    import gguf
+
+    with np.errstate(all="ignore"):
+        result: np.ndarray = gguf.quants.dequantize(np.ascontiguousarray(blocks), gguf.GGMLQuantizationType[type_name])
+    return result

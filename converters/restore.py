@@ -1,0 +1,252 @@
+"""From a GGUF back to a model folder: everything is checked first, then one tensor at a time is dequantized, put in order, written.
+
+    plan = restore.plan(Path("model-Q4_K_M.gguf"))
+    plan.config, plan.generation, plan.tokenizer     # the small files
+    for shard in plan.shards:
+        plan.write(shard, open_file)
+
+What the way to a GGUF makes of the configuration found must be what the file says, key by key and tensor by tensor: nothing that the file
+knows is lost without a word.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from converters.archs import TensorPlan, restoring, same, supported, undo, with_defaults
+from converters.convert import HEAD
+from converters.errors import ConversionError
+from converters.gguf_file import Value, read_header
+from converters.gguf_model import FLOAT_TYPES, GgufModel
+from converters.quantize import quantize
+from converters.tokenizer_json import TokenizerFiles, load_tokenizer
+from converters.vocab import load_vocabulary
+from converters.weights import FLOATS, JsonObject, check_finite
+
+DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+"""torch's names to GGUF's and safetensors'."""
+SHARD = 5 * 10**9
+"""Bytes of weights in a file at most, unless one tensor alone has more."""
+HARMLESS: dict[str, Any] = {
+    "rope.scaling.type": "none", "expert_count": 0, "expert_used_count": 0, "leading_dense_block_count": 0, "attention.causal": True,
+    "attention.sliding_window": 0, "tensor_data_layout": "Meta AI original pth", "nextn_predict_layers": 0, "rope.scaling.finetuned": True}
+"""Values under keys of the architecture that change nothing, and that ours does not write."""
+
+
+class Entry(NamedTuple):
+    """A tensor of the model folder: its name there, its shape, and the plan by which a GGUF's is made of it."""
+
+    name: str
+    shape: tuple[int, ...]
+    plan: TensorPlan
+
+
+class Shard(NamedTuple):
+    """One safetensors file."""
+
+    name: str
+    tensors: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A GGUF that passed every check. dtype: of the weights to be written. notes: what a user should know."""
+
+    config: JsonObject
+    tokenizer: TokenizerFiles
+    dtype: str
+    shards: tuple[Shard, ...]
+    notes: tuple[str, ...]
+    _arch: ModuleType
+    _file: GgufModel
+
+    @property
+    def generation(self) -> JsonObject:
+        """generation_config.json: where an answer ends."""
+        ids = {key: number for key, number in self.tokenizer.ids.items() if number is not None}
+        return ids | ({"eos_token_id": self.tokenizer.stops} if len(self.tokenizer.stops) > 1 else {})
+
+    @property
+    def size(self) -> int:
+        """Bytes of all weights."""
+        return sum(_bytes(entry, self.dtype) for shard in self.shards for entry in shard.tensors)
+
+    @property
+    def room(self) -> int:
+        """Bytes that the folder takes at most: the weights, and the vocabulary in a more talkative form than the GGUF's."""
+        return self.size + 8 * self._file.header.data_start + 2**20
+
+    @property
+    def index(self) -> JsonObject | None:
+        """model.safetensors.index.json, where there are several files."""
+        if len(self.shards) == 1:
+            return None
+        places = {one.name: shard.name for shard in self.shards for one in shard.tensors}
+        return {"metadata": {"total_size": self.size}, "weight_map": places}
+
+    def check_vocabulary(self, folder: Path) -> None:
+        """Hold the tokenizer's files, once written, against the GGUF. Raises ConversionError where they do not say the same."""
+        said = self._file.header.metadata
+        made, _ = load_vocabulary(folder, self.config, None, **getattr(self._arch, "VOCABULARY", {}))
+        for key in ("model", "tokens", "merges", "scores"):
+            ours, theirs = made.get(f"tokenizer.ggml.{key}"), said.get(f"tokenizer.ggml.{key}")
+            if ours is not None and theirs is not None and not np.array_equal(ours.data, theirs):
+                raise ConversionError("The vocabulary cannot be read back", f"A tokenizer.json does not give the same {key} again.",
+                                      "Use another file.")
+
+    def write(self, shard: Shard, file: BinaryIO, progress: Callable[[int], None] | None = None) -> None:
+        """Write a safetensors file into an open one, at its start. progress: called with the bytes of every part written.
+
+        Raises ConversionError where a tensor holds NaN or infinity, naming it, or does not fit into the type.
+        """
+        header: JsonObject = {"__metadata__": {"format": "pt"}}
+        end = 0
+        for entry in shard.tensors:
+            start, end = end, end + _bytes(entry, self.dtype)
+            header[entry.name] = {"dtype": DTYPES[self.dtype], "shape": list(entry.shape), "data_offsets": [start, end]}
+        encoded = json.dumps(header, separators=(",", ":")).encode()
+        encoded += b" " * (-len(encoded) % 8)
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        for entry in shard.tensors:
+            size = 0
+            for values in self.values(entry):
+                check_finite(values, entry.name, self._file.header.path)
+                raw = quantize(values.reshape(-1, values.shape[-1]), DTYPES[self.dtype], entry.name).reshape(-1)
+                file.write(raw.data)
+                size += raw.nbytes
+                if progress:
+                    progress(raw.nbytes)
+            assert size == _bytes(entry, self.dtype), entry
+
+    def values(self, entry: Entry) -> Iterator[np.ndarray]:
+        """A tensor of the model in float32, some rows at a time where nothing is reordered."""
+        if entry.plan.build is same:
+            yield from self._file.slabs(entry.plan.name)
+            return
+        restored = undo(entry.plan.build)(self._file.tensor(entry.plan.name))
+        assert restored.shape == entry.shape, entry
+        yield restored
+
+
+def _bytes(entry: Entry, dtype: str) -> int:
+    return int(np.prod(entry.shape, dtype=np.int64)) * FLOATS[DTYPES[dtype]].itemsize
+
+
+def plan(path: Path, dtype: str | None = None, shard: int = SHARD) -> Restoration:
+    """Check a GGUF without reading the weights themselves.
+
+    dtype: one of DTYPES; None: the file's own where most of its weights are not quantized, else bfloat16. shard: bytes in one file.
+    Raises ConversionError for a file that is not sound, or that no model folder can stand for.
+    """
+    file = GgufModel(read_header(path))
+    arch = _architecture(file)
+    config = {"model_type": arch.__name__.rpartition(".")[2], **arch.configuration(file)}
+    tokenizer, notes = load_tokenizer(file.header), list[str]()
+    if len(tokenizer.tokenizer["model"]["vocab"]) > config["vocab_size"] or len(file.header.metadata["tokenizer.ggml.tokens"]) \
+            != config["vocab_size"]:
+        raise file.unsound(f"It has {len(file.header.metadata['tokenizer.ggml.tokens'])} tokens and embeddings for {config['vocab_size']}.")
+    try:
+        full = with_defaults(config)
+        said = arch.metadata(full)
+        plans = arch.tensors(full, file.tied)
+    except ConversionError as error:
+        cause = f"{error.title}: {error.cause}"
+        raise ConversionError(f"{path.name} cannot be read back", cause, "Use another file.") from error
+    _same_settings(file, said)
+    _same_tensors(file, plans)
+    quantized = _main_type(file)
+    chosen = dtype or next((name for name, kind in DTYPES.items() if kind == quantized), "bfloat16")
+    if quantized not in DTYPES.values():
+        notes.append(f"The weights were quantized ({quantized}): what that lost does not come back.")
+    entries = [Entry(name, shape, one) for one in plans for name, shape in one.sources if not (file.tied and name == HEAD)]
+    config |= {"architectures": [arch.CLASS], "dtype": chosen, **tokenizer.ids}
+    return Restoration(config, tokenizer, chosen, _shards(entries, chosen, shard), tuple(notes), arch, file)
+
+
+def _architecture(file: GgufModel) -> ModuleType:
+    """The architecture's module; refuses what is no whole text model."""
+    metadata, name = file.header.metadata, file.header.path.name
+    parts, kind = metadata.get("split.count", 1), metadata.get("general.type", "model")
+    if not _equal(parts, 1):
+        raise ConversionError(f"{name} is one of {str(parts)[:40]} parts", "A model split over several GGUF files is not read.",
+                              "Join them with llama.cpp's llama-gguf-split --merge.")
+    if not isinstance(kind, str) or kind != "model":
+        raise ConversionError(f"{name} is no model", f"It holds a {str(kind)[:40]}.", "Choose the model's own file.")
+    arch = restoring(file.arch)
+    if arch is None:
+        raise ConversionError(f"GGUF files of the architecture {file.arch[:40]!r} cannot be read back",
+                              f"Supported model types: {', '.join(supported())}.", "Use a model of one of these types.")
+    odd = next((info for info in file.header.tensors.values() if info.type not in FLOAT_TYPES), None)
+    if odd:
+        raise ConversionError(f"The type {odd.type} cannot be dequantized", f"The tensor {odd.name} of {name} has it.", "Use another file.")
+    return arch
+
+
+def _same_settings(file: GgufModel, said: dict[str, Value]) -> None:
+    """Refuse, naming them, settings of the architecture that the configuration found does not stand for."""
+    for key, value in file.header.metadata.items():
+        name = key.removeprefix(f"{file.arch}.")
+        if name == key or (name in HARMLESS and key not in said and _equal(HARMLESS[name], value)):
+            continue
+        if key not in said and name in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
+            heads = file.whole("attention.head_count")
+            if _equal(value, file.whole("embedding_length") // heads):
+                continue
+        if key not in said and name == "vocab_size" and _equal(value, file.shape("token_embd.weight")[0]):
+            continue
+        if key not in said or not _equal(said[key].data, value):
+            raise ConversionError(f"The setting {key} cannot be read back", f"It is {str(value)[:100]} in {file.header.path.name}; a model "
+                                  "folder of this architecture has none that would say so.", "Use another file.")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return bool(np.float32(one) == np.float32(other))
+    return np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def _same_tensors(file: GgufModel, plans: list[TensorPlan]) -> None:
+    """Refuse missing, left-over and misshapen tensors, all at once, and tensors of settings that say something else."""
+    planned, problems = {plan.name: plan for plan in plans}, []
+    for name, one in planned.items():
+        if not file.has(name):
+            problems.append(f"{name} is missing")
+        elif file.shape(name) != one.shape:
+            problems.append(f"{name} has shape {list(file.shape(name))}, not {list(one.shape)}")
+        elif not one.sources and not np.allclose(file.tensor(name), one.build(), rtol=1e-5, atol=0):
+            problems.append(f"{name} holds other values than the settings give")
+    problems += [f"{name} is not part of this architecture" for name in file.header.tensors.keys() - planned.keys()
+                 if not (file.tied and name == "output.weight")]
+    if problems:
+        more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
+        found = "; ".join(sorted(problems)[:5]) + more
+        raise ConversionError(f"The tensors of {file.header.path.name} do not fit its settings", f"{found}.",
+                              "Get the file again, or use another one.")
+
+
+def _main_type(file: GgufModel) -> str:
+    """The type that most weights have."""
+    weights: dict[str, int] = {}
+    for info in file.header.tensors.values():
+        weights[info.type] = weights.get(info.type, 0) + int(np.prod(info.shape, dtype=np.int64))
+    return max(weights, key=lambda kind: weights[kind])
+
+
+def _shards(entries: list[Entry], dtype: str, most: int) -> tuple[Shard, ...]:
+    """The tensors in their order, cut where a file would grow past `most` bytes."""
+    groups: list[list[Entry]] = [[]]
+    size = 0
+    for entry in entries:
+        size += _bytes(entry, dtype)
+        if groups[-1] and size > most:
+            groups.append([])
+            size = _bytes(entry, dtype)
+        groups[-1].append(entry)
+    if len(groups) == 1:
+        return (Shard("model.safetensors", tuple(groups[0])),)
+    return tuple(Shard(f"model-{number:05d}-of-{len(groups):05d}.safetensors", tuple(group)) for number, group in enumerate(groups, 1))

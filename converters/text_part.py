@@ -1,0 +1,67 @@
+"""The text part of a vision-language checkpoint: its configuration and its tensors, under the names of a text model.
+
+For text the whole model computes what its text part does: images enter only as embeddings in place of their tokens, and positions by
+height and width are for text those of the sequence (modeling_gemma3.py, modeling_gemma4.py, modeling_mistral3.py, modeling_qwen3_5.py,
+modeling_lfm2_vl.py in transformers).
+"""
+
+from converters.errors import ConversionError
+from converters.weights import JsonObject, StoredTensor
+
+HEAD = "lm_head.weight"
+WHOLE = {"gemma3": ("gemma3_text",), "gemma4": ("gemma4_text",), "mistral3": ("mistral", "ministral3"), "qwen3_5": ("qwen3_5_text",),
+         "lfm2_vl": ("lfm2",)}
+"""Vision-language model types, with the types that their text part may have."""
+PREFIXES = ("model.language_model.", "language_model.model.", "language_model.")
+"""What stands before the text part's names where a text model has "model.": today's form, and older ones."""
+HEADS = (HEAD, "language_model.lm_head.weight")
+INHERITED = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
+"""Settings that the whole model's configuration may say for its text part."""
+
+
+def settings(config: JsonObject, wanted: bool) -> tuple[JsonObject, bool]:
+    """The text part's configuration, and whether there is more than text; a text model's own as it is.
+
+    wanted: whether the user asked for the text part alone. Raises ConversionError where not, and for text parts of other types.
+    """
+    kind, text = config.get("model_type"), config.get("text_config")
+    if kind not in WHOLE:
+        return config, False
+    inner = text.get("model_type") if isinstance(text, dict) else None
+    if not isinstance(text, dict) or inner not in WHOLE[str(kind)]:
+        raise ConversionError(f"The text part of this {kind} model cannot be converted",
+                              f"It is of type {str(inner)[:40]!r}; supported: {', '.join(WHOLE[str(kind)])}.", "Choose another base model.")
+    if not wanted:
+        raise ConversionError(f"{kind} is a vision-language model", "Only its text part can be converted: a GGUF of it sees no images.",
+                              "Add --text-only to convert that part alone.")
+    inherited = {key: config[key] for key in INHERITED if config.get(key) is not None}
+    if "quantization_config" in config:
+        inherited["quantization_config"] = config["quantization_config"]
+    return {**text, **inherited}, True
+
+
+def tensors(stored: dict[str, StoredTensor]) -> tuple[dict[str, StoredTensor], str]:
+    """The text part's tensors under a text model's names, and in words what is left out."""
+    prefix = next((one for one in PREFIXES if f"{one}embed_tokens.weight" in stored), None)
+    if prefix is None:
+        raise ConversionError("The text part is not found", f"No tensor is called {PREFIXES[0]}embed_tokens.weight.",
+                              "Choose a complete model folder.")
+    kept: dict[str, StoredTensor] = {}
+    left: dict[str, StoredTensor] = {}
+    for name, tensor in stored.items():
+        if name in HEADS:
+            kept[HEAD] = tensor
+        elif name.startswith(prefix):
+            kept[f"model.{name.removeprefix(prefix)}"] = tensor
+        elif name.startswith("mtp."):  # the text part's own, which its architecture knows to leave
+            kept[name] = tensor
+        else:
+            left[name] = tensor
+    groups = sorted({_group(name) for name in left})
+    size = sum(tensor.size for tensor in left.values())
+    return kept, f"Only the text part is converted: {len(left)} tensors ({size} bytes) are left out: {', '.join(groups) or 'none'}."
+
+
+def _group(name: str) -> str:
+    """The part of the model that a tensor belongs to."""
+    return name.removeprefix("model.").partition(".")[0]

@@ -1,0 +1,50 @@
+"""`edgetune import`: a GGUF as a model folder."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgetune.cli.flags import JsonFlag
+from edgetune.cli.show import ProgressLine, say
+from edgetune.files import human
+
+
+def import_gguf(
+    file: Annotated[Path, typer.Argument(metavar="FILE.gguf", help="The model's file.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder to make. [the file's name, here]", show_default=False)] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="bfloat16, float16 or float32. [the file's own; bfloat16 if quantized]", show_default=False)
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn a GGUF back into a model folder that can be trained: weights dequantized, tokenizer and chat template with them.
+
+    For the architectures that export writes, from EdgeTune's files or others'. What the file says and a model folder cannot is refused
+    by name. Quantized weights stay as rounded as they are: where the original model can be had, it is the better start.
+
+    Examples:
+
+      edgetune import model-Q8_0.gguf --out ~/models/mine
+
+      edgetune import model.gguf --dtype float32
+    """
+    from edgetune.gguf_import import import_gguf as run
+
+    line = ProgressLine()
+    made = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))
+    line.clear()
+    if as_json:
+        typer.echo(json.dumps(made))
+        return
+    typer.echo(made["path"])
+    for note in made["notes"]:
+        say(note)
+    say(f"{made['model_type']}, {made['dtype']}: {human(made['bytes'])}")
+    say(f"next: edgetune train --base {made['path']} --data FILE")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("import")(import_gguf)
