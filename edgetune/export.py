@@ -14,7 +14,9 @@ from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import atomic_write, need_space, publish_folder, sha256, write_json
 from edgetune.jobs.launch import state
-from edgetune.training import checkpoints
+from edgetune.jobs.lineage import words
+from edgetune.training import checkpoints, stack
+from edgetune.training.model import peft_name
 from edgetune.training.run import recipe_of, unchanged
 from edgetune.workspace import Run, Workspace
 
@@ -81,6 +83,8 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     request, recipe = run.request(), recipe_of(run)
     unchanged(run, request)
     facts = _facts(request["template_origin"], request["template_date"], request["base_name"], run.name)
+    if request.get("lineage"):
+        facts["edgetune.lineage"] = words(request["lineage"])
     base = Path(request["base"])
     if checkpoint is not None:
         folder = _from_checkpoint(run, checkpoint, recipe)
@@ -125,16 +129,14 @@ def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
         from safetensors.numpy import load_file, save_file
 
         weights = {peft_name(name): value for name, value in load_file(folder / "weights.safetensors").items()}
+        changes: dict[str, Any] = {}
+        if run.parent.is_dir():
+            weights, changes = stack.combined(run.parent, weights, recipe)
         target.parent.mkdir(exist_ok=True)
         with publish_folder(target) as part:
             save_file(weights, part / "adapter_model.safetensors")
-            write_json(part / "adapter_config.json", adapter_config(run, recipe, weights))
+            write_json(part / "adapter_config.json", {**adapter_config(run, recipe, weights), **changes})
     return target
-
-
-def peft_name(parameter: str) -> str:
-    """A trained parameter's name as PEFT writes it into an adapter file."""
-    return parameter.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector").replace(".default", "")
 
 
 def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, Any]:
@@ -169,9 +171,7 @@ def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float
     facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
     if mix:
         facts["edgetune.adapters"] = ", ".join(f"{one.resolve().name}:{weight:g}" for one, weight in mix)
-    return Source(
-        folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix
-    )
+    return Source(folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix)
 
 
 def weighted(text: str) -> tuple[Path, float]:

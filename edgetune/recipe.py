@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edgetune.errors import InputError
 from edgetune.text import one_line
 
-PRESETS = ("quick", "balanced", "careful")
+PRESETS = ("quick", "balanced", "careful", "pairs-50", "pairs-200", "pairs-1000")
 
 
-def _option(default: Any, help: str, why: str = "", **bounds: Any) -> Any:
-    """A field with its one-line help and the reason to change it."""
-    return Field(default=default, description=help, json_schema_extra={"why": why}, **bounds)
+Method = Literal["sft", "dpo"]
+
+
+def _option(default: Any, help: str, why: str = "", flag: str = "", **bounds: Any) -> Any:
+    """A field with its one-line help and the reason to change it. flag: its name on the command line, where it is another."""
+    return Field(default=default, description=help, json_schema_extra={"why": why, **({"flag": flag} if flag else {})}, **bounds)
 
 
 class Recipe(BaseModel):
@@ -31,7 +34,32 @@ class Recipe(BaseModel):
     validation: list[str] = _option([], "file of examples held out to measure on, instead of a share", "when you have a split of your own")
     format: str = _option("auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken")
     map: list[str] = _option([], "columns under other names: instruction=question,output=answer", "when the columns have names of your own")
-    method: Literal["sft"] = _option("sft", "training method", "sft teaches from examples")
+    from_run: str = _option(
+        "", "earlier run to go on from: its adapter stays as it is and a new one is put on it", "the step after sft is usually dpo", "from"
+    )
+    method: Method = _option(
+        "sft", "training method", "sft teaches answers from examples; the others a taste, from better and worse answers"
+    )
+    loss: Literal["sigmoid", "ipo", "robust", "apo_zero", "apo_down", "sigmoid_norm"] = _option(
+        "sigmoid",
+        "dpo: how pairs pull",
+        "sigmoid is plain DPO; ipo does not run away on pairs that are never in doubt; robust expects some wrong votes; apo_zero raises "
+        "chosen answers, apo_down lowers both where the model is better than they are; sigmoid_norm counts every token alike, so that "
+        "length says nothing",
+    )
+    beta: float | None = _option(
+        None,
+        "how close to the model before training to stay (default: 0.1, simpo 2)",
+        "high: small, safe changes; low: stronger ones that may cost what the model knows. For orpo the weight of the preference beside "
+        "the answers, for simpo the scale of the mean log-probability",
+        gt=0,
+        le=100,
+    )
+    sft_weight: float = _option(
+        0.0, "dpo: weight of learning the chosen answers themselves", "0.3 keeps them likely and guards facts", ge=0, le=100
+    )
+    label_smoothing: float = _option(0.0, "dpo with loss robust, cpo: share of votes thought wrong", "0.1 when votes waver", ge=0, lt=0.5)
+    gamma: float = _option(0.5, "simpo: margin by which the chosen answer should win", "more pulls harder", ge=0, le=100)
     quantization: Literal["nf4", "int8", "none"] = _option(
         "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact"
     )
@@ -98,6 +126,14 @@ class Recipe(BaseModel):
             raise ValueError("full fine-tuning (lora off) needs quantization 'none': packed weights cannot be trained")
         if self.dora and not self.lora:
             raise ValueError("dora needs lora on")
+        if self.method != "sft":
+            if not self.lora:
+                raise ValueError(f"method {self.method} trains a LoRA adapter: with lora off it would need a second model in memory")
+            for name in ("packing", "replay"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} goes with method sft, not with {self.method}")
+        if self.label_smoothing and self.method == "dpo" and self.loss != "robust":
+            raise ValueError("label_smoothing goes with loss robust")
         return self
 
 

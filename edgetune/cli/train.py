@@ -14,6 +14,7 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import touch
 from edgetune.jobs import launch
 from edgetune.jobs.events import follow
+from edgetune.recipe import PRESETS
 from edgetune.workspace import Run, workspace
 
 LISTED = 5
@@ -29,13 +30,17 @@ Examples:
 
   edgetune train --recipe recipe.toml --steps 200 --detach
 
+  edgetune train --from mine --method dpo --data votes.jsonl --preset pairs-200
+
 Flags beat the recipe file, the file beats the preset. Ctrl-C asks: detach, stop after a checkpoint, or go on.
 """
 
 
 def train(
     recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).", show_default=False)] = None,
-    preset: Annotated[str | None, typer.Option(help="quick, balanced or careful.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=", ".join(PRESETS) + ".", show_default=False)
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave the worker running and return.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the recipe, train nothing.")] = False,
@@ -144,13 +149,13 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                     event["total"],
                     f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {seconds(event['eta'])} left",
                 )
-            elif kind in ("waiting", "note"):
+            elif kind in ("waiting", "note", "warning"):
                 line.clear()
                 say(event["text"])
             elif kind == "evaluated":
                 line.clear()
                 best = "  (best so far)" if event["improved"] and event["step"] else ""
-                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, perplexity {event['perplexity']:.2f}{best}")
+                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {measured(event)}{best}")
         if asked.detached:
             line.clear()
             say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
@@ -171,6 +176,15 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         launch.log_tail(run) or "It left no message: it was killed, perhaps for lack of memory.",
         f"Go on from the last checkpoint: edgetune resume {run.name}",
     )
+
+
+def measured(event: dict[str, Any]) -> str:
+    """What an evaluation says beside the loss, in words."""
+    if "accuracy" not in event:
+        return f"perplexity {event['perplexity']:.2f}"
+    low, high = event["interval"]
+    margin = f", margin {event['margin']:.3f}" if "margin" in event else ""
+    return f"{event['accuracy']:.0%} of {event['count']} preferred as voted ({low:.0%} to {high:.0%}){margin}"
 
 
 class _Interrupts:

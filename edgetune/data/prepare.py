@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.data import cache, formats, scan, store
 from edgetune.data.detect import parse_map
 from edgetune.data.examine import Job, examine
@@ -84,11 +85,10 @@ def prepare(recipe: Any, base: Base, length: int, place: Path, progress: Progres
     """X-ray and prepare a recipe's files, or take them from the cache at `place`. Raises InputError when nothing is left to train on."""
     files, mapping, rules = files_of(recipe), parse_map(recipe.map), Rules(length, recipe.long, recipe.answers)
     folder, report = _cached(files, recipe.format, mapping, rules, base, place, progress)
-    if report.kind not in ("conversation", "text"):
+    method = methods.module(recipe.method)
+    if report.kind not in method.KINDS:
         raise InputError(
-            f"These examples are not for {recipe.method}",
-            f"They were read as {report.format}: {report.reason}.",
-            "sft needs answers to learn or text. 'edgetune data convert FILE --to messages --out NEW.jsonl' keeps the chosen answers.",
+            f"These examples are not for {recipe.method}", f"They were read as {report.format}: {report.reason}.", method.NEEDS
         )
     prepared = divide(report, folder, files, recipe)
     if not prepared.train:

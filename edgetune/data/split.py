@@ -27,9 +27,10 @@ class Group:
 
 @dataclass
 class Prepared:
-    """What a run learns from: the X-ray, which of the cached rows are held out, and the groups of those that are not.
+    """What a run learns from: the X-ray, which of the run's rows are held out, and the groups of those that are not.
 
-    held_rows: bool [rows], held_units: bool [units]; held_out: rows to measure on; replay: rows of the replay file, the last group.
+    held_rows: bool [rows of the run: a pair is one], held_units: bool [units].
+    held_out: rows to measure on; replay: rows of the replay file, the last group.
     """
 
     report: Report
@@ -61,6 +62,7 @@ def divide(report: Report, folder: Path, files: list[Source], recipe: Any) -> Pr
     import numpy as np
 
     source, digest, rows = (_column(folder / store.EXAMPLES, name) for name in ("source", "digest", "rows"))
+    rows = rows // store.rows_each(report.kind)
     row_source = np.repeat(source, rows)
     if report.kind == "text" and len(source) < FEW_DOCUMENTS:
         digest = np.arange(len(row_source))

@@ -40,6 +40,11 @@ def unchanged(run: Run, request: dict[str, Any]) -> None:
             f"{base} is not the model this run began with.",
             "Put the old model back, or start a new run.",
         )
+    wanted = request.get("parent_hash")
+    if wanted and (checkpoints.problem(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != wanted):
+        raise EdgeTuneError(
+            f"What {run.name} is built on has changed", f"{run.parent} is damaged.", "Start a new run with --from the earlier one."
+        )
     if data_hash(run.data) != request["data_hash"]:
         raise EdgeTuneError(f"The rows of {run.name} have changed", f"{run.data} is damaged.", "Start a new run from the data file.")
 
@@ -66,13 +71,14 @@ def train(run: Run, events: EventLog) -> None:
     tokenizer = tokenizers.load(base, request["template_date"])
     rows, held_out = store.TokenRows(run.data / store.TRAIN), store.TokenRows(run.data / store.HELD_OUT)
     checkpoint = _start(run, events)
-    model = build(recipe, base, device, dtype)
+    parent = run.parent if run.parent.is_dir() else None
+    model = build(recipe, base, device, dtype, parent)
     trainer = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
     packed = len(trainer.train_dataset)
     groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
     trainer.order = order(groups, total * recipe.batch * recipe.accumulation, recipe.data_seed)
     trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
-    trainer.held_out = [{"input_ids": ids, "labels": labels} for ids, labels in held_out[:MAX_EVAL_ROWS]]
+    trainer.held_out = held_out.whole(MAX_EVAL_ROWS)
     tenth = max(1, total // 10)
     sampler = Sampler(held_out if len(held_out) else rows, tokenizer, events, request["context"])
     trainer.add_callback(life(trainer, total, recipe.eval_every or tenth, recipe.save_every or tenth, sampler))
@@ -126,7 +132,7 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
     if target.exists():
         remove(target)
     with publish_folder(target) as part:
-        save_result(trainer.model, recipe, part, base)
+        save_result(trainer.model, recipe, part, base, run.parent if run.parent.is_dir() else None)
         checkpoints.write_manifest(part, step=step, base_hash=request["base_hash"], data_hash=request["data_hash"])
     events.append(
         "finished",

@@ -2,14 +2,17 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgetune.errors import EdgeTuneError
+from edgetune.interval import wilson
 from edgetune.jobs.events import EventLog
 from edgetune.recipe import Recipe
 from edgetune.training import checkpoints
+from edgetune.training.drift import drift
 from edgetune.training.model import trained
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class Progress:
         self.without_gain = 0
         self.tokens = 0
         self.stopped = False
+        self.warned = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
@@ -47,12 +51,14 @@ class Progress:
             "best_step": self.best_step,
             "without_gain": self.without_gain,
             "tokens": self.tokens,
+            "warned": self.warned,
         }
 
     def restore(self, values: dict[str, Any]) -> None:
         """Take the values of a checkpoint."""
         self.best_loss = math.inf if values["best_loss"] is None else values["best_loss"]
         self.best_step, self.without_gain, self.tokens = values["best_step"], values["without_gain"], values["tokens"]
+        self.warned = values.get("warned", False)
 
 
 def with_our_life(trainer_class: type) -> type:
@@ -80,6 +86,7 @@ def with_our_life(trainer_class: type) -> type:
         progress: Progress
         held_out: list[dict[str, Any]]
         control: Any
+        metrics: ClassVar[dict[str, str]] = getattr(trainer_class, "metrics", {})
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return Order(self.order)
@@ -137,26 +144,34 @@ def with_our_life(trainer_class: type) -> type:
                 checkpoints.load_random(Path(checkpoint))
 
         def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-            """Held-out loss, each trained token counted once; the random state stays as it was."""
+            """Held-out loss, each trained token (or pair) counted once; the random state stays as it was."""
             was, before = self.model.training, torch.get_rng_state()
             self.model.eval()
-            total, count = 0.0, 0
-            rows = sorted(self.held_out, key=lambda row: len(row["input_ids"]))
+            total, count, sums = 0.0, 0, Counter[str]()
+            rows = sorted(self.held_out, key=lambda row: sum(len(v) for v in row.values() if isinstance(v, list)))
+            measure = getattr(super(), "measure", self._measure_tokens)
             for start in range(0, len(rows), self.args.per_device_eval_batch_size):
                 batch = self._prepare_inputs(self.data_collator(rows[start : start + self.args.per_device_eval_batch_size]))
                 with torch.no_grad(), self.compute_loss_context_manager():
-                    total += float(self.compute_loss(self.model, batch, num_items_in_batch=torch.tensor(1)))
-                count += int((batch["labels"][:, 1:] != -100).sum())
-            self._metrics["eval"].clear()
+                    loss, size, values = measure(batch)
+                total, count = total + loss, count + size
+                for name, value in values.items():
+                    sums[name] += value * size
+            if hasattr(self, "_metrics"):
+                self._metrics["eval"].clear()
             self.model.train(was)
             torch.set_rng_state(before)
             loss = total / max(count, 1)
-            self.note_evaluation(loss)
+            self.note_evaluation(loss, count, {name: value / max(count, 1) for name, value in sums.items()})
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, {"eval_loss": loss})
             return {"eval_loss": loss}
 
-        def note_evaluation(self, loss: float) -> None:
-            """Write the event, remember the best, stop when patience is over."""
+        def _measure_tokens(self, batch: dict[str, Any]) -> tuple[float, int, dict[str, float]]:
+            loss = float(self.compute_loss(self.model, batch, num_items_in_batch=torch.tensor(1)))
+            return loss, int((batch["labels"][:, 1:] != -100).sum()), {}
+
+        def note_evaluation(self, loss: float, count: int, values: dict[str, float]) -> None:
+            """Write the event, remember the best, warn, stop when patience is over. count: what was measured on (tokens or rows)."""
             step, progress = self.state.global_step, self.progress
             if not math.isfinite(loss):
                 raise Diverged("The held-out loss", step)
@@ -167,7 +182,14 @@ def with_our_life(trainer_class: type) -> type:
                     self.control.should_save = True
                 else:
                     progress.without_gain += 1
-            self.events.append("evaluated", step=step, loss=loss, perplexity=math.exp(min(loss, 50)), improved=improved)
+            if not self.metrics:
+                values = {"perplexity": math.exp(min(loss, 50)), **values}
+            if "accuracy" in values:
+                values = {**values, "count": count, "interval": wilson(values["accuracy"] * count, count)}
+            self.events.append("evaluated", step=step, loss=loss, improved=improved, **values)
+            if not progress.warned and (text := drift(values, getattr(self, "beta", None))):
+                progress.warned = True
+                self.events.append("warning", step=step, text=text)
             if self.recipe.patience and progress.without_gain >= self.recipe.patience:
                 self.events.append("note", text=f"The held-out loss has not improved {progress.without_gain} times: stopping early.")
                 self.control.should_training_stop = True
@@ -247,6 +269,7 @@ def life(trainer: Any, total: int, eval_every: int, save_every: int, sampler: "S
                     / max(len(trainer.train_dataset), 1),
                     3,
                 ),
+                **{ours: logs[theirs] for theirs, ours in trainer.metrics.items() if theirs in logs},
             )
 
         def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
