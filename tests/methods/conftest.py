@@ -55,7 +55,8 @@ def trainer_of() -> Made:
         model = build(recipe, folder, "cpu", "float32", run.parent if run.parent.is_dir() else None)
         tokenizer = tokenizers.load(folder, request["template_date"])
         rows = store.TokenRows(run.data / store.TRAIN)
-        made = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, request["steps"], request["length"], "cpu", "float32")
+        steps, length = request["steps"], request["length"]
+        made = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32")
         made.recipe, made.folder, made.progress, made.events = recipe, run.folder, Progress(), EventLog(run.events)
         if seed is not None:
             torch.manual_seed(seed)

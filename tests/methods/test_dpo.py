@@ -27,8 +27,8 @@ def test_formulas_on_numbers_made_by_hand() -> None:
     assert formulas.dpo(2.0, -1.0, 0.1) == pytest.approx(0.554355, abs=1e-6)  # ln(1 + e^-0.3)
     assert formulas.dpo(0.0, 0.0, 5.0) == pytest.approx(0.693147, abs=1e-6)  # ln 2
     assert formulas.ipo(0.5, -0.5, 0.1) == pytest.approx(16.0)  # (1 - 5)²
-    assert formulas.kto(1.0, True, 0.5, 2.0) == pytest.approx(0.268941, abs=1e-6)  # 1 - σ(1)
-    assert formulas.kto(1.0, False, 0.5, 2.0) == pytest.approx(0.731059, abs=1e-6)  # 1 - σ(-1)
+    assert formulas.kto(1.0, True, 0.5, 2.0) == pytest.approx(0.268941, abs=1e-6)  # 1 - sigmoid(1)
+    assert formulas.kto(1.0, False, 0.5, 2.0) == pytest.approx(0.731059, abs=1e-6)  # 1 - sigmoid(-1)
     assert formulas.bradley_terry(1.0, 0.0) == pytest.approx(0.313262, abs=1e-6)  # ln(1 + e^-1)
     assert formulas.rloo([1.0, 2.0, 6.0]) == pytest.approx([-3.0, -1.5, 4.5])
 
@@ -64,8 +64,8 @@ def test_losses_equal_the_formulas(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    smoothing = {"label_smoothing": WRONG} if loss == "robust" else {}
-    run = train("r", base="nano", method="dpo", data=str(pairs), quantization="none", work=False, loss=loss, beta=BETA, **smoothing, **SMALL)
+    options = {**SMALL, "loss": loss, "beta": BETA, **({"label_smoothing": WRONG} if loss == "robust" else {})}
+    run = train("r", base="nano", method="dpo", data=str(pairs), quantization="none", work=False, **options)
     made, reference = trainer_of(run), AutoModelForCausalLM.from_pretrained(nano, dtype="float32")
     rows = made.train_dataset.to_list()[:3]
     batch = made.data_collator(rows)
