@@ -82,6 +82,10 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     """A finished run's result, or one of its checkpoints (a step's number, or 'best')."""
     request, recipe = run.request(), recipe_of(run)
     unchanged(run, request)
+    if recipe.method == "reward":
+        raise InputError(
+            f"{run.name} is a reward model", "It gives scores, not answers.", f"Rank answers with it: edgetune score {run.name} --data FILE"
+        )
     facts = _facts(request["template_origin"], request["template_date"], request["base_name"], run.name)
     if request.get("lineage"):
         facts["edgetune.lineage"] = words(request["lineage"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgetune.data import duplicates, formats, readers, secrets, texts
 from edgetune.data.detect import apply_map
 from edgetune.data.formats import Example
-from edgetune.data.render import Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
+from edgetune.data.render import IGNORED, Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
 from edgetune.data.row import Problem, Raw, Row, RowError
 from edgetune.data.template import TemplateRefusal
 
@@ -189,9 +189,11 @@ def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokeniz
             prompt = tokenizer.template.render(example.messages, add_generation_prompt=True, tools=example.tools)
         except TemplateRefusal as error:
             raise RowError("template_refuses", f"the chat template refuses it: {error.cause}") from None
-        unit.length = len(tokenizer.encode(prompt))
+        ids = tokenizer.encode(prompt)
+        unit.length = len(ids)
         if unit.length >= rules.length:
             raise RowError("too_long", f"{unit.length:,} tokens, more than the {rules.length:,} that fit")
+        unit.rows = [Tokens(ids, [IGNORED] * len(ids), example)]
     if example.kind == "preference" and not any(rendered.error for rendered in made):
         _check_pairs(made)
     for rendered in made:

@@ -31,7 +31,7 @@ def write(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> None:
 def _write_rows(folder: Path, prepared: Prepared) -> None:
     import pyarrow as pa
 
-    kind = prepared.report.kind
+    kind = prepared.kind
     schema = store.run_schema(kind)
     start = 0
     with store.stream(folder / store.TRAIN, schema) as train, store.stream(folder / store.HELD_OUT, schema) as held:
@@ -51,7 +51,7 @@ def _labelled(prepared: Prepared) -> Iterator[tuple[Any, list[bool]]]:
     """The prepared rows in batches, those of judged answers with their verdicts."""
     rows = store.batches(prepared.folder / store.ROWS)
     if prepared.report.kind != "unpaired":
-        yield from ((batch, []) for batch in rows)
+        yield from ((batch, [True, False] * (len(batch) // 2)) for batch in rows)
         return
     for batch, examples in zip(rows, store.batches(prepared.folder / store.EXAMPLES), strict=True):
         yield batch, [json.loads(example)["label"] for example in examples.column("example").to_pylist()]

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgetune import hardware, methods
+from edgetune import hardware, methods, rewards
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
@@ -54,7 +54,7 @@ class Plan:
             f"{report.kept} kept, {report.rejected} left out, {report.truncated} shortened"
         ]
         if report.kind == "preference":
-            pairs = self.prepared.train
+            pairs = self.prepared.train // (1 if self.prepared.kind == "preference" else 2)
             if pairs < FEW_PAIRS:
                 notes.append(
                     f"only {pairs} pairs to train on: fewer than {FEW_PAIRS} teach these answers rather than a taste; "
@@ -89,6 +89,15 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     device = hardware.device(recipe.device)
     tokenizer = tokenizers.load(folder, earlier.date if earlier else today())
     length = min(recipe.length, base.context)
+    if recipe.method == "rl":
+        length = min(recipe.length, base.context - recipe.answer_tokens)
+        if length < 8:
+            raise InputError(
+                "No prompt fits",
+                f"The base takes {base.context} tokens, {recipe.answer_tokens} of them the answer's.",
+                "Lower --answer-tokens.",
+            )
+        rewards.check(recipe.reward, rewards.Context(workspace.runs_folder, folder))
     need_memory(recipe, base, device.value)
     files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
@@ -195,7 +204,8 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         "verdict": made.prepared.report.verdict,
         "sources": made.sources,
         "method": made.recipe.method,
-        "kind": made.prepared.report.kind,
+        "kind": made.prepared.kind,
+        "runs": str(workspace.runs_folder),
         "lineage": made.earlier.lineage if made.earlier else [],
         "data": [file["file"] for file in made.prepared.report.files],
     }

@@ -47,6 +47,8 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
             raise InputError("--dora and --from do not go together", "A DoRA adapter cannot be added to another.", "Leave --dora out.")
     if not recipe.lora:
         raise InputError("--no-lora and --from do not go together", "What is added to a run is an adapter.", "Leave --no-lora out.")
+    if recipe.method == "reward":
+        raise InputError("A reward model is built on a base", "It gives scores, not answers.", "Leave --from out and name --base.")
     method = request.get("method", "sft")
     if method == "reward":
         raise InputError(f"{run.name} is a reward model", "It gives scores, not answers.", "Name a run that writes answers with --from.")

@@ -44,12 +44,16 @@ class PairCollator:
         }
 
 
-def measure_pairs(trainer: Any, batch: dict[str, Any]) -> tuple[float, int, dict[str, float]]:
-    """A held-out batch's summed loss, its number of pairs, and the mean of each measure."""
+Measured = tuple[float, int, dict[str, tuple[float, int]]]
+"""What a held-out batch gives: summed loss, over how many rows, and for each measure its sum and over how many."""
+
+
+def measure_pairs(trainer: Any, batch: dict[str, Any]) -> Measured:
+    """Held-out loss and measures of a batch of pairs."""
     count = len(batch["input_ids"]) // 2
     loss = float(trainer.compute_loss(trainer.model, batch)) * count
     kept = trainer._metrics["eval"]
-    values = {ours: float(kept[theirs][-1]) for theirs, ours in METRICS.items() if kept.get(theirs)}
-    if values.get("reward_chosen") == values.get("reward_rejected") == 0.0:
-        values["accuracy"] = 0.5  # before the first step neither answer is preferred, which TRL counts as wrong
+    values = {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items() if kept.get(theirs)}
+    if values["reward_chosen"][0] == values["reward_rejected"][0] == 0.0:
+        values["accuracy"] = count / 2, count  # before the first step neither answer is preferred, which TRL counts as wrong
     return loss, count, values

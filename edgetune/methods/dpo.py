@@ -9,16 +9,22 @@ from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.store import TokenRows
-from edgetune.methods._pairs import KINDS, METRICS, NEEDS, PairCollator, measure_pairs
+from edgetune.methods._pairs import KINDS, METRICS, NEEDS, Measured, PairCollator, measure_pairs
 from edgetune.methods._settings import arguments, dataset, processing, untouched
 from edgetune.recipe import Recipe
+from edgetune.training.drift import SUMMED, drift
 from edgetune.training.trainer import with_our_life
 
-__all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer"]
+__all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
 RATE = 0.2
 """Learning rate beside that of sft where none is given: a preference moves the whole answer, and larger steps cost facts."""
 BETA = 0.1
+
+
+def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
+    """What should be said of held-out measures beside those before training, or an empty text."""
+    return drift(now, first, SUMMED)
 
 
 def trainer(
@@ -43,7 +49,7 @@ def trainer(
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset
 
-        def measure(self, batch: dict[str, Any]) -> tuple[float, int, dict[str, float]]:
+        def measure(self, batch: dict[str, Any]) -> Measured:
             """Held-out loss and preference of a batch."""
             return measure_pairs(self, batch)
 

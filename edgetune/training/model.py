@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgetune.bases.load import keep_packed_weights, load
+from edgetune.bases.load import HEAD, keep_packed_weights, load
 from edgetune.errors import InputError
 from edgetune.files import write_json
 from edgetune.recipe import Recipe
@@ -21,7 +21,8 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
         return load(base, device, "float32")
     from peft import LoraConfig, get_peft_model
 
-    model = load(base, device, dtype, recipe.quantization)
+    reward = recipe.method == "reward"
+    model = load(base, device, dtype, recipe.quantization, reward)
     targets: Any = "all-linear" if recipe.targets == ["all-linear"] else recipe.targets
     config = LoraConfig(
         r=recipe.rank,
@@ -31,7 +32,8 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
         use_rslora=recipe.rslora,
         use_dora=recipe.dora,
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if reward else "CAUSAL_LM",
+        modules_to_save=[HEAD] if reward else None,
     )
     try:
         model = stack.build(model, parent, config) if parent else get_peft_model(model, config)

@@ -99,7 +99,7 @@ def test_pairs_are_split_whole_and_equal_ones_together(tmp_path: Path, train: Ca
     request = run.request()
     assert (request["train"], request["held_out"]) == (36, 12) and request["groups"] == [[0, 36, 36]]
     for row in rows_of(run):
-        shared = [i for i, label in enumerate(row["chosen_labels"]) if label != IGNORED][0]
+        shared = next(i for i, label in enumerate(row["chosen_labels"]) if label != IGNORED)
         assert row["chosen_ids"][:shared] == row["rejected_ids"][:shared] and row["rejected_labels"][shared - 1] == IGNORED
 
 

@@ -59,9 +59,7 @@ def ratios(made: Any, reference: Any, rows: list[dict[str, Any]]) -> list[tuple[
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_losses_equal_the_formulas(
-    loss: str, train: Callable[..., Run], trainer_of: Callable[..., Any], pairs: Path, nano: Path
-) -> None:
+def test_losses_equal_the_formulas(loss: str, train: Callable[..., Run], trainer_of: Callable[..., Any], pairs: Path, nano: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     options = {**SMALL, "loss": loss, "beta": BETA, **({"label_smoothing": WRONG} if loss == "robust" else {})}
@@ -116,9 +114,30 @@ def test_accumulated_gradients_equal_those_of_one_batch(train: Callable[..., Run
 def test_a_margin_that_hides_falling_answers_is_said() -> None:
     from edgetune.training.drift import drift
 
-    sound = {"reward_chosen": 0.2, "reward_rejected": -0.4, "margin": 0.6, "logp_chosen": -3.0}
-    falling = {"reward_chosen": -0.5, "reward_rejected": -2.0, "margin": 1.5, "logp_chosen": -9.0}
-    assert drift(sound, 0.1) == ""
-    assert "5.0 nats" in drift(falling, 0.1) and "--sft-weight" in drift(falling, 0.1)
-    assert drift({**falling, "margin": -0.1}, 0.1) == ""
-    assert drift({"accuracy": 0.5}, None) == ""
+    first = {"logp_chosen": -4.0, "margin": 0.0}
+    falling = {"logp_chosen": -9.0, "margin": 1.5}
+    assert drift({"logp_chosen": -3.0, "margin": 0.6}, first, 1.0) == ""
+    assert "fell by 5.0" in drift(falling, first, 1.0) and "--sft-weight" in drift(falling, first, 1.0)
+    assert drift(falling, first, 6.0) == "" and drift({**falling, "margin": -0.1}, first, 1.0) == ""
+    assert drift({"accuracy": 0.5}, {}, 1.0) == ""
+
+
+def test_a_run_says_it_once(train: Callable[..., Run], tmp_path: Path) -> None:
+    """Chosen answers nobody would write, learned too fast with no term that holds them."""
+    import json
+
+    from edgetune.jobs.events import read
+
+    turns = [
+        {
+            "prompt": [{"role": "user", "content": f"What is {i}?"}],
+            "chosen": [{"role": "assistant", "content": f"Zq {i} xv."}],
+            "rejected": [{"role": "assistant", "content": f"Zq {i} xv kj wp."}],
+        }
+        for i in range(24)
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, turns)), encoding="utf-8")
+    hot = {**SMALL, "steps": 30, "eval_every": 10, "learning_rate": 0.02}
+    run = train("r", base="nano", method="dpo", data=str(tmp_path / "p.jsonl"), **hot)
+    said = [event for event in read(run.events) if event["kind"] == "warning"]
+    assert len(said) == 1 and "--sft-weight 0.3" in said[0]["text"]
