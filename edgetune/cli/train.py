@@ -268,6 +268,8 @@ def report(run: Run, as_json: bool, code: int) -> None:
             f"{run.name}: {state.total} steps in {seconds(state.seconds)}, "
             f"held-out loss {number(state.base_loss)} before, {number(after)} after"
         )
+        if state.base_loss is not None and after is not None and after >= state.base_loss:
+            say("The held-out loss did not fall: on these rows the model before is as good. Try a lower --learning-rate, or other data.")
         if run.request().get("method") == "reward":
             say(f"next: edgetune score {run.name} --data answers.jsonl")
             return

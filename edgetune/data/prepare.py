@@ -13,6 +13,7 @@ from edgetune.data.render import Rules, TextTokenizer, Tokens
 from edgetune.data.run_data import QUARANTINE
 from edgetune.data.sources import Source, sources
 from edgetune.data.split import Prepared, add_replay, divide
+from edgetune.data.store import rows_each
 from edgetune.data.xray import Report, XRay
 from edgetune.errors import InputError
 from edgetune.paths import real
@@ -138,7 +139,7 @@ def held_out(path: Path, tokenizer: TextTokenizer, length: int) -> Measured:
         batch = examine(piece.source, piece.file, piece.raws, job, tokenizer)
         measured.read += batch.read
         measured.rejected += len(batch.rejected)
-        measured.rows += [row for unit in batch.units for row in unit.rows]
+        measured.rows += [row for unit in batch.units for row in unit.rows[:: rows_each(unit.example.kind)]]  # of pairs the chosen side
         first = first or next((row.reason for row in batch.rejected), "")
     if not measured.rows:
         raise InputError(

@@ -7,7 +7,8 @@ Each has
   warning(now, first) -> str     what should be said of held-out measures beside those before training; sft has none
   measured(trainer) -> dict      what the result is worth, where more can be said than the held-out measures do
 
-A trainer may have `metrics` (TRL's names and ours of what a step's event holds) and `measure(batch)` (a held-out batch's loss and measures).
+A trainer may have `metrics` (TRL's names and ours of what a step's event holds) and `measure(batch)` (a held-out batch's loss and
+measures).
 """
 
 from importlib import import_module
