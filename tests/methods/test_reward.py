@@ -67,7 +67,7 @@ def test_it_learns_a_taste_and_ranks_with_it(
     question = [{"role": "user", "content": "What is the number of the mule, case 99?"}]
     texts = ["It is 99. Many people know the number of the mule.", "99."]
     lines = [json.dumps({"messages": [*question, {"role": "assistant", "content": text}]}) for text in texts]
-    (tmp_path / "answers.jsonl").write_text("\n".join([*lines, '{"messages": []}']), encoding="utf-8")
+    (tmp_path / "answers.jsonl").write_text("\n".join([*lines, json.dumps({"messages": question})]), encoding="utf-8")
     code, out, err = edgetune("score", "taste", "--data", tmp_path / "answers.jsonl", "--json")
     document = json.loads(out.splitlines()[-1])  # before it stands what training in this process printed
     assert code == 0 and document["scored"] == 2 and [row["line"] for row in document["rejected"]] == [3] and ":3:" in err
