@@ -17,8 +17,9 @@ from edgetune.training.trainer import with_our_life
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
-RATE = 0.2
-"""Learning rate beside that of sft where none is given: a preference moves the whole answer, and larger steps cost facts."""
+RATE = 0.5
+"""Learning rate beside that of sft where none is given: a preference moves the whole answer, and larger steps cost facts. Tried on a base
+of 5M parameters only, where three times as much, four pairs a step and three passes over 150 pairs moved a taste whole and cost no fact."""
 BETA = 0.1
 
 

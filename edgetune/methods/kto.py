@@ -21,7 +21,7 @@ NEEDS = (
     "kto needs answers that are judged: rows with 'prompt', 'completion' and 'label' (true or false), "
     "or pairs of a better and a worse answer."
 )
-RATE = 0.2
+RATE = 0.5
 BETA = 0.1
 
 

@@ -11,7 +11,7 @@ from edgetune.training.drift import MEAN, drift
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
-RATE = 0.2
+RATE = 0.5
 BETA = 0.1
 """The paper's lambda: the weight of the preference beside the answers."""
 

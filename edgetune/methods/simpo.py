@@ -8,7 +8,7 @@ from edgetune.training.drift import MEAN, drift
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
-RATE = 0.2
+RATE = 0.5
 BETA = 2.0
 
 

@@ -117,7 +117,7 @@ def told(name: str, loop: Loop, run: Run) -> list[list[Sample]]:
 def test_dpo_on_judged_votes(loop: Loop, train: Callable[..., Run]) -> None:
     assert len(loop.held_out) >= 300 and mean(loop.before, lambda s: s.size) * 4 <= LIMIT
     run = train(
-        "short", base="nano", method="dpo", data=str(loop.votes), rank=16, epochs=3.0, learning_rate=2e-4, sft_weight=0.3, length=256,
+        "short", base="nano", method="dpo", data=str(loop.votes), rank=16, epochs=3.0, learning_rate=1.5e-3, sft_weight=0.3, length=256,
         batch=4, accumulation=1,
     )  # fmt: skip
     seen = [e for e in read(run.events) if e["kind"] == "evaluated"]
@@ -134,15 +134,15 @@ def test_dpo_on_judged_votes(loop: Loop, train: Callable[..., Run]) -> None:
 
 def test_a_reward_model_and_rloo(loop: Loop, train: Callable[..., Run], workspace: Any) -> None:
     taste = train(
-        "taste", base="nano", method="reward", data=str(loop.votes), rank=16, epochs=5.0, length=256, batch=4, accumulation=1,
+        "taste", base="nano", method="reward", data=str(loop.votes), rank=16, epochs=3.0, length=256, batch=8, accumulation=1,
         eval_share=0.2, learning_rate=1e-3,
     )  # fmt: skip
     worth = json.loads((taste.folder / "measured.json").read_text())
     print(worth)
     assert worth["accuracy"] >= 0.85
     run = train(
-        "liked", base="nano", method="rl", data=str(loop.prompts), reward="model:taste", rank=16, steps=40, batch=16, accumulation=1,
-        answers_each=4, answer_tokens=64, length=256, learning_rate=4e-4, eval_share=0.1, eval_every=20,
+        "liked", base="nano", method="rl", data=str(loop.prompts), reward="model:taste", rank=16, steps=55, batch=16, accumulation=1,
+        answers_each=4, answer_tokens=64, length=256, learning_rate=1.5e-3, eval_share=0.1, eval_every=55,
     )  # fmt: skip
     events = read(run.events)
     steps = [e for e in events if e["kind"] == "step"]
