@@ -14,7 +14,9 @@ from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import Hashed, Staged, atomic_write, need_space, publish_folder, sha256, staged_write, write_json
 from edgetune.jobs.launch import state
-from edgetune.training import checkpoints
+from edgetune.jobs.lineage import words
+from edgetune.training import checkpoints, stack
+from edgetune.training.model import peft_name
 from edgetune.training.run import recipe_of, unchanged
 from edgetune.workspace import Run, Workspace
 
@@ -82,7 +84,13 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     """A finished run's result, or one of its checkpoints (a step's number, or 'best')."""
     request, recipe = run.request(), recipe_of(run)
     unchanged(run, request)
+    if recipe.method == "reward":
+        raise InputError(
+            f"{run.name} is a reward model", "It gives scores, not answers.", f"Rank answers with it: edgetune score {run.name} --data FILE"
+        )
     facts = _facts(request["template_origin"], request["template_date"], request["base_name"], run.name)
+    if request.get("lineage"):
+        facts["edgetune.lineage"] = words(request["lineage"])
     base = Path(request["base"])
     if checkpoint is not None:
         folder = _from_checkpoint(run, checkpoint, recipe)
@@ -127,16 +135,14 @@ def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
         from safetensors.numpy import load_file, save_file
 
         weights = {peft_name(name): value for name, value in load_file(folder / "weights.safetensors").items()}
+        changes: dict[str, Any] = {}
+        if run.parent.is_dir():
+            weights, changes = stack.combined(run.parent, weights, recipe)
         target.parent.mkdir(exist_ok=True)
         with publish_folder(target) as part:
             save_file(weights, part / "adapter_model.safetensors")
-            write_json(part / "adapter_config.json", adapter_config(run, recipe, weights))
+            write_json(part / "adapter_config.json", {**adapter_config(run, recipe, weights), **changes})
     return target
-
-
-def peft_name(parameter: str) -> str:
-    """A trained parameter's name as PEFT writes it into an adapter file."""
-    return parameter.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector").replace(".default", "")
 
 
 def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, Any]:

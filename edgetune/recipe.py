@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edgetune.errors import InputError
 from edgetune.text import one_line
 
-PRESETS = ("quick", "balanced", "careful")
+PRESETS = ("quick", "balanced", "careful", "pairs-50", "pairs-200", "pairs-1000")
 
 
-def _option(default: Any, help: str, why: str = "", **bounds: Any) -> Any:
-    """A field with its one-line help and the reason to change it."""
-    return Field(default=default, description=help, json_schema_extra={"why": why}, **bounds)
+Method = Literal["sft", "dpo", "orpo", "simpo", "cpo", "kto", "reward", "rl"]
+
+
+def _option(default: Any, help: str, why: str = "", flag: str = "", **bounds: Any) -> Any:
+    """A field with its one-line help and the reason to change it. flag: its name on the command line, where it is another."""
+    return Field(default=default, description=help, json_schema_extra={"why": why, **({"flag": flag} if flag else {})}, **bounds)
 
 
 class Recipe(BaseModel):
@@ -31,9 +34,54 @@ class Recipe(BaseModel):
     validation: list[str] = _option([], "file of examples held out to measure on, instead of a share", "when you have a split of your own")
     format: str = _option("auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken")
     map: list[str] = _option([], "columns under other names: instruction=question,output=answer", "when the columns have names of your own")
-    method: Literal["sft"] = _option("sft", "training method", "sft teaches from examples")
+    from_run: str = _option(
+        "", "earlier run to go on from: its adapter stays as it is and a new one is put on it", "the step after sft is usually dpo", "from"
+    )
+    method: Method = _option(
+        "sft", "training method", "sft teaches answers from examples; the others a taste, from better and worse answers"
+    )
+    loss: Literal["sigmoid", "ipo", "robust", "apo_zero", "apo_down", "sigmoid_norm"] = _option(
+        "sigmoid",
+        "dpo: how pairs pull",
+        "sigmoid is plain DPO; ipo does not run away on pairs that are never in doubt; robust expects some wrong votes; apo_zero raises "
+        "chosen answers, apo_down lowers both where the model is better than they are; sigmoid_norm counts every token alike, so that "
+        "length says nothing",
+    )
+    beta: float | None = _option(
+        None,
+        "how close to the model before training to stay (default: 0.1, simpo 2, rl 0.05)",
+        "high: small, safe changes; low: stronger ones that may cost what the model knows. For orpo the weight of the preference beside "
+        "the answers, for simpo the scale of the mean log-probability",
+        gt=0,
+        le=100,
+    )
+    sft_weight: float = _option(
+        0.0, "dpo: weight of learning the chosen answers themselves", "0.3 keeps them likely and guards facts", ge=0, le=100
+    )
+    label_smoothing: float = _option(0.0, "dpo with loss robust, cpo: share of votes thought wrong", "0.1 when votes waver", ge=0, lt=0.5)
+    gamma: float = _option(0.5, "simpo: margin by which the chosen answer should win", "more pulls harder", ge=0, le=100)
     quantization: Literal["nf4", "int8", "none"] = _option(
         "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact"
+    )
+    reward: list[str] = _option(
+        [],
+        "rl: what to strive for; several add up: model:RUN, exact, regex:PATTERN, json_schema:FILE, length:TOKENS, python_file:FILE",
+        "a reward run stands for a person's taste; the others are checked by rule",
+    )
+    algorithm: Literal["rloo", "grpo"] = _option(
+        "rloo", "rl: how rewards become gradients", "rloo is simpler; grpo scales by the spread within a prompt's answers"
+    )
+    answers_each: int = _option(
+        4, "rl: answers sampled to each prompt", "more tell better from worse more surely, and cost time", ge=2, le=64
+    )
+    answer_tokens: int = _option(128, "rl: longest sampled answer in tokens", "time grows with it", ge=1, le=8192)
+    temperature: float = _option(1.0, "rl: temperature of sampling", "answers that are all alike teach nothing", gt=0, le=2)
+    kl_limit: float = _option(
+        0.5,
+        "rl: stop when the model is further from the one before than so many nats a token",
+        "a guard against hacked rewards",
+        gt=0,
+        le=100,
     )
     lora: bool = _option(True, "train a LoRA adapter; off trains every weight", "off needs about ten times the memory")
     rank: int = _option(16, "LoRA rank", "higher learns more and forgets more", ge=1, le=1024)
@@ -78,7 +126,7 @@ class Recipe(BaseModel):
         None, "processor threads (default: one for tiny models, else all cores)", "the same number gives the same bits", ge=1, le=1024
     )
 
-    @field_validator("data", "validation", "map", "targets", mode="before")
+    @field_validator("data", "validation", "map", "targets", "reward", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -98,6 +146,24 @@ class Recipe(BaseModel):
             raise ValueError("full fine-tuning (lora off) needs quantization 'none': packed weights cannot be trained")
         if self.dora and not self.lora:
             raise ValueError("dora needs lora on")
+        if self.method != "sft":
+            if not self.lora:
+                raise ValueError(f"method {self.method} trains a LoRA adapter: with lora off it would need a second model in memory")
+            for name in ("packing", "replay"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} goes with method sft, not with {self.method}")
+        if self.method == "kto" and self.batch < 2:
+            raise ValueError("method kto needs batch 2 or more: it holds every answer against another prompt's")
+        if self.method == "rl" and self.batch * self.accumulation % self.answers_each:
+            raise ValueError(
+                f"batch times accumulation must be a multiple of answers_each ({self.answers_each}): a prompt's answers go together"
+            )
+        if self.reward and self.method != "rl":
+            raise ValueError(f"reward goes with method rl, not with {self.method}")
+        if self.method in ("dpo", "kto", "rl") and "lm_head" in self.targets:
+            raise ValueError(f"method {self.method} cannot train an adapter on lm_head; leave it out of targets")
+        if self.label_smoothing and self.method == "dpo" and self.loss != "robust":
+            raise ValueError("label_smoothing goes with loss robust")
         return self
 
 

@@ -39,6 +39,11 @@ class Run:
         return self.folder / "adapter"
 
     @property
+    def parent(self) -> Path:
+        """The adapter of the earlier run that this one is built on, copied when it was made; not there for others."""
+        return self.folder / "parent"
+
+    @property
     def model(self) -> Path:
         """The finished model of a full fine-tuning run."""
         return self.folder / "model"

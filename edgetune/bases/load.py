@@ -7,30 +7,42 @@ from typing import Any
 from edgetune.bases import find
 from edgetune.errors import EdgeTuneError
 
+HEAD = "score"
+"""The module that gives a reward model's one number, in transformers' models for sequence classification."""
 
-def load(folder: Path, device: str, dtype: str, quantization: str = "none") -> Any:
+
+def load(folder: Path, device: str, dtype: str, quantization: str = "none", reward: bool = False) -> Any:
     """The causal language model in a folder, frozen weights held as `quantization` says ("nf4", "int8" or "none").
 
-    dtype: "float32", "bfloat16" or "float16", the format of the computation. Safetensors only; nothing is fetched, no code is run.
+    dtype: "float32", "bfloat16" or "float16", the format of the computation. reward: with a fresh head that gives one number a text
+    instead of the output matrix. Safetensors only; nothing is fetched, no code is run.
     """
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig
     from transformers.utils import logging as talk
 
     find.full_precision(folder, find.describe(folder).config)
     talk.disable_progress_bar()
+    if reward:
+        talk.set_verbosity_error()  # it would warn that the head is new
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     compute = getattr(torch, dtype)
     config = None
     if quantization == "nf4":
         config = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+            llm_int8_skip_modules=[HEAD] if reward else None,
         )
     elif quantization == "int8":
-        config = BitsAndBytesConfig(load_in_8bit=True)
+        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD] if reward else None)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
+        model = kind.from_pretrained(
             folder,
+            **({"num_labels": 1} if reward else {}),
             dtype=compute,
             quantization_config=config,
             device_map={"": device} if config else None,

@@ -20,6 +20,7 @@ COMMANDS = {
     "data": ("data", "Look at examples before a run does: check, preview, convert, split."),
     "train": ("train", "Fine-tune a base model on your file of examples."),
     "eval": ("eval", "Measure a run, or a GGUF, on held-out examples: base beside tuned."),
+    "score": ("score", "Rank answers with a reward model."),
     "runs": ("runs", "List all runs with their state."),
     "show": ("runs", "Show one run: recipe, results, samples."),
     "stop": ("runs", "Stop a running run after a checkpoint."),

@@ -10,7 +10,7 @@ from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import number, say, seconds, table
 from edgetune.errors import EdgeTuneError
 from edgetune.files import folder_bytes, human, safe_name
-from edgetune.jobs import launch
+from edgetune.jobs import launch, lineage
 from edgetune.text import one_line, safe_text
 from edgetune.workspace import Run, remove, workspace
 
@@ -27,6 +27,11 @@ def summary(run: Run) -> dict[str, Any]:
         "base": request["base"],
         "base_name": request["base_name"],
         "data": request["data"],
+        "method": request.get("method", "sft"),
+        "lineage": request.get("lineage", []),
+        "accuracy": state.accuracy,
+        "base_accuracy": state.base_accuracy,
+        "warnings": state.warnings,
         "step": state.step,
         "steps": request["steps"],
         "loss": state.loss,
@@ -92,6 +97,7 @@ def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag
     """
     run = workspace(workspace_path).run(name)
     facts, state = summary(run), launch.state(run)
+    own = {"run": run.name, "method": facts["method"]}
     recipe = (run.folder / "recipe.toml").read_text(encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({**facts, "recipe": recipe, "samples": state.samples}, ensure_ascii=False))
@@ -107,6 +113,16 @@ def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag
         f"  rows {facts['read']} read, {facts['kept']} kept, {facts['rejected']} left out, {facts['held_out']} held out"
     )
     typer.echo(f"  held-out loss {number(facts['base_loss'])} before, {number(facts['best_loss'])} at best (step {facts['best_step']})")
+    if facts["accuracy"]:
+        before, now = facts["base_accuracy"] or facts["accuracy"], facts["accuracy"]
+        low, high = now["interval"]
+        typer.echo(
+            f"  held-out pairs preferred as voted: {before['accuracy']:.0%} before, {now['accuracy']:.0%} now "
+            f"({low:.0%} to {high:.0%}, {now['count']} pairs)"
+        )
+    typer.echo(f"  {facts['base_name']} → {lineage.words([*facts['lineage'], own])}")
+    for text in facts["warnings"]:
+        typer.echo(f"  warning: {one_line(text, 500)}")
     for path in facts["exports"]:
         typer.echo(f"  export {path}")
     if facts["error"]:

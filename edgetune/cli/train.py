@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, recipe_flags
 from edgetune.cli.show import ProgressLine, number, say, seconds
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import touch
 from edgetune.jobs import launch
 from edgetune.jobs.events import follow
+from edgetune.recipe import PRESETS
 from edgetune.workspace import Run, workspace
 
 LISTED = 5
@@ -29,17 +30,20 @@ Examples:
 
   edgetune train --recipe recipe.toml --steps 200 --detach
 
+  edgetune train --from mine --method dpo --data votes.jsonl --preset pairs-200
+
 Flags beat the recipe file, the file beats the preset. Ctrl-C asks: detach, stop after a checkpoint, or go on.
 """
 
 
 def train(
     recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).", show_default=False)] = None,
-    preset: Annotated[str | None, typer.Option(help="quick, balanced or careful.", show_default=False)] = None,
+    preset: Annotated[str | None, typer.Option(help=", ".join(PRESETS) + ".", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave the worker running and return.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the recipe, train nothing.")] = False,
     anyway: Annotated[bool, typer.Option("--anyway", help="Train even though the X-ray says 'do not train'.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
     **options: Any,
@@ -54,6 +58,11 @@ def train(
     place = workspace(workspace_path)
     if name:
         place.new_name(name, "")
+    from edgetune import rewards
+
+    for file in rewards.code(made.reward):
+        say(f"The reward runs the code in {file}, in a process of its own without network.")
+        confirm(f"Run {file}?", yes)
     line = ProgressLine()
     plan = create.plan(made, sources, place, anyway, lambda read: line.count(f"{read:,} rows read"))
     line.clear()
@@ -144,13 +153,17 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                     event["total"],
                     f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {seconds(event['eta'])} left",
                 )
-            elif kind in ("waiting", "note"):
+            elif kind in ("waiting", "note", "warning"):
                 line.clear()
                 say(event["text"])
+            elif kind == "measured":
+                line.clear()
+                for text in reward_words(event):
+                    say(text)
             elif kind == "evaluated":
                 line.clear()
                 best = "  (best so far)" if event["improved"] and event["step"] else ""
-                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, perplexity {event['perplexity']:.2f}{best}")
+                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {measured(event)}{best}")
         if asked.detached:
             line.clear()
             say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
@@ -171,6 +184,32 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         launch.log_tail(run) or "It left no message: it was killed, perhaps for lack of memory.",
         f"Go on from the last checkpoint: edgetune resume {run.name}",
     )
+
+
+def measured(event: dict[str, Any]) -> str:
+    """What an evaluation says beside the loss, in words."""
+    if "perplexity" in event:
+        return f"perplexity {event['perplexity']:.2f}"
+    if "reward" in event:
+        distance = f", {event['kl']:.3f} nats a token from the model before" if "kl" in event else ""
+        return f"reward {event['reward']:.3f}, {event['length']:.0f} tokens an answer{distance}"
+    margin = f"margin {event['margin']:.3f}" if "margin" in event else ""
+    if "accuracy" not in event:
+        return margin
+    low, high = event["interval"]
+    margin = f", {margin}" if margin else ""
+    return f"{event['accuracy']:.0%} of {event['count']} preferred as voted ({low:.0%} to {high:.0%}){margin}"
+
+
+def reward_words(event: dict[str, Any]) -> list[str]:
+    """What a finished reward model is worth, in words."""
+    low, high = event["interval"]
+    shorter = f"the shorter answer was preferred in {event['shorter_chosen']:.0%} of the pairs"
+    return [
+        f"held-out pairs ranked as voted: {event['accuracy']:.0%} ({low:.0%} to {high:.0%}, {event['count']} pairs)",
+        f"calibration: its certainty is off by {event['calibration_error']:.0%} on average (sure of {event['mean_certainty']:.0%})",
+        f"reward and length: correlation {event['length_correlation']:+.2f}; {shorter}",
+    ]
 
 
 class _Interrupts:
@@ -229,6 +268,11 @@ def report(run: Run, as_json: bool, code: int) -> None:
             f"{run.name}: {state.total} steps in {seconds(state.seconds)}, "
             f"held-out loss {number(state.base_loss)} before, {number(after)} after"
         )
+        if state.base_loss is not None and after is not None and after >= state.base_loss:
+            say("The held-out loss did not fall: on these rows the model before is as good. Try a lower --learning-rate, or other data.")
+        if run.request().get("method") == "reward":
+            say(f"next: edgetune score {run.name} --data answers.jsonl")
+            return
         say(f"next: edgetune chat {run.name}   or: edgetune export {run.name} --type Q4_K_M   or: edgetune eval {run.name}")
     if code:
         raise typer.Exit(code)

@@ -11,7 +11,7 @@ from edgetune.data.render import Rules, TextTokenizer
 from edgetune.data.sources import Source
 from edgetune.files import publish_folder, sha256, write_json
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same input would be prepared differently."""
 KEPT = 4
 """Data sets kept; older ones go when a new one is made."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgetune.data import duplicates, formats, readers, secrets, texts
 from edgetune.data.detect import apply_map
 from edgetune.data.formats import Example
-from edgetune.data.render import Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
+from edgetune.data.render import IGNORED, Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
 from edgetune.data.row import Problem, Raw, Row, RowError
 from edgetune.data.template import TemplateRefusal
 
@@ -106,7 +106,12 @@ def fields(example: Example) -> Iterator[tuple[str, str]]:
 
 
 def conversations(example: Example) -> list[Example]:
-    """The conversations whose rows an example is made of: itself, or for a pair the chosen and the rejected one, their end trained."""
+    """The conversations whose rows an example is made of: itself, or for a pair the chosen and the rejected one, their end trained.
+
+    Of a labelled conversation its last answer alone is judged, so that alone is trained on.
+    """
+    if example.kind == "unpaired":
+        return [replace(example, messages=[*({**m, "train": False} for m in example.messages[:-1]), example.messages[-1]])]
     if example.kind != "preference":
         return [example]
     before = [{**m, "train": False} for m in example.messages]
@@ -184,9 +189,13 @@ def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokeniz
             prompt = tokenizer.template.render(example.messages, add_generation_prompt=True, tools=example.tools)
         except TemplateRefusal as error:
             raise RowError("template_refuses", f"the chat template refuses it: {error.cause}") from None
-        unit.length = len(tokenizer.encode(prompt))
+        ids = tokenizer.encode(prompt)
+        unit.length = len(ids)
         if unit.length >= rules.length:
             raise RowError("too_long", f"{unit.length:,} tokens, more than the {rules.length:,} that fit")
+        unit.rows = [Tokens(ids, [IGNORED] * len(ids), example)]
+    if example.kind == "preference" and not any(rendered.error for rendered in made):
+        _check_pairs(made)
     for rendered in made:
         if rendered.error:
             raise rendered.error
@@ -195,6 +204,18 @@ def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokeniz
         counts["lost_answers"] += rendered.lost
     unit.trained = sum(row.trained for row in unit.rows)
     _count(unit, tokenizer, counts)
+
+
+def _check_pairs(made: list[Rendered]) -> None:
+    """Each side of a pair is one row behind the same prompt, and the two differ as tokens. Raises RowError."""
+    for chosen, rejected in zip(made[::2], made[1::2], strict=True):
+        if len(chosen.rows) != 1 or len(rejected.rows) != 1:
+            raise RowError("pair_in_parts", "the template writes earlier turns of an answer anew, so that it is no single text")
+        one, other = chosen.rows[0], rejected.rows[0]
+        if one.prompt != other.prompt:
+            raise RowError("prompts_differ", "the template writes the two answers behind different prompts")
+        if one.ids == other.ids:
+            raise RowError("chosen_equals_rejected", "the chosen and the rejected answer become the same tokens")
 
 
 def _count(unit: Unit, tokenizer: TextTokenizer, counts: Counter[str]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.data import cache, formats, scan, store
 from edgetune.data.detect import parse_map
 from edgetune.data.examine import Job, examine
@@ -12,6 +13,7 @@ from edgetune.data.render import Rules, TextTokenizer, Tokens
 from edgetune.data.run_data import QUARANTINE
 from edgetune.data.sources import Source, sources
 from edgetune.data.split import Prepared, add_replay, divide
+from edgetune.data.store import rows_each
 from edgetune.data.xray import Report, XRay
 from edgetune.errors import InputError
 from edgetune.paths import real
@@ -84,11 +86,10 @@ def prepare(recipe: Any, base: Base, length: int, place: Path, progress: Progres
     """X-ray and prepare a recipe's files, or take them from the cache at `place`. Raises InputError when nothing is left to train on."""
     files, mapping, rules = files_of(recipe), parse_map(recipe.map), Rules(length, recipe.long, recipe.answers)
     folder, report = _cached(files, recipe.format, mapping, rules, base, place, progress)
-    if report.kind not in ("conversation", "text"):
+    method = methods.module(recipe.method)
+    if report.kind not in method.KINDS:
         raise InputError(
-            f"These examples are not for {recipe.method}",
-            f"They were read as {report.format}: {report.reason}.",
-            "sft needs answers to learn or text. 'edgetune data convert FILE --to messages --out NEW.jsonl' keeps the chosen answers.",
+            f"These examples are not for {recipe.method}", f"They were read as {report.format}: {report.reason}.", method.NEEDS
         )
     prepared = divide(report, folder, files, recipe)
     if not prepared.train:
@@ -138,7 +139,7 @@ def held_out(path: Path, tokenizer: TextTokenizer, length: int) -> Measured:
         batch = examine(piece.source, piece.file, piece.raws, job, tokenizer)
         measured.read += batch.read
         measured.rejected += len(batch.rejected)
-        measured.rows += [row for unit in batch.units for row in unit.rows]
+        measured.rows += [row for unit in batch.units for row in unit.rows[:: rows_each(unit.example.kind)]]  # of pairs the chosen side
         first = first or next((row.reason for row in batch.rejected), "")
     if not measured.rows:
         raise InputError(

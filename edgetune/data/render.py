@@ -77,6 +77,12 @@ class Tokens:
         """Number of tokens that are trained on."""
         return len(self.labels) - self.labels.count(IGNORED)
 
+    @property
+    def prompt(self) -> list[int]:
+        """The ids before the first that is trained on."""
+        start = next((place for place, label in enumerate(self.labels) if label != IGNORED), len(self.ids))
+        return self.ids[:start]
+
 
 @dataclass(slots=True)
 class Rendered:

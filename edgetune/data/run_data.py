@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from edgetune.data import store
 from edgetune.data.render import TextTokenizer
@@ -30,19 +31,30 @@ def write(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> None:
 def _write_rows(folder: Path, prepared: Prepared) -> None:
     import pyarrow as pa
 
-    schema = store.run_schema()
+    kind = prepared.kind
+    schema = store.run_schema(kind)
     start = 0
     with store.stream(folder / store.TRAIN, schema) as train, store.stream(folder / store.HELD_OUT, schema) as held:
-        for batch in store.batches(prepared.folder / store.ROWS):
-            out = prepared.held_rows[start : start + len(batch)]
-            start += len(batch)
-            pair = pa.record_batch([batch.column(0), batch.column(1)], schema=schema)
+        for batch, labels in _labelled(prepared):
+            rows = store.run_batch(kind, batch, labels)
+            out = prepared.held_rows[start : start + len(rows)]
+            start += len(rows)
             for target, mask in ((train, ~out), (held, out)):
                 if mask.any():
-                    target.write_batch(pair.filter(pa.array(mask)))
+                    target.write_batch(rows.filter(pa.array(mask)))
         if prepared.replay:
             arrays = [store.lists([ids for ids, _ in prepared.replay]), store.lists([labels for _, labels in prepared.replay])]
             train.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _labelled(prepared: Prepared) -> Iterator[tuple[Any, list[bool]]]:
+    """The prepared rows in batches, those of judged answers with their verdicts."""
+    rows = store.batches(prepared.folder / store.ROWS)
+    if prepared.report.kind != "unpaired":
+        yield from ((batch, [True, False] * (len(batch) // 2)) for batch in rows)
+        return
+    for batch, examples in zip(rows, store.batches(prepared.folder / store.EXAMPLES), strict=True):
+        yield batch, [json.loads(example)["label"] for example in examples.column("example").to_pylist()]
 
 
 def _held_out_lines(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> Iterator[str]:

@@ -87,9 +87,7 @@ def _chunks(
     return result
 
 
-def _fit(
-    head: list[dict[str, Any]], part: list[dict[str, Any]], example: Example, tokenizer: TextTokenizer, rules: Rules
-) -> list[Tokens]:
+def _fit(head: list[dict[str, Any]], part: list[dict[str, Any]], example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[Tokens]:
     """Rows of these turns, the longest text that is no answer cut in its middle as far as needed; none if that does not help."""
     messages = [dict(m) for m in (*head, *part)]
     if rows := _rows(messages, example, tokenizer, rules):

@@ -27,12 +27,15 @@ class Group:
 
 @dataclass
 class Prepared:
-    """What a run learns from: the X-ray, which of the cached rows are held out, and the groups of those that are not.
+    """What a run learns from: the X-ray, which of the run's rows are held out, and the groups of those that are not.
 
-    held_rows: bool [rows], held_units: bool [units]; held_out: rows to measure on; replay: rows of the replay file, the last group.
+    kind: of the run's rows; pairs may be taken apart into judged answers.
+    held_rows: bool [rows of the run: a pair is one], held_units: bool [units].
+    held_out: rows to measure on; replay: rows of the replay file, the last group.
     """
 
     report: Report
+    kind: str
     folder: Path
     held_rows: Any
     held_units: Any
@@ -61,6 +64,8 @@ def divide(report: Report, folder: Path, files: list[Source], recipe: Any) -> Pr
     import numpy as np
 
     source, digest, rows = (_column(folder / store.EXAMPLES, name) for name in ("source", "digest", "rows"))
+    kind = "unpaired" if report.kind == "preference" and recipe.method == "kto" else report.kind
+    rows = rows // store.rows_each(kind)
     row_source = np.repeat(source, rows)
     if report.kind == "text" and len(source) < FEW_DOCUMENTS:
         digest = np.arange(len(row_source))
@@ -72,7 +77,7 @@ def divide(report: Report, folder: Path, files: list[Source], recipe: Any) -> Pr
     units = named[source] if named.any() else np.zeros(len(source), dtype=bool)
     if not named.any() and len(held):
         units[np.repeat(np.arange(len(source)), rows)[held]] = True
-    prepared = Prepared(report, folder, held, units, held_out=int(held.sum()))
+    prepared = Prepared(report, kind, folder, held, units, held_out=int(held.sum()))
     start = 0
     for number, file in enumerate(files):
         count = int(((row_source == number) & ~held).sum())

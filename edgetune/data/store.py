@@ -14,11 +14,36 @@ ROWS, EXAMPLES = "rows.arrow", "examples.arrow"
 Pair = tuple[list[int], list[int]]
 
 
-def run_schema() -> Any:
-    """Arrow's schema of a run's rows: what TRL's trainer takes as it is."""
+def run_schema(kind: str = "conversation") -> Any:
+    """Arrow's schema of a run's rows, by the kind of its examples.
+
+    Ids with their labels; of a pair those of the chosen and of the rejected answer, each behind the prompt; of a judged answer whether it
+    is a good one.
+    """
     import pyarrow as pa
 
-    return pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
+    ids = pa.list_(pa.int32())
+    if kind == "preference":
+        return pa.schema([("chosen_ids", ids), ("chosen_labels", ids), ("rejected_ids", ids), ("rejected_labels", ids)])
+    return pa.schema([("input_ids", ids), ("labels", ids), *([("label", pa.bool_())] if kind == "unpaired" else [])])
+
+
+def rows_each(kind: str) -> int:
+    """How many prepared rows make one row of a run: the two of a pair stand one after the other."""
+    return 2 if kind == "preference" else 1
+
+
+def run_batch(kind: str, rows: Any, labels: list[bool]) -> Any:
+    """A batch of a run's rows from a batch of prepared ones. labels: of judged answers, whether each is good."""
+    import pyarrow as pa
+
+    ids, marks = rows.column(0), rows.column(1)
+    columns = [ids, marks]
+    if kind == "preference":
+        columns = [part.take(pa.array(range(side, len(rows), 2), pa.int32())) for side in (0, 1) for part in (ids, marks)]
+    elif kind == "unpaired":
+        columns.append(pa.array(labels, pa.bool_()))
+    return pa.record_batch(columns, schema=run_schema(kind))
 
 
 @contextmanager
@@ -65,7 +90,7 @@ class Keeper:
 
 
 class TokenRows(Sequence[Pair]):
-    """A run's rows as (ids, labels), read from disk when asked for."""
+    """A run's rows as (ids, labels), of pairs the chosen side, read from disk when asked for."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -76,6 +101,11 @@ class TokenRows(Sequence[Pair]):
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
+
+    def whole(self, count: int) -> list[dict[str, Any]]:
+        """The first `count` rows with all their columns."""
+        values: list[dict[str, Any]] = self.table.slice(0, count).to_pylist()
+        return values
 
     @overload
     def __getitem__(self, index: int) -> Pair: ...

@@ -1,11 +1,12 @@
 """Make a run's folder from a recipe: everything is checked and prepared here, before a worker starts and torch is imported."""
 
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgetune import hardware
+from edgetune import hardware, methods, rewards
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
@@ -14,12 +15,17 @@ from edgetune.data.split import Prepared
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import human, need_space, publish_folder, sha256, write_json, write_text
+from edgetune.jobs import lineage
+from edgetune.jobs.lineage import Earlier
 from edgetune.recipe import Recipe, to_toml
+from edgetune.training.checkpoints import MANIFEST
 from edgetune.training.order import steps
 from edgetune.workspace import Run, Workspace
 
 CACHE_FACTOR = 3
 """Bytes of prepared rows for a byte of examples: two 4-byte numbers a token of about four characters, and the example itself."""
+FEW_PAIRS = 30
+"""Pairs below which the answers themselves are learned rather than what makes them better."""
 CPU_OVERHEAD = 700 * 2**20
 """Memory of the interpreter with torch, transformers, peft and trl imported (about 490 MB seen) and room to work."""
 
@@ -38,6 +44,7 @@ class Plan:
     device: hardware.Choice
     dtype: hardware.Choice
     threads: hardware.Choice
+    earlier: Earlier | None = None
 
     def notes(self) -> list[str]:
         """What a person should know before it starts, in words."""
@@ -46,6 +53,17 @@ class Plan:
             f"{report.read} rows read as {report.format} ({report.reason}): "
             f"{report.kept} kept, {report.rejected} left out, {report.truncated} shortened"
         ]
+        if report.kind == "preference":
+            pairs = self.prepared.train // (1 if self.prepared.kind == "preference" else 2)
+            if pairs < FEW_PAIRS:
+                notes.append(
+                    f"only {pairs} pairs to train on: fewer than {FEW_PAIRS} teach these answers rather than a taste; "
+                    "collect more, 200 are a good start"
+                )
+        if self.recipe.dropout and self.recipe.method not in ("sft", "reward"):
+            notes.append(f"dropout is off: {self.recipe.method} compares log-probabilities, which dropout would blur")
+        if self.earlier and self.earlier.lineage:
+            notes.append(f"goes on from {lineage.words(self.earlier.lineage)}")
         if self.length < self.recipe.length:
             notes.append(f"rows may have {self.length} tokens, not {self.recipe.length}: the base's context ends there")
         if self.tokenizer.origin != "model":
@@ -62,12 +80,25 @@ class Plan:
 
 def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: bool = False, progress: Any = None) -> Plan:
     """Check everything and prepare the rows. Raises InputError or EdgeTuneError before a run is made; `anyway` overrides the X-ray."""
+    earlier = lineage.earlier(recipe, workspace) if recipe.from_run else None
+    if earlier:
+        recipe = recipe.model_copy(update={"base": str(earlier.base)})
+        sources = {**sources, "base": f"that of {recipe.from_run}"}
     folder = find.resolve(recipe.base)
     base = find.describe(folder)
     find.full_precision(folder, base.config)
     device = hardware.device(recipe.device)
-    tokenizer = tokenizers.load(folder, today())
+    tokenizer = tokenizers.load(folder, earlier.date if earlier else today())
     length = min(recipe.length, base.context)
+    if recipe.method == "rl":
+        length = min(recipe.length, base.context - recipe.answer_tokens)
+        if length < 8:
+            raise InputError(
+                "No prompt fits",
+                f"The base takes {base.context} tokens, {recipe.answer_tokens} of them the answer's.",
+                "Lower --answer-tokens.",
+            )
+        rewards.check(recipe.reward, rewards.Context(workspace.runs_folder, folder))
     need_memory(recipe, base, device.value)
     files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
@@ -96,6 +127,7 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
         device,
         dtype,
         hardware.threads(base.parameters, recipe.threads),
+        earlier,
     )
 
 
@@ -110,8 +142,9 @@ def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
     The exponent 0.3 is a rule of thumb tried on bases of 0.26M and 5M parameters; larger ones were not measured.
     """
     value = 2e-4 * min(20.0, max(0.5, (1e9 / base.parameters) ** 0.3)) * (1.0 if recipe.lora else 0.1)
+    value *= methods.module(recipe.method).RATE
     size = f"{base.parameters / 1e9:.1f}B" if base.parameters >= 1e9 else f"{base.parameters / 1e6:.1f}M"
-    return hardware.Choice(f"{value:.2g}", f"for a base of {size} parameters")
+    return hardware.Choice(f"{value:.2g}", f"for {recipe.method} on a base of {size} parameters")
 
 
 def adapter_bytes(recipe: Recipe, base: find.Base) -> int:
@@ -171,6 +204,10 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         "format": made.prepared.report.format,
         "verdict": made.prepared.report.verdict,
         "sources": made.sources,
+        "method": made.recipe.method,
+        "kind": made.prepared.kind,
+        "runs": str(workspace.runs_folder),
+        "lineage": made.earlier.lineage if made.earlier else [],
         "data": [file["file"] for file in made.prepared.report.files],
     }
     run.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -178,6 +215,9 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         (part / "data").mkdir()
         run_data.write(part / "data", made.prepared, made.tokenizer)
         request["data_hash"] = data_hash(part / "data")
+        if made.earlier and made.earlier.adapter:
+            shutil.copytree(made.earlier.adapter, part / run.parent.name)
+            request["parent_hash"] = sha256(part / run.parent.name / MANIFEST)
         write_text(part / "recipe.toml", to_toml(made.recipe, made.sources))
         request["recipe_hash"] = sha256(part / "recipe.toml")
         write_json(part / "request.json", request)

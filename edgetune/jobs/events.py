@@ -80,6 +80,9 @@ class State:
     error: dict[str, str] | None = None
     device: str = ""
     samples: list[dict[str, Any]] = field(default_factory=list)
+    accuracy: dict[str, Any] | None = None
+    base_accuracy: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def fold(events: list[dict[str, Any]]) -> State:
@@ -107,6 +110,11 @@ def fold(events: list[dict[str, Any]]) -> State:
                 state.base_loss = event["loss"]
             elif state.best_loss is None or event["loss"] < state.best_loss:
                 state.best_loss, state.best_step = event["loss"], event["step"]
+            if "accuracy" in event:
+                state.accuracy = {key: event[key] for key in ("accuracy", "interval", "count")}
+                state.base_accuracy = state.accuracy if event["step"] == 0 else state.base_accuracy
+        elif kind == "warning":
+            state.warnings.append(event["text"])
         elif kind == "sample":
             state.samples.append(event)
         elif kind in FINAL:

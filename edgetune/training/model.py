@@ -1,15 +1,18 @@
 """The model a run trains: base, adapter, and which of its weights move."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from edgetune.bases.load import keep_packed_weights, load
+from edgetune.bases.load import HEAD, keep_packed_weights, load
 from edgetune.errors import InputError
+from edgetune.files import write_json
 from edgetune.recipe import Recipe
+from edgetune.training import stack
 
 
-def build(recipe: Recipe, base: Path, device: str, dtype: str) -> Any:
-    """Base with a fresh LoRA adapter in fp32, or the whole base in fp32 when `lora` is off."""
+def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | None = None) -> Any:
+    """Base with a fresh LoRA adapter in fp32, or the whole base in fp32 when `lora` is off. parent: an earlier adapter to build on."""
     import torch
     from transformers import set_seed
 
@@ -18,7 +21,8 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str) -> Any:
         return load(base, device, "float32")
     from peft import LoraConfig, get_peft_model
 
-    model = load(base, device, dtype, recipe.quantization)
+    reward = recipe.method == "reward"
+    model = load(base, device, dtype, recipe.quantization, reward)
     targets: Any = "all-linear" if recipe.targets == ["all-linear"] else recipe.targets
     config = LoraConfig(
         r=recipe.rank,
@@ -28,17 +32,23 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str) -> Any:
         use_rslora=recipe.rslora,
         use_dora=recipe.dora,
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if reward else "CAUSAL_LM",
+        modules_to_save=[HEAD] if reward else None,
     )
     try:
-        model = get_peft_model(model, config)
+        model = stack.build(model, parent, config) if parent else get_peft_model(model, config)
     except ValueError as error:
         raise InputError("The adapter does not fit the base", str(error), "Check --targets; all-linear fits every base.") from error
     keep_packed_weights(model)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad or f".{stack.PARENT}." in name:
             parameter.data = parameter.data.to(torch.float32)
     return model
+
+
+def peft_name(parameter: str) -> str:
+    """A trained parameter's name as PEFT writes it into an adapter file."""
+    return parameter.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector").replace(".default", "")
 
 
 def trained(model: Any) -> dict[str, Any]:
@@ -46,10 +56,22 @@ def trained(model: Any) -> dict[str, Any]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def save_result(model: Any, recipe: Recipe, folder: Path, base: Path) -> None:
-    """Write the finished adapter in PEFT's layout, or the whole model, into a folder that exists."""
+def save_result(model: Any, recipe: Recipe, folder: Path, base: Path, parent: Path | None = None) -> None:
+    """Write the finished adapter in PEFT's layout (with the earlier one it was built on), or the whole model, into a folder that exists."""
     import shutil
 
+    if parent:
+        from safetensors.numpy import save_file
+
+        weights = {peft_name(name): tensor.detach().cpu().numpy() for name, tensor in trained(model).items()}
+        tensors, changes = stack.combined(parent, weights, recipe)
+        model.peft_config["default"].save_pretrained(folder)
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        earlier = json.loads((parent / "adapter_config.json").read_text(encoding="utf-8"))
+        targets = sorted({*config["target_modules"], *earlier["target_modules"]})
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        write_json(folder / "adapter_config.json", {**config, **changes, "target_modules": targets, "inference_mode": True})
+        return
     if recipe.lora:
         model.save_pretrained(folder, safe_serialization=True)
         (folder / "README.md").unlink(missing_ok=True)

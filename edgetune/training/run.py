@@ -8,13 +8,14 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.data import store
 from edgetune.errors import EdgeTuneError
-from edgetune.files import publish_folder, sha256
+from edgetune.files import publish_folder, sha256, write_json
 from edgetune.jobs.create import data_hash
 from edgetune.jobs.events import EventLog
+from edgetune.methods import module
 from edgetune.recipe import Recipe
 from edgetune.training import checkpoints
 from edgetune.training.model import build, save_result, trained
-from edgetune.training.order import order
+from edgetune.training.order import order, repeats
 from edgetune.training.samples import Sampler
 from edgetune.training.trainer import MAX_EVAL_ROWS, Progress, life
 from edgetune.workspace import Run, remove
@@ -40,6 +41,11 @@ def unchanged(run: Run, request: dict[str, Any]) -> None:
             f"{base} is not the model this run began with.",
             "Put the old model back, or start a new run.",
         )
+    wanted = request.get("parent_hash")
+    if wanted and (checkpoints.problem(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != wanted):
+        raise EdgeTuneError(
+            f"What {run.name} is built on has changed", f"{run.parent} is damaged.", "Start a new run with --from the earlier one."
+        )
     if data_hash(run.data) != request["data_hash"]:
         raise EdgeTuneError(f"The rows of {run.name} have changed", f"{run.data} is damaged.", "Start a new run from the data file.")
 
@@ -56,8 +62,6 @@ def train(run: Run, events: EventLog) -> None:
     """Train, or go on from the newest valid checkpoint, and publish the result."""
     import torch
 
-    from edgetune.methods import module
-
     request, recipe = run.request(), recipe_of(run)
     unchanged(run, request)
     torch.set_num_threads(request["threads"])
@@ -66,15 +70,20 @@ def train(run: Run, events: EventLog) -> None:
     tokenizer = tokenizers.load(base, request["template_date"])
     rows, held_out = store.TokenRows(run.data / store.TRAIN), store.TokenRows(run.data / store.HELD_OUT)
     checkpoint = _start(run, events)
-    model = build(recipe, base, device, dtype)
+    parent = run.parent if run.parent.is_dir() else None
+    model = build(recipe, base, device, dtype, parent)
     trainer = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
     packed = len(trainer.train_dataset)
     groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
-    trainer.order = order(groups, total * recipe.batch * recipe.accumulation, recipe.data_seed)
+    trainer.order = order(groups, total * recipe.batch * recipe.accumulation // repeats(recipe), recipe.data_seed)
+    if hasattr(trainer, "begin"):
+        trainer.begin(request)
     trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
-    trainer.held_out = [{"input_ids": ids, "labels": labels} for ids, labels in held_out[:MAX_EVAL_ROWS]]
+    trainer.held_out = held_out.whole(getattr(trainer, "max_eval_rows", MAX_EVAL_ROWS))
     tenth = max(1, total // 10)
-    sampler = Sampler(held_out if len(held_out) else rows, tokenizer, events, request["context"])
+    sampler = None
+    if recipe.method != "reward":  # which gives scores, not answers
+        sampler = Sampler(held_out if len(held_out) else rows, tokenizer, events, request["context"])
     trainer.add_callback(life(trainer, total, recipe.eval_every or tenth, recipe.save_every or tenth, sampler))
     events.append(
         "started",
@@ -109,7 +118,18 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
     progress, events = trainer.progress, trainer.events
     last = max(trainer.state.global_step, resumed.step if resumed else 0)
     step = last
-    if recipe.keep_best and progress.best_step and progress.best_step != last:
+    if progress.beyond:
+        # A step's answers come from the step before it, so that one is too far, and the one before that was seen to be not.
+        sound = [c for c in checkpoints.found(run.checkpoints) if c.step < progress.beyond - 1 and not checkpoints.problem(c.folder)]
+        if not sound:
+            raise EdgeTuneError(
+                "The model left its reference before the first checkpoint",
+                f"It went more than {recipe.kl_limit} nats a token away.",
+                "Lower --learning-rate, or raise --beta.",
+            )
+        checkpoints.load_weights(sound[-1].folder, trained(trainer.model))
+        step = sound[-1].step
+    elif recipe.keep_best and progress.best_step and progress.best_step != last:
         best = run.checkpoints / f"step-{progress.best_step:08d}"
         reason = checkpoints.problem(best)
         if reason:
@@ -126,8 +146,11 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
     if target.exists():
         remove(target)
     with publish_folder(target) as part:
-        save_result(trainer.model, recipe, part, base)
+        save_result(trainer.model, recipe, part, base, run.parent if run.parent.is_dir() else None)
         checkpoints.write_manifest(part, step=step, base_hash=request["base_hash"], data_hash=request["data_hash"])
+    if measured := module(recipe.method).measured(trainer) if hasattr(module(recipe.method), "measured") else None:
+        write_json(run.folder / "measured.json", measured)
+        events.append("measured", step=step, **measured)
     events.append(
         "finished",
         step=step,

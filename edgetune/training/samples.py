@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.data.render import IGNORED, marks
 from edgetune.data.store import Pair
 from edgetune.jobs.events import EventLog
 
@@ -30,10 +31,16 @@ def answer(model: Any, ids: list[int], stops: list[int], limit: int, pad: int) -
     return [t for t in made if t not in stops]
 
 
+def turn_ends(tokenizer: BaseTokenizer) -> list[int]:
+    """The tokens that end an answer: EOS, and the template's end of turn."""
+    end = marks(tokenizer.template, tuple(tokenizer.specials)).end
+    return sorted({tokenizer.eos_id, *(number for mark, number in tokenizer.specials.items() if end.endswith(mark))})
+
+
 def stop_ids(rows: Sequence[Pair], tokenizer: BaseTokenizer) -> list[int]:
-    """The tokens an answer ends with: EOS and what ends the trained answers."""
+    """The tokens an answer ends with: EOS, the template's end of turn, and what ends the trained answers."""
     return sorted(
-        {tokenizer.eos_id, *(ids[-1] for ids, labels in rows[:50] if labels[-1] != -100 and ids[-1] in tokenizer.specials.values())}
+        {*turn_ends(tokenizer), *(ids[-1] for ids, labels in rows[:50] if labels[-1] != -100 and ids[-1] in tokenizer.specials.values())}
     )
 
 
@@ -46,7 +53,8 @@ class Sampler:
         self.prompts = []
         for ids, labels in rows:
             start = next((i for i, label in enumerate(labels) if label != -100), 0)
-            prompt = ids[:start] if start else ids[: max(1, len(ids) // 4)]
+            whole = labels[-1] == IGNORED and not start  # a prompt that nothing answers
+            prompt = ids if whole else ids[:start] if start else ids[: max(1, len(ids) // 4)]
             if len(prompt) + ANSWER <= context:
                 self.prompts.append(prompt)
             if len(self.prompts) == PROMPTS:

@@ -2,12 +2,15 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgetune.errors import EdgeTuneError
+from edgetune.interval import wilson
 from edgetune.jobs.events import EventLog
+from edgetune.methods import module
 from edgetune.recipe import Recipe
 from edgetune.training import checkpoints
 from edgetune.training.model import trained
@@ -39,6 +42,10 @@ class Progress:
         self.without_gain = 0
         self.tokens = 0
         self.stopped = False
+        self.beyond = 0
+        """The step that showed the model before it to be too far from its reference; 0: none."""
+        self.warned = False
+        self.first: dict[str, Any] = {}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
@@ -47,12 +54,15 @@ class Progress:
             "best_step": self.best_step,
             "without_gain": self.without_gain,
             "tokens": self.tokens,
+            "warned": self.warned,
+            "first": self.first,
         }
 
     def restore(self, values: dict[str, Any]) -> None:
         """Take the values of a checkpoint."""
         self.best_loss = math.inf if values["best_loss"] is None else values["best_loss"]
         self.best_step, self.without_gain, self.tokens = values["best_step"], values["without_gain"], values["tokens"]
+        self.warned, self.first = values.get("warned", False), values.get("first", {})
 
 
 def with_our_life(trainer_class: type) -> type:
@@ -80,9 +90,11 @@ def with_our_life(trainer_class: type) -> type:
         progress: Progress
         held_out: list[dict[str, Any]]
         control: Any
+        metrics: ClassVar[dict[str, str]] = getattr(trainer_class, "metrics", {})
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return Order(self.order)
+            expand = getattr(super(), "expand", None)
+            return Order(expand(self.order) if expand else self.order)
 
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
             loss = super().training_step(*args, **kwargs)
@@ -137,26 +149,37 @@ def with_our_life(trainer_class: type) -> type:
                 checkpoints.load_random(Path(checkpoint))
 
         def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-            """Held-out loss, each trained token counted once; the random state stays as it was."""
+            """Held-out loss, each trained token (or pair) counted once; the random state stays as it was."""
             was, before = self.model.training, torch.get_rng_state()
             self.model.eval()
             total, count = 0.0, 0
-            rows = sorted(self.held_out, key=lambda row: len(row["input_ids"]))
+            sums: dict[str, float] = {}
+            sizes = Counter[str]()
+            rows = sorted(self.held_out, key=lambda row: sum(len(v) for v in row.values() if isinstance(v, list)))
+            measure = getattr(super(), "measure", self._measure_tokens)
             for start in range(0, len(rows), self.args.per_device_eval_batch_size):
                 batch = self._prepare_inputs(self.data_collator(rows[start : start + self.args.per_device_eval_batch_size]))
                 with torch.no_grad(), self.compute_loss_context_manager():
-                    total += float(self.compute_loss(self.model, batch, num_items_in_batch=torch.tensor(1)))
-                count += int((batch["labels"][:, 1:] != -100).sum())
-            self._metrics["eval"].clear()
+                    part, size, values = measure(batch)
+                total, count = total + part, count + size
+                for name, (value, number) in values.items():
+                    sums[name] = sums.get(name, 0.0) + value
+                    sizes[name] += number
+            if hasattr(self, "_metrics"):
+                self._metrics["eval"].clear()
             self.model.train(was)
             torch.set_rng_state(before)
             loss = total / max(count, 1)
-            self.note_evaluation(loss)
+            self.note_evaluation(loss, count, {name: value / sizes[name] for name, value in sums.items()})
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, {"eval_loss": loss})
             return {"eval_loss": loss}
 
-        def note_evaluation(self, loss: float) -> None:
-            """Write the event, remember the best, stop when patience is over."""
+        def _measure_tokens(self, batch: dict[str, Any]) -> tuple[float, int, dict[str, tuple[float, int]]]:
+            loss = float(self.compute_loss(self.model, batch, num_items_in_batch=torch.tensor(1)))
+            return loss, int((batch["labels"][:, 1:] != -100).sum()), {}
+
+        def note_evaluation(self, loss: float, count: int, values: dict[str, Any]) -> None:
+            """Write the event, remember the best, warn, stop when patience is over. count: what was measured on (tokens or rows)."""
             step, progress = self.state.global_step, self.progress
             if not math.isfinite(loss):
                 raise Diverged("The held-out loss", step)
@@ -167,7 +190,17 @@ def with_our_life(trainer_class: type) -> type:
                     self.control.should_save = True
                 else:
                     progress.without_gain += 1
-            self.events.append("evaluated", step=step, loss=loss, perplexity=math.exp(min(loss, 50)), improved=improved)
+            if "reward_chosen" in values and "reward_rejected" in values:
+                values["margin"] = values["reward_chosen"] - values["reward_rejected"]
+            if not self.metrics:
+                values = {"perplexity": math.exp(min(loss, 50)), **values}
+            if "accuracy" in values:
+                values = {**values, "count": count, "interval": wilson(values["accuracy"] * count, count)}
+            self.events.append("evaluated", step=step, loss=loss, improved=improved, **values)
+            progress.first = progress.first or values
+            if not progress.warned and self.metrics and (text := module(self.recipe.method).warning(values, progress.first)):
+                progress.warned = True
+                self.events.append("warning", step=step, text=text)
             if self.recipe.patience and progress.without_gain >= self.recipe.patience:
                 self.events.append("note", text=f"The held-out loss has not improved {progress.without_gain} times: stopping early.")
                 self.control.should_training_stop = True
@@ -236,7 +269,7 @@ def life(trainer: Any, total: int, eval_every: int, save_every: int, sampler: "S
                 loss=logs["loss"],
                 learning_rate=logs.get("learning_rate"),
                 grad_norm=logs.get("grad_norm"),
-                tokens_per_second=round(tokens / seconds, 1) if seconds > 0 else None,
+                tokens_per_second=round(tokens / seconds, 1) if seconds > 0 and "num_tokens" in logs else None,
                 seconds=round(seconds, 4),
                 memory=process.memory_info().rss,
                 eta=round((total - state.global_step) * self.rate, 1),
@@ -247,6 +280,7 @@ def life(trainer: Any, total: int, eval_every: int, save_every: int, sampler: "S
                     / max(len(trainer.train_dataset), 1),
                     3,
                 ),
+                **{ours: logs[theirs] for theirs, ours in trainer.metrics.items() if theirs in logs},
             )
 
         def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -1,0 +1,47 @@
+"""`edgetune score`: answers ranked by a reward model."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.show import ProgressLine, say
+from edgetune.errors import InputError
+from edgetune.text import one_line
+from edgetune.workspace import workspace
+
+
+def score(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run of method reward.", show_default=False)],
+    data: Annotated[Path | None, typer.Option(help="File of prompts with answers, in any shape.", show_default=False)] = None,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Rank answers with a reward model: the answers of each prompt, the best first. A point more means e times the odds of winning.
+
+    Example: edgetune score taste --data answers.jsonl
+    """
+    if data is None:
+        raise InputError("No answers were named", "--data is missing.", "Name your file with --data FILE.")
+    run = workspace(workspace_path).run(name)
+    from edgetune.score import rank
+
+    line = ProgressLine()
+    result = rank(run, data, lambda done, total: line.update(done, total, "answers scored"))
+    line.clear()
+    for row in result["rejected"]:
+        say(f"  left out {data}:{row['line']}: {row['reason']}")
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+        return
+    for group in result["prompts"]:
+        typer.echo(one_line(str(group["prompt"][-1]["content"]), 100))
+        for one in group["answers"]:
+            typer.echo(f"  {one['score']:+7.2f}  {one_line(one['answer'], 120)}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("score")(score)

@@ -1,0 +1,61 @@
+"""What a run that goes on from an earlier one takes from it: base, adapter, date, and the line of runs before it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgetune.bases import find
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.files import sha256
+from edgetune.recipe import Recipe
+from edgetune.training import checkpoints, stack
+from edgetune.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier run's result. adapter: None where it trained every weight; its model is then the base. date: the day its template tells.
+
+    lineage: the runs before, oldest first: name, method, hash of the result's manifest.
+    """
+
+    base: Path
+    adapter: Path | None
+    date: str
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+
+
+def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
+    """The run that a recipe goes on from. Raises InputError or EdgeTuneError where it has no sound result, or another base."""
+    run = workspace.run(recipe.from_run)
+    request = run.request()
+    result = run.adapter if run.adapter.is_dir() else run.model
+    if not result.is_dir():
+        raise InputError(
+            f"The run {run.name} has no result yet", "It has not finished.", f"Let it finish first: edgetune resume {run.name}"
+        )
+    if reason := checkpoints.problem(result):
+        raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
+    base = Path(request["base"]) if result == run.adapter else run.model
+    if recipe.base and find.resolve(recipe.base) != base.resolve():
+        raise InputError(
+            "--base and --from do not go together", f"{run.name} was trained on {request['base']}.", "Leave --base out: it is that run's."
+        )
+    if result == run.adapter:
+        stack.check(run.adapter)
+        if recipe.dora:
+            raise InputError("--dora and --from do not go together", "A DoRA adapter cannot be added to another.", "Leave --dora out.")
+    if not recipe.lora:
+        raise InputError("--no-lora and --from do not go together", "What is added to a run is an adapter.", "Leave --no-lora out.")
+    if recipe.method == "reward":
+        raise InputError("A reward model is built on a base", "It gives scores, not answers.", "Leave --from out and name --base.")
+    method = request.get("method", "sft")
+    if method == "reward":
+        raise InputError(f"{run.name} is a reward model", "It gives scores, not answers.", "Name a run that writes answers with --from.")
+    line = [*request.get("lineage", []), {"run": run.name, "method": method, "result": sha256(result / checkpoints.MANIFEST)}]
+    return Earlier(base, run.adapter if result == run.adapter else None, request["template_date"], line)
+
+
+def words(line: list[dict[str, Any]]) -> str:
+    """A line of runs as people read it."""
+    return " → ".join(f"{one['run']} ({one['method']})" for one in line)

@@ -1,0 +1,129 @@
+"""A reward model: the base with a head that gives one number a text, learned from pairs by Bradley and Terry's model; TRL's RewardTrainer.
+
+For what it is used, see score.py: it ranks answers, and rl trains against it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.data.store import TokenRows
+from edgetune.interval import wilson
+from edgetune.methods._pairs import KINDS, NEEDS, Measured, PairCollator
+from edgetune.methods._settings import arguments, dataset, processing, untouched
+from edgetune.recipe import Recipe
+from edgetune.training.trainer import with_our_life
+
+__all__ = ["KINDS", "NEEDS", "RATE", "measured", "trainer", "warning"]
+
+RATE = 0.5
+BINS = 5
+"""Bands of certainty in which a held-out pair's certainty is held against the share ranked as voted; few, as pairs are few."""
+METRICS = {"accuracy": "accuracy", "margin": "margin", "mean_reward": "reward_mean"}
+
+
+@dataclass(frozen=True)
+class WholeCollator(PairCollator):
+    """As pairs are, without the mask of the answers: a reward is given to the whole text."""
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super().__call__(rows)
+        del batch["completion_mask"]
+        return batch
+
+
+def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
+    """Nothing is said of a reward model's measures while it trains; `measured` tells what it is worth."""
+    return ""
+
+
+def trainer(
+    recipe: Recipe,
+    model: Any,
+    tokenizer: BaseTokenizer,
+    rows: TokenRows,
+    folder: Path,
+    total: int,
+    length: int,
+    device: str,
+    dtype: str,
+) -> Any:
+    """TRL's trainer with our life; its fields are still to be set."""
+    from trl import RewardConfig, RewardTrainer
+
+    class Rewarded(RewardTrainer):  # type: ignore[misc,unused-ignore]
+        """Takes rows as they are, and is measured by them."""
+
+        metrics = METRICS
+
+        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+            return dataset
+
+        def measure(self, batch: dict[str, Any]) -> Measured:
+            """Held-out loss and ranking of a batch of pairs."""
+            count = len(batch["input_ids"]) // 2
+            loss = float(self.compute_loss(self.model, batch)) * count
+            kept = self._metrics["eval"]
+            return loss, count, {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items()}
+
+    config = RewardConfig(
+        **arguments(recipe, folder, total, device, dtype),
+        max_length=None,
+        disable_dropout=recipe.dropout == 0,
+        remove_unused_columns=False,
+        pad_to_multiple_of=None,
+    )
+    return untouched(
+        model,
+        lambda: with_our_life(Rewarded)(
+            model=model,
+            args=config,
+            train_dataset=dataset(rows),
+            data_collator=WholeCollator(tokenizer.pad_id),
+            processing_class=processing(tokenizer),
+        ),
+    )
+
+
+def measured(trainer: Any) -> dict[str, Any] | None:
+    """What the finished reward model is worth on held-out pairs; None without any."""
+    import torch
+
+    pairs, lengths = [], []
+    was = trainer.model.training
+    trainer.model.eval()
+    for row in trainer.held_out:
+        with torch.no_grad(), trainer.compute_loss_context_manager():
+            batch = trainer._prepare_inputs(trainer.data_collator([row]))
+            one, other = trainer.model(**batch, use_cache=False).logits.float().flatten().tolist()
+        pairs.append((one, other))
+        lengths.append(tuple(sum(label != -100 for label in row[f"{side}_labels"]) for side in ("chosen", "rejected")))
+    trainer.model.train(was)
+    return worth(pairs, lengths) if pairs else None
+
+
+def worth(pairs: list[tuple[float, float]], lengths: list[tuple[int, int]]) -> dict[str, Any]:
+    """Accuracy with its 95 % interval, calibration and what length has to do with it.
+
+    pairs: rewards of the chosen and the rejected answer; lengths: their tokens. calibration_error: the expected calibration error (Naeini
+    et al. 2015) of the certainty that Bradley and Terry's model gives the answer it prefers.
+    """
+    import numpy as np
+
+    gaps = np.array([one - other for one, other in pairs])
+    certain, right = 1 / (1 + np.exp(-np.abs(gaps))), gaps > 0
+    band = np.minimum(((certain - 0.5) * 2 * BINS).astype(int), BINS - 1)
+    error = sum(abs(certain[band == b].mean() - right[band == b].mean()) * (band == b).mean() for b in range(BINS) if (band == b).any())
+    rewards, sizes = np.array(pairs).ravel(), np.array(lengths, dtype=float).ravel()
+    varied = rewards.std() > 0 and sizes.std() > 0
+    shorter = np.array([one < other for one, other in lengths])
+    return {
+        "accuracy": float(right.mean()),
+        "interval": wilson(float(right.sum()), len(pairs)),
+        "count": len(pairs),
+        "calibration_error": float(error),
+        "mean_certainty": float(certain.mean()),
+        "length_correlation": float(np.corrcoef(rewards, sizes)[0, 1]) if varied else 0.0,
+        "shorter_chosen": float(shorter.mean()),
+    }

@@ -1,0 +1,78 @@
+"""What rl trains against, one file a kind of reward; the file name is the kind. A reward is named KIND or KIND:ARGUMENT.
+
+Each file has
+  HELP: str                                what it rewards, in words
+  check(argument) -> None                  raises InputError for an argument that cannot be used
+  make(argument, context) -> Reward        the function itself, made in the worker
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgetune.errors import InputError
+
+KINDS = ("model", "exact", "regex", "json_schema", "length", "python_file")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sampled answer. prompt, text: as words; expected: the answer its row gives, or empty; ids: prompt and answer as tokens; size: the
+    answer's tokens."""
+
+    prompt: str
+    text: str
+    expected: str = ""
+    ids: list[int] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What rewards may need of their run. runs: where the runs live, whose reward models are named. base: its base's folder."""
+
+    runs: Path
+    base: Path
+
+
+class Reward(Protocol):
+    """Gives each answer a number; more is better."""
+
+    def __call__(self, answers: list[Answer]) -> list[float]:
+        """One number an answer."""
+
+
+def _parts(spec: str) -> tuple[Any, str]:
+    kind, _, argument = spec.partition(":")
+    kind = kind.replace("-", "_")
+    if kind not in KINDS:
+        raise InputError(
+            f"'{kind}' is not a kind of reward",
+            f"Kinds are {', '.join(KINDS)}.",
+            "Name one with --reward, for example --reward model:taste or --reward regex:PATTERN.",
+        )
+    return import_module(f"{__name__}.{kind}"), argument
+
+
+def check(specs: list[str], context: Context) -> None:
+    """Refuse rewards that cannot be used. Raises InputError."""
+    if not specs:
+        raise InputError("No reward was named", "rl needs something to strive for.", f"Name one with --reward: {', '.join(KINDS)}.")
+    for spec in specs:
+        module, argument = _parts(spec)
+        module.check(argument, context)
+
+
+def make(specs: list[str], context: Context) -> list[tuple[str, Reward]]:
+    """The rewards by name."""
+    result = []
+    for spec in specs:
+        module, argument = _parts(spec)
+        result.append((spec, module.make(argument, context)))
+    return result
+
+
+def code(specs: list[str]) -> list[str]:
+    """The files whose code these rewards run, to be named before they do."""
+    return [spec.partition(":")[2] for spec in specs if spec.partition(":")[0].replace("-", "_") == "python_file"]

@@ -1,0 +1,22 @@
+"""1 where the answer is the one that its row gives, as words; else 0."""
+
+from edgetune.errors import InputError
+from edgetune.rewards import Answer, Context, Reward
+
+HELP = "1 where the answer is the row's own"
+
+
+def check(argument: str, context: Context) -> None:
+    """Takes no argument. Raises InputError."""
+    if argument:
+        raise InputError("The reward 'exact' takes no argument", f"'{argument}' was given.", "Write --reward exact.")
+
+
+def make(argument: str, context: Context) -> Reward:
+    """The reward."""
+    from edgetune.evaluate import words
+
+    def reward(answers: list[Answer]) -> list[float]:
+        return [float(bool(one.expected) and words(one.text) == words(one.expected)) for one in answers]
+
+    return reward
