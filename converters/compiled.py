@@ -18,9 +18,7 @@ from converters.gguf_file import TYPES, data_size
 if TYPE_CHECKING:
     from converters.lanes import Compiled
 
-KERNELS = ("Q8_0", "Q6_K", "Q5_K", "Q4_K")
-WEIGHED: tuple[str, ...] = ()
-"""Types that have a kernel, and those that have one for use with an importance matrix."""
+KERNELS = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K")
 UNWEIGHED = ("Q8_0",)
 """Types that take no notice of an importance matrix."""
 WORTH_COMPILING = 2**22
@@ -37,7 +35,7 @@ _building = threading.Lock()
 def worth(type_name: str, weighed: bool, weights: int) -> "Compiled | None":
     """The kernel of a type once enough weights were asked for; called before quantizing so many. None while a thread compiles it."""
     weighed = weighed and type_name not in UNWEIGHED
-    if type_name not in (WEIGHED if weighed else KERNELS) or not _building.acquire(blocking=False):
+    if type_name not in KERNELS or not _building.acquire(blocking=False):
         return None
     try:
         _asked[type_name, weighed] += weights
@@ -49,7 +47,7 @@ def worth(type_name: str, weighed: bool, weights: int) -> "Compiled | None":
 @cache
 def kernel(type_name: str, weighed: bool = False) -> "Compiled | None":
     """The kernel of a type; None where there is none, LLVM is not installed, or the bits are not ggml's."""
-    if type_name not in (WEIGHED if weighed else KERNELS) or importlib.util.find_spec("llvmlite") is None:
+    if type_name not in KERNELS or importlib.util.find_spec("llvmlite") is None:
         return None
     try:
         from converters.k_blocks import build

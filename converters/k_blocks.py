@@ -1,113 +1,53 @@
-"""The K types' block quantization across many blocks at once, one block a lane: ggml's bits (ggml/src/ggml-quants.c), several times faster.
-
-Every float operation of ggml's search is done in its order within a block; only the blocks run side by side. Where ggml keeps the
-quants of its best try, these kernels keep the factor that try used and compute them again.
-"""
+"""ggml's bits for the blocks of Q8_0 and the K types (ggml/src/ggml-quants.c), across many blocks at once, one block a lane."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
-from converters.lanes import Array, Code, Compiled, Lanes, Variable, width
+from converters.k_search import TINY, Found, Search, half_bits, half_value, nearest, positive, scale_alone, three_bits, with_minimum
+from converters.lanes import Array, Code, Compiled, Lanes, width
 
 BLOCK = 256
 """Weights in a block of a K type (QK_K)."""
-TINY = 1e-15
-"""Largest magnitude below which a group counts as zero (GROUP_MAX_EPS)."""
 
 
-def nearest(value: Lanes) -> Lanes:
-    """The nearest whole number, halves to even, by ggml's way of adding 1.5·2²³ (`nearest_int`)."""
-    return ((value + 12582912.0).bits() & 0x007FFFFF) - 0x00400000
+class Block:
+    """A tile of blocks: the weights, their importance if there is a matrix, and where the bytes go."""
 
+    def __init__(self, code: Code, tile: Any, length: int, stride: int, weighed: bool) -> None:
+        self.code = code
+        self.x = code.array(length)
+        code.load_transposed(code.lane_starts(code.values, tile, length * 4), length, self.x)
+        self.importance: Array | None = None
+        if weighed:
+            self.importance = code.array(length)
+            code.load_transposed(code.lane_starts(code.importance, tile, length * 4, code.row_blocks), length, self.importance)
+        self.starts = code.lane_starts(code.bytes, tile, stride)
 
-def half_bits(value: Lanes) -> Lanes:
-    """float32 to the 16 bits of float16, rounded to even (`ggml_compute_fp32_to_fp16`)."""
-    bits = value.bits()
-    magnitude = value.absolute() * 2.0**112 * 2.0**-110
-    exponent = ((bits << 1) >> 1) & 0x7F800000
-    exponent = (exponent < 0x38800000).select(bits.code.constant(0x38800000, False), exponent)
-    rounded = ((exponent + 0x07800000).bits() + magnitude).bits()
-    return ((rounded >> 13) & 0x7C00) + (rounded & 0x0FFF) | ((bits >> 16) & 0x8000)
+    def write(self, word: Lanes, offset: Any, size: int = 32) -> None:
+        """Write every lane's word into its block."""
+        self.code.scatter(word, self.starts, offset, size)
 
+    def spread(self, double: bool) -> Lanes:
+        """The mean square of a block's weights, or twice that, to which its importance is added."""
+        squares = self.code.constant(0)
+        total = self.code.array(1)
+        total[0] = squares
+        for chunk in self.code.loop(BLOCK // 16):
+            part, sum_now = self.x.from_(self.code.times(chunk, 16)), total[0]
+            for i in range(16):
+                sum_now += part[i] * part[i]
+            total[0] = sum_now
+        return (total[0] * 2 if double else total[0]) / BLOCK
 
-def half_value(bits: Lanes) -> Lanes:
-    """The 16 bits of a float16 as float32; NaN becomes infinity."""
-    magnitude = (((bits & 0x7FFF) << 13).bits() * 2.0**112).bits()
-    magnitude = (bits & 0x7C00).equals(0x7C00).select(bits.code.constant(0x7F800000, False), magnitude)
-    return ((bits & 0x8000) << 16 | magnitude).bits()
-
-
-class Search(NamedTuple):
-    """How a type with scale and minimum searches (`make_qkx2_quants`, `make_qkx3_quants`): group length, highest quant, the tries."""
-
-    length: int
-    top: int
-    start: float
-    step: float
-    tries: int
-    absolute: bool = False
-
-
-class Found(NamedTuple):
-    """A group's scale, its minimum's negative, and what its quants come from: round(factor·(x - low))."""
-
-    scale: Lanes
-    minimum: Lanes
-    factor: Lanes
-    low: Lanes
-
-
-def _with_minimum(code: Code, x: Array, weights: Array, how: Search) -> Found:
-    low = high = x[0]
-    sum_w = weights[0]
-    sum_x = sum_w * x[0]
-    for i in range(1, how.length):
-        low, high = (x[i] < low).select(x[i], low), (x[i] > high).select(x[i], high)
-        sum_w += weights[i]
-        sum_x += weights[i] * x[i]
-    low = (low > 0).select(code.constant(0), low)
-    flat = high.equals(low)
-    first = how.top / (high - low)
-    scale = 1 / first
-
-    def error(quant: Callable[[int], Lanes], scale: Lanes, minimum: Lanes) -> Lanes:
-        total = code.constant(0)
-        for i in range(how.length):
-            off = scale * quant(i) + minimum - x[i]
-            total += weights[i] * (off.absolute() if how.absolute else off * off)
+    def weigh(self, into: Array, first: Any, length: int, spread: Lanes) -> Lanes:
+        """Put a group's weights in the search into an array: importance times √(spread + x²). Gives their sum."""
+        assert self.importance
+        part, given, total = self.x.from_(first), self.importance.from_(first), self.code.constant(0)
+        for i in range(length):
+            into[i] = given[i] * (spread + part[i] * part[i]).root()
+            total += into[i]
         return total
-
-    quants = code.array(how.length)
-
-    def quantize(factor: Lanes, low: Lanes, i: int) -> Lanes:
-        quants[i] = nearest(factor * (x[i] - low)).clamp(0, how.top).to_float()
-        return quants[i]
-
-    best_error = Variable(code, error(lambda i: quantize(first, low, i), scale, low))
-    best_scale, best_minimum, best_factor, best_low = (Variable(code, value) for value in (scale, low, first, low))
-    for index in code.loop(how.tries):
-        low_now = best_minimum.value
-        factor = (code.constant(how.start) + code.constant(how.step) * code.real(index) + how.top) / (high - low_now)
-        sum_l, sum_l2, sum_xl = code.constant(0), code.constant(0), code.constant(0)
-        for i in range(how.length):
-            quant = quantize(factor, low_now, i)
-            weighted = weights[i] * quant
-            sum_l += weighted
-            sum_l2 += weighted * quant
-            sum_xl += weighted * x[i]
-        determinant = sum_w * sum_l2 - sum_l * sum_l
-        scale = (sum_w * sum_xl - sum_x * sum_l) / determinant
-        minimum = (sum_l2 * sum_x - sum_l * sum_xl) / determinant
-        above = minimum > 0
-        scale, minimum = above.select(sum_xl / sum_l2, scale), above.select(code.constant(0), minimum)
-        tried = error(lambda i: quants[i], scale, minimum)
-        better = (determinant > 0) & (tried < best_error.value)
-        tries = (best_error, tried), (best_scale, scale), (best_minimum, minimum), (best_factor, factor), (best_low, low_now)
-        for kept, new in tries:
-            kept.value = better.select(new, kept.value)
-    zero = code.constant(0)
-    minimum = -flat.select(low, best_minimum.value)
-    return Found(flat.select(zero, best_scale.value), minimum, flat.select(zero, best_factor.value), best_low.value)
 
 
 def _largest(values: list[Lanes], code: Code) -> Lanes:
@@ -121,136 +61,216 @@ def _word(parts: list[Lanes]) -> Lanes:
     return parts[0] | parts[1] << 8 | parts[2] << 16 | parts[3] << 24
 
 
-def _five_or_four(code: Code, how: Search, tile: Any) -> None:
-    """Q4_K and Q5_K: eight groups of 32, six bits for each scale and minimum."""
-    bits = 4 if how.top == 15 else 5
-    stride = 144 if bits == 4 else 176
-    x, weights, quants = code.array(BLOCK), code.array(32), code.array(BLOCK, real=False)
-    kept = [code.array(8) for _ in Found._fields]
-    code.load_transposed(code.lane_starts(code.values, tile, BLOCK * 4), BLOCK, x)
-    for group in code.loop(8):
-        part = x.from_(code.times(group, 32))
-        squares = code.constant(0)
-        for i in range(32):
-            squares += part[i] * part[i]
-        mean = (squares / 32).root()
-        for i in range(32):
-            weights[i] = mean + part[i].absolute()
-        for array, value in zip(kept, _with_minimum(code, part, weights, how), strict=True):
+def _four_pairs(quants: Array, bits: int, i: int, mask: int) -> Lanes:
+    """Bytes of quants 32 apart, four in a byte of two bits each: a word from place i on."""
+    return _word([(quants[j] & mask) | (quants[j + 32] & mask) << bits | (quants[j + 64] & mask) << 2 * bits
+                  | (quants[j + 96] & mask) << 3 * bits for j in range(i, i + 4)])
+
+
+def _searched(block: Block, how: Search, plain: Callable[[Array, Array], None]) -> tuple[list[Array], Array]:
+    """Every group's `Found`, and the sum of its weights. plain: gives a group's weights where there is no importance."""
+    code, count = block.code, BLOCK // how.length
+    weights, sums, kept = code.array(how.length), code.array(count), [code.array(count) for _ in Found._fields]
+    spread = block.spread(double=how.length == 32) if block.importance else None
+    for group in code.loop(count):
+        first = code.times(group, how.length)
+        if spread is not None:
+            sums[group] = block.weigh(weights, first, how.length, spread)
+        else:
+            plain(block.x.from_(first), weights)
+        for array, value in zip(kept, with_minimum(code, block.x.from_(first), weights, how), strict=True):
             array[group] = value
-    scales, minima = [kept[0][j] for j in range(8)], [kept[1][j] for j in range(8)]
-    most, deepest = _largest(scales, code), _largest(minima, code)
-    zero = code.constant(0)
-    over, over_min = ((most > 0).select(63 / most, zero), (deepest > 0).select(63 / deepest, zero))
-    small = [(nearest(over * scale) & 255).clamp(0, 63) for scale in scales]
-    small_min = [(nearest(over_min * minimum) & 255).clamp(0, 63) for minimum in minima]
-    d, d_min = half_bits(most / 63), half_bits(deepest / 63)
-    starts = code.lane_starts(code.bytes, tile, stride)
-    code.scatter(d | d_min << 16, starts, 0)
-    code.scatter(_word([small[j] | (small[j + 4] >> 4) << 6 for j in range(4)]), starts, 4)
-    code.scatter(_word([small_min[j] | (small_min[j + 4] >> 4) << 6 for j in range(4)]), starts, 8)
-    code.scatter(_word([small[j] & 15 | (small_min[j] & 15) << 4 for j in range(4, 8)]), starts, 12)
+    return kept, sums
+
+
+def _quants(block: Block, how: Search, kept: list[Array], steps: Array, offsets: Array) -> Array:
+    """The final quants with the scales as the block holds them; the search's own where a scale became zero."""
+    code, quants = block.code, block.code.array(BLOCK, real=False)
+    for group in code.loop(BLOCK // how.length):
+        first = code.times(group, how.length)
+        part, target = block.x.from_(first), quants.from_(first)
+        step, offset, factor, low = steps[group], offsets[group], kept[2][group], kept[3][group]
+        for i in range(how.length):
+            searched = nearest(factor * (part[i] - low)).clamp(0, how.top)
+            target[i] = step.equals(0).select(searched, nearest((part[i] + offset) / step).clamp(0, how.top))
+    return quants
+
+
+def _magnitudes(x: Array, weights: Array) -> None:
+    for i in range(16):
+        weights[i] = x[i].absolute()
+
+
+def _above_mean(x: Array, weights: Array) -> None:
+    squares = x[0] * 0
+    for i in range(32):
+        squares += x[i] * x[i]
+    mean = (squares / 32).root()
+    for i in range(32):
+        weights[i] = mean + x[i].absolute()
+
+
+def _five_or_four(code: Code, tile: Any, weighed: bool, bits: int) -> None:
+    """Q4_K and Q5_K: eight groups of 32, six bits for each scale and minimum."""
+    how, stride = SEARCHES[f"Q{bits}_K", weighed], 144 if bits == 4 else 176
+    block = Block(code, tile, BLOCK, stride, weighed)
+    kept, sums = _searched(block, how, _above_mean)
+    if weighed:
+        (d, small), (d_min, small_min) = (positive(code, kept[field], sums, 8, 63) for field in range(2))
+        d, d_min = half_bits(d), half_bits(d_min)
+        if bits == 5:
+            small, small_min = ([(one < 63).select(one, 63) for one in part] for part in (small, small_min))
+    else:
+        (d, small), (d_min, small_min) = (_six_bits(code, [kept[field][j] for j in range(8)]) for field in range(2))
+    packed = [small[j] | (small[j + 4] >> 4) << 6 & 255 for j in range(4)]
+    packed += [small_min[j] | (small_min[j + 4] >> 4) << 6 & 255 for j in range(4)]
+    packed += [small[j] & 15 | (small_min[j] & 15) << 4 for j in range(4, 8)]
+    block.write(d | d_min << 16, 0)
+    for j in range(0, 12, 4):
+        block.write(_word(packed[j:j + 4]), 4 + j)
     steps, offsets = code.array(8), code.array(8)
     for j in range(8):
-        steps[j], offsets[j] = half_value(d) * small[j].to_float(), half_value(d_min) * small_min[j].to_float()
-    for group in code.loop(8):
-        first = code.times(group, 32)
-        step, part, target = steps[group], x.from_(first), quants.from_(first)
-        for i in range(32):
-            searched = nearest(kept[2][group] * (part[i] - kept[3][group])).clamp(0, how.top)
-            target[i] = step.equals(0).select(searched, nearest((part[i] + offsets[group]) / step).clamp(0, how.top))
+        scale = packed[j] & 63 if j < 4 else packed[j + 4] & 15 | packed[j - 4] >> 6 << 4
+        minimum = packed[j + 4] & 63 if j < 4 else packed[j + 4] >> 4 | packed[j] >> 6 << 4
+        steps[j], offsets[j] = half_value(d) * scale.to_float(), half_value(d_min) * minimum.to_float()
+    quants = _quants(block, how, kept, steps, offsets)
     if bits == 5:
         for four in code.loop(8):
             place = quants.from_(code.times(four, 4))
-            code.scatter(_word([_top_bits(place, i) for i in range(4)]), starts, code.plus(code.times(four, 4), 16))
+            block.write(_word([_high_bits(place, i, 4) for i in range(4)]), code.plus(code.times(four, 4), 16))
     for pair in code.loop(4):
         place = quants.from_(code.times(pair, 64))
         for i in range(0, 32, 4):
             word = _word([place[j] & 15 | (place[j + 32] & 15) << 4 for j in range(i, i + 4)])
-            code.scatter(word, starts, code.plus(code.times(pair, 32), stride - 128 + i))
+            block.write(word, code.plus(code.times(pair, 32), stride - 128 + i))
 
 
-def _top_bits(quants: Array, i: int) -> Lanes:
-    byte = quants[i] >> 4
+def _six_bits(code: Code, values: list[Lanes]) -> tuple[Lanes, list[Lanes]]:
+    """Scales or minima as six bits of the largest: its float16 and theirs."""
+    most = _largest(values, code)
+    over = (most > 0).select(63 / most, code.constant(0))
+    return half_bits(most / 63), [(nearest(over * value) & 255).clamp(0, 63) for value in values]
+
+
+def _high_bits(quants: Array, i: int, shift: int) -> Lanes:
+    byte = quants[i] >> shift
     for group in range(1, 8):
-        byte |= (quants[i + 32 * group] >> 4) << group
+        byte |= (quants[i + 32 * group] >> shift) << group
     return byte
 
 
-class Scaled(NamedTuple):
-    """A group's scale, and what its quants come from: zero + round(factor·x)."""
-
-    scale: Lanes
-    factor: Lanes
-    zero: Lanes
-
-
-def _scale_alone(code: Code, x: Array, weights: Array, length: int, top: int) -> Scaled:
-    """The search of a type without a minimum, its quants from -top to top - 1 (`make_qx_quants` with rmse_type 1)."""
-    largest = peak = code.constant(0)
-    for i in range(length):
-        size = x[i].absolute()
-        above = size > largest
-        largest, peak = above.select(size, largest), above.select(x[i], peak)
-    weighted = code.array(length)
-    for i in range(length):
-        weighted[i] = weights[i] * x[i]
-
-    def sums(factor: Lanes) -> tuple[Lanes, Lanes]:
-        sum_xl, sum_l2 = code.constant(0), code.constant(0)
-        for i in range(length):
-            quant = nearest(factor * x[i]).clamp(-top, top - 1).to_float()
-            sum_xl += weighted[i] * quant
-            sum_l2 += weights[i] * quant * quant
-        return sum_xl, sum_l2
-
-    zero = code.constant(0)
-    first = -top / peak
-    sum_xl, sum_l2 = sums(first)
-    start = sum_l2.equals(0).select(zero, sum_xl / sum_l2)
-    scale, factor, best = (Variable(code, value) for value in (start, first, start * sum_xl))
-    for index in code.loop(18):
-        number = code.real(index) - 9
-        number = (number < 0).select(number, number + 1)  # -9 to 9 without 0, which ggml leaves out
-        tried = -(number * 0.1 + top) / peak
-        sum_xl, sum_l2 = sums(tried)
-        better = (sum_l2 > 0) & (sum_xl * sum_xl > best.value * sum_l2)
-        new = sum_xl / sum_l2
-        for kept, value in ((best, new * sum_xl), (scale, new), (factor, tried)):
-            kept.value = better.select(value, kept.value)
-    nothing = largest < TINY
-    origin = nothing.select(code.constant(0, False), code.constant(top, False))
-    return Scaled(nothing.select(zero, scale.value), nothing.select(zero, factor.value), origin)
+def _two(code: Code, tile: Any, weighed: bool) -> None:
+    """Q2_K: sixteen groups of 16, four bits for each scale and minimum."""
+    how = SEARCHES["Q2_K", weighed]
+    block = Block(code, tile, BLOCK, 84, weighed)
+    kept, sums = _searched(block, how, _magnitudes)
+    if weighed:
+        (d, small), (d_min, small_min) = (positive(code, kept[field], sums, 16, 15) for field in range(2))
+        d, d_min = half_bits(d), half_bits(d_min)
+    else:
+        (d, small), (d_min, small_min) = (_four_bits(code, [kept[field][j] for j in range(16)]) for field in range(2))
+    packed = [(small[j] | small_min[j] << 4) & 255 for j in range(16)]
+    steps, offsets = code.array(16), code.array(16)
+    for j in range(16):
+        steps[j], offsets[j] = half_value(d) * (packed[j] & 15).to_float(), half_value(d_min) * (packed[j] >> 4).to_float()
+    quants = _quants(block, how, kept, steps, offsets)
+    for j in range(0, 16, 4):
+        block.write(_word(packed[j:j + 4]), j)
+    _two_bits(block, quants, 16)
+    block.write(d | d_min << 16, 80)
 
 
-def _six(code: Code, tile: Any) -> None:
-    """Q6_K: sixteen groups of 16, eight bits for each scale."""
-    x, weights, quants = code.array(BLOCK), code.array(16), code.array(BLOCK, real=False)
-    scales, factors, origins = code.array(16), code.array(16), code.array(16, real=False)
-    code.load_transposed(code.lane_starts(code.values, tile, BLOCK * 4), BLOCK, x)
+def _four_bits(code: Code, values: list[Lanes]) -> tuple[Lanes, list[Lanes]]:
+    most = _largest(values, code)
+    some, zero = most > 0, code.constant(0, False)
+    over = 15 / most
+    return some.select(half_bits(most / 15), zero), [some.select(nearest(over * value) & 255, zero) for value in values]
+
+
+def _two_bits(block: Block, quants: Array, offset: int) -> None:
+    for half in block.code.loop(2):
+        place = quants.from_(block.code.times(half, 128))
+        for i in range(0, 32, 4):
+            block.write(_four_pairs(place, 2, i, 3), block.code.plus(block.code.times(half, 32), offset + i))
+
+
+def _three(code: Code, tile: Any, weighed: bool) -> None:
+    """Q3_K: sixteen groups of 16, six bits for each scale."""
+    block = Block(code, tile, BLOCK, 110, weighed)
+    quants, scales, sums, weights = code.array(BLOCK, real=False), code.array(16), code.array(16), code.array(16)
+    spread = block.spread(double=True) if weighed else None
     for group in code.loop(16):
-        part = x.from_(code.times(group, 16))
+        first = code.times(group, 16)
+        part, target = block.x.from_(first), quants.from_(first)
+        if spread is None:
+            scales[group] = three_bits(code, part, target)
+        else:
+            sums[group] = block.weigh(weights, first, 16, spread)
+            scale, factor, origin = scale_alone(code, part, weights, 16, 4)
+            scales[group] = scale
+            for i in range(16):
+                target[i] = nearest(factor * part[i]).clamp(-4, 3) + origin
+    if weighed:
+        scale, factor, origin = scale_alone(code, scales, sums, 16, 32)
+        d, small = half_bits(scale), [nearest(factor * scales[j]).clamp(-32, 31) + origin for j in range(16)]
+    else:
+        _, peak = _peak(code, scales)
+        over, none, zero = -32 / peak, peak.equals(0), code.constant(0, False)
+        d = none.select(zero, half_bits(1 / over))
+        small = [none.select(zero, (nearest(over * scales[j]) << 24 >> 24).clamp(-32, 31) + 32) for j in range(16)]
+    steps = code.array(16)
+    for j in range(16):
+        steps[j] = half_value(d) * (small[j] - 32).to_float()
+    for group in code.loop(16):
+        first = code.times(group, 16)
+        part, target, step = block.x.from_(first), quants.from_(first), steps[group]
         for i in range(16):
-            weights[i] = part[i] * part[i]
-        scales[group], factors[group], origins[group] = _scale_alone(code, part, weights, 16, 32)
+            target[i] = step.equals(0).select(target[i], nearest(part[i] / step).clamp(-4, 3) + 4)
+    for four in code.loop(8):
+        place = quants.from_(code.times(four, 4))
+        block.write(_word([_high_bits(place, i, 2) for i in range(4)]), code.times(four, 4))
+    _two_bits(block, quants, 32)
+    packed = [small[j] & 15 | (small[j + 8] & 15) << 4 for j in range(8)]
+    packed += [small[j] >> 4 | small[j + 4] >> 4 << 2 | small[j + 8] >> 4 << 4 | small[j + 12] >> 4 << 6 for j in range(4)]
+    for j in range(0, 12, 4):
+        block.write(_word(packed[j:j + 4]), 96 + j)
+    block.write(d, 108, 16)
+
+
+def _peak(code: Code, values: Array) -> tuple[Lanes, Lanes]:
+    """The largest magnitude of sixteen, and the first number that has it."""
     largest = peak = code.constant(0)
     for j in range(16):
-        size = scales[j].absolute()
+        size = values[j].absolute()
         above = size > largest
-        largest, peak = above.select(size, largest), above.select(scales[j], peak)
+        largest, peak = above.select(size, largest), above.select(values[j], peak)
+    return largest, peak
+
+
+def _six(code: Code, tile: Any, weighed: bool) -> None:
+    """Q6_K: sixteen groups of 16, eight bits for each scale."""
+    block = Block(code, tile, BLOCK, 210, weighed)
+    weights, quants = code.array(16), code.array(BLOCK, real=False)
+    scales, factors, origins = code.array(16), code.array(16), code.array(16, real=False)
+    for group in code.loop(16):
+        part = block.x.from_(code.times(group, 16))
+        for i in range(16):
+            weights[i] = part[i] * part[i]
+        weight = block.importance.from_(code.times(group, 16)) if block.importance else weights
+        scales[group], factors[group], origins[group] = scale_alone(code, part, weight, 16, 32)
+    largest, peak = _peak(code, scales)
     over = -128 / peak
     empty = largest < TINY
     nothing = code.constant(0, False)
     d = empty.select(nothing, half_bits(1 / over))
     small = [nearest(over * scales[j]) for j in range(16)]
     small = [(one < 127).select(one, 127) << 24 >> 24 for one in small]
-    starts = code.lane_starts(code.bytes, tile, 210)
     steps = code.array(16)
     for j in range(16):
         steps[j] = half_value(d) * small[j].to_float()
     for group in code.loop(16):
         first = code.times(group, 16)
-        step, part, target = steps[group], x.from_(first), quants.from_(first)
+        step, part, target = steps[group], block.x.from_(first), quants.from_(first)
         for i in range(16):
             searched = nearest(factors[group] * part[i]).clamp(-32, 31) + origins[group]
             quant = step.equals(0).select(searched, nearest(part[i] / step).clamp(-32, 31) + 32)
@@ -261,41 +281,42 @@ def _six(code: Code, tile: Any) -> None:
             low = [place[j] & 15 | (place[j + 64] & 15) << 4 for j in range(i, i + 4)]
             high = [place[j + 32] & 15 | (place[j + 96] & 15) << 4 for j in range(i, i + 4)]
             top = [place[j] >> 4 | place[j + 32] >> 4 << 2 | place[j + 64] >> 4 << 4 | place[j + 96] >> 4 << 6 for j in range(i, i + 4)]
-            code.scatter(_word(low), starts, code.plus(code.times(half, 64), i))
-            code.scatter(_word(high), starts, code.plus(code.times(half, 64), i + 32))
-            code.scatter(_word(top), starts, code.plus(code.times(half, 32), 128 + i))
+            block.write(_word(low), code.plus(code.times(half, 64), i))
+            block.write(_word(high), code.plus(code.times(half, 64), i + 32))
+            block.write(_word(top), code.plus(code.times(half, 32), 128 + i))
     for j in range(0, 16, 4):
-        code.scatter(empty.select(nothing, _word([one & 255 for one in small[j:j + 4]])), starts, 192 + j)
-    code.scatter(d, starts, 208, 16)
+        block.write(empty.select(nothing, _word([one & 255 for one in small[j:j + 4]])), 192 + j)
+    block.write(d, 208, 16)
 
 
-def _eight(code: Code, tile: Any) -> None:
+def _eight(code: Code, tile: Any, weighed: bool) -> None:
     """Q8_0: 32 weights and their scale."""
-    x = code.array(32)
-    code.load_transposed(code.lane_starts(code.values, tile, 32 * 4), 32, x)
+    block = Block(code, tile, 32, 34, weighed)
+    x = block.x
     largest = code.constant(0)
     for i in range(32):
         size = x[i].absolute()
         largest = (largest > size).select(largest, size)
     d = largest / 127
     factor = d.equals(0).select(code.constant(0), 1 / d)
-    starts = code.lane_starts(code.bytes, tile, 34)
-    code.scatter(half_bits(d), starts, 0, 16)
+    block.write(half_bits(d), 0, 16)
     for i in range(0, 32, 4):
-        code.scatter(_word([(x[j] * factor).rounded() & 255 for j in range(i, i + 4)]), starts, 2 + i)
+        block.write(_word([(x[j] * factor).rounded() & 255 for j in range(i, i + 4)]), 2 + i)
 
 
-SEARCHES = {"Q4_K": Search(32, 15, -1.0, 0.1, 21), "Q5_K": Search(32, 31, -0.5, 0.1, 16)}
+SEARCHES = {
+    ("Q5_K", False): Search(32, 31, -0.5, 0.1, 16), ("Q5_K", True): Search(32, 31, -0.9, 0.05, 37),
+    ("Q4_K", False): Search(32, 15, -1.0, 0.1, 21), ("Q4_K", True): Search(32, 15, -0.9, 0.05, 37),
+    ("Q2_K", False): Search(16, 3, -0.5, 0.1, 16, absolute=True), ("Q2_K", True): Search(16, 3, -0.9, 0.05, 37)}
+"""By type and whether there is an importance matrix."""
+KINDS: dict[str, Callable[[Code, Any, bool], None]] = {
+    "Q8_0": _eight, "Q6_K": _six, "Q5_K": partial(_five_or_four, bits=5), "Q4_K": partial(_five_or_four, bits=4),
+    "Q3_K": _three, "Q2_K": _two}
 
 
 def build(type_name: str, weighed: bool = False) -> Compiled:
     """The kernel of a type. weighed: for use with an importance matrix."""
     code = Code(type_name, width())
     for tile in code.loop(code.tiles):
-        if type_name == "Q8_0":
-            _eight(code, tile)
-        elif type_name == "Q6_K":
-            _six(code, tile)
-        else:
-            _five_or_four(code, SEARCHES[type_name], tile)
+        KINDS[type_name](code, tile, weighed)
     return code.compile()

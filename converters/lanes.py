@@ -96,6 +96,10 @@ class Lanes:
         """Where both are the same number (-0 is 0)."""
         return self._compare("==", other)
 
+    def differs(self, other: "Lanes | float") -> "Lanes":
+        """Where they are not the same number."""
+        return self._compare("!=", other)
+
     def select(self, yes: "Lanes", no: "Lanes | float") -> "Lanes":
         """Of truth values: `yes` where true, else `no`."""
         return Lanes(self.code, self.code.builder.select(self.value, yes.value, yes._same(no)))
