@@ -17,7 +17,7 @@ FAR, FAR_ROW = 1.5, 2.5
 six types: 1.03, and 1.26 for a row.)"""
 STRENGTH, ERRORS = 0.02, 5.0
 """How far from 1 the share of the learned change may be: this much, or so many standard errors where the type's rounding hides more."""
-GAIN = (0.9, 1.1)
+GAIN = (0.85, 1.15)
 """By how much a type may shrink or stretch all weights of a tensor alike, before that counts against what was learned."""
 BLIND = 0.5
 """Where so many standard errors exceed this, a lost change of that tensor alone would not be noticed; the proof counts such tensors."""

@@ -13,7 +13,7 @@ def measured(type_name: str, strength: float, weighed: bool) -> Measured:
     rng = np.random.default_rng(0)
     base = rng.normal(0, 0.05, (256, 512)).astype(np.float32)
     learned = (rng.normal(0, 0.05, (256, 8)) @ rng.normal(0, 0.05, (8, 512))).astype(np.float32)
-    importance = (rng.standard_cauchy(512) ** 2).astype(np.float32) if weighed else None
+    importance = np.exp(rng.normal(0, 1.5, 512)).astype(np.float32) if weighed else None
     raw = quantize(base + np.float32(strength) * learned, type_name, threads=1, importance=importance)
     kind = gguf.GGMLQuantizationType[type_name]
     found = gguf.quants.dequantize(raw.reshape(256, -1), kind).reshape(base.shape)
