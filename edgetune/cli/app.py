@@ -30,6 +30,10 @@ COMMANDS = {
     "disk": ("runs", "Show what takes space."),
     "export": ("export", "Write a run or a model folder as GGUF, quantized."),
     "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behaviour."),
+    "collect": ("collect", "Pick the better of two answers, or edit one: what you prefer becomes the next run's data."),
+    "rank": ("rank", "Put two to four answers a prompt in order, best first."),
+    "arena": ("arena", "Compare models blind, with win rate, interval and rating."),
+    "prefs": ("prefs", "The votes: list, show, export, import, dedupe, delete."),
     "chat": ("chat", "Chat with a GGUF or a run, offline."),
 }
 

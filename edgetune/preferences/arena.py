@@ -57,7 +57,7 @@ class Result:
 class Arena:
     """A comparison, picked up where it was left: models by name, prompts, and a preference file that holds the votes.
 
-    models: name and GGUF of each. seed: draws the sides and the answers.
+    models: name and GGUF of each. seed: draws the sides and the answers. judge: who votes; votes of another judge are another arena.
     """
 
     def __init__(
@@ -69,11 +69,12 @@ class Arena:
         *,
         seed: int = 0,
         max_tokens: int | None = None,
+        judge: str = PERSON,
     ) -> None:
         if len(models) < 2:
             raise InputError("An arena needs two models", f"{len(models)} was named.", "Name two or more, each once.")
         self.store, self.models, self.prompts = store, models, prompts.prompts
-        self.sampling, self.seed, self.max_tokens = sampling, seed, max_tokens
+        self.sampling, self.seed, self.max_tokens, self.judge = sampling, seed, max_tokens, judge
         self.id = self._identity()
         self._answers: dict[tuple[str, str], Candidate] = {}
         self.failed: set[str] = set()
@@ -81,7 +82,7 @@ class Arena:
     def _identity(self) -> str:
         """The same for the same models, prompts and settings: a model exported anew is another."""
         parts = [f"{name} {path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for name, path in self.models.items()]
-        parts += [prompt.key for prompt in self.prompts] + [str(self.sampling), str(self.seed), str(self.max_tokens)]
+        parts += [prompt.key for prompt in self.prompts] + [str(self.sampling), str(self.seed), str(self.max_tokens), self.judge]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def unvoted(self) -> list[tuple[Prompt, str, str]]:
@@ -122,10 +123,10 @@ class Arena:
             self.take(match, Choice("pair", "tie"), EQUAL)
         return None
 
-    def take(self, match: Match, choice: Choice, judge: str = PERSON) -> Vote:
+    def take(self, match: Match, choice: Choice, judge: str | None = None) -> Vote:
         """A vote on a match; on disk when this returns."""
         about = {"arena": self.id, "prompt": match.prompt.key, "models": list(match.models)}
-        return self.store.add(Vote(match.prompt.messages, match.candidates, choice, "arena", judge, about=about))
+        return self.store.add(Vote(match.prompt.messages, match.candidates, choice, "arena", judge or self.judge, about=about))
 
     def undo(self) -> Vote | None:
         """Take back the last vote that was not entered without asking. None: nothing to undo."""

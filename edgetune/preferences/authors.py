@@ -51,7 +51,7 @@ class Author:
     """
 
     def __init__(self, name: str, engine: Engine, scales: dict[str, float] | None = None) -> None:
-        self.name, self.engine, self.path = name, engine, Path(engine.path)
+        self.name, self.engine, self.path = name, engine, Path(engine.path).absolute()
         self.scales = dict(scales or {})
         self.most: int | None = None
         self._conversation = Conversation(engine)

@@ -50,8 +50,8 @@ def sample(
 ) -> list[Candidate]:
     """An answer of each author, streamed to `watch`; one that hardly differs from an earlier one is written anew, hotter, said in `notice`.
 
-    authors: who writes each candidate, with the sampling settings (their seed is not used). What still hardly differs after all tries is kept: the
-    caller may leave it out. Seeds follow from `seed`, the prompt and the candidate's number.
+    authors: who writes each candidate, with the sampling settings (their seed is not used). What still hardly differs after all tries
+    is kept: the caller may leave it out. Seeds follow from `seed`, the prompt and the candidate's number.
     """
     made: list[Candidate] = []
     for number, (author, sampling) in enumerate(authors):

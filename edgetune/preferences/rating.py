@@ -20,7 +20,8 @@ class Share:
 
 
 def wilson(successes: float, total: float, z: float = Z) -> Share:
-    """Wilson's score interval for a share (Wilson, JASA 22, 1927). Half a success, a tie, is allowed: the interval is then wider than needed.
+    """Wilson's score interval for a share (Wilson, JASA 22, 1927). Half a success, a tie, is allowed; the interval is then
+    wider than needed.
 
     With nothing counted the share is even and the interval everything.
     """

@@ -42,7 +42,7 @@ class Session:
     """Votes over a list of prompts, each on disk before `take` returns. Everything it knows is in the preference file.
 
     authors: who writes each candidate, with the sampling settings. source: "rank" or "collect". shuffle: whose answer comes first is drawn.
-    repeats: whether earlier votes are asked again now and then.
+    repeats: whether earlier votes are asked again now and then. `writing` is the prompt whose answers are being written.
     """
 
     def __init__(
@@ -62,6 +62,12 @@ class Session:
         self.store, self.prompts, self.authors, self.source = store, prompts, authors, source
         self.seed, self.max_tokens, self.shuffle, self.repeats = seed, max_tokens, shuffle, repeats
         self._waiting: list[Task] = []
+        self.writing: Prompt | None = None
+
+    @property
+    def waiting(self) -> Task | None:
+        """The task that waits for a vote."""
+        return self._waiting[-1] if self._waiting else None
 
     def state(self) -> State:
         """How far it is."""
@@ -93,6 +99,7 @@ class Session:
 
     def asked(self, prompt: Prompt, watch: Watch = lambda _n, _t: None, notice: Callable[[str], None] = lambda _t: None) -> Task | None:
         """The answers to one prompt as the next task, whether or not it is in the list; None when there is nothing to choose between."""
+        self.writing = prompt
         order = list(self.authors)
         if self.shuffle:
             random.Random(f"{self.seed} {prompt.key}").shuffle(order)
@@ -145,7 +152,7 @@ class Session:
         self._waiting.pop()
 
     def undo(self) -> Vote | None:
-        """Take back this list's last vote or skip, also one of an earlier day; its very answers are the next task. None: nothing to undo."""
+        """Take back this list's last vote or skip, also one of an earlier day; its answers are the next task. None: nothing to undo."""
         votes = self.store.votes()
         last = next((vote for vote in reversed(votes) if self._is_own(vote) and len(vote.candidates) > 1 and "why" not in vote.about), None)
         if last is None:

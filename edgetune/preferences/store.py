@@ -1,10 +1,11 @@
 """The preference file: votes, changes and deletions are only ever appended, each on disk before it counts; a reader folds them."""
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._folded, self._read, self._lines, self._file = Folded(), 0, 0, (0, 0)
 
     @property
     def name(self) -> str:
@@ -44,7 +46,7 @@ class Store:
         return self.path.with_suffix(".torn")
 
     def add(self, vote: Vote) -> Vote:
-        """Take a vote: when this returns, the disk has it. InputError when it does not fit itself; then, and on a full disk, nothing is kept."""
+        """Take a vote: when this returns, the disk has it. On an error (a full disk, a choice that does not fit) nothing is kept."""
         self._append(vote.checked().as_dict())
         return vote
 
@@ -83,14 +85,28 @@ class Store:
         return found[0]
 
     def fold(self) -> Folded:
-        """Read the whole file. A line that cannot be read is named, never guessed; a torn end is not read at all."""
-        folded = Folded()
-        for number, line in enumerate(_lines(self.path), 1):
+        """Read what is new in the file. A line that cannot be read is named, never guessed; a torn end is not read at all."""
+        try:
+            with open(self.path, "rb") as file:
+                now = os.fstat(file.fileno())
+                if self._file != (now.st_dev, now.st_ino) or now.st_size < self._read:
+                    self._folded, self._read, self._lines, self._file = Folded(), 0, 0, (now.st_dev, now.st_ino)
+                file.seek(self._read)
+                whole, newline, end = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return Folded()
+        for line in whole.split(b"\n") if newline else []:
+            self._lines += 1
             try:
-                _take(folded, json.loads(line))
+                _take(self._folded, json.loads(line))
             except (ValueError, KeyError, TypeError, InputError) as error:
-                folded.problems.append(f"line {number} of {self.path.name} is no vote: {error.__class__.__name__} {error}")
-        return folded
+                said = f"line {self._lines} of {self.path.name} is no vote: {error.__class__.__name__} {error}"
+                self._folded.problems.append(said)
+        self._read += len(whole) + len(newline)
+        if _is_record(end):  # only its newline is missing; it is read again once that is there, which changes nothing
+            with suppress(KeyError, TypeError, ValueError, InputError):
+                _take(self._folded, json.loads(end))
+        return self._folded
 
     def _append(self, row: dict[str, Any]) -> None:
         line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace") + b"\n"
@@ -112,10 +128,9 @@ class Store:
         end = _torn_end(self.path)
         if not end:
             return
-        try:
-            json.loads(end)
+        if _is_record(end):
             append_synced(self.path, b"\n")
-        except ValueError:
+        else:
             append_synced(self.torn, end + b"\n")
             drop_end(self.path, self.path.stat().st_size - len(end))
 
@@ -146,18 +161,12 @@ def _stamp() -> dict[str, Any]:
     return {"id": secrets.token_hex(6), "time": round(time.time(), 3)}
 
 
-def _lines(path: Path) -> list[bytes]:
-    """The file's lines; an end without a newline counts when it is a whole record."""
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().split(b"\n")
+def _is_record(end: bytes) -> bool:
+    """Whether an end without a newline is a whole line all the same."""
     try:
-        if lines[-1]:
-            json.loads(lines[-1])
-            return lines
+        return isinstance(json.loads(end), dict)
     except ValueError:
-        pass
-    return lines[:-1]
+        return False
 
 
 def _torn_end(path: Path) -> bytes:
