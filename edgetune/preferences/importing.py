@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edgetune.data import formats, scan
@@ -27,12 +28,16 @@ class Imported:
 
 
 def take(file: str, into: Store, asked: str = "auto", mapping: dict[str, str] | None = None) -> Imported:
-    """Read a file of preferences and add a vote for each row. InputError, and nothing is added, when no row is a preference."""
+    """Read a file of preferences and add a vote for each row; of another preference file, each vote that stands. InputError, and nothing is added, when no row is a preference."""
     done, votes, mapping = Imported(), [], mapping or {}
     files = sources([file])
     found = {str(s.path): one.format for s, one in zip(files, scan.recognise(files, asked, mapping), strict=True)}
     done.format = " and ".join(dict.fromkeys(found.values()))
-    for row in scan.all_rows(files):
+    for name in [name for name, form in found.items() if form == "vote_log"]:
+        theirs = Store(Path(name)).votes()
+        votes += theirs
+        done.read += len(theirs)
+    for row in scan.all_rows([source for source in files if found[str(source.path)] != "vote_log"]):
         done.read += 1
         try:
             if row.problem:

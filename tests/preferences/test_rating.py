@@ -53,7 +53,7 @@ def test_bradley_terry_gives_the_published_abilities() -> None:
 
 
 def test_two_models_have_the_interval_of_their_log_odds() -> None:
-    """For two models the rating's difference is the logit of the win rate, whose variance is 1 / (n p (1 - p)); each rating has half of it."""
+    """Two ratings differ by the logit of the win rate, whose variance is 1 / (n p (1 - p)); each has half of the difference."""
     found = bradley_terry({("a", "b"): 30, ("b", "a"): 10}).by_model
     assert found["a"].value - found["b"].value == pytest.approx(ELO * math.log(3))
     error = math.sqrt(1 / 30 + 1 / 10) / 2

@@ -108,6 +108,17 @@ def test_every_known_preference_shape_can_be_taken(name: str, tmp_path: Path, st
     assert vote.prompt[-1]["content"] == "What is far?" and vote.candidates[0].text == "The moon."
 
 
+def test_another_preference_file_comes_in_as_it_stands_and_is_no_dataset(store: Store, tmp_path: Path, edgetune: Any) -> None:
+    made = [store.add(vote) for vote in votes()]
+    store.delete(made[0].id)
+    store.amend(made[1].id, Choice("pair", "left"))
+    other = Store(tmp_path / "other.jsonl")
+    assert importing.take(str(store.path), other).taken == len(made) - 1
+    assert other.votes() == store.votes()
+    code, _, err = edgetune("data", "convert", store.path, "--to", "preference", "--out", tmp_path / "x.jsonl")
+    assert code == 2 and "prefs export" in err
+
+
 def test_a_file_without_preferences_is_refused(facts: Path, store: Store) -> None:
     with pytest.raises(InputError, match="no preferences"):
         importing.take(str(facts), store)

@@ -38,7 +38,7 @@ def test_changes_and_deletions_are_lines_too(store: Store) -> None:
 
 
 def test_a_vote_comes_back_as_it_was(store: Store) -> None:
-    made = said("Ja – \u2028 \U0001f600\n“x”", model="m", path="/m.gguf", adapters={"a": 0.5}, sampling={"seed": 7}, stop_reason="end")
+    made = said("Ja ä \u2028 \U0001f600\n“x”", model="m", path="/m.gguf", adapters={"a": 0.5}, sampling={"seed": 7}, stop_reason="end")
     vote = store.add(Vote([{"role": "user", "content": "q\r\n"}], [made, said("b")], Choice("ranking", [2, 1]), about={"list": "l"}))
     assert Store(store.path).votes() == [vote]
 
