@@ -28,7 +28,10 @@ class Imported:
 
 
 def take(file: str, into: Store, asked: str = "auto", mapping: dict[str, str] | None = None) -> Imported:
-    """Read a file of preferences and add a vote for each row; of another preference file, each vote that stands. InputError, and nothing is added, when no row is a preference."""
+    """Read a file of preferences and add a vote for each row; of another preference file, each vote that stands.
+
+    InputError, and nothing is added, when no row is a preference.
+    """
     done, votes, mapping = Imported(), [], mapping or {}
     files = sources([file])
     found = {str(s.path): one.format for s, one in zip(files, scan.recognise(files, asked, mapping), strict=True)}
