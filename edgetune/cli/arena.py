@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Compare models blind: all answer the same prompts, you pick the better answer without knowing whose it is.
 
-The answers are written first, one model in memory at a time, so that not even the speed gives a model away. Sides are drawn.
+The answers are written first, one model in memory at a time, so that not even the speed gives a model away. Sides are drawn;
+all models draw with the same seed on a prompt, so that models that hardly differ mostly tie.
 "Better" is said only when the 95 % interval of the win rate leaves out even. Votes are kept: it goes on where it was left.
 Keys: 1 or 2 the better one, t tie, b both bad, s skip, u undo, q leave. Without a terminal, keys are read from stdin, one a line.
 

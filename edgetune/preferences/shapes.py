@@ -62,11 +62,12 @@ def pair_whole(vote: Vote) -> Iterator[Row]:
 
 
 def ranking(vote: Vote) -> Iterator[Row]:
-    """{prompt, answers: [{answer, rank}]}: a row for every vote that prefers anything."""
+    """{prompt, answers: [{answer, rank}]}: a row for every vote that prefers anything, the best answer first."""
     if not vote.pairs():
         return
     ranks = vote.choice.value if vote.choice.type == "ranking" else [1, 2] if vote.choice.value == "left" else [2, 1]
     answers = [{"answer": candidate.completion, "rank": rank} for candidate, rank in zip(vote.candidates, ranks, strict=True)]
+    answers.sort(key=lambda item: item["rank"])
     yield _tools(vote, {"prompt": vote.prompt, "answers": answers})
 
 

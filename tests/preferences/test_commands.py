@@ -82,18 +82,23 @@ def test_a_rule_votes_through_the_same_path(keys: Any, edgetune: Call, files: di
     assert keys("", "collect", files["F32"], "--prompts", questions, "--judge", "shortest")[1]["votes"] == made["votes"]
 
 
-def test_arena(keys: Any, edgetune: Call, files: dict[str, Path], questions: Path) -> None:
-    words = ["arena", files["F32"], files["Q4_0"], "--prompts", questions, "--temperature", 1, "--seed", 1]
-    code, made, err = keys("1 q", *words)
-    assert code == 0 and made["left"] > 0 and "nano-" not in err.replace("made", ""), err
-    code, made, _ = keys("1 2 t b s u 1 1 1 1 1 1", *words)
-    assert code == 0 and made["left"] == 0 and made["votes"] == 6 and len(made["ratings"]) == 2
+def test_arena(keys: Any, edgetune: Call, files: dict[str, Path], nano: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many.jsonl"
+    many.write_text("".join((nano / "questions.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:24]), encoding="utf-8")
+    words = ["arena", files["F32"], files["Q4_0"], "--prompts", many, "--temperature", 1]
+    code, made, err = keys("q", *words)
+    left = made["left"]
+    assert code == 0 and left > 0 and "nano-" not in err, err
+    code, made, err = keys("1 u 2 q", *words)
+    assert code == 0 and made["left"] < left and err.count("taken back") == 1 and err.count("taken ") == 3, err
+    code, made, _ = keys("t b " + "1 2 " * 12, *words)
+    assert code == 0 and made["left"] == 0 and made["votes"] == 24 and len(made["ratings"]) == 2
     [duel] = made["duels"]
-    assert duel["wins"] + duel["losses"] + duel["ties"] == 6 and "covers even" in duel["verdict"]
+    assert duel["wins"] + duel["losses"] + duel["ties"] == 24 and "covers even" in duel["verdict"]
     code, out, _ = edgetune(*words)
     assert code == 0 and "95 % interval" in out and "No difference shown" in out
     ruled = keys("", *words, "--judge", "shortest")[1]
-    assert ruled["judge"] == "shortest" and ruled["votes"] == 6
+    assert ruled["judge"] == "shortest" and ruled["votes"] == 24
 
 
 def test_votes_in_chat(edgetune: Call, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
