@@ -1,6 +1,7 @@
 """The chat's commands that vote on its last answer, as typed: /up, /down, /edit, /vote."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgetune.chat.sampling import Sampling
@@ -40,13 +41,32 @@ def carry_out(
             return
         vote = votes.edit(text)
     else:
-        answer = votes.again(sampling, max_tokens)
-        say("[2]")
-        show(answer)
-        votes.second(answer, sampling)
+        if not _second_answer(votes, sampling, max_tokens, say, show):
+            return
         pressed = voting.key("better: 1 (the answer before) or 2; t tie, b both bad, anything else leaves it:")
         if pressed not in PICKS:
             say("no vote taken; the first answer stands")
             return
         vote = votes.choose(PICKS[pressed])
     say(f"taken {vote.id} in {votes.store.name}")
+
+
+def _second_answer(
+    votes: "ChatVotes", sampling: Sampling, max_tokens: int | None, say: Callable[[str], None], show: "Callable[..., object]"
+) -> bool:
+    """Write a second answer, hotter while it hardly differs from the first; whether there is something to choose between."""
+    from edgetune.preferences.candidates import HOTTER, alike, hotter
+
+    settings = replace(sampling, seed=None)
+    for attempt in range(len(HOTTER) + 1):
+        answer = votes.again(settings, max_tokens)
+        say("[2]")
+        show(answer)
+        votes.second(answer, settings)
+        if not alike(votes.text(), answer.text):
+            return True
+        if attempt < len(HOTTER):
+            settings = hotter(settings, attempt)
+            say(f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}.")
+    say("The answers hardly differ even so, and a vote between twins teaches nothing: none is taken.")
+    return False
