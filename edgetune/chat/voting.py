@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgetune.chat.sampling import Sampling
+from edgetune.chat.sampling import LARGEST_SEED, Sampling
 from edgetune.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def carry_out(
             return
         pressed = voting.key("better: 1 (the answer before) or 2; t tie, b both bad, anything else leaves it:")
         if pressed not in PICKS:
+            votes.leave()
             say("no vote taken; the first answer stands")
             return
         vote = votes.choose(PICKS[pressed])
@@ -57,8 +58,10 @@ def _second_answer(
     """Write a second answer, hotter while it hardly differs from the first; whether there is something to choose between."""
     from edgetune.preferences.candidates import HOTTER, alike, hotter
 
-    settings = replace(sampling, seed=None)
+    settings = sampling
     for attempt in range(len(HOTTER) + 1):
+        if sampling.seed is not None:  # the seed that was asked for gives the first answer again
+            settings = replace(settings, seed=(sampling.seed + 1 + attempt) % LARGEST_SEED)
         answer = votes.again(settings, max_tokens)
         say("[2]")
         show(answer)
@@ -68,5 +71,6 @@ def _second_answer(
         if attempt < len(HOTTER):
             settings = hotter(settings, attempt)
             say(f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}.")
+    votes.leave()
     say("The answers hardly differ even so, and a vote between twins teaches nothing: none is taken.")
     return False

@@ -68,6 +68,10 @@ class ChatVotes:
         self._second = None
         return vote
 
+    def leave(self) -> None:
+        """Forget the second answer without a vote."""
+        self._second = None
+
     def _asked(self) -> tuple[Turns, Candidate]:
         """The turns that the last answer answers, and it. InputError where there is none."""
         messages = self.conversation.messages

@@ -12,7 +12,7 @@ from edgetune.preferences.authors import Author
 from edgetune.preferences.in_chat import ChatVotes
 from edgetune.preferences.store import Store
 
-COLD = Sampling(temperature=0)
+COLD = Sampling(temperature=0, seed=1)
 
 
 @pytest.fixture
