@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.preferences.conftest import pair
 
 WRITER = """
 import sys
+import threading
 from pathlib import Path
 from edgetune.preferences.record import Choice, Vote, said
 from edgetune.preferences.store import Store
@@ -110,3 +112,31 @@ def test_a_vote_that_cannot_be_written_whole_is_not_taken(store: Store, tmp_path
     shown = done.stdout.split()
     assert len(shown) == 2 and [vote.id for vote in store.votes()] == shown
     assert store.path.read_bytes().endswith(b"\n") and not store.torn.exists()
+
+
+def test_a_writer_waits_while_another_deals_with_a_torn_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between seeing a torn end and cutting it off, another's vote would be cut off with it."""
+    from edgetune.preferences import store as module
+
+    first = store.add(pair("Which?", "one", "two"))
+    with open(store.path, "ab") as file:
+        file.write(b'{"kind": "vo')
+    look, seen, done = module._torn_end, threading.Event(), threading.Event()
+
+    def slowly(path: Path) -> bytes:
+        end = look(path)
+        if not seen.is_set():
+            seen.set()
+            done.wait(0.5)
+        return end
+
+    monkeypatch.setattr(module, "_torn_end", slowly)
+    mine, theirs = pair("Which?", "one", "three"), pair("Which?", "one", "four")
+    other = threading.Thread(target=store.add, args=(mine,))
+    other.start()
+    seen.wait()
+    Store(store.path).add(theirs)
+    done.set()
+    other.join()
+    assert {vote.id for vote in Store(store.path).votes()} == {first.id, mine.id, theirs.id}
+    assert store.torn.read_bytes() == b'{"kind": "vo\n'
