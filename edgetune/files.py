@@ -269,3 +269,35 @@ def append_line(path: Path, line: bytes, wait: float = 2.0) -> None:
                 time.sleep(wait)
     finally:
         os.close(handle)
+
+
+def append_synced(path: Path, line: bytes) -> None:
+    """Add a whole line to a file and wait until the disk has it. Where that fails the file is as it was, and the error is raised.
+
+    For one writer at a time: callers hold a lock.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not path.exists()
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            before = os.fstat(handle).st_size
+            try:
+                rest = line
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+                os.fsync(handle)
+            except BaseException:
+                os.ftruncate(handle, before)
+                raise
+        finally:
+            os.close(handle)
+        if fresh:
+            sync_folder(path.parent)
+
+
+def drop_end(path: Path, size: int) -> None:
+    """Cut a file to `size` bytes and wait until the disk has it."""
+    with disk_errors(path), open(path, "rb+") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())

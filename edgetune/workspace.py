@@ -116,6 +116,11 @@ class Workspace:
         return self.path / "quarantine"
 
     @property
+    def preferences(self) -> Path:
+        """The folder of preference files, one JSON lines file a name."""
+        return self.path / "preferences"
+
+    @property
     def locks(self) -> Path:
         """The folder of locks shared by all jobs."""
         return self.path / "locks"

@@ -57,7 +57,7 @@ class Conversation:
     """
 
     def __init__(self, engine: Engine, *, system: str | None = None, notice: Callable[[str], None] = lambda _text: None) -> None:
-        self._engine, self._notice = engine, notice
+        self.engine, self._notice = engine, notice
         self.template = model_template(engine, notice)
         self.marks = turn_marks(self.template, engine)
         self.system = system
@@ -72,7 +72,7 @@ class Conversation:
 
         Raises InputError when the question alone does not fit, or the template refuses it; the conversation is then as before.
         """
-        room = self._engine.info.n_ctx
+        room = self.engine.info.n_ctx
         reserved = max_tokens if max_tokens is not None else min(DEFAULT_TOKENS, room // 2)
         if reserved >= room:
             raise InputError(
@@ -85,7 +85,7 @@ class Conversation:
         if dropped:
             which = f"oldest {dropped} turns are" if dropped > 1 else "oldest turn is"
             self._notice(f"The context of {room} tokens is full: the {which} dropped and no longer seen.")
-        generation = self._engine.generate(
+        generation = self.engine.generate(
             tokens, max_tokens=reserved, sampling=sampling, stops=self.marks.stops, stop_ids=self.marks.stop_ids
         )
         self.messages = messages
@@ -102,10 +102,10 @@ class Conversation:
         for start in starts:
             kept = messages[start:]
             rendered = self.template.render([*first, *kept], add_generation_prompt=True)
-            tokens = self._engine.prompt_tokens(rendered)
+            tokens = self.engine.prompt_tokens(rendered)
             if len(tokens) <= most:
                 return kept, rendered, tokens
-        context = self._engine.info.n_ctx
+        context = self.engine.info.n_ctx
         raise InputError(
             "The message is too long for the context",
             f"With all around it, it has {len(tokens)} tokens; {most} fit beside the answer in a context of {context}.",

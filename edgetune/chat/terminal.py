@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from edgetune.chat import voting
 from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.model_info import GenerationStats
@@ -13,12 +15,18 @@ from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
 from edgetune.text import safe_text
 
+if TYPE_CHECKING:
+    from edgetune.preferences.in_chat import ChatVotes
+
 REASONS = {"end": "end of turn", "stop": "end of turn", "length": "--max-tokens reached", "context": "context full", "cancelled": "stopped"}
 HELP = """  /reset         forget the conversation
   /system TEXT   set the system message and start anew (no TEXT: none)
   /seed N        repeat the same choices (no N: draw a new seed for each answer)
   /temp T        temperature, 0 to always take the likeliest token
   /adapters      list the adapters; /adapter NAME SCALE turns one up or down (0: off), /adapter FILE SCALE loads one
+  /up, /down     thumbs on the last answer: kept as a vote, from which the model can learn
+  /edit TEXT     the last answer as it should have been (no TEXT: in $EDITOR); the chat goes on with it
+  /vote          write a second answer and choose between the two
   /quit          leave (or Ctrl-D); Ctrl-C stops an answer and keeps what is there"""
 
 
@@ -77,11 +85,18 @@ def questions() -> Iterator[str]:
             say("")
 
 
-def talk(ask: Callable[[str, Sampling], Answer], sampling: Sampling, conversation: Conversation | None, engine: Engine) -> None:
+def talk(
+    ask: Callable[[str, Sampling], Answer],
+    sampling: Sampling,
+    conversation: Conversation | None,
+    engine: Engine,
+    votes: "ChatVotes | None" = None,
+    max_tokens: int | None = None,
+) -> None:
     """The interactive loop. Errors of one question are shown and the talk goes on, unless llama.cpp is gone.
 
     ask: begins an answer. conversation: what /reset and /system act on; None where text is completed as it is.
-    engine: what /adapter acts on.
+    engine: what /adapter acts on. votes: what /up, /down, /edit and /vote act on, whose second answers have `max_tokens` at most.
     """
     say("Type a question; /help lists the commands." if conversation else "Type a text to complete; /help lists the commands.")
     for line in questions():
@@ -91,10 +106,15 @@ def talk(ask: Callable[[str, Sampling], Answer], sampling: Sampling, conversatio
                 return
             if word in ("/adapter", "/adapters"):
                 adapter_command(engine, word, rest.strip())
+            elif word in voting.COMMANDS:
+                voting.carry_out(word, rest.strip(), votes, sampling, max_tokens, say, show)
             elif word.startswith("/"):
                 sampling = command(word, rest.strip(), conversation, sampling)
             elif word:
-                show(ask(line, sampling))
+                answer = ask(line, sampling)
+                show(answer)
+                if votes is not None:
+                    votes.answered(answer, sampling)
         except EdgeTuneError as error:
             if error.exit_code != 2:
                 raise

@@ -34,6 +34,10 @@ COMMANDS = {
     "imatrix": ("imatrix", "Gather an importance matrix on your training data, for small quantized types."),
     "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behaviour."),
     "compare": ("compare", "Compare types of a model by size, closeness, speed and memory, and recommend one."),
+    "collect": ("collect", "Pick the better of two answers, or edit one: what you prefer becomes the next run's data."),
+    "rank": ("rank", "Put two to four answers a prompt in order, best first."),
+    "arena": ("arena", "Compare models blind, with win rate, interval and rating."),
+    "prefs": ("prefs", "The votes: list, show, export, import, dedupe, delete."),
     "chat": ("chat", "Chat with a GGUF or a run, offline."),
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,12 @@ import typer
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
+from edgetune.files import safe_name
 
 if TYPE_CHECKING:
     from edgetune.chat.conversation import Answer
     from edgetune.chat.engine import Engine
+    from edgetune.preferences.store import Store
 
 USUAL = Sampling()
 EXAMPLES = """Chat with a GGUF file or a finished run, offline, through llama.cpp.
@@ -71,11 +74,13 @@ def chat_command(
     gpu_layers: Annotated[int, typer.Option(help="Layers on the GPU where llama.cpp has one; -1 for all.")] = -1,
     raw: Annotated[bool, typer.Option("--raw", help="No chat template: complete the text as it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the answer; needs --prompt.")] = False,
+    into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit and /vote.")] = "prefs",
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
     """Chat with a GGUF file or a run."""
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
+    safe_name(into)
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
     path = gguf_of(source, workspace)
 
@@ -89,7 +94,7 @@ def chat_command(
         if info.n_ctx > info.n_ctx_train:
             say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
         adapters.load(engine, adapter or [])
-        serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json)
+        serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json, lambda: votes_in(into, workspace))
 
 
 def check_flags(sampling: Sampling, prompt: str | None, max_tokens: int | None, system: str | None, raw: bool, as_json: bool) -> None:
@@ -128,12 +133,16 @@ def serve(
     system: str | None,
     raw: bool,
     as_json: bool,
+    votes_into: "Callable[[], Store]",
 ) -> None:
-    """Answer the prompt, or the lines, or whoever sits at the terminal."""
+    """Answer the prompt, or the lines, or whoever sits at the terminal, whose votes go where `votes_into` says."""
+    from edgetune.chat import voting
     from edgetune.chat.conversation import Conversation, complete
     from edgetune.chat.terminal import say, show, talk
+    from edgetune.preferences.in_chat import ChatVotes
 
     conversation = None if raw else Conversation(engine, system=system, notice=say)
+    votes = ChatVotes(votes_into(), conversation, engine.path.stem) if conversation else None
 
     def ask(text: str, settings: Sampling) -> "Answer":
         if conversation is None:
@@ -144,10 +153,25 @@ def serve(
         print_json(prompt, ask(prompt, sampling))
     elif prompt is not None or lines is not None:
         for line in [prompt] if prompt is not None else lines or []:
-            if show(ask(line, sampling)).reason == "cancelled":
+            word, _, rest = line.strip().partition(" ")
+            if prompt is None and votes is not None and word in voting.PIPED and (rest or word != "/edit"):
+                voting.carry_out(word, rest.strip(), votes, sampling, max_tokens, say, show)
+                continue
+            answer = ask(line, sampling)
+            if show(answer).reason == "cancelled":
                 raise KeyboardInterrupt
+            if votes is not None:
+                votes.answered(answer, sampling)
     else:
-        talk(ask, sampling, conversation, engine)
+        talk(ask, sampling, conversation, engine, votes, max_tokens)
+
+
+def votes_in(name: str, place: Path | None) -> "Store":
+    """The preference file of a name."""
+    from edgetune.preferences.store import store
+    from edgetune.workspace import workspace
+
+    return store(workspace(place), name)
 
 
 def print_json(prompt: str, answer: "Answer") -> None:

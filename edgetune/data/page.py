@@ -45,6 +45,7 @@ READ_AS = {
     "unpaired": "answers labelled good or bad",
     "prompt": "prompts still to be answered",
     "process_reward": "answers judged step by step",
+    "vote_log": "votes with their history",
 }
 MEANINGS = {kind: f"rows {does}" for kind, does in PLAIN.items()} | {
     "duplicate": "rows repeat another row",

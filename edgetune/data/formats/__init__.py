@@ -16,6 +16,7 @@ from typing import Any, Literal
 from edgetune.data.row import RowError
 
 ORDER = (
+    "vote_log",
     "process_reward",
     "ranking",
     "pair_messages",

@@ -1,0 +1,145 @@
+"""`edgetune rank`: two to four answers a prompt, put in order."""
+
+import json
+import re
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetune.chat.sampling import Sampling
+from edgetune.cli import voting
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.errors import InputError
+
+if TYPE_CHECKING:
+    from edgetune.preferences.record import Choice
+    from edgetune.preferences.session import Session, Task
+
+EXAMPLES = """Put two to four answers a prompt in order, best first. A session goes on where it was left.
+
+Keys: the answers' numbers from the best on ("213"; "2" alone: 2 is best, the others are alike; "2=13" or "2=1,3" for equal ones),
+0 all bad or alike, s skip, u undo, q leave. Without a terminal, keys are read from stdin, one a line.
+
+Examples:
+
+  edgetune rank my-run --prompts questions.txt
+
+  edgetune rank my-run --other base.gguf --propose 50 --candidates 4
+
+  edgetune rank model.gguf --prompts facts.jsonl --judge shortest --json
+"""
+HELP = "best first, e.g. {example}; 0 all alike, s skip, u undo, q leave:"
+
+
+def rank(
+    source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    prompts: voting.PromptsFlag = None,
+    voted: Annotated[bool, typer.Option("--voted", help="Take the prompts of votes given so far, in chat and elsewhere.")] = False,
+    propose: Annotated[int, typer.Option(metavar="N", help="Let the model propose N prompts.", min=0, max=10000)] = 0,
+    candidates: Annotated[int, typer.Option(help="Answers a prompt, from 2 to 4.", min=2, max=4)] = 3,
+    other: Annotated[list[str] | None, typer.Option(metavar="GGUF|RUN", help="More models, answering in turn.", show_default=False)] = None,
+    adapter: Annotated[
+        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)
+    ] = None,
+    judge: voting.JudgeFlag = "human",
+    temperature: voting.TemperatureFlag = 1.0,
+    max_tokens: voting.TokensFlag = None,
+    seed: voting.SeedFlag = 0,
+    ctx: voting.ContextFlag = None,
+    into: voting.IntoFlag = "prefs",
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Put answers in order."""
+    from edgetune.preferences.judges import must_expect, rule
+    from edgetune.preferences.prompts import voted as voted_prompts
+    from edgetune.preferences.session import Session
+    from edgetune.preferences.store import store
+    from edgetune.workspace import workspace
+
+    sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
+    votes = store(workspace(workspace_path), into)
+    decide = None if judge == "human" else rule(judge)
+    if sum([prompts is not None, voted, propose > 0]) != 1:
+        raise InputError(
+            "Nothing says what to ask", "Prompts come from one of three places.", "Give --prompts FILE, --propose N, or --voted."
+        )
+    given = voting.prompt_list(prompts, None, 0, seed) if prompts else voted_prompts(votes.votes(), f"{into}-voted") if voted else None
+    if given is not None and not given.prompts:
+        raise InputError("No vote was given yet", f"{into} holds no prompts.", "Give --prompts FILE or --propose N.")
+    if given is not None:
+        must_expect(judge, given.prompts)
+    screen = voting.Screen(as_json)
+    with ExitStack() as stack:
+        first = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
+        authors = [first, *[voting.open_author(stack, name, workspace_path, [], ctx) for name in other or []]]
+        asked = given or voting.prompt_list(None, first, propose, seed)
+        assert asked is not None
+        must_expect(judge, asked.prompts)
+        for reason in asked.left_out[:5]:
+            screen.say(f"left out {reason}")
+        writers = [(authors[number % len(authors)], replace(sampling, seed=None)) for number in range(max(candidates, len(authors)))]
+        session = Session(votes, asked, writers, seed=seed, max_tokens=max_tokens, repeats=decide is None)
+        screen.say(voting.session_words(session))
+        upcoming = voting.Announced(session, screen)
+        while (task := session.task(upcoming.answer, screen.say)) is not None:
+            if decide is not None:
+                vote = session.take(decide(task.prompt, task.candidates), judge)
+                screen.say(f"taken {vote.id}")
+            elif not by_hand(session, task, screen, shown=upcoming.shown(task)):
+                break
+        screen.say(voting.session_words(session))
+        if as_json:
+            typer.echo(json.dumps(voting.session_document(session), ensure_ascii=False))
+
+
+def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool) -> bool:
+    """Let the person put a task's answers in order; False to leave. shown: the answers were just streamed."""
+    screen.close()
+    if not shown:
+        screen.question(task.prompt)
+        screen.show(task.candidates)
+    count = len(task.candidates)
+    while True:
+        pressed = voting.key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
+        if pressed is None or pressed == "q":
+            return False
+        try:
+            if pressed == "s":
+                session.skip()
+            elif pressed == "u":
+                screen.say("taken back: its answers are asked again" if session.undo() else "There is nothing to take back.")
+            else:
+                screen.say(f"taken {session.take(order(pressed, count)).id}")
+            return True
+        except InputError as error:
+            voting.forgiving(screen, error)
+
+
+def order(text: str, count: int) -> "Choice":
+    """The choice of keys like "213" or "2=1,3" among `count` answers. InputError for what is no order of them."""
+    from edgetune.preferences.record import Choice
+
+    if text == "0":
+        return Choice("pair", "bad") if count == 2 else Choice("ranking", [1] * count)
+    plain = re.sub(r"[\s,>]", "", text)
+    digits = [int(c) for c in plain if c.isdigit()]
+    if not re.fullmatch(r"[1-4](=?[1-4])*", plain) or max(digits) > count or len(set(digits)) != len(digits):
+        raise InputError(f"'{text[:20]}' is no order", f"There are {count} answers, each named once at most.", "Write for example 21.")
+    groups = re.findall(r"[1-4](?:=[1-4])*", plain)
+    ranks, at = [0] * count, 1
+    for group in groups:
+        for digit in group.split("="):
+            ranks[int(digit) - 1] = at
+        at += len(group.split("="))
+    ranks = [value or at for value in ranks]
+    if count == 2:
+        return Choice("pair", "tie" if ranks[0] == ranks[1] else "left" if ranks[0] < ranks[1] else "right")
+    return Choice("ranking", ranks)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("rank", help=EXAMPLES)(rank)

@@ -1,0 +1,126 @@
+"""Files of preferences in any known shape become votes; what was voted before is not taken twice."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgetune.data import formats, scan
+from edgetune.data.detect import apply_map
+from edgetune.data.formats import Example
+from edgetune.data.row import RowError
+from edgetune.data.sources import sources
+from edgetune.errors import InputError
+from edgetune.preferences.record import Candidate, Choice, Vote
+from edgetune.preferences.store import Store
+
+
+@dataclass
+class Imported:
+    """What an import did. left_out: file, line and reason of rows that are no preference."""
+
+    read: int = 0
+    taken: int = 0
+    repeated: int = 0
+    format: str = ""
+    left_out: list[tuple[str, int, str]] = field(default_factory=list)
+
+
+def take(file: str, into: Store, asked: str = "auto", mapping: dict[str, str] | None = None) -> Imported:
+    """Read a file of preferences and add a vote for each row; of another preference file, each vote that stands.
+
+    InputError, and nothing is added, when no row is a preference.
+    """
+    done, votes, mapping = Imported(), [], mapping or {}
+    files = sources([file])
+    found = {str(s.path): one.format for s, one in zip(files, scan.recognise(files, asked, mapping), strict=True)}
+    done.format = " and ".join(dict.fromkeys(found.values()))
+    for name in [name for name, form in found.items() if form == "vote_log"]:
+        theirs = Store(Path(name)).votes()
+        votes += theirs
+        done.read += len(theirs)
+    for row in scan.all_rows([source for source in files if found[str(source.path)] != "vote_log"]):
+        done.read += 1
+        try:
+            if row.problem:
+                raise RowError(row.kind, row.problem)
+            example = formats.module(found[row.file]).convert(apply_map(row.value, mapping))
+            votes.append(vote_of(example, {"file": row.file, "line": row.line}))
+        except RowError as error:
+            done.left_out.append((row.file, row.line, str(error)))
+    if not votes:
+        first = done.left_out[0][2] if done.left_out else "there are no rows"
+        raise InputError(
+            f"{file} holds no preferences", f"All {done.read} rows were left out; the first: {first}.", "Check the file and --format."
+        )
+    known = {digest(vote) for vote in into.votes()}
+    for vote in votes:
+        key = digest(vote)
+        if key in known:
+            done.repeated += 1
+            continue
+        known.add(key)
+        into.add(vote)
+        done.taken += 1
+    return done
+
+
+def vote_of(example: Example, about: dict[str, Any]) -> Vote:
+    """The vote that a row of examples stands for. Raises RowError for a row without a preference."""
+    if example.kind == "preference":
+        answers, ranks = ranked(example.pairs)
+        choice = Choice("pair", "left") if ranks == [1, 2] else Choice("ranking", ranks)
+        return Vote(example.messages, [Candidate(turns) for turns in answers], choice, "import", tools=example.tools, about=about)
+    if example.kind == "unpaired":
+        start = max(number for number, turn in enumerate(example.messages) if turn["role"] == "assistant")
+        candidate = Candidate(example.messages[start:])
+        return Vote(
+            example.messages[:start], [candidate], Choice("thumbs", bool(example.label)), "import", tools=example.tools, about=about
+        )
+    raise RowError("not_preference", f"a row of kind {example.kind} prefers nothing")
+
+
+def ranked(pairs: list[tuple[Any, Any]]) -> tuple[list[Any], list[int]]:
+    """The answers of pairs, and ranks that give these pairs back: one above the number of answers that beat it."""
+    answers: list[Any] = []
+    for turns in (side for pair in pairs for side in pair):
+        if turns not in answers:
+            answers.append(turns)
+    return answers, [1 + sum(worse == turns for _, worse in pairs) for turns in answers]
+
+
+def digest(vote: Vote) -> str:
+    """What makes two votes the same: prompt, and answers with their ranks or labels, in whatever order they stood."""
+    kept = [[c.completion, label] for c, label in vote.labels()] or [[c.completion, vote.choice.value] for c in vote.candidates]
+    pairs = [[good.completion, bad.completion] for good, bad in vote.pairs()]
+    parts = [sorted(json.dumps(item, sort_keys=True, ensure_ascii=False) for item in items) for items in (kept, pairs)]
+    return json.dumps([_said(vote.prompt), vote.choice.type == "thumbs", parts], sort_keys=True, ensure_ascii=False)
+
+
+def duplicates(votes: Iterable[Vote]) -> Iterator[tuple[Vote, Vote]]:
+    """(earlier, later) of every later vote that says the same as an earlier one; asked repeats and skips are none."""
+    seen: dict[str, Vote] = {}
+    for vote in votes:
+        if "repeats" in vote.about or vote.choice.type == "skip":
+            continue
+        first = seen.setdefault(digest(vote), vote)
+        if first is not vote:
+            yield first, vote
+
+
+def contradictions(votes: Iterable[Vote]) -> Iterator[tuple[Vote, Vote]]:
+    """(earlier, later) of votes that prefer the same two answers the other way round."""
+    seen: dict[str, Vote] = {}
+    for vote in votes:
+        if "repeats" in vote.about:
+            continue
+        for good, bad in vote.pairs():
+            sides = [json.dumps([_said(vote.prompt), side.completion], sort_keys=True) for side in (good, bad)]
+            if (other := seen.get(sides[1] + sides[0])) is not None:
+                yield other, vote
+            seen[sides[0] + sides[1]] = vote
+
+
+def _said(turns: list[dict[str, Any]]) -> list[list[str]]:
+    return [[turn["role"], str(turn.get("content") or "").strip()] for turn in turns]

@@ -1,0 +1,92 @@
+"""Votes given in the middle of a chat, on its last answer: thumbs, an edit, or a second answer to choose from."""
+
+from edgetune.chat.conversation import Answer, Conversation
+from edgetune.chat.sampling import Sampling
+from edgetune.errors import InputError
+from edgetune.preferences.edit import edit_vote
+from edgetune.preferences.record import Candidate, Choice, Turns, Vote, said
+from edgetune.preferences.store import Store
+
+
+class ChatVotes:
+    """Takes votes on a conversation's last answer, and lets it go on with what was chosen. store: where votes go. name: the model's."""
+
+    def __init__(self, store: Store, conversation: Conversation, name: str) -> None:
+        self.store, self.conversation, self.name = store, conversation, name
+        self._last: Candidate | None = None
+        self._second: Candidate | None = None
+
+    def answered(self, answer: Answer, sampling: Sampling) -> None:
+        """Remember an answer that has ended, with what made it."""
+        self._last, self._second = self._candidate(answer, sampling), None
+
+    def thumbs(self, good: bool) -> Vote:
+        """A verdict on the last answer. InputError where there is none."""
+        prompt, last = self._asked()
+        return self.store.add(Vote(prompt, [last], Choice("thumbs", good), "chat"))
+
+    def edit(self, text: str) -> Vote:
+        """The last answer as it should have been; it stands in the conversation from now on."""
+        prompt, last = self._asked()
+        vote = self.store.add(edit_vote(prompt, last, text, "chat"))
+        self.conversation.messages[-1] = {"role": "assistant", "content": text}
+        self._last = vote.candidates[1]
+        return vote
+
+    def text(self) -> str:
+        """The last answer."""
+        return self._asked()[1].text
+
+    def again(self, sampling: Sampling, max_tokens: int | None) -> Answer:
+        """Begin a second answer to the last question; after it has ended, `second` says so and `choose` chooses."""
+        prompt, last = self._asked()
+        talk = self.conversation
+        before = list(talk.messages)
+        try:
+            talk.messages = before[:-2]
+            return talk.ask(str(prompt[-1]["content"]), sampling=sampling, max_tokens=max_tokens)
+        except BaseException:
+            talk.messages = before
+            self._last = last
+            raise
+
+    def second(self, answer: Answer, sampling: Sampling) -> None:
+        """Remember the second answer, which has ended; until `choose`, the first one stands in the conversation."""
+        self._second = self._candidate(answer, sampling)
+        assert self._last is not None
+        self.conversation.messages[-1] = {"role": "assistant", "content": self._last.text}
+
+    def choose(self, value: str) -> Vote:
+        """left, right, tie or bad, of the last answer and its second; the conversation goes on with the chosen one."""
+        prompt, last = self._asked()
+        if self._second is None:
+            raise InputError("There is no second answer", "Only one was written.", "/vote writes one.")
+        vote = self.store.add(Vote(prompt, [last, self._second], Choice("pair", value), "chat"))
+        if value == "right":
+            self._last = self._second
+            self.conversation.messages[-1] = {"role": "assistant", "content": self._second.text}
+        self._second = None
+        return vote
+
+    def leave(self) -> None:
+        """Forget the second answer without a vote."""
+        self._second = None
+
+    def _asked(self) -> tuple[Turns, Candidate]:
+        """The turns that the last answer answers, and it. InputError where there is none."""
+        messages = self.conversation.messages
+        if self._last is None or len(messages) < 2 or messages[-1]["content"] != self._last.text:
+            raise InputError("There is no answer to vote on", "Nothing was answered since the conversation began.", "Ask something first.")
+        system = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []
+        return [*system, *messages[:-1]], self._last
+
+    def _candidate(self, answer: Answer, sampling: Sampling) -> Candidate:
+        engine, stats = self.conversation.engine, answer.stats
+        return said(
+            answer.text,
+            model=self.name,
+            path=str(engine.path.absolute()),
+            adapters={name: adapter.scale for name, adapter in engine.adapters.items() if adapter.scale},
+            sampling=sampling.as_dict() | ({"seed": stats.seed} if stats else {}),
+            stop_reason=stats.reason if stats else "cancelled",
+        )

@@ -1,0 +1,61 @@
+"""Scripted judges: rules that choose in a person's place, for tests and for what can be checked by rule."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edgetune.errors import InputError
+from edgetune.evaluate import contains, words
+from edgetune.preferences.prompts import Prompt
+from edgetune.preferences.record import Candidate, Choice
+
+Judge = Callable[[Prompt, list[Candidate]], Choice]
+"""Chooses between candidates: a "pair" choice of two, a "ranking" of more."""
+RULES = "shortest (that contains what the prompt file expects), exact (equals it, case and punctuation aside), regex:PATTERN"
+
+
+def rule(text: str) -> Judge:
+    """The judge of a rule as the command line names it. InputError for one there is not, or a pattern that cannot be read."""
+    if text == "shortest":
+        return shortest
+    if text == "exact":
+        return lambda prompt, answers: choice([1 if words(a.text) == words(_expected(prompt)) else None for a in answers])
+    if text.startswith("regex:"):
+        try:
+            pattern = re.compile(text.removeprefix("regex:"))
+        except re.error as error:
+            raise InputError("The pattern cannot be read", str(error), "Write a regular expression after regex:.") from error
+        return lambda _prompt, answers: choice([1 if pattern.search(a.text) else None for a in answers])
+    raise InputError(f"There is no judge '{text[:40]}'", f"Rules are {RULES}.", "Name one of them, or leave --judge out to vote yourself.")
+
+
+def shortest(prompt: Prompt, answers: list[Candidate]) -> Choice:
+    """The shorter the better (characters) among the answers that contain what is expected; the others are all worse."""
+    return choice([-len(a.text.strip()) if contains(a.text, _expected(prompt)) else None for a in answers])
+
+
+def choice(scores: Sequence[float | None]) -> Choice:
+    """What scores choose: the higher the better, None for an answer that fails."""
+    values: list[Any] = [(score is not None, score or 0) for score in scores]
+    if len(values) == 2:
+        if scores[0] is None and scores[1] is None:
+            return Choice("pair", "bad")
+        return Choice("pair", "tie" if values[0] == values[1] else "left" if values[0] > values[1] else "right")
+    return Choice("ranking", [1 + sum(other > value for other in values) for value in values])
+
+
+def must_expect(text: str, prompts: list[Prompt]) -> None:
+    """Refuse, before a model is loaded, a rule that needs what some prompt does not say."""
+    lacking = [prompt for prompt in prompts if not words(prompt.expected)]
+    if text in ("shortest", "exact") and lacking:
+        raise InputError(
+            f"The judge '{text}' needs an expected answer for every prompt",
+            f"{len(lacking)} of {len(prompts)} prompts have none, the first: {lacking[0].messages[-1]['content'][:80]!r}.",
+            'Give rows like {"prompt": "…", "answer": "…"}, or use regex:PATTERN.',
+        )
+
+
+def _expected(prompt: Prompt) -> str:
+    if not words(prompt.expected):
+        raise InputError("The rule needs an expected answer", "This prompt has none.", "Give rows with `prompt` and `answer`.")
+    return prompt.expected
