@@ -65,9 +65,15 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 def state(run: Run) -> State:
     """A run's state: the fold over its events, and 'interrupted' where the worker died without a last word."""
     result = fold(read(run.events))
-    if result.status in ("running", "waiting", "new") and not alive(run.folder):
-        result.status = "interrupted" if result.status != "new" or run.events.exists() else "new"
+    result.status = status(run, result)
     return result
+
+
+def status(run: Run, folded: State) -> str:
+    """What the fold over a run's events says, unless its worker died without a last word."""
+    if folded.status not in ("running", "waiting", "new") or alive(run.folder):
+        return folded.status
+    return "interrupted" if folded.status != "new" or run.events.exists() else "new"
 
 
 def request_stop(run: Run) -> None:
