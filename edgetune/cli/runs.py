@@ -13,7 +13,7 @@ from edgetune.files import folder_bytes, human
 from edgetune.jobs import launch, manage
 from edgetune.jobs.manage import summary
 from edgetune.text import one_line, safe_text
-from edgetune.workspace import remove, workspace
+from edgetune.workspace import workspace
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", show_default=False)]
 
@@ -135,8 +135,7 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
         say("Nothing to free.")
     else:
         confirm(f"Remove these and free {human(freed)}?", yes)
-        for path in victims:
-            remove(path)
+        manage.prune(victims)
     if as_json:
         typer.echo(json.dumps({"freed": freed, "paths": [str(p) for p in victims]}))
     elif victims:

@@ -1,5 +1,6 @@
 """What happens to runs besides training them: described, renamed, deleted, resumed, and cleared of what can be made again."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,12 @@ def prunable(workspace: Workspace) -> dict[Path, int]:
         if state.status == "finished" and not launch.alive(run.folder):
             victims += [c.folder for c in found(run.checkpoints)[:-1] if c.step != state.best_step]
     return {path: folder_bytes(path) for path in victims}
+
+
+def prune(found: Iterable[Path]) -> None:
+    """Remove what `prunable` found."""
+    for path in found:
+        remove(path)
 
 
 def prepare_resume(run: Run, steps: int | None = None) -> None:

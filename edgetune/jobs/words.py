@@ -11,7 +11,7 @@ def told(event: dict[str, Any]) -> str:
     if kind == "evaluated":
         return f"step {step}: held-out loss {event['loss']:.4f}, {_compared(event)}"
     if kind == "sample":
-        return f"step {step}: asked “{event['prompt']}”, it answered “{event['answer']}”"
+        return f"step {step}: asked “{question(event['prompt'])}”, it answered “{event['answer']}”"
     if kind == "started":
         again = f" from step {event['from_step']}" if event.get("from_step") else ""
         return f"training begins{again} on {event['device']} in {event['dtype']}: {event['trained']:,} weights, {event['rows']:,} rows"
@@ -32,3 +32,10 @@ def _compared(event: dict[str, Any]) -> str:
     if not event["step"]:
         return f"perplexity {event['perplexity']:.2f}: the base before training"
     return f"perplexity {event['perplexity']:.2f}: {'improved' if event['improved'] else 'not improved'}"
+
+
+def question(prompt: str) -> str:
+    """The last line of a prompt, which is what was asked; the names of roles that templates write are left out."""
+    lines = [line.strip() for line in prompt.splitlines() if line.strip()]
+    spoken = [line for line in lines if line.lower().rstrip(":") not in ("user", "assistant", "system")]
+    return (spoken or lines or [""])[-1][:160]

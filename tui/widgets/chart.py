@@ -1,0 +1,93 @@
+"""A chart of curves that grow, drawn by plotext no more often than the screen can show."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual.color import Color
+from textual_plotext import PlotextPlot
+
+from edgetune.jobs.curve import Curve
+
+
+@dataclass(frozen=True)
+class Plotted:
+    """A curve to draw: what it is called, the curve, and which of the theme's colours it has."""
+
+    label: str
+    curve: Curve
+    colour: str = "primary"
+    dots: bool = False
+
+
+class Chart(PlotextPlot):
+    """Curves over steps. smoothing: weight of the moving average, 0 for none. log_scale: heights as logarithms. zoom: share of steps
+    shown. unit: what one on the scale stands for."""
+
+    def __init__(self, title: str, curves: Sequence[Plotted], id: str | None = None, unit: float = 1.0) -> None:
+        super().__init__(id=id, classes="panel chart")
+        self.border_title = title
+        self.curves, self.unit = curves, unit
+        self.smoothing, self.log_scale, self.zoom = 0.0, False, 1.0
+
+    def render(self) -> Any:
+        """Draw the curves anew."""
+        plt = self.plt
+        plt.clear_data()
+        plt.clear_settings() if hasattr(plt, "clear_settings") else None
+        plt.frame(False)
+        plt.grid(False, False)
+        ascii_only = getattr(self.app, "ascii_only", False)
+        drawn = False
+        for one in self.curves:
+            steps, values = self._points(one)
+            if not steps:
+                continue
+            drawn = True
+            colour = Color.parse(self.app.theme_variables.get(one.colour, "white")).rgb
+            marker = "*" if ascii_only else "braille"
+            if len(steps) == 1 or one.dots:
+                plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "•")
+            if len(steps) > 1:
+                plt.plot(steps, values, color=colour, marker=marker)
+        if not drawn:
+            return "  nothing measured yet"
+        self._ticks()
+        return super().render()
+
+    def _points(self, one: Plotted) -> tuple[list[float], list[float]]:
+        curve = one.curve
+        first = self._first()
+        pairs = [(s, v) for s, v in zip(curve.steps, curve.smoothed(0 if one.dots else self.smoothing), strict=True) if s >= first]
+        if self.log_scale:
+            pairs = [(s, math.log10(v)) for s, v in pairs if v > 0]
+        return [s for s, _ in pairs], [v for _, v in pairs]
+
+    def _first(self) -> float:
+        """The first step that is shown."""
+        last = max((one.curve.steps[-1] for one in self.curves if one.curve.steps), default=0)
+        return last * (1 - self.zoom) if self.zoom < 1 else -1
+
+    def _ticks(self) -> None:
+        """Few ticks with short numbers; the logarithms are labelled with what they stand for."""
+        points = [self._points(one) for one in self.curves]
+        steps = [s for xs, _ in points for s in xs]
+        values = [v for _, ys in points for v in ys]
+        low, high = min(values), max(values)
+        count = max(2, min(5, self.size.height // 3))
+        heights = [low + (high - low) * i / (count - 1) for i in range(count)] if high > low else [low]
+        self.plt.yticks(heights, [short((10**h if self.log_scale else h) / self.unit) for h in heights])
+        left, right = min(steps), max(steps)
+        places = sorted({left, (left + right) / 2, right})
+        self.plt.xticks(places, [f"{place:.0f}" for place in places])
+
+
+def short(value: float) -> str:
+    """A number in few signs."""
+    size = abs(value)
+    if size >= 1e9:
+        return f"{value / 1e9:.1f}G"
+    if size >= 1e3:
+        return f"{value:,.0f}" if size < 1e5 else f"{value / 1e3:.0f}k"
+    return f"{value:.3g}"
