@@ -303,14 +303,21 @@ def _result_hash(source: Source) -> str:
     return sha256(path) if path.is_file() else ""
 
 
-def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
-    """A run's current GGUF, smallest type preferred; made first where there is none, saying so."""
-    run = workspace.run(name)
+def current_gguf(run: Run) -> Path | None:
+    """A run's export that is still what the run is, smallest type preferred; None where there is none."""
     source = from_run(run)
     for type_name in (DEFAULT_TYPE, *TYPES[::-1]):
         path = targets(source, [type_name], None)[type_name]
         note = path.with_suffix(".json")
         if path.is_file() and note.is_file() and json.loads(note.read_text(encoding="utf-8")).get("result") == _result_hash(source):
             return path
+    return None
+
+
+def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
+    """A run's current GGUF, smallest type preferred; made first where there is none, saying so."""
+    run = workspace.run(name)
+    if found := current_gguf(run):
+        return found
     say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}.")
-    return Path(export(source, [DEFAULT_TYPE], None)[0]["path"])
+    return Path(export(from_run(run), [DEFAULT_TYPE], None)[0]["path"])

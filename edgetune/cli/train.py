@@ -158,11 +158,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         return 130
     if state.status == "failed" and state.error:
         raise EdgeTuneError(state.error["title"], state.error["cause"], state.error["remedy"])
-    raise EdgeTuneError(
-        f"The worker of {run.name} died",
-        launch.log_tail(run) or "It left no message: it was killed, perhaps for lack of memory.",
-        f"Go on from the last checkpoint: edgetune resume {run.name}",
-    )
+    raise launch.died(run)
 
 
 class _Interrupts:

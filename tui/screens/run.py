@@ -9,6 +9,7 @@ from textual.containers import Container, Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch, manage
 from edgetune.jobs.history import History
 from edgetune.workspace import Run
@@ -126,20 +127,10 @@ class RunScreen(Page):
 
     def failed(self) -> None:
         """Say why the run ended."""
-        from edgetune.errors import EdgeTuneError
         from tui.screens.error import ErrorDialog
 
         error = self.history.state.error
-        name = self.run_shown.name
-        found = (
-            EdgeTuneError(error["title"], error["cause"], error["remedy"])
-            if error
-            else EdgeTuneError(
-                f"The worker of {name} died",
-                launch.log_tail(self.run_shown) or "It left no message: it was killed, perhaps for lack of memory.",
-                "Press r to go on from the last checkpoint.",
-            )
-        )
+        found = EdgeTuneError(error["title"], error["cause"], error["remedy"]) if error else launch.died(self.run_shown)
         self.app.push_screen(ErrorDialog(found))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

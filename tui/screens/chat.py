@@ -1,0 +1,202 @@
+"""Chat with a GGUF or a run: streaming answers, stopped, asked again, edited; system prompt and sampling turned while talking."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Markdown, Static
+
+from edgetune.chat.terminal import REASONS
+from edgetune.export import current_gguf
+from tui.attempt import in_thread, shown
+from tui.command import edgetune
+from tui.keys import key
+from tui.screens.chat_ways import ChatWays
+from tui.screens.page import Page
+from tui.talk import Talk
+from tui.widgets.bubbles import Bubbles, Reply
+from tui.widgets.prompt import Prompt
+from tui.widgets.spark import bar
+
+DRAW = 0.05
+"""Seconds between two pieces of an answer: what the model wrote in between is drawn at once."""
+USUAL_TYPE = "Q4_K_M"
+
+
+class Chat(Page):
+    """Talk with a model. source: a GGUF file, or the name of a run, exported first where it is not."""
+
+    NAME = "Chat"
+    ABOUT = (
+        "Talk with a model, offline, through llama.cpp in a process of its own. Enter sends, Ctrl+J begins a new line, "
+        "Esc stops an answer that is being written, and leaves when none is."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("chat.stop", "escape", "stop", "Stop", "Stop the answer; what is there stays.", priority=True),
+        key("chat.again", "ctrl+r", "again", "Again", "Ask the last question once more."),
+        key("chat.edit", "ctrl+o", "edit", "Edit last", "Take the last question back to change it."),
+        key("chat.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like."),
+        key("chat.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
+    ]
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.talk: Talk | None = None
+        self.answering = False
+
+    def body(self) -> Iterable[Widget]:
+        """Messages, the line to type in, and the gauge."""
+        yield Bubbles(id="bubbles")
+        yield Prompt(id="prompt")
+        yield Static("", id="gauge", markup=False)
+
+    def on_mount(self) -> None:
+        """Load the model."""
+        self.bar.title(f"Chat · {Path(self.source).name}")
+        self.query_one(Prompt).focus()
+        self.load()
+
+    @work(exclusive=True, group="talk")
+    @shown
+    async def load(self) -> None:
+        """Find or write the GGUF, and load it."""
+        gauge = self.query_one("#gauge", Static)
+        try:
+            path = Path(self.source)
+            if path.suffix.lower() != ".gguf":
+                gauge.update(f"looking for an export of {self.source} …")
+                run = self.workspace.run(self.source)
+                found = await in_thread(current_gguf, run)
+                if found is None:
+                    gauge.update(f"{self.source} has no export yet: writing one as {USUAL_TYPE} …")
+                    made = await edgetune(self.workspace, "export", self.source, "--type", USUAL_TYPE)
+                    found = Path((made if isinstance(made, list) else made["exports"])[0]["path"])
+                path = found
+            gauge.update(f"loading {path.name} …")
+            talk = Talk(path)
+            await in_thread(talk.load)
+        except BaseException:
+            gauge.update("No model is loaded.")
+            raise
+        self.talk = talk
+        self.bar.note(f"{talk.described} · {path.name}")
+        self.gauge()
+        self.refresh_bindings()
+
+    def gauge(self) -> None:
+        """How full the context is, and how fast the last answer came."""
+        talk = self.talk
+        if not talk:
+            return
+        text = f"context {bar(talk.used / max(talk.context, 1), 12, self.ours.ascii_only)} {talk.used:,}/{talk.context:,}"
+        if talk.stats:
+            text += f"  {talk.stats.tokens_per_second:,.0f} tokens/s"
+        ways = talk.ways
+        text += f"  temperature {ways.sampling.temperature:g}" + ("  with a system prompt" if ways.system else "")
+        self.query_one("#gauge", Static).update(text)
+
+    @on(Prompt.Sent)
+    def sent(self, event: Prompt.Sent) -> None:
+        """Enter."""
+        if self.answering:
+            self.ours.say("An answer is being written; Esc stops it.")
+        elif not self.talk:
+            self.ours.say("No model is loaded yet.")
+        else:
+            self.query_one(Prompt).text = ""
+            self.answer(event.text)
+
+    @work(exclusive=True, group="talk")
+    @shown
+    async def answer(self, text: str) -> None:
+        """Ask, and show the answer while it is written."""
+        talk, bubbles = self.talk, self.query_one(Bubbles)
+        if talk is None:
+            return
+        self.answering = True
+        self.refresh_bindings()
+        reply = await bubbles.ask(text)
+        stream = Markdown.get_stream(reply.markdown)
+        writing = asyncio.create_task(in_thread(talk.answer, text))
+        try:
+            while not writing.done():
+                await asyncio.wait({writing}, timeout=DRAW)
+                await stream.write(talk.take())
+            await writing
+        except asyncio.CancelledError:  # the screen is left
+            talk.stop()
+            await asyncio.wait({writing})
+            raise
+        except BaseException:
+            reply.how("not answered")
+            raise
+        finally:
+            await stream.stop()
+            self.answering = False
+            self.refresh_bindings()
+            self.gauge()
+        await self._end(reply)
+
+    async def _end(self, reply: Reply) -> None:
+        talk = self.talk
+        if talk and talk.stats:
+            stats = talk.stats
+            reply.how(f"{stats.tokens} tokens, {stats.tokens_per_second:,.0f} tokens/s; {REASONS[stats.reason]}; seed {stats.seed}")
+            for notice in talk.notices:
+                await self.query_one(Bubbles).notice(notice)
+            talk.notices.clear()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        if action == "stop":
+            return self.answering
+        if action in ("again", "edit", "reset"):
+            return bool(self.talk and self.talk.questions and not self.answering)
+        if action == "ways":
+            return bool(self.talk and not self.answering)
+        return True
+
+    def action_stop(self) -> None:
+        """End the answer."""
+        if self.talk:
+            self.talk.stop()
+
+    async def action_again(self) -> None:
+        """Ask once more, with another seed."""
+        if self.talk and (text := self.talk.take_back()):
+            await self.query_one(Bubbles).drop_last()
+            self.answer(text)
+
+    async def action_edit(self) -> None:
+        """The last question, back to where it was typed."""
+        if self.talk and (text := self.talk.take_back()):
+            await self.query_one(Bubbles).drop_last()
+            prompt = self.query_one(Prompt)
+            prompt.text = text
+            prompt.move_cursor(prompt.document.end)
+            prompt.focus()
+            self.refresh_bindings()
+
+    async def action_reset(self) -> None:
+        """Forget all that was said."""
+        if self.talk:
+            self.talk.reset()
+            await self.query_one(Bubbles).remove_children()
+            self.gauge()
+            self.refresh_bindings()
+
+    def action_ways(self) -> None:
+        """System prompt and sampling."""
+        if self.talk:
+            self.app.push_screen(ChatWays(self.talk.ways), lambda _: self.gauge())
+
+    def on_unmount(self) -> None:
+        """The process ends with the screen."""
+        if self.talk:
+            self.talk.stop()
+            self.talk.close()
