@@ -29,8 +29,8 @@ class EdgeTuneApp(App[None]):
     CSS_PATH = "edgetune.tcss"
     TITLE = "EdgeTune"
     COMMAND_PALETTE_BINDING = "ctrl+p"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide"), (170, "-broad")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (30, "-high")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (170, "-broad")]  # noqa: RUF012  (Textual declares it so)
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         key("app.help", "f1", "help", "Help", "What this screen is for, and its keys."),
         key("app.theme", "f2", "turn_theme", "Light or dark", "Switch between the dark and the light theme.", show=False),

@@ -16,6 +16,8 @@ from edgetune.workspace import Workspace
 
 LEAVE_SECONDS = 5.0
 """Given to a command to leave after SIGTERM, before it is killed."""
+TOLD_EVERY = 0.3
+"""Seconds between two lines of progress."""
 SAID = 12
 """Last lines of its talk that are shown when it dies."""
 
@@ -30,6 +32,7 @@ async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None
         **os.environ,
         "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]),
         "EDGETUNE_WORKSPACE": str(workspace.path),
+        "EDGETUNE_PROGRESS": str(TOLD_EVERY),
     }
     command = [sys.executable, "-P", "-m", "edgetune", *words, "--json"]
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -47,7 +47,8 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
 
 
 def _problems(report: dict[str, Any]) -> Text:
-    text, firsts = Text(), {}
+    text = Text()
+    firsts: dict[str, dict[str, Any]] = {}
     for problem in report["problems"]:
         firsts.setdefault(problem["kind"], problem)
     for kind, count in list(report["problem_counts"].items())[:KINDS]:

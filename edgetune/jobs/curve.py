@@ -35,8 +35,9 @@ class Curve:
             self._halve()
 
     def _cut(self) -> None:
-        for column in (self.steps, self.values, self._counts):
-            column.pop()  # type: ignore[attr-defined]
+        self.steps.pop()
+        self.values.pop()
+        self._counts.pop()
 
     def _halve(self) -> None:
         pairs = range(0, len(self.steps) - 1, 2)

@@ -1,13 +1,14 @@
 """How a model answers: system prompt, sampling, length; each with what it does."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
 from tui.screens.ask import AskText
 from tui.screens.dialog import Dialog
@@ -91,7 +92,7 @@ class ChatWays(Dialog[None]):
             return ways.system, ways.sampling, value
         if value is None and way.name != "seed":
             raise InputError("A number is needed", f"{way.title} cannot be empty.", "Type one.")
-        sampling = replace(ways.sampling, **{way.name: value})
+        sampling = Sampling(**{**ways.sampling.as_dict(), way.name: value})
         sampling.checked()
         return ways.system, sampling, ways.max_tokens
 

@@ -1,5 +1,6 @@
 """Who said what: questions as they were typed, answers as Markdown that grows without being drawn anew."""
 
+from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Markdown, Static
 
@@ -19,7 +20,7 @@ class Question(Static):
 class Reply(Vertical):
     """What the model said, and below it how fast."""
 
-    def compose(self) -> "object":
+    def compose(self) -> ComposeResult:
         """Markdown whose links go nowhere: nothing a model writes may open a browser."""
         yield Markdown("", open_links=False)
         yield Static("", classes="how", markup=False)

@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.events import Key
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
@@ -84,7 +85,7 @@ class Listing(Vertical):
     def on_mount(self) -> None:
         """Columns, once."""
         for column in self.columns:
-            self.table.add_column(column, key=column)
+            self.table.add_column(Text(column))
         self._draw()
 
     @property
@@ -141,7 +142,7 @@ class Listing(Vertical):
         event.stop()
         self.table.focus()
 
-    def key_escape(self, event: object) -> None:
+    def key_escape(self, event: Key) -> None:
         """Escape in the filter shows all rows again; elsewhere it is the screen's."""
         if self.has_class("-filtering"):
             event.stop()

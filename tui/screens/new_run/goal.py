@@ -1,6 +1,6 @@
 """Step 3: what the model should become better at; each wish picks method and preset, and says so."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -73,7 +73,7 @@ class GoalStep(Step):
     def take(self, wish: goals.Goal) -> None:
         """What the goal means, into the draft; what was changed by hand stays unless another goal is taken."""
         if wish.name != self.draft.goal:
-            kept = {name: self.draft.options[name] for name in ("replay", "replay_share") if name in self.draft.options}
+            kept: dict[str, Any] = {name: self.draft.options[name] for name in ("replay", "replay_share") if name in self.draft.options}
             self.draft.goal, self.draft.preset, self.draft.options = wish.name, wish.preset, {**wish.options, **kept}
             if wish.method != "sft":
                 self.draft.options["method"] = wish.method
