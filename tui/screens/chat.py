@@ -36,7 +36,7 @@ class Chat(Page):
         "Esc stops an answer that is being written, and leaves when none is."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("chat.stop", "escape", "stop", "Stop", "Stop the answer; what is there stays.", priority=True),
+        key("chat.stop", "escape", "back", "Stop or back", "Stop the answer that is written, what is there stays; leave when none is."),
         key("chat.again", "ctrl+r", "again", "Again", "Ask the last question once more."),
         key("chat.edit", "ctrl+o", "edit", "Edit last", "Take the last question back to change it."),
         key("chat.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like."),
@@ -153,18 +153,18 @@ class Chat(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
-        if action == "stop":
-            return self.answering
         if action in ("again", "edit", "reset"):
             return bool(self.talk and self.talk.questions and not self.answering)
         if action == "ways":
             return bool(self.talk and not self.answering)
         return True
 
-    def action_stop(self) -> None:
-        """End the answer."""
-        if self.talk:
+    def action_back(self) -> None:
+        """End the answer, or leave."""
+        if self.answering and self.talk:
             self.talk.stop()
+        else:
+            super().action_back()
 
     async def action_again(self) -> None:
         """Ask once more, with another seed."""
