@@ -40,9 +40,9 @@ def logs(values: list[float]) -> list[float]:
     return [math.log(max(value, 1e-6)) for value in values]
 
 
-def export_line(seen: Seen, path: Path, size: int) -> Line:
-    """An export: file, run, size."""
-    return Line(str(path), (path.name, seen.name, human(size)))
+def export_line(path: Path, size: int) -> Line:
+    """An export: file and size."""
+    return Line(str(path), (path.name, human(size)))
 
 
 def base_line(base: Base) -> Line:

@@ -1,6 +1,7 @@
 """Home: this machine, the runs with what they do now, the exports and the bases found on disk."""
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,6 +50,9 @@ class Home(Page):
         key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
         key("home.delete", "d,delete", "delete", "Delete", "Delete the marked run and all it made.", show=False),
         key("home.prune", "p", "prune", "Free space", "Remove old checkpoints, caches and leftovers.", show=False),
+        key("home.data", "x", "screen('data', 'Data')", "Data", "Look at a file of examples without making a run.", show=False),
+        key("home.doctor", "o", "screen('doctor', 'Doctor')", "Doctor", "What this machine has, and what would be used.", show=False),
+        key("home.settings", "s", "screen('settings', 'SettingsScreen')", "Settings", "Theme, folders of models, keys.", show=False),
         key("home.quit", "q", "app.quit", "Quit", "Leave the app. Running jobs go on."),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]
@@ -63,7 +67,7 @@ class Home(Page):
         yield Static("looking at this machine …", id="machine", markup=False)
         runs = Listing("run", "state", "step", "loss", "held-out loss", "base", "size", id="runs", empty="looking for runs …")
         runs.border_title = "Runs"
-        exports = Listing("export", "run", "size", id="exports", empty="No exports yet.\ne on a finished run writes one.")
+        exports = Listing("export", "size", id="exports", empty="No exports yet.\ne on a finished run writes one.")
         exports.border_title = "Exports"
         bases = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …")
         bases.border_title = "Bases on this machine"
@@ -97,7 +101,7 @@ class Home(Page):
         self._busy = True
         try:
             seen = await in_thread(self.overview.look)
-            exports = await in_thread(lambda: [(run, path, path.stat().st_size) for run in seen for path in manage.exports(run.run)])
+            exports = await in_thread(lambda: [(path, path.stat().st_size) for run in seen for path in manage.exports(run.run)])
         finally:
             self._busy = False
         self.runs = {run.name: run for run in seen}
@@ -105,7 +109,7 @@ class Home(Page):
         runs, files = self.query_one("#runs", Listing), self.query_one("#exports", Listing)
         runs.empty(NOTHING)
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
-        files.show([tables.export_line(run, path, size) for run, path, size in exports])
+        files.show([tables.export_line(path, size) for path, size in exports])
         used = sum(run.bytes for run in seen)
         runs.border_subtitle = f"{human(used)} on disk" if seen else ""
         self.refresh_bindings()
@@ -182,6 +186,10 @@ class Home(Page):
         from tui.screens.new_run import NewRun
 
         self.app.push_screen(NewRun(base))
+
+    def action_screen(self, module: str, name: str) -> None:
+        """Open a screen that needs nothing of this one; it is imported only now."""
+        self.app.push_screen(getattr(import_module(f"tui.screens.{module}"), name)())
 
     def action_new(self) -> None:
         """The guided flow."""

@@ -47,10 +47,10 @@ class Chart(PlotextPlot):
             drawn = True
             colour = Color.parse(self.app.theme_variables.get(one.colour, "white")).rgb
             marker = "*" if ascii_only else "braille"
-            if len(steps) == 1 or one.dots:
-                plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "•")
-            if len(steps) > 1:
+            if len(steps) > 1 and not one.dots:
                 plt.plot(steps, values, color=colour, marker=marker)
+            else:
+                plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
         if not drawn:
             return "  nothing measured yet"
         self._ticks()

@@ -43,7 +43,7 @@ class Files(Vertical):
         lines = await in_thread(_lines, folder, self.endings)
         self.folder = folder
         listing = self.query_one(Listing)
-        listing.border_title = one_line(str(folder), 60)
+        listing.border_title = one_line(folder.name or str(folder), 40)
         listing.show(lines)
 
     @on(Listing.Chosen)

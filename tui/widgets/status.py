@@ -18,4 +18,4 @@ LOOKS = {
 def look(status: str, colours: dict[str, str]) -> Text:
     """The status with its sign. colours: the theme's variables."""
     sign, colour = LOOKS.get(status, ("·", "foreground"))
-    return Text(f"{sign} {status}", style=colours.get(colour, ""))
+    return Text.assemble((f"{sign} {status}", colours.get(colour, "")))

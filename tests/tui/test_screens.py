@@ -1,0 +1,134 @@
+"""How the screens look: empty, busy, full and failed, in a small and in a large terminal."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs import launch
+from edgetune.workspace import Run
+from tests.tui.conftest import FAILED, FINISHED, Seat, life
+
+SIZES = [(80, 24), (120, 40)]
+Drive = Callable[..., None]
+Snapshot = Callable[[str, Seat], None]
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def three_runs(make_run: MakeRun) -> list[Run]:
+    """One finished, one failed, one that 'runs': this process owns it."""
+    runs = [make_run("old", life(100, 100, FINISHED)), make_run("bad", life(39, 100, FAILED)), make_run("live", life(60))]
+    launch.claim(runs[-1].folder)
+    return runs
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_home_empty(drive: Drive, snapshot: Snapshot, size: tuple[int, int]) -> None:
+    async def scene(seat: Seat) -> None:
+        assert "Press  t  to try it" in seat.text()
+        snapshot("home-empty", seat)
+
+    drive(scene, size)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (200, 60)])
+def test_home_full(drive: Drive, snapshot: Snapshot, three_runs: list[Run], size: tuple[int, int]) -> None:
+    async def scene(seat: Seat) -> None:
+        text = seat.text()
+        assert "running" in text and "failed" in text and "finished" in text
+        snapshot("home-full", seat)
+
+    drive(scene, size)
+
+
+def test_home_in_ascii(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) -> None:
+    async def scene(seat: Seat) -> None:
+        drawn = [segment.text for strip in seat.app.screen._compositor.render_strips() for segment in strip]
+        assert "╭" in "".join(drawn), "the strips are drawn as usual; the filter works behind them"
+        filters = seat.app.get_line_filters()
+        for strip in seat.app.screen._compositor.render_strips():
+            plain = strip.apply_filter(filters[-1], seat.app.screen.styles.background)
+            assert plain.text.isascii(), plain.text
+            assert plain.cell_length == strip.cell_length
+
+    drive(scene, ascii_only=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["old", "bad", "live"])
+def test_run(drive: Drive, snapshot: Snapshot, three_runs: list[Run], size: tuple[int, int], name: str) -> None:
+    from tui.screens.run import RunScreen
+
+    async def scene(seat: Seat) -> None:
+        await seat.app.push_screen(RunScreen(next(run for run in three_runs if run.name == name)))
+        await seat.settle()
+        snapshot(f"run-{name}", seat)
+        if name == "old":
+            await seat.press("2")
+            snapshot("run-more", seat)
+            await seat.press("3")
+            snapshot("run-answers", seat)
+
+    drive(scene, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_dialogs(drive: Drive, snapshot: Snapshot, size: tuple[int, int]) -> None:
+    from tui.screens.ask import Confirm
+    from tui.screens.error import ErrorDialog
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("question_mark")
+        snapshot("help", seat)
+        await seat.press("escape")
+        await seat.app.push_screen(ErrorDialog(EdgeTuneError("It [b]broke[/b]", "\x1b[31mwhy\x1b[0m", "Do [this].")))
+        await seat.pilot.pause()
+        assert "It [b]broke[/b]" in seat.text() and "Do [this]." in seat.text()
+        snapshot("error", seat)
+        await seat.press("escape")
+        await seat.app.push_screen(Confirm("Delete it? This cannot be undone.", "Delete"))
+        await seat.pilot.pause()
+        snapshot("confirm", seat)
+
+    drive(scene, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_new_run(drive: Drive, snapshot: Snapshot, facts: Path, size: tuple[int, int]) -> None:
+    shutil.copy(facts, Path.cwd() / "facts.jsonl")
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("n")
+        snapshot("new-model", seat)
+        await seat.press("enter")
+        snapshot("new-data-empty", seat)
+        await seat.press("down", "enter")
+        snapshot("new-data", seat)
+        await seat.press("ctrl+n")
+        snapshot("new-goal", seat)
+        await seat.press("enter")
+        snapshot("new-recipe", seat)
+        await seat.press("v")
+        snapshot("new-recipe-full", seat)
+        await seat.press("ctrl+n")
+        snapshot("new-fit", seat)
+        await seat.press("ctrl+n")
+        text = seat.text()
+        assert "Start training" in text
+
+    drive(scene, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_export(drive: Drive, snapshot: Snapshot, three_runs: list[Run], size: tuple[int, int]) -> None:
+    from tui.screens.export import Export
+
+    async def scene(seat: Seat) -> None:
+        await seat.app.push_screen(Export(three_runs[0]))
+        await seat.settle()
+        snapshot("export", seat)
+
+    drive(scene, size)
