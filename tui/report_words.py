@@ -23,7 +23,10 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
         text.append(f"- {one_line(reason, 240)}\n")
     if report["fix_first"]:
         text.append("fix first: ", "bold")
-        text.append(f"{one_line(report['fix_first'], 300)}\n")
+        fix = report["fix_first"]
+        for file in report["files"]:
+            fix = fix.replace(file["file"], Path(file["file"]).name)
+        text.append(f"{one_line(fix, 300)}\n")
     text.append(f"{one_line(report['reason'], 200)}\n", "dim")
     text.append(
         f"{report['read']:,} rows read = {report['kept']:,} kept + {report['rejected']:,} left out + {report['truncated']:,} shortened\n"

@@ -1,6 +1,7 @@
 """The app's frame: keys, palette, help, errors, settings, and what its process must not import."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from tui import draft, narrow, settings
 from tui.attempt import shown
 from tui.command import edgetune
 from tui.screens.ask import AskText, Confirm
+from tui.screens.choose import Choose
 from tui.screens.error import ErrorDialog
 from tui.screens.home import Home
 from tui.screens.run import RunScreen
+from tui.screens.settings import SettingsScreen
 from tui.widgets.listing import Listing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +194,28 @@ def test_damaged_settings_and_drafts_are_as_new(workspace: Workspace, text: str)
         (workspace.path / name).write_text(text, encoding="utf-8")
     assert settings.load(workspace.path / "app.json") == settings.Settings()
     assert draft.load(workspace) == draft.Draft()
+
+
+def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> None:
+    shutil.copy(facts, Path.cwd() / "facts.jsonl")
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("o")
+        assert "trains on" in seat.text() and "textual" in seat.text()
+        await seat.press("escape", "x", "down", "enter")
+        assert "good with warnings" in seat.text() and "⟦0. That is its number.<|im_end|>⟧" in seat.text()
+        await seat.press("escape", "s")
+        assert "key home.new" in seat.text()
+        await seat.pilot.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, Choose))
+        await seat.press("home", "enter")
+        await seat.until(lambda: isinstance(seat.app.screen, SettingsScreen))
+        assert settings.load(workspace.path / "app.json").theme == seat.app.theme == sorted(seat.app.available_themes)[0]
+        await seat.press("escape")
+        assert isinstance(seat.app.screen, Home)
+        assert not (workspace.path / "draft.json").exists(), "a look at data makes no draft"
+
+    drive(scene, (120, 40))
 
 
 def test_names_and_answers_are_never_markup(drive: Drive, make_run: MakeRun) -> None:

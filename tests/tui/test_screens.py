@@ -46,13 +46,8 @@ def test_home_full(drive: Drive, snapshot: Snapshot, three_runs: list[Run], size
 
 def test_home_in_ascii(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) -> None:
     async def scene(seat: Seat) -> None:
-        drawn = [segment.text for strip in seat.app.screen._compositor.render_strips() for segment in strip]
-        assert "╭" in "".join(drawn), "the strips are drawn as usual; the filter works behind them"
-        filters = seat.app.get_line_filters()
-        for strip in seat.app.screen._compositor.render_strips():
-            plain = strip.apply_filter(filters[-1], seat.app.screen.styles.background)
-            assert plain.text.isascii(), plain.text
-            assert plain.cell_length == strip.cell_length
+        assert seat.text().isascii()
+        snapshot("home-ascii", seat)
 
     drive(scene, ascii_only=True)
 
@@ -114,7 +109,7 @@ def test_new_run(drive: Drive, snapshot: Snapshot, facts: Path, size: tuple[int,
         await seat.press("v")
         snapshot("new-recipe-full", seat)
         await seat.press("ctrl+n")
-        snapshot("new-fit", seat)
+        assert "It can start." in seat.text() and "weights" in seat.text()
         await seat.press("ctrl+n")
         text = seat.text()
         assert "Start training" in text
