@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.widgets import OptionList
 
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch
@@ -113,6 +114,22 @@ def test_new_run(drive: Drive, snapshot: Snapshot, facts: Path, size: tuple[int,
         await seat.press("ctrl+n")
         text = seat.text()
         assert "Start training" in text
+
+    drive(scene, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_compare(drive: Drive, snapshot: Snapshot, make_run: MakeRun, size: tuple[int, int]) -> None:
+    make_run("one", life(100, 100, FINISHED))
+    make_run("two", life(60), rank=8, epochs=1.0)
+
+    async def scene(seat: Seat) -> None:
+        await seat.pilot.press("v")
+        await seat.until(lambda: seat.app.screen.query(OptionList))
+        await seat.press("enter")
+        await seat.until(lambda: "What differs" in seat.text() and "rank" in seat.text())
+        await seat.settle()
+        snapshot("compare", seat)
 
     drive(scene, size)
 

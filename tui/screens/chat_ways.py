@@ -68,7 +68,7 @@ class ChatWays(Dialog[None]):
         self.query_one(Listing).show([Line(way.name, (way.title, said(self.value(way)) or "-", way.hint)) for way in WAYS])
 
     @on(Listing.Chosen)
-    @work
+    @work(group="dialog")
     async def change(self, event: Listing.Chosen) -> None:
         """Ask for another value."""
         way = next(way for way in WAYS if way.name == event.key)

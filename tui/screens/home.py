@@ -48,6 +48,7 @@ class Home(Page):
         key("home.chat", "c", "chat", "Chat", "Chat with the marked run or export."),
         key("home.export", "e", "export", "Export", "Write the marked run as GGUF files."),
         key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
+        key("home.compare", "v", "compare", "Compare", "Lay the marked run over another one.", show=False),
         key("home.delete", "d,delete", "delete", "Delete", "Delete the marked run and all it made.", show=False),
         key("home.prune", "p", "prune", "Free space", "Remove old checkpoints, caches and leftovers.", show=False),
         key("home.data", "x", "screen('data', 'Data')", "Data", "Look at a file of examples without making a run.", show=False),
@@ -144,13 +145,15 @@ class Home(Page):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
         if not self.is_mounted or not self.query("#runs"):
-            return action not in ("chat", "export", "rename", "delete")
+            return action not in ("chat", "export", "rename", "delete", "compare")
         if action == "back":
             return False
         if action == "chat":
             return bool(self.file or (self.marked and self.marked.status == "finished"))
         if action == "export":
             return bool(self.marked and self.marked.status == "finished")
+        if action == "compare":
+            return bool(self.marked and len(self.runs) > 1)
         if action in ("rename", "delete"):
             return bool(self.marked and self.marked.status not in ("running", "waiting", "stopping"))
         return True
@@ -221,7 +224,7 @@ class Home(Page):
         self.ours.say("The bundled model gets ready to learn …")
         self.app.push_screen(RunScreen(await demo(self.workspace)))
 
-    @work
+    @work(group="dialog")
     @shown
     async def action_rename(self) -> None:
         """Ask for a name, and rename."""
@@ -232,7 +235,20 @@ class Home(Page):
             await in_thread(manage.rename, self.workspace, marked.name, name)
             self.look()
 
-    @work
+    @work(group="dialog")
+    @shown
+    async def action_compare(self) -> None:
+        """Ask for the other run, and compare."""
+        from tui.screens.choose import Choose
+        from tui.screens.compare import Compare
+
+        if not (marked := self.marked):
+            return
+        others = [name for name in self.runs if name != marked.name]
+        if other := await self.app.push_screen_wait(Choose(f"Compare {marked.name} with", others)):
+            self.app.push_screen(Compare(marked.run, self.runs[other].run))
+
+    @work(group="dialog")
     @shown
     async def action_delete(self) -> None:
         """Ask, and delete."""
@@ -244,7 +260,7 @@ class Home(Page):
             self.ours.say(f"{marked.name} is deleted; {human(freed)} are free.")
             self.look()
 
-    @work
+    @work(group="dialog")
     @shown
     async def action_prune(self) -> None:
         """Say what would go, ask, and free it."""

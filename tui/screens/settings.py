@@ -52,7 +52,7 @@ class SettingsScreen(Page):
         self.query_one(Listing).show(lines)
 
     @on(Listing.Chosen)
-    @work
+    @work(group="dialog")
     @shown
     async def change(self, event: Listing.Chosen) -> None:
         """Ask for another value."""

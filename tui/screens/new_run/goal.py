@@ -79,7 +79,7 @@ class GoalStep(Step):
                 self.draft.options["method"] = wish.method
         self.changed()
 
-    @work
+    @work(group="dialog")
     @shown
     async def action_replay(self) -> None:
         """Ask for the replay file."""

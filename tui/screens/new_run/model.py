@@ -80,7 +80,7 @@ class ModelStep(Step):
         self._tell()
         self.screen.call_later(self.screen.run_action, "next")
 
-    @work
+    @work(group="dialog")
     @shown
     async def action_folder(self) -> None:
         """Ask for a folder and look there too."""

@@ -85,7 +85,7 @@ class RecipeStep(Step):
         self.refresh_bindings()
 
     @on(Listing.Chosen)
-    @work
+    @work(group="dialog")
     @shown
     async def change(self, event: Listing.Chosen) -> None:
         """Enter: choose or type another value."""
@@ -140,7 +140,7 @@ class RecipeStep(Step):
         self.full = not self.full
         self.draw()
 
-    @work
+    @work(group="dialog")
     @shown
     async def action_preset(self) -> None:
         """Another preset; what was changed by hand stays changed."""
