@@ -91,11 +91,11 @@ def latencies(folder: Path, keys: int) -> list[float]:
         for press in range(keys):
             key, effect = ((b"2", b"[2 More]"), (b"1", b"[1 Charts]"))[press % 2]
             end = time.monotonic() + 0.4
-            pump(terminal, lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+            pump(terminal, lambda end=end: time.monotonic() > end)
             terminal.seen = b""
             began = time.perf_counter()
             os.write(terminal.master, key)
-            pump(terminal, lambda effect=effect: effect in terminal.seen)  # type: ignore[misc]
+            pump(terminal, lambda effect=effect: effect in terminal.seen)
             found.append(time.perf_counter() - began)
     finally:
         stop.set()

@@ -22,6 +22,7 @@ from edgetune.workspace import Run, Workspace
 from tui.app import EdgeTuneApp
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+SIZES = ((80, 24), (120, 40))
 PATIENCE = 120.0
 """Seconds after which something that was waited for counts as never coming."""
 
@@ -165,19 +166,27 @@ def masked(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+Snapshot = Callable[..., Awaitable[None]]
+
+
 @pytest.fixture
-def snapshot() -> Iterator[Callable[[str, Seat], None]]:
-    """Holds a screen against snapshots/NAME.txt. EDGETUNE_SNAPSHOTS=write writes them: look at the difference first."""
+def snapshot() -> Iterator[Snapshot]:
+    """Holds a screen, in a small and in a large terminal, against snapshots/NAME-SIZE.txt. EDGETUNE_SNAPSHOTS=write writes."""
     wrong: list[str] = []
 
-    def check(name: str, seat: Seat) -> None:
-        width, height = seat.app.size
-        path = SNAPSHOTS / f"{name}-{width}x{height}.txt"
-        now = masked(seat.text())
-        if os.environ.get("EDGETUNE_SNAPSHOTS") == "write":
-            path.write_text(now, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != now:
-            wrong.append(f"{path.name} is now:\n{now}")
+    async def check(name: str, seat: Seat, *sizes: tuple[int, int]) -> None:
+        before = seat.app.size
+        for width, height in sizes or SIZES:
+            await seat.pilot.resize_terminal(width, height)
+            await seat.settle()
+            path = SNAPSHOTS / f"{name}-{width}x{height}.txt"
+            now = masked(seat.text())
+            if os.environ.get("EDGETUNE_SNAPSHOTS") == "write":
+                path.write_text(now, encoding="utf-8")
+            elif not path.is_file() or path.read_text(encoding="utf-8") != now:
+                wrong.append(f"{path.name} is now:\n{now}")
+        await seat.pilot.resize_terminal(*before)
+        await seat.settle()
 
     yield check
     assert not wrong, "\n".join(wrong)

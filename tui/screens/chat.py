@@ -199,4 +199,4 @@ class Chat(Page):
         """The process ends with the screen."""
         if self.talk:
             self.talk.stop()
-            self.talk.close()
+            asyncio.get_running_loop().run_in_executor(None, self.talk.close)

@@ -1,5 +1,6 @@
 """Home: this machine, the runs with what they do now, the exports and the bases found on disk."""
 
+import asyncio
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -62,6 +63,7 @@ class Home(Page):
         super().__init__()
         self.runs: dict[str, Seen] = {}
         self._busy = False
+        self._one_look = asyncio.Lock()
 
     def body(self) -> Iterable[Widget]:
         """The machine's line, three lists."""
@@ -101,7 +103,8 @@ class Home(Page):
         """Runs and exports as they are now."""
         self._busy = True
         try:
-            seen = await in_thread(self.overview.look)
+            async with self._one_look:
+                seen = await in_thread(self.overview.look)
             exports = await in_thread(lambda: [(path, path.stat().st_size) for run in seen for path in manage.exports(run.run)])
         finally:
             self._busy = False

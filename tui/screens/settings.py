@@ -1,7 +1,7 @@
 """Settings: theme, folders of models, where things lie, and every key with its name."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -98,6 +98,7 @@ def bindings() -> list[Binding]:
     """Every key of the app that has a name, each once."""
     from tui.app import EdgeTuneApp
     from tui.screens.chat import Chat
+    from tui.screens.compare import Compare
     from tui.screens.export import Export
     from tui.screens.home import Home
     from tui.screens.new_run import STEPS, NewRun
@@ -105,7 +106,8 @@ def bindings() -> list[Binding]:
     from tui.widgets.event_list import EventList
 
     found: dict[str, Binding] = {}
-    for owner in (EdgeTuneApp, Page, Home, NewRun, *STEPS, RunScreen, EventList, Export, Chat, Listing):
+    owners: tuple[Any, ...] = (EdgeTuneApp, Page, Home, NewRun, *STEPS, RunScreen, Compare, EventList, Export, Chat, Listing)
+    for owner in owners:
         for binding in owner.BINDINGS:
             if isinstance(binding, Binding) and binding.id:
                 found.setdefault(binding.id, binding)

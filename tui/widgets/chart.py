@@ -35,33 +35,30 @@ class Chart(PlotextPlot):
         """Draw the curves anew."""
         plt = self.plt
         plt.clear_data()
-        plt.clear_settings() if hasattr(plt, "clear_settings") else None
         plt.frame(False)
         plt.grid(False, False)
         ascii_only = getattr(self.app, "ascii_only", False)
-        drawn = False
-        for one in self.curves:
-            steps, values = self._points(one)
-            if not steps:
-                continue
-            drawn = True
-            colour = Color.parse(self.app.theme_variables.get(one.colour, "white")).rgb
-            marker = "*" if ascii_only else "braille"
-            if len(steps) > 1 and not one.dots:
-                plt.plot(steps, values, color=colour, marker=marker)
-            else:
-                plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
+        drawn = [(one, *self._points(one)) for one in self.curves]
+        drawn = [(one, steps, values) for one, steps, values in drawn if steps]
         if not drawn:
             return "  nothing measured yet"
-        self._ticks()
+        for one, steps, values in drawn:
+            colour = Color.parse(self.app.theme_variables.get(one.colour, "white")).rgb
+            if len(steps) > 1 and not one.dots:
+                plt.plot(steps, values, color=colour, marker="*" if ascii_only else "braille")
+            else:
+                plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
+        self._ticks([step for _, steps, _ in drawn for step in steps], [value for _, _, values in drawn for value in values])
         return super().render()
 
     def _points(self, one: Plotted) -> tuple[list[float], list[float]]:
+        """The part of a curve that is shown: no more points than there is room for."""
         curve = one.curve
         first = self._first()
         pairs = [(s, v) for s, v in zip(curve.steps, curve.smoothed(0 if one.dots else self.smoothing), strict=True) if s >= first]
         if self.log_scale:
             pairs = [(s, math.log10(v)) for s, v in pairs if v > 0]
+        pairs = thinned(pairs, 2 * max(self.size.width, 20))
         return [s for s, _ in pairs], [v for _, v in pairs]
 
     def _first(self) -> float:
@@ -69,11 +66,8 @@ class Chart(PlotextPlot):
         last = max((one.curve.steps[-1] for one in self.curves if one.curve.steps), default=0)
         return last * (1 - self.zoom) if self.zoom < 1 else -1
 
-    def _ticks(self) -> None:
-        """Few ticks with short numbers; the logarithms are labelled with what they stand for."""
-        points = [self._points(one) for one in self.curves]
-        steps = [s for xs, _ in points for s in xs]
-        values = [v for _, ys in points for v in ys]
+    def _ticks(self, steps: list[float], values: list[float]) -> None:
+        """Few ticks with short numbers; logarithms are labelled with what they stand for."""
         low, high = min(values), max(values)
         count = max(2, min(5, self.size.height // 3))
         heights = [low + (high - low) * i / (count - 1) for i in range(count)] if high > low else [low]
@@ -83,11 +77,23 @@ class Chart(PlotextPlot):
         self.plt.xticks(places, [f"{place:.0f}" for place in places])
 
 
+def thinned(pairs: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """At most about `most` points: of each stretch its lowest and its highest, so that no spike is lost."""
+    stretch = 2 * math.ceil(len(pairs) / most)
+    if stretch <= 2:
+        return pairs
+    found = []
+    for start in range(0, len(pairs), stretch):
+        part = pairs[start : start + stretch]
+        found += sorted({min(part, key=lambda pair: pair[1]), max(part, key=lambda pair: pair[1])})
+    return found
+
+
 def short(value: float) -> str:
     """A number in few signs."""
     size = abs(value)
     if size >= 1e9:
         return f"{value / 1e9:.1f}G"
-    if size >= 1e3:
+    if size >= 999.5:
         return f"{value:,.0f}" if size < 1e5 else f"{value / 1e3:.0f}k"
     return f"{value:.3g}"
