@@ -129,9 +129,8 @@ def main() -> None:
         print(f"slowest {found[-1] * 1000:.0f} ms; limit {LIMIT * 1000:.0f} ms at 95 %: {'holds' if p95 <= LIMIT else 'FAILS'}")
         short, long = memory(Path(place) / "short", SHORT), memory(Path(place) / "long", LONG)
         print(f"memory after {SHORT} events {short / 2**20:.0f} MiB, after {LONG:,} {long / 2**20:.0f} MiB, ", end="")
-        print(
-            f"difference {(long - short) / 2**20:.0f}; limit {MEMORY_LIMIT / 2**20:.0f}: {'holds' if long - short <= MEMORY_LIMIT else 'FAILS'}"
-        )
+        more = long - short
+        print(f"difference {more / 2**20:.0f}; limit {MEMORY_LIMIT / 2**20:.0f}: {'holds' if more <= MEMORY_LIMIT else 'FAILS'}")
 
 
 if __name__ == "__main__":

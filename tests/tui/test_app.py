@@ -252,3 +252,26 @@ def test_an_unknown_goal_is_disabled_with_its_reason(drive: Drive, workspace: Wo
         assert "needs examples of the kind conversation; yours are text" in seat.text()
 
     drive(scene)
+
+
+def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) -> None:
+    rows = "".join(f'{{"ask": "What is {n}?", "say": "It is {n}."}}\n' for n in range(6))
+    (Path.cwd() / "other.jsonl").write_text(rows, encoding="utf-8")
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("n", "enter")
+        await seat.press("down", "enter")
+        assert isinstance(seat.app.screen, ErrorDialog) and "is not known" in seat.text()
+        await seat.press("escape")
+        await seat.press("ctrl+n")
+        assert "The X-ray is not done yet" in seat.text()
+        await seat.pilot.press("m")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        seat.app.screen.query_one(Input).value = "instruction=ask,output=say"
+        await seat.press("enter")
+        await seat.until(lambda: "6 rows read" in seat.text())
+        await seat.settle()
+        assert draft.load(workspace).options == {"map": ["instruction=ask,output=say"]}
+        assert "⟦It is 0.<|im_end|>⟧" in seat.text()
+
+    drive(scene, (120, 40))

@@ -15,7 +15,10 @@ from tui.attempt import shown
 from tui.command import edgetune
 from tui.keys import key
 from tui.report_words import report_text, row_text
+from tui.screens.ask import AskText
+from tui.screens.choose import Choose
 from tui.screens.new_run.step import Step
+from tui.start import flags
 from tui.widgets.files import Files
 from tui.widgets.listing import Listing
 
@@ -31,6 +34,8 @@ class DataStep(Step):
         key("data.add", "plus,+", "add", "Add file", "Take the marked file too, beside those chosen.", show=False),
         key("data.row_before", "left_square_bracket", "row(-1)", "Row before", "Show the row before.", show=False),
         key("data.row_after", "right_square_bracket", "row(1)", "Next row", "Show the next row as the model sees it."),
+        key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
+        key("data.map", "m", "map", "Columns", "Say which column is which: instruction=question,output=answer.", show=False),
         key("data.anyway", "y", "anyway", "Anyway", "Train even though the X-ray says 'do not train'."),
     ]
 
@@ -105,6 +110,7 @@ class DataStep(Step):
     async def show_row(self) -> None:
         """A row token by token."""
         words = ["data", "preview", self.draft.data[0], "--row", str(self.row), *(["--base", self.draft.base] if self.draft.base else [])]
+        words += flags({name: self.draft.options[name] for name in ("format", "map") if name in self.draft.options})
         row = await edgetune(self.workspace, *words)
         self.query_one("#rows").border_title = f"Row {self.row} as the model sees it (marked: trained on)"
         self.query_one("#row", Static).update(row_text(row, self.app.theme_variables))
@@ -115,6 +121,36 @@ class DataStep(Step):
         if 1 <= self.row + by <= last:
             self.row += by
             self.show_row()
+
+    @work(group="dialog")
+    @shown
+    async def action_format(self) -> None:
+        """Name the shape."""
+        from edgetune.data.formats import ORDER
+
+        if found := await self.app.push_screen_wait(
+            Choose("Shape of the examples", ["auto", *ORDER], self.draft.options.get("format", "auto"))
+        ):
+            self._read_as("format", found if found != "auto" else None)
+
+    @work(group="dialog")
+    @shown
+    async def action_map(self) -> None:
+        """Name the columns."""
+        from edgetune.data.detect import parse_map
+
+        now = ",".join(self.draft.options.get("map", []))
+        question = "Columns under other names, as instruction=question,output=answer (empty: as they are)"
+        found = await self.app.push_screen_wait(AskText(question, now, lambda text: parse_map([text] if text.strip() else [])))
+        if found is not None:
+            self._read_as("map", [found] if found.strip() else None)
+
+    def _read_as(self, name: str, value: Any) -> None:
+        self.draft.options.pop(name, None)
+        if value is not None:
+            self.draft.options[name] = value
+        if self.draft.data:
+            self._take(self.draft.data)
 
     def action_anyway(self) -> None:
         """Override the X-ray."""

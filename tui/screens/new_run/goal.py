@@ -16,6 +16,9 @@ from tui.keys import key
 from tui.screens.ask import AskText
 from tui.screens.new_run.step import Step
 
+KEPT = ("replay", "replay_share", "format", "map")
+"""Options that stay when another goal is taken."""
+
 
 class GoalStep(Step):
     """Choose a goal."""
@@ -73,7 +76,7 @@ class GoalStep(Step):
     def take(self, wish: goals.Goal) -> None:
         """What the goal means, into the draft; what was changed by hand stays unless another goal is taken."""
         if wish.name != self.draft.goal:
-            kept: dict[str, Any] = {name: self.draft.options[name] for name in ("replay", "replay_share") if name in self.draft.options}
+            kept: dict[str, Any] = {name: self.draft.options[name] for name in KEPT if name in self.draft.options}
             self.draft.goal, self.draft.preset, self.draft.options = wish.name, wish.preset, {**wish.options, **kept}
             if wish.method != "sft":
                 self.draft.options["method"] = wish.method
