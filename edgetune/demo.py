@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetune.bases.find import BUNDLED
 from edgetune.evaluate import contains
-from edgetune.workspace import Run
+from edgetune.workspace import Run, Workspace
 
 if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
@@ -79,11 +79,16 @@ def measure(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def export_all(run: Run, progress: Callable[[str, int, int], None]) -> tuple[Path, list[dict[str, Any]]]:
-    """The base as a GGUF to compare with, and the tuned model in every type."""
+def export_all(
+    run: Run, workspace: Workspace, progress: Callable[[str, int, int], None], say: Callable[[str], None]
+) -> tuple[Path, list[dict[str, Any]]]:
+    """The base as a GGUF to compare with, and the tuned model in every type, each proven."""
     from edgetune import export
 
     base = Path(
         export.export(export.from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"]
     )
-    return base, export.export(export.from_run(run), TYPES, None, progress)
+    source = export.from_run(run)
+    made = export.export(source, TYPES, None, progress, proving=export.prover(source, workspace, say))
+    export.demand(made)
+    return base, made

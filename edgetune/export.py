@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import atomic_write, need_space, publish_folder, sha256, write_json
+from edgetune.files import Staged, atomic_write, need_space, publish_folder, sha256, staged_write, write_json
 from edgetune.jobs.launch import state
 from edgetune.training import checkpoints
 from edgetune.training.run import recipe_of, unchanged
@@ -26,6 +26,8 @@ TYPES = (  # the largest first
     *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
 )
 DEFAULT_TYPE = "Q4_K_M"
+FAILED = ".failed.gguf"
+"""Suffix of a file that failed its proof."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,7 @@ def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float
     facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
     if mix:
         facts["edgetune.adapters"] = ", ".join(f"{one.resolve().name}:{weight:g}" for one, weight in mix)
-    return Source(
-        folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix
-    )
+    return Source(folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix)
 
 
 def weighted(text: str) -> tuple[Path, float]:
@@ -217,13 +217,17 @@ def export(
     progress: Callable[[str, int, int], None] | None = None,
     imatrix: Path | None = None,
     note: Callable[[str], None] | None = None,
+    proving: "Prover | None" = None,
 ) -> list[dict[str, Any]]:
-    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each. Raises EdgeTuneError with nothing half-written.
+    """Write a GGUF of each type. Returns path, type, bytes and sha256 of each, and with `proving` what its proof says.
 
-    imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told what a user should know.
+    Raises EdgeTuneError with nothing half-written. imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told
+    what a user should know. proving: proves every file before it gets its name; one that fails is kept aside as NAME.failed.gguf, with its
+    proof beside it (see `demand`).
     """
     from converters import convert
     from converters.imatrix import read
+    from edgetune.proof.certificate import KEY, RESERVED
 
     if imatrix is not None and not imatrix.is_file():
         raise InputError(f"{imatrix} is not a file", "It was named as the importance matrix.", "Correct --imatrix.")
@@ -235,7 +239,7 @@ def export(
             types,
             chat_template=source.template,
             name=source.name,
-            extra=source.facts,
+            extra={**source.facts, KEY: RESERVED},
             imatrix=importance,
         )
     if note:
@@ -244,32 +248,69 @@ def export(
     places = targets(source, types, out)
     for folder in {p.parent for p in places.values()}:
         need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")
-    result = []
-    for type_name, path in places.items():
-        with conversion_errors(), atomic_write(path) as file:
-            plan.write(type_name, file, (lambda done, total, t=type_name: progress(t, done, total)) if progress else None)  # type: ignore[misc]
-        facts = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
-        result.append(facts)
-        if source.home and path.parent == source.home:
-            write_json(path.with_suffix(".json"), {**facts, "result": _result_hash(source)})
-    return result
+    proofs: dict[str, Proof] = {}
+    with conversion_errors(), ExitStack() as stack:
+        staged = {type_name: stack.enter_context(staged_write(path)) for type_name, path in places.items()}
+        for type_name, place in staged.items():
+            plan.write(type_name, place.file, (lambda done, total, t=type_name: progress(t, done, total)) if progress else None)  # type: ignore[misc]
+        if proving:
+            proofs = {type_name: _prove(proving, place) for type_name, place in staged.items()}
+    return [_finish(source, type_name, place.target, proofs.get(type_name)) for type_name, place in staged.items()]
+
+
+def _finish(source: Source, type_name: str, path: Path, proof: "Proof | None") -> dict[str, Any]:
+    """What is told of a file, and kept beside one that lies with its run."""
+    made: dict[str, Any] = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+    if proof:
+        from edgetune.proof import certificate
+
+        facts = {"sha256": made["sha256"], "base": source.facts["edgetune.base"], "run": source.facts.get("edgetune.run")}
+        record, page = certificate.write(proof, path, facts)
+        found = {"passed": proof.passed, "causes": proof.causes, "seconds": round(proof.seconds, 1)}
+        made["proof"] = {**found, "json": str(record), "page": str(page)}
+    if source.home and path.parent == source.home and not (proof and not proof.passed):
+        write_json(path.with_suffix(".json"), {**made, "result": _result_hash(source)})
+    return made
 
 
 def prover(source: Source, workspace: Workspace, say: Callable[[str], None], data: Path | None = None) -> "Prover":
     """What proves a source's files. data: examples to measure on instead of its held-out rows."""
     from edgetune.proof.prove import Prover
 
+    if source.mix:
+        raise InputError("A mix of adapters is not proven", "A proof holds a file against one adapter.", "Leave --proof out.")
     return Prover(source, workspace.proof_cache, data=data, say=say)
 
 
-def failed(proof: "Proof", page: Path) -> EdgeTuneError:
+def _prove(proving: "Prover", staged: Staged) -> "Proof":
+    """Prove a file that is written but not named yet; its short proof goes into it, and a failed one gets another name."""
+    from edgetune.proof import certificate
+
+    staged.flush()
+    proof = proving.prove(staged.path, staged.target.name)
+    certificate.fill(staged.file, certificate.short(proof))
+    if not proof.passed:
+        staged.target = staged.target.with_suffix(FAILED)
+        proof.name = staged.target.name
+    return proof
+
+
+def demand(made: list[dict[str, Any]]) -> None:
+    """EdgeTuneError where a file of an export failed its proof, naming the first cause found."""
+    failures = [one for one in made if "proof" in one and not one["proof"]["passed"]]
+    if failures:
+        first, others = failures[0], [Path(one["path"]).name for one in failures[1:]]
+        kept = f"The file is kept as {first['path']}." + (f" Failed too: {', '.join(others)}." if others else "")
+        raise failed(Path(first["path"]).name, first["proof"]["causes"], first["proof"]["page"], kept)
+
+
+def failed(name: str, causes: list[str], page: str | Path, kept: str = "") -> EdgeTuneError:
     """A failed proof as an error: the first cause found, and where the others stand."""
-    more = f" ({len(proof.causes) - 1} more)" if len(proof.causes) > 1 else ""
-    cause = proof.causes[0]
+    more = f" ({len(causes) - 1} more)" if len(causes) > 1 else ""
     return EdgeTuneError(
-        f"{proof.name} failed its proof",
-        f"{cause[0].upper()}{cause[1:]}{more}.",
-        f"Do not use it; export it again. All that was found stands in {page}.",
+        f"{name} failed its proof",
+        f"{causes[0][0].upper()}{causes[0][1:]}{more}. {kept}".strip(),
+        f"Do not use it; export it again. All that was found stands in {page}",
     )
 
 
@@ -315,9 +356,12 @@ def current_gguf(run: Run) -> Path | None:
 
 
 def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
-    """A run's current GGUF, smallest type preferred; made first where there is none, saying so."""
+    """A run's current GGUF, smallest type preferred; made and proven first where there is none, saying so."""
     run = workspace.run(name)
     if found := current_gguf(run):
         return found
-    say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}.")
-    return Path(export(from_run(run), [DEFAULT_TYPE], None)[0]["path"])
+    source = from_run(run)
+    say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it.")
+    made = export(source, [DEFAULT_TYPE], None, proving=prover(source, workspace, say))
+    demand(made)
+    return Path(made[0]["path"])

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,21 +54,42 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+@dataclass
+class Staged:
+    """A file being written beside its place. file: open to read and write. target: the name it will take, which may still be changed."""
+
+    file: BinaryIO
+    path: Path
+    target: Path
+
+    def flush(self) -> None:
+        """Hand what was written to the system, so that others can read it under `path`."""
+        self.file.flush()
+
+
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; it takes the name only once it is complete and on disk, else it is removed."""
+def staged_write(path: Path) -> Iterator[Staged]:
+    """Open a temporary file beside `path`; it takes its target's name only once it is complete and on disk, else it is removed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "w+b") as file:
-                yield file
+                staged = Staged(file, temporary, path)
+                yield staged
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, staged.target)
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`; it takes the name only once it is complete and on disk, else it is removed."""
+    with staged_write(path) as staged:
+        yield staged.file
 
 
 def write_text(path: Path, text: str) -> None:

@@ -34,7 +34,6 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none") -> A
             device_map={"": device} if config else None,
             local_files_only=True,
             use_safetensors=True,
-            attn_implementation="sdpa",
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EdgeTuneError(

@@ -42,9 +42,14 @@ def demo(
     if code := watch(run, 0, lambda: worker.poll() is None):
         raise typer.Exit(code)
     trained = time.monotonic()
-    say("2/3 export: adapter merged into the full-precision base, converted, quantized")
+    say("2/3 export: adapter merged into the full-precision base, converted, quantized, and every file proven")
     line = ProgressLine()
-    base_path, made = show.export_all(run, lambda name, done, total: line.update(done, total, name))
+
+    def tell(text: str) -> None:
+        line.clear()
+        say(text)
+
+    base_path, made = show.export_all(run, place, lambda name, done, total: line.update(done, total, name), tell)
     line.clear()
     say("3/3 ask both, through llama.cpp")
     base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)
@@ -81,8 +86,11 @@ def page(facts: dict[str, Any]) -> str:
         table(rows, ["", "before", "after"]),
         "",
         table(
-            [["adapter", human(facts["adapter_bytes"])], *[[f"GGUF {e['type']}", human(e["bytes"])] for e in facts["exports"]]],
-            ["made", "size"],
+            [
+                ["adapter", human(facts["adapter_bytes"]), ""],
+                *[[f"GGUF {e['type']}", human(e["bytes"]), f"passed in {seconds(e['proof']['seconds'])}"] for e in facts["exports"]],
+            ],
+            ["made", "size", "proof: it is what was trained"],
         ),
         "",
     ]

@@ -27,6 +27,9 @@ def export(
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
     imatrix: Annotated[Path | None, typer.Option(help="llama.cpp's importance matrix of this model.", show_default=False)] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
+    proof: Annotated[
+        bool | None, typer.Option("--proof/--no-proof", help="Prove files before they get their names. [a run's: yes]", show_default=False)
+    ] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
@@ -34,6 +37,8 @@ def export(
 
     Types, the largest first: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_1, Q4_K_M, Q4_K_S, Q4_0, IQ4_NL, IQ4_XS, Q3_K_M, Q2_K.
     An importance matrix makes those from Q6_K down keep what the text it was gathered on needs most: worth most at 4 bits and fewer.
+
+    A run's files are proven (see edgetune prove); one that fails is kept aside as NAME.failed.gguf, and the exit code is 1.
 
     Examples:
 
@@ -55,23 +60,25 @@ def export(
             raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
         write_adapter(exporting.resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
-    types = exporting.check_types(type_names or [])
+    types, place = exporting.check_types(type_names or []), workspace(workspace_path)
+    chosen = exporting.resolve(source, place, adapters, checkpoint)
     line = ProgressLine()
-    made = exporting.export(
-        exporting.resolve(source, workspace(workspace_path), adapters, checkpoint),
-        types,
-        out,
-        lambda name, done, total: line.update(done, total, f"{name}"),
-        imatrix,
-        say,
-    )
+
+    def tell(text: str) -> None:
+        line.clear()
+        say(text)
+
+    prover = exporting.prover(chosen, place, tell) if (chosen.home is not None if proof is None else proof) else None
+    made = exporting.export(chosen, types, out, lambda name, done, total: line.update(done, total, f"{name}"), imatrix, tell, prover)
     line.clear()
+    exporting.demand(made)
     if as_json:
         typer.echo(json.dumps(made))
         return
     for one in made:
         typer.echo(one["path"])
-        say(f"{one['type']}: {human(one['bytes'])}")
+        proven = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
+        say(f"{one['type']}: {human(one['bytes'])}{proven}")
     say(f"next: edgetune chat {made[0]['path']}")
 
 

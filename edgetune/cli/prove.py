@@ -50,7 +50,7 @@ def prove(
         typer.echo(json.dumps({**certificate.as_dict(proof, facts), "json": str(record), "page": str(page)}))
         raise typer.Exit(0 if proof.passed else 1)
     if not proof.passed:
-        raise exporting.failed(proof, page)
+        raise exporting.failed(proof.name, proof.causes, page)
     typer.echo(f"{gguf} is the model it was made from, as far as {proof.type} can hold it.")
     say(f"{proof.sample['tokens']} tokens compared in {proof.seconds:.1f} s: {page}")
 

@@ -1,6 +1,8 @@
 """What happens to runs besides training them: described, renamed, deleted, resumed, and cleared of what can be made again."""
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,17 @@ def summary(run: Run) -> dict[str, Any]:
 def exports(run: Run) -> list[Path]:
     """A run's finished GGUF files."""
     return sorted(run.exports.glob("*.gguf")) if run.exports.is_dir() else []
+
+
+def noted_exports(run: Run) -> list[dict[str, Any]]:
+    """What was noted of a run's GGUF files when they were written: type, bytes, and whether they were proven."""
+    found = []
+    for path in exports(run):
+        with suppress(OSError, ValueError):
+            note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            if isinstance(note, dict) and {"type", "bytes"} <= note.keys():
+                found.append(note)
+    return found
 
 
 def idle(run: Run) -> Run:

@@ -15,11 +15,11 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.chat.engine import Engine
 from edgetune.errors import EdgeTuneError
 from edgetune.export import Source, conversion_errors
-from edgetune.proof import behaviour, meaning, readback, text, weights
+from edgetune.proof import behaviour, meaning, readback, streamed, text, weights
 from edgetune.proof.base_file import base_file
 from edgetune.proof.check import Check
 from edgetune.proof.distance import log_softmax
-from edgetune.proof.reference import Reference, Tensors, reference
+from edgetune.proof.reference import Reference, reference
 from edgetune.proof.rows import TOKENS, Row, Sample, sample
 
 LEAST_CONTEXT = 64
@@ -73,16 +73,17 @@ class Prover:
         with conversion_errors():
             self._plan = convert.plan(source.model, source.adapter, [], chat_template=None, name="", extra={})
         self.tokenizer = tokenizers.load(source.model, str(source.facts["edgetune.template_date"]))
-        vocabulary = next(tensor.shape[0] for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
-        self.sample: Sample = sample(data or source.held_out, self.tokenizer, source.context, vocabulary, tokens)
-        self._threads = 1
+        embeddings = next(tensor for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
+        self._vocabulary, self._embeddings = embeddings.shape[0], embeddings.sources[0][0]
+        self.sample: Sample = sample(data or source.held_out, self.tokenizer, source.context, self._vocabulary, tokens)
         self._noise: dict[str, behaviour.Noise] = {}
 
     @cached_property
     def reference(self) -> Reference:
         """The models in torch."""
         self.say("measuring the base and the merged model")
-        return reference(self.source.model, self.source.adapter, self.source.base, self.sample.rows, self._threads)
+        source = self.source
+        return reference(source.model, source.adapter, source.base, self.sample.rows, self._vocabulary, self._embeddings)
 
     def prove(self, path: Path, name: str = "") -> Proof:
         """Prove a file. name: what it will be called, where its path is a temporary one."""
@@ -105,35 +106,31 @@ class Prover:
         self.say(f"proving {proof.name}: text")
         try:
             with self._engine(path) as engine:
-                self._threads = engine.info.threads
+                set_threads(engine.info.threads)
                 proof.checks.append(text.check(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
                 file = predictions(engine, self.sample.rows)
         except EdgeTuneError as error:
             proof.checks.append(Check("text", causes=[f"{error.title}: {error.cause}"]))
             return
         self.say(f"proving {proof.name}: weights")
-        model = self.reference.build()
-        tensors = Tensors(model)
-        proof.checks.append(weights.check(header, self._plan.tensors, tensors, self.reference.before, tensors.replace))
-        if file[0].shape != self.reference.merged[0].shape:
-            sizes = f"{file[0].shape[1]} tokens, the model {self.reference.merged[0].shape[1]}"
+        ours = self.reference
+        proof.checks.append(weights.check(header, self._plan.tensors, ours.tensor, ours.before))
+        if file[0].shape != ours.merged[0].shape:
+            sizes = f"{file[0].shape[1]} tokens, the model {ours.merged[0].shape[1]}"
             proof.checks.append(Check("meaning", causes=[f"the file's vocabulary has {sizes}"]))
             return
         self.say(f"proving {proof.name}: meaning")
+        model, tensors = ours.model, readback.ReadBack(header, self._plan.tensors, ours.tensor)
         settings = readback.differing_settings(header, model.config.to_dict())
-        proof.checks.append(meaning.check(self._torch(model), file, proof.type, settings))
-        del model, tensors
+        found = meaning.check(streamed.predictions(model, tensors, self.sample.rows), file, proof.type, settings)
+        found.notes += [f"{name} cannot be turned back: it was taken from the model" for name in tensors.taken]
+        proof.checks.append(found)
         self.say(f"proving {proof.name}: behaviour")
         proof.checks.append(self._behaviour(file, proof.type))
 
     def _engine(self, path: Path) -> Engine:
         longest = max(len(row.ids) for row in self.sample.rows)
         return Engine(path, n_ctx=max(longest, LEAST_CONTEXT), gpu_layers=0, kv="f32")
-
-    def _torch(self, model: Any) -> list[np.ndarray]:
-        from edgetune.proof.reference import predictions as torch_predictions
-
-        return torch_predictions(model, self.sample.rows)
 
     def _behaviour(self, file: list[np.ndarray], type_name: str) -> Check:
         rows, base = self.sample.held_out, self.reference.base
@@ -149,6 +146,13 @@ class Prover:
                     self._noise[type_name] = behaviour.noise(rows, kept(base), predictions(engine, rows))
             cost = self._noise[type_name]
         return behaviour.check(rows, kept(self.reference.merged), kept(file), kept(base) if base is not None else None, cost)
+
+
+def set_threads(number: int) -> None:
+    """Let torch use as many threads as llama.cpp found good for the model."""
+    import torch
+
+    torch.set_num_threads(number)
 
 
 def predictions(engine: Engine, rows: list[Row]) -> list[np.ndarray]:

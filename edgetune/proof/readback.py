@@ -1,5 +1,6 @@
 """A finished GGUF's tensors, dequantized by gguf-py and put back under the model's own names and in its own order."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,6 +69,29 @@ class Placement:
         result = np.empty(len(places), np.float32)
         result[places] = ((found - summand) / factor).reshape(-1)
         return result.reshape(shape)
+
+
+class ReadBack:
+    """A file's tensors by the model's own names and in its own order, in float32.
+
+    tensors: what the architecture's file holds. otherwise: where tensors come from that cannot be turned back.
+    """
+
+    def __init__(self, header: Header, tensors: Iterable[TensorPlan], otherwise: Callable[[str], np.ndarray]) -> None:
+        self._header, self._otherwise = header, otherwise
+        self._by_source = {source: tensor for tensor in tensors for source, _ in tensor.sources}
+        self.taken: list[str] = []
+        """The file's tensors that could not be turned back."""
+
+    def __call__(self, name: str) -> np.ndarray:
+        """A tensor."""
+        tensor = self._by_source.get(name)
+        if tensor is not None and tensor.name in self._header.tensors:
+            back = Placement(tensor).back(values(self._header, tensor.name))
+            if back is not None:
+                return back
+            self.taken.append(tensor.name)
+        return self._otherwise(name)
 
 
 def differing_settings(header: Header, config: dict[str, Any]) -> list[str]:

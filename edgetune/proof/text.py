@@ -51,8 +51,8 @@ def check(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conv
     result = Check("text")
     rendered = _templates(engine, tokenizer, [*((probe, None) for probe in PROBES), *conversations], result)
     strings = list(dict.fromkeys([*rendered, *AWKWARD, *GENERAL, *texts]))
+    _vocabulary(engine, tokenizer, result)  # first: what it finds explains ids that differ
     _ids(engine, tokenizer, strings, result)
-    _vocabulary(engine, tokenizer, result)
     # Rightly so: a doubled BOS shows in the ids of every text, and says more than a template that differs.
     result.causes.sort(key=lambda cause: not cause.startswith("BOS"))
     result.figures |= {"conversations": len(PROBES) + len(conversations), "strings": len(strings)}

@@ -10,7 +10,7 @@ import numpy as np
 from converters.archs import TensorPlan
 from converters.gguf_file import Header
 from edgetune.proof.check import Check
-from edgetune.proof.readback import Placement, values
+from edgetune.proof.readback import values
 
 FAR, FAR_ROW = 1.5, 2.5
 """An error of this many times what the type costs is too much, for a whole tensor and for its worst row. (The worst of 36 correct exports,
@@ -19,6 +19,8 @@ STRENGTH, ERRORS = 0.02, 5.0
 """How far from 1 the share of the learned change may be: this much, or so many standard errors where the type's rounding hides more."""
 BLIND = 0.5
 """Where so many standard errors exceed this, a lost change of that tensor alone would not be noticed; the proof counts such tensors."""
+BLOCK = 2**20
+"""Weights compared at a time in float64, so that memory does not grow with the largest matrix."""
 NAMED = 3
 """Tensors named in one cause."""
 
@@ -77,34 +79,41 @@ class Measured:
 
 def measure(name: str, type_name: str, found: np.ndarray, wanted: np.ndarray, before: np.ndarray | None) -> Measured:
     """Hold a tensor of the file against the merged one, and against the base's where the adapter touches it (float32, same shape)."""
-    error, strength, deviation = np.subtract(found, wanted, dtype=np.float64), None, 0.0
-    if before is not None:
-        learned = np.subtract(wanted, before, dtype=np.float64)
-        length = float(np.square(learned).sum())
-        if length > 0:
-            change = np.subtract(found, before, dtype=np.float64)
-            strength = float((change * learned).sum()) / length
-            error = change - strength * learned
-            deviation = float(error.std()) / math.sqrt(length)
-    costs = expected_square(wanted, type_name)
-    squares = np.square(error.reshape(len(costs), -1)).mean(axis=1)
-    tiny = 1e-30 + 1e-9 * float(costs.mean())
+    many, step = wanted.ndim > 1, max(1, BLOCK // wanted.shape[-1])
+    wanted, found = wanted.reshape(-1, wanted.shape[-1]), found.reshape(-1, found.shape[-1])
+    base = None if before is None else before.reshape(wanted.shape)
+    parts = [slice(start, start + step) for start in range(0, len(wanted), step)]
+    strength, length = None, 0.0
+    if base is not None:
+        product = 0.0
+        for part in parts:
+            learned = np.subtract(wanted[part], base[part], dtype=np.float64)
+            length += float(np.square(learned).sum())
+            product += float((np.subtract(found[part], base[part], dtype=np.float64) * learned).sum())
+        strength = product / length if length > 0 else None
+    squares, sums, costs = (np.empty(len(wanted)) for _ in range(3))
+    for part in parts:
+        error = np.subtract(found[part], wanted[part], dtype=np.float64)
+        if strength is not None and base is not None:
+            error -= (strength - 1) * np.subtract(wanted[part], base[part], dtype=np.float64)
+        squares[part], sums[part], costs[part] = np.square(error).mean(axis=1), error.mean(axis=1), expected_square(wanted[part], type_name)
+    deviation = math.sqrt(max(0.0, float(squares.mean() - sums.mean() ** 2)) / length) if strength is not None else 0.0
     ratio = math.sqrt(float(squares.mean()) / (float(costs.mean()) + 1e-30))
-    rows = math.sqrt(float((squares / (costs + tiny)).max()))
-    return Measured(name, type_name, ratio, rows if wanted.ndim > 1 else ratio, strength, deviation, not found.any() and bool(wanted.any()))
+    worst = math.sqrt(float((squares / (costs + 1e-30 + 1e-9 * float(costs.mean()))).max()))
+    empty = not found.any() and bool(wanted.any())
+    return Measured(name, type_name, ratio, worst if many else ratio, strength, deviation, empty)
 
 
 def check(
     header: Header,
     tensors: tuple[TensorPlan, ...],
     merged: Callable[[str], np.ndarray],
-    base: Callable[[str], np.ndarray] | None,
-    keep: Callable[[str, np.ndarray], None],
+    base: Callable[[str], np.ndarray | None],
 ) -> Check:
     """Read every tensor of the file and hold it against what it should be.
 
     tensors: what the architecture's file holds. merged, base: a tensor of the model as it should be, and as it was before training (None:
-    not known), by the model's own name. keep: gets every tensor as read back, in the model's own order.
+    not known, or not changed), by the model's own name.
     """
     result = Check("weights", limits={"error": FAR, "error_row": FAR_ROW, "strength": STRENGTH, "standard_errors": ERRORS})
     measured = []
@@ -121,16 +130,19 @@ def check(
             continue
         found = values(header, tensor.name)
         wanted = tensor.build(*(merged(name) for name, _ in tensor.sources))
-        before = tensor.build(*(base(name) for name, _ in tensor.sources)) if base else None
+        before = _before(tensor, base, merged)
         measured.append(measure(tensor.name, info.type, found, wanted, before))
-        back = Placement(tensor).back(found)
-        if back is None:
-            result.notes.append(f"{tensor.name} cannot be turned back; the check of meaning takes it from the model")
-        else:
-            keep(tensor.sources[0][0], back)
     result.causes += judge(measured)
     result.figures = _figures(measured)
     return result
+
+
+def _before(tensor: TensorPlan, base: Callable[[str], np.ndarray | None], merged: Callable[[str], np.ndarray]) -> np.ndarray | None:
+    """A tensor of the file as it would be without the training; None where that changed nothing of it."""
+    parts = [base(name) for name, _ in tensor.sources]
+    if all(part is None for part in parts):
+        return None
+    return tensor.build(*(merged(name) if part is None else part for part, (name, _) in zip(parts, tensor.sources, strict=True)))
 
 
 def pooled(measured: list[Measured]) -> tuple[float, float] | None:

@@ -73,9 +73,9 @@ class Chat(Page):
                 run = self.workspace.run(self.source)
                 found = await in_thread(current_gguf, run)
                 if found is None:
-                    gauge.update(f"{self.source} has no export yet: writing one as {USUAL_TYPE} …")
+                    gauge.update(f"{self.source} has no export yet: writing one as {USUAL_TYPE}, and proving it …")
                     made = await edgetune(self.workspace, "export", self.source, "--type", USUAL_TYPE)
-                    found = Path((made if isinstance(made, list) else made["exports"])[0]["path"])
+                    found = Path(made[0]["path"])
                 path = found
             gauge.update(f"loading {path.name} …")
             talk = Talk(path)

@@ -33,7 +33,7 @@ class Export(Page):
     NAME = "Export"
     ABOUT = (
         "A GGUF is the model in one file, as llama.cpp, Ollama and LM Studio read it. Space marks types, w writes them. "
-        "Loss is the mean KL divergence to the full model, as published for Llama-3-8B: the less, the closer its answers."
+        "Each file is proven before it gets its name: that it is the model that was trained. Loss is the mean KL divergence to the full model, as published for Llama-3-8B: the less, the closer its answers."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("export.mark", "space", "mark", "Mark", "Mark the type, or unmark it."),
@@ -52,7 +52,7 @@ class Export(Page):
 
     def body(self) -> Iterable[Widget]:
         """Types, how it goes, and what was written."""
-        types = Listing("", "type", "size", "loss", "", "written", id="types")
+        types = Listing("", "type", "size", "loss", "", "here", id="types")
         types.border_title = f"Types of GGUF for {self.run_shown.name}"
         yield types
         yield Static("Space marks, w writes.", id="progress", markup=False)
@@ -69,7 +69,7 @@ class Export(Page):
         """Types, with those that were written already."""
         request = await in_thread(self.run_shown.request)
         self.parameters = int(request.get("base_parameters", 0))
-        written = {path.stem.rpartition("-")[2]: path.stat().st_size for path in await in_thread(manage.exports, self.run_shown)}
+        written = {one["type"]: one for one in await in_thread(manage.noted_exports, self.run_shown)}
         colours = self.app.theme_variables
         lines = []
         for fact in FACTS:
@@ -77,8 +77,10 @@ class Export(Page):
             style = f"bold {colours.get('accent', '')}" if on_now else ""
             mark = Text("[x]" if on_now else "[ ]", style=style)
             loss = f"{fact.loss:g}" if fact.loss is not None else "-"
-            size = human(written[fact.name]) if fact.name in written else f"about {human(fact.size(self.parameters))}"
-            there = Text("✔ written", style=colours.get("success", "")) if fact.name in written else Text("")
+            made = written.get(fact.name)
+            size = human(made["bytes"]) if made else f"about {human(fact.size(self.parameters))}"
+            proven = bool(made and made.get("proof", {}).get("passed"))
+            there = Text(f"✔ {'proven' if proven else 'written'}" if made else "", style=colours.get("success", ""))
             lines.append(Line(fact.name, (mark, Text(fact.name, style=style), size, loss, fact.words, there)))
         first = not self.query_one(Listing).lines
         self.query_one(Listing).show(lines)
@@ -125,7 +127,7 @@ class Export(Page):
         """Run `edgetune export`, show its progress."""
         types = [fact.name for fact in FACTS if fact.name in self.marked]
         words = [word for name in types for word in ("--type", name)]
-        self._tell(f"writing {', '.join(types)} …")
+        self._tell(f"writing and proving {', '.join(types)} …")
         try:
             made = await edgetune(self.workspace, "export", self.run_shown.name, *words, said=self._said)
         except BaseException:
