@@ -33,7 +33,8 @@ class Export(Page):
     NAME = "Export"
     ABOUT = (
         "A GGUF is the model in one file, as llama.cpp, Ollama and LM Studio read it. Space marks types, w writes them. "
-        "Each file is proven before it gets its name: that it is the model that was trained. Loss is the mean KL divergence to the full model, as published for Llama-3-8B: the less, the closer its answers."
+        "Each file is proven to be the model that was trained before it gets its name. "
+        "Loss is the mean KL divergence to the full model, as published for Llama-3-8B: the less, the closer its answers."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("export.mark", "space", "mark", "Mark", "Mark the type, or unmark it."),
