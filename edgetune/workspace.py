@@ -96,6 +96,11 @@ class Workspace:
         return self.path / "cache" / "proof"
 
     @property
+    def conversations(self) -> Path:
+        """The folder of kept conversations."""
+        return self.path / "conversations"
+
+    @property
     def quarantine(self) -> Path:
         """The folder of rows that checks left out."""
         return self.path / "quarantine"

@@ -4,7 +4,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgetune.chat.conversation import Answer, Conversation
+from edgetune.chat import saved
+from edgetune.chat.conversation import Answer, Conversation, Message
 from edgetune.chat.engine import Engine
 from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.sampling import Sampling
@@ -35,6 +36,7 @@ class Talk:
         self._engine: Engine | None = None
         self._conversation: Conversation | None = None
         self._answer: Answer | None = None
+        self._kept: Path | None = None
         self._lock, self._pieces = threading.Lock(), list[str]()
 
     def load(self) -> Engine:
@@ -103,10 +105,27 @@ class Talk:
         return self._conversation.take_back() if self._conversation else None
 
     def reset(self) -> None:
-        """Forget all messages."""
-        self.stats = None
+        """Forget all messages; what was kept of them stays."""
+        self.stats = self._kept = None
         if self._conversation:
             self._conversation.reset()
+
+    @property
+    def messages(self) -> list[Message]:
+        """What was said so far."""
+        return self._conversation.messages if self._conversation else []
+
+    def keep(self, folder: Path) -> None:
+        """Write down what was said so far."""
+        self._kept = self._kept or saved.new_path(folder)
+        saved.keep(self._kept, self.path.name, self.ways.system, self.messages)
+
+    def take_up(self, talk: saved.Saved) -> None:
+        """Go on with a conversation that was kept."""
+        self.load()
+        assert self._conversation is not None
+        self._conversation.messages = [dict(message) for message in talk.messages]
+        self.ways.system, self.stats, self._kept = talk.system, None, talk.path
 
     def close(self) -> None:
         """End the process. The next question starts it again."""

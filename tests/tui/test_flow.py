@@ -1,5 +1,6 @@
 """The whole way in the app, on the real engine with the bundled model: new run, training, export, chat; left and re-attached."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,13 @@ from textual.widgets import Input
 from edgetune.jobs import launch
 from edgetune.workspace import Workspace
 from tests.tui.conftest import Seat, draft_of
+from tui.screens.ask import AskText
 from tui.screens.chat import Chat
 from tui.screens.export import Export
 from tui.screens.home import Home
 from tui.screens.new_run import NewRun
 from tui.screens.run import RunScreen
+from tui.screens.talks import Talks
 from tui.widgets.bubbles import Reply
 from tui.widgets.prompt import Prompt
 
@@ -91,6 +94,23 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         assert chat.talk.questions == 1 and len(chat.query(Reply)) == 1
         await seat.press("ctrl+o")
         assert chat.query_one(Prompt).text == "What is the number of the door?" and not chat.query(Reply)
+        await seat.press("enter")
+        assert len(chat.query(Reply)) == 1
+        said = chat.talk.messages
+        await seat.press("f5")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        seat.app.screen.query_one(Input).value = "mine.jsonl"
+        await seat.press("enter")
+        await seat.until(lambda: Path("mine.jsonl").is_file())
+        assert json.loads(Path("mine.jsonl").read_text(encoding="utf-8")) == {"messages": said}
+        await seat.press("ctrl+l")
+        assert not chat.query(Reply) and not chat.talk.messages
+        await seat.press("f3")
+        await seat.until(lambda: isinstance(seat.app.screen, Talks))
+        await seat.settle()
+        await seat.press("enter")
+        await seat.until(lambda: len(chat.query(Reply)) == 1)
+        assert chat.talk.messages == said
         engine = chat.talk.load()
         await seat.press("escape")
         await seat.until(lambda: not engine._child.alive)

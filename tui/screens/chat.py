@@ -10,11 +10,14 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
+from edgetune.chat.saved import add_example
 from edgetune.chat.terminal import REASONS
 from edgetune.export import current_gguf
+from edgetune.paths import at_home
 from tui.attempt import in_thread, shown
 from tui.command import edgetune
 from tui.keys import key
+from tui.screens.ask import AskText
 from tui.screens.chat_ways import ChatWays
 from tui.screens.page import Page
 from tui.talk import Talk
@@ -33,13 +36,15 @@ class Chat(Page):
     NAME = "Chat"
     ABOUT = (
         "Talk with a model, offline, through llama.cpp in a process of its own. Enter sends, Ctrl+J begins a new line, "
-        "Esc stops an answer that is being written, and leaves when none is."
+        "Esc stops an answer that is being written, and leaves when none is. Conversations are kept."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("chat.stop", "escape", "back", "Stop or back", "Stop the answer that is written, what is there stays; leave when none is."),
         key("chat.again", "ctrl+r", "again", "Again", "Ask the last question once more."),
         key("chat.edit", "ctrl+o", "edit", "Edit last", "Take the last question back to change it."),
         key("chat.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like."),
+        key("chat.talks", "f3", "talks", "Earlier talks", "Find a conversation that was kept, and go on with it.", show=False),
+        key("chat.example", "f5", "example", "To examples", "Add this conversation to a file of examples.", show=False),
         key("chat.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
     ]
 
@@ -150,12 +155,13 @@ class Chat(Page):
             for notice in talk.notices:
                 await self.query_one(Bubbles).notice(notice)
             talk.notices.clear()
+            await in_thread(talk.keep, self.workspace.conversations)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
-        if action in ("again", "edit", "reset"):
+        if action in ("again", "edit", "reset", "example"):
             return bool(self.talk and self.talk.questions and not self.answering)
-        if action == "ways":
+        if action in ("ways", "talks"):
             return bool(self.talk and not self.answering)
         return True
 
@@ -189,6 +195,33 @@ class Chat(Page):
             await self.query_one(Bubbles).remove_children()
             self.gauge()
             self.refresh_bindings()
+
+    @work(group="dialog")
+    @shown
+    async def action_talks(self) -> None:
+        """Take up a conversation that was kept."""
+        from tui.screens.talks import Talks
+
+        talk, bubbles = self.talk, self.query_one(Bubbles)
+        found = await self.app.push_screen_wait(Talks(self.workspace))
+        if found and talk:
+            await in_thread(talk.take_up, found)
+            await bubbles.remove_children()
+            await bubbles.tell(found.messages)
+            self.gauge()
+            self.refresh_bindings()
+            self.query_one(Prompt).focus()
+
+    @work(group="dialog")
+    @shown
+    async def action_example(self) -> None:
+        """Ask for the file, and add the conversation to it."""
+        if not (talk := self.talk):
+            return
+        usual = str(self.workspace.path / "examples.jsonl")
+        if path := await self.app.push_screen_wait(AskText("File of examples to add it to (.jsonl)", usual)):
+            await in_thread(add_example, at_home(path), talk.ways.system, talk.messages)
+            self.ours.say(f"Added to {path}")
 
     def action_ways(self) -> None:
         """System prompt and sampling."""

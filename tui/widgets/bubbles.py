@@ -1,5 +1,8 @@
 """Who said what: questions as they were typed, answers as Markdown that grows without being drawn anew."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Markdown, Static
@@ -20,9 +23,13 @@ class Question(Static):
 class Reply(Vertical):
     """What the model said, and below it how fast."""
 
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._text = safe_text(text)
+
     def compose(self) -> ComposeResult:
         """Markdown whose links go nowhere: nothing a model writes may open a browser."""
-        yield Markdown("", open_links=False)
+        yield Markdown(self._text, open_links=False)
         yield Static("", classes="how", markup=False)
 
     @property
@@ -48,6 +55,13 @@ class Bubbles(VerticalScroll):
         await self.mount(Question(text), reply)
         self.anchor()
         return reply
+
+    async def tell(self, messages: Sequence[dict[str, Any]]) -> None:
+        """Show what was said before."""
+        for message in messages:
+            text = str(message["content"])
+            await self.mount(Question(text) if message["role"] == "user" else Reply(text))
+        self.anchor()
 
     async def drop_last(self) -> None:
         """Take the last question and its answer away."""

@@ -20,15 +20,16 @@ Cell = str | Text
 
 @dataclass(frozen=True)
 class Line:
-    """A row: what it is called inside, and its cells."""
+    """A row: what it is called inside, its cells, and what the filter finds beside them."""
 
     key: str
     cells: tuple[Cell, ...]
+    hidden: str = ""
 
     @property
     def text(self) -> str:
         """What the filter looks at."""
-        return " ".join(str(cell) for cell in self.cells).lower()
+        return " ".join(str(cell) for cell in self.cells).lower() + self.hidden
 
 
 def safe(cell: Cell) -> Text:
