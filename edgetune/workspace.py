@@ -96,6 +96,11 @@ class Workspace:
         return self.path / "cache" / "proof"
 
     @property
+    def chat_cache(self) -> Path:
+        """The folder of bases as GGUF files, to chat with beside what was made of them; they can be made again."""
+        return self.path / "cache" / "chat"
+
+    @property
     def conversations(self) -> Path:
         """The folder of kept conversations."""
         return self.path / "conversations"

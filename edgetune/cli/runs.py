@@ -158,7 +158,7 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         }
         rows.append({"run": run.name, **parts, "all": run.size()})
     leftovers = sum(folder_bytes(p) for p in place.leftovers())
-    prepared = sum(folder_bytes(folder) for folder in (place.data_cache, place.proof_cache) if folder.is_dir())
+    prepared = sum(folder_bytes(folder) for folder in (place.data_cache, place.proof_cache, place.chat_cache) if folder.is_dir())
     free = free_bytes(Path(place.path))
     if as_json:
         typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))

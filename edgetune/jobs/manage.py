@@ -87,7 +87,7 @@ def prunable(workspace: Workspace) -> dict[Path, int]:
     """What can go, with its bytes: old checkpoints of finished runs (the newest and the best stay), caches, leftovers of interruptions."""
     from edgetune.training.checkpoints import found
 
-    caches = [folder for folder in (workspace.data_cache, workspace.proof_cache) if folder.is_dir()]
+    caches = [folder for folder in (workspace.data_cache, workspace.proof_cache, workspace.chat_cache) if folder.is_dir()]
     victims = workspace.leftovers() + sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
     for run in workspace.runs():
         state = launch.state(run)

@@ -17,6 +17,7 @@ from tui.screens.home import Home
 from tui.screens.new_run import NewRun
 from tui.screens.run import RunScreen
 from tui.screens.talks import Talks
+from tui.screens.versus import Versus
 from tui.widgets.bubbles import Reply
 from tui.widgets.prompt import Prompt
 
@@ -115,6 +116,14 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         await seat.press("escape")
         await seat.until(lambda: not engine._child.alive)
         assert isinstance(seat.app.screen, Export)
+        await seat.press("escape")
+        await seat.press("b")
+        versus = seat.app.screen
+        assert isinstance(versus, Versus) and len(versus.talks) == 2
+        await seat.write("What is the opposite of hot?")
+        await seat.press("enter")
+        assert [versus.query_one(name).query_one(Reply).markdown.source.strip() != "" for name in ("#base", "#tuned")] == [True, True]
+        assert versus.talks[0].path.parent == workspace.chat_cache and versus.talks[1].path.parent == run.exports
         await seat.press("escape", "escape")
         assert isinstance(seat.app.screen, Home)
 

@@ -8,26 +8,21 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import BindingType
 from textual.widget import Widget
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from edgetune.chat.saved import add_example
-from edgetune.chat.terminal import REASONS
-from edgetune.export import current_gguf
 from edgetune.paths import at_home
+from tui import gguf_of
 from tui.attempt import in_thread, shown
-from tui.command import edgetune
 from tui.keys import key
 from tui.screens.ask import AskText
 from tui.screens.chat_ways import ChatWays
 from tui.screens.page import Page
 from tui.talk import Talk
-from tui.widgets.bubbles import Bubbles, Reply
+from tui.widgets.bubbles import Bubbles
 from tui.widgets.prompt import Prompt
 from tui.widgets.spark import bar
-
-DRAW = 0.05
-"""Seconds between two pieces of an answer: what the model wrote in between is drawn at once."""
-USUAL_TYPE = "Q4_K_M"
+from tui.widgets.streamed import stream
 
 
 class Chat(Page):
@@ -74,14 +69,7 @@ class Chat(Page):
         try:
             path = Path(self.source)
             if path.suffix.lower() != ".gguf":
-                gauge.update(f"looking for an export of {self.source} …")
-                run = self.workspace.run(self.source)
-                found = await in_thread(current_gguf, run)
-                if found is None:
-                    gauge.update(f"{self.source} has no export yet: writing one as {USUAL_TYPE}, and proving it …")
-                    made = await edgetune(self.workspace, "export", self.source, "--type", USUAL_TYPE)
-                    found = Path(made[0]["path"])
-                path = found
+                path = await gguf_of.tuned(self.workspace, self.workspace.run(self.source), gauge.update)
             gauge.update(f"loading {path.name} …")
             talk = Talk(path)
             await in_thread(talk.load)
@@ -120,42 +108,18 @@ class Chat(Page):
     @shown
     async def answer(self, text: str) -> None:
         """Ask, and show the answer while it is written."""
-        talk, bubbles = self.talk, self.query_one(Bubbles)
+        talk = self.talk
         if talk is None:
             return
         self.answering = True
         self.refresh_bindings()
-        reply = await bubbles.ask(text)
-        stream = Markdown.get_stream(reply.markdown)
-        writing = asyncio.create_task(in_thread(talk.answer, text))
         try:
-            while not writing.done():
-                await asyncio.wait({writing}, timeout=DRAW)
-                await stream.write(talk.take())
-            await writing
-        except asyncio.CancelledError:  # the screen is left
-            talk.stop()
-            await asyncio.wait({writing})
-            raise
-        except BaseException:
-            reply.how("not answered")
-            raise
+            await stream(talk, self.query_one(Bubbles), text)
         finally:
-            await stream.stop()
             self.answering = False
             self.refresh_bindings()
             self.gauge()
-        await self._end(reply)
-
-    async def _end(self, reply: Reply) -> None:
-        talk = self.talk
-        if talk and talk.stats:
-            stats = talk.stats
-            reply.how(f"{stats.tokens} tokens, {stats.tokens_per_second:,.0f} tokens/s; {REASONS[stats.reason]}; seed {stats.seed}")
-            for notice in talk.notices:
-                await self.query_one(Bubbles).notice(notice)
-            talk.notices.clear()
-            await in_thread(talk.keep, self.workspace.conversations)
+        await in_thread(talk.keep, self.workspace.conversations)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""

@@ -47,6 +47,7 @@ class Home(Page):
         key("home.new", "n", "new", "New run", "Teach a model from your examples, step by step."),
         key("home.try", "t", "try_it", "Try it", "Train the bundled model on the bundled examples: about three minutes."),
         key("home.chat", "c", "chat", "Chat", "Chat with the marked run or export."),
+        key("home.versus", "b", "versus", "Base and tuned", "The same question to the marked run and to its base.", show=False),
         key("home.export", "e", "export", "Export", "Write the marked run as GGUF files."),
         key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
         key("home.compare", "v", "compare", "Compare", "Lay the marked run over another one.", show=False),
@@ -148,12 +149,12 @@ class Home(Page):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
         if not self.is_mounted or not self.query("#runs"):
-            return action not in ("chat", "export", "rename", "delete", "compare")
+            return action not in ("chat", "export", "rename", "delete", "compare", "versus")
         if action == "back":
             return False
         if action == "chat":
             return bool(self.file or (self.marked and self.marked.status == "finished"))
-        if action == "export":
+        if action in ("export", "versus"):
             return bool(self.marked and self.marked.status == "finished")
         if action == "compare":
             return bool(self.marked and len(self.runs) > 1)
@@ -209,6 +210,13 @@ class Home(Page):
             self.app.push_screen(Chat(str(self.file)))
         elif self.marked:
             self.app.push_screen(Chat(self.marked.name))
+
+    def action_versus(self) -> None:
+        """Base and tuned side by side."""
+        from tui.screens.versus import Versus
+
+        if self.marked:
+            self.app.push_screen(Versus(self.marked.run))
 
     def action_export(self) -> None:
         """The export screen of the run."""

@@ -41,6 +41,7 @@ class RunScreen(Page):
         key("run.pause", "p", "pause", "Pause", "Stop after a checkpoint; it can go on later."),
         key("run.resume", "r", "resume", "Go on", "Go on from the last checkpoint."),
         key("run.chat", "c", "chat", "Chat", "Talk with the result."),
+        key("run.versus", "b", "versus", "Base and tuned", "The same question to the result and to its base.", show=False),
         key("run.export", "e", "export", "Export", "Write the result as GGUF files."),
         key("run.view", "tab", "next_view", "Next view", "Loss, the other curves, answers.", show=False),
         key("run.charts", "1", "view('charts')", "Charts", "Loss and events.", show=False),
@@ -139,7 +140,7 @@ class RunScreen(Page):
             return self.status in ("running", "waiting")
         if action == "resume":
             return self.status in ("stopped", "interrupted", "failed", "new")
-        if action in ("chat", "export"):
+        if action in ("chat", "export", "versus"):
             return self.status == "finished"
         return True
 
@@ -205,6 +206,12 @@ class RunScreen(Page):
         from tui.screens.chat import Chat
 
         self.app.push_screen(Chat(self.run_shown.name))
+
+    def action_versus(self) -> None:
+        """Base and tuned side by side."""
+        from tui.screens.versus import Versus
+
+        self.app.push_screen(Versus(self.run_shown))
 
     def action_export(self) -> None:
         """Write GGUF files."""

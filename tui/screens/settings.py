@@ -103,10 +103,11 @@ def bindings() -> list[Binding]:
     from tui.screens.home import Home
     from tui.screens.new_run import STEPS, NewRun
     from tui.screens.run import RunScreen
+    from tui.screens.versus import Versus
     from tui.widgets.event_list import EventList
 
     found: dict[str, Binding] = {}
-    owners: tuple[Any, ...] = (EdgeTuneApp, Page, Home, NewRun, *STEPS, RunScreen, Compare, EventList, Export, Chat, Listing)
+    owners: tuple[Any, ...] = (EdgeTuneApp, Page, Home, NewRun, *STEPS, RunScreen, Compare, EventList, Export, Chat, Versus, Listing)
     for owner in owners:
         for binding in owner.BINDINGS:
             if isinstance(binding, Binding) and binding.id:
