@@ -66,7 +66,7 @@ def _main(ctx: typer.Context, version: bool = typer.Option(False, "--version", h
     if version:
         typer.echo(f"edgetune {__version__}")
     elif ctx.invoked_subcommand is None:
-        typer.echo("The app needs a terminal, and there is none here; the command line can do all of it.\n", err=True)
+        typer.echo("The terminal app needs a terminal, and there is none here; the command line can do all of it.\n", err=True)
         typer.echo(ctx.get_help())
 
 

@@ -158,7 +158,7 @@ def masked(text: str) -> str:
     for line in text.splitlines():
         if "This machine trains" in line or " cores, " in line:
             line = " This machine …"
-        if "GFLOP/s" in line or "as fast as" in line:
+        if "GFLOP/s" in line or "a rough guess" in line:
             line = "│ …"
         for pattern, sign in MASKS:
             line = pattern.sub(lambda found, sign=sign: sign.ljust(len(found[0]), "#")[: len(found[0])], line)  # type: ignore[misc]

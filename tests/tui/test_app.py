@@ -47,7 +47,7 @@ def test_without_a_terminal_it_says_so_and_shows_the_help() -> None:
         [sys.executable, "-m", "edgetune"], capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=60, check=False
     )
     assert done.returncode == 0
-    assert "needs a terminal" in done.stderr and "Commands" in done.stdout
+    assert "The terminal app needs a terminal" in done.stderr and "Commands" in done.stdout
 
 
 def test_the_palette_offers_only_what_is_valid_now(drive: Drive, make_run: MakeRun) -> None:
