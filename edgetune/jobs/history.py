@@ -9,7 +9,7 @@ from edgetune.jobs.curve import Curve
 from edgetune.jobs.events import State, Tail, fold
 from edgetune.workspace import Run
 
-AT_ONCE = 2**20
+AT_ONCE = 2**18
 """Bytes of events read in one go; whoever watches may draw in between."""
 SAMPLES = 300
 """Sample answers kept: the first, of the base, and the newest."""
@@ -32,7 +32,7 @@ class History:
         self._tail = Tail(run.events)
 
     def update(self) -> bool:
-        """Take in what was added to the log, at most about a megabyte of it; whether there was anything. EdgeTuneError: it is damaged."""
+        """Take in what was added to the log, a quarter of a megabyte at most; whether there was anything. EdgeTuneError: it is damaged."""
         found = self._tail.placed(AT_ONCE)
         for place, event in found:
             self._add(place, event)

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch
@@ -9,6 +10,8 @@ from edgetune.jobs.curve import Curve
 from edgetune.jobs.events import State, Tail, fold
 from edgetune.workspace import Run, Workspace
 
+AT_ONCE = 2**18
+"""Bytes of a log that are read in one go: a long one must not fill the memory."""
 POINTS = 40
 """Points of a run's loss that are kept for a curve as small as a word."""
 
@@ -57,20 +60,26 @@ def _update(seen: Seen, tail: Tail) -> None:
         if not seen.base_name:
             seen.base_name = str(seen.run.request()["base_name"])
         seen.total = int(seen.run.request()["steps"])
-        events = tail.new()
+        changed = False
+        while events := [event for _, event in tail.placed(AT_ONCE)]:
+            _take(seen, events)
+            changed = True
     except EdgeTuneError as error:
         seen.status, seen.problem = "damaged", f"{error.title}. {error.cause}"
         return
     except KeyError as error:
         seen.status, seen.problem = "damaged", f"request.json has no {error}"
         return
+    before, seen.status = seen.status, launch.status(seen.run, seen.state)
+    if seen.status in ("running", "waiting") and seen.run.stop_file.exists():
+        seen.status = "stopping"
+    if not seen.bytes or changed or before != seen.status:
+        seen.bytes = seen.run.size()
+
+
+def _take(seen: Seen, events: list[dict[str, Any]]) -> None:
     fold(events, seen.state)
     del seen.state.samples[:]
     for event in events:
         if event["kind"] == "step":
             seen.loss.add(event["step"], event["loss"])
-    before, seen.status = seen.status, launch.status(seen.run, seen.state)
-    if seen.status in ("running", "waiting") and seen.run.stop_file.exists():
-        seen.status = "stopping"
-    if not seen.bytes or events or before != seen.status:
-        seen.bytes = seen.run.size()

@@ -69,19 +69,19 @@ class Compare(Page):
         lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a), said(b))) for name, a, b in found]
         lines += [Line(f"result {name}", (name, said(value), said(second[name]))) for name, value in first.items()]
         self.query_one(Listing).show(lines)
-        self.query_one(Chart).refresh()
+        self.query_one(Chart).draw_anew()
 
     def action_log(self) -> None:
         """Logarithmic heights, or plain."""
         chart = self.query_one(Chart)
         chart.log_scale = not chart.log_scale
-        chart.refresh()
+        chart.draw_anew()
 
     def action_smooth(self) -> None:
         """Smoothed, or not."""
         chart = self.query_one(Chart)
         chart.smoothing = 0.0 if chart.smoothing else 0.9
-        chart.refresh()
+        chart.draw_anew()
 
 
 def said(value: Any) -> str:

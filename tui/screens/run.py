@@ -61,6 +61,7 @@ class RunScreen(Page):
         self.status = ""
         self._busy = False
         self._seen: tuple[Any, ...] = ()
+        self._fresh, self._turn_at = True, 0
 
     def body(self) -> Iterable[Widget]:
         """Headline; then one of three views."""
@@ -101,6 +102,7 @@ class RunScreen(Page):
                 more = await in_thread(self.history.update)
                 status = await in_thread(lambda: self.history.status)
                 self.draw(status)
+            self._fresh = False
         finally:
             self._busy = False
 
@@ -113,9 +115,7 @@ class RunScreen(Page):
         self.query_one("#headline", Static).update(
             headline(self.history, status, self.app.theme_variables, self.ours.ascii_only, self.size.width)
         )
-        for chart in self.query(Chart):
-            if chart.is_on_screen:
-                chart.refresh()
+        self._draw_charts()
         self.query_one(EventList).update()
         self.query_one(Samples).show(self.history.state.samples)
         self.bar.note(summary(self.run_shown, self.history, status))
@@ -125,6 +125,19 @@ class RunScreen(Page):
                 self.ours.say(f"{self.run_shown.name} is finished: c to chat with it, e to export it.")
             elif before in LIVE and status in ("failed", "interrupted"):
                 self.failed()
+
+    def _draw_charts(self) -> None:
+        """While it runs one chart in turn, so that a key never waits for all of them; otherwise all."""
+        charts = list(self.query(Chart))
+        visible = [chart for chart in charts if chart.is_on_screen]
+        if self._fresh or self.status not in LIVE:
+            for chart in charts:
+                chart.draw_anew()
+        elif visible:
+            self._turn_at += 1
+            at = self._turn_at % max(len(visible), 2)
+            if at < len(visible):
+                visible[at].draw_anew()
 
     def failed(self) -> None:
         """Say why the run ended."""
@@ -167,7 +180,7 @@ class RunScreen(Page):
         now = values[(values.index(getattr(charts[0], name)) + 1) % len(values)]
         for chart in charts:
             setattr(chart, name, now)
-            chart.refresh()
+            chart.draw_anew()
         return now
 
     def action_smooth(self) -> None:

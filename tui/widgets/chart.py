@@ -30,9 +30,21 @@ class Chart(PlotextPlot):
         self.border_title = title
         self.curves, self.unit = curves, unit
         self.smoothing, self.log_scale, self.zoom = 0.0, False, 1.0
+        self._drawn: tuple[Any, Any] | None = None
+
+    def draw_anew(self) -> None:
+        """Draw what the curves hold now. Without this, what was drawn last is shown: drawing takes longer than a key may wait."""
+        self._drawn = None
+        self.refresh()
 
     def render(self) -> Any:
-        """Draw the curves anew."""
+        """What was drawn last, if it still fits."""
+        looks = (self.size, self.app.theme)
+        if self._drawn is None or self._drawn[0] != looks:
+            self._drawn = looks, self._draw()
+        return self._drawn[1]
+
+    def _draw(self) -> Any:
         plt = self.plt
         plt.clear_data()
         plt.frame(False)
