@@ -51,8 +51,10 @@ class Seat:
     async def settle(self) -> None:
         """Wait for the workers and for what they posted."""
         for _ in range(3):
-            with suppress(WorkerCancelled):
-                await self.app.workers.wait_for_complete([w for w in self.app.workers if w.group != "dialog"])
+            working = [worker for worker in self.app.workers if worker.group != "dialog"]
+            if working:  # of none, it would wait for all, and a dialog waits for us
+                with suppress(WorkerCancelled):
+                    await self.app.workers.wait_for_complete(working)
             await self.pilot.pause()
 
     async def until(self, what: Callable[[], Any]) -> None:
