@@ -97,7 +97,7 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         assert chat.query_one(Prompt).text == "What is the number of the door?" and not chat.query(Reply)
         await seat.press("enter")
         assert len(chat.query(Reply)) == 1
-        said = chat.talk.messages
+        said = list(chat.talk.messages)
         await seat.press("f5")
         await seat.until(lambda: isinstance(seat.app.screen, AskText))
         seat.app.screen.query_one(Input).value = "mine.jsonl"
