@@ -11,6 +11,8 @@ from edgetune.workspace import Run
 
 AT_ONCE = 2**18
 """Bytes of events read in one go; whoever watches may draw in between."""
+Placed = list[tuple[int, dict[str, Any]]]
+"""Events with the byte offsets of their lines."""
 SAMPLES = 300
 """Sample answers kept: the first, of the base, and the newest."""
 CURVES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory")
@@ -33,7 +35,14 @@ class History:
 
     def update(self) -> bool:
         """Take in what was added to the log, a quarter of a megabyte at most; whether there was anything. EdgeTuneError: it is damaged."""
-        found = self._tail.placed(AT_ONCE)
+        return self.take(self.read())
+
+    def read(self) -> Placed:
+        """What was added to the log, for `take`. It changes nothing that is shown: one thread may read while another draws."""
+        return self._tail.placed(AT_ONCE)
+
+    def take(self, found: Placed) -> bool:
+        """Take in what was read; whether there was anything."""
         for place, event in found:
             self._add(place, event)
         fold((event for _, event in found), self.state)

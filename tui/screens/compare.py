@@ -60,13 +60,13 @@ class Compare(Page):
     async def read(self) -> None:
         """Both logs to their ends, and both recipes."""
         for history in self.histories:
-            while await in_thread(history.update):
-                pass
+            while found := await in_thread(history.read):
+                history.take(found)
         one, other = self.histories
-        found = await in_thread(compare.differences, one.run, other.run)
+        differences = await in_thread(compare.differences, one.run, other.run)
         first, second = await in_thread(lambda: (compare.results(one), compare.results(other)))
         bold = f"bold {self.app.theme_variables.get('accent', '')}"
-        lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a), said(b))) for name, a, b in found]
+        lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a), said(b))) for name, a, b in differences]
         lines += [Line(f"result {name}", (name, said(value), said(second[name]))) for name, value in first.items()]
         self.query_one(Listing).show(lines)
         self.query_one(Chart).draw_anew()

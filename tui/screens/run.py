@@ -97,11 +97,9 @@ class RunScreen(Page):
         """Read what is new in the log, a piece at a time, and draw it."""
         self._busy = True
         try:
-            more = True
-            while more:
-                more = await in_thread(self.history.update)
-                status = await in_thread(lambda: self.history.status)
-                self.draw(status)
+            while found := await in_thread(self.history.read):
+                self.history.take(found)
+            self.draw(await in_thread(lambda: self.history.status))
             self._fresh = False
         finally:
             self._busy = False
