@@ -30,7 +30,6 @@ class History:
         self.curves = {name: Curve() for name in (*CURVES, "eval_loss")}
         self.places, self.news = array("Q"), array("L")
         self.epoch: float | None = None
-        self.seq = 0
         self._tail = Tail(run.events)
 
     def update(self) -> bool:
