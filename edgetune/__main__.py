@@ -5,6 +5,12 @@ import sys
 
 def main() -> None:
     """Entry point of the `edgetune` command."""
+    if len(sys.argv) == 1:
+        from tui.main import main as app
+        from tui.main import terminal
+
+        if terminal():
+            sys.exit(app())
     from edgetune.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

@@ -18,7 +18,7 @@ from edgetune.jobs.lineage import words
 from edgetune.training import checkpoints, stack
 from edgetune.training.model import peft_name
 from edgetune.training.run import recipe_of, unchanged
-from edgetune.workspace import Run, Workspace
+from edgetune.workspace import FAILED, Run, Workspace
 
 if TYPE_CHECKING:
     from edgetune.proof.prove import Proof, Prover
@@ -28,8 +28,6 @@ TYPES = (  # the largest first
     *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
 )
 DEFAULT_TYPE = "Q4_K_M"
-FAILED = ".failed.gguf"
-"""Suffix of a file that failed its proof."""
 
 
 @dataclass(frozen=True)
@@ -366,13 +364,21 @@ def current(source: Source, type_name: str) -> Path | None:
     return path if json.loads(note.read_text(encoding="utf-8")).get("result") == _result_hash(source) else None
 
 
-def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
-    """A run's current GGUF, smallest type preferred; made first where there is none, saying so."""
-    run = workspace.run(name)
+def current_gguf(run: Run) -> Path | None:
+    """A run's export that is still what the run is, smallest type preferred; None where there is none."""
     source = from_run(run)
     for type_name in (DEFAULT_TYPE, *TYPES[::-1]):
         if path := current(source, type_name):
             return path
+    return None
+
+
+def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
+    """A run's current GGUF, smallest type preferred; made and proven first where there is none, saying so."""
+    run = workspace.run(name)
+    if found := current_gguf(run):
+        return found
+    source = from_run(run)
     say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it.")
     made = export(source, [DEFAULT_TYPE], None, proving=prover(source, workspace, say))
     demand(made)

@@ -147,3 +147,11 @@ def threads(parameters: int, wanted: int | None = None) -> Choice:
     if parameters < TINY:
         return Choice("1", "a tiny model is safest on one: with busy cores several get in each other's way")
     return Choice(str(cores), "all cores")
+
+
+def in_one_line() -> str:
+    """What this machine trains on and why, with what it has."""
+    here = machine()
+    chosen = device(here=here)
+    kind = dtype(chosen.value, here)
+    return f"trains on {chosen.value} ({chosen.reason}) in {kind.value}; {here.cores} cores, {here.memory_free / 2**30:.1f} GiB free"

@@ -11,6 +11,9 @@ from typing import Any
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import TEMPORARY, folder_bytes, safe_name
 
+FAILED = ".failed.gguf"
+"""Suffix of an export that failed its proof."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -108,7 +111,17 @@ class Workspace:
     @property
     def caches(self) -> tuple[Path, ...]:
         """The folders of what can be made again."""
-        return self.data_cache, self.proof_cache, self.imatrix_cache
+        return self.data_cache, self.proof_cache, self.imatrix_cache, self.chat_cache
+
+    @property
+    def chat_cache(self) -> Path:
+        """The folder of bases as GGUF files, to chat with beside what was made of them; they can be made again."""
+        return self.path / "cache" / "chat"
+
+    @property
+    def conversations(self) -> Path:
+        """The folder of kept conversations."""
+        return self.path / "conversations"
 
     @property
     def quarantine(self) -> Path:

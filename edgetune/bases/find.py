@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,4 +159,13 @@ def model_folders(extra: list[Path]) -> list[Path]:
             if "config.json" in files and any(f.endswith(".safetensors") for f in files):
                 found.append(Path(root))
                 folders.clear()
+    return found
+
+
+def described(extra: list[Path]) -> list[Base]:
+    """What `model_folders` finds, described; folders that are damaged or no model are left out."""
+    found = []
+    for folder in dict.fromkeys(model_folders(extra)):
+        with suppress(InputError, OSError):
+            found.append(describe(folder.resolve()))
     return found

@@ -67,6 +67,15 @@ class Conversation:
         """Forget all messages but the system's."""
         self.messages.clear()
 
+    def take_back(self) -> str | None:
+        """Forget the last question with its answer; the question, or None where there is none."""
+        last = next((at for at in reversed(range(len(self.messages))) if self.messages[at]["role"] == "user"), None)
+        if last is None:
+            return None
+        text = str(self.messages[last]["content"])
+        del self.messages[last:]
+        return text
+
     def ask(self, text: str, *, sampling: Sampling | None = None, max_tokens: int | None = None) -> Answer:
         """Put a question and begin the answer, which may have `max_tokens` tokens (None: 512, at most half the context).
 

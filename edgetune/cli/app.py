@@ -81,7 +81,7 @@ def _main(ctx: typer.Context, version: bool = typer.Option(False, "--version", h
     if version:
         typer.echo(f"edgetune {__version__}")
     elif ctx.invoked_subcommand is None:
-        typer.echo("The terminal app is not built yet; everything works from the command line.\n", err=True)
+        typer.echo("The terminal app needs a terminal, and there is none here; the command line can do all of it.\n", err=True)
         typer.echo(ctx.get_help())
 
 

@@ -9,50 +9,13 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import number, say, seconds, table
 from edgetune.errors import EdgeTuneError
-from edgetune.files import folder_bytes, human, safe_name
-from edgetune.jobs import launch, lineage
+from edgetune.files import folder_bytes, human
+from edgetune.jobs import launch, lineage, manage
+from edgetune.jobs.manage import summary
 from edgetune.text import one_line, safe_text
-from edgetune.workspace import Run, remove, workspace
+from edgetune.workspace import workspace
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", show_default=False)]
-
-
-def summary(run: Run) -> dict[str, Any]:
-    """One run in plain values."""
-    request, state = run.request(), launch.state(run)
-    exports = sorted(str(p) for p in run.exports.glob("*.gguf")) if run.exports.is_dir() else []
-    return {
-        "name": run.name,
-        "status": state.status,
-        "base": request["base"],
-        "base_name": request["base_name"],
-        "data": request["data"],
-        "method": request.get("method", "sft"),
-        "lineage": request.get("lineage", []),
-        "accuracy": state.accuracy,
-        "base_accuracy": state.base_accuracy,
-        "warnings": state.warnings,
-        "step": state.step,
-        "steps": request["steps"],
-        "loss": state.loss,
-        "base_loss": state.base_loss,
-        "eval_loss": state.eval_loss,
-        "best_loss": state.best_loss,
-        "best_step": state.best_step,
-        "tokens_per_second": state.tokens_per_second,
-        "eta": state.eta,
-        "seconds": round(state.seconds, 1),
-        "read": request["read"],
-        "kept": request["kept"],
-        "rejected": request["rejected"],
-        "held_out": request["held_out"],
-        "device": request["device"],
-        "dtype": request["dtype"],
-        "bytes": run.size(),
-        "folder": str(run.folder),
-        "exports": exports,
-        "error": state.error,
-    }
 
 
 def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -143,12 +106,6 @@ def stop(name: RunName, workspace_path: WorkspaceFlag = None) -> None:
     say(f"{name} stops at the end of this step, after a checkpoint.")
 
 
-def _idle(run: Run) -> Run:
-    if launch.alive(run.folder):
-        raise EdgeTuneError(f"{run.name} is running", "A worker uses its folder.", f"Stop it first: edgetune stop {run.name}")
-    return run
-
-
 def rename(
     name: RunName, new_name: Annotated[str, typer.Argument(help="Its new name.", show_default=False)], workspace_path: WorkspaceFlag = None
 ) -> None:
@@ -156,9 +113,7 @@ def rename(
 
     Example: edgetune rename mine lighthouse
     """
-    place = workspace(workspace_path)
-    run = _idle(place.run(name))
-    run.folder.rename(place.runs_folder / place.new_name(safe_name(new_name), ""))
+    manage.rename(workspace(workspace_path), name, new_name)
     say(f"{name} is now {new_name}.")
 
 
@@ -167,11 +122,10 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
 
     Example: edgetune delete mine --yes
     """
-    run = _idle(workspace(workspace_path).run(name))
-    size = run.size()
+    place = workspace(workspace_path)
+    size = manage.idle(place.run(name)).size()
     confirm(f"Delete {name} and all it made ({human(size)})? This cannot be undone.", yes)
-    remove(run.folder)
-    say(f"{name} is deleted; {human(size)} are free.")
+    say(f"{name} is deleted; {human(manage.delete(place, name))} are free.")
 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -180,17 +134,8 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
 
     Example: edgetune prune
     """
-    from edgetune.training.checkpoints import found
-
-    place = workspace(workspace_path)
-    caches = [folder for folder in place.caches if folder.is_dir()]
-    cached = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
-    victims = place.leftovers() + cached
-    for run in place.runs():
-        state = launch.state(run)
-        if state.status == "finished" and not launch.alive(run.folder):
-            victims += [c.folder for c in found(run.checkpoints)[:-1] if c.step != state.best_step]
-    sizes = {path: folder_bytes(path) for path in victims}
+    sizes = manage.prunable(workspace(workspace_path))
+    victims = list(sizes)
     freed = sum(sizes.values())
     if as_json and not yes:
         typer.echo(json.dumps({"would_free": freed, "paths": [str(p) for p in victims]}))
@@ -201,8 +146,7 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
         say("Nothing to free.")
     else:
         confirm(f"Remove these and free {human(freed)}?", yes)
-        for path in victims:
-            remove(path)
+        manage.prune(victims)
     if as_json:
         typer.echo(json.dumps({"freed": freed, "paths": [str(p) for p in victims]}))
     elif victims:

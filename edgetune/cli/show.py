@@ -1,8 +1,10 @@
 """How values look in a terminal: tables, sizes, times, and a progress line that never reaches stdout."""
 
+import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from edgetune.text import one_line
@@ -41,8 +43,11 @@ class ProgressLine:
     """One line on stderr that changes in a terminal; elsewhere a plain line now and then."""
 
     EVERY = 20.0
+    """Seconds between two plain lines; EDGETUNE_PROGRESS has others, for who reads them as they come."""
 
     def __init__(self) -> None:
+        with suppress(KeyError, ValueError):
+            self.EVERY = float(os.environ["EDGETUNE_PROGRESS"])
         self.live = sys.stderr.isatty()
         self.started, self.shown = time.monotonic(), 0.0
         self.open = False

@@ -12,7 +12,7 @@ from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, recipe
 from edgetune.cli.show import ProgressLine, number, say, seconds
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import touch
-from edgetune.jobs import launch
+from edgetune.jobs import launch, manage
 from edgetune.jobs.events import follow
 from edgetune.recipe import PRESETS
 from edgetune.workspace import Run, workspace
@@ -84,7 +84,16 @@ def train(
     )
     if dry_run:
         typer.echo(to_toml(plan.recipe, plan.sources), nl=False) if not as_json else typer.echo(
-            json.dumps({"recipe": plan.recipe.model_dump(), "sources": plan.sources})
+            json.dumps(
+                {
+                    "recipe": plan.recipe.model_dump(),
+                    "sources": plan.sources,
+                    "steps": plan.total,
+                    "notes": plan.notes(),
+                    "verdict": report.verdict,
+                    "reasons": report.reasons,
+                }
+            )
         )
         return
     run = create.make(plan, place, name)
@@ -107,24 +116,7 @@ def resume(
       edgetune resume mine --steps 400
     """
     run = workspace(workspace_path).run(name)
-    if launch.alive(run.folder):
-        raise EdgeTuneError(f"{name} is running already", "A worker owns it.", f"Stop it first: edgetune stop {name}")
-    from edgetune.training.checkpoints import problem
-
-    request = run.request()
-    state = launch.state(run)
-    if steps is not None:
-        if steps <= state.step and steps < request["steps"]:
-            raise InputError(
-                f"--steps {steps} is behind the run", f"{name} is at step {state.step} of {request['steps']}.", "Give a larger total."
-            )
-        from edgetune.files import write_json
-
-        write_json(run.folder / "request.json", {**request, "steps": steps})
-    elif state.status == "finished" and not problem(run.adapter if run.adapter.exists() else run.model):
-        raise InputError(
-            f"{name} is finished", f"It did all {state.total} steps.", f"Extend it with --steps, for example --steps {2 * state.total}."
-        )
+    manage.prepare_resume(run, steps)
     begin(run, detach, as_json)
 
 
@@ -179,11 +171,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         return 130
     if state.status == "failed" and state.error:
         raise EdgeTuneError(state.error["title"], state.error["cause"], state.error["remedy"])
-    raise EdgeTuneError(
-        f"The worker of {run.name} died",
-        launch.log_tail(run) or "It left no message: it was killed, perhaps for lack of memory.",
-        f"Go on from the last checkpoint: edgetune resume {run.name}",
-    )
+    raise launch.died(run)
 
 
 def measured(event: dict[str, Any]) -> str:
@@ -257,11 +245,9 @@ class _Interrupts:
 
 def report(run: Run, as_json: bool, code: int) -> None:
     """Say how the run ended and what comes next."""
-    from edgetune.cli.runs import summary
-
     state = launch.state(run)
     if as_json:
-        typer.echo(json.dumps(summary(run), ensure_ascii=False))
+        typer.echo(json.dumps(manage.summary(run), ensure_ascii=False))
     elif code == 0:
         after = state.best_loss if state.best_step else state.eval_loss
         typer.echo(

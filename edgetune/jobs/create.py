@@ -158,10 +158,21 @@ def adapter_bytes(recipe: Recipe, base: find.Base) -> int:
     return recipe.rank * layers * (8 * hidden + 3 * (hidden + inner)) * 4
 
 
+def memory_parts(recipe: Recipe, base: find.Base) -> dict[str, int]:
+    """About how many bytes of memory training needs at least, by what they hold; activations come on top."""
+    per_weight = {"nf4": 0.6, "int8": 1.1, "none": 2.0}[recipe.quantization] if recipe.lora else 4.0
+    trained = adapter_bytes(recipe, base)
+    return {
+        "weights": int(base.parameters * per_weight),
+        "adapter": trained if recipe.lora else 0,
+        "optimizer and gradients": 3 * trained if recipe.lora else 4 * trained,
+        "program": CPU_OVERHEAD,
+    }
+
+
 def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
     """Refuse what cannot fit: the frozen weights, the trained weights with their two moments and gradients, and the interpreter."""
-    per_weight = {"nf4": 0.6, "int8": 1.1, "none": 2.0}[recipe.quantization] if recipe.lora else 4.0
-    need = int(base.parameters * per_weight + 4 * adapter_bytes(recipe, base) + CPU_OVERHEAD)
+    need = sum(memory_parts(recipe, base).values())
     here = hardware.machine()
     free = here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
     if need > free:

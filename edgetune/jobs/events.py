@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,22 +38,27 @@ class Tail:
 
     def new(self) -> list[dict[str, Any]]:
         """The events that were added since the last call. A torn line in the middle is an EdgeTuneError."""
+        return [event for _, event in self.placed()]
+
+    def placed(self, most: int | None = None) -> list[tuple[int, dict[str, Any]]]:
+        """`new`, each with the byte offset of its line. most: about how many bytes to read at once; the rest comes with the next call."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(self.offset)
-                raw = file.read()
+                raw = file.read() if most is None else file.read(most) + file.readline()
         except FileNotFoundError:
             return []
         whole = raw[: raw.rfind(b"\n") + 1]
-        self.offset += len(whole)
-        events = []
-        for line in whole.splitlines():
+        events, place = [], self.offset
+        for line in whole.splitlines(keepends=True):
             try:
-                events.append(json.loads(line))
+                events.append((place, json.loads(line)))
             except ValueError as error:
                 raise EdgeTuneError(
                     f"{self.path} is damaged", f"A line in its middle is not an event: {error}", "Copy it from a backup, or delete the run."
                 ) from error
+            place += len(line)
+        self.offset = place
         return events
 
 
@@ -85,9 +90,9 @@ class State:
     warnings: list[str] = field(default_factory=list)
 
 
-def fold(events: list[dict[str, Any]]) -> State:
-    """The state that a run's events lead to."""
-    state = State()
+def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
+    """The state that a run's events lead to, from the beginning or going on from `state`, which is changed."""
+    state = State() if state is None else state
     for event in events:
         kind = event["kind"]
         if kind == "started":

@@ -65,9 +65,15 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 def state(run: Run) -> State:
     """A run's state: the fold over its events, and 'interrupted' where the worker died without a last word."""
     result = fold(read(run.events))
-    if result.status in ("running", "waiting", "new") and not alive(run.folder):
-        result.status = "interrupted" if result.status != "new" or run.events.exists() else "new"
+    result.status = status(run, result)
     return result
+
+
+def status(run: Run, folded: State) -> str:
+    """What the fold over a run's events says, unless its worker died without a last word."""
+    if folded.status not in ("running", "waiting", "new") or alive(run.folder):
+        return folded.status
+    return "interrupted" if folded.status != "new" or run.events.exists() else "new"
 
 
 def request_stop(run: Run) -> None:
@@ -85,3 +91,13 @@ def log_tail(run: Run, lines: int = 12) -> str:
         return "\n".join((run.folder / "worker.log").read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
+
+
+def died(run: Run) -> EdgeTuneError:
+    """A worker's death without a last word, as an error: what its log says at the end, the trainer's lines of figures left out."""
+    said = [line for line in log_tail(run).splitlines() if line.strip() and not line.startswith("{'")]
+    return EdgeTuneError(
+        f"The worker of {run.name} died",
+        "\n".join(said) or "It left no message: it was killed, perhaps for lack of memory.",
+        f"Go on from the last checkpoint: edgetune resume {run.name}",
+    )

@@ -1,0 +1,82 @@
+"""What people want from a run, in their words, and the recipe that each wish means."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A wish. kinds: the kinds of examples it can be reached with. options: what it sets in the recipe. why: the reason, in words."""
+
+    name: str
+    title: str
+    what: str
+    kinds: tuple[str, ...]
+    method: str
+    preset: str
+    why: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+GOALS = (
+    Goal(
+        "teach",
+        "Teach facts or a style",
+        "The model learns what your examples say and how they say it.",
+        ("conversation",),
+        "sft",
+        "balanced",
+        "sft on whole answers, a middling adapter. New facts push out old ones: a replay file of what it should keep guards against it.",
+    ),
+    Goal(
+        "format",
+        "Follow a format",
+        "Answers in one shape: JSON, labels, short replies.",
+        ("conversation",),
+        "sft",
+        "quick",
+        "sft with a small adapter and one pass: a shape is learned quickly, and a small adapter forgets little.",
+    ),
+    Goal(
+        "prefer",
+        "Steer by preference",
+        "Chosen and rejected answers say what is better.",
+        ("preference", "unpaired"),
+        "dpo",
+        "balanced",
+        "dpo learns from pairs directly.",
+    ),
+    Goal(
+        "read",
+        "Go on reading my documents",
+        "Plain text, as in its first training: a language, a field, a voice.",
+        ("text",),
+        "sft",
+        "careful",
+        "sft on plain text, every token counts; a larger adapter, and it stops when held-out text no longer gets easier.",
+        {"packing": True},
+    ),
+)
+
+
+def goal(name: str) -> Goal:
+    """The goal of a name."""
+    return next(one for one in GOALS if one.name == name)
+
+
+def methods() -> tuple[str, ...]:
+    """The training methods that a recipe can name."""
+    from typing import get_args
+
+    from edgetune.recipe import Recipe
+
+    return tuple(get_args(Recipe.model_fields["method"].annotation))
+
+
+def problem(wish: Goal, kind: str) -> str:
+    """Why a goal cannot be reached with examples of a kind (empty: not known yet), or an empty text."""
+    if wish.method not in methods():
+        return f"the method {wish.method} cannot be trained yet"
+    if kind and kind not in wish.kinds:
+        return f"needs examples of the kind {' or '.join(wish.kinds)}; yours are {kind}"
+    return ""

@@ -1,0 +1,85 @@
+"""All runs at a glance, looked at again and again: each log is read once and then only what was added."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs import launch
+from edgetune.jobs.curve import Curve
+from edgetune.jobs.events import State, Tail, fold
+from edgetune.workspace import Run, Workspace
+
+AT_ONCE = 2**18
+"""Bytes of a log that are read in one go: a long one must not fill the memory."""
+POINTS = 40
+"""Points of a run's loss that are kept for a curve as small as a word."""
+
+
+@dataclass
+class Seen:
+    """A run as last seen. loss: its curve. bytes: on disk. problem: why it cannot be used, or empty."""
+
+    run: Run
+    base_name: str = ""
+    total: int = 0
+    status: str = "new"
+    state: State = field(default_factory=State)
+    loss: Curve = field(default_factory=lambda: Curve(POINTS))
+    bytes: int = 0
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+
+class Overview:
+    """The runs of a workspace, newest first. For one thread at a time."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._known: dict[tuple[str, int], tuple[Seen, Tail]] = {}
+
+    def look(self) -> list[Seen]:
+        """Every run as it is now."""
+        known, self._known = self._known, {}
+        found = []
+        for run in reversed(self.workspace.runs()):
+            with suppress(FileNotFoundError):  # deleted or renamed this moment
+                key = (run.name, run.folder.stat().st_ino)
+                self._known[key] = seen, tail = known.get(key) or (Seen(run), Tail(run.events))
+                _update(seen, tail)
+                found.append(seen)
+        return found
+
+
+def _update(seen: Seen, tail: Tail) -> None:
+    try:
+        if not seen.base_name:
+            seen.base_name = str(seen.run.request()["base_name"])
+        seen.total = int(seen.run.request()["steps"])
+        changed = False
+        while events := [event for _, event in tail.placed(AT_ONCE)]:
+            _take(seen, events)
+            changed = True
+    except EdgeTuneError as error:
+        seen.status, seen.problem = "damaged", f"{error.title}. {error.cause}"
+        return
+    except KeyError as error:
+        seen.status, seen.problem = "damaged", f"request.json has no {error}"
+        return
+    before, seen.status = seen.status, launch.status(seen.run, seen.state)
+    if seen.status in ("running", "waiting") and seen.run.stop_file.exists():
+        seen.status = "stopping"
+    if not seen.bytes or changed or before != seen.status:
+        seen.bytes = seen.run.size()
+
+
+def _take(seen: Seen, events: list[dict[str, Any]]) -> None:
+    fold(events, seen.state)
+    del seen.state.samples[:]
+    for event in events:
+        if event["kind"] == "step":
+            seen.loss.add(event["step"], event["loss"])

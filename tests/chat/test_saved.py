@@ -1,0 +1,35 @@
+"""Conversations kept as files, and as examples that the data engine reads."""
+
+from pathlib import Path
+
+import pytest
+
+from edgetune.chat import saved
+from edgetune.data import prepare
+from edgetune.data.sources import sources
+from edgetune.errors import InputError
+
+TALK = [{"role": "user", "content": "Who keeps the light?\x1b[31m"}, {"role": "assistant", "content": "Selma."}]
+
+
+def test_what_is_kept_comes_back_and_what_is_damaged_is_left_out(tmp_path: Path) -> None:
+    for number in range(2):
+        saved.keep(saved.new_path(tmp_path), f"model-{number}.gguf", "Be short.", TALK)
+    for name, text in (("a.json", "{"), ("b.json", "[]"), ("c.json", '{"messages": [{"role": 1}]}'), ("d.json", '{"messages": 3}')):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = saved.listed(tmp_path)
+    assert len(found) == 2 and {talk.model for talk in found} == {"model-0.gguf", "model-1.gguf"}
+    assert all(talk.messages == TALK and talk.system == "Be short." and talk.title == TALK[0]["content"] for talk in found)
+    saved.keep(found[0].path, "model.gguf", "", [])
+    assert len(saved.listed(tmp_path)) == 2
+    assert saved.listed(tmp_path / "nothing") == []
+
+
+def test_a_conversation_becomes_an_example_that_can_be_trained_on(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    for system in ("", "Be short."):
+        saved.add_example(path, system, TALK)
+    report = prepare.survey(sources([str(path)]), processes=1).finish(None)
+    assert (report.format, report.kept, report.rejected, report.content["system_turns"]) == ("messages", 2, 0, 1)
+    with pytest.raises(InputError, match="cannot take examples"):
+        saved.add_example(tmp_path / "mine.csv", "", TALK)

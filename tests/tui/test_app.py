@@ -1,0 +1,277 @@
+"""The app's frame: keys, palette, help, errors, settings, and what its process must not import."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, OptionList
+
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs import launch
+from edgetune.workspace import Run, Workspace
+from tests.tui.conftest import FINISHED, Seat, life
+from tui import draft, narrow, settings
+from tui.attempt import shown
+from tui.command import edgetune
+from tui.screens.ask import AskText, Confirm
+from tui.screens.choose import Choose
+from tui.screens.error import ErrorDialog
+from tui.screens.home import Home
+from tui.screens.run import RunScreen
+from tui.screens.settings import SettingsScreen
+from tui.widgets.listing import Listing
+
+ROOT = Path(__file__).resolve().parents[2]
+Drive = Callable[..., None]
+MakeRun = Callable[..., Run]
+
+
+def test_every_part_of_the_app_loads_without_what_belongs_into_workers() -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in sorted((ROOT / "tui").rglob("*.py"))
+    ]
+    assert len(names) > 30
+    code = "\n".join(f"import {name}" for name in names) + "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=True)
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
+    assert "textual" in loaded
+    assert not loaded & {"torch", "transformers", "trl", "peft", "llama_cpp", "datasets", "accelerate", "bitsandbytes"}
+
+
+def test_without_a_terminal_it_says_so_and_shows_the_help() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetune"], capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert "The terminal app needs a terminal" in done.stderr and "Commands" in done.stdout
+
+
+def test_the_palette_offers_only_what_is_valid_now(drive: Drive, make_run: MakeRun) -> None:
+    def offered(seat: Seat) -> set[str]:
+        return {command.title for command in seat.app.get_system_commands(seat.app.screen)}
+
+    async def empty(seat: Seat) -> None:
+        assert {"New run", "Try it", "Quit", "Help"} <= offered(seat)
+        assert not offered(seat) & {"Chat", "Export", "Rename", "Delete", "Back"}
+
+    drive(empty)
+    make_run("one", life(100, 100, FINISHED))
+
+    async def full(seat: Seat) -> None:
+        assert {"Chat", "Export", "Rename", "Delete"} <= offered(seat)
+        await seat.press("enter")
+        assert isinstance(seat.app.screen, RunScreen)
+        assert "Chat" in offered(seat) and not offered(seat) & {"Pause", "Go on"}
+
+    drive(full)
+
+
+def test_rename_filter_and_delete(drive: Drive, make_run: MakeRun, workspace: Workspace) -> None:
+    for name in ("apple", "berry"):
+        make_run(name, life(100, 100, FINISHED))
+
+    async def scene(seat: Seat) -> None:
+        runs = seat.app.screen.query_one("#runs", Listing)
+        await seat.pilot.press("slash")
+        await seat.write("app")
+        assert [line.key for line in runs._drawn] == ["apple"]
+        await seat.press("enter")
+        await seat.pilot.press("r")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        seat.app.screen.query_one(Input).value = "a/b"
+        await seat.pilot.press("enter")
+        await seat.pilot.pause()
+        assert isinstance(seat.app.screen, AskText) and "cannot be a name" in seat.text()
+        seat.app.screen.query_one(Input).value = "cherry"
+        await seat.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, Home))
+        await seat.settle()
+        assert {run.name for run in workspace.runs()} == {"cherry", "berry"}
+        await seat.press("slash", "escape")
+        await seat.until(lambda: runs.current)
+        marked = runs.current
+        for answer, left in (("n", 2), ("y", 1)):
+            await seat.pilot.press("d")
+            await seat.until(lambda: isinstance(seat.app.screen, Confirm))
+            await seat.press(answer)
+            await seat.settle()
+            assert len(workspace.runs()) == left
+        assert marked not in {run.name for run in workspace.runs()}
+
+    drive(scene)
+
+
+def test_an_engine_error_opens_a_dialog_and_focus_returns(drive: Drive) -> None:
+    async def scene(seat: Seat) -> None:
+        before = seat.app.focused
+
+        class Part:
+            app = seat.app
+
+            @shown
+            async def work(self) -> None:
+                raise EdgeTuneError("It broke", "because", "mend it")
+
+        await Part().work()
+        await seat.pilot.pause()
+        dialog = seat.app.screen
+        assert isinstance(dialog, ErrorDialog)
+        await seat.press("c")
+        assert seat.app.clipboard == "It broke\nbecause\nmend it"
+        await seat.press("escape")
+        assert seat.app.focused is before
+
+    drive(scene)
+
+
+def test_a_command_gives_its_document_or_its_error(workspace: Workspace) -> None:
+    import asyncio
+
+    assert asyncio.run(edgetune(workspace, "runs")) == []
+    with pytest.raises(EdgeTuneError, match="There is no run 'none'") as caught:
+        asyncio.run(edgetune(workspace, "show", "none"))
+    assert caught.value.exit_code == 2 and caught.value.remedy
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(edgetune(workspace, "train", "--base", "nano", "--data", str(ROOT / "tests"), "--dry-run"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+
+
+def test_a_worker_that_died_is_told_and_the_run_can_go_on(drive: Drive, make_run: MakeRun) -> None:
+    run = make_run("gone", life(30))
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    launch.claim(run.folder, sleeper.pid)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("enter")
+        screen = seat.app.screen
+        assert isinstance(screen, RunScreen) and screen.status == "running"
+        sleeper.kill()
+        sleeper.wait()
+        await seat.until(lambda: isinstance(seat.app.screen, ErrorDialog))
+        assert "The worker of gone died" in seat.text()
+        await seat.press("escape")
+        assert "Press r to go on" in seat.text()
+        assert screen.check_action("resume", ()) and not screen.check_action("pause", ())
+
+    drive(scene)
+
+
+def test_theme_and_keys_are_kept(drive: Drive, workspace: Workspace) -> None:
+    async def turn(seat: Seat) -> None:
+        await seat.press("f2")
+
+    drive(turn)
+    path = workspace.path / "app.json"
+    kept = settings.load(path)
+    assert kept.theme == "edgetune-light"
+    kept.keys = {"home.new": "x"}
+    kept.save(path)
+
+    async def use(seat: Seat) -> None:
+        assert seat.app.theme == "edgetune-light"
+        await seat.press("n")
+        assert isinstance(seat.app.screen, Home)
+        await seat.press("x")
+        assert not isinstance(seat.app.screen, Home)
+
+    drive(use)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"theme": 3, "folders": "x", "keys": []}', '{"step": "x", "base": 1, "data": {}}'])
+def test_damaged_settings_and_drafts_are_as_new(workspace: Workspace, text: str) -> None:
+    workspace.path.mkdir(parents=True)
+    for name in ("app.json", "draft.json"):
+        (workspace.path / name).write_text(text, encoding="utf-8")
+    assert settings.load(workspace.path / "app.json") == settings.Settings()
+    assert draft.load(workspace) == draft.Draft()
+
+
+def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> None:
+    shutil.copy(facts, Path.cwd() / "facts.jsonl")
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("o")
+        assert "trains on" in seat.text() and "textual" in seat.text()
+        await seat.press("escape", "x", "down", "enter")
+        assert "good with warnings" in seat.text() and "⟦0. That is its number.<|im_end|>⟧" in seat.text()
+        await seat.press("escape", "s")
+        assert "key home.new" in seat.text()
+        await seat.pilot.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, Choose))
+        await seat.press("home", "enter")
+        await seat.until(lambda: isinstance(seat.app.screen, SettingsScreen))
+        assert settings.load(workspace.path / "app.json").theme == seat.app.theme == sorted(seat.app.available_themes)[0]
+        await seat.press("escape")
+        assert isinstance(seat.app.screen, Home)
+        assert not (workspace.path / "draft.json").exists(), "a look at data makes no draft"
+
+    drive(scene, (120, 40))
+
+
+def test_names_and_answers_are_never_markup(drive: Drive, make_run: MakeRun) -> None:
+    asked = {"prompt": "user\n[red]Who?[/red]\n", "answer": "\x1b]0;title\x07[bold]me[/bold]"}
+    events = life(100, 100, {"kind": "sample", "step": 100, **asked}, {"kind": "note", "text": "[blink]x[/blink]"}, FINISHED)
+    make_run("marks", events)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("enter", "3", "end")
+        text = seat.text()
+        assert "[red]Who?[/red]" in text and "[bold]me[/bold]" in text and "\x1b]0" not in text
+        await seat.press("1")
+        assert "[blink]x[/blink]" in seat.text()
+
+    drive(scene, (120, 40))
+
+
+def test_plain_text_keeps_its_width() -> None:
+    text = "╭─ é … ⠿ 日本 ✔ →"
+    plain = narrow.plain(text)
+    from rich.cells import cell_len
+
+    assert plain.isascii() and cell_len(plain) == cell_len(text)
+    assert plain.startswith("+- e . * ??")
+
+
+def test_an_unknown_goal_is_disabled_with_its_reason(drive: Drive, workspace: Workspace) -> None:
+    draft.Draft(base="nano", data=["x"], kind="text", verdict="good", step=2).save(workspace)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("n")
+        goals = seat.app.screen.query_one(OptionList)
+        assert [goals.get_option(name).disabled for name in ("teach", "format", "read")] == [True, True, False]
+        assert "needs examples of the kind conversation; yours are text" in seat.text()
+
+    drive(scene)
+
+
+def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) -> None:
+    rows = "".join(f'{{"ask": "What is {n}?", "say": "It is {n}."}}\n' for n in range(6))
+    (Path.cwd() / "other.jsonl").write_text(rows, encoding="utf-8")
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("n", "enter")
+        await seat.press("down", "enter")
+        assert isinstance(seat.app.screen, ErrorDialog) and "is not known" in seat.text()
+        await seat.press("escape")
+        await seat.press("ctrl+n")
+        assert "The X-ray is not done yet" in seat.text()
+        await seat.pilot.press("m")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        seat.app.screen.query_one(Input).value = "instruction=ask,output=say"
+        await seat.press("enter")
+        await seat.until(lambda: "6 rows read" in seat.text())
+        await seat.settle()
+        assert draft.load(workspace).options == {"map": ["instruction=ask,output=say"]}
+        assert "⟦It is 0.<|im_end|>⟧" in seat.text()
+
+    drive(scene, (120, 40))

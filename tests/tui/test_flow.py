@@ -1,0 +1,131 @@
+"""The whole way in the app, on the real engine with the bundled model: new run, training, export, chat; left and re-attached."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.widgets import Input
+
+from edgetune.jobs import launch
+from edgetune.workspace import Workspace
+from tests.tui.conftest import Seat, draft_of
+from tui.screens.ask import AskText
+from tui.screens.chat import Chat
+from tui.screens.export import Export
+from tui.screens.home import Home
+from tui.screens.new_run import NewRun
+from tui.screens.run import RunScreen
+from tui.screens.talks import Talks
+from tui.screens.versus import Versus
+from tui.widgets.bubbles import Reply
+from tui.widgets.prompt import Prompt
+
+Drive = Callable[..., None]
+
+
+def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> None:
+    shutil.copy(facts, Path.cwd() / "facts.jsonl")
+
+    async def begin(seat: Seat) -> None:
+        await seat.press("n")
+        await seat.press("ctrl+n")
+        assert "Choose a base first" in seat.text(), "a step must be valid before the next"
+        await seat.press("enter")
+        await seat.press("down", "enter")
+        screen = seat.app.screen
+        assert isinstance(screen, NewRun) and screen.draft.kind == "conversation"
+        assert "good with warnings" in seat.text(), "each of the facts stands there three times"
+        await seat.press("ctrl+n")
+        await seat.press("enter")
+        assert screen.at == 3
+        await change(seat, "steps", "6")
+        await change(seat, "batch", "2")
+
+    async def change(seat: Seat, name: str, value: str) -> None:
+        listing = seat.app.screen.query_one("#options")
+        row = next(number for number, line in enumerate(listing.lines) if line.key == name)  # type: ignore[attr-defined]
+        listing.table.move_cursor(row=row)  # type: ignore[attr-defined]
+        await seat.pilot.press("enter")
+        await seat.until(lambda: seat.app.screen.query(Input))
+        seat.app.screen.query_one(Input).value = value
+        await seat.press("enter")
+
+    drive(begin)
+    kept = draft_of(workspace)
+    assert kept["options"]["steps"] == 6 and kept["options"]["batch"] == 2 and kept["step"] == 3
+
+    async def go_on(seat: Seat) -> None:
+        await seat.press("n")
+        screen = seat.app.screen
+        assert isinstance(screen, NewRun) and screen.at == 3, "it goes on where it was left"
+        assert "* steps" in seat.text()
+        await seat.press("ctrl+n")
+        assert "It can start." in seat.text()
+        await seat.press("ctrl+n")
+        await seat.write("first")
+        await seat.press("tab", "shift+tab", "ctrl+s")
+        assert isinstance(seat.app.screen, RunScreen)
+
+    drive(go_on, (120, 40))
+    assert not (workspace.path / "draft.json").exists()
+    run = workspace.runs()[0]
+
+    async def attach(seat: Seat) -> None:
+        await seat.until(lambda: "finished" in seat.text() or "failed" in seat.text())
+        await seat.press("enter")
+        screen = seat.app.screen
+        assert isinstance(screen, RunScreen)
+        await seat.until(lambda: screen.status == "finished")
+        assert "6/6 steps" in seat.text()
+        assert len(screen.history.curves["loss"]) == 6
+        await seat.press("e")
+        assert isinstance(seat.app.screen, Export)
+        await seat.press("w")
+        assert "Q4_K_M" in seat.text() and (run.exports / f"{run.name}-Q4_K_M.gguf").is_file()
+        await seat.press("c")
+        chat = seat.app.screen
+        assert isinstance(chat, Chat) and chat.talk is not None
+        await seat.write("What is the number of the door?")
+        await seat.press("enter")
+        assert chat.talk.questions == 1
+        first = chat.query_one(Reply).markdown.source
+        assert first.strip()
+        await seat.press("ctrl+r")
+        assert chat.talk.questions == 1 and len(chat.query(Reply)) == 1
+        await seat.press("ctrl+o")
+        assert chat.query_one(Prompt).text == "What is the number of the door?" and not chat.query(Reply)
+        await seat.press("enter")
+        assert len(chat.query(Reply)) == 1
+        said = list(chat.talk.messages)
+        await seat.press("f5")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        seat.app.screen.query_one(Input).value = "mine.jsonl"
+        await seat.press("enter")
+        await seat.until(lambda: Path("mine.jsonl").is_file())
+        assert json.loads(Path("mine.jsonl").read_text(encoding="utf-8")) == {"messages": said}
+        await seat.press("ctrl+l")
+        assert not chat.query(Reply) and not chat.talk.messages
+        await seat.press("f3")
+        await seat.until(lambda: isinstance(seat.app.screen, Talks))
+        await seat.settle()
+        await seat.press("enter")
+        await seat.until(lambda: len(chat.query(Reply)) == 1)
+        assert chat.talk.messages == said
+        engine = chat.talk.load()
+        await seat.press("escape")
+        await seat.until(lambda: not engine._child.alive)
+        assert isinstance(seat.app.screen, Export)
+        await seat.press("escape")
+        await seat.press("b")
+        versus = seat.app.screen
+        assert isinstance(versus, Versus) and len(versus.talks) == 2
+        await seat.write("What is the opposite of hot?")
+        await seat.press("enter")
+        assert [versus.query_one(name).query_one(Reply).markdown.source.strip() != "" for name in ("#base", "#tuned")] == [True, True]
+        assert versus.talks[0].path.parent == workspace.chat_cache and versus.talks[1].path.parent == run.exports
+        await seat.press("escape", "escape")
+        assert isinstance(seat.app.screen, Home)
+
+    drive(attach)
+    assert launch.state(run).status == "finished"

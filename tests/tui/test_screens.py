@@ -1,0 +1,137 @@
+"""How the screens look: empty, busy, full and failed, in a small and in a large terminal."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import OptionList
+
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs import launch
+from edgetune.workspace import Run
+from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, life
+
+Drive = Callable[..., None]
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def three_runs(make_run: MakeRun) -> list[Run]:
+    """One finished, one failed, one that 'runs': this process owns it."""
+    runs = [make_run("old", life(100, 100, FINISHED)), make_run("bad", life(39, 100, FAILED)), make_run("live", life(60))]
+    launch.claim(runs[-1].folder)
+    return runs
+
+
+def test_home_empty(drive: Drive, snapshot: Snapshot) -> None:
+    async def scene(seat: Seat) -> None:
+        assert "Press  t  to try it" in seat.text()
+        await snapshot("home-empty", seat)
+
+    drive(scene)
+
+
+def test_home_full(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) -> None:
+    async def scene(seat: Seat) -> None:
+        text = seat.text()
+        assert "running" in text and "failed" in text and "finished" in text
+        await snapshot("home-full", seat, (80, 24), (120, 40), (200, 60))
+
+    drive(scene)
+
+
+def test_home_in_ascii(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) -> None:
+    async def scene(seat: Seat) -> None:
+        assert seat.text().isascii()
+        await snapshot("home-ascii", seat, (80, 24))
+
+    drive(scene, ascii_only=True)
+
+
+@pytest.mark.parametrize("name", ["old", "bad", "live"])
+def test_run(drive: Drive, snapshot: Snapshot, three_runs: list[Run], name: str) -> None:
+    from tui.screens.run import RunScreen
+
+    async def scene(seat: Seat) -> None:
+        await seat.app.push_screen(RunScreen(next(run for run in three_runs if run.name == name)))
+        await seat.settle()
+        await snapshot(f"run-{name}", seat)
+        if name == "old":
+            await seat.press("2")
+            await snapshot("run-more", seat)
+            await seat.press("3")
+            await snapshot("run-answers", seat)
+
+    drive(scene)
+
+
+def test_dialogs(drive: Drive, snapshot: Snapshot) -> None:
+    from tui.screens.ask import Confirm
+    from tui.screens.error import ErrorDialog
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("question_mark")
+        await snapshot("help", seat)
+        await seat.press("escape")
+        await seat.app.push_screen(ErrorDialog(EdgeTuneError("It [b]broke[/b]", "\x1b[31mwhy\x1b[0m", "Do [this].")))
+        await seat.pilot.pause()
+        assert "It [b]broke[/b]" in seat.text() and "Do [this]." in seat.text()
+        await snapshot("error", seat)
+        await seat.press("escape")
+        await seat.app.push_screen(Confirm("Delete it? This cannot be undone.", "Delete"))
+        await seat.pilot.pause()
+        await snapshot("confirm", seat)
+
+    drive(scene)
+
+
+def test_new_run(drive: Drive, snapshot: Snapshot, facts: Path) -> None:
+    shutil.copy(facts, Path.cwd() / "facts.jsonl")
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("n")
+        await snapshot("new-model", seat)
+        await seat.press("enter")
+        await snapshot("new-data-empty", seat)
+        await seat.press("down", "enter")
+        await snapshot("new-data", seat)
+        await seat.press("ctrl+n")
+        assert "Teach facts or a style" in seat.text() and "sft, preset balanced" in seat.text()
+        await seat.press("enter")
+        await snapshot("new-recipe", seat)
+        await seat.press("v")
+        assert "rslora" in seat.text()
+        await seat.press("ctrl+n")
+        assert "It can start." in seat.text() and "weights" in seat.text()
+        await seat.press("ctrl+n")
+        text = seat.text()
+        assert "Start training" in text
+
+    drive(scene)
+
+
+def test_compare(drive: Drive, snapshot: Snapshot, make_run: MakeRun) -> None:
+    make_run("one", life(100, 100, FINISHED))
+    make_run("two", life(60), rank=8, epochs=1.0)
+
+    async def scene(seat: Seat) -> None:
+        await seat.pilot.press("v")
+        await seat.until(lambda: seat.app.screen.query(OptionList))
+        await seat.press("enter")
+        await seat.until(lambda: "What differs" in seat.text() and "rank" in seat.text())
+        await seat.settle()
+        await snapshot("compare", seat)
+
+    drive(scene)
+
+
+def test_export(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) -> None:
+    from tui.screens.export import Export
+
+    async def scene(seat: Seat) -> None:
+        await seat.app.push_screen(Export(three_runs[0]))
+        await seat.settle()
+        await snapshot("export", seat)
+
+    drive(scene)

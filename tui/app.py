@@ -1,0 +1,119 @@
+"""The app: its frame, its themes and keys, and what holds on every screen."""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from edgetune.workspace import Workspace
+from tui import settings
+from tui.keys import key
+from tui.narrow import Narrow
+from tui.themes import DARK, LIGHT, THEMES
+
+AGAIN = 2.0
+"""Seconds in which a second Ctrl-C leaves."""
+INTERRUPTED = 130
+
+
+class EdgeTuneApp(App[None]):
+    """The terminal app on one workspace."""
+
+    CSS_PATH = "edgetune.tcss"
+    TITLE = "EdgeTune"
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (170, "-broad")]  # noqa: RUF012  (Textual declares it so)
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("app.help", "f1", "help", "Help", "What this screen is for, and its keys."),
+        key("app.theme", "f2", "turn_theme", "Light or dark", "Switch between the dark and the light theme.", show=False),
+        key("app.quit", "ctrl+q", "quit", "Quit", "Leave the app. Running jobs go on.", show=False, priority=True),
+    ]
+
+    def __init__(self, workspace: Workspace, ascii_only: bool = False) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.ascii_only = ascii_only
+        if ascii_only:
+            self._filters.append(Narrow())
+        self.settings = settings.load(self.settings_path)
+        self._pressed = 0.0
+
+    @property
+    def settings_path(self) -> Any:
+        """Where the app keeps its settings."""
+        return self.workspace.path / "app.json"
+
+    def on_mount(self) -> None:
+        """Themes, keys of the user's own, signals, and the first screen."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self.settings.theme if self.settings.theme in self.available_themes else DARK
+        self.set_keymap(self.settings.keys)
+        self._leave_on_signals()
+        from tui.screens.home import Home
+
+        self.push_screen(Home())
+
+    def _leave_on_signals(self) -> None:
+        """TERM and HUP leave as Ctrl-Q does: Textual itself would leave the terminal raw."""
+        if self.is_headless or threading.current_thread() is not threading.main_thread():
+            return
+        for name in ("SIGTERM", "SIGHUP", "SIGINT"):
+            with suppress(AttributeError, NotImplementedError):  # Windows has neither HUP nor handlers in the loop
+                asyncio.get_running_loop().add_signal_handler(getattr(signal, name), self.exit, None, INTERRUPTED)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: every key of the screen and of what is focused that does something now."""
+        offered = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if not active.enabled or binding.system or not binding.tooltip or binding.action in offered:
+                continue
+            offered.add(binding.action)
+            action, node = binding.action, active.node
+
+            async def call(action: str = action, node: Any = node) -> None:
+                await self.run_action(action, node)
+
+            yield SystemCommand(binding.description, binding.tooltip, call)
+        yield SystemCommand("Theme", "Choose among all themes.", self.action_change_theme)
+
+    def action_turn_theme(self) -> None:
+        """Dark to light, or back."""
+        self.theme = LIGHT if self.current_theme.dark else DARK
+
+    def watch_theme(self, theme: str) -> None:
+        """A chosen theme is kept."""
+        if self.is_running and theme != self.settings.theme:
+            self.settings.theme = theme
+            with suppress(OSError):
+                self.settings.save(self.settings_path)
+
+    def action_help(self) -> None:
+        """Show the help of the screen that is open."""
+        from tui.screens.help import Help
+
+        if not isinstance(self.screen, Help):
+            self.push_screen(Help(self.screen))
+
+    def action_help_quit(self) -> None:
+        """Ctrl-C: pressed twice it leaves, for that is what people try first."""
+        now = time.monotonic()
+        if now - self._pressed < AGAIN:
+            self.exit(return_code=INTERRUPTED)
+        self._pressed = now
+        self.notify("Ctrl+C again leaves; running jobs go on.", timeout=AGAIN)
+
+    def say(self, text: str, severity: Any = "information") -> None:
+        """A toast. The text is shown as it is: no markup, nothing that drives a terminal."""
+        from edgetune.text import safe_text
+
+        self.notify(safe_text(text), severity=severity, markup=False)

@@ -1,0 +1,26 @@
+"""Open the app: which workspace, which glyphs, and what is told to the shell at the end."""
+
+import os
+import sys
+from pathlib import Path
+
+from edgetune.workspace import workspace
+
+
+def terminal() -> bool:
+    """Whether there is a terminal that the app can draw on."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def unicode_here() -> bool:
+    """Whether this terminal shows Unicode: its encoding says so, and the Linux console's small font is not in the way."""
+    return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8") and os.environ.get("TERM") != "linux"
+
+
+def main(path: Path | None = None) -> int:
+    """Run the app until it is left; the exit code."""
+    from tui.app import EdgeTuneApp
+
+    app = EdgeTuneApp(workspace(path), ascii_only=not unicode_here())
+    app.run()
+    return app.return_code or 0

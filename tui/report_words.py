@@ -1,0 +1,82 @@
+"""The X-ray's report, and a row token by token, as text for the screen."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from edgetune.cli.show import seconds
+from edgetune.text import one_line, safe_text
+from tui.widgets.spark import spark
+
+KINDS = 8
+"""Kinds of problems that are listed."""
+
+
+def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: bool) -> Text:
+    """Verdict first, then what it rests on."""
+    text = Text()
+    verdict = report["verdict"]
+    colour = colours.get("success" if verdict == "good" else "error" if "not" in verdict else "warning", "")
+    text.append(f"{verdict}\n", f"bold {colour}")
+    for reason in report["reasons"][:4]:
+        text.append(f"- {one_line(reason, 240)}\n")
+    if report["fix_first"]:
+        text.append("fix first: ", "bold")
+        fix = report["fix_first"]
+        for file in report["files"]:
+            fix = fix.replace(file["file"], Path(file["file"]).name)
+        text.append(f"{one_line(fix, 300)}\n")
+    text.append(f"{one_line(report['reason'], 200)}\n", "dim")
+    text.append(
+        f"{report['read']:,} rows read = {report['kept']:,} kept + {report['rejected']:,} left out + {report['truncated']:,} shortened\n"
+    )
+    tokens = report["tokens"]
+    if tokens.get("tokens"):
+        text.append(f"{tokens['tokens']:,} tokens, {tokens['trained_tokens'] / tokens['tokens']:.0%} of them trained on\n")
+    lengths = report["lengths"]
+    if "rows" in lengths:
+        bars = spark([bar["rows"] for bar in lengths["histogram"]], 24, ascii_only)
+        text.append(f"lengths {lengths['histogram'][0]['from']} ")
+        text.append(bars, colours.get("secondary", ""))
+        text.append(f" {lengths['max']:,}  half up to {lengths['median']:,}, 99 % up to {lengths['p99']:,}\n")
+    text.append_text(_problems(report))
+    effort = report.get("effort") or {}
+    if effort:
+        about = f"about {seconds(effort['seconds'])}" if effort.get("seconds") is not None else "time not known"
+        text.append(f"{effort['steps']:,} steps, {about} ({effort['reason']})\n", "dim")
+    text.rstrip()
+    return text
+
+
+def _problems(report: dict[str, Any]) -> Text:
+    text = Text()
+    firsts: dict[str, dict[str, Any]] = {}
+    for problem in report["problems"]:
+        firsts.setdefault(problem["kind"], problem)
+    for kind, count in list(report["problem_counts"].items())[:KINDS]:
+        text.append(f"{count:,} {kind.replace('_', ' ')}", "bold")
+        if first := firsts.get(kind):
+            text.append(f"  {Path(first['file']).name}:{first['line']}: {one_line(first['message'], 120)}", "dim")
+        text.append("\n")
+    return text
+
+
+def row_text(row: dict[str, Any], colours: dict[str, str]) -> Text:
+    """A row as the model sees it; trained tokens on a colour, and between marks so that it also reads without."""
+    if "rejected" in row:
+        return Text(f"left out: {one_line(row['rejected']['reason'], 300)}")
+    text = Text()
+    trained = f"bold {colours.get('success', '')}"
+    for number, tokens in enumerate(row["rows"]):
+        inside = False
+        if number:
+            text.append("\n")
+        for token in tokens:
+            if token["trained"] != inside:
+                text.append("⟦" if token["trained"] else "⟧", trained)
+                inside = token["trained"]
+            text.append(safe_text(token["text"]), trained if inside else "dim" if token["special"] else "")
+        if inside:
+            text.append("⟧", trained)
+    return text

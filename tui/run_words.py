@@ -1,0 +1,63 @@
+"""A run in a few words: the headline while it trains and after, and its note in the top line."""
+
+from rich.text import Text
+
+from edgetune.cli.show import seconds
+from edgetune.files import human
+from edgetune.jobs.history import History
+from edgetune.text import one_line
+from edgetune.workspace import Run
+from tui.widgets.spark import bar
+from tui.widgets.status import look
+
+WIDE = 100
+"""Cells from which on there is room for more."""
+
+
+def headline(history: History, status: str, colours: dict[str, str], ascii_only: bool, width: int) -> Text:
+    """Two lines: how far it is, and what it means or what comes next."""
+    state = history.state
+    first = look(status, colours)
+    share = state.step / state.total if state.total else 0.0
+    first.append(f"  {bar(share, 24 if width >= WIDE else 12, ascii_only)} ", colours.get("primary", ""))
+    first.append(f"{state.step}/{state.total or '?'} steps")
+    if state.loss is not None:
+        first.append(f"  loss {state.loss:.3f}")
+    if status == "running" and state.eta is not None:
+        first.append(f"  {seconds(state.eta)} left", "bold")
+    else:
+        first.append(f"  {seconds(state.seconds)} trained")
+    if history.epoch is not None and width >= WIDE:
+        first.append(f"  pass {history.epoch:.1f} over the rows")
+    first.append("\n")
+    first.append(next_step(history, status), "dim")
+    return first
+
+
+def next_step(history: History, status: str) -> str:
+    """What it means, and what to do."""
+    state = history.state
+    before, after = state.base_loss, state.best_loss if state.best_loss is not None else state.eval_loss
+    measured = before is not None and after is not None and state.best_step
+    fell = f"held-out loss {before:.3f} before, {after:.3f} at best (step {state.best_step})" if measured else ""
+    if status == "finished":
+        better = fell if not measured or after < before else f"It did not get better on rows it has not seen ({fell})."  # type: ignore[operator]
+        return f"{better}  Next: c chat with it, e export it".strip()
+    if status == "failed" and state.error:
+        return one_line(f"{state.error['title']}. {state.error['remedy']}", 200)
+    if status in ("stopped", "interrupted"):
+        return "Press r to go on from the last checkpoint."
+    if status == "waiting" or not state.step:
+        return "Loading the model; the first evaluation comes before the first step." if status != "new" else "Press r to start it."
+    return fell or "The first evaluation comes soon."
+
+
+def summary(run: Run, history: History, status: str) -> str:
+    """Speed and memory while it trains."""
+    memory = history.curves["memory"].values
+    parts = []
+    if status == "running" and history.state.tokens_per_second:
+        parts.append(f"{history.state.tokens_per_second:,.0f} tokens/s")
+    if memory and status in ("running", "stopping"):
+        parts.append(f"{human(memory[-1])} memory")
+    return " · ".join(parts) or history.state.device

@@ -1,0 +1,199 @@
+"""Chat with a GGUF or a run: streaming answers, stopped, asked again, edited; system prompt and sampling turned while talking."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from edgetune.chat.saved import add_example
+from edgetune.paths import at_home
+from tui import gguf_of
+from tui.attempt import in_thread, shown
+from tui.keys import key
+from tui.screens.ask import AskText
+from tui.screens.chat_ways import ChatWays
+from tui.screens.page import Page
+from tui.talk import Talk
+from tui.widgets.bubbles import Bubbles
+from tui.widgets.prompt import Prompt
+from tui.widgets.spark import bar
+from tui.widgets.streamed import stream
+
+
+class Chat(Page):
+    """Talk with a model. source: a GGUF file, or the name of a run, exported first where it is not."""
+
+    NAME = "Chat"
+    ABOUT = (
+        "Talk with a model, offline, through llama.cpp in a process of its own. Enter sends, Ctrl+J begins a new line, "
+        "Esc stops an answer that is being written, and leaves when none is. Conversations are kept."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("chat.stop", "escape", "back", "Stop or back", "Stop the answer that is written, what is there stays; leave when none is."),
+        key("chat.again", "ctrl+r", "again", "Again", "Ask the last question once more."),
+        key("chat.edit", "ctrl+o", "edit", "Edit last", "Take the last question back to change it."),
+        key("chat.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like."),
+        key("chat.talks", "f3", "talks", "Earlier talks", "Find a conversation that was kept, and go on with it.", show=False),
+        key("chat.example", "f5", "example", "To examples", "Add this conversation to a file of examples.", show=False),
+        key("chat.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
+    ]
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.talk: Talk | None = None
+        self.answering = False
+
+    def body(self) -> Iterable[Widget]:
+        """Messages, the line to type in, and the gauge."""
+        yield Bubbles(id="bubbles")
+        yield Prompt(id="prompt")
+        yield Static("", id="gauge", markup=False)
+
+    def on_mount(self) -> None:
+        """Load the model."""
+        self.bar.title(f"Chat · {Path(self.source).name}")
+        self.query_one(Prompt).focus()
+        self.load()
+
+    @work(exclusive=True, group="talk")
+    @shown
+    async def load(self) -> None:
+        """Find or write the GGUF, and load it."""
+        gauge = self.query_one("#gauge", Static)
+        try:
+            path = Path(self.source)
+            if path.suffix.lower() != ".gguf":
+                path = await gguf_of.tuned(self.workspace, self.workspace.run(self.source), gauge.update)
+            gauge.update(f"loading {path.name} …")
+            talk = Talk(path)
+            await in_thread(talk.load)
+        except BaseException:
+            gauge.update("No model is loaded.")
+            raise
+        self.talk = talk
+        self.bar.note(f"{talk.described} · {path.name}")
+        self.gauge()
+        self.refresh_bindings()
+
+    def gauge(self) -> None:
+        """How full the context is, and how fast the last answer came."""
+        talk = self.talk
+        if not talk:
+            return
+        text = f"context {bar(talk.used / max(talk.context, 1), 12, self.ours.ascii_only)} {talk.used:,}/{talk.context:,}"
+        if talk.stats:
+            text += f"  {talk.stats.tokens_per_second:,.0f} tokens/s"
+        ways = talk.ways
+        text += f"  temperature {ways.sampling.temperature:g}" + ("  with a system prompt" if ways.system else "")
+        self.query_one("#gauge", Static).update(text)
+
+    @on(Prompt.Sent)
+    def sent(self, event: Prompt.Sent) -> None:
+        """Enter."""
+        if self.answering:
+            self.ours.say("An answer is being written; Esc stops it.")
+        elif not self.talk:
+            self.ours.say("No model is loaded yet.")
+        else:
+            self.query_one(Prompt).text = ""
+            self.answer(event.text)
+
+    @work(exclusive=True, group="talk")
+    @shown
+    async def answer(self, text: str) -> None:
+        """Ask, and show the answer while it is written."""
+        talk = self.talk
+        if talk is None:
+            return
+        self.answering = True
+        self.refresh_bindings()
+        try:
+            await stream(talk, self.query_one(Bubbles), text)
+        finally:
+            self.answering = False
+            self.refresh_bindings()
+            self.gauge()
+        await in_thread(talk.keep, self.workspace.conversations)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        if action in ("again", "edit", "reset", "example"):
+            return bool(self.talk and self.talk.questions and not self.answering)
+        if action in ("ways", "talks"):
+            return bool(self.talk and not self.answering)
+        return True
+
+    def action_back(self) -> None:
+        """End the answer, or leave."""
+        if self.answering and self.talk:
+            self.talk.stop()
+        else:
+            super().action_back()
+
+    async def action_again(self) -> None:
+        """Ask once more, with another seed."""
+        if self.talk and (text := self.talk.take_back()):
+            await self.query_one(Bubbles).drop_last()
+            self.answer(text)
+
+    async def action_edit(self) -> None:
+        """The last question, back to where it was typed."""
+        if self.talk and (text := self.talk.take_back()):
+            await self.query_one(Bubbles).drop_last()
+            prompt = self.query_one(Prompt)
+            prompt.text = text
+            prompt.move_cursor(prompt.document.end)
+            prompt.focus()
+            self.refresh_bindings()
+
+    async def action_reset(self) -> None:
+        """Forget all that was said."""
+        if self.talk:
+            self.talk.reset()
+            await self.query_one(Bubbles).remove_children()
+            self.gauge()
+            self.refresh_bindings()
+
+    @work(group="dialog")
+    @shown
+    async def action_talks(self) -> None:
+        """Take up a conversation that was kept."""
+        from tui.screens.talks import Talks
+
+        talk, bubbles = self.talk, self.query_one(Bubbles)
+        found = await self.app.push_screen_wait(Talks(self.workspace))
+        if found and talk:
+            await in_thread(talk.take_up, found)
+            await bubbles.remove_children()
+            await bubbles.tell(found.messages)
+            self.gauge()
+            self.refresh_bindings()
+            self.query_one(Prompt).focus()
+
+    @work(group="dialog")
+    @shown
+    async def action_example(self) -> None:
+        """Ask for the file, and add the conversation to it."""
+        if not (talk := self.talk):
+            return
+        usual = str(self.workspace.path / "examples.jsonl")
+        if path := await self.app.push_screen_wait(AskText("File of examples to add it to (.jsonl)", usual)):
+            await in_thread(add_example, at_home(path), talk.ways.system, talk.messages)
+            self.ours.say(f"Added to {path}")
+
+    def action_ways(self) -> None:
+        """System prompt and sampling."""
+        if self.talk:
+            self.app.push_screen(ChatWays(self.talk.ways), lambda _: self.gauge())
+
+    def on_unmount(self) -> None:
+        """The process ends with the screen."""
+        if self.talk:
+            self.talk.stop()
+            asyncio.get_running_loop().run_in_executor(None, self.talk.close)

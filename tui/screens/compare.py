@@ -1,0 +1,93 @@
+"""Two runs over one another: their curves, what their recipes do differently, and what came of it."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from edgetune.jobs import compare
+from edgetune.jobs.history import History
+from edgetune.text import one_line
+from edgetune.workspace import Run
+from tui.attempt import in_thread, shown
+from tui.keys import key
+from tui.screens.page import Page
+from tui.widgets.chart import Chart, Plotted
+from tui.widgets.listing import Line, Listing
+
+
+class Compare(Page):
+    """Compares two runs."""
+
+    NAME = "Compare"
+    ABOUT = "Two runs over one another: the loss as lines, the held-out loss as dots, and below what their recipes do differently."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("compare.log", "l", "log", "Log scale", "Heights as logarithms, or as they are."),
+        key("compare.smooth", "s", "smooth", "Smooth", "Smooth the curves, or not."),
+        key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
+    ]
+
+    def __init__(self, one: Run, other: Run) -> None:
+        super().__init__()
+        self.histories = (History(one), History(other))
+
+    def body(self) -> Iterable[Widget]:
+        """One chart, one table."""
+        one, other = self.histories
+        plotted = [
+            Plotted(one.run.name, one.curves["loss"], "primary"),
+            Plotted(other.run.name, other.curves["loss"], "success"),
+            Plotted(one.run.name, one.curves["eval_loss"], "accent", dots=True),
+            Plotted(other.run.name, other.curves["eval_loss"], "warning", dots=True),
+        ]
+        table = Listing("", one_line(one.run.name, 30), one_line(other.run.name, 30), id="differences")
+        table.border_title = "What differs"
+        yield Vertical(Chart(f"Loss: {one.run.name} blue, {other.run.name} green", plotted), table, id="compared")
+
+    def on_mount(self) -> None:
+        """Read both."""
+        one, other = self.histories
+        self.bar.title(f"Compare · {one.run.name} and {other.run.name}")
+        self.query_one(Listing).table.focus()
+        self.read()
+
+    @work(exclusive=True)
+    @shown
+    async def read(self) -> None:
+        """Both logs to their ends, and both recipes."""
+        for history in self.histories:
+            while found := await in_thread(history.read):
+                history.take(found)
+        one, other = self.histories
+        differences = await in_thread(compare.differences, one.run, other.run)
+        first, second = await in_thread(lambda: (compare.results(one), compare.results(other)))
+        bold = f"bold {self.app.theme_variables.get('accent', '')}"
+        lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a), said(b))) for name, a, b in differences]
+        lines += [Line(f"result {name}", (name, said(value), said(second[name]))) for name, value in first.items()]
+        self.query_one(Listing).show(lines)
+        self.query_one(Chart).draw_anew()
+
+    def action_log(self) -> None:
+        """Logarithmic heights, or plain."""
+        chart = self.query_one(Chart)
+        chart.log_scale = not chart.log_scale
+        chart.draw_anew()
+
+    def action_smooth(self) -> None:
+        """Smoothed, or not."""
+        chart = self.query_one(Chart)
+        chart.smoothing = 0.0 if chart.smoothing else 0.9
+        chart.draw_anew()
+
+
+def said(value: Any) -> str:
+    """A value in a cell."""
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,22 @@
+"""What all dialogs share: a box in the middle, Escape for no."""
+
+from typing import ClassVar, Generic, TypeVar
+
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+
+from tui.keys import key
+
+T = TypeVar("T")
+
+
+class Dialog(ModalScreen[T | None], Generic[T]):
+    """A dialog that gives T, or None when it is left. NAME and ABOUT as on every screen."""
+
+    NAME: ClassVar[str] = ""
+    ABOUT: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [key("dialog.close", "escape", "close", "Close", "Leave the dialog; nothing is changed.")]
+
+    def action_close(self) -> None:
+        """Leave without an answer."""
+        self.dismiss(None)

@@ -1,0 +1,63 @@
+"""Help for the screen that is open, made from what it declares of itself."""
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from tui.screens.dialog import Dialog
+
+SIGNS = {
+    "escape": "Esc",
+    "enter": "Enter",
+    "question_mark": "?",
+    "slash": "/",
+    "space": "Space",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
+
+
+def shown_key(keys: str) -> str:
+    """A key as people know it."""
+    parts = [SIGNS.get(part, part.capitalize() if len(part) > 1 else part) for part in keys.split("+")]
+    return "+".join(parts)
+
+
+class Help(Dialog[None]):
+    """What a screen is for, and its keys."""
+
+    NAME = "Help"
+    ABOUT = "Every screen has its own help."
+
+    def __init__(self, about: Screen[Any]) -> None:
+        super().__init__()
+        self.about = about
+        self.active = dict(about.active_bindings)
+
+    def compose(self) -> ComposeResult:
+        """The screen's own words, then a table of its keys."""
+        box = VerticalScroll(classes="box help")
+        box.border_title = f"Help: {getattr(self.about, 'NAME', '') or 'this screen'}"
+        box.border_subtitle = "Esc closes"
+        with box:
+            yield Static(getattr(self.about, "ABOUT", ""), markup=False)
+            yield Static("")
+            yield Static(self._keys())
+
+    def _keys(self) -> Table:
+        keys: dict[tuple[str, str], list[str]] = {}
+        for active in self.active.values():
+            binding = active.binding
+            if binding.system or not binding.tooltip:
+                continue
+            keys.setdefault((binding.description, binding.tooltip), []).append(shown_key(binding.key))
+        table = Table.grid(padding=(0, 2))
+        for (label, tip), names in keys.items():
+            table.add_row(Text(", ".join(names), style="bold"), Text(label), Text("" if tip == label else tip, style="dim"))
+        table.add_row(Text("Ctrl+P", style="bold"), Text("Commands"), Text("All that can be done now, by name.", style="dim"))
+        return table

@@ -1,0 +1,287 @@
+"""Home: this machine, the runs with what they do now, the exports and the bases found on disk."""
+
+import asyncio
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Static
+
+from edgetune import hardware
+from edgetune.bases import find
+from edgetune.files import human, safe_name
+from edgetune.jobs import manage
+from edgetune.jobs.overview import Overview, Seen
+from edgetune.text import one_line
+from tui import tables
+from tui.attempt import in_thread, shown
+from tui.keys import key
+from tui.screens.ask import AskText, Confirm
+from tui.screens.page import Page
+from tui.widgets.listing import Listing
+
+EVERY = 1.0
+"""Seconds between two looks at the runs."""
+NOTHING = """No runs yet.
+
+Press  t  to try it: the bundled model learns about a lighthouse,
+which takes about three minutes on a laptop.
+
+Press  n  for a new run with examples of your own."""
+
+
+class Home(Page):
+    """The first screen."""
+
+    NAME = "Home"
+    ABOUT = (
+        "Your runs with what they do now, the GGUF files made from them, and the base models found on this machine. "
+        "Enter opens what is marked: a run, a chat with an export, a new run with a base. Running jobs go on when the app is left."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("home.new", "n", "new", "New run", "Teach a model from your examples, step by step."),
+        key("home.try", "t", "try_it", "Try it", "Train the bundled model on the bundled examples: about three minutes."),
+        key("home.chat", "c", "chat", "Chat", "Chat with the marked run or export."),
+        key("home.versus", "b", "versus", "Base and tuned", "The same question to the marked run and to its base.", show=False),
+        key("home.export", "e", "export", "Export", "Write the marked run as GGUF files."),
+        key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
+        key("home.compare", "v", "compare", "Compare", "Lay the marked run over another one.", show=False),
+        key("home.delete", "d,delete", "delete", "Delete", "Delete the marked run and all it made.", show=False),
+        key("home.prune", "p", "prune", "Free space", "Remove old checkpoints, caches and leftovers.", show=False),
+        key("home.data", "x", "screen('data', 'Data')", "Data", "Look at a file of examples without making a run.", show=False),
+        key("home.doctor", "o", "screen('doctor', 'Doctor')", "Doctor", "What this machine has, and what would be used.", show=False),
+        key("home.settings", "s", "screen('settings', 'SettingsScreen')", "Settings", "Theme, folders of models, keys.", show=False),
+        key("home.quit", "q", "app.quit", "Quit", "Leave the app. Running jobs go on."),
+        key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: dict[str, Seen] = {}
+        self._busy = False
+        self._one_look = asyncio.Lock()
+
+    def body(self) -> Iterable[Widget]:
+        """The machine's line, three lists."""
+        yield Static("looking at this machine …", id="machine", markup=False)
+        runs = Listing("run", "state", "step", "loss", "held-out loss", "base", "size", id="runs", empty="looking for runs …")
+        runs.border_title = "Runs"
+        exports = Listing("export", "size", id="exports", empty="No exports yet.\ne on a finished run writes one.")
+        exports.border_title = "Exports"
+        bases = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …")
+        bases.border_title = "Bases on this machine"
+        yield runs
+        yield Horizontal(exports, bases, id="below")
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.overview = Overview(self.workspace)
+        self.bar.note("offline")
+        self.look()
+        self.look_at_machine()
+        self.look_for_bases()
+        self.set_interval(EVERY, self.look_again)
+        self.query_one("#runs Listing, #runs", Listing).table.focus()
+
+    def look_again(self) -> None:
+        """A new look, unless the last one still goes on or nobody sees it."""
+        if not self._busy and self.app.screen is self:
+            self.look()
+
+    def on_screen_resume(self) -> None:
+        """Back on this screen: what changed meanwhile."""
+        if hasattr(self, "overview"):
+            self.look_again()
+
+    @work(group="runs")
+    @shown
+    async def look(self) -> None:
+        """Runs and exports as they are now."""
+        self._busy = True
+        try:
+            async with self._one_look:
+                seen = await in_thread(self.overview.look)
+            exports = await in_thread(lambda: [(path, path.stat().st_size) for run in seen for path in manage.exports(run.run)])
+        finally:
+            self._busy = False
+        self.runs = {run.name: run for run in seen}
+        ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
+        runs, files = self.query_one("#runs", Listing), self.query_one("#exports", Listing)
+        runs.empty(NOTHING)
+        runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
+        files.show([tables.export_line(path, size) for path, size in exports])
+        used = sum(run.bytes for run in seen)
+        runs.border_subtitle = f"{human(used)} on disk" if seen else ""
+        self.refresh_bindings()
+
+    @work
+    @shown
+    async def look_at_machine(self) -> None:
+        """The machine's line."""
+        line = await in_thread(hardware.in_one_line)
+        self.query_one("#machine", Static).update(one_line(f"This machine {line}", 300))
+
+    @work
+    @shown
+    async def look_for_bases(self) -> None:
+        """Models on disk."""
+        places = [self.workspace.path / "models", *(Path(folder) for folder in self.ours.settings.folders)]
+        bases = await in_thread(find.described, places)
+        self.query_one("#bases", Listing).show([tables.base_line(base) for base in bases])
+
+    @property
+    def marked(self) -> Seen | None:
+        """The run under the cursor."""
+        current = self.query_one("#runs", Listing).current
+        return self.runs.get(current) if current else None
+
+    @property
+    def file(self) -> Path | None:
+        """The export under the cursor, where that list has the focus."""
+        exports = self.query_one("#exports", Listing)
+        return Path(exports.current) if exports.has_focus_within and exports.current else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        if not self.is_mounted or not self.query("#runs"):
+            return action not in ("chat", "export", "rename", "delete", "compare", "versus")
+        if action == "back":
+            return False
+        if action == "chat":
+            return bool(self.file or (self.marked and self.marked.status == "finished"))
+        if action in ("export", "versus"):
+            return bool(self.marked and self.marked.status == "finished")
+        if action == "compare":
+            return bool(self.marked and len(self.runs) > 1)
+        if action in ("rename", "delete"):
+            return bool(self.marked and self.marked.status not in ("running", "waiting", "stopping"))
+        return True
+
+    @on(Listing.Moved)
+    def moved(self) -> None:
+        """Other keys may be valid now."""
+        self.refresh_bindings()
+
+    @on(Listing.Chosen, "#runs")
+    def open_run(self, event: Listing.Chosen) -> None:
+        """Enter on a run."""
+        from tui.screens.run import RunScreen
+
+        if (seen := self.runs.get(event.key)) and seen.problem:
+            self.ours.say(seen.problem, "warning")
+        elif seen:
+            self.app.push_screen(RunScreen(seen.run))
+
+    @on(Listing.Chosen, "#exports")
+    def open_export(self, event: Listing.Chosen) -> None:
+        """Enter on an export."""
+        from tui.screens.chat import Chat
+
+        self.app.push_screen(Chat(event.key))
+
+    @on(Listing.Chosen, "#bases")
+    def open_base(self, event: Listing.Chosen) -> None:
+        """Enter on a base."""
+        self._new(event.key)
+
+    def _new(self, base: str = "") -> None:
+        from tui.screens.new_run import NewRun
+
+        self.app.push_screen(NewRun(base))
+
+    def action_screen(self, module: str, name: str) -> None:
+        """Open a screen that needs nothing of this one; it is imported only now."""
+        self.app.push_screen(getattr(import_module(f"tui.screens.{module}"), name)())
+
+    def action_new(self) -> None:
+        """The guided flow."""
+        self._new()
+
+    def action_chat(self) -> None:
+        """Chat with the export or the run."""
+        from tui.screens.chat import Chat
+
+        if self.file:
+            self.app.push_screen(Chat(str(self.file)))
+        elif self.marked:
+            self.app.push_screen(Chat(self.marked.name))
+
+    def action_versus(self) -> None:
+        """Base and tuned side by side."""
+        from tui.screens.versus import Versus
+
+        if self.marked:
+            self.app.push_screen(Versus(self.marked.run))
+
+    def action_export(self) -> None:
+        """The export screen of the run."""
+        from tui.screens.export import Export
+
+        if self.marked:
+            self.app.push_screen(Export(self.marked.run))
+
+    @work(exclusive=True, group="start")
+    @shown
+    async def action_try_it(self) -> None:
+        """Begin the demo's run and open it."""
+        from tui.screens.run import RunScreen
+        from tui.start import demo
+
+        self.ours.say("The bundled model gets ready to learn …")
+        self.app.push_screen(RunScreen(await demo(self.workspace)))
+
+    @work(group="dialog")
+    @shown
+    async def action_rename(self) -> None:
+        """Ask for a name, and rename."""
+        if not (marked := self.marked):
+            return
+        name = await self.app.push_screen_wait(AskText(f"A new name for {marked.name}", marked.name, safe_name))
+        if name and name != marked.name:
+            await in_thread(manage.rename, self.workspace, marked.name, name)
+            self.look()
+
+    @work(group="dialog")
+    @shown
+    async def action_compare(self) -> None:
+        """Ask for the other run, and compare."""
+        from tui.screens.choose import Choose
+        from tui.screens.compare import Compare
+
+        if not (marked := self.marked):
+            return
+        others = [name for name in self.runs if name != marked.name]
+        if other := await self.app.push_screen_wait(Choose(f"Compare {marked.name} with", others)):
+            self.app.push_screen(Compare(marked.run, self.runs[other].run))
+
+    @work(group="dialog")
+    @shown
+    async def action_delete(self) -> None:
+        """Ask, and delete."""
+        if not (marked := self.marked):
+            return
+        question = f"Delete {marked.name} and all it made ({human(marked.bytes)})? This cannot be undone."
+        if await self.app.push_screen_wait(Confirm(question, "Delete")):
+            freed = await in_thread(manage.delete, self.workspace, marked.name)
+            self.ours.say(f"{marked.name} is deleted; {human(freed)} are free.")
+            self.look()
+
+    @work(group="dialog")
+    @shown
+    async def action_prune(self) -> None:
+        """Say what would go, ask, and free it."""
+        found = await in_thread(manage.prunable, self.workspace)
+        if not found:
+            self.ours.say("Nothing to free.")
+            return
+        size = sum(found.values())
+        question = f"Remove {len(found)} old checkpoints, caches and leftovers and free {human(size)}? Caches can be made again."
+        if await self.app.push_screen_wait(Confirm(question, "Remove")):
+            await in_thread(manage.prune, found)
+            self.ours.say(f"{human(size)} freed")
+            self.look()

@@ -1,0 +1,108 @@
+"""New run: six steps, each valid before the next; it can be left at any of them and resumed there."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tui import draft as drafts
+from tui.keys import key
+from tui.screens.new_run.data import DataStep
+from tui.screens.new_run.fit import FitStep
+from tui.screens.new_run.goal import GoalStep
+from tui.screens.new_run.model import ModelStep
+from tui.screens.new_run.recipe import RecipeStep
+from tui.screens.new_run.start import StartStep
+from tui.screens.new_run.step import Step
+from tui.screens.page import Page
+
+STEPS: tuple[type[Step], ...] = (ModelStep, DataStep, GoalStep, RecipeStep, FitStep, StartStep)
+
+
+class NewRun(Page):
+    """The guided flow. base: one to begin with."""
+
+    NAME = "New run"
+    ABOUT = (
+        "Teach a model from your examples, step by step: model, data, goal, recipe, a check whether it fits, start. "
+        "Every step must be valid before the next. You can leave at any step: what was chosen is kept, and New run goes on there."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("new.next", "ctrl+n,f8", "next", "Next step", "Go on to the next step.", priority=True),
+        key("new.before", "ctrl+b,f7", "before", "Step before", "Back to the step before.", priority=True),
+        key("new.over", "ctrl+x", "over", "Start over", "Forget what was chosen and begin again.", show=False),
+        key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
+    ]
+
+    def __init__(self, base: str = "") -> None:
+        super().__init__()
+        self._base = base
+        self.draft = drafts.Draft()
+        self.at = 0
+
+    def body(self) -> Iterable[Widget]:
+        """The steps' line, what to do, and the step itself."""
+        yield Static("", id="steps")
+        yield Static("", id="about", markup=False)
+        yield Container(id="step")
+
+    async def on_mount(self) -> None:
+        """Go on where it was left."""
+        self.draft = drafts.load(self.workspace)
+        if self._base and self._base != self.draft.base:
+            self.draft.base, self.draft.kind, self.draft.verdict, self.draft.step = self._base, "", "", 1
+        wanted, self.at = min(self.draft.step, len(STEPS) - 1), 0
+        await self.go(wanted)
+
+    async def go(self, to: int) -> None:
+        """Show a step."""
+        self.at = self.draft.step = max(0, min(to, len(STEPS) - 1))
+        self.draft.save(self.workspace)
+        place = self.query_one("#step", Container)
+        await place.remove_children()
+        step = STEPS[self.at](self.draft)
+        await place.mount(step)
+        line = Text(" ")
+        for number, one in enumerate(STEPS):
+            mark = "✔ " if number < self.at else ""
+            style = "bold reverse" if number == self.at else "dim" if number > self.at else ""
+            line.append(f" {mark}{number + 1} {one.TITLE} ", style)
+        self.query_one("#steps", Static).update(line)
+        self.query_one("#about", Static).update(step.ABOUT)
+        step.enter()
+        self.refresh_bindings()
+
+    @property
+    def step(self) -> Step:
+        """The step that is shown."""
+        return self.query_one(Step)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """No step before the first, none after the last."""
+        if action == "before":
+            return self.at > 0
+        if action == "next":
+            return self.at < len(STEPS) - 1
+        return True
+
+    async def action_next(self) -> None:
+        """Go on, if this step is valid."""
+        if problem := self.step.lacking():
+            self.ours.say(problem, "warning")
+        else:
+            await self.go(self.at + 1)
+
+    async def action_before(self) -> None:
+        """Back one step."""
+        await self.go(self.at - 1)
+
+    async def action_over(self) -> None:
+        """Begin again."""
+        drafts.forget(self.workspace)
+        self.draft = drafts.Draft()
+        await self.go(0)
+        self.ours.say("Everything chosen before is forgotten.")

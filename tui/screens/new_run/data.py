@@ -1,0 +1,181 @@
+"""Step 2: which examples, and what the X-ray says of them."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Static
+
+from edgetune.data.readers import SUFFIXES
+from edgetune.text import one_line, safe_text
+from tui.attempt import shown
+from tui.command import edgetune
+from tui.keys import key
+from tui.report_words import report_text, row_text
+from tui.screens.ask import AskText
+from tui.screens.choose import Choose
+from tui.screens.new_run.step import Step
+from tui.start import flags
+from tui.widgets.files import Files
+from tui.widgets.listing import Listing
+
+NOTHING = "Enter on a file chooses it; it is then read whole, and its X-ray stands here."
+
+
+class DataStep(Step):
+    """Choose files of examples and look at them."""
+
+    TITLE = "Data"
+    ABOUT = "Your examples. They are looked at before anything is trained: Enter chooses a file, + adds another."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("data.add", "plus,+", "add", "Add file", "Take the marked file too, beside those chosen.", show=False),
+        key("data.row_before", "left_square_bracket", "row(-1)", "Row before", "Show the row before.", show=False),
+        key("data.row_after", "right_square_bracket", "row(1)", "Next row", "Show the next row as the model sees it."),
+        key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
+        key("data.map", "m", "map", "Columns", "Say which column is which: instruction=question,output=answer.", show=False),
+        key("data.anyway", "y", "anyway", "Anyway", "Train even though the X-ray says 'do not train'."),
+    ]
+
+    def __init__(self, draft: Any) -> None:
+        super().__init__(draft)
+        self.row, self.report = 1, {}  # type: ignore[var-annotated]
+
+    def compose(self) -> ComposeResult:
+        """Files at the left; X-ray and rows at the right."""
+        first = Path(self.draft.data[0]).parent if self.draft.data else Path.cwd()
+        with Horizontal():
+            yield Files(first if first.is_dir() else Path.home(), tuple(f"{s}{z}" for s in SUFFIXES for z in ("", ".gz")), id="files")
+            with Vertical(id="looked"):
+                with VerticalScroll(classes="panel", id="xray") as xray:
+                    xray.border_title = "X-ray"
+                    yield Static(NOTHING, id="report", markup=False)
+                with VerticalScroll(classes="panel", id="rows") as rows:
+                    rows.border_title = "As the model sees it"
+                    yield Static("", id="row", markup=False)
+
+    def on_mount(self) -> None:
+        """Look again at what was chosen before."""
+        if self.draft.data:
+            self.examine()
+
+    def enter(self) -> None:
+        """The files."""
+        self.query_one(Listing).table.focus()
+
+    @on(Files.Picked)
+    def picked(self, event: Files.Picked) -> None:
+        """A file instead of those before."""
+        self._take([str(event.path)])
+
+    def action_add(self) -> None:
+        """The marked file, too."""
+        files = self.query_one(Files)
+        current = self.query_one(Listing).current
+        if current and (path := files.folder / current).is_file() and str(path) not in self.draft.data:
+            self._take([*self.draft.data, str(path)])
+
+    def _take(self, data: list[str]) -> None:
+        self.draft.data, self.draft.kind, self.draft.verdict, self.draft.anyway = data, "", "", False
+        self.changed()
+        self.examine()
+
+    @work(exclusive=True, group="xray")
+    @shown
+    async def examine(self) -> None:
+        """X-ray the files in a process of its own, then show the first row."""
+        panel, report = self.query_one("#xray"), self.query_one("#report", Static)
+        names = ", ".join(one_line(Path(path).name, 40) for path in self.draft.data)
+        panel.border_title = f"X-ray of {names}"
+        report.update("reading …")
+        panel.loading = True
+        try:
+            self.report = await edgetune(self.workspace, "data", "check", *self.draft.check_words(), said=lambda line: None)
+        except BaseException:
+            report.update("It could not be read. Choose another file.")
+            raise
+        finally:
+            panel.loading = False
+        self.draft.kind, self.draft.verdict = self.report["kind"], self.report["verdict"]
+        self.changed()
+        report.update(report_text(self.report, self.app.theme_variables, self.ours.ascii_only))
+        self.refresh_bindings()
+        self.row = 1
+        self.show_row()
+
+    @work(exclusive=True, group="row")
+    @shown
+    async def show_row(self) -> None:
+        """A row token by token."""
+        words = ["data", "preview", self.draft.data[0], "--row", str(self.row), *(["--base", self.draft.base] if self.draft.base else [])]
+        words += flags({name: self.draft.options[name] for name in ("format", "map") if name in self.draft.options})
+        row = await edgetune(self.workspace, *words)
+        self.query_one("#rows").border_title = f"Row {self.row} as the model sees it (marked: trained on)"
+        self.query_one("#row", Static).update(row_text(row, self.app.theme_variables))
+
+    def action_row(self, by: int) -> None:
+        """Another row."""
+        last = self.report["files"][0]["read"]
+        if 1 <= self.row + by <= last:
+            self.row += by
+            self.show_row()
+
+    @work(group="dialog")
+    @shown
+    async def action_format(self) -> None:
+        """Name the shape."""
+        from edgetune.data.formats import ORDER
+
+        if found := await self.app.push_screen_wait(
+            Choose("Shape of the examples", ["auto", *ORDER], self.draft.options.get("format", "auto"))
+        ):
+            self._read_as("format", found if found != "auto" else None)
+
+    @work(group="dialog")
+    @shown
+    async def action_map(self) -> None:
+        """Name the columns."""
+        from edgetune.data.detect import parse_map
+
+        now = ",".join(self.draft.options.get("map", []))
+        question = "Columns under other names, as instruction=question,output=answer (empty: as they are)"
+        found = await self.app.push_screen_wait(AskText(question, now, lambda text: parse_map([text] if text.strip() else [])))
+        if found is not None:
+            self._read_as("map", [found] if found.strip() else None)
+
+    def _read_as(self, name: str, value: Any) -> None:
+        self.draft.options.pop(name, None)
+        if value is not None:
+            self.draft.options[name] = value
+        if self.draft.data:
+            self._take(self.draft.data)
+
+    def action_anyway(self) -> None:
+        """Override the X-ray."""
+        self.draft.anyway = True
+        self.changed()
+        self.refresh_bindings()
+        self.ours.say("It will be trained all the same.", "warning")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        if action == "row":
+            return bool(self.report)
+        if action == "anyway":
+            return self.draft.verdict == "do not train" and not self.draft.anyway
+        return True
+
+    def lacking(self) -> str:
+        """Files that were looked at and are good enough."""
+        if not self.draft.data:
+            return "Choose a file of examples first."
+        missing = [path for path in self.draft.data if not Path(path.rsplit(":", 1)[0]).exists() and not Path(path).exists()]
+        if missing:
+            return safe_text(f"{missing[0]} is not there any more.")
+        if not self.draft.kind:
+            return "The X-ray is not done yet."
+        if self.draft.verdict == "do not train" and not self.draft.anyway:
+            return "The X-ray says 'do not train': correct the file, or press y to train all the same."
+        return ""

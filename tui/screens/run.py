@@ -1,0 +1,231 @@
+"""A run: what it does now, its curves, its events in words, its answers over time, and what to do next."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from textual import work
+from textual.binding import BindingType
+from textual.containers import Container, Horizontal
+from textual.widget import Widget
+from textual.widgets import Static
+
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs import launch, manage
+from edgetune.jobs.history import History
+from edgetune.workspace import Run
+from tui.attempt import in_thread, shown
+from tui.keys import key
+from tui.run_words import headline, summary
+from tui.screens.page import Page
+from tui.widgets.chart import Chart, Plotted
+from tui.widgets.event_list import EventList
+from tui.widgets.samples import Samples
+
+EVERY = 0.25
+"""Seconds between two looks at the log: what came in between is drawn at once."""
+SMOOTHINGS = (0.0, 0.6, 0.9)
+ZOOMS = (1.0, 0.5, 0.2)
+LIVE = ("running", "waiting", "stopping")
+
+
+class RunScreen(Page):
+    """Shows one run, live."""
+
+    NAME = "Run"
+    ABOUT = (
+        "A run while it trains, and afterwards. Leaving this screen or the app does not stop it. Pausing writes a checkpoint first; "
+        "a paused, interrupted or failed run goes on from its last checkpoint. The dots on the loss are the held-out loss: "
+        "while it falls the model learns something general, when it rises it begins to learn by heart."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("run.pause", "p", "pause", "Pause", "Stop after a checkpoint; it can go on later."),
+        key("run.resume", "r", "resume", "Go on", "Go on from the last checkpoint."),
+        key("run.chat", "c", "chat", "Chat", "Talk with the result."),
+        key("run.versus", "b", "versus", "Base and tuned", "The same question to the result and to its base.", show=False),
+        key("run.export", "e", "export", "Export", "Write the result as GGUF files."),
+        key("run.view", "tab", "next_view", "Next view", "Loss, the other curves, answers.", show=False),
+        key("run.charts", "1", "view('charts')", "Charts", "Loss and events.", show=False),
+        key("run.more", "2", "view('more')", "More", "Learning rate, gradient norm, speed and memory.", show=False),
+        key("run.samples", "3", "view('samples')", "Answers", "The same questions, answered over time.", show=False),
+        key("run.every", "a", "every", "All events", "Show every step among the events, or only news.", show=False),
+        key("run.smooth", "s", "smooth", "Smooth", "More smoothing of the curves, or none."),
+        key("run.log", "l", "log", "Log scale", "Heights as logarithms, or as they are."),
+        key("run.zoom", "z", "zoom", "Zoom", "Show the last half, the last fifth, or all of it.", show=False),
+        key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
+    ]
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run_shown = run
+        self.history = History(run)
+        self.status = ""
+        self._busy = False
+        self._seen: tuple[Any, ...] = ()
+        self._fresh, self._turn_at = True, 0
+
+    def body(self) -> Iterable[Widget]:
+        """Headline; then one of three views."""
+        curves = self.history.curves
+        yield Static("", id="headline", markup=False)
+        yield Static("1 Charts   2 More   3 Answers", id="views", markup=False)
+        loss = [Plotted("loss", curves["loss"]), Plotted("held-out", curves["eval_loss"], "accent", dots=True)]
+        yield Horizontal(Chart("Loss · dots: held out", loss, id="loss"), EventList(self.history, id="events"), id="charts")
+        yield Container(
+            Chart("Learning rate", [Plotted("learning rate", curves["learning_rate"], "secondary")]),
+            Chart("Gradient norm", [Plotted("gradient norm", curves["grad_norm"], "warning")]),
+            Chart("Tokens/s", [Plotted("tokens/s", curves["tokens_per_second"], "success")]),
+            Chart("Memory (MiB)", [Plotted("memory", curves["memory"], "primary")], unit=2**20),
+            id="more",
+        )
+        yield Samples(id="samples")
+
+    def on_mount(self) -> None:
+        """Begin to follow the log."""
+        self.bar.title(f"Run · {self.run_shown.name}")
+        self.action_view("charts")
+        self.follow()
+        self.set_interval(EVERY, self.follow_on)
+
+    def follow_on(self) -> None:
+        """Look again unless the last look still goes on, or another screen is in front."""
+        if not self._busy and self.app.screen is self:
+            self.follow()
+
+    @work(group="follow")
+    @shown
+    async def follow(self) -> None:
+        """Read what is new in the log, a piece at a time, and draw it."""
+        self._busy = True
+        try:
+            while found := await in_thread(self.history.read):
+                self.history.take(found)
+            self.draw(await in_thread(lambda: self.history.status))
+            self._fresh = False
+        finally:
+            self._busy = False
+
+    def draw(self, status: str) -> None:
+        """Show what the history holds, where it changed."""
+        seen = (status, len(self.history.places), len(self.history.state.samples))
+        if seen == self._seen:
+            return
+        self._seen, before, self.status = seen, self.status, status
+        self.query_one("#headline", Static).update(
+            headline(self.history, status, self.app.theme_variables, self.ours.ascii_only, self.size.width)
+        )
+        self._draw_charts()
+        self.query_one(EventList).update()
+        self.query_one(Samples).show(self.history.state.samples)
+        self.bar.note(summary(self.run_shown, self.history, status))
+        if before != status:
+            self.refresh_bindings()
+            if before in LIVE and status == "finished":
+                self.ours.say(f"{self.run_shown.name} is finished: c to chat with it, e to export it.")
+            elif before in LIVE and status in ("failed", "interrupted"):
+                self.failed()
+
+    def _draw_charts(self) -> None:
+        """While it runs one chart in turn, so that a key never waits for all of them; otherwise all."""
+        charts = list(self.query(Chart))
+        visible = [chart for chart in charts if chart.is_on_screen]
+        if self._fresh or self.status not in LIVE:
+            for chart in charts:
+                chart.draw_anew()
+        elif visible:
+            self._turn_at += 1
+            at = self._turn_at % max(len(visible), 2)
+            if at < len(visible):
+                visible[at].draw_anew()
+
+    def failed(self) -> None:
+        """Say why the run ended."""
+        from tui.screens.error import ErrorDialog
+
+        error = self.history.state.error
+        found = EdgeTuneError(error["title"], error["cause"], error["remedy"]) if error else launch.died(self.run_shown)
+        self.app.push_screen(ErrorDialog(found))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        if action == "pause":
+            return self.status in ("running", "waiting")
+        if action == "resume":
+            return self.status in ("stopped", "interrupted", "failed", "new")
+        if action in ("chat", "export", "versus"):
+            return self.status == "finished"
+        return True
+
+    def action_view(self, name: str) -> None:
+        """Show one of the three views."""
+        for view in ("charts", "more", "samples"):
+            self.query_one(f"#{view}").display = view == name
+        self.query_one({"charts": "#events", "more": "#more", "samples": "#samples"}[name]).focus()
+        marks = {"charts": "1 Charts", "more": "2 More", "samples": "3 Answers"}
+        self.query_one("#views", Static).update("  ".join(f"[{text}]" if view == name else f" {text} " for view, text in marks.items()))
+
+    def action_next_view(self) -> None:
+        """The view after this one."""
+        names = ["charts", "more", "samples"]
+        now = next(name for name in names if self.query_one(f"#{name}").display)
+        self.action_view(names[(names.index(now) + 1) % 3])
+
+    def action_every(self) -> None:
+        """All events, or news."""
+        self.query_one(EventList).action_every()
+
+    def _turn(self, name: str, values: tuple[Any, ...]) -> Any:
+        charts = list(self.query(Chart))
+        now = values[(values.index(getattr(charts[0], name)) + 1) % len(values)]
+        for chart in charts:
+            setattr(chart, name, now)
+            chart.draw_anew()
+        return now
+
+    def action_smooth(self) -> None:
+        """More smoothing, or none."""
+        now = self._turn("smoothing", SMOOTHINGS)
+        self.ours.say(f"Smoothing {now:g}" if now else "No smoothing")
+
+    def action_log(self) -> None:
+        """Logarithmic heights, or plain."""
+        self.ours.say("Log scale" if self._turn("log_scale", (False, True)) else "Linear scale")
+
+    def action_zoom(self) -> None:
+        """The last part of the steps, or all."""
+        now = self._turn("zoom", ZOOMS)
+        self.ours.say(f"The last {now:.0%} of the steps" if now < 1 else "All steps")
+
+    @work(group="control")
+    @shown
+    async def action_pause(self) -> None:
+        """Ask the worker to stop after a checkpoint."""
+        await in_thread(launch.request_stop, self.run_shown)
+        self.ours.say("It stops at the end of this step, after a checkpoint.")
+        self.follow_on()
+
+    @work(group="control", exclusive=True)
+    @shown
+    async def action_resume(self) -> None:
+        """Launch a worker that goes on."""
+        await in_thread(manage.prepare_resume, self.run_shown)
+        await in_thread(launch.start, self.run_shown.folder)
+        self.ours.say("It goes on from its last checkpoint.")
+        self.follow_on()
+
+    def action_chat(self) -> None:
+        """Talk with the result."""
+        from tui.screens.chat import Chat
+
+        self.app.push_screen(Chat(self.run_shown.name))
+
+    def action_versus(self) -> None:
+        """Base and tuned side by side."""
+        from tui.screens.versus import Versus
+
+        self.app.push_screen(Versus(self.run_shown))
+
+    def action_export(self) -> None:
+        """Write GGUF files."""
+        from tui.screens.export import Export
+
+        self.app.push_screen(Export(self.run_shown))

@@ -1,0 +1,49 @@
+"""Conversations that were kept: found by any word in them, and taken up again."""
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from edgetune.chat.saved import Saved, listed
+from edgetune.workspace import Workspace
+from tui.attempt import in_thread, shown
+from tui.screens.dialog import Dialog
+from tui.widgets.listing import Line, Listing
+
+
+class Talks(Dialog[Saved]):
+    """Gives the conversation that was chosen."""
+
+    NAME = "Conversations"
+    ABOUT = "Every conversation is kept. / finds those that hold a text; Enter takes the marked one up again."
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.talks: dict[str, Saved] = {}
+
+    def compose(self) -> ComposeResult:
+        """A list."""
+        with Vertical(classes="box ways") as box:
+            box.border_title, box.border_subtitle = self.NAME, "/ finds, Enter opens, Esc closes"
+            yield Listing("began with", "messages", "model", empty="No conversation was kept yet.")
+
+    def on_mount(self) -> None:
+        """Look for them."""
+        self.query_one(Listing).table.focus()
+        self.look()
+
+    @work
+    @shown
+    async def look(self) -> None:
+        """Read what is kept."""
+        found = await in_thread(listed, self.workspace.conversations)
+        self.talks = {talk.path.name: talk for talk in found}
+        self.query_one(Listing).show(
+            [Line(n, (t.title[:48], str(len(t.messages)), t.model[:24]), t.text.lower()) for n, t in self.talks.items()]
+        )
+
+    @on(Listing.Chosen)
+    def chosen(self, event: Listing.Chosen) -> None:
+        """Enter."""
+        self.dismiss(self.talks[event.key])

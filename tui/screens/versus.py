@@ -1,0 +1,143 @@
+"""Base and tuned side by side: the same question to both."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Static
+
+from edgetune.workspace import Run
+from tui import gguf_of
+from tui.attempt import in_thread, shown
+from tui.keys import key
+from tui.screens.chat_ways import ChatWays
+from tui.screens.page import Page
+from tui.talk import Talk
+from tui.widgets.bubbles import Bubbles
+from tui.widgets.prompt import Prompt
+from tui.widgets.streamed import stream
+
+
+class Versus(Page):
+    """Asks a run's base and the run the same questions."""
+
+    NAME = "Base and tuned"
+    ABOUT = (
+        "The same question to the base and to what was made of it, one after the other, so that each has the machine to itself. "
+        "Enter sends; Esc stops, and leaves when nothing is written. Temperature 0 takes chance out of it."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("versus.stop", "escape", "back", "Stop or back", "Stop the answers; leave when none is written."),
+        key("versus.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like, for both."),
+        key("versus.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
+    ]
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run_shown = run
+        self.talks: list[Talk] = []
+        self.answering = False
+
+    def body(self) -> Iterable[Widget]:
+        """Two columns of messages, one line to type in."""
+        with_base, with_tuned = Bubbles(id="base", classes="panel"), Bubbles(id="tuned", classes="panel")
+        with_base.border_title, with_tuned.border_title = "base", "tuned"
+        yield Horizontal(with_base, with_tuned, id="versus")
+        yield Prompt(id="prompt")
+        yield Static("", id="gauge", markup=False)
+
+    def on_mount(self) -> None:
+        """Load both."""
+        self.bar.title(f"Base and tuned · {self.run_shown.name}")
+        self.query_one(Prompt).focus()
+        self.load()
+
+    def tell(self, text: str) -> None:
+        """Say what goes on."""
+        self.query_one("#gauge", Static).update(text)
+
+    @work(exclusive=True, group="talk")
+    @shown
+    async def load(self) -> None:
+        """Find or write both files, and load them."""
+        try:
+            paths = [await find(self.workspace, self.run_shown, self.tell) for find in (gguf_of.base, gguf_of.tuned)]
+            talks = [Talk(path) for path in paths]
+            for talk in talks:
+                self.tell(f"loading {talk.path.name} …")
+                await in_thread(talk.load)
+                talk.ways.sampling = replace(talk.ways.sampling, temperature=0.0)
+        except BaseException:
+            self.tell("The two models are not loaded.")
+            raise
+        self.talks = talks
+        self._ready()
+
+    def _ready(self) -> None:
+        self.tell(f"temperature {self.talks[0].ways.sampling.temperature:g}" if self.talks else "")
+        self.refresh_bindings()
+
+    @on(Prompt.Sent)
+    def sent(self, event: Prompt.Sent) -> None:
+        """Enter."""
+        if self.talks and not self.answering:
+            self.query_one(Prompt).text = ""
+            self.answer(event.text)
+        else:
+            self.ours.say("Not yet: the models load, or answer.")
+
+    @work(exclusive=True, group="talk")
+    @shown
+    async def answer(self, text: str) -> None:
+        """Ask the base, then the tuned model."""
+        self.answering = True
+        self.refresh_bindings()
+        try:
+            for talk, name in zip(self.talks, ("#base", "#tuned"), strict=True):
+                if self.answering:
+                    await stream(talk, self.query_one(name, Bubbles), text)
+        finally:
+            self.answering = False
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        if action in ("ways", "reset"):
+            return bool(self.talks and not self.answering)
+        return True
+
+    def action_back(self) -> None:
+        """Stop, or leave."""
+        if not self.answering:
+            super().action_back()
+            return
+        self.answering = False
+        for talk in self.talks:
+            talk.stop()
+
+    async def action_reset(self) -> None:
+        """Forget all that was said."""
+        for talk, name in zip(self.talks, ("#base", "#tuned"), strict=True):
+            talk.reset()
+            await self.query_one(name, Bubbles).remove_children()
+
+    def action_ways(self) -> None:
+        """The same for both."""
+        one, other = self.talks
+
+        def same(_: None) -> None:
+            other.ways = replace(one.ways)
+            self._ready()
+
+        self.app.push_screen(ChatWays(one.ways), same)
+
+    def on_unmount(self) -> None:
+        """The processes end with the screen."""
+        for talk in self.talks:
+            talk.stop()
+            asyncio.get_running_loop().run_in_executor(None, talk.close)

@@ -1,0 +1,34 @@
+"""What the app remembers between two starts: theme, folders of models, keys of the user's own. One JSON file in the workspace."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from edgetune.files import write_json
+from tui.themes import DARK
+
+
+@dataclass
+class Settings:
+    """theme: a theme's name. folders: places to look for bases, beside the usual ones. keys: names of bindings with the keys for them."""
+
+    theme: str = DARK
+    folders: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write them."""
+        write_json(path, asdict(self))
+
+
+def load(path: Path) -> Settings:
+    """The settings of a file; what is missing or makes no sense is as usual, for a broken file must not keep the app shut."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Settings()
+    usual = Settings()
+    if not isinstance(found, dict):
+        return usual
+    good = {f.name: found[f.name] for f in fields(Settings) if isinstance(found.get(f.name), type(getattr(usual, f.name)))}
+    return Settings(**good)

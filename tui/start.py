@@ -1,0 +1,35 @@
+"""Begin runs: through the command line, for checking and preparing data takes time and memory of its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgetune.workspace import Run, Workspace
+from tui.command import edgetune
+
+
+def flags(options: dict[str, Any]) -> list[str]:
+    """Options of the recipe as the command line takes them."""
+    words: list[str] = []
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag.removeprefix('--')}")
+        else:
+            words += [word for one in (value if isinstance(value, list) else [value]) for word in (flag, str(one))]
+    return words
+
+
+async def begin(workspace: Workspace, words: list[str], said: Callable[[str], None] = lambda line: None) -> Run:
+    """Check, make and launch a run; the run. Raises EdgeTuneError where it cannot be."""
+    document = await edgetune(workspace, "train", *words, "--detach", said=said)
+    return Run(Path(document["folder"]))
+
+
+async def demo(workspace: Workspace) -> Run:
+    """The run of `edgetune demo`."""
+    from edgetune.demo import OPTIONS
+
+    return await begin(workspace, [*flags(OPTIONS), "--name", workspace.new_name(None, "demo")])

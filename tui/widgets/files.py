@@ -1,0 +1,77 @@
+"""A file picker: one folder at a time, its files and folders as a list that can be filtered."""
+
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+
+from edgetune.files import human
+from edgetune.text import one_line
+from tui.attempt import in_thread, shown
+from tui.widgets.listing import Line, Listing
+
+UP = ".."
+
+
+class Files(Vertical):
+    """Lists a folder. Posts Picked on a file; a folder is opened. endings: of the files that are shown."""
+
+    class Picked(Message):
+        """A file was picked."""
+
+        def __init__(self, path: Path) -> None:
+            super().__init__()
+            self.path = path
+
+    def __init__(self, folder: Path, endings: tuple[str, ...], id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.folder, self.endings = folder, endings
+
+    def compose(self) -> ComposeResult:
+        """The list."""
+        yield Listing("name", "size", empty="nothing here")
+
+    def on_mount(self) -> None:
+        """Open the first folder."""
+        self.run_worker(self.open(self.folder), exclusive=True)
+
+    @shown
+    async def open(self, folder: Path) -> None:
+        """Show a folder."""
+        lines = await in_thread(_lines, folder, self.endings)
+        self.folder = folder
+        listing = self.query_one(Listing)
+        listing.border_title = one_line(folder.name or str(folder), 40)
+        listing.show(lines)
+
+    @on(Listing.Chosen)
+    def chosen(self, event: Listing.Chosen) -> None:
+        """Open a folder, pick a file."""
+        event.stop()
+        path = self.folder.parent if event.key == UP else self.folder / event.key
+        if path.is_dir():
+            self.run_worker(self.open(path), exclusive=True)
+        else:
+            self.post_message(self.Picked(path))
+
+    @on(Listing.Moved)
+    def moved(self, event: Listing.Moved) -> None:
+        """Nobody's business."""
+        event.stop()
+
+
+def _lines(folder: Path, endings: tuple[str, ...]) -> list[Line]:
+    folders, files = [], []
+    for path in sorted(folder.iterdir(), key=lambda path: path.name.lower()):
+        if path.name.startswith("."):
+            continue
+        try:
+            if path.is_dir():
+                folders.append(Line(path.name, (f"{one_line(path.name, 60)}/", "")))
+            elif path.name.lower().endswith(endings):
+                files.append(Line(path.name, (path.name, human(path.stat().st_size))))
+        except OSError:
+            continue
+    return [Line(UP, ("../", "")), *folders, *files]

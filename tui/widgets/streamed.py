@@ -1,0 +1,39 @@
+"""An answer on the screen while it is written."""
+
+import asyncio
+
+from textual.widgets import Markdown
+
+from edgetune.chat.terminal import REASONS
+from tui.attempt import in_thread
+from tui.talk import Talk
+from tui.widgets.bubbles import Bubbles
+
+DRAW = 0.05
+"""Seconds between two pieces of an answer: what the model wrote in between is drawn at once."""
+
+
+async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
+    """Ask, and show the answer while it comes. Raises the engine's EdgeTuneError; when cancelled, the answer is stopped first."""
+    reply = await bubbles.ask(text)
+    markdown = Markdown.get_stream(reply.markdown)
+    writing = asyncio.create_task(in_thread(talk.answer, text))
+    try:
+        while not writing.done():
+            await asyncio.wait({writing}, timeout=DRAW)
+            await markdown.write(talk.take())
+        await writing
+    except asyncio.CancelledError:  # the screen is left
+        talk.stop()
+        await asyncio.wait({writing})
+        raise
+    except BaseException:
+        reply.how("not answered")
+        raise
+    finally:
+        await markdown.stop()
+    if stats := talk.stats:
+        reply.how(f"{stats.tokens} tokens, {stats.tokens_per_second:,.0f} tokens/s; {REASONS[stats.reason]}; seed {stats.seed}")
+    for notice in talk.notices:
+        await bubbles.notice(notice)
+    talk.notices.clear()
