@@ -96,6 +96,16 @@ class Workspace:
         return self.path / "cache" / "proof"
 
     @property
+    def bases(self) -> Path:
+        """The folder of base models that were fetched."""
+        return self.path / "bases"
+
+    @property
+    def fetch_cache(self) -> Path:
+        """The folder of base models that are not fetched whole yet."""
+        return self.path / "cache" / "fetch"
+
+    @property
     def quarantine(self) -> Path:
         """The folder of rows that checks left out."""
         return self.path / "quarantine"

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": ("demo", "Run the whole way on the bundled model: train, export, compare, chat."),
     "doctor": ("machine", "Show what this machine has and what EdgeTune would use, with reasons."),
     "bases": ("machine", "List the base models found on disk."),
+    "fetch": ("fetch", "Fetch a base model from a hub: the one command that uses the network."),
     "data": ("data", "Look at examples before a run does: check, preview, convert, split."),
     "train": ("train", "Fine-tune a base model on your file of examples."),
     "eval": ("eval", "Measure a run, or a GGUF, on held-out examples: base beside tuned."),

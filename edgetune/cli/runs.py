@@ -160,14 +160,14 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
     """Free space: checkpoints of finished runs but the newest and the best, what can be made again (prepared data, bases as GGUF for
-    proofs), and leftovers.
+    proofs), models not fetched whole, and leftovers.
 
     Example: edgetune prune
     """
     from edgetune.training.checkpoints import found
 
     place = workspace(workspace_path)
-    caches = [folder for folder in (place.data_cache, place.proof_cache) if folder.is_dir()]
+    caches = [folder for folder in (place.data_cache, place.proof_cache, place.fetch_cache) if folder.is_dir()]
     cached = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
     victims = place.leftovers() + cached
     for run in place.runs():
@@ -209,7 +209,7 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         }
         rows.append({"run": run.name, **parts, "all": run.size()})
     leftovers = sum(folder_bytes(p) for p in place.leftovers())
-    prepared = sum(folder_bytes(folder) for folder in (place.data_cache, place.proof_cache) if folder.is_dir())
+    prepared = sum(folder_bytes(folder) for folder in (place.data_cache, place.proof_cache, place.fetch_cache) if folder.is_dir())
     free = free_bytes(Path(place.path))
     if as_json:
         typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))
