@@ -19,6 +19,7 @@ COMMANDS = {
     "bases": ("machine", "List the base models found on disk."),
     "fetch": ("fetch", "Fetch a base model from a hub: the one command that uses the network."),
     "data": ("data", "Look at examples before a run does: check, preview, convert, split."),
+    "fit": ("fit", "Predict memory, disk and time of a run before it starts, and what makes it fit."),
     "train": ("train", "Fine-tune a base model on your file of examples."),
     "eval": ("eval", "Measure a run, or a GGUF, on held-out examples: base beside tuned."),
     "runs": ("runs", "List all runs with their state."),
