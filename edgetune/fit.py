@@ -17,7 +17,8 @@ from edgetune.workspace import Workspace
 INTERPRETER = 500 * 2**20
 """The interpreter with torch, transformers, peft and trl imported (491 MiB seen)."""
 CPU_RUNTIME = 138 * 2**20
-"""What a worker holds beside the tensors: rows, tokenizer, threads' buffers, freed memory that is not given back (fitted)."""
+"""What a worker holds beside the tensors: rows, tokenizer, threads' buffers, freed memory that is not given back (fitted without
+quantization; the one peak measured with NF4 was 95 MiB higher)."""
 HEAD_TILES = 8.5
 """Tiles of logits that the loss head's backward in plain torch holds at once: the product, its scaled copies, log-probabilities,
 probabilities, the gradient and two temporaries (8.25 counted in TRL's _backward_tile; 8.5 fitted)."""
