@@ -2,12 +2,13 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,17 +119,7 @@ def publish_folder(target: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            for path in sorted(temporary.rglob("*")):
-                if path.is_file():
-                    with open(path, "rb+") as file:
-                        os.fsync(file.fileno())
-                else:
-                    sync_folder(path)
-            sync_folder(temporary)
-            if target.exists():
-                raise FileExistsError(target)
-            os.rename(temporary, target)
-            sync_folder(target.parent)
+            publish_ready(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -144,6 +135,49 @@ def scratch_folder(place: Path, name: str) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def publish_ready(folder: Path, target: Path) -> None:
+    """Sync every file of a finished folder and rename it to `target`, which must not exist."""
+    with disk_errors(target):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                with open(path, "rb+") as file:
+                    os.fsync(file.fileno())
+            else:
+                sync_folder(path)
+        sync_folder(folder)
+        if target.exists():
+            raise FileExistsError(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(folder, target)
+        sync_folder(target.parent)
+
+
+class _Counted(io.FileIO):
+    """A file that only grows, up to `limit` bytes, and tells how long it is."""
+
+    def __init__(self, path: Path, limit: int, progress: Callable[[int], None]) -> None:
+        super().__init__(path, "a")
+        self.limit, self.progress = limit, progress
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self.limit:
+            raise EdgeTuneError(
+                f"{Path(str(self.name)).stem} is longer than its sender said", f"More than {self.limit} bytes came.", "Try again later."
+            )
+        rest = memoryview(data)
+        while rest:  # a raw file may take a part
+            rest = rest[super().write(rest) :]
+        self.progress(self.tell())
+        return len(data)
+
+
+@contextmanager
+def appended(path: Path, limit: int, progress: Callable[[int], None]) -> Iterator[BinaryIO]:
+    """Open a file to go on writing at its end, at most to `limit` bytes; it stays as far as it came. progress: gets its length."""
+    with disk_errors(path), _Counted(path, limit, progress) as file:
+        yield file
 
 
 def create(path: Path) -> BinaryIO:

@@ -111,7 +111,7 @@ class Workspace:
     @property
     def caches(self) -> tuple[Path, ...]:
         """The folders of what can be made again."""
-        return self.data_cache, self.proof_cache, self.imatrix_cache, self.chat_cache
+        return self.data_cache, self.proof_cache, self.imatrix_cache, self.chat_cache, self.fetch_cache
 
     @property
     def chat_cache(self) -> Path:
@@ -122,6 +122,16 @@ class Workspace:
     def conversations(self) -> Path:
         """The folder of kept conversations."""
         return self.path / "conversations"
+
+    @property
+    def bases(self) -> Path:
+        """The folder of base models that were fetched."""
+        return self.path / "bases"
+
+    @property
+    def fetch_cache(self) -> Path:
+        """The folder of base models that are not fetched whole yet."""
+        return self.path / "cache" / "fetch"
 
     @property
     def quarantine(self) -> Path:

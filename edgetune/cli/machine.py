@@ -58,7 +58,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         typer.echo(f"trains on  {device.value}: {device.reason}")
         typer.echo(f"computes   in {dtype.value}: {dtype.reason}")
         typer.echo("packages   " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in versions.items()))
-        typer.echo("network    never used: EdgeTune works offline")
+        typer.echo("network    never used but by 'edgetune fetch': EdgeTune works offline")
     if missing:
         say(f"Missing: {', '.join(missing)}. Set up again: python packaging/bootstrap.py setup")
         raise typer.Exit(1)
@@ -71,13 +71,15 @@ def bases(
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """List the base models found on disk: the bundled one, the Hugging Face cache, the workspace's models/, the folders named.
+    """List the base models found on disk: the bundled one, the Hugging Face cache, the workspace's bases/ (fetched) and
+    models/, the folders named.
 
     Example: edgetune bases ~/models
     """
     from edgetune.bases import find
 
-    places = [*(folders or []), workspace(workspace_path).path / "models"]
+    place = workspace(workspace_path)
+    places = [*(folders or []), place.bases, place.path / "models"]
     found: list[dict[str, Any]] = []
     for folder in find.model_folders(places):
         try:

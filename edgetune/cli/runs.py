@@ -130,7 +130,7 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
     """Free space: checkpoints of finished runs but the newest and the best, what can be made again (prepared data, bases as GGUF for
-    proofs), and leftovers.
+    proofs), models not fetched whole, and leftovers.
 
     Example: edgetune prune
     """

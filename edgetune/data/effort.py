@@ -31,11 +31,11 @@ def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Works
     result |= {"seconds": None, "reason": "name --base"}
     if base is None:
         return result
-    speed, reason = _speed(recipe, base, workspace)
-    return result | {"seconds": round(result["tokens"] / speed) if speed else None, "reason": reason}
+    rate, reason = speed(recipe, base, workspace)
+    return result | {"seconds": round(result["tokens"] / rate) if rate else None, "reason": reason}
 
 
-def _speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | None, str]:
+def speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | None, str]:
     """Tokens a second, and where the figure comes from: the last run with this base, else a matrix product timed now."""
     from edgetune.jobs import launch
 

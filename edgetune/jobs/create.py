@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgetune import hardware, methods, rewards
+from edgetune import fit, hardware, methods, rewards
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
@@ -26,8 +26,6 @@ CACHE_FACTOR = 3
 """Bytes of prepared rows for a byte of examples: two 4-byte numbers a token of about four characters, and the example itself."""
 FEW_PAIRS = 30
 """Pairs below which the answers themselves are learned rather than what makes them better."""
-CPU_OVERHEAD = 700 * 2**20
-"""Memory of the interpreter with torch, transformers, peft and trl imported (about 490 MB seen) and room to work."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     need_memory(recipe, base, device.value)
     files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
-    need_space(workspace.path, 3 * adapter_bytes(recipe, base) * 4 + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
+    need_space(workspace.path, fit.training_disk(recipe, base) + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
     prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, progress)
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.STOP and not anyway:
@@ -147,39 +145,17 @@ def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
     return hardware.Choice(f"{value:.2g}", f"for {recipe.method} on a base of {size} parameters")
 
 
-def adapter_bytes(recipe: Recipe, base: find.Base) -> int:
-    """About how many bytes the trained weights have in fp32 (LoRA: rank times the sides of every layer's matrices)."""
-    if not recipe.lora:
-        return base.parameters * 4
-    config = base.config.get("text_config", base.config)
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 1024)
-    inner = int(config.get("intermediate_size") or 4 * hidden)
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 24)
-    return recipe.rank * layers * (8 * hidden + 3 * (hidden + inner)) * 4
-
-
-def memory_parts(recipe: Recipe, base: find.Base) -> dict[str, int]:
-    """About how many bytes of memory training needs at least, by what they hold; activations come on top."""
-    per_weight = {"nf4": 0.6, "int8": 1.1, "none": 2.0}[recipe.quantization] if recipe.lora else 4.0
-    trained = adapter_bytes(recipe, base)
-    return {
-        "weights": int(base.parameters * per_weight),
-        "adapter": trained if recipe.lora else 0,
-        "optimizer and gradients": 3 * trained if recipe.lora else 4 * trained,
-        "program": CPU_OVERHEAD,
-    }
-
-
 def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
-    """Refuse what cannot fit: the frozen weights, the trained weights with their two moments and gradients, and the interpreter."""
-    need = sum(memory_parts(recipe, base).values())
-    here = hardware.machine()
-    free = here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
+    """Refuse what cannot fit even if every row were short: the base, the trained weights with moments and gradients, the interpreter."""
+    short = recipe.model_copy(update={"length": min(recipe.length, 64), "batch": 1})
+    need, free = fit.beside(device) + fit.training_memory(short, base, device).total, fit.free_memory(device)
     if need > free:
+        change = fit.smallest_change(recipe, base, device, free)
         raise EdgeTuneError(
             "Not enough memory",
             f"Training {base.name} this way needs at least {human(need)}; {human(free)} are free.",
-            "Use --quantization nf4, a lower --rank, a smaller base, or close other programs.",
+            (f"Try {change.words}. " if change else "")
+            + "Use --quantization nf4, a lower --rank, a smaller base, or close other programs.",
         )
 
 

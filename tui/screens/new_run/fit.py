@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from edgetune import hardware
+from edgetune import fit, hardware
 from edgetune.bases import find
 from edgetune.files import free_bytes, human
 from edgetune.text import one_line
@@ -19,8 +19,8 @@ from tui.keys import key
 from tui.screens.new_run.step import Step
 
 BAR = 36
-COLOURS = ("primary", "accent", "warning", "secondary")
-SIGNS = "#=+."
+COLOURS = ("primary", "accent", "warning", "secondary", "error", "success")
+SIGNS = "#=+.%o"
 """What the parts of the bar are drawn with where there are no blocks."""
 
 
@@ -54,8 +54,8 @@ class FitStep(Step):
         self.passed = False
         notes = self.query_one("#notes", Static)
         notes.update("checking the data with this recipe …")
-        parts, free = await in_thread(self._memory)
-        self.query_one("#memory", Static).update(memory_text(parts, free, self.app.theme_variables, self.ours.ascii_only))
+        parts, free, advice = await in_thread(self._memory)
+        self.query_one("#memory", Static).update(memory_text(parts, free, advice, self.app.theme_variables, self.ours.ascii_only))
         try:
             plan = await edgetune(
                 self.workspace, "train", *self.draft.words(), "--dry-run", said=lambda line: notes.update(one_line(line, 200))
@@ -67,22 +67,32 @@ class FitStep(Step):
         notes.update(plan_text(plan, disk, self.app.theme_variables))
         self.passed = True
 
-    def _memory(self) -> tuple[dict[str, int], int]:
-        from edgetune.jobs.create import memory_parts
-
+    def _memory(self) -> tuple[dict[str, int], int, str]:
         recipe, _ = self.draft.recipe()
-        here = hardware.machine()
-        cuda = hardware.device(recipe.device).value == "cuda"
-        base = find.describe(find.resolve(recipe.base))
-        return memory_parts(recipe, base), here.gpu_memory if cuda and here.gpu_memory else here.memory_free
+        device = hardware.device(recipe.device).value
+        base, free = find.describe(find.resolve(recipe.base)), fit.free_memory(device)
+        found = fit.training_memory(recipe, base, device)
+        parts = {
+            "weights": found.weights,
+            "adapter": found.adapter,
+            "optimizer": found.optimizer,
+            "activations": found.activations,
+            "loss head": found.head,
+            "program": found.runtime + fit.beside(device),
+        }
+        if sum(parts.values()) <= free:
+            return parts, free, ""
+        change = fit.smallest_change(recipe, base, device, free)
+        advice = f"Smallest change that fits: {change.words} ({human(change.needed)})." if change else "No change makes it fit here."
+        return parts, free, advice
 
     def lacking(self) -> str:
         """A check that passed."""
         return "" if self.passed else "The check is not done, or did not pass."
 
 
-def memory_text(parts: dict[str, int], free: int, colours: dict[str, str], ascii_only: bool) -> Text:
-    """A stacked bar of what needs memory, in what is free, with its key."""
+def memory_text(parts: dict[str, int], free: int, advice: str, colours: dict[str, str], ascii_only: bool) -> Text:
+    """A stacked bar of what needs memory at the peak, in what is free, with its key. advice: what to change, where it does not fit."""
     text, need = Text(), sum(parts.values())
     whole = max(free, need, 1)
     used = 0
@@ -91,11 +101,11 @@ def memory_text(parts: dict[str, int], free: int, colours: dict[str, str], ascii
         text.append((sign if ascii_only else "█") * cells, colours.get(colour, ""))
         used += cells
     text.append("░" * max(0, BAR - used), "dim")
-    text.append(f"  at least {human(need)} of {human(free)} free\n", "bold")
+    text.append(f"  about {human(need)} at the peak, of {human(free)} free\n", "bold")
     for (name, size), colour, sign in zip(parts.items(), COLOURS, SIGNS, strict=False):
         text.append(f"{sign if ascii_only else '■'} ", colours.get(colour, ""))
         text.append(f"{name} {human(size)}   ")
-    text.append("\nActivations come on top: they grow with batch and length.\n", "dim")
+    text.append(f"\n{advice or 'Counted with every row at full length.'}\n", "" if advice else "dim")
     return text
 
 

@@ -1,0 +1,185 @@
+"""Fetch a base model from a hub: what of it, the bytes with their hashes, and a folder that is whole or not there.
+
+What is not whole yet lies in the workspace's cache/fetch and is taken up again by the same command.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edgetune.bases import find, hub
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.files import appended, need_space, publish_ready, safe_name, sha256, write_json
+from edgetune.workspace import Workspace
+
+RECORD = "fetched.json"
+INDEX = "model.safetensors.index.json"
+WANTED = {
+    *("config.json", "generation_config.json", INDEX, "chat_template.jinja", "chat_template.json"),
+    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt"),
+}
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+SPARE = 64 * 2**20
+MAX_TEXT = 200_000_000
+"""Bytes that a file which is no weights may have; the largest tokenizers have about 35 MB."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What would be fetched, and what would not, with the reason."""
+
+    repo: hub.Repo
+    files: list[hub.RemoteFile]
+    skipped: dict[str, str]
+    target: Path
+    partial: Path
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def have(self) -> int:
+        """Bytes that an earlier try left."""
+        return sum(min(file.size, max(_size(self.partial / file.name), _size(_unfinished(self.partial, file)))) for file in self.files)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _unfinished(folder: Path, file: hub.RemoteFile) -> Path:
+    return folder / f"{file.name}.unfinished"
+
+
+def order(repo: hub.Repo, workspace: Workspace) -> Order:
+    """Choose the files. Raises InputError where names are hostile or no safetensors weights are there."""
+    hostile = [f.name for f in repo.files if not _harmless(f.name)]
+    if hostile:
+        raise InputError(f"{repo.name} names files outside its folder", hostile[0][:200], "Do not use this model; tell the hub about it.")
+    weights = {f.name for f in repo.files if f.name.endswith(".safetensors") and "/" not in f.name}
+    sharded = {name for name in weights if name.startswith("model-") or name == "model.safetensors"}
+    chosen = WANTED | (sharded or weights)
+    files = [f for f in repo.files if f.name in chosen]
+    skipped = {f.name: _reason(f.name) for f in repo.files if f.name not in chosen}
+    if not weights or "config.json" not in {f.name for f in files}:
+        pickles = [name for name in skipped if name.endswith(PICKLES)]
+        missing = "no config.json" if weights else "no safetensors weights"
+        raise InputError(
+            f"{repo.name} cannot be used: {missing}",
+            f"Its weights are pickles ({', '.join(pickles[:3])}), which can run code when they are read."
+            if pickles and not weights
+            else f"It holds {', '.join(f.name for f in repo.files[:5]) or 'no files'}.",
+            "Choose a model with safetensors weights; 'edgetune fetch' lists some.",
+        )
+    bad = [f for f in files if f.size < 1 or (f.size > MAX_TEXT and not f.name.endswith(".safetensors")) or not (f.sha256 or f.blob)]
+    if bad:
+        raise InputError(f"{repo.name} cannot be fetched", f"The hub gives no sensible size or hash for {bad[0].name}.", "Try another one.")
+    label = safe_name(repo.name.replace("/", "--"))
+    return Order(repo, files, skipped, workspace.bases / label, workspace.fetch_cache / f"{label}@{repo.commit}")
+
+
+def _harmless(name: str) -> bool:
+    """Whether a listed name stays inside its folder on every system."""
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and not set(name) & set("\\:\0") and name.isprintable()
+
+
+def _reason(name: str) -> str:
+    """Why a file is left where it is."""
+    if name.endswith(PICKLES):
+        return "pickle"
+    if name.endswith((".py", ".so", ".sh", ".ipynb")):
+        return "code"
+    return "in a folder of its own" if "/" in name else "not needed"
+
+
+def check(order: Order) -> None:
+    """Refuse what is here already, and what the disk cannot hold."""
+    if order.target.exists():
+        raise InputError(
+            f"{order.repo.name} is here already", f"{order.target} exists.", "Use it with --base, or remove the folder to fetch it anew."
+        )
+    need_space(order.target, order.bytes - order.have + SPARE, f"Fetching {order.repo.name}")
+
+
+def fetch(order: Order, token: str | None, progress: Callable[[str, int, int], None] | None = None) -> find.Base:
+    """Fetch everything, verify it, and let the folder appear. progress: called with file name, bytes so far in all, bytes in all.
+
+    Raises EdgeTuneError; what is whole or half fetched then stays in the cache.
+    """
+    check(order)
+    order.partial.mkdir(parents=True, exist_ok=True)
+    done = 0
+    for file in order.files:
+        _one(order, file, token, partial(_told, progress, file.name, done, order.bytes))
+        done += file.size
+    find.describe(order.partial)  # config, index and headers make sense, and no shard is missing
+    write_json(order.partial / RECORD, _record(order))
+    publish_ready(order.partial, order.target)
+    return find.describe(order.target)
+
+
+def _told(progress: Callable[[str, int, int], None] | None, name: str, before: int, total: int, have: int) -> None:
+    if progress:
+        progress(name, before + have, total)
+
+
+def _record(order: Order) -> dict[str, Any]:
+    repo = order.repo
+    return {
+        "model": repo.name,
+        "from": repo.endpoint,
+        "commit": repo.commit,
+        "licence": repo.licence,
+        "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {f.name: {"bytes": f.size, "sha256": sha256(order.partial / f.name), "hub": f.sha256 or f.blob} for f in order.files},
+        "skipped": order.skipped,
+    }
+
+
+def record(folder: Path) -> dict[str, Any] | None:
+    """What is known about a folder that was fetched, or None."""
+    try:
+        value = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _one(order: Order, file: hub.RemoteFile, token: str | None, progress: Callable[[int], None]) -> None:
+    """One file, verified; a damaged one is fetched anew once."""
+    target, part = order.partial / file.name, _unfinished(order.partial, file)
+    if target.exists() and intact(target, file):
+        return
+    target.unlink(missing_ok=True)
+    for _ in range(2):
+        if _size(part) > file.size:
+            part.unlink()
+        with appended(part, file.size, progress) as to:
+            hub.stream(order.repo, file, to, _size(part), token)
+        if intact(part, file):
+            part.replace(target)
+            return
+        part.unlink()
+    raise EdgeTuneError(
+        f"{file.name} is damaged",
+        f"It came twice with another hash than {order.repo.endpoint} states ({(file.sha256 or file.blob)[:16]}…).",
+        "Nothing was kept of it. Try again later, or from another network.",
+    )
+
+
+def intact(path: Path, file: hub.RemoteFile) -> bool:
+    """Whether a file has the size and the hash the hub states: LFS's sha256, or git's blob hash."""
+    if path.stat().st_size != file.size:
+        return False
+    if file.sha256:
+        return sha256(path) == file.sha256
+    return hashlib.sha1(b"blob %d\0" % file.size + path.read_bytes()).hexdigest() == file.blob  # git's identity, not a defence

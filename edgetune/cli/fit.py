@@ -1,0 +1,78 @@
+"""`edgetune fit`: peak memory, disk and time of a recipe before it starts, and the smallest change that fits."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
+from edgetune.cli.show import say, seconds, table
+from edgetune.files import free_bytes, human
+from edgetune.workspace import workspace
+
+EXAMPLES = """Say what a recipe will need here before it starts: memory by part, disk, and the smallest change that makes it fit.
+
+Examples:
+
+  edgetune fit --base ~/models/Qwen3-0.6B --length 2048
+
+  edgetune fit --recipe recipe.toml --batch 1 --json
+
+Exit code 1 when it does not fit. Rows are taken to be as long as --length allows.
+"""
+
+
+def fit(
+    recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).", show_default=False)] = None,
+    preset: Annotated[str | None, typer.Option(help="quick, balanced or careful.", show_default=False)] = None,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+    **options: Any,
+) -> None:
+    """Predict a recipe's needs."""
+    from edgetune import fit as fitting
+    from edgetune import hardware
+    from edgetune.bases import find
+    from edgetune.recipe import build
+
+    made, _ = build(options, recipe, preset)
+    base, place, here = find.describe(find.resolve(made.base)), workspace(workspace_path), hardware.machine()
+    device = hardware.device(made.device)
+    free = fitting.free_memory(device.value)
+    memory = fitting.training_memory(made, base, device.value)
+    need = memory.total + fitting.beside(device.value)
+    disk, export = fitting.training_disk(made, base), fitting.export_need(base)
+    chat = fitting.chat_memory(base, min(base.context, made.length))
+    step_seconds, reason = fitting.step_seconds(made, base, place)
+    disk_free = free_bytes(place.path)
+    fits = need <= free and disk + export["disk"] <= disk_free
+    change = None if need <= free else fitting.smallest_change(made, base, device.value, free)
+    if as_json:
+        document = {"base": base.name, "device": device.value, "fits": fits, "free": free, "need": need, "memory": memory.as_dict()}
+        document |= {"disk": disk, "disk_free": disk_free, "export": export, "chat": chat}
+        document |= {"seconds_per_step": step_seconds, "seconds_reason": reason}
+        document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.words}}
+        typer.echo(json.dumps(document))
+    else:
+        parts = [[name, human(size)] for name, size in memory.as_dict().items() if name not in ("measured", "total")]
+        typer.echo(table([*parts, ["interpreter", human(fitting.beside(device.value))], ["peak", human(need)]], ["memory", "bytes"]))
+        typer.echo(f"{human(free)} of {device.value} memory are free here ({device.reason}; {here.cores} cores)")
+        typer.echo(f"disk: {human(disk)} for checkpoints and result, {human(export['disk'])} for a Q4_K_M; {human(disk_free)} free")
+        typer.echo(f"time: {seconds(step_seconds)} a step of full rows ({reason})")
+        talk = human(sum(chat.values()))
+        typer.echo(f"export: about {human(export['memory'])} of memory; chat: {talk} at {made.length} tokens (not measured)")
+        if not memory.measured:
+            say("The constants for this device are not measured.")
+        say(
+            "It fits."
+            if fits
+            else "It does not fit." + (f" Smallest change: {change.words} (then {human(change.needed)})" if change else "")
+        )
+    if not fits:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("fit", help=EXAMPLES)(recipe_flags(fit))

@@ -1,0 +1,189 @@
+"""Will it fit? Peak memory and disk of training, export and chat, before anything starts, and the smallest change that fits.
+
+Memory is counted above the interpreter with its imports. The peak of a training worker is what stays (weights, trained weights, moments)
+and the largest of four moments: the base being loaded, the loss head's backward (all activations are held then), the last layer's
+backward with gradients, and the optimizer's step. Sources: transformers' decoder layers, peft's LoraLayer, TRL's
+kernels/chunked_logprob.py (tiles of logits in fp32 where there is no Triton), torch's AdamW.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgetune import hardware, shapes
+from edgetune.bases import find
+from edgetune.recipe import Recipe
+from edgetune.workspace import Workspace
+
+INTERPRETER = 500 * 2**20
+"""The interpreter with torch, transformers, peft and trl imported (491 MiB seen)."""
+CPU_RUNTIME = 138 * 2**20
+"""What a worker holds beside the tensors: rows, tokenizer, threads' buffers, freed memory that is not given back (fitted without
+quantization; the one peak measured with NF4 was 95 MiB higher)."""
+HEAD_TILES = 8.5
+"""Tiles of logits that the loss head's backward in plain torch holds at once: the product, its scaled copies, log-probabilities,
+probabilities, the gradient and two temporaries (8.25 counted in TRL's _backward_tile; 8.5 fitted)."""
+HEAD_TOKENS, HEAD_WIDTH = 4096, 32768
+"""The most tokens and vocabulary entries of one tile (TRL's constants)."""
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a weight in NF4 with double quantization: 4 bits, a byte for each block of 64, four for each 256 blocks (QLoRA, section 3)."""
+GPU_CONTEXT = 600 * 2**20
+"""CUDA's own context. Not measured."""
+GPU_HEAD_TILES = 1.0
+"""With Triton the tile is folded in place. Not measured."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes at the peak, above the interpreter with its imports. measured: whether the constants were fitted on such a device."""
+
+    weights: int
+    adapter: int
+    optimizer: int
+    activations: int
+    head: int
+    runtime: int
+    measured: bool
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return self.weights + self.adapter + self.optimizer + self.activations + self.head + self.runtime
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return asdict(self) | {"total": self.total}
+
+
+def training_memory(recipe: Recipe, base: find.Base, device: str, dtype: str | None = None) -> Memory:
+    """Predicted peak of a training worker whose rows are as long as the recipe allows."""
+    shape = shapes.of(base)
+    compute = 4 if not recipe.lora or (dtype or hardware.dtype(device).value) == "float32" else 2
+    packed = {"nf4": NF4_BYTES, "int8": 1.0, "none": compute}[recipe.quantization]
+    weights = int(shape.linear_weights * packed + shape.other * compute)
+    moved = shape.adapter_weights(recipe.rank, recipe.targets) if recipe.lora else shape.linear_weights + shape.other
+    adapter = 4 * moved if recipe.lora else 0
+    tokens = recipe.batch * min(recipe.length, base.context)
+    layer = tokens * _floats(recipe, shape) * compute
+    kept = tokens * shape.hidden * compute * shape.layers + layer if recipe.gradient_checkpointing else layer * shape.layers
+    # Quantized matrices are unpacked one at a time, for the product and once more for its gradient.
+    largest = max((out * into for _, out, into in shape.linear), default=0)
+    kept += 2 * largest * compute if recipe.quantization != "none" else 0
+    cuda = device != "cpu"
+    width = min(shape.vocabulary, HEAD_WIDTH)
+    head = int(min(tokens, HEAD_TOKENS) * width * 4 * (GPU_HEAD_TILES if cuda else HEAD_TILES))
+    gradients = 4 * moved
+    head += 0 if recipe.lora else 4 * shape.hidden * shape.vocabulary  # the head's own gradient, in fp32
+    moments = 8 * moved
+    held = gradients if recipe.accumulation > 1 else 0
+    step = max((out * into for _, out, into in shape.linear), default=0) if recipe.lora is False else 0
+    moments_of_peak = {
+        "head": (held, kept, head),
+        "backward": (gradients, layer if recipe.gradient_checkpointing else int(layer * 1.5), 0),
+        "step": (gradients, 8 * step, 0),
+        "load": (-moments, min(shape.file_bytes, 5 * 10**9), 0),
+    }
+    grown, activations, tiles = max(moments_of_peak.values(), key=sum)
+    return Memory(weights, adapter, moments + grown, int(activations), tiles, GPU_CONTEXT if cuda else CPU_RUNTIME, not cuda)
+
+
+def _floats(recipe: Recipe, shape: shapes.Shapes) -> int:
+    """Numbers that one layer keeps for the gradient, for each token.
+
+    Both norms keep their input and give what the next matrices keep (4 x hidden); attention keeps queries, keys and values spread over
+    all heads, and its answer (4 x heads x head size); the gated MLP keeps gate, its SiLU, up and their product (4 x inner); LoRA its rank.
+    """
+    middles = len(shape.linear) // max(shape.layers, 1) * recipe.rank if recipe.lora else 0
+    return 4 * shape.hidden + 4 * shape.heads * shape.head_size + 4 * shape.inner + middles
+
+
+def training_disk(recipe: Recipe, base: find.Base) -> int:
+    """Bytes of the checkpoints that stay (the newest two, the best, one being written; each weights and two moments) and the result."""
+    shape = shapes.of(base)
+    moved = shape.adapter_weights(recipe.rank, recipe.targets) if recipe.lora else shape.linear_weights + shape.other
+    return 4 * (12 * moved) + 4 * moved
+
+
+def chat_memory(base: find.Base, context: int, bits: float = 4.85) -> dict[str, int]:
+    """Weights of a GGUF of `bits` bits a weight (Q4_K_M: 4.85 on Llama 8B) and the KV cache in F16 of `context` tokens. Not measured."""
+    shape = shapes.of(base)
+    return {"weights": int(base.parameters * bits / 8), "kv_cache": 2 * shape.layers * shape.kv_heads * shape.head_size * context * 2}
+
+
+def export_need(base: find.Base, bits: float = 4.85) -> dict[str, int]:
+    """Disk of an export of `bits` bits a weight, and memory: one tensor at a time in fp32 with its merged copy. Not measured."""
+    shape = shapes.of(base)
+    largest = max([out * into for _, out, into in shape.linear] + [shape.hidden * shape.vocabulary])
+    return {"disk": int(base.parameters * bits / 8), "memory": 3 * 4 * largest}
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a run may take on a device."""
+    here = hardware.machine()
+    return here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
+
+
+def beside(device: str) -> int:
+    """Bytes of the interpreter, where they come from the memory that the tensors lie in."""
+    return 0 if device == "cuda" else INTERPRETER
+
+
+def step_seconds(recipe: Recipe, base: find.Base, workspace: Workspace) -> tuple[float | None, str]:
+    """About how many seconds a step of full rows takes, or None, and where the figure comes from."""
+    from edgetune.data.effort import speed
+
+    rate, reason = speed(recipe, base, workspace)
+    tokens = recipe.batch * recipe.accumulation * min(recipe.length, base.context)
+    return (tokens / rate if rate else None), reason
+
+
+@dataclass(frozen=True)
+class Change:
+    """Recipe values to set so that it fits. needed: peak memory then, in bytes. words: what it costs, for a person."""
+
+    values: dict[str, Any]
+    needed: int
+    words: str
+
+
+def candidates(recipe: Recipe) -> list[tuple[dict[str, Any], str]]:
+    """Changes that save memory, the least harmful first."""
+    found: list[tuple[dict[str, Any], str]] = []
+    batch, accumulation = recipe.batch, recipe.accumulation
+    while batch > 1 and batch % 2 == 0:
+        batch, accumulation = batch // 2, accumulation * 2
+        found.append(({"batch": batch, "accumulation": accumulation}, f"batch {batch}, accumulation {accumulation}: same result, slower"))
+    if batch > 1:
+        found.append(({"batch": 1, "accumulation": accumulation * batch}, "batch 1, the rest accumulated: the same result, slower"))
+    if not recipe.gradient_checkpointing:
+        found.append(({"gradient_checkpointing": True}, "gradient checkpointing: the same result, about a third slower"))
+    if recipe.lora and recipe.quantization != "nf4":
+        found.append(({"quantization": "nf4"}, "the base in nf4: a little less exact"))
+    if not recipe.lora:
+        found.append(({"lora": True, "quantization": "nf4"}, "a LoRA adapter instead of every weight"))
+    length = recipe.length // 2
+    while length >= 128:
+        found.append(({"length": length}, f"rows of at most {length} tokens: longer ones are treated as --long says"))
+        length //= 2
+    if recipe.lora and recipe.rank > 8:
+        found.append(({"rank": 8, "alpha": recipe.alpha * 8 / recipe.rank}, "rank 8: learns less"))
+    return found
+
+
+def smallest_change(recipe: Recipe, base: find.Base, device: str, free: int) -> Change | None:
+    """The smallest change with which it fits into `free` bytes: one alone if one is enough, else several. None: nothing helps."""
+
+    def need(values: dict[str, Any]) -> int:
+        return beside(device) + training_memory(Recipe(**{**recipe.model_dump(), **values}), base, device).total
+
+    offered = candidates(recipe)
+    for values, words in offered:
+        if (needed := need(values)) <= free:
+            return Change(values, needed, words)
+    all_values: dict[str, Any] = {}
+    said: dict[str, str] = {}
+    for values, words in offered:
+        all_values |= values
+        said["+".join(values)] = words
+        if (needed := need(all_values)) <= free:
+            return Change(all_values, needed, "; ".join(said.values()))
+    return None

@@ -1,0 +1,67 @@
+"""What a base's config and weight headers say about its sizes: layers, widths, and which weights get an adapter. No torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgetune.bases import find
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of a decoder. linear: (name, out, in) of every matrix inside the layers; other: weights that stay unpacked."""
+
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    linear: list[tuple[str, int, int]]
+    other: int
+    file_bytes: int
+
+    @property
+    def linear_weights(self) -> int:
+        """Weights of all matrices inside the layers."""
+        return sum(out * into for _, out, into in self.linear)
+
+    def adapter_weights(self, rank: int, targets: list[str]) -> int:
+        """Weights of a LoRA adapter: rank times both sides of every matrix it sits on."""
+        chosen = [m for m in self.linear if targets == ["all-linear"] or any(m[0].endswith(t) for t in targets)]
+        return sum(rank * (out + into) for _, out, into in chosen)
+
+
+def of(base: find.Base) -> Shapes:
+    """Read a base's shapes from its config and the headers of its safetensors files."""
+    text: dict[str, Any] = base.config.get("text_config") or base.config
+
+    def number(*names: str, default: int) -> int:
+        return next((int(text[n]) for n in names if isinstance(text.get(n), int)), default)
+
+    hidden = number("hidden_size", "n_embd", default=1024)
+    heads = number("num_attention_heads", "n_head", default=16)
+    linear: list[tuple[str, int, int]] = []
+    vocabulary, other = number("vocab_size", default=32000), 0
+    for path in find.weight_files(base.path):
+        for name, tensor in find.tensor_header(path).items():
+            shape = tensor["shape"]
+            if len(shape) == 2 and name.endswith(".weight") and (".layers." in name or ".h." in name):
+                linear.append((name.removesuffix(".weight"), shape[0], shape[1]))
+            else:
+                count = 1
+                for size in shape:
+                    count *= size
+                other += count
+    return Shapes(
+        hidden,
+        number("intermediate_size", "n_inner", default=4 * hidden),
+        number("num_hidden_layers", "n_layer", default=24),
+        heads,
+        number("num_key_value_heads", default=heads),
+        number("head_dim", default=hidden // heads),
+        vocabulary,
+        linear,
+        other,
+        base.bytes,
+    )

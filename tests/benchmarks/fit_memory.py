@@ -1,0 +1,152 @@
+"""Predicted against real peak memory: whole training workers of a few steps on random-weight models, each in a process of its own.
+
+usage: python tests/benchmarks/fit_memory.py [--only NAME ...] [--out FILE]
+Memory is counted above an interpreter that has imported what a worker imports. Needs tools/make_model.py in the folder beside the
+project. Prints both sides, the ratio and the limit for each configuration, and the span that they cover.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+LIMIT = 0.15
+SPAN = 10.0
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+IMPORTS = """import resource
+import edgetune.training.run, edgetune.methods.sft
+import torch, datasets, bitsandbytes
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+from transformers.models.llama import modeling_llama
+from peft import LoraConfig, get_peft_model
+from trl import SFTConfig, SFTTrainer
+from trl.data_utils import pack_dataset
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+MODELS: dict[str, list[str]] = {
+    # name: arguments of make_model.py
+    "tiny": ["llama", "--size", "tiny"],
+    "small": [
+        *("llama", "--size", "tiny", "--set", "hidden_size=512", "--set", "intermediate_size=1536", "--set", "num_hidden_layers=8"),
+        *("--set", "num_attention_heads=8", "--set", "num_key_value_heads=4"),
+    ],
+    "medium": [
+        *("llama", "--size", "tiny", "--set", "hidden_size=768", "--set", "intermediate_size=3072", "--set", "num_hidden_layers=12"),
+        *("--set", "num_attention_heads=12", "--set", "num_key_value_heads=4"),
+    ],
+    "half": ["qwen3", "--size", "0.5b"],
+}
+SHORT: dict[str, Any] = {"rank": 16, "batch": 1, "accumulation": 1, "length": 128, "quantization": "none"}
+CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tiny-b1-l128": ("tiny", SHORT),
+    "small-b2-l256": ("small", {**SHORT, "batch": 2, "length": 256}),
+    "medium-b1-l128": ("medium", SHORT),
+    "medium-b1-l128-nf4": ("medium", {**SHORT, "quantization": "nf4"}),
+    "small-b2-l256-full": ("small", {**SHORT, "batch": 2, "length": 256, "lora": False}),
+    "tiny-b4-l512-pack": ("tiny", {**SHORT, "batch": 4, "length": 512, "packing": True}),
+    "small-b4-l256-ckpt": ("small", {**SHORT, "batch": 4, "length": 256, "gradient_checkpointing": True}),
+    "half-b1-l64-nf4": ("half", {**SHORT, "length": 64, "quantization": "nf4"}),
+    "medium-b2-l256-r128": ("medium", {**SHORT, "batch": 2, "length": 256, "rank": 128}),
+    "half-b1-l64": ("half", {**SHORT, "length": 64}),
+    "medium-b1-l64-full": ("medium", {**SHORT, "length": 64, "lora": False}),
+    "medium-b2-l256-ckpt-nf4": ("medium", {**SHORT, "batch": 2, "length": 256, "gradient_checkpointing": True, "quantization": "nf4"}),
+    "small-b1-l1024": ("small", {**SHORT, "length": 1024}),
+    "tiny-b4-l256": ("tiny", {**SHORT, "batch": 4, "length": 256}),
+    "tiny-b4-l512-nf4": ("tiny", {**SHORT, "batch": 4, "length": 512, "quantization": "nf4"}),
+    "tiny-b8-l512": ("tiny", {**SHORT, "batch": 8, "length": 512}),
+}
+
+
+def make_model(name: str, folder: Path) -> Path:
+    """A model folder of random weights, made once."""
+    target = folder / name
+    if not target.exists():
+        words = [sys.executable, str(SHARED / "tools" / "make_model.py"), MODELS[name][0], str(target), *MODELS[name][1:]]
+        subprocess.run([*words, "--tokenizer", str(SHARED / "tokenizers" / "llama2")], check=True, capture_output=True)
+    return target
+
+
+def write_rows(path: Path) -> Path:
+    """Rows longer than any configuration's length, so that every row is cut to it."""
+    words = " ".join(f"the keeper of lamp {number} said that the boat is late" for number in range(300))
+    lines = [json.dumps({"prompt": f"Tale {i}: {words}", "completion": " It is late and the boat will not come today."}) for i in range(24)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def child_peak(words: list[str]) -> tuple[int, str]:
+    """Run a process to its end. Returns the most bytes it held and what it printed."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    assert process.stdout
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(out[-3000:])
+    return usage.ru_maxrss * 1024, out
+
+
+def main() -> None:
+    """Train each, and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--models", type=Path, help="folder that keeps the models made")
+    options = parser.parse_args()
+
+    from edgetune import fit
+    from edgetune.bases import find
+    from edgetune.jobs import create
+    from edgetune.recipe import build
+    from edgetune.workspace import Workspace
+
+    floor = child_peak([sys.executable, "-c", IMPORTS])[0]
+    print(f"interpreter with its imports: {floor / 2**20:.0f} MiB", flush=True)
+    results: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        models = options.models or place / "models"
+        models.mkdir(exist_ok=True, parents=True)
+        data = write_rows(place / "rows.jsonl")
+        for label, (model, given) in CONFIGURATIONS.items():
+            if options.only and label not in options.only:
+                continue
+            base = make_model(model, models)
+            recipe, sources = build(
+                {
+                    "long": "truncate",
+                    "steps": 2,
+                    "eval_share": 0.0,
+                    "threads": 1,
+                    "base": str(base),
+                    "data": [str(data)],
+                    "learning_rate": 1e-5,
+                }
+                | given
+            )
+            run = create.make(
+                create.plan(recipe, sources, Workspace(place / "workspace"), anyway=True), Workspace(place / "workspace"), None
+            )
+            peak, _ = child_peak([sys.executable, "-m", "edgetune.jobs.worker", str(run.folder)])
+            predicted = fit.training_memory(recipe, find.describe(base), "cpu").total
+            real = peak - floor
+            results.append((predicted, real))
+            print(
+                f"{label:26} predicted {predicted / 2**20:6.0f} MiB  real {real / 2**20:6.0f} MiB  ratio {predicted / real:.3f}", flush=True
+            )
+            if options.out:
+                with open(options.out, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({"label": label, "real": real / 2**20, "predicted": predicted / 2**20}) + "\n")
+    worst = max(abs(predicted / real - 1) for predicted, real in results)
+    span = max(real for _, real in results) / min(real for _, real in results)
+    print(f"{len(results)} configurations, worst {worst:.1%} off, limit {LIMIT:.0%}; they span a factor of {span:.1f}, wanted {SPAN:.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The prediction's parts against PEFT and the files, and the change it proposes. Peaks are measured by benchmarks/fit_memory.py."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetune import fit, shapes
+from edgetune.bases import find
+from edgetune.errors import EdgeTuneError
+from edgetune.jobs import create
+from edgetune.recipe import Recipe
+from tests.conftest import Train
+
+Call = Callable[..., tuple[int, str, str]]
+FULL: dict[str, Any] = {"base": "nano", "quantization": "none", "batch": 8, "accumulation": 2, "length": 512}
+
+
+@pytest.mark.parametrize("targets", [["all-linear"], ["q_proj", "v_proj"]])
+def test_the_adapter_has_as_many_weights_as_peft_makes(targets: list[str], nano: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(nano))
+        made = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear" if targets == ["all-linear"] else targets))
+    shape = shapes.of(find.describe(nano))
+    assert shape.adapter_weights(8, targets) == made.get_nb_trainable_parameters()[0]
+    assert shape.linear_weights + shape.other == find.describe(nano).parameters
+
+
+def test_the_disk_of_checkpoints_is_what_a_run_leaves(train: Train, facts: Path, nano: Path) -> None:
+    run = train("disk", base=str(nano), data=[str(facts)], rank=32, steps=2, save_every=1, batch=2, accumulation=1, quantization="none")
+    weights = sum(p.stat().st_size for p in run.checkpoints.glob("*/weights.safetensors"))
+    moments = sum(p.stat().st_size for p in run.checkpoints.glob("*/optimizer.safetensors"))
+    count = len(list(run.checkpoints.glob("step-*")))
+    recipe = Recipe(base=str(nano), rank=32)
+    kept = fit.training_disk(recipe, find.describe(nano))
+    one = 12 * shapes.of(find.describe(nano)).adapter_weights(32, ["all-linear"])
+    assert (weights + moments) / count == pytest.approx(one, rel=0.05)
+    assert count * one < kept
+
+
+@pytest.mark.parametrize("less", [{"batch": 1}, {"length": 64}, {"gradient_checkpointing": True}, {"rank": 4}])
+def test_what_should_save_memory_does(less: dict[str, int], nano: Path) -> None:
+    base, recipe = find.describe(nano), Recipe(**FULL)
+    assert fit.training_memory(recipe.model_copy(update=less), base, "cpu").total < fit.training_memory(recipe, base, "cpu").total
+
+
+def test_the_smallest_change_fits_and_keeps_the_rows_of_an_update(nano: Path) -> None:
+    base, recipe = find.describe(nano), Recipe(**FULL)
+    need = fit.training_memory(recipe, base, "cpu").total + fit.INTERPRETER
+    change = fit.smallest_change(recipe, base, "cpu", need - 1)
+    assert change and change.values == {"batch": 4, "accumulation": 4} and change.needed < need
+    tight = fit.smallest_change(recipe, base, "cpu", change.needed // 2)
+    assert tight is None or tight.needed <= change.needed // 2
+    assert fit.smallest_change(recipe, base, "cpu", fit.INTERPRETER) is None
+
+
+def test_what_cannot_fit_is_refused_before_a_run_is_made(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "free_memory", lambda device: fit.INTERPRETER)
+    with pytest.raises(EdgeTuneError, match="Not enough memory"):
+        create.need_memory(Recipe(**FULL), find.describe(nano), "cpu")
+
+
+def test_the_command_prints_one_document(edgetune: Call) -> None:
+    code, out, _ = edgetune("fit", "--base", "nano", "--length", "128", "--json")
+    made = json.loads(out)
+    assert code == 0 and made["fits"] and made["change"] is None
+    parts = [value for name, value in made["memory"].items() if name not in ("total", "measured")]
+    assert sum(parts) == made["memory"]["total"] == made["need"] - fit.INTERPRETER
+    code, out, err = edgetune("fit", "--base", "nano", "--batch", "4096", "--length", "100000")
+    assert code == 1 and "does not fit" in err and "Smallest change" in err
