@@ -117,7 +117,7 @@ def told(name: str, loop: Loop, run: Run) -> list[list[Sample]]:
 def test_dpo_on_judged_votes(loop: Loop, train: Callable[..., Run]) -> None:
     assert len(loop.held_out) >= 300 and mean(loop.before, lambda s: s.size) * 4 <= LIMIT
     run = train(
-        "short", base="nano", method="dpo", data=str(loop.votes), rank=16, epochs=3.0, learning_rate=1.5e-3, sft_weight=0.3, length=256,
+        "short", base="nano", method="dpo", data=str(loop.votes), rank=16, epochs=3.0, learning_rate=5e-4, sft_weight=1.0, length=256,
         batch=4, accumulation=1,
     )  # fmt: skip
     seen = [e for e in read(run.events) if e["kind"] == "evaluated"]
