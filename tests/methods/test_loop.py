@@ -141,8 +141,8 @@ def test_a_reward_model_and_rloo(loop: Loop, train: Callable[..., Run], workspac
     print(worth)
     assert worth["accuracy"] >= 0.85
     run = train(
-        "liked", base="nano", method="rl", data=str(loop.prompts), reward="model:taste", rank=16, steps=55, batch=16, accumulation=1,
-        answers_each=4, answer_tokens=64, length=256, learning_rate=1.5e-3, eval_share=0.1, eval_every=55,
+        "liked", base="nano", method="rl", data=str(loop.prompts), reward="model:taste", rank=16, steps=36, batch=16, accumulation=1,
+        answers_each=4, answer_tokens=64, length=256, learning_rate=1.5e-3, eval_share=0.1, eval_every=36,
     )  # fmt: skip
     events = read(run.events)
     steps = [e for e in events if e["kind"] == "step"]
