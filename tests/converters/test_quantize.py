@@ -127,8 +127,8 @@ def test_bytes_equal_with_an_adapter_merged(real: Path, llama_cpp: Any, tmp_path
 
 
 def test_memory_holds_some_rows_of_a_large_matrix_and_not_all(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """16 MiB of embeddings, and as much of an output matrix, go through in slabs of 256 KiB, to the same bytes."""
-    model, _ = source(llama(1, 256, 256, (4, 4), 64) | {"vocab_size": 16_384})
+    """Three matrices of 16 MiB each go through in slabs of 256 KiB, to the same bytes."""
+    model, _ = source(llama(1, 256, 16_384, (4, 4), 64))
     write_gguf(model, tmp_path / "whole.gguf", "Q4_K_M")
     monkeypatch.setattr(slabs, "MOST", 2**16)
     monkeypatch.setattr(slabs, "LEAST", 2**10)

@@ -101,7 +101,7 @@ def test_new_run(drive: Drive, snapshot: Snapshot, facts: Path) -> None:
         await seat.press("enter")
         await snapshot("new-recipe", seat)
         await seat.press("v")
-        assert "rslora" in seat.text()
+        assert "label smoothing" in seat.text()
         await seat.press("ctrl+n")
         assert "It can start." in seat.text() and "weights" in seat.text()
         await seat.press("ctrl+n")
