@@ -36,7 +36,7 @@ class Source:
 
     base: the folder of the model before training, None where it is not known. held_out: a run's held-out examples. context: the model's
     longest text in tokens.
-    mix: adapters with weights, where it is more than the one at weight 1.
+    mix: adapters with weights, where it is more than the one at weight 1. quantization: how the base was held in training.
     """
 
     model: Path
@@ -49,6 +49,7 @@ class Source:
     held_out: Path | None = None
     context: int = 2048
     mix: tuple[tuple[Path, float], ...] = ()
+    quantization: str = "none"
 
 
 @contextmanager
@@ -105,7 +106,9 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     model, adapter = (base, folder) if recipe.lora else (folder, None)
     name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
     held_out = run.data / "held_out.jsonl" if request["held_out"] else None
-    return Source(model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"])
+    return Source(
+        model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"], quantization=recipe.quantization
+    )
 
 
 def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:

@@ -86,6 +86,11 @@ def check(rows: list[Row], merged: list[np.ndarray], file: list[np.ndarray], bas
     return result
 
 
+def as_trained(trained: list[np.ndarray], merged: list[np.ndarray], file: list[np.ndarray]) -> dict[str, Any]:
+    """Mean KL from the model on its 4-bit base to the file, and to the merged model: what training against 4 bits costs. No limit binds."""
+    return {"kl_trained": float(distance(trained, file).kl.mean()), "kl_four_bit": float(distance(trained, merged).kl.mean())}
+
+
 def _perplexity(logs: np.ndarray) -> float | None:
     return float(math.exp(min(-logs.mean(), 50))) if len(logs) else None
 

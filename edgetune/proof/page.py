@@ -35,6 +35,8 @@ WORDS = {
     "kl_mean": "mean KL divergence of next-token predictions (nats)",
     "kl_99": "its 99th percentile",
     "kl_base": "the base's own, quantized the same way",
+    "kl_trained": "mean KL divergence from the model on the 4-bit base it was trained on",
+    "kl_four_bit": "of which the 4-bit base itself makes",
     "top1": "share of equal most likely tokens",
     "tokens": "tokens compared",
     "answer_tokens": "answer tokens compared",

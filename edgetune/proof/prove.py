@@ -83,7 +83,8 @@ class Prover:
         """The models in torch."""
         self.say("measuring the base and the merged model")
         source = self.source
-        return reference(source.model, source.adapter, source.base, self.sample.rows, self._vocabulary, self._embeddings)
+        rows, four_bit = self.sample.rows, source.quantization == "nf4"
+        return reference(source.model, source.adapter, source.base, rows, self._vocabulary, self._embeddings, four_bit)
 
     def prove(self, path: Path, name: str = "") -> Proof:
         """Prove a file. name: what it will be called, where its path is a temporary one."""
@@ -148,7 +149,10 @@ class Prover:
         """The check of behaviour. file: predictions on all rows. cost: what quantizing does to the base, where it was measured."""
         base = self.reference.base
         merged, before = self.held_out(self.reference.merged), None if base is None else self.held_out(base)
-        return behaviour.check(self.sample.held_out, merged, self.held_out(file), before, cost)
+        found = behaviour.check(self.sample.held_out, merged, self.held_out(file), before, cost)
+        if self.reference.trained is not None:
+            found.figures |= behaviour.as_trained(self.held_out(self.reference.trained), merged, self.held_out(file))
+        return found
 
     def _behaviour(self, file: list[np.ndarray], type_name: str) -> Check:
         rows, base = self.sample.held_out, self.reference.base

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgetune.proof.four_bit import FourBit
 from edgetune.proof.merged import Merged, stored_tensors
 from edgetune.proof.rows import Row
 from edgetune.proof.streamed import Read, predictions, skeleton
@@ -19,7 +20,7 @@ class Reference:
 
     merged: log-probabilities of the model as trained and merged, on all rows; base: of the model before, None where it is not known.
     tensor: reads the tensors of the merged model; before: of the model before, where they differ. model: the merged model without its
-    weights.
+    weights. trained: log-probabilities of the adapter on the 4-bit base it was trained on, None where that was not so.
     """
 
     merged: list[np.ndarray]
@@ -27,13 +28,17 @@ class Reference:
     tensor: Read
     before: Callable[[str], np.ndarray | None]
     model: Any
+    trained: list[np.ndarray] | None = None
 
 
-def reference(model: Path, adapter: Path | None, base: Path | None, rows: list[Row], vocabulary: int, embeddings: str) -> Reference:
+def reference(
+    model: Path, adapter: Path | None, base: Path | None, rows: list[Row], vocabulary: int, embeddings: str, four_bit: bool = False
+) -> Reference:
     """Predict with the model and the base, one layer at a time in memory.
 
     model: the folder that is exported. adapter: merged into it. base: the folder before training, where it is another (full fine-tuning)
-    or where there is an adapter; None: not known. vocabulary: tokens of the merged model. embeddings: the name of the embeddings' tensor.
+    or where there is an adapter; None: not known. vocabulary: tokens of the merged model. embeddings: the name of the embeddings'
+    tensor. four_bit: whether the adapter was trained on the base in NF4.
     """
     build = partial(skeleton, model, vocabulary)
     tensor = stored_tensors(model, embeddings)
@@ -50,4 +55,5 @@ def reference(model: Path, adapter: Path | None, base: Path | None, rows: list[R
     def before(name: str) -> np.ndarray | None:
         return old(name) if touches is None or touches(name) else None
 
-    return Reference(after, predictions(skeleton(base), old, rows), tensor, before, made)
+    trained = predictions(made, Merged(build(), adapter, FourBit(made, old)), rows) if adapter and four_bit else None
+    return Reference(after, predictions(skeleton(base), old, rows), tensor, before, made, trained)

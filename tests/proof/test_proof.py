@@ -22,6 +22,9 @@ def test_a_correct_export_passes(bench: Callable[..., Bench], type_name: str) ->
     assert proof.figure("weights", "tensors_learned") == 35  # seven linear layers in each of five blocks
     assert proof.figure("weights", "strength") == pytest.approx(1, abs=0.03)
     assert proof.figure("behaviour", "answer_tokens") > 50
+    # Trained on a 4-bit base: the merge onto the full base is some way off, and the file stands where the merge does.
+    assert 1e-4 < proof.figure("behaviour", "kl_four_bit") < 0.5
+    assert proof.figure("behaviour", "kl_trained") == pytest.approx(proof.figure("behaviour", "kl_four_bit"), rel=0.5)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

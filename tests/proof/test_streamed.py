@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from converters.archs import supported
+from edgetune.bases.load import load
+from edgetune.proof.four_bit import FourBit
 from edgetune.proof.merged import Merged, stored_tensors
 from edgetune.proof.rows import Row
 from edgetune.proof.streamed import predictions, skeleton
@@ -86,3 +88,11 @@ def test_one_merged_tensor_is_what_the_running_adapter_computes_with(
     found = predictions(skeleton(folder), merged, rows)
     for ours, theirs in zip(found, whole(tuned, rows), strict=True):
         assert divergence(theirs, ours) < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_the_base_in_four_bits_is_the_one_bitsandbytes_trains_against(make_model: MakeModel, rows: list[Row], kind: str) -> None:
+    folder = make_model(tiny(kind))
+    found = predictions(skeleton(folder), FourBit(skeleton(folder), stored_tensors(folder, embeddings_of(folder))), rows)
+    for ours, theirs in zip(found, whole(load(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
+        assert divergence(theirs, ours) < 1e-6
