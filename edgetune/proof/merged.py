@@ -31,11 +31,22 @@ def stored_tensors(folder: Path, embeddings: str) -> Read:
         # Saved without an output matrix, a folder's names may lack their first part.
         known = (one for full in (name, embeddings if name == "lm_head.weight" else name) for one in (full, full.partition(".")[2]))
         wanted = next(one for one in known if one in places)
-        with safe_open(places[wanted], "pt") as file:
-            values: np.ndarray = file.get_tensor(wanted).float().numpy()
+        packed = [one for one in places if one.startswith(f"{wanted}.")]
+        stored = {}
+        for one in (wanted, *packed):
+            with safe_open(places[one], "pt") as file:
+                stored[one] = file.get_tensor(one)
+        values: np.ndarray = (_unpacked(stored.pop(wanted), stored) if packed else stored[wanted]).float().numpy()
         return values
 
     return read
+
+
+def _unpacked(weight: Any, state: dict[str, Any]) -> Any:
+    """A matrix that bitsandbytes stored in 4 bits, dequantized by it."""
+    from bitsandbytes.functional import QuantState, dequantize_4bit
+
+    return dequantize_4bit(weight, QuantState.from_dict(state, device=weight.device))
 
 
 class Merged:

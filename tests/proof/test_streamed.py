@@ -96,3 +96,16 @@ def test_the_base_in_four_bits_is_the_one_bitsandbytes_trains_against(make_model
     found = predictions(skeleton(folder), FourBit(skeleton(folder), stored_tensors(folder, embeddings_of(folder))), rows)
     for ours, theirs in zip(found, whole(load(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
         assert divergence(theirs, ours) < 1e-6
+
+
+def test_a_base_stored_in_four_bits_is_read_as_transformers_reads_it(make_model: MakeModel, rows: list[Row], tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    folder = make_model(tiny("llama"))
+    settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+    stored = AutoModelForCausalLM.from_pretrained(folder, quantization_config=settings, device_map={"": "cpu"}, dtype=torch.float32)
+    stored.save_pretrained(tmp_path)
+    found = predictions(skeleton(tmp_path), stored_tensors(tmp_path, embeddings_of(folder)), rows)
+    for ours, theirs in zip(found, whole(AutoModelForCausalLM.from_pretrained(tmp_path).dequantize().float().eval(), rows), strict=True):
+        assert divergence(theirs, ours) < 1e-9
