@@ -3,7 +3,7 @@
 Each has
   KINDS: tuple                   kinds of examples it learns from; NEEDS says so in words
   RATE: float                    its learning rate beside that of sft, where none is given
-  trainer(recipe, …)             TRL's trainer on the run's rows, with our life (training/trainer.py)
+  trainer(setup)                 TRL's trainer on the run's rows, with our life (training/trainer.py)
   warning(now, first) -> str     what should be said of held-out measures beside those before training; sft has none
   measured(trainer) -> dict      what the result is worth, where more can be said than the held-out measures do
 

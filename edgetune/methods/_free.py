@@ -2,16 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.render import IGNORED
 from edgetune.data.store import TokenRows
 from edgetune.methods._pairs import METRICS, Measured
-from edgetune.methods._settings import arguments, dataset, processing, untouched
-from edgetune.recipe import Recipe
-from edgetune.training.trainer import with_our_life
+from edgetune.training.setup import Setup, dataset
 
 
 @dataclass(frozen=True)
@@ -54,20 +50,7 @@ class Rows:
         return list(self.inner)
 
 
-def make(
-    trainer_class: type,
-    config_class: Callable[..., Any],
-    recipe: Recipe,
-    model: Any,
-    tokenizer: BaseTokenizer,
-    rows: TokenRows,
-    folder: Path,
-    total: int,
-    length: int,
-    device: str,
-    dtype: str,
-    **options: Any,
-) -> Any:
+def make(trainer_class: type, config_class: Callable[..., Any], setup: Setup, **options: Any) -> Any:
     """TRL's trainer with our life. options: the method's own settings."""
 
     class Free(trainer_class):  # type: ignore[misc,valid-type,unused-ignore]
@@ -82,19 +65,5 @@ def make(
             values = {ours: (float(found[f"eval_{theirs}"]) * count, count) for theirs, ours in METRICS.items()}
             return float(loss) * count, count, values
 
-    config = config_class(
-        **arguments(recipe, folder, total, device, dtype),
-        max_length=length,
-        remove_unused_columns=False,
-        **options,
-    )
-    return untouched(
-        model,
-        lambda: with_our_life(Free)(
-            model=model,
-            args=config,
-            train_dataset=Rows(rows),
-            data_collator=SideCollator(tokenizer.pad_id),
-            processing_class=processing(tokenizer),
-        ),
-    )
+    config = config_class(**setup.arguments(), max_length=setup.length, remove_unused_columns=False, **options)
+    return setup.make(Free, config, Rows(setup.rows), data_collator=SideCollator(setup.tokenizer.pad_id))

@@ -5,6 +5,7 @@ from typing import Any
 from edgetune.methods import _free
 from edgetune.methods._pairs import KINDS, NEEDS
 from edgetune.training.drift import SUMMED, drift
+from edgetune.training.setup import Setup
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
@@ -17,9 +18,9 @@ def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
     return drift(now, first, SUMMED)
 
 
-def trainer(recipe: Any, *args: Any) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    options = {"beta": BETA if recipe.beta is None else recipe.beta, "label_smoothing": recipe.label_smoothing}
-    return _free.make(CPOTrainer, CPOConfig, recipe, *args, loss_type="sigmoid", cpo_alpha=1.0, **options)
+    options = {"beta": BETA if setup.recipe.beta is None else setup.recipe.beta, "label_smoothing": setup.recipe.label_smoothing}
+    return _free.make(CPOTrainer, CPOConfig, setup, loss_type="sigmoid", cpo_alpha=1.0, **options)

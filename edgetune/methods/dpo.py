@@ -4,16 +4,11 @@ The reference is the model before this run: the base with the adapter off, or th
 second model is held in memory.
 """
 
-from pathlib import Path
 from typing import Any
 
-from edgetune.bases.tokenizer import BaseTokenizer
-from edgetune.data.store import TokenRows
 from edgetune.methods._pairs import KINDS, METRICS, NEEDS, Measured, PairCollator, measure_pairs
-from edgetune.methods._settings import arguments, dataset, processing, untouched
-from edgetune.recipe import Recipe
 from edgetune.training.drift import SUMMED, drift
-from edgetune.training.trainer import with_our_life
+from edgetune.training.setup import AsPrepared, Setup
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
@@ -28,35 +23,23 @@ def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
     return drift(now, first, SUMMED)
 
 
-def trainer(
-    recipe: Recipe,
-    model: Any,
-    tokenizer: BaseTokenizer,
-    rows: TokenRows,
-    folder: Path,
-    total: int,
-    length: int,
-    device: str,
-    dtype: str,
-) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from trl import DPOConfig, DPOTrainer
 
-    class Pairs(DPOTrainer):  # type: ignore[misc,unused-ignore]
+    class Pairs(AsPrepared, DPOTrainer):  # type: ignore[misc,unused-ignore]
         """Takes rows as they are, and is measured by them."""
 
         metrics = METRICS
-
-        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-            return dataset
 
         def measure(self, batch: dict[str, Any]) -> Measured:
             """Held-out loss and preference of a batch."""
             return measure_pairs(self, batch)
 
+    recipe = setup.recipe
     mixed = recipe.sft_weight > 0
     config = DPOConfig(
-        **arguments(recipe, folder, total, device, dtype),
+        **setup.arguments(),
         loss_type=[recipe.loss, "sft"] if mixed else [recipe.loss],
         loss_weights=[1.0, recipe.sft_weight] if mixed else None,
         beta=BETA if recipe.beta is None else recipe.beta,
@@ -65,13 +48,4 @@ def trainer(
         remove_unused_columns=False,
         pad_to_multiple_of=None,
     )
-    return untouched(
-        model,
-        lambda: with_our_life(Pairs)(
-            model=model,
-            args=config,
-            train_dataset=dataset(rows),
-            data_collator=PairCollator(tokenizer.pad_id),
-            processing_class=processing(tokenizer),
-        ),
-    )
+    return setup.make(Pairs, config, data_collator=PairCollator(setup.tokenizer.pad_id))

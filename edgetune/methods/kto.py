@@ -4,17 +4,12 @@ Pairs serve too: the chosen answers are good, the rejected bad.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.render import IGNORED
-from edgetune.data.store import TokenRows
 from edgetune.methods._pairs import METRICS, Measured
-from edgetune.methods._settings import arguments, dataset, processing, untouched
-from edgetune.recipe import Recipe
 from edgetune.training.drift import SUMMED, drift
-from edgetune.training.trainer import with_our_life
+from edgetune.training.setup import AsPrepared, Setup
 
 KINDS = ("unpaired", "preference")
 NEEDS = (
@@ -68,27 +63,14 @@ def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
     return drift(now, first, SUMMED)
 
 
-def trainer(
-    recipe: Recipe,
-    model: Any,
-    tokenizer: BaseTokenizer,
-    rows: TokenRows,
-    folder: Path,
-    total: int,
-    length: int,
-    device: str,
-    dtype: str,
-) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from trl import KTOConfig, KTOTrainer
 
-    class Judged(KTOTrainer):  # type: ignore[misc,unused-ignore]
+    class Judged(AsPrepared, KTOTrainer):  # type: ignore[misc,unused-ignore]
         """Takes rows as they are, and is measured by them."""
 
         metrics = METRICS
-
-        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-            return dataset
 
         def measure(self, batch: dict[str, Any]) -> Measured:
             """Held-out loss of a batch, and the mean reward of its good and of its bad answers."""
@@ -105,19 +87,10 @@ def trainer(
             return loss, count, values
 
     config = KTOConfig(
-        **arguments(recipe, folder, total, device, dtype),
-        beta=BETA if recipe.beta is None else recipe.beta,
+        **setup.arguments(),
+        beta=BETA if setup.recipe.beta is None else setup.recipe.beta,
         max_length=None,
         remove_unused_columns=False,
         pad_to_multiple_of=None,
     )
-    return untouched(
-        model,
-        lambda: with_our_life(Judged)(
-            model=model,
-            args=config,
-            train_dataset=dataset(rows),
-            data_collator=JudgedCollator(tokenizer.pad_id, length),
-            processing_class=processing(tokenizer),
-        ),
-    )
+    return setup.make(Judged, config, data_collator=JudgedCollator(setup.tokenizer.pad_id, setup.length))

@@ -8,6 +8,7 @@ from typing import Any
 from edgetune.methods import _free
 from edgetune.methods._pairs import KINDS, NEEDS
 from edgetune.training.drift import MEAN, drift
+from edgetune.training.setup import Setup
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
@@ -21,7 +22,7 @@ def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
     return drift(now, first, MEAN)
 
 
-def trainer(recipe: Any, *args: Any) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from torch.nn.functional import cross_entropy
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
@@ -34,4 +35,4 @@ def trainer(recipe: Any, *args: Any) -> Any:
             answers = cross_entropy(logits.reshape(-1, logits.shape[-1]), batch["chosen_labels"][:, 1:].reshape(-1))
             return (chosen, rejected, logits, other, answers, *rest)
 
-    return _free.make(OfAnswers, ORPOConfig, recipe, *args, beta=BETA if recipe.beta is None else recipe.beta)
+    return _free.make(OfAnswers, ORPOConfig, setup, beta=BETA if setup.recipe.beta is None else setup.recipe.beta)

@@ -4,16 +4,11 @@ For what it is used, see score.py: it ranks answers, and rl trains against it.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edgetune.bases.tokenizer import BaseTokenizer
-from edgetune.data.store import TokenRows
 from edgetune.interval import wilson
 from edgetune.methods._pairs import KINDS, NEEDS, Measured, PairCollator
-from edgetune.methods._settings import arguments, dataset, processing, untouched
-from edgetune.recipe import Recipe
-from edgetune.training.trainer import with_our_life
+from edgetune.training.setup import AsPrepared, Setup
 
 __all__ = ["KINDS", "NEEDS", "RATE", "measured", "trainer", "warning"]
 
@@ -38,27 +33,14 @@ def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
     return ""
 
 
-def trainer(
-    recipe: Recipe,
-    model: Any,
-    tokenizer: BaseTokenizer,
-    rows: TokenRows,
-    folder: Path,
-    total: int,
-    length: int,
-    device: str,
-    dtype: str,
-) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from trl import RewardConfig, RewardTrainer
 
-    class Rewarded(RewardTrainer):  # type: ignore[misc,unused-ignore]
+    class Rewarded(AsPrepared, RewardTrainer):  # type: ignore[misc,unused-ignore]
         """Takes rows as they are, and is measured by them."""
 
         metrics = METRICS
-
-        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-            return dataset
 
         def measure(self, batch: dict[str, Any]) -> Measured:
             """Held-out loss and ranking of a batch of pairs."""
@@ -68,22 +50,13 @@ def trainer(
             return loss, count, {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items()}
 
     config = RewardConfig(
-        **arguments(recipe, folder, total, device, dtype),
+        **setup.arguments(),
         max_length=None,
-        disable_dropout=recipe.dropout == 0,
+        disable_dropout=setup.recipe.dropout == 0,
         remove_unused_columns=False,
         pad_to_multiple_of=None,
     )
-    return untouched(
-        model,
-        lambda: with_our_life(Rewarded)(
-            model=model,
-            args=config,
-            train_dataset=dataset(rows),
-            data_collator=WholeCollator(tokenizer.pad_id),
-            processing_class=processing(tokenizer),
-        ),
-    )
+    return setup.make(Rewarded, config, data_collator=WholeCollator(setup.tokenizer.pad_id))
 
 
 def measured(trainer: Any) -> dict[str, Any] | None:

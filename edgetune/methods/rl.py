@@ -9,15 +9,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.render import IGNORED
-from edgetune.data.store import TokenRows
 from edgetune.methods._pairs import Measured
-from edgetune.methods._settings import arguments, processing, untouched
-from edgetune.recipe import Recipe
 from edgetune.rewards import Answer, Context, Reward, make
 from edgetune.training.samples import turn_ends
-from edgetune.training.trainer import with_our_life
+from edgetune.training.setup import Setup
 
 KINDS = ("prompt", "conversation", "preference")
 NEEDS = "rl needs prompts: rows with 'prompt', or conversations and pairs, whose prompts are taken and whose answers 'exact' compares with."
@@ -68,21 +64,12 @@ def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
     return ""
 
 
-def trainer(
-    recipe: Recipe,
-    model: Any,
-    tokenizer: BaseTokenizer,
-    rows: TokenRows,
-    folder: Path,
-    total: int,
-    length: int,
-    device: str,
-    dtype: str,
-) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
+    recipe, tokenizer = setup.recipe, setup.tokenizer
     trainer_class, config_class = (RLOOTrainer, RLOOConfig) if recipe.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
 
     def entry(row: dict[str, Any]) -> dict[str, str]:
@@ -145,7 +132,7 @@ def trainer(
             super().log(logs, *args)
 
     shared = {
-        **arguments(recipe, folder, total, device, dtype),
+        **setup.arguments(),
         "num_generations": recipe.answers_each,
         "num_generations_eval": 1,
         "steps_per_generation": recipe.accumulation,
@@ -156,23 +143,15 @@ def trainer(
         "shuffle_dataset": False,
         "pad_to_multiple_of": None,
     }
-    model.generation_config.eos_token_id = turn_ends(tokenizer)
+    setup.model.generation_config.eos_token_id = turn_ends(tokenizer)
     found: list[Any] = []
 
     def reward(prompts: list[str], completions: list[str], completion_ids: list[list[int]], expected: list[str], **_: Any) -> list[float]:
         values: list[float] = found[0].judge(prompts, completion_ids, expected)
         return values
 
-    made = untouched(
-        model,
-        lambda: with_our_life(Sampled)(
-            model=model,
-            reward_funcs=reward,
-            args=config_class(**shared),
-            train_dataset=Dataset.from_list([entry(row) for row in rows.whole(len(rows))]),
-            processing_class=processing(tokenizer),
-        ),
-    )
+    asked = Dataset.from_list([entry(row) for row in setup.rows.whole(len(setup.rows))])
+    made = setup.make(Sampled, config_class(**shared), asked, reward_funcs=reward)
     made.data_collator = lambda batch: [entry(row) if "prompt" not in row else row for row in batch]
     found.append(made)
     return made

@@ -1,13 +1,9 @@
 """Supervised fine-tuning: TRL's SFTTrainer on token ids and labels that we prepared."""
 
-from pathlib import Path
 from typing import Any
 
-from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.store import TokenRows
-from edgetune.methods._settings import arguments, dataset, processing, untouched
-from edgetune.recipe import Recipe
-from edgetune.training.trainer import with_our_life
+from edgetune.training.setup import Setup, dataset
 
 KINDS = ("conversation", "text")
 NEEDS = "sft needs answers to learn or text. 'edgetune data convert FILE --to messages --out NEW.jsonl' keeps the chosen answers."
@@ -22,34 +18,17 @@ def pack(rows: TokenRows, length: int) -> Any:
     return pack_dataset(dataset(rows), length, strategy="bfd")
 
 
-def trainer(
-    recipe: Recipe,
-    model: Any,
-    tokenizer: BaseTokenizer,
-    rows: TokenRows,
-    folder: Path,
-    total: int,
-    length: int,
-    device: str,
-    dtype: str,
-) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from trl import SFTConfig, SFTTrainer
 
+    recipe = setup.recipe
     config = SFTConfig(
-        **arguments(recipe, folder, total, device, dtype),
+        **setup.arguments(),
         dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None if not recipe.packing else length,
+        max_length=None if not recipe.packing else setup.length,
         packing=recipe.packing,
         shuffle_dataset=False,
         pad_to_multiple_of=None,
     )
-    return untouched(
-        model,
-        lambda: with_our_life(SFTTrainer)(
-            model=model,
-            args=config,
-            train_dataset=pack(rows, length) if recipe.packing else dataset(rows),
-            processing_class=processing(tokenizer),
-        ),
-    )
+    return setup.make(SFTTrainer, config, pack(setup.rows, setup.length) if recipe.packing else None)

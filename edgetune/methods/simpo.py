@@ -5,6 +5,7 @@ from typing import Any
 from edgetune.methods import _free
 from edgetune.methods._pairs import KINDS, NEEDS
 from edgetune.training.drift import MEAN, drift
+from edgetune.training.setup import Setup
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 
@@ -17,9 +18,9 @@ def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
     return drift(now, first, MEAN)
 
 
-def trainer(recipe: Any, *args: Any) -> Any:
+def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    options = {"beta": BETA if recipe.beta is None else recipe.beta, "simpo_gamma": recipe.gamma}
-    return _free.make(CPOTrainer, CPOConfig, recipe, *args, loss_type="simpo", cpo_alpha=0.0, **options)
+    options = {"beta": BETA if setup.recipe.beta is None else setup.recipe.beta, "simpo_gamma": setup.recipe.gamma}
+    return _free.make(CPOTrainer, CPOConfig, setup, loss_type="simpo", cpo_alpha=0.0, **options)

@@ -17,6 +17,7 @@ from edgetune.training import checkpoints
 from edgetune.training.model import build, save_result, trained
 from edgetune.training.order import order, repeats
 from edgetune.training.samples import Sampler
+from edgetune.training.setup import Setup
 from edgetune.training.trainer import MAX_EVAL_ROWS, Progress, life
 from edgetune.workspace import Run, remove
 
@@ -72,7 +73,8 @@ def train(run: Run, events: EventLog) -> None:
     checkpoint = _start(run, events)
     parent = run.parent if run.parent.is_dir() else None
     model = build(recipe, base, device, dtype, parent)
-    trainer = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
+    setup = Setup(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
+    trainer = module(recipe.method).trainer(setup)
     packed = len(trainer.train_dataset)
     groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
     trainer.order = order(groups, total * recipe.batch * recipe.accumulation // repeats(recipe), recipe.data_seed)

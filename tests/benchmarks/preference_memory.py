@@ -44,6 +44,7 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
     from edgetune.methods import module
     from edgetune.recipe import build
     from edgetune.training.model import build as build_model
+    from edgetune.training.setup import Setup
     from edgetune.training.trainer import Progress, life
 
     base = find.describe(model)
@@ -57,7 +58,7 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
         held = sum(p.numel() * p.element_size() for p in made.parameters() if not p.requires_grad)
         tokenizer = tokenizers.load(model, "2026-01-01")
         given = data(folder, method, base.config["vocab_size"], tokens, rows)
-        trainer = module(method).trainer(recipe, made, tokenizer, given, folder, steps, tokens, "cpu", "float32")
+        trainer = module(method).trainer(Setup(recipe, made, tokenizer, given, folder, steps, tokens, "cpu", "float32"))
         trainer.order, trainer.events, trainer.recipe, trainer.folder = [*range(batch)] * steps, EventLog(folder / "e"), recipe, folder
         trainer.progress, trainer.held_out = Progress(), []
         trainer.add_callback(life(trainer, steps, steps, steps, None))

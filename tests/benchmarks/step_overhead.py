@@ -59,6 +59,7 @@ def main() -> None:
     from edgetune.recipe import build
     from edgetune.training.model import build as build_model
     from edgetune.training.order import order
+    from edgetune.training.setup import Setup
     from edgetune.training.trainer import Progress, life
 
     torch.set_num_threads(1)
@@ -69,8 +70,11 @@ def main() -> None:
     place = tempfile.TemporaryDirectory()
     data = rows(Path(place.name))
 
+    def setup(folder: Path) -> Setup:
+        return Setup(recipe, build_model(recipe, find.BUNDLED, "cpu", dtype), tokens, data, folder, total, 256, "cpu", dtype)
+
     def ours(folder: Path) -> Any:
-        trainer = sft.trainer(recipe, build_model(recipe, find.BUNDLED, "cpu", dtype), tokens, data, folder, total, 256, "cpu", dtype)
+        trainer = sft.trainer(setup(folder))
         trainer.order, trainer.events = order([[0, len(data), len(data)]], total * 8, 0), EventLog(folder / "events.jsonl")
         trainer.recipe, trainer.folder, trainer.progress, trainer.held_out = recipe, folder, Progress(), []
         trainer.add_callback(life(trainer, total, 10**9, 10**9, None))
@@ -79,11 +83,11 @@ def main() -> None:
     def bare(folder: Path) -> Any:
         from transformers import AutoTokenizer
 
-        settings = {**sft.arguments(recipe, folder, total, "cpu", dtype), "logging_strategy": "steps", "logging_steps": 1}
+        made = setup(folder)
+        settings = {**made.arguments(), "logging_strategy": "steps", "logging_steps": 1}
         config = SFTConfig(**settings, dataset_kwargs={"skip_prepare_dataset": True}, max_length=None, pad_to_multiple_of=None)
-        model = build_model(recipe, find.BUNDLED, "cpu", dtype)
         processing = AutoTokenizer.from_pretrained(find.BUNDLED)
-        return SFTTrainer(model=model, args=config, train_dataset=sft.dataset(data), processing_class=processing)
+        return SFTTrainer(model=made.model, args=config, train_dataset=sft.dataset(data), processing_class=processing)
 
     pairs = []
     with place:

@@ -48,6 +48,7 @@ def trainer_of() -> Made:
         from edgetune.methods import module
         from edgetune.training.model import build, trained
         from edgetune.training.run import recipe_of
+        from edgetune.training.setup import Setup
         from edgetune.training.trainer import Progress
 
         recipe, request, folder = recipe_of(run), run.request(), Path(run.request()["base"])
@@ -56,7 +57,7 @@ def trainer_of() -> Made:
         tokenizer = tokenizers.load(folder, request["template_date"])
         rows = store.TokenRows(run.data / store.TRAIN)
         steps, length = request["steps"], request["length"]
-        made = module(recipe.method).trainer(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32")
+        made = module(recipe.method).trainer(Setup(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32"))
         made.recipe, made.folder, made.progress, made.events = recipe, run.folder, Progress(), EventLog(run.events)
         if seed is not None:
             torch.manual_seed(seed)

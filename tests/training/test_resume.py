@@ -85,6 +85,7 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
     from edgetune.training.model import build, trained
     from edgetune.training.order import order
     from edgetune.training.run import recipe_of
+    from edgetune.training.setup import Setup
     from edgetune.training.trainer import Progress
 
     for base in (str(stories), "nano"):
@@ -93,17 +94,8 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
         rows = store.TokenRows(run.data / store.TRAIN)
         folder = Path(request["base"])
         torch.set_num_threads(1)
-        trainer = module("sft").trainer(
-            recipe,
-            build(recipe, folder, "cpu", request["dtype"]),
-            tokenizers.load(folder, "2026-01-01"),
-            rows,
-            run.folder,
-            12,
-            256,
-            "cpu",
-            request["dtype"],
-        )
+        model, tokenizer = build(recipe, folder, "cpu", request["dtype"]), tokenizers.load(folder, "2026-01-01")
+        trainer = module("sft").trainer(Setup(recipe, model, tokenizer, rows, run.folder, 12, 256, "cpu", request["dtype"]))
         trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = (
             order([[0, len(rows), len(rows)]], 48, 0),
             EventLog(run.events),
