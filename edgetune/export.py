@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetune import fit
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
@@ -257,6 +258,7 @@ def export(
     places = targets(source, types, out)
     for folder in {p.parent for p in places.values()}:
         need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")
+    fit.need_memory(fit.EXPORT_MEMORY, "An export", "Close other programs.")
     proofs: dict[str, Proof] = {}
     with conversion_errors(), ExitStack() as stack:
         staged = {type_name: stack.enter_context(staged_write(path)) for type_name, path in places.items()}

@@ -11,6 +11,8 @@ from typing import Any
 
 from edgetune import hardware, shapes
 from edgetune.bases import find
+from edgetune.errors import EdgeTuneError
+from edgetune.files import human
 from edgetune.recipe import Recipe
 from edgetune.workspace import Workspace
 
@@ -26,6 +28,8 @@ HEAD_TOKENS, HEAD_WIDTH = 4096, 32768
 """The most tokens and vocabulary entries of one tile (TRL's constants)."""
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4 with double quantization: 4 bits, a byte for each block of 64, four for each 256 blocks (QLoRA, section 3)."""
+EXPORT_MEMORY = 300 * 2**20
+"""What an export holds beside the mapped files and the interpreter: rows of a tensor at a time (206 MiB seen on 1.2B parameters)."""
 GPU_CONTEXT = 600 * 2**20
 """CUDA's own context. Not measured."""
 GPU_HEAD_TILES = 1.0
@@ -110,10 +114,24 @@ def chat_memory(base: find.Base, context: int, bits: float = 4.85) -> dict[str, 
 
 
 def export_need(base: find.Base, bits: float = 4.85) -> dict[str, int]:
-    """Disk of an export of `bits` bits a weight, and memory: one tensor at a time in fp32 with its merged copy. Not measured."""
-    shape = shapes.of(base)
-    largest = max([out * into for _, out, into in shape.linear] + [shape.hidden * shape.vocabulary])
-    return {"disk": int(base.parameters * bits / 8), "memory": 3 * 4 * largest}
+    """Disk of an export of `bits` bits a weight, and its memory."""
+    return {"disk": int(base.parameters * bits / 8), "memory": EXPORT_MEMORY}
+
+
+def proof_memory(largest: int, predictions: int) -> int:
+    """About what a proof needs: the interpreter, three copies of the largest matrix in fp32, and six tables of predictions.
+
+    largest: weights of the largest matrix. predictions: tokens compared times vocabulary. One peak was measured, on 0.6B parameters with a
+    vocabulary of 152k: 3.3 GiB, where this gives 3.2.
+    """
+    return INTERPRETER + 4 * (3 * largest + 6 * predictions)
+
+
+def need_memory(needed: int, what: str, remedy: str) -> None:
+    """EdgeTuneError where this machine has less memory free than `needed` bytes."""
+    free = hardware.machine().memory_free
+    if needed > free:
+        raise EdgeTuneError("Not enough memory", f"{what} needs about {human(needed)}; {human(free)} are free.", remedy)
 
 
 def free_memory(device: str) -> int:

@@ -12,6 +12,7 @@ from edgetune.bases import find
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.export import Source, conversion_errors
 from edgetune.files import atomic_write, sha256
+from edgetune.fit import free_memory
 from edgetune.importance.rows import Texts, limit, texts
 from edgetune.workspace import Workspace
 
@@ -77,11 +78,9 @@ def key(source: Source, chosen: Texts) -> str:
 
 def number_format(parameters: int, device: str) -> str | None:
     """float32 where the model fits into memory so, else the format the device trains in; None where neither fits."""
-    here = hardware.machine()
-    free = here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
     usual = hardware.dtype(device).value
     sizes = {"float32": 4, usual: 4 if usual == "float32" else 2}
-    return next((name for name, size in sizes.items() if parameters * size + OVERHEAD <= free), None)
+    return next((name for name, size in sizes.items() if parameters * size + OVERHEAD <= free_memory(device)), None)
 
 
 def _gather(

@@ -12,7 +12,7 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.preferences.authors import Author
 from edgetune.preferences.candidates import seeded
 from edgetune.preferences.prompts import Prompt, PromptList
-from edgetune.preferences.rating import Ratings, Share, bradley_terry, verdict, wilson
+from edgetune.preferences.rating import Ratings, Share, bradley_terry, share, verdict
 from edgetune.preferences.record import PERSON, Candidate, Choice, Vote
 from edgetune.preferences.store import Store
 
@@ -157,7 +157,7 @@ def result(votes: list[Vote], models: list[str]) -> Result:
         one, other = sorted((left, right), key=models.index)
         points.setdefault((one, other), []).append(score if one == left else 1 - score)
     duels = [
-        Duel(one, other, scores.count(1.0), scores.count(0.0), scores.count(0.5), wilson(sum(scores), len(scores)))
+        Duel(one, other, scores.count(1.0), scores.count(0.0), scores.count(0.5), share(sum(scores), len(scores)))
         for (one, other), scores in sorted(points.items(), key=lambda item: [models.index(name) for name in item[0]])
     ]
     wins = {(d.one, d.other): d.wins + d.ties / 2 for d in duels} | {(d.other, d.one): d.losses + d.ties / 2 for d in duels}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgetune.preferences.rating import Share, wilson
+from edgetune.preferences.rating import Share, share
 from edgetune.preferences.record import Vote
 
 WORTH = (
@@ -36,7 +36,7 @@ def consistency(votes: Iterable[Vote]) -> Consistency:
         pairs = [(good.completion, bad.completion) for good, bad in first.pairs()]
         compared += len(pairs)
         same += sum(pair in later for pair in pairs)
-    return Consistency(same, compared, wilson(same, compared))
+    return Consistency(same, compared, share(same, compared))
 
 
 def worth(pairs: int) -> str:

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-Z = 1.959963984540054
-"""The normal distribution's 97.5 % point: two-sided 95 % intervals."""
+from edgetune.interval import Z95, wilson
+
 ELO = 400 / math.log(10)
 """Points for one unit of log-odds, so that 400 points are odds of ten to one (Elo 1978)."""
 
@@ -19,18 +19,12 @@ class Share:
     total: float
 
 
-def wilson(successes: float, total: float, z: float = Z) -> Share:
-    """Wilson's score interval for a share (Wilson, JASA 22, 1927). Half a success, a tie, is allowed; the interval is then
-    wider than needed.
+def share(successes: float, total: float) -> Share:
+    """A share with Wilson's interval. Half a success, a tie, is allowed; the interval is then wider than needed.
 
     With nothing counted the share is even and the interval everything.
     """
-    if total <= 0:
-        return Share(0.5, 0.0, 1.0, 0.0)
-    share, square = successes / total, z * z
-    middle = (share + square / (2 * total)) / (1 + square / total)
-    half = z / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
-    return Share(share, max(0.0, middle - half), min(1.0, middle + half), total)
+    return Share(successes / total if total > 0 else 0.5, *wilson(successes, total), total)
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ def bradley_terry(wins: dict[tuple[str, str], float]) -> Ratings:
     strength -= strength.mean() if len(names) else 0.0
     error = np.sqrt(np.clip(np.diag(np.linalg.pinv(information, hermitian=True)), 0, None)) if names else []
     rated = {
-        name: Rating(float(b * ELO), float((b - Z * e) * ELO), float((b + Z * e) * ELO))
+        name: Rating(float(b * ELO), float((b - Z95 * e) * ELO), float((b + Z95 * e) * ELO))
         for name, b, e in zip(names, strength, error, strict=True)
     }
     return Ratings(rated, smoothed)

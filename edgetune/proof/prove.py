@@ -11,6 +11,7 @@ import numpy as np
 
 from converters.gguf_file import Header, read_header
 from converters.quantize import FILE_TYPES
+from edgetune import fit
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.chat.engine import Engine
 from edgetune.errors import EdgeTuneError
@@ -76,6 +77,12 @@ class Prover:
         embeddings = next(tensor for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
         self._vocabulary, self._embeddings = embeddings.shape[0], embeddings.sources[0][0]
         self.sample: Sample = sample(data or source.held_out, self.tokenizer, source.context, self._vocabulary, tokens)
+        largest = max(int(np.prod(tensor.shape)) for tensor in self._plan.tensors)
+        fit.need_memory(
+            fit.proof_memory(largest, self.sample.tokens * self._vocabulary),
+            "A proof",
+            "Close other programs, or export with --no-proof and prove the file elsewhere with edgetune prove.",
+        )
         self._noise: dict[str, behaviour.Noise] = {}
 
     @cached_property

@@ -101,6 +101,9 @@ def test_full_disk_and_no_memory_are_refused_beforehand(
         patch.setattr(hardware, "machine", lambda: small)
         code, _, err = edgetune("train", "--base", "nano", "--data", facts)
         assert code == 1 and "Not enough memory" in err and "do:" in err
+        for arguments in (("export", "nano", "--out", workspace.path / "x.gguf"), ("compare", "nano", "--type", "Q8_0")):
+            code, _, err = edgetune(*arguments)
+            assert code == 1 and "Not enough memory" in err and "do:" in err
     with monkeypatch.context() as patch:
         patch.setattr(files, "free_bytes", lambda path: 1000)
         code, _, err = edgetune("train", "--base", "nano", "--data", facts)

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from edgetune.preferences.rating import ELO, Z, bradley_terry, verdict, wilson
+from edgetune.interval import Z95
+from edgetune.preferences.rating import ELO, bradley_terry, share, verdict
 
 BASEBALL = {
     # Wins of the American League's East in 1987, each pair 13 games (Agresti, Categorical Data Analysis, section 10.6).
@@ -33,14 +34,14 @@ PUBLISHED = {
 )
 def test_wilson_gives_the_published_intervals(successes: int, total: int, low: float, high: float) -> None:
     """Newcombe, Statistics in Medicine 17, 1998, table I, method 3."""
-    share = wilson(successes, total)
-    assert (round(share.low, 4), round(share.high, 4)) == (low, high)
-    assert share.value == successes / total
+    found = share(successes, total)
+    assert (round(found.low, 4), round(found.high, 4)) == (low, high)
+    assert found.value == successes / total
 
 
 def test_nothing_counted_says_nothing() -> None:
-    share = wilson(0, 0)
-    assert (share.value, share.low, share.high) == (0.5, 0, 1)
+    found = share(0, 0)
+    assert (found.value, found.low, found.high) == (0.5, 0, 1)
 
 
 def test_bradley_terry_gives_the_published_abilities() -> None:
@@ -57,7 +58,7 @@ def test_two_models_have_the_interval_of_their_log_odds() -> None:
     found = bradley_terry({("a", "b"): 30, ("b", "a"): 10}).by_model
     assert found["a"].value - found["b"].value == pytest.approx(ELO * math.log(3))
     error = math.sqrt(1 / 30 + 1 / 10) / 2
-    assert found["a"].high - found["a"].value == pytest.approx(ELO * Z * error)
+    assert found["a"].high - found["a"].value == pytest.approx(ELO * Z95 * error)
 
 
 def test_a_model_that_won_all_gets_a_finite_rating_and_it_is_said() -> None:
@@ -68,6 +69,6 @@ def test_a_model_that_won_all_gets_a_finite_rating_and_it_is_said() -> None:
 
 @pytest.mark.parametrize(("wins", "word"), [(10, "no difference"), (14, "no difference"), (16, "a is better"), (4, "b is better")])
 def test_better_is_said_only_when_the_interval_leaves_out_even(wins: int, word: str) -> None:
-    share = wilson(wins, 20)
-    assert word in verdict("a", "b", share)
-    assert ("better" in verdict("a", "b", share)) == (not share.low <= 0.5 <= share.high)
+    found = share(wins, 20)
+    assert word in verdict("a", "b", found)
+    assert ("better" in verdict("a", "b", found)) == (not found.low <= 0.5 <= found.high)
