@@ -107,10 +107,17 @@ def _check_config(config: dict[str, Any]) -> None:
         raise _refuse(f"init_lora_weights = {config['init_lora_weights']!r} is not supported",
                       "Such an adapter belongs to a base that its start changed.",
                       "Convert it to a plain LoRA with PEFT (save_pretrained with path_initial_model_for_weight_conversion).")
+    known = IGNORED | USED | ({"auto_mapping"} if _names_transformers(config.get("auto_mapping")) else set())
     for key, value in config.items():
-        if key not in IGNORED | USED and value not in (None, False, [], {}, ""):
+        if key not in known and value not in (None, False, [], {}, ""):
             raise _refuse(f"adapter_config.json sets {key}",
                           f"{key} = {str(value)[:100]!r} may change what the adapter computes, and is not known here.")
+
+
+def _names_transformers(mapping: Any) -> bool:
+    """Whether it is what PEFT notes of an adapter without a task: which of transformers' classes it was trained on. Nothing loads that."""
+    library = mapping.get("parent_library") if isinstance(mapping, dict) else None
+    return isinstance(library, str) and library.startswith("transformers.models.")
 
 
 def _number(config: dict[str, Any], key: str, value: Any) -> float:

@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
         "rank_pattern": {"q_proj": 8, r"layers\.1\..*\.up_proj": 2},
         "alpha_pattern": {"v_proj": 3, "0.mlp.down_proj": 40},
     },
+    "no-task": {"target_modules": LINEAR, "task_type": None},
     "dora": {"target_modules": LINEAR, "use_dora": True},
     "dora-embedding": {"target_modules": ["embed_tokens", "q_proj", "lm_head"], "use_dora": True, "rank_pattern": {"embed_tokens": 3}},
     "embedding": {"target_modules": ["embed_tokens", "o_proj"]},
