@@ -40,9 +40,7 @@ def collect(
     other: Annotated[
         str | None, typer.Option(metavar="GGUF|RUN", help="The model of the second answer (the same).", show_default=False)
     ] = None,
-    adapter: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)
-    ] = None,
+    adapter: voting.AdapterFlag = None,
     other_adapter: Annotated[
         list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the second model.", show_default=False)
     ] = None,

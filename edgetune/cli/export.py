@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
 from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
@@ -21,10 +21,7 @@ def export(
     source: Annotated[str, typer.Argument(help="A run, 'nano', or a model folder.", show_default=False)],
     type_names: Annotated[list[str] | None, typer.Option("--type", help="GGUF type, may be repeated. [Q4_K_M]", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="File (one type) or folder. [the run's exports, or here]", show_default=False)] = None,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
-    ] = None,
+    adapter: AdaptersFlag = None,
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
     imatrix: Annotated[
         str | None,

@@ -61,7 +61,7 @@ def fit(
         typer.echo(f"disk: {human(disk)} for checkpoints and result, {human(export['disk'])} for a Q4_K_M; {human(disk_free)} free")
         typer.echo(f"time: {seconds(step_seconds)} a step of full rows ({reason})")
         talk = human(sum(chat.values()))
-        typer.echo(f"export: about {human(export['memory'])} of memory; chat: {talk} at {made.length} tokens (not measured)")
+        typer.echo(f"export: about {human(export['memory'])} of memory; chat: {talk} at {made.length} tokens (chat not measured)")
         if not memory.measured:
             say("The constants for this device are not measured.")
         say(

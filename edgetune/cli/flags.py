@@ -11,6 +11,10 @@ import typer
 
 from edgetune.recipe import Recipe
 
+AdaptersFlag = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
+]
 WorkspaceFlag = Annotated[
     Path | None, typer.Option("--workspace", help="Where runs live (default: your data folder, or EDGETUNE_WORKSPACE).")
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
 from edgetune.workspace import Workspace, workspace
@@ -20,10 +20,7 @@ def imatrix(
     source: Annotated[str, typer.Argument(metavar="MODEL", help="A run, 'nano', or a model folder.", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="File of examples. [a run's training data]", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write it. [here, under the model's name]", show_default=False)] = None,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
-    ] = None,
+    adapter: AdaptersFlag = None,
     checkpoint: Annotated[str | None, typer.Option(help="Of a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     tokens: Annotated[
         int | None, typer.Option(min=1, help="Most tokens to use. [100000, fewer for large models]", show_default=False)

@@ -40,9 +40,7 @@ def rank(
     propose: Annotated[int, typer.Option(metavar="N", help="Let the model propose N prompts.", min=0, max=10000)] = 0,
     candidates: Annotated[int, typer.Option(help="Answers a prompt, from 2 to 4.", min=2, max=4)] = 3,
     other: Annotated[list[str] | None, typer.Option(metavar="GGUF|RUN", help="More models, answering in turn.", show_default=False)] = None,
-    adapter: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)
-    ] = None,
+    adapter: voting.AdapterFlag = None,
     judge: voting.JudgeFlag = "human",
     temperature: voting.TemperatureFlag = 1.0,
     max_tokens: voting.TokensFlag = None,

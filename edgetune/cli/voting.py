@@ -27,6 +27,7 @@ PromptsFlag = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts: a .txt with one a line, or examples in any shape.", show_default=False),
 ]
+AdapterFlag = Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)]
 TemperatureFlag = Annotated[float, typer.Option(help="Spread of the answers; 0 takes the likeliest token.")]
 SeedFlag = Annotated[int, typer.Option(help="Draws sides and answers; the same seed, the same answers.", min=0, max=2**31)]
 TokensFlag = Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).", show_default=False)]
