@@ -29,5 +29,5 @@ def convert(row: dict[str, Any]) -> Example:
     raise RowError(
         "vote_log",
         "this is a preference file with all its history, in which changes and deletions are lines of their own; "
-        "write the votes that stand with: edgetune prefs export NAME --out pairs.jsonl",
+        "train on the votes that stand with --data NAME, or write them: edgetune prefs export NAME --out pairs.jsonl",
     )
