@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgetune.chat.asking import key
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
@@ -49,21 +50,23 @@ def arena(
     """Compare models blind."""
     from edgetune.preferences.arena import Arena
     from edgetune.preferences.judges import must_expect, rule
+    from edgetune.preferences.prompts import read
+    from edgetune.preferences.record import PERSON
     from edgetune.preferences.store import store
     from edgetune.workspace import workspace
 
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     decide = None if judge == "human" else rule(judge)
-    asked = voting.prompt_list(prompts, None, 0, seed)
-    if asked is None:
+    if prompts is None:
         raise InputError("Nothing says what to ask", "An arena needs prompts.", "Give --prompts FILE.")
+    asked = read(prompts.expanduser())
     asked.prompts = asked.prompts[:limit]
     must_expect(judge, asked.prompts)
     names = unique(sources)
     votes = store(workspace(workspace_path), into)
     models = {name: voting.gguf_of(source, workspace_path) for name, source in zip(names, sources, strict=True)}
-    judged_by = {} if decide is None else {"judge": judge}
-    game = Arena(votes, models, asked, sampling, seed=seed, max_tokens=max_tokens, **judged_by)  # type: ignore[arg-type,unused-ignore]
+    voter = PERSON if decide is None else judge
+    game = Arena(votes, models, asked, sampling, seed=seed, max_tokens=max_tokens, judge=voter)
     screen = voting.Screen(as_json)
     for reason in asked.left_out[:5]:
         screen.say(f"left out {reason}")
@@ -115,7 +118,7 @@ def by_hand(game: "Arena", match: "Match", screen: voting.Screen) -> bool:
     screen.question(match.prompt)
     screen.show(match.candidates)
     while True:
-        pressed = voting.key(f"({len(game.unvoted())} left) {HELP}")
+        pressed = key(f"({len(game.unvoted())} left) {HELP}")
         if pressed is None or pressed == "q":
             return False
         if pressed == "u":

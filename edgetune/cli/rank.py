@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetune.chat.asking import key
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
@@ -42,6 +43,7 @@ def rank(
     other: Annotated[list[str] | None, typer.Option(metavar="GGUF|RUN", help="More models, answering in turn.", show_default=False)] = None,
     adapter: voting.AdapterFlag = None,
     judge: voting.JudgeFlag = "human",
+    enough: voting.EnoughFlag = None,
     temperature: voting.TemperatureFlag = 1.0,
     max_tokens: voting.TokensFlag = None,
     seed: voting.SeedFlag = 0,
@@ -51,7 +53,8 @@ def rank(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Put answers in order."""
-    from edgetune.preferences.judges import must_expect, rule
+    from edgetune.preferences.judges import expects_nothing, must_expect, rule
+    from edgetune.preferences.prompts import proposed, read
     from edgetune.preferences.prompts import voted as voted_prompts
     from edgetune.preferences.session import Session
     from edgetune.preferences.store import store
@@ -64,7 +67,9 @@ def rank(
         raise InputError(
             "Nothing says what to ask", "Prompts come from one of three places.", "Give --prompts FILE, --propose N, or --voted."
         )
-    given = voting.prompt_list(prompts, None, 0, seed) if prompts else voted_prompts(votes.votes(), f"{into}-voted") if voted else None
+    if propose:
+        expects_nothing(judge, "prompts that the model proposes have none")
+    given = read(prompts.expanduser()) if prompts else voted_prompts(votes.votes(), f"{into}-voted") if voted else None
     if given is not None and not given.prompts:
         raise InputError("No vote was given yet", f"{into} holds no prompts.", "Give --prompts FILE or --propose N.")
     if given is not None:
@@ -73,16 +78,14 @@ def rank(
     with ExitStack() as stack:
         first = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
         authors = [first, *[voting.open_author(stack, name, workspace_path, [], ctx) for name in other or []]]
-        asked = given or voting.prompt_list(None, first, propose, seed)
-        assert asked is not None
-        must_expect(judge, asked.prompts)
+        asked = given or proposed(first, propose, seed)
         for reason in asked.left_out[:5]:
             screen.say(f"left out {reason}")
         writers = [(authors[number % len(authors)], replace(sampling, seed=None)) for number in range(max(candidates, len(authors)))]
         session = Session(votes, asked, writers, seed=seed, max_tokens=max_tokens, repeats=decide is None)
         screen.say(voting.session_words(session))
         upcoming = voting.Announced(session, screen)
-        while (task := session.task(upcoming.answer, screen.say)) is not None:
+        while not voting.reached(session, enough) and (task := session.task(upcoming.answer, screen.say)) is not None:
             if decide is not None:
                 vote = session.take(decide(task.prompt, task.candidates), judge)
                 screen.say(f"taken {vote.id}")
@@ -101,7 +104,7 @@ def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool
         screen.show(task.candidates)
     count = len(task.candidates)
     while True:
-        pressed = voting.key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
+        pressed = key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
         if pressed is None or pressed == "q":
             return False
         try:
