@@ -37,6 +37,7 @@ HELP = "better: 1 or 2; t tie, b both bad, s skip, u undo, q leave:"
 def arena(
     sources: Annotated[list[str], typer.Argument(metavar="GGUF|RUN…", help="Two or more models.", show_default=False)],
     prompts: voting.PromptsFlag = None,
+    talks: voting.TalksFlag = False,
     judge: voting.JudgeFlag = "human",
     temperature: voting.TemperatureFlag = 0.7,
     max_tokens: voting.TokensFlag = None,
@@ -50,20 +51,22 @@ def arena(
     """Compare models blind."""
     from edgetune.preferences.arena import Arena
     from edgetune.preferences.judges import must_expect, rule
-    from edgetune.preferences.prompts import read
+    from edgetune.preferences.naming import name_of, unique
+    from edgetune.preferences.prompts import read, talked
     from edgetune.preferences.record import PERSON
     from edgetune.preferences.store import store
     from edgetune.workspace import workspace
 
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     decide = None if judge == "human" else rule(judge)
-    if prompts is None:
-        raise InputError("Nothing says what to ask", "An arena needs prompts.", "Give --prompts FILE.")
-    asked = read(prompts.expanduser())
+    place = workspace(workspace_path)
+    if (prompts is None) != talks:
+        raise InputError("Nothing says what to ask", "An arena needs prompts, from one place.", "Give --prompts FILE, or --talks.")
+    asked = read(prompts.expanduser()) if prompts else talked(place.conversations)
     asked.prompts = asked.prompts[:limit]
     must_expect(judge, asked.prompts)
-    names = unique(sources)
-    votes = store(workspace(workspace_path), into)
+    names = unique(map(name_of, sources))
+    votes = store(place, into)
     models = {name: voting.gguf_of(source, workspace_path) for name, source in zip(names, sources, strict=True)}
     voter = PERSON if decide is None else judge
     game = Arena(votes, models, asked, sampling, seed=seed, max_tokens=max_tokens, judge=voter)
@@ -79,15 +82,6 @@ def arena(
         typer.echo(json.dumps(document(game, outcome), ensure_ascii=False))
     else:
         typer.echo(shown(game, outcome))
-
-
-def unique(sources: list[str]) -> list[str]:
-    """A name for each model; those that would be called alike get a number."""
-    names: list[str] = []
-    for source in sources:
-        stem = voting.name_of(source)
-        names.append(stem if stem not in names else next(n for k in range(2, 99) if (n := f"{stem}-{k}") not in names))
-    return names
 
 
 def write_answers(game: "Arena", ctx: int | None) -> None:

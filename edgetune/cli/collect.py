@@ -58,6 +58,7 @@ def collect(
 ) -> None:
     """Pick the better answer."""
     from edgetune.preferences.judges import must_expect, rule
+    from edgetune.preferences.naming import name_of
     from edgetune.preferences.prompts import listed, read
     from edgetune.preferences.session import Session
     from edgetune.preferences.store import store
@@ -78,21 +79,21 @@ def collect(
         one = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
         two = one
         if other or other_adapter:
-            name = voting.name_of(other or source)
+            name = name_of(other or source)
             two = voting.open_author(stack, other or source, workspace_path, other_adapter or [], ctx, name)
         session = Session(votes, asked, [(one, first), (two, second)], source="collect", seed=seed, max_tokens=max_tokens, repeats=False)
         if asked.prompts:
             from_list(session, decide, judge, screen, enough)
         else:
             typed(session, screen)
-        screen.say(voting.session_words(session))
+        screen.say(session.state().words)
         if as_json:
             typer.echo(json.dumps(voting.session_document(session), ensure_ascii=False))
 
 
 def from_list(session: "Session", decide: "Judge | None", judge: str, screen: voting.Screen, enough: int | None) -> None:
     """Go through the prompts of a file, where it was left, until there are so many pairs."""
-    screen.say(voting.session_words(session))
+    screen.say(session.state().words)
     upcoming = voting.Announced(session, screen)
     while not voting.reached(session, enough) and (task := session.task(upcoming.answer, screen.say)) is not None:
         if decide is not None:

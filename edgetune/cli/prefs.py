@@ -147,7 +147,7 @@ def edit(
 
 
 def _choice(text: str, count: int) -> "Choice":
-    from edgetune.cli.rank import order
+    from edgetune.preferences.order import order
     from edgetune.preferences.record import PAIR_CHOICES, Choice
 
     if text in ("up", "down"):

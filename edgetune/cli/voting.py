@@ -11,6 +11,7 @@ import typer
 from edgetune.chat.sampling import Sampling
 from edgetune.cli.chat import gguf_of
 from edgetune.errors import EdgeTuneError, InputError
+from edgetune.preferences.naming import name_of
 from edgetune.text import safe_text
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ PromptsFlag = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts: a .txt with one a line, or examples in any shape.", show_default=False),
 ]
+TalksFlag = Annotated[bool, typer.Option("--talks", help="Take the questions of the conversations kept in the app's chat.")]
 AdapterFlag = Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)]
 TemperatureFlag = Annotated[float, typer.Option(help="Spread of the answers; 0 takes the likeliest token.")]
 SeedFlag = Annotated[int, typer.Option(help="Draws sides and answers; the same seed, the same answers.", min=0, max=2**31)]
@@ -44,12 +46,6 @@ def checked(sampling: Sampling, max_tokens: int | None) -> Sampling:
     if problems:
         raise InputError("A setting is out of bounds", " ".join(problems), "Correct it and try again.")
     return sampling
-
-
-def name_of(source: str) -> str:
-    """What a model is called: the run's name, or the file's stem."""
-    path = Path(source)
-    return path.stem if path.suffix.lower() == ".gguf" else path.name
 
 
 class Screen:
@@ -140,21 +136,6 @@ def session_document(session: "Session") -> dict[str, Any]:
     document["file"] = str(session.store.path)
     document["list"] = session.prompts.name
     return document
-
-
-def session_words(session: "Session") -> str:
-    """A session's state in words."""
-    from edgetune.preferences.consistency import worth
-
-    state = session.state()
-    same = state.consistency
-    words = f"{state.done} of {state.total} prompts done. {worth(state.pairs)}."
-    if same.compared:
-        words += (
-            f" Asked again, {same.same} of {same.compared} preferences came out the same "
-            f"({same.share.low:.0%} to {same.share.high:.0%} with 95 % confidence)."
-        )
-    return words
 
 
 def forgiving(screen: Screen, error: EdgeTuneError) -> None:

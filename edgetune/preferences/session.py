@@ -9,7 +9,7 @@ from edgetune.errors import InputError
 from edgetune.preferences import candidates as writing
 from edgetune.preferences.authors import Author
 from edgetune.preferences.candidates import Watch
-from edgetune.preferences.consistency import Consistency, consistency
+from edgetune.preferences.consistency import Consistency, consistency, worth
 from edgetune.preferences.prompts import Prompt, PromptList
 from edgetune.preferences.record import PERSON, Candidate, Choice, Vote
 from edgetune.preferences.store import Store
@@ -36,6 +36,18 @@ class State:
     votes: int
     pairs: int
     consistency: Consistency
+
+    @property
+    def words(self) -> str:
+        """All of it as a sentence or three."""
+        same = self.consistency
+        words = f"{self.done} of {self.total} prompts done. {worth(self.pairs)}."
+        if same.compared:
+            words += (
+                f" Asked again, {same.same} of {same.compared} preferences came out the same "
+                f"({same.share.low:.0%} to {same.share.high:.0%} with 95 % confidence)."
+            )
+        return words
 
 
 class Session:

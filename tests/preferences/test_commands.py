@@ -131,7 +131,7 @@ def test_votes_in_chat(edgetune: Call, files: dict[str, Path], monkeypatch: pyte
         (["rank", "F32", "--voted"], "No vote"),
         (["rank", "F32", "--prompts", "P", "--judge", "exact"], "expected"),
         (["rank", "F32", "--propose", "3", "--judge", "exact"], "expected"),
-        (["rank", "F32", "--propose", "3", "--prompts", "Q"], "one of three places"),
+        (["rank", "F32", "--propose", "3", "--prompts", "Q"], "one of four places"),
         (["arena", "F32", "--prompts", "Q"], "two models"),
         (["arena", "F32", "F32"], "--prompts"),
         (["prefs", "list", "nothing"], "no preferences"),
