@@ -19,7 +19,8 @@ SAMPLE = {
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
     return "id" in row and (
-        (row.get("kind") in ("vote", "amend") and isinstance(row.get("candidates"), list) and isinstance(row.get("choice"), dict))
+        (row.get("kind") == "votes" and isinstance(row.get("votes"), list))
+        or (row.get("kind") in ("vote", "amend") and isinstance(row.get("candidates"), list) and isinstance(row.get("choice"), dict))
         or (row.get("kind") in ("delete", "restore") and "of" in row)
     )
 
