@@ -1,8 +1,13 @@
 """Votes given in the middle of a chat, on its last answer: thumbs, an edit, or a second answer to choose from."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from edgetune.chat.conversation import Answer, Conversation
-from edgetune.chat.sampling import Sampling
+from edgetune.chat.engine import Engine
+from edgetune.chat.sampling import LARGEST_SEED, Sampling
 from edgetune.errors import InputError
+from edgetune.preferences.candidates import HOTTER, hotter
 from edgetune.preferences.edit import edit_vote
 from edgetune.preferences.record import Candidate, Choice, Turns, Vote, said
 from edgetune.preferences.store import Store
@@ -18,7 +23,7 @@ class ChatVotes:
 
     def answered(self, answer: Answer, sampling: Sampling) -> None:
         """Remember an answer that has ended, with what made it."""
-        self._last, self._second = self._candidate(answer, sampling), None
+        self._last, self._second = candidate(answer, sampling, self.conversation.engine, self.name), None
 
     def thumbs(self, good: bool) -> Vote:
         """A verdict on the last answer. InputError where there is none."""
@@ -52,7 +57,7 @@ class ChatVotes:
 
     def second(self, answer: Answer, sampling: Sampling) -> None:
         """Remember the second answer, which has ended; until `choose`, the first one stands in the conversation."""
-        self._second = self._candidate(answer, sampling)
+        self._second = candidate(answer, sampling, self.conversation.engine, self.name)
         assert self._last is not None
         self.conversation.messages[-1] = {"role": "assistant", "content": self._last.text}
 
@@ -80,13 +85,26 @@ class ChatVotes:
         system = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []
         return [*system, *messages[:-1]], self._last
 
-    def _candidate(self, answer: Answer, sampling: Sampling) -> Candidate:
-        engine, stats = self.conversation.engine, answer.stats
-        return said(
-            answer.text,
-            model=self.name,
-            path=str(engine.path.absolute()),
-            adapters={name: adapter.scale for name, adapter in engine.adapters.items() if adapter.scale},
-            sampling=sampling.as_dict() | ({"seed": stats.seed} if stats else {}),
-            stop_reason=stats.reason if stats else "cancelled",
-        )
+
+def candidate(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> Candidate:
+    """An answer that has ended, with what made it. name: the model's."""
+    stats = answer.stats
+    return said(
+        answer.text,
+        model=name,
+        path=str(engine.path.absolute()),
+        adapters={known: adapter.scale for known, adapter in engine.adapters.items() if adapter.scale},
+        sampling=sampling.as_dict() | ({"seed": stats.seed} if stats else {}),
+        stop_reason=stats.reason if stats else "cancelled",
+    )
+
+
+def tries(sampling: Sampling) -> Iterator[Sampling]:
+    """Settings for a second answer, try by try: other seeds, and hotter after the first while it hardly differs from the first answer."""
+    settings = sampling
+    for attempt in range(len(HOTTER) + 1):
+        if sampling.seed is not None:  # the seed that was asked for gives the first answer again
+            settings = replace(settings, seed=(sampling.seed + 1 + attempt) % LARGEST_SEED)
+        yield settings
+        if attempt < len(HOTTER):
+            settings = hotter(settings, attempt)
