@@ -43,14 +43,15 @@ def found(workspace: Workspace) -> list[Model]:
     """All that a workspace has: runs that can answer, newest first, their bases, the bundled model, and exports."""
     runs, bases, files = list[Model](), list[Model](), list[Model]()
     for seen in Overview(workspace).look():
-        if seen.status != "finished" or gguf_of.mute(seen.run):
+        if seen.status != "finished" or seen.method == "reward":
             continue
         runs.append(Model("run", seen.name))
         try:
             bases.append(Model("base", str(seen.run.request()["base"])))
         except EdgeTuneError:
             continue
-        files += [Model("file", str(path)) for path in manage.exports(seen.run)]
+        adapters = manage.adapters(seen.run)
+        files += [Model("file", str(path)) for path in manage.exports(seen.run) if path not in adapters]
     return list(dict.fromkeys([*runs, *bases, Model("base", str(BUNDLED.resolve())), *files]))
 
 

@@ -162,8 +162,10 @@ class Home(Page):
         if action == "back":
             return False
         if action == "chat":
-            return bool(self.file or (self.marked and self.marked.status == "finished"))
+            return bool(self.file or (self.marked and self.marked.status == "finished" and self.marked.method != "reward"))
         if action in ("export", "versus"):
+            if self.marked and self.marked.method == "reward":
+                return False  # it gives scores: there is nobody to talk with
             return bool(self.marked and self.marked.status == "finished")
         if action == "compare":
             return bool(self.marked and len(self.runs) > 1)
