@@ -66,5 +66,5 @@ def test_all_branches_are_kept_and_old_files_still_load(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_branches_are_refused(rows: list[dict[str, object]], tip: int) -> None:
-    with pytest.raises(ValueError, match="follows|tip"):
+    with pytest.raises(ValueError, match=r"follows|tip"):
         branches.read(rows, tip)
