@@ -1,13 +1,14 @@
 """An answer on the screen while it is written."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from textual.widgets import Markdown
 
 from edgetune.chat.terminal import REASONS
 from tui.attempt import in_thread
 from tui.talk import Talk
-from tui.widgets.bubbles import Bubbles
+from tui.widgets.bubbles import Bubbles, Reply
 
 DRAW = 0.05
 """Seconds between two pieces of an answer: what the model wrote in between is drawn at once."""
@@ -15,17 +16,16 @@ DRAW = 0.05
 
 async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
     """Ask, and show the answer while it comes. Raises the engine's EdgeTuneError; when cancelled, the answer is stopped first."""
-    reply = await bubbles.ask(text)
+    await follow(talk, bubbles, await bubbles.ask(text), lambda: talk.answer(text))
+
+
+async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[], None]) -> None:
+    """Show in `reply` what `write` lets the model write."""
     markdown = Markdown.get_stream(reply.markdown)
-    writing = asyncio.create_task(in_thread(talk.answer, text))
+    writing = asyncio.create_task(in_thread(write))
     try:
-        while not writing.done():
-            await asyncio.wait({writing}, timeout=DRAW)
-            await markdown.write(talk.take())
-        await writing
+        await drawn(talk, writing, markdown.write)
     except asyncio.CancelledError:  # the screen is left
-        talk.stop()
-        await asyncio.wait({writing})
         raise
     except BaseException:
         reply.how("not answered")
@@ -37,3 +37,17 @@ async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
     for notice in talk.notices:
         await bubbles.notice(notice)
     talk.notices.clear()
+
+
+async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str], Awaitable[object]]) -> None:
+    """Give `show` what comes until all is written. show: an async function of a text. When cancelled, the answer is stopped first."""
+    try:
+        while not writing.done():
+            await asyncio.wait({writing}, timeout=DRAW)
+            await show(talk.take())
+        await writing
+    except asyncio.CancelledError:
+        talk.stop()
+        await asyncio.wait({writing})
+        writing.exception()
+        raise
