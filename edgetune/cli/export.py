@@ -78,13 +78,8 @@ def export(
     matrix = named(imatrix, chosen, types, place)
     folders = targets.plan(chosen, programs or [], exporting.targets(chosen, types, out), say)
     line = ProgressLine()
-
-    def tell(text: str) -> None:
-        line.clear()
-        say(text)
-
-    prover = exporting.prover(chosen, place, tell) if (chosen.home is not None if proof is None else proof) else None
-    made = exporting.export(chosen, types, out, line.weights, matrix, tell, prover, text_only)
+    prover = exporting.prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None
+    made = exporting.export(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
     exporting.demand(made)
     written = [(folder, targets.write(folder)) for folder in folders]

@@ -91,10 +91,12 @@ def delete(workspace: Workspace, name: str) -> int:
 def prunable(workspace: Workspace) -> dict[Path, int]:
     """What can go, with its bytes: old checkpoints of finished runs (the newest and the best stay), files that failed their proof, caches,
     leftovers of interruptions."""
+    from edgetune.bases import fetch
     from edgetune.training.checkpoints import found
 
     caches = [folder for folder in workspace.caches if folder.is_dir()]
-    victims = workspace.leftovers() + sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
+    kept = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
+    victims = workspace.leftovers() + [p for p in kept if p.parent != workspace.fetch_cache or not fetch.in_work(p)]
     for run in workspace.runs():
         state = launch.state(run)
         if state.status == "finished" and not launch.alive(run.folder):

@@ -7,11 +7,9 @@ from typing import Any
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch
 from edgetune.jobs.curve import Curve
-from edgetune.jobs.events import State, Tail, fold
+from edgetune.jobs.events import AT_ONCE, State, Tail, fold
 from edgetune.workspace import Run, Workspace
 
-AT_ONCE = 2**18
-"""Bytes of a log that are read in one go: a long one must not fill the memory."""
 POINTS = 40
 """Points of a run's loss that are kept for a curve as small as a word."""
 
@@ -70,9 +68,7 @@ def _update(seen: Seen, tail: Tail) -> None:
     except KeyError as error:
         seen.status, seen.problem = "damaged", f"request.json has no {error}"
         return
-    before, seen.status = seen.status, launch.status(seen.run, seen.state)
-    if seen.status in ("running", "waiting") and seen.run.stop_file.exists():
-        seen.status = "stopping"
+    before, seen.status = seen.status, launch.shown_status(seen.run, seen.state)
     if not seen.bytes or changed or before != seen.status:
         seen.bytes = seen.run.size()
 
