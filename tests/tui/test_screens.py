@@ -10,9 +10,11 @@ from textual.widgets import OptionList
 
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch
-from edgetune.workspace import Run
+from edgetune.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, life
 from tests.tui.picture import cells
+from tui.settings import Settings
+from tui.themes import LIGHT
 
 Drive = Callable[..., None]
 MakeRun = Callable[..., Run]
@@ -72,7 +74,7 @@ def test_without_colours(drive: Drive, snapshot: Snapshot, three_runs: list[Run]
     drive(scene)
 
 
-def test_run_in_ascii_and_in_light(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) -> None:
+def test_run_in_ascii_and_in_light(drive: Drive, snapshot: Snapshot, three_runs: list[Run], workspace: Workspace) -> None:
     from tui.screens.run import RunScreen
 
     async def scene(seat: Seat) -> None:
@@ -88,8 +90,9 @@ def test_run_in_ascii_and_in_light(drive: Drive, snapshot: Snapshot, three_runs:
 
     drive(scene, ascii_only=True)
 
+    Settings(theme=LIGHT).save(workspace.path / "app.json")
+
     async def light(seat: Seat) -> None:
-        await seat.press("f2")
         await snapshot("home-light", seat, (80, 24))
         await seat.app.push_screen(RunScreen(three_runs[0]))
         await seat.settle()
