@@ -22,7 +22,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
 
     Example: edgetune doctor
     """
-    from edgetune import __version__, hardware
+    from edgetune import __version__, awake, hardware
 
     here, place = hardware.machine(), workspace(workspace_path)
     device = hardware.device()
@@ -44,6 +44,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         "dtype_reason": dtype.reason,
         "workspace": str(place.path),
         "disk_free": free_bytes(place.path),
+        "sleep": awake.how().reason,
         "packages": versions,
         "missing": missing,
     }
@@ -57,6 +58,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         typer.echo(f"disk       {human(facts['disk_free'])} free at {place.path}")
         typer.echo(f"trains on  {device.value}: {device.reason}")
         typer.echo(f"computes   in {dtype.value}: {dtype.reason}")
+        typer.echo(f"sleep      {facts['sleep']}")
         typer.echo("packages   " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in versions.items()))
         typer.echo("network    never used but by 'edgetune fetch': EdgeTune works offline")
     if missing:

@@ -9,8 +9,8 @@ from tui.attempt import in_thread
 from tui.talk import Talk
 from tui.widgets.bubbles import Bubbles
 
-DRAW = 0.05
-"""Seconds between two pieces of an answer: what the model wrote in between is drawn at once."""
+DRAW, DRAW_LATE = 0.12, 0.5
+"""Seconds between two pieces of an answer, what the model wrote in between being drawn at once: at least, and at most."""
 
 
 async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
@@ -18,9 +18,13 @@ async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
     reply = await bubbles.ask(text)
     markdown = Markdown.get_stream(reply.markdown)
     writing = asyncio.create_task(in_thread(talk.answer, text))
+    clock, pause = asyncio.get_running_loop().time, DRAW
     try:
         while not writing.done():
-            await asyncio.wait({writing}, timeout=DRAW)
+            due = clock() + pause
+            await asyncio.wait({writing}, timeout=pause)
+            late = clock() - due  # for so long the last piece kept the UI: twice that is left to keys before the next
+            pause = min(DRAW_LATE, max(DRAW, 2 * late))
             await markdown.write(talk.take())
         await writing
     except asyncio.CancelledError:  # the screen is left
