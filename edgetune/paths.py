@@ -12,6 +12,14 @@ def at_home(path: str | Path) -> Path:
         return Path(path)
 
 
+def exists(path: Path) -> bool:
+    """Whether anything lies under a path, be it a link that leads nowhere; False also for one that the system refuses."""
+    try:
+        return path.exists() or path.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder; False also for one that the system refuses (a name too long, a link to itself)."""
     try:

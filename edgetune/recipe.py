@@ -29,7 +29,9 @@ class Recipe(BaseModel):
         "", "folder of the base model (Hugging Face layout, safetensors), or 'nano' for the bundled one", "the model you start from"
     )
     data: list[str] = _option(
-        [], "file or folder of examples (.jsonl .json .csv .parquet .txt .pdf …); FILE:2 counts twice", "what the model will learn"
+        [],
+        "file or folder of examples (.jsonl .json .csv .parquet .txt .pdf …), or the name of votes (prefs); FILE:2 counts twice",
+        "what the model will learn",
     )
     validation: list[str] = _option([], "file of examples held out to measure on, instead of a share", "when you have a split of your own")
     format: str = _option("auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken")

@@ -9,7 +9,9 @@ from typing import Any
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data import scan
 from edgetune.data.examine import Job, conversations, examine
-from edgetune.data.render import Rules
+from edgetune.data.formats import Example
+from edgetune.data.render import Rules, tokenize
+from edgetune.data.row import RowError
 from edgetune.data.sources import sources
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.workspace import Run
@@ -68,6 +70,23 @@ class Scorer:
         model.config.get_text_config().pad_token_id = self.tokenizer.pad_id
         self.model = PeftModel.from_pretrained(model, run.adapter).eval()
         keep_packed_weights(self.model)
+
+    def rate(self, prompt: list[dict[str, Any]], texts: list[str]) -> list[float]:
+        """The scores of answers to a prompt's turns. Raises InputError for one that is too long even without the oldest turns."""
+        return self.scores([self._row(prompt, text) for text in texts])
+
+    def _row(self, prompt: list[dict[str, Any]], text: str) -> list[int]:
+        """A prompt with an answer as training rendered it, the oldest turns left out where all are too many."""
+        system = [turn for turn in prompt[:1] if turn["role"] == "system"]
+        starts = [at for at, turn in enumerate(prompt) if turn["role"] == "user"]
+        problem = "there is no question"
+        for start in starts:
+            turns = [*system, *prompt[start:], {"role": "assistant", "content": text}]
+            try:
+                return tokenize(Example(turns), self.tokenizer, Rules(self.length, answers="last"))[-1].ids
+            except RowError as error:
+                problem = str(error)
+        raise InputError("The reward model cannot read this", f"{problem}.", "Begin anew with /reset, or ask for shorter answers.")
 
     def scores(self, rows: list[list[int]]) -> list[float]:
         """The score of each row of ids, a prompt with its answer through its end of turn."""

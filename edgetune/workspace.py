@@ -99,6 +99,11 @@ class Workspace:
         return self.path / "cache" / "data"
 
     @property
+    def votes_cache(self) -> Path:
+        """The folder of votes frozen into rows, each in a folder named by its content; they can be made again."""
+        return self.path / "cache" / "votes"
+
+    @property
     def proof_cache(self) -> Path:
         """The folder of the bases' own GGUF files, which proofs measure quantization on; they can be made again."""
         return self.path / "cache" / "proof"
@@ -111,7 +116,7 @@ class Workspace:
     @property
     def caches(self) -> tuple[Path, ...]:
         """The folders of what can be made again."""
-        return self.data_cache, self.proof_cache, self.imatrix_cache, self.chat_cache, self.fetch_cache
+        return self.data_cache, self.votes_cache, self.proof_cache, self.imatrix_cache, self.chat_cache, self.fetch_cache
 
     @property
     def chat_cache(self) -> Path:

@@ -90,6 +90,14 @@ def test_the_engine_imports_the_app_only_lazily_in_main() -> None:
             assert name != "tui" or (lazy and path == ROOT / "edgetune" / "__main__.py"), path
 
 
+def test_the_engine_imports_the_command_line_only_where_it_is_opened() -> None:
+    for path in sources("edgetune"):
+        if path.parent != ROOT / "edgetune" / "cli" and path != ROOT / "edgetune" / "__main__.py":
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            modules = [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
+            assert not [module for module in modules if module.startswith("edgetune.cli")], path
+
+
 def test_packaging_is_no_package() -> None:
     """An __init__.py there would shadow the PyPI package of that name."""
     assert not (ROOT / "packaging" / "__init__.py").exists()

@@ -1,4 +1,4 @@
-"""The llama.cpp process as a child of ours: started, spoken to, reaped; its death becomes an error instead of ours."""
+"""The llama.cpp process, and others like it, as a child of ours: started, spoken to, reaped; its death becomes an error instead of ours."""
 
 import json
 import os
@@ -25,17 +25,19 @@ Messages = queue.SimpleQueue[dict[str, Any] | None]
 
 
 class Child:
-    """A running `edgetune.chat.llama_process`.
+    """A running `edgetune.chat.llama_process`, or another module that speaks its protocol.
 
-    Requests are answered in the order they were sent; `cancel` may come from any thread or a signal handler.
+    module: what runs. title: what people call it. Requests are answered in the order they were sent; `cancel` may come from any thread or a
+    signal handler.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "edgetune.chat.llama_process", title: str = "llama.cpp") -> None:
+        self._title = title
         self._messages: Messages = queue.SimpleQueue()
         self._open: dict[int, deque[dict[str, Any]]] = {}
         self._errors: deque[str] = deque(maxlen=40)
         self._last_number, self._write_lock = 0, threading.RLock()
-        self.process = _start()
+        self.process = _start(module)
         self.close = weakref.finalize(self, _reap, self.process)
         """End the process and wait for it; harmless when repeated, and done at exit at the latest."""
         self._readers = [
@@ -124,16 +126,16 @@ class Child:
             if out_of_memory
             else "Try again; if it repeats, use a shorter context (--ctx) or export the model again."
         )
-        return EdgeTuneError("llama.cpp stopped", f"{how} {said}".strip(), remedy)
+        return EdgeTuneError(f"{self._title} stopped", f"{how} {said}".strip(), remedy)
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(module: str) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # Without its own backtrace: ggml would start a debugger on the process after an abort.
     environment = {**os.environ, "PYTHONPATH": path, "GGML_NO_BACKTRACE": "1"}
     # -P: the folder a user happens to stand in must not provide modules.
-    command = [sys.executable, "-P", "-m", "edgetune.chat.llama_process"]
+    command = [sys.executable, "-P", "-m", module]
     streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
     if sys.platform == "win32":
         return subprocess.Popen(command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **streams)

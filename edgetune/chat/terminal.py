@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgetune.chat import voting
+from edgetune.chat.choosing import COMMANDS as CHOOSING
 from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.model_info import GenerationStats
@@ -16,6 +17,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.text import safe_text
 
 if TYPE_CHECKING:
+    from edgetune.chat.choosing import Choosing
     from edgetune.preferences.in_chat import ChatVotes
 
 REASONS = {"end": "end of turn", "stop": "end of turn", "length": "--max-tokens reached", "context": "context full", "cancelled": "stopped"}
@@ -27,6 +29,7 @@ HELP = """  /reset         forget the conversation
   /up, /down     thumbs on the last answer: kept as a vote, from which the model can learn
   /edit TEXT     the last answer as it should have been (no TEXT: in $EDITOR); the chat goes on with it
   /vote          write a second answer and choose between the two
+  /best N RUN    write N answers and show the one that a reward run likes best; /rewards shows all, /pick K votes for another
   /quit          leave (or Ctrl-D); Ctrl-C stops an answer and keeps what is there"""
 
 
@@ -92,11 +95,13 @@ def talk(
     engine: Engine,
     votes: "ChatVotes | None" = None,
     max_tokens: int | None = None,
+    choosing: "Choosing | None" = None,
 ) -> None:
     """The interactive loop. Errors of one question are shown and the talk goes on, unless llama.cpp is gone.
 
     ask: begins an answer. conversation: what /reset and /system act on; None where text is completed as it is.
     engine: what /adapter acts on. votes: what /up, /down, /edit and /vote act on, whose second answers have `max_tokens` at most.
+    choosing: what /best, /rewards and /pick act on.
     """
     say("Type a question; /help lists the commands." if conversation else "Type a text to complete; /help lists the commands.")
     for line in questions():
@@ -108,8 +113,12 @@ def talk(
                 adapter_command(engine, word, rest.strip())
             elif word in voting.COMMANDS:
                 voting.carry_out(word, rest.strip(), votes, sampling, max_tokens, say, show)
+            elif choosing is not None and word in CHOOSING:
+                choosing.carry_out(word, rest.strip())
             elif word.startswith("/"):
                 sampling = command(word, rest.strip(), conversation, sampling)
+            elif word and choosing is not None and choosing.on:
+                choosing.show(line, sampling, max_tokens)
             elif word:
                 answer = ask(line, sampling)
                 show(answer)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edgetune.chat.asking import edited, key
 from edgetune.chat.sampling import LARGEST_SEED, Sampling
 from edgetune.errors import InputError
 
@@ -29,21 +30,19 @@ def carry_out(
 
     show: streams an answer. say: talks to the person.
     """
-    from edgetune.cli import voting
-
     if votes is None:
         raise InputError(f"{word} needs a conversation", "With --raw, text is completed and there is no question.", "Chat without --raw.")
     if word in ("/up", "/down"):
         vote = votes.thumbs(word == "/up")
     elif word == "/edit":
-        text = rest.replace("\\n", "\n") or voting.edited(votes.text())
+        text = rest.replace("\\n", "\n") or edited(votes.text())
         if text is None:
             return
         vote = votes.edit(text)
     else:
         if not _second_answer(votes, sampling, max_tokens, say, show):
             return
-        pressed = voting.key("better: 1 (the answer before) or 2; t tie, b both bad, anything else leaves it:")
+        pressed = key("better: 1 (the answer before) or 2; t tie, b both bad, anything else leaves it:")
         if pressed not in PICKS:
             votes.leave()
             say("no vote taken; the first answer stands")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgetune.chat.asking import key
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
@@ -36,6 +37,7 @@ HELP = "better: 1 or 2; t tie, b both bad, s skip, u undo, q leave:"
 def arena(
     sources: Annotated[list[str], typer.Argument(metavar="GGUF|RUN…", help="Two or more models.", show_default=False)],
     prompts: voting.PromptsFlag = None,
+    talks: voting.TalksFlag = False,
     judge: voting.JudgeFlag = "human",
     temperature: voting.TemperatureFlag = 0.7,
     max_tokens: voting.TokensFlag = None,
@@ -49,21 +51,25 @@ def arena(
     """Compare models blind."""
     from edgetune.preferences.arena import Arena
     from edgetune.preferences.judges import must_expect, rule
+    from edgetune.preferences.naming import name_of, unique
+    from edgetune.preferences.prompts import read, talked
+    from edgetune.preferences.record import PERSON
     from edgetune.preferences.store import store
     from edgetune.workspace import workspace
 
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     decide = None if judge == "human" else rule(judge)
-    asked = voting.prompt_list(prompts, None, 0, seed)
-    if asked is None:
-        raise InputError("Nothing says what to ask", "An arena needs prompts.", "Give --prompts FILE.")
+    place = workspace(workspace_path)
+    if (prompts is None) != talks:
+        raise InputError("Nothing says what to ask", "An arena needs prompts, from one place.", "Give --prompts FILE, or --talks.")
+    asked = read(prompts.expanduser()) if prompts else talked(place.conversations)
     asked.prompts = asked.prompts[:limit]
     must_expect(judge, asked.prompts)
-    names = unique(sources)
-    votes = store(workspace(workspace_path), into)
+    names = unique(map(name_of, sources))
+    votes = store(place, into)
     models = {name: voting.gguf_of(source, workspace_path) for name, source in zip(names, sources, strict=True)}
-    judged_by = {} if decide is None else {"judge": judge}
-    game = Arena(votes, models, asked, sampling, seed=seed, max_tokens=max_tokens, **judged_by)  # type: ignore[arg-type,unused-ignore]
+    voter = PERSON if decide is None else judge
+    game = Arena(votes, models, asked, sampling, seed=seed, max_tokens=max_tokens, judge=voter)
     screen = voting.Screen(as_json)
     for reason in asked.left_out[:5]:
         screen.say(f"left out {reason}")
@@ -76,15 +82,6 @@ def arena(
         typer.echo(json.dumps(document(game, outcome), ensure_ascii=False))
     else:
         typer.echo(shown(game, outcome))
-
-
-def unique(sources: list[str]) -> list[str]:
-    """A name for each model; those that would be called alike get a number."""
-    names: list[str] = []
-    for source in sources:
-        stem = voting.name_of(source)
-        names.append(stem if stem not in names else next(n for k in range(2, 99) if (n := f"{stem}-{k}") not in names))
-    return names
 
 
 def write_answers(game: "Arena", ctx: int | None) -> None:
@@ -115,7 +112,7 @@ def by_hand(game: "Arena", match: "Match", screen: voting.Screen) -> bool:
     screen.question(match.prompt)
     screen.show(match.candidates)
     while True:
-        pressed = voting.key(f"({len(game.unvoted())} left) {HELP}")
+        pressed = key(f"({len(game.unvoted())} left) {HELP}")
         if pressed is None or pressed == "q":
             return False
         if pressed == "u":

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +12,9 @@ from edgetune.errors import InputError
 from edgetune.files import safe_name
 
 if TYPE_CHECKING:
+    from edgetune.chat.best import Rated
     from edgetune.chat.conversation import Answer
     from edgetune.chat.engine import Engine
-    from edgetune.preferences.store import Store
 
 USUAL = Sampling()
 EXAMPLES = """Chat with a GGUF file or a finished run, offline, through llama.cpp.
@@ -29,6 +28,8 @@ Examples:
   edgetune chat model.gguf --raw --prompt "Once upon a time" --max-tokens 100
 
   edgetune chat base.gguf --adapter mine-lora-F32.gguf:0.8 --adapter other-lora-F32.gguf
+
+  edgetune chat my-run --best 4 --reward taste
 """
 
 
@@ -74,12 +75,19 @@ def chat_command(
     gpu_layers: Annotated[int, typer.Option(help="Layers on the GPU where llama.cpp has one; -1 for all.")] = -1,
     raw: Annotated[bool, typer.Option("--raw", help="No chat template: complete the text as it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the answer; needs --prompt.")] = False,
-    into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit and /vote.")] = "prefs",
+    best: Annotated[
+        int | None, typer.Option(metavar="N", help="Write N answers and show the one the reward model likes best.", show_default=False)
+    ] = None,
+    reward: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The run of method reward that ranks them, for --best.", show_default=False)
+    ] = None,
+    into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit, /vote and /pick.")] = "prefs",
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
     """Chat with a GGUF file or a run."""
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
+    check_best(best, reward, raw, workspace)
     safe_name(into)
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
     path = gguf_of(source, workspace)
@@ -94,7 +102,26 @@ def chat_command(
         if info.n_ctx > info.n_ctx_train:
             say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
         adapters.load(engine, adapter or [])
-        serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json, lambda: votes_in(into, workspace))
+        ranking = (best, reward) if best is not None and reward is not None else None
+        serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json, into, workspace, ranking)
+
+
+def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path | None) -> None:
+    """Refuse --best and --reward that cannot be used, before a model is loaded. Imports no torch."""
+    if best is None and reward is None:
+        return
+    if best is None or reward is None or raw:
+        raise InputError(
+            "Chat cannot rank answers this way",
+            "--raw has no questions to rank answers to." if raw else "--best says how many, --reward what ranks them: they go together.",
+            "Write for example: edgetune chat MODEL --best 4 --reward RUN",
+        )
+    from edgetune.chat.best import check_count
+    from edgetune.score import sound
+    from edgetune.workspace import workspace as open_workspace
+
+    check_count(best)
+    sound(open_workspace(workspace).run(reward))
 
 
 def check_flags(sampling: Sampling, prompt: str | None, max_tokens: int | None, system: str | None, raw: bool, as_json: bool) -> None:
@@ -133,16 +160,27 @@ def serve(
     system: str | None,
     raw: bool,
     as_json: bool,
-    votes_into: "Callable[[], Store]",
+    into: str,
+    place: Path | None,
+    ranking: tuple[int, str] | None,
 ) -> None:
-    """Answer the prompt, or the lines, or whoever sits at the terminal, whose votes go where `votes_into` says."""
+    """Answer the prompt, or the lines, or whoever sits at the terminal, whose votes go into the preference file `into`.
+
+    ranking: how many answers are ranked, and the reward run that does it.
+    """
     from edgetune.chat import voting
+    from edgetune.chat.choosing import COMMANDS, Choosing
     from edgetune.chat.conversation import Conversation, complete
     from edgetune.chat.terminal import say, show, talk
     from edgetune.preferences.in_chat import ChatVotes
+    from edgetune.preferences.store import store
+    from edgetune.workspace import workspace
 
     conversation = None if raw else Conversation(engine, system=system, notice=say)
-    votes = ChatVotes(votes_into(), conversation, engine.path.stem) if conversation else None
+    votes = ChatVotes(store(workspace(place), into), conversation, engine.path.stem) if conversation else None
+    choosing = Choosing(conversation, votes, workspace(place).run, say) if conversation and votes else None
+    if choosing and ranking:
+        choosing.start(*ranking)
 
     def ask(text: str, settings: Sampling) -> "Answer":
         if conversation is None:
@@ -150,12 +188,19 @@ def serve(
         return conversation.ask(text, sampling=settings, max_tokens=max_tokens)
 
     if prompt is not None and as_json:
-        print_json(prompt, ask(prompt, sampling))
+        rated = choosing.ask(prompt, sampling, max_tokens) if choosing and choosing.on else []
+        print_json(prompt, rated[0].answer if rated else ask(prompt, sampling), rated)
     elif prompt is not None or lines is not None:
         for line in [prompt] if prompt is not None else lines or []:
             word, _, rest = line.strip().partition(" ")
             if prompt is None and votes is not None and word in voting.PIPED and (rest or word != "/edit"):
                 voting.carry_out(word, rest.strip(), votes, sampling, max_tokens, say, show)
+                continue
+            if choosing and prompt is None and word in COMMANDS:
+                choosing.carry_out(word, rest.strip())
+                continue
+            if choosing and choosing.on:
+                choosing.show(line, sampling, max_tokens)
                 continue
             answer = ask(line, sampling)
             if show(answer).reason == "cancelled":
@@ -163,21 +208,16 @@ def serve(
             if votes is not None:
                 votes.answered(answer, sampling)
     else:
-        talk(ask, sampling, conversation, engine, votes, max_tokens)
+        talk(ask, sampling, conversation, engine, votes, max_tokens, choosing)
+    if choosing:
+        choosing.close()
 
 
-def votes_in(name: str, place: Path | None) -> "Store":
-    """The preference file of a name."""
-    from edgetune.preferences.store import store
-    from edgetune.workspace import workspace
-
-    return store(workspace(place), name)
-
-
-def print_json(prompt: str, answer: "Answer") -> None:
-    """The whole answer as one JSON document."""
-    text = "".join(answer)
+def print_json(prompt: str, answer: "Answer", rated: "list[Rated]") -> None:
+    """The whole answer as one JSON document, with all that were ranked, if any."""
+    text = answer.text if rated else "".join(answer)
     stats = answer.stats
+    ranked = {"ranked": [{"answer": one.answer.text, "reward": one.reward, "seed": one.sampling.seed} for one in rated]} if rated else {}
     assert stats is not None
     typer.echo(
         json.dumps(
@@ -189,6 +229,7 @@ def print_json(prompt: str, answer: "Answer") -> None:
                 "tokens_per_second": round(stats.tokens_per_second, 1),
                 "stop_reason": stats.reason,
                 "seed": stats.seed,
+                **ranked,
             }
         )
     )

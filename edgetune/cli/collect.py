@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetune.chat.asking import edited, key
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
@@ -45,6 +46,7 @@ def collect(
         list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the second model.", show_default=False)
     ] = None,
     judge: voting.JudgeFlag = "human",
+    enough: voting.EnoughFlag = None,
     temperature: voting.TemperatureFlag = 1.0,
     other_temperature: Annotated[float | None, typer.Option(help="Spread of the second answer (the same).", show_default=False)] = None,
     max_tokens: voting.TokensFlag = None,
@@ -56,7 +58,8 @@ def collect(
 ) -> None:
     """Pick the better answer."""
     from edgetune.preferences.judges import must_expect, rule
-    from edgetune.preferences.prompts import listed
+    from edgetune.preferences.naming import name_of
+    from edgetune.preferences.prompts import listed, read
     from edgetune.preferences.session import Session
     from edgetune.preferences.store import store
     from edgetune.workspace import workspace
@@ -66,7 +69,7 @@ def collect(
     decide = None if judge == "human" else rule(judge)
     if decide is not None and prompts is None:
         raise InputError("A rule needs prompts", f"--judge {judge} votes by itself, and there is nothing to ask.", "Give --prompts FILE.")
-    asked = voting.prompt_list(prompts, None, 0, seed) or listed([], "typed")
+    asked = listed([], "typed") if prompts is None else read(prompts.expanduser())
     must_expect(judge, asked.prompts)
     votes = store(workspace(workspace_path), into)
     screen = voting.Screen(as_json)
@@ -76,23 +79,23 @@ def collect(
         one = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
         two = one
         if other or other_adapter:
-            name = voting.name_of(other or source)
+            name = name_of(other or source)
             two = voting.open_author(stack, other or source, workspace_path, other_adapter or [], ctx, name)
         session = Session(votes, asked, [(one, first), (two, second)], source="collect", seed=seed, max_tokens=max_tokens, repeats=False)
         if asked.prompts:
-            from_list(session, decide, judge, screen)
+            from_list(session, decide, judge, screen, enough)
         else:
             typed(session, screen)
-        screen.say(voting.session_words(session))
+        screen.say(session.state().words)
         if as_json:
             typer.echo(json.dumps(voting.session_document(session), ensure_ascii=False))
 
 
-def from_list(session: "Session", decide: "Judge | None", judge: str, screen: voting.Screen) -> None:
-    """Go through the prompts of a file, where it was left."""
-    screen.say(voting.session_words(session))
+def from_list(session: "Session", decide: "Judge | None", judge: str, screen: voting.Screen, enough: int | None) -> None:
+    """Go through the prompts of a file, where it was left, until there are so many pairs."""
+    screen.say(session.state().words)
     upcoming = voting.Announced(session, screen)
-    while (task := session.task(upcoming.answer, screen.say)) is not None:
+    while not voting.reached(session, enough) and (task := session.task(upcoming.answer, screen.say)) is not None:
         if decide is not None:
             screen.say(f"taken {session.take(decide(task.prompt, task.candidates), judge).id}")
         elif not by_hand(session, task, screen, shown=upcoming.shown(task)):
@@ -104,7 +107,7 @@ def typed(session: "Session", screen: voting.Screen) -> None:
     from edgetune.preferences.prompts import Prompt
 
     screen.say("Type a prompt; an empty line or Ctrl-D leaves.")
-    while text := voting.key("prompt:"):
+    while text := key("prompt:"):
         task = session.asked(Prompt([{"role": "user", "content": text}]), screen.answer, screen.say)
         screen.close()
         while task is not None:
@@ -120,7 +123,7 @@ def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool
         screen.question(task.prompt)
         screen.show(task.candidates)
     while True:
-        pressed = voting.key(HELP)
+        pressed = key(HELP)
         if pressed is None or pressed == "q":
             return False
         try:
@@ -150,7 +153,7 @@ def vote_by(session: "Session", task: "Task", pressed: str, screen: voting.Scree
         screen.say(f"taken {session.thumbs(number, pressed[0] == '+').id}")
         return False
     if pressed[:1] == "e" and number is not None:
-        text = voting.edited(task.candidates[number].text)
+        text = edited(task.candidates[number].text)
         if text is None:
             return False
         screen.say(f"taken {session.edited(number, text).id}")

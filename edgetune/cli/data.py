@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from edgetune.bases.tokenizer import BaseTokenizer
     from edgetune.recipe import Recipe
 
-FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE…", help="Files or folders of examples.", show_default=False)]
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILE…", help="Files or folders of examples, or names of votes.", show_default=False)
+]
 
 READING = ("format", "map")
 SHAPING = ("length", "long", "answers")
@@ -76,10 +78,12 @@ def check(
     from edgetune.data.render import Rules
     from edgetune.files import write_text
     from edgetune.jobs.create import data_base
+    from edgetune.preferences import as_data
     from edgetune.recipe import build
 
-    recipe, _ = build({**options, "data": files, "base": base})
     place = workspace(workspace_path)
+    held_out = {"validation": as_data.files(options["validation"], place)} if "validation" in options else {}
+    recipe, _ = build({**options, **held_out, "data": as_data.files(files, place), "base": base})
     found, tokenizer, length = _tools(recipe)
     sources = prepare.files_of(recipe)
     if out:
@@ -122,6 +126,7 @@ def preview(
     row: Annotated[int, typer.Option(help="Which row, counted from 1.", min=1)] = 1,
     base: Annotated[str, typer.Option(help="Base model, for its tokenizer and template.", show_default=False)] = "",
     as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
     **options: Any,
 ) -> None:
     """Show one row."""
@@ -135,9 +140,10 @@ def preview(
     from edgetune.data.row import Raw
     from edgetune.data.shown import unit_view
     from edgetune.data.sources import sources
+    from edgetune.preferences import as_data
     from edgetune.recipe import build
 
-    recipe, _ = build({**options, "data": [file], "base": base})
+    recipe, _ = build({**options, "data": as_data.files([file], workspace(workspace_path)), "base": base})
     _, tokenizer, length = _tools(recipe)
     files, mapping = sources(recipe.data), parse_map(recipe.map)
     every = scan.recognise(files, recipe.format, mapping)

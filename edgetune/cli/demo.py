@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgetune.cli.demo_taste import learn_taste, taste_page
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, number, say, seconds, table
 from edgetune.files import folder_bytes, human
@@ -16,12 +17,19 @@ from edgetune.workspace import workspace
 
 def demo(
     steps: Annotated[int | None, typer.Option(help="Train this many steps instead.", min=1, show_default=False)] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also a taste: a rule votes on answers, DPO learns from its votes, an arena compares.")
+    ] = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Run the whole way on the bundled model: it learns to be a lighthouse keeper's helper, becomes 4-bit GGUF files, and answers.
 
-    Example: edgetune demo
+    Examples:
+
+      edgetune demo
+
+      edgetune demo --full
     """
     from edgetune import demo as show
     from edgetune.cli.train import watch
@@ -49,6 +57,7 @@ def demo(
     say("3/3 ask both, through llama.cpp")
     base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)
     state = launch.state(run)
+    taste = {"taste": learn_taste(place)} if full else {}
     facts: dict[str, Any] = {
         "run": run.name,
         "folder": str(run.folder),
@@ -58,6 +67,7 @@ def demo(
         "prompts": list(show.SHOWN),
         "adapter_bytes": folder_bytes(run.adapter),
         "exports": made,
+        **taste,
         "train_seconds": round(trained - started, 1),
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -91,8 +101,8 @@ def page(facts: dict[str, Any]) -> str:
     ]
     for prompt, before, after in zip(facts["prompts"], base["shown"], tuned["shown"], strict=True):
         lines += [f"> {prompt}", f"  before: {one_line(before, 100)}", f"  after:  {one_line(after, 100)}"]
+    lines += ["", *(taste_page(facts["taste"]) if "taste" in facts else [])]
     lines += [
-        "",
         f"{seconds(facts['seconds'])} in all, {seconds(facts['train_seconds'])} of them training. Nothing left this machine.",
         f"next: edgetune chat {facts['run']}",
         "      edgetune train --base nano --data YOUR_FILE.jsonl --name mine",

@@ -28,7 +28,9 @@ def evaluate(
       edgetune eval mine-Q4_K_M.gguf --data test.jsonl
     """
     from edgetune.evaluate import evaluate_gguf, evaluate_run
+    from edgetune.preferences import as_data
 
+    data = as_data.file(data, workspace(workspace_path))
     line = ProgressLine()
 
     def progress(done: int, total: int) -> None:

@@ -35,7 +35,7 @@ Example: edgetune prefs edit 3f2a right
 """
 EXPORT = """Write votes as a file that trainers read. pair_lists and unpaired are TRL's shapes as they are.
 
-Shapes: pair_lists, unpaired, ranking, pair_messages, pair_turns, pair_strings, pair_whole, messages (the liked answers alone).
+Shapes: pair_lists, unpaired, ranking, pair_messages, pair_turns, pair_strings, pair_whole, messages (the liked answers alone), prompt.
 
 Example: edgetune prefs export prefs --out pairs.jsonl
 """
@@ -147,7 +147,7 @@ def edit(
 
 
 def _choice(text: str, count: int) -> "Choice":
-    from edgetune.cli.rank import order
+    from edgetune.preferences.order import order
     from edgetune.preferences.record import PAIR_CHOICES, Choice
 
     if text in ("up", "down"):

@@ -1,20 +1,18 @@
 """`edgetune rank`: two to four answers a prompt, put in order."""
 
 import json
-import re
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetune.chat.asking import key
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
 
 if TYPE_CHECKING:
-    from edgetune.preferences.record import Choice
     from edgetune.preferences.session import Session, Task
 
 EXAMPLES = """Put two to four answers a prompt in order, best first. A session goes on where it was left.
@@ -37,11 +35,13 @@ def rank(
     source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
     prompts: voting.PromptsFlag = None,
     voted: Annotated[bool, typer.Option("--voted", help="Take the prompts of votes given so far, in chat and elsewhere.")] = False,
+    talks: voting.TalksFlag = False,
     propose: Annotated[int, typer.Option(metavar="N", help="Let the model propose N prompts.", min=0, max=10000)] = 0,
     candidates: Annotated[int, typer.Option(help="Answers a prompt, from 2 to 4.", min=2, max=4)] = 3,
     other: Annotated[list[str] | None, typer.Option(metavar="GGUF|RUN", help="More models, answering in turn.", show_default=False)] = None,
     adapter: voting.AdapterFlag = None,
     judge: voting.JudgeFlag = "human",
+    enough: voting.EnoughFlag = None,
     temperature: voting.TemperatureFlag = 1.0,
     max_tokens: voting.TokensFlag = None,
     seed: voting.SeedFlag = 0,
@@ -51,57 +51,61 @@ def rank(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Put answers in order."""
-    from edgetune.preferences.judges import must_expect, rule
+    from edgetune.preferences.candidates import in_turn
+    from edgetune.preferences.judges import expects_nothing, must_expect, rule
+    from edgetune.preferences.prompts import proposed, read, talked
     from edgetune.preferences.prompts import voted as voted_prompts
     from edgetune.preferences.session import Session
     from edgetune.preferences.store import store
     from edgetune.workspace import workspace
 
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
-    votes = store(workspace(workspace_path), into)
+    place = workspace(workspace_path)
+    votes = store(place, into)
     decide = None if judge == "human" else rule(judge)
-    if sum([prompts is not None, voted, propose > 0]) != 1:
+    if sum([prompts is not None, voted, talks, propose > 0]) != 1:
         raise InputError(
-            "Nothing says what to ask", "Prompts come from one of three places.", "Give --prompts FILE, --propose N, or --voted."
+            "Nothing says what to ask", "Prompts come from one of four places.", "Give --prompts FILE, --talks, --voted, or --propose N."
         )
-    given = voting.prompt_list(prompts, None, 0, seed) if prompts else voted_prompts(votes.votes(), f"{into}-voted") if voted else None
-    if given is not None and not given.prompts:
-        raise InputError("No vote was given yet", f"{into} holds no prompts.", "Give --prompts FILE or --propose N.")
+    if propose:
+        expects_nothing(judge, "prompts that the model proposes have none")
+    given = read(prompts.expanduser()) if prompts else talked(place.conversations) if talks else None
+    if voted:
+        given = voted_prompts(votes.votes(), f"{into}-voted")
     if given is not None:
         must_expect(judge, given.prompts)
     screen = voting.Screen(as_json)
     with ExitStack() as stack:
         first = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
         authors = [first, *[voting.open_author(stack, name, workspace_path, [], ctx) for name in other or []]]
-        asked = given or voting.prompt_list(None, first, propose, seed)
-        assert asked is not None
-        must_expect(judge, asked.prompts)
+        asked = given or proposed(first, propose, seed)
         for reason in asked.left_out[:5]:
             screen.say(f"left out {reason}")
-        writers = [(authors[number % len(authors)], replace(sampling, seed=None)) for number in range(max(candidates, len(authors)))]
-        session = Session(votes, asked, writers, seed=seed, max_tokens=max_tokens, repeats=decide is None)
-        screen.say(voting.session_words(session))
+        session = Session(votes, asked, in_turn(authors, sampling, candidates), seed=seed, max_tokens=max_tokens, repeats=decide is None)
+        screen.say(session.state().words)
         upcoming = voting.Announced(session, screen)
-        while (task := session.task(upcoming.answer, screen.say)) is not None:
+        while not voting.reached(session, enough) and (task := session.task(upcoming.answer, screen.say)) is not None:
             if decide is not None:
                 vote = session.take(decide(task.prompt, task.candidates), judge)
                 screen.say(f"taken {vote.id}")
             elif not by_hand(session, task, screen, shown=upcoming.shown(task)):
                 break
-        screen.say(voting.session_words(session))
+        screen.say(session.state().words)
         if as_json:
             typer.echo(json.dumps(voting.session_document(session), ensure_ascii=False))
 
 
 def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool) -> bool:
     """Let the person put a task's answers in order; False to leave. shown: the answers were just streamed."""
+    from edgetune.preferences.order import order
+
     screen.close()
     if not shown:
         screen.question(task.prompt)
         screen.show(task.candidates)
     count = len(task.candidates)
     while True:
-        pressed = voting.key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
+        pressed = key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
         if pressed is None or pressed == "q":
             return False
         try:
@@ -114,28 +118,6 @@ def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool
             return True
         except InputError as error:
             voting.forgiving(screen, error)
-
-
-def order(text: str, count: int) -> "Choice":
-    """The choice of keys like "213" or "2=1,3" among `count` answers. InputError for what is no order of them."""
-    from edgetune.preferences.record import Choice
-
-    if text == "0":
-        return Choice("pair", "bad") if count == 2 else Choice("ranking", [1] * count)
-    plain = re.sub(r"[\s,>]", "", text)
-    digits = [int(c) for c in plain if c.isdigit()]
-    if not re.fullmatch(r"[1-4](=?[1-4])*", plain) or max(digits) > count or len(set(digits)) != len(digits):
-        raise InputError(f"'{text[:20]}' is no order", f"There are {count} answers, each named once at most.", "Write for example 21.")
-    groups = re.findall(r"[1-4](?:=[1-4])*", plain)
-    ranks, at = [0] * count, 1
-    for group in groups:
-        for digit in group.split("="):
-            ranks[int(digit) - 1] = at
-        at += len(group.split("="))
-    ranks = [value or at for value in ranks]
-    if count == 2:
-        return Choice("pair", "tie" if ranks[0] == ranks[1] else "left" if ranks[0] < ranks[1] else "right")
-    return Choice("ranking", ranks)
 
 
 def register(app: typer.Typer) -> None:

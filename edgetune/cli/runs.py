@@ -60,7 +60,7 @@ def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag
     """
     run = workspace(workspace_path).run(name)
     facts, state = summary(run), launch.state(run)
-    own = {"run": run.name, "method": facts["method"]}
+    own = {"run": run.name, "method": facts["method"], "votes": facts["votes"]}
     recipe = (run.folder / "recipe.toml").read_text(encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({**facts, "recipe": recipe, "samples": state.samples}, ensure_ascii=False))

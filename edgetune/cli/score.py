@@ -15,7 +15,9 @@ from edgetune.workspace import workspace
 
 def score(
     name: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run of method reward.", show_default=False)],
-    data: Annotated[Path | None, typer.Option(help="File of prompts with answers, in any shape.", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="File of prompts with answers, in any shape, or the name of votes.", show_default=False)
+    ] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
@@ -26,8 +28,10 @@ def score(
     if data is None:
         raise InputError("No answers were named", "--data is missing.", "Name your file with --data FILE.")
     run = workspace(workspace_path).run(name)
+    from edgetune.preferences import as_data
     from edgetune.score import rank
 
+    data = as_data.file(data, workspace(workspace_path), (as_data.JUDGED,)) or data
     line = ProgressLine()
     result = rank(run, data, lambda done, total: line.update(done, total, "answers scored"))
     line.clear()

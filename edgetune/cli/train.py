@@ -31,7 +31,10 @@ Examples:
 
   edgetune train --recipe recipe.toml --steps 200 --detach
 
-  edgetune train --from mine --method dpo --data votes.jsonl --preset pairs-200
+  edgetune train --from mine --method dpo --data prefs --preset pairs-200
+
+--data takes files, folders, or the name of a preference file: its votes as they stand now, as the method needs them (pairs; for kto judged
+answers, for sft the liked ones, for rl the prompts). Votes given later change nothing in the run.
 
 Flags beat the recipe file, the file beats the preset. Ctrl-C asks: detach, stop after a checkpoint, or go on.
 """
@@ -55,7 +58,7 @@ def train(
 
     made, sources = build(options, recipe, preset)
     if not made.data:
-        raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE.")
+        raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE, or your votes: --data prefs.")
     place = workspace(workspace_path)
     if name:
         place.new_name(name, "")

@@ -1,10 +1,6 @@
-"""What `collect`, `rank` and `arena` share: models opened by name, answers streamed, keys read from a terminal or from lines of stdin."""
+"""What `collect`, `rank` and `arena` share: models opened by name, answers streamed, a session in words."""
 
-import os
-import shlex
-import subprocess
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +11,11 @@ import typer
 from edgetune.chat.sampling import Sampling
 from edgetune.cli.chat import gguf_of
 from edgetune.errors import EdgeTuneError, InputError
+from edgetune.preferences.naming import name_of
 from edgetune.text import safe_text
 
 if TYPE_CHECKING:
     from edgetune.preferences.authors import Author
-    from edgetune.preferences.prompts import PromptList
     from edgetune.preferences.record import Candidate
     from edgetune.preferences.session import Session, Task
 
@@ -27,12 +23,16 @@ PromptsFlag = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts: a .txt with one a line, or examples in any shape.", show_default=False),
 ]
+TalksFlag = Annotated[bool, typer.Option("--talks", help="Take the questions of the conversations kept in the app's chat.")]
 AdapterFlag = Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)]
 TemperatureFlag = Annotated[float, typer.Option(help="Spread of the answers; 0 takes the likeliest token.")]
 SeedFlag = Annotated[int, typer.Option(help="Draws sides and answers; the same seed, the same answers.", min=0, max=2**31)]
 TokensFlag = Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).", show_default=False)]
 ContextFlag = Annotated[int | None, typer.Option(help="Context in tokens (the model's own, at most 4096).", show_default=False)]
 IntoFlag = Annotated[str, typer.Option("--into", metavar="NAME", help="The preference file in the workspace that takes the votes.")]
+EnoughFlag = Annotated[
+    int | None, typer.Option("--pairs", metavar="N", help="Leave when the preference file holds N pairs.", min=1, show_default=False)
+]
 JudgeFlag = Annotated[
     str, typer.Option(help="Who votes: human, or a rule (shortest, exact, regex:PATTERN; the first two need expected answers).")
 ]
@@ -46,12 +46,6 @@ def checked(sampling: Sampling, max_tokens: int | None) -> Sampling:
     if problems:
         raise InputError("A setting is out of bounds", " ".join(problems), "Correct it and try again.")
     return sampling
-
-
-def name_of(source: str) -> str:
-    """What a model is called: the run's name, or the file's stem."""
-    path = Path(source)
-    return path.stem if path.suffix.lower() == ".gguf" else path.name
 
 
 class Screen:
@@ -115,35 +109,6 @@ class Announced:
         return seen
 
 
-def key(question: str) -> str | None:
-    """What a person answers, without spaces around it; a line of stdin where there is no terminal; None at the end of it."""
-    print(safe_text(question), end=" ", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
-    if not sys.stdin.isatty():
-        print(file=sys.stderr)
-    return line.strip() if line else None
-
-
-def edited(text: str) -> str | None:
-    """A text as the person changes it: in $VISUAL or $EDITOR at a terminal, else the next line, in which \\n stands for a new line."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not (editor and sys.stdin.isatty()):
-        line = key("your version, on one line (\\n for a new line):")
-        return None if line is None else line.replace("\\n", "\n")
-    from edgetune.files import write_text
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "answer.md"
-        write_text(path, text + "\n")
-        try:
-            subprocess.run([*shlex.split(editor), str(path)], check=True)
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            raise InputError(
-                "The editor could not be used", str(error), "Set EDITOR to one that works, or unset it to type a line."
-            ) from error
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-
-
 def open_author(stack: ExitStack, source: str, workspace: Path | None, adapters: list[str], ctx: int | None, name: str = "") -> "Author":
     """Load a GGUF or a run, with adapters at their scales, as one that answers; closed with the stack."""
     from edgetune.chat.adapters import load
@@ -156,15 +121,9 @@ def open_author(stack: ExitStack, source: str, workspace: Path | None, adapters:
     return Author(name or name_of(source), engine, {known: adapter.scale for known, adapter in engine.adapters.items()})
 
 
-def prompt_list(prompts: Path | None, author: "Author | None", propose: int, seed: int) -> "PromptList | None":
-    """The prompts that were named, or proposed by the model; None when neither was asked for."""
-    from edgetune.preferences import prompts as asking
-
-    if prompts is not None and propose:
-        raise InputError("Prompts come from one place", "Both --prompts and --propose were given.", "Leave one of them out.")
-    if prompts is not None:
-        return asking.read(prompts.expanduser())
-    return asking.proposed(author, propose, seed) if propose and author else None
+def reached(session: "Session", enough: int | None) -> bool:
+    """Whether the preference file holds as many pairs as were asked for."""
+    return enough is not None and session.state().pairs >= enough
 
 
 def session_document(session: "Session") -> dict[str, Any]:
@@ -177,21 +136,6 @@ def session_document(session: "Session") -> dict[str, Any]:
     document["file"] = str(session.store.path)
     document["list"] = session.prompts.name
     return document
-
-
-def session_words(session: "Session") -> str:
-    """A session's state in words."""
-    from edgetune.preferences.consistency import worth
-
-    state = session.state()
-    same = state.consistency
-    words = f"{state.done} of {state.total} prompts done. {worth(state.pairs)}."
-    if same.compared:
-        words += (
-            f" Asked again, {same.same} of {same.compared} preferences came out the same "
-            f"({same.share.low:.0%} to {same.share.high:.0%} with 95 % confidence)."
-        )
-    return words
 
 
 def forgiving(screen: Screen, error: EdgeTuneError) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgetune.data.readers import SUFFIXES, FileError, opened, suffix_of
 from edgetune.errors import InputError
-from edgetune.paths import at_home, is_folder, real
+from edgetune.paths import at_home, exists, is_folder, real
 from edgetune.text import one_line
 
 HEAVIEST = 100.0
@@ -37,7 +37,7 @@ def sources(arguments: list[str]) -> list[Source]:
     """
     found: list[Source] = []
     for argument in arguments:
-        path, weight = _split(argument)
+        path, weight = split(argument)
         if is_folder(path):
             found += [Source(file, weight, is_held_out(file.relative_to(path))) for file in below(path)]
         else:
@@ -48,11 +48,11 @@ def sources(arguments: list[str]) -> list[Source]:
     return found
 
 
-def _split(argument: str) -> tuple[Path, float]:
+def split(argument: str) -> tuple[Path, float]:
     """A path and its weight. A file whose name really ends so wins; a single letter before the colon is a drive."""
     path = at_home(argument)
     match = _WEIGHTED.fullmatch(argument)
-    if not match or _exists(path):
+    if not match or exists(path):
         return path, 1.0
     weight = float(match["weight"])
     if not (math.isfinite(weight) and 0 < weight <= HEAVIEST):
@@ -62,13 +62,6 @@ def _split(argument: str) -> tuple[Path, float]:
             "Write for example FILE:2 to see its rows twice as often.",
         )
     return at_home(match["path"]), weight
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists() or path.is_symlink()
-    except (OSError, ValueError):
-        return False
 
 
 def below(folder: Path) -> list[Path]:

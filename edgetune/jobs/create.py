@@ -17,6 +17,7 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import human, need_space, publish_folder, sha256, write_json, write_text
 from edgetune.jobs import lineage
 from edgetune.jobs.lineage import Earlier
+from edgetune.preferences import as_data
 from edgetune.recipe import Recipe, to_toml
 from edgetune.training.checkpoints import MANIFEST
 from edgetune.training.order import steps
@@ -30,7 +31,7 @@ FEW_PAIRS = 30
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that was checked and can be made."""
+    """A run that was checked and can be made. votes: the preference files among its data, in words."""
 
     recipe: Recipe
     sources: dict[str, str]
@@ -43,6 +44,15 @@ class Plan:
     dtype: hardware.Choice
     threads: hardware.Choice
     earlier: Earlier | None = None
+    votes: tuple[str, ...] = ()
+
+    def _few(self) -> str:
+        """What there is too little of to learn a taste from, in words; empty where there is enough."""
+        kind, count = self.prepared.report.kind, self.prepared.train
+        if kind == "preference" and self.recipe.method != "rl":
+            pairs = count // (1 if self.prepared.kind == "preference" else 2)
+            return f"{pairs} pairs" if pairs < FEW_PAIRS else ""
+        return f"{count} judged answers" if kind == "unpaired" and count < FEW_PAIRS else ""
 
     def notes(self) -> list[str]:
         """What a person should know before it starts, in words."""
@@ -51,13 +61,11 @@ class Plan:
             f"{report.read} rows read as {report.format} ({report.reason}): "
             f"{report.kept} kept, {report.rejected} left out, {report.truncated} shortened"
         ]
-        if report.kind == "preference":
-            pairs = self.prepared.train // (1 if self.prepared.kind == "preference" else 2)
-            if pairs < FEW_PAIRS:
-                notes.append(
-                    f"only {pairs} pairs to train on: fewer than {FEW_PAIRS} teach these answers rather than a taste; "
-                    "collect more, 200 are a good start"
-                )
+        if few := self._few():
+            notes.append(
+                f"only {few} to train on: fewer than {FEW_PAIRS} teach these answers rather than a taste; "
+                "collect more (edgetune rank, edgetune collect), 200 are a good start"
+            )
         if self.recipe.dropout and self.recipe.method not in ("sft", "reward"):
             notes.append(f"dropout is off: {self.recipe.method} compares log-probabilities, which dropout would blur")
         if self.earlier and self.earlier.lineage:
@@ -83,6 +91,7 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
         recipe = recipe.model_copy(update={"base": str(earlier.base)})
         sources = {**sources, "base": f"that of {recipe.from_run}"}
     folder = find.resolve(recipe.base)
+    named, (recipe, votes) = recipe, as_data.frozen(recipe, workspace)
     base = find.describe(folder)
     find.full_precision(folder, base.config)
     device = hardware.device(recipe.device)
@@ -112,10 +121,10 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     dtype = hardware.dtype(device.value)
     if recipe.learning_rate is None:
         rate = learning_rate(recipe, base)
-        recipe = recipe.model_copy(update={"learning_rate": float(rate.value)})
+        named = named.model_copy(update={"learning_rate": float(rate.value)})
         sources = {**sources, "learning_rate": f"automatic: {rate.reason}"}
     return Plan(
-        recipe,
+        named,
         sources,
         base,
         tokenizer,
@@ -126,6 +135,7 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
         dtype,
         hardware.threads(base.parameters, recipe.threads),
         earlier,
+        tuple(map(str, votes)),
     )
 
 
@@ -196,6 +206,7 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         "runs": str(workspace.runs_folder),
         "lineage": made.earlier.lineage if made.earlier else [],
         "data": [file["file"] for file in made.prepared.report.files],
+        "votes": list(made.votes),
     }
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(run.folder) as part:

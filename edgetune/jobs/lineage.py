@@ -16,7 +16,7 @@ from edgetune.workspace import Workspace
 class Earlier:
     """An earlier run's result. adapter: None where it trained every weight; its model is then the base. date: the day its template tells.
 
-    lineage: the runs before, oldest first: name, method, hash of the result's manifest.
+    lineage: the runs before, oldest first: name, method, votes it learned from in words, hash of the result's manifest.
     """
 
     base: Path
@@ -52,10 +52,15 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
     method = request.get("method", "sft")
     if method == "reward":
         raise InputError(f"{run.name} is a reward model", "It gives scores, not answers.", "Name a run that writes answers with --from.")
-    line = [*request.get("lineage", []), {"run": run.name, "method": method, "result": sha256(result / checkpoints.MANIFEST)}]
+    own = {"run": run.name, "method": method, "votes": request.get("votes", []), "result": sha256(result / checkpoints.MANIFEST)}
+    line = [*request.get("lineage", []), own]
     return Earlier(base, run.adapter if result == run.adapter else None, request["template_date"], line)
 
 
 def words(line: list[dict[str, Any]]) -> str:
     """A line of runs as people read it."""
-    return " → ".join(f"{one['run']} ({one['method']})" for one in line)
+    return " → ".join(f"{one['run']} ({_how(one)})" for one in line)
+
+
+def _how(one: dict[str, Any]) -> str:
+    return f"{one['method']} on {' and '.join(one['votes'])}" if one.get("votes") else str(one["method"])

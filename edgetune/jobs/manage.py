@@ -21,6 +21,7 @@ def summary(run: Run) -> dict[str, Any]:
         "base": request["base"],
         "base_name": request["base_name"],
         "data": request["data"],
+        "votes": request.get("votes", []),
         "method": request.get("method", "sft"),
         "lineage": request.get("lineage", []),
         "accuracy": state.accuracy,

@@ -81,7 +81,7 @@ def trainer(setup: Setup) -> Any:
 
         metrics = METRICS
         max_eval_rows = MAX_EVAL_ROWS
-        rewards: list[tuple[str, Reward]]
+        rewards: list[Reward]
 
         def begin(self, request: dict[str, Any]) -> None:
             """Load what judges the answers."""
@@ -108,7 +108,7 @@ def trainer(setup: Setup) -> Any:
                 answers.append(Answer(tokenizer.decode(before), text, wanted, before + ids, len(ids)))
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["repetition"].append(sum(repetition(one.text) for one in answers) / len(answers))
-            given = [reward(answers) for _, reward in self.rewards]
+            given = [reward(answers) for reward in self.rewards]
             return [sum(values) for values in zip(*given, strict=True)]
 
         def measure(self, batch: dict[str, Any]) -> Measured:

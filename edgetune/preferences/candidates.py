@@ -38,6 +38,11 @@ def seeded(seed: int, prompt: Prompt, number: int, attempt: int = 0) -> int:
     return (seed * 1_000_003 + int(prompt.key, 16) + 7919 * number + 104_729 * attempt) % LARGEST_SEED
 
 
+def in_turn(authors: list[Author], sampling: Sampling, count: int) -> list[tuple[Author, Sampling]]:
+    """Who writes each of `count` candidates, or of as many as there are authors: one after the other. Each gets a seed of its own."""
+    return [(authors[number % len(authors)], replace(sampling, seed=None)) for number in range(max(count, len(authors)))]
+
+
 def sample(
     authors: list[tuple[Author, Sampling]],
     prompt: Prompt,

@@ -1,5 +1,8 @@
 """Votes given in the middle of a chat, on its last answer: thumbs, an edit, or a second answer to choose from."""
 
+from typing import Any
+
+from edgetune.chat.best import Rated
 from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
@@ -15,10 +18,32 @@ class ChatVotes:
         self.store, self.conversation, self.name = store, conversation, name
         self._last: Candidate | None = None
         self._second: Candidate | None = None
+        self._ranked: list[Candidate] = []
+        self._about: dict[str, Any] = {}
 
     def answered(self, answer: Answer, sampling: Sampling) -> None:
         """Remember an answer that has ended, with what made it."""
-        self._last, self._second = self._candidate(answer, sampling), None
+        self._last, self._second, self._ranked = self._candidate(answer, sampling), None, []
+
+    def ranked(self, rated: list[Rated], by: str) -> None:
+        """Remember answers that a reward model ranked, the best first, which stands in the conversation. by: the reward model's run."""
+        self._ranked = [self._candidate(one.answer, one.sampling) for one in rated]
+        self._last, self._second = self._ranked[0], None
+        self._about = {"reward_model": by, "rewards": [round(one.reward, 4) for one in rated]}
+
+    def pick(self, number: int) -> Vote:
+        """The ranked answer of a number (from 1) over all the others; the conversation goes on with it. InputError where there is none."""
+        prompt, _ = self._asked()
+        if len(self._ranked) < 2:
+            raise InputError("There is nothing to pick from", "The last answer was not the best of several.", "Begin with: /best 4 RUN")
+        if not 1 <= number <= len(self._ranked):
+            raise InputError(f"There is no answer {number}", f"There are {len(self._ranked)}.", "/rewards shows them with their numbers.")
+        ranks = [1 if at == number else 2 for at in range(1, len(self._ranked) + 1)]
+        choice = Choice("ranking", ranks) if len(ranks) > 2 else Choice("pair", "left" if number == 1 else "right")
+        vote = self.store.add(Vote(prompt, self._ranked, choice, "chat", about=self._about))
+        self._last = self._ranked[number - 1]
+        self.conversation.messages[-1] = {"role": "assistant", "content": self._last.text}
+        return vote
 
     def thumbs(self, good: bool) -> Vote:
         """A verdict on the last answer. InputError where there is none."""
@@ -39,7 +64,7 @@ class ChatVotes:
 
     def again(self, sampling: Sampling, max_tokens: int | None) -> Answer:
         """Begin a second answer to the last question; after it has ended, `second` says so and `choose` chooses."""
-        prompt, last = self._asked()
+        prompt, _ = self._asked()
         talk = self.conversation
         before = list(talk.messages)
         try:
@@ -47,7 +72,6 @@ class ChatVotes:
             return talk.ask(str(prompt[-1]["content"]), sampling=sampling, max_tokens=max_tokens)
         except BaseException:
             talk.messages = before
-            self._last = last
             raise
 
     def second(self, answer: Answer, sampling: Sampling) -> None:

@@ -47,11 +47,18 @@ def choice(scores: Sequence[float | None]) -> Choice:
 def must_expect(text: str, prompts: list[Prompt]) -> None:
     """Refuse, before a model is loaded, a rule that needs what some prompt does not say."""
     lacking = [prompt for prompt in prompts if not words(prompt.expected)]
-    if text in ("shortest", "exact") and lacking:
+    if lacking:
+        first = lacking[0].messages[-1]["content"]
+        expects_nothing(text, f"{len(lacking)} of {len(prompts)} prompts have none, the first: {first[:80]!r}")
+
+
+def expects_nothing(text: str, why: str) -> None:
+    """Refuse, before a model is loaded, a rule that needs expected answers, where there are none because of `why`."""
+    if text in ("shortest", "exact"):
         raise InputError(
             f"The judge '{text}' needs an expected answer for every prompt",
-            f"{len(lacking)} of {len(prompts)} prompts have none, the first: {lacking[0].messages[-1]['content'][:80]!r}.",
-            'Give rows like {"prompt": "…", "answer": "…"}, or use regex:PATTERN.',
+            f"{why[:1].upper()}{why[1:]}.",
+            'Give rows like {"prompt": "…", "answer": "…"} with --prompts, or use regex:PATTERN.',
         )
 
 

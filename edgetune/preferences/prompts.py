@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetune.chat.saved import listed as listed_talks
 from edgetune.data.row import RowError
 from edgetune.errors import InputError
 from edgetune.preferences.record import Turns, Vote
@@ -64,8 +65,23 @@ def read(file: Path) -> PromptList:
 
 
 def voted(votes: Iterable[Vote], name: str) -> PromptList:
-    """The prompts of votes that were taken, in chat or elsewhere: what this person really asks."""
-    return _once([Prompt(vote.prompt) for vote in votes if vote.prompt and vote.prompt[-1]["role"] == "user"], name, [])
+    """The prompts of votes that were taken, in chat or elsewhere: what this person really asks. InputError when there is none."""
+    found = _once([Prompt(vote.prompt) for vote in votes if vote.prompt and vote.prompt[-1]["role"] == "user"], name, [])
+    if not found.prompts:
+        raise InputError("No vote was given yet", f"{name} would hold no prompts.", "Name a file of prompts, or propose some.")
+    return found
+
+
+def talked(folder: Path) -> PromptList:
+    """Every question of the conversations kept in a folder, with what was said before it. InputError when there is none."""
+    found = []
+    for talk in listed_talks(folder):
+        first = [{"role": "system", "content": talk.system}] if talk.system else []
+        asked = (at for at, message in enumerate(talk.messages) if message["role"] == "user" and message["content"].strip())
+        found += [Prompt([*first, *talk.messages[: at + 1]]) for at in asked]
+    if not found:
+        raise InputError("No conversation was kept yet", f"{folder} holds none.", "Chat in the app, or name a file of prompts.")
+    return _once(found, "talks", [])
 
 
 def proposed(author: "Author", count: int, seed: int) -> PromptList:

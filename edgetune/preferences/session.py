@@ -9,7 +9,7 @@ from edgetune.errors import InputError
 from edgetune.preferences import candidates as writing
 from edgetune.preferences.authors import Author
 from edgetune.preferences.candidates import Watch
-from edgetune.preferences.consistency import Consistency, consistency
+from edgetune.preferences.consistency import Consistency, consistency, worth
 from edgetune.preferences.prompts import Prompt, PromptList
 from edgetune.preferences.record import PERSON, Candidate, Choice, Vote
 from edgetune.preferences.store import Store
@@ -37,11 +37,23 @@ class State:
     pairs: int
     consistency: Consistency
 
+    @property
+    def words(self) -> str:
+        """All of it as a sentence or three."""
+        same = self.consistency
+        words = f"{self.done} of {self.total} prompts done. {worth(self.pairs)}."
+        if same.compared:
+            words += (
+                f" Asked again, {same.same} of {same.compared} preferences came out the same "
+                f"({same.share.low:.0%} to {same.share.high:.0%} with 95 % confidence)."
+            )
+        return words
+
 
 class Session:
     """Votes over a list of prompts, each on disk before `take` returns. Everything it knows is in the preference file.
 
-    authors: who writes each candidate, with the sampling settings. source: "rank" or "collect". shuffle: whose answer comes first is drawn.
+    authors: who writes each candidate, with the sampling settings. source: "rank" or "collect".
     repeats: whether earlier votes are asked again now and then. `writing` is the prompt whose answers are being written.
     """
 
@@ -54,13 +66,12 @@ class Session:
         source: str = "rank",
         seed: int = 0,
         max_tokens: int | None = None,
-        shuffle: bool = True,
         repeats: bool = True,
     ) -> None:
         if not 2 <= len(authors) <= 4:
             raise InputError("Two to four answers can be compared", f"{len(authors)} were asked for.", "Choose from 2 to 4.")
         self.store, self.prompts, self.authors, self.source = store, prompts, authors, source
-        self.seed, self.max_tokens, self.shuffle, self.repeats = seed, max_tokens, shuffle, repeats
+        self.seed, self.max_tokens, self.repeats = seed, max_tokens, repeats
         self._waiting: list[Task] = []
         self.writing: Prompt | None = None
 
@@ -101,20 +112,19 @@ class Session:
         """The answers to one prompt as the next task, whether or not it is in the list; None when there is nothing to choose between."""
         self.writing = prompt
         order = list(self.authors)
-        if self.shuffle:
-            random.Random(f"{self.seed} {prompt.key}").shuffle(order)
+        random.Random(f"{self.seed} {prompt.key}").shuffle(order)
         try:
             made = writing.sample(order, prompt, self.seed, max_tokens=self.max_tokens, watch=watch, notice=notice)
         except InputError as error:
             notice(f"Passed over: {error.title}. {error.cause}")
-            self._add(Vote(prompt.messages, [], Choice("skip"), self.source, about=self._about(prompt, why=error.title)))
+            self.store.add(Vote(prompt.messages, [], Choice("skip"), self.source, about=self._about(prompt, why=error.title)))
             return None
         kept = writing.differing(made)
         if len(kept) < 2:
             notice(
                 "Passed over: the answers to this prompt hardly differ even at high temperature, and a vote between twins teaches nothing."
             )
-            self._add(Vote(prompt.messages, made, Choice("skip"), self.source, about=self._about(prompt, why="alike")))
+            self.store.add(Vote(prompt.messages, made, Choice("skip"), self.source, about=self._about(prompt, why="alike")))
             return None
         if len(kept) < len(made):
             notice(f"{len(made) - len(kept)} of {len(made)} answers hardly differ from another: left out.")
@@ -125,7 +135,7 @@ class Session:
         """A vote on the task: a pair's choice or a ranking of all its candidates. On disk when this returns."""
         task = self._now()
         about = self._about(task.prompt, repeats=task.repeats.id) if task.repeats else self._about(task.prompt)
-        vote = self._add(Vote(task.prompt.messages, task.candidates, choice, self.source, judge, about=about))
+        vote = self.store.add(Vote(task.prompt.messages, task.candidates, choice, self.source, judge, about=about))
         self._waiting.pop()
         return vote
 
@@ -134,7 +144,7 @@ class Session:
         from edgetune.preferences.edit import edit_vote
 
         task = self._now()
-        vote = self._add(edit_vote(task.prompt.messages, task.candidates[number], text, self.source, self._about(task.prompt)))
+        vote = self.store.add(edit_vote(task.prompt.messages, task.candidates[number], text, self.source, self._about(task.prompt)))
         self._waiting.pop()
         return vote
 
@@ -142,13 +152,13 @@ class Session:
         """A verdict on one candidate (from 0); the task stays."""
         task = self._now()
         about = {"list": self.prompts.name}
-        return self._add(Vote(task.prompt.messages, [task.candidates[number]], Choice("thumbs", good), self.source, about=about))
+        return self.store.add(Vote(task.prompt.messages, [task.candidates[number]], Choice("thumbs", good), self.source, about=about))
 
     def skip(self) -> None:
         """Leave the task without a vote; it is not asked again."""
         task = self._now()
         about = self._about(task.prompt, repeats=task.repeats.id) if task.repeats else self._about(task.prompt)
-        self._add(Vote(task.prompt.messages, task.candidates, Choice("skip"), self.source, about=about))
+        self.store.add(Vote(task.prompt.messages, task.candidates, Choice("skip"), self.source, about=about))
         self._waiting.pop()
 
     def undo(self) -> Vote | None:
@@ -190,6 +200,3 @@ class Session:
         if not self._waiting:
             raise InputError("There is nothing to vote on", "No answers are shown.", "Ask for the next ones first.")
         return self._waiting[-1]
-
-    def _add(self, vote: Vote) -> Vote:
-        return self.store.add(vote)

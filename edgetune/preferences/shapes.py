@@ -78,8 +78,15 @@ def messages(vote: Vote) -> Iterator[Row]:
             yield _tools(vote, {"messages": vote.prompt + candidate.completion})
 
 
+def prompt(vote: Vote) -> Iterator[Row]:
+    """{prompt}: what was asked, still to be answered, for reinforcement learning."""
+    if vote.choice.type != "skip":
+        yield _tools(vote, {"prompt": vote.prompt})
+
+
 SHAPES: dict[str, Callable[[Vote], Iterator[Row]]] = {
-    shape.__name__: shape for shape in (pair_lists, unpaired, ranking, pair_messages, pair_turns, pair_strings, pair_whole, messages)
+    shape.__name__: shape
+    for shape in (pair_lists, unpaired, ranking, pair_messages, pair_turns, pair_strings, pair_whole, messages, prompt)
 }
 """Shapes by the names that `edgetune data` gives them, TRL's own first."""
 

@@ -1,8 +1,7 @@
 """What rl trains against, one file a kind of reward; the file name is the kind. A reward is named KIND or KIND:ARGUMENT.
 
 Each file has
-  HELP: str                                what it rewards, in words
-  check(argument) -> None                  raises InputError for an argument that cannot be used
+  check(argument, context) -> None         raises InputError for an argument that cannot be used
   make(argument, context) -> Reward        the function itself, made in the worker
 """
 
@@ -64,13 +63,9 @@ def check(specs: list[str], context: Context) -> None:
         module.check(argument, context)
 
 
-def make(specs: list[str], context: Context) -> list[tuple[str, Reward]]:
-    """The rewards by name."""
-    result = []
-    for spec in specs:
-        module, argument = _parts(spec)
-        result.append((spec, module.make(argument, context)))
-    return result
+def make(specs: list[str], context: Context) -> list[Reward]:
+    """The rewards, in the order they are named."""
+    return [module.make(argument, context) for module, argument in map(_parts, specs)]
 
 
 def code(specs: list[str]) -> list[str]:

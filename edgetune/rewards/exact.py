@@ -3,8 +3,6 @@
 from edgetune.errors import InputError
 from edgetune.rewards import Answer, Context, Reward
 
-HELP = "1 where the answer is the row's own"
-
 
 def check(argument: str, context: Context) -> None:
     """Takes no argument. Raises InputError."""

@@ -8,7 +8,6 @@ from edgetune.errors import InputError
 from edgetune.paths import at_home
 from edgetune.rewards import Answer, Context, Reward
 
-HELP = "1 where the answer is JSON that the schema allows"
 PARSED = 0.1
 LARGEST = 2**20
 """Bytes a schema's file may have."""

@@ -3,8 +3,6 @@
 from edgetune.errors import InputError
 from edgetune.rewards import Answer, Context, Reward
 
-HELP = "1 where the answer has so many tokens, less the further it is off"
-
 
 def check(argument: str, context: Context) -> None:
     """A whole number of tokens. Raises InputError."""

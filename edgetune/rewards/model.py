@@ -6,8 +6,6 @@ from edgetune.errors import InputError
 from edgetune.files import sha256
 from edgetune.rewards import Answer, Context, Reward
 
-HELP = "the score of a run of method reward"
-
 
 def check(argument: str, context: Context) -> None:
     """The run must be a finished reward model whose base has the same tokenizer. Raises InputError."""

@@ -16,7 +16,6 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.paths import at_home
 from edgetune.rewards import Answer, Context, Reward
 
-HELP = "what reward(prompt, answer, expected) in a Python file of yours gives"
 MEMORY, SECONDS = 512 * 2**20, 20
 """Bytes the child may have, and seconds of processor and of waiting for one batch of answers."""
 CHILD = Path(__file__).with_name("_child.py")

@@ -5,7 +5,6 @@ import re
 from edgetune.errors import InputError
 from edgetune.rewards import Answer, Context, Reward
 
-HELP = "1 where the pattern is found in the answer"
 LONGEST = 20_000
 """Characters of an answer that are searched; Python's patterns may take a time that grows with a power of it."""
 

@@ -268,6 +268,17 @@ def statement(rng: random.Random) -> str:
     return " ".join(parts)
 
 
+def asked(rng: random.Random, count: int) -> list[dict]:
+    """Different questions in phrasings that training uses, with the fact that an answer should hold: `prompt`, `answer`."""
+    rows: dict[str, dict] = {}
+    while len(rows) < count:
+        category = rng.choice(CATEGORIES)
+        fact = rng.choice(category.facts)
+        prompt = expand(rng.choice(category.ask), fact, rng)
+        rows.setdefault(prompt, {"prompt": prompt, "answer": fact["answer"]})
+    return list(rows.values())
+
+
 def held_out(rng: random.Random, per_fact: int = 1, brief: bool = False) -> list[dict]:
     """Questions in phrasings that training never uses, about facts it does: `category`, `prompt`, `answer` and the `fact` itself."""
     rows = []

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import torch
-from corpus import LONG_SHARE, answer, conversation, held_out
+from corpus import LONG_SHARE, answer, asked, conversation, held_out
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from world import CATEGORIES, sums
@@ -152,7 +152,7 @@ Nobody should use it for anything but trying EdgeTune.
 
 
 def write(folder: Path, seconds: float, steps: int, seed: int) -> None:
-    """Measure, and write the model card, the held-out questions and a replay file beside the weights."""
+    """Measure, and write the model card, the held-out questions, questions to vote on, and a replay file beside the weights."""
     figures = measure(folder)
     rows = "\n".join(f"| {'all' if name == 'all' else name} | {share:.1%} |" for name, share in figures["accuracy"].items())
     facts = sum(len(c.facts) for c in CATEGORIES if c.name != "sums")
@@ -172,6 +172,7 @@ def write(folder: Path, seconds: float, steps: int, seed: int) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
     questions = [{key: row[key] for key in ("category", "prompt", "answer")} for row in held_out(random.Random(1))]
     _lines(folder / "questions.jsonl", questions)
+    _lines(folder / "asked.jsonl", asked(random.Random(0), 400))
     rng = random.Random(11)
     drawn = (conversation(rng) for _ in range(6000))
     single = [messages for messages in drawn if len(messages) <= 3]  # long ones would pad every batch they are in

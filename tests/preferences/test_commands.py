@@ -80,6 +80,10 @@ def test_a_rule_votes_through_the_same_path(keys: Any, edgetune: Call, files: di
         if vote["choice"]["value"] in ("left", "right"):
             assert min(texts, key=len) == texts[vote["choice"]["value"] == "right"]
     assert keys("", "collect", files["F32"], "--prompts", questions, "--judge", "shortest")[1]["votes"] == made["votes"]
+    words = ["--prompts", questions, "--judge", "shortest", "--into", "few", "--pairs"]
+    code, made, err = keys("", "collect", files["F32"], *words, 2)
+    assert code == 0 and made["pairs"] == 2 and made["done"] < 6, err
+    assert keys("", "rank", files["F32"], *words, 4)[1]["pairs"] >= 4
 
 
 def test_arena(keys: Any, edgetune: Call, files: dict[str, Path], nano: Path, tmp_path: Path) -> None:
@@ -126,6 +130,8 @@ def test_votes_in_chat(edgetune: Call, files: dict[str, Path], monkeypatch: pyte
         (["rank", "F32"], "--prompts"),
         (["rank", "F32", "--voted"], "No vote"),
         (["rank", "F32", "--prompts", "P", "--judge", "exact"], "expected"),
+        (["rank", "F32", "--propose", "3", "--judge", "exact"], "expected"),
+        (["rank", "F32", "--propose", "3", "--prompts", "Q"], "one of four places"),
         (["arena", "F32", "--prompts", "Q"], "two models"),
         (["arena", "F32", "F32"], "--prompts"),
         (["prefs", "list", "nothing"], "no preferences"),

@@ -140,3 +140,18 @@ def test_a_writer_waits_while_another_deals_with_a_torn_end(store: Store, monkey
     other.join()
     assert {vote.id for vote in Store(store.path).votes()} == {first.id, mine.id, theirs.id}
     assert store.torn.read_bytes() == b'{"kind": "vo\n'
+
+
+def test_many_votes_at_once_are_there_all_or_none(store: Store) -> None:
+    """However much of the line a reader finds, or a killed writer leaves."""
+    store.add(pair("Which?", "This.", "That."))
+    first = len(store.path.read_bytes())
+    many = [pair(f"Which {number}?", "This.", "That.") for number in range(3)]
+    store.add_all(many)
+    whole = store.path.read_bytes()
+    assert whole.count(b"\n") == 2 and store.votes()[1:] == many
+    for cut in range(first, len(whole) + 1):
+        store.path.write_bytes(whole[:cut])
+        assert len(Store(store.path).votes()) == (1 if cut < len(whole) - 1 else 4), cut
+    store.delete(many[1].id)
+    assert [vote.id for vote in Store(store.path).votes()[1:]] == [many[0].id, many[2].id]

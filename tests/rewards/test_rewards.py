@@ -14,7 +14,7 @@ def given(spec: str, *texts: str, expected: str = "", sizes: tuple[int, ...] = (
     """A reward's values for some answers."""
     context = Context(Path("/nowhere"), Path("/nowhere"))
     rewards.check([spec], context)
-    ((_, reward),) = rewards.make([spec], context)
+    (reward,) = rewards.make([spec], context)
     return reward([Answer("", text, expected, [], size) for text, size in zip(texts, sizes or (0,) * len(texts), strict=True)])
 
 

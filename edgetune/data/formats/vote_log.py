@@ -19,7 +19,8 @@ SAMPLE = {
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
     return "id" in row and (
-        (row.get("kind") in ("vote", "amend") and isinstance(row.get("candidates"), list) and isinstance(row.get("choice"), dict))
+        (row.get("kind") == "votes" and isinstance(row.get("votes"), list))
+        or (row.get("kind") in ("vote", "amend") and isinstance(row.get("candidates"), list) and isinstance(row.get("choice"), dict))
         or (row.get("kind") in ("delete", "restore") and "of" in row)
     )
 
@@ -29,5 +30,5 @@ def convert(row: dict[str, Any]) -> Example:
     raise RowError(
         "vote_log",
         "this is a preference file with all its history, in which changes and deletions are lines of their own; "
-        "write the votes that stand with: edgetune prefs export NAME --out pairs.jsonl",
+        "train on the votes that stand with --data NAME, or write them: edgetune prefs export NAME --out pairs.jsonl",
     )
