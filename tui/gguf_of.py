@@ -3,19 +3,35 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from edgetune.bases.fingerprint import fingerprint
+from edgetune.errors import EdgeTuneError, InputError
 from edgetune.export import current_gguf
 from edgetune.gguf_types import USUAL
+from edgetune.text import one_line
 from edgetune.workspace import Run, Workspace
 from tui.attempt import in_thread
 from tui.command import edgetune
 
 
+def mute(run: Run) -> bool:
+    """Whether a run's result gives scores instead of answers."""
+    try:
+        return run.request().get("method") == "reward"
+    except EdgeTuneError:
+        return False
+
+
 async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> Path:
-    """A run's GGUF."""
-    tell(f"looking for an export of {run.name} …")
+    """A run's GGUF. InputError for a reward model, which has nothing to say."""
+    name = one_line(run.name)
+    if await in_thread(mute, run):
+        raise InputError(
+            f"{name} is a reward model", "It gives scores, not answers.", "Chat with the run it judges, or rank answers: edgetune score."
+        )
+    tell(f"looking for an export of {name} …")
     if found := await in_thread(current_gguf, run):
         return found
-    tell(f"{run.name} has no export yet: writing one as {USUAL}, and proving it …")
+    tell(f"{name} has no export yet: writing one as {USUAL}, and proving it …")
     made = await edgetune(workspace, "export", run.name, "--type", USUAL)
     return Path(made[0]["path"])
 
@@ -23,8 +39,17 @@ async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> 
 async def base(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> Path:
     """The GGUF of what a run began with, kept in the workspace's cache by the base's hash."""
     request = await in_thread(run.request)
-    path = workspace.chat_cache / f"{request['base_name']}-{request['base_hash'][:12]}-{USUAL}.gguf"
+    return await _cached(workspace, Path(request["base"]), str(request["base_name"]), str(request["base_hash"]), tell)
+
+
+async def base_file(workspace: Workspace, folder: Path, tell: Callable[[str], None]) -> Path:
+    """The GGUF of a base model's folder, kept like that of a run's base."""
+    return await _cached(workspace, folder, folder.name, await in_thread(fingerprint, folder), tell)
+
+
+async def _cached(workspace: Workspace, folder: Path, name: str, digest: str, tell: Callable[[str], None]) -> Path:
+    path = workspace.chat_cache / f"{name}-{digest[:12]}-{USUAL}.gguf"
     if not path.is_file():
-        tell(f"writing {request['base_name']} as {USUAL} …")
-        await edgetune(workspace, "export", str(request["base"]), "--type", USUAL, "--out", str(path))
+        tell(f"writing {one_line(name)} as {USUAL} …")
+        await edgetune(workspace, "export", str(folder), "--type", USUAL, "--out", str(path))
     return path

@@ -5,12 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgetune.chat import saved
+from edgetune.chat.branches import Branches
 from edgetune.chat.conversation import Answer, Conversation, Message
 from edgetune.chat.engine import Engine
 from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
+from edgetune.preferences.in_chat import candidate
+from edgetune.preferences.record import Candidate
 from edgetune.text import safe_text
+
+MADE = ("model", "path", "adapters", "sampling", "stop_reason")
+"""What a kept talk holds of how an answer was made."""
 
 
 @dataclass
@@ -23,9 +29,9 @@ class Ways:
 
 
 class Talk:
-    """Loads a GGUF and talks with it. All methods but `take` and `stop` block: call them beside the UI, one at a time.
+    """Loads a GGUF and talks with it. All methods that ask block: call them beside the UI, one at a time; `take` and `stop` at any time.
 
-    notices: what the conversation has to say, such as turns that no longer fit.
+    notices: what the conversation has to say, such as turns that no longer fit. branches: all that was said.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,6 +39,8 @@ class Talk:
         self.ways = Ways()
         self.notices: list[str] = []
         self.stats: GenerationStats | None = None
+        self.branches = Branches()
+        self._scales: dict[str, tuple[Path, float]] = {}
         self._engine: Engine | None = None
         self._conversation: Conversation | None = None
         self._answer: Answer | None = None
@@ -40,12 +48,14 @@ class Talk:
         self._lock, self._pieces = threading.Lock(), list[str]()
 
     def load(self) -> Engine:
-        """Start llama.cpp with the file, or give the one that runs. After a crash the messages are still there."""
+        """Start llama.cpp with the file, or give the one that runs. After a crash, what was said and the adapters are still there."""
         if self._engine is None:
-            messages = self._conversation.messages if self._conversation else []
-            self._engine = Engine(self.path)
-            self._conversation = Conversation(self._engine, notice=self.notices.append)
-            self._conversation.messages = messages
+            engine = Engine(self.path)
+            for name, (path, scale) in self._scales.items():
+                engine.load_adapter(path, scale, name)
+            self._engine = engine
+            self._conversation = Conversation(engine, notice=self.notices.append)
+            self._conversation.messages = self.branches.messages()
         return self._engine
 
     @property
@@ -65,28 +75,62 @@ class Talk:
 
     @property
     def questions(self) -> int:
-        """Questions asked so far."""
-        return sum(message["role"] == "user" for message in self._conversation.messages) if self._conversation else 0
+        """Questions asked so far, in the branch that is open."""
+        return sum(message["role"] == "user" for message in self.messages)
+
+    @property
+    def messages(self) -> list[Message]:
+        """What was said so far, in the branch that is open."""
+        return self.branches.messages()
 
     def answer(self, text: str) -> None:
         """Ask, and write down the answer until it ends; `take` gives what has come. Raises EdgeTuneError."""
+        self._write(text, None, self.ways.sampling)
+
+    def again(self, question: int, sampling: Sampling | None = None) -> None:
+        """Another answer to a question that was asked, as a branch beside those it has."""
+        self._write(self.branches.turns[question].content, question, sampling or self.ways.sampling)
+
+    def _write(self, text: str, question: int | None, sampling: Sampling) -> None:
         self.load()
         conversation = self._conversation
         assert conversation is not None
         conversation.system = self.ways.system or None
         self.stats = None
+        before = list(conversation.messages)
+        if question is not None:
+            conversation.messages = self.branches.messages(question)[:-1]
         try:
-            self._answer = conversation.ask(text, sampling=self.ways.sampling, max_tokens=self.ways.max_tokens)
-            for piece in self._answer:
+            sampling = sampling.checked()
+            self._answer = conversation.ask(text, sampling=sampling, max_tokens=self.ways.max_tokens)
+        except EdgeTuneError as error:
+            conversation.messages = before
+            self._failed(error)
+            raise
+        if question is None:
+            self.branches.add("user", text)
+        else:
+            self.branches.go(question)
+        self._listen(self._answer, sampling)
+
+    def _listen(self, answer: Answer, sampling: Sampling) -> None:
+        engine = self._engine
+        assert engine is not None
+        try:
+            for piece in answer:
                 with self._lock:
                     self._pieces.append(piece)
-            self.stats = self._answer.stats
+            self.stats = answer.stats
         except EdgeTuneError as error:
-            if error.exit_code != 2:
-                self.close()
+            self._failed(error)
             raise
         finally:
             self._answer = None
+            self.branches.add("assistant", answer.text, _made(candidate(answer, sampling, engine, self.path.stem)))
+
+    def _failed(self, error: EdgeTuneError) -> None:
+        if error.exit_code != 2:
+            self.close()
 
     def take(self) -> str:
         """What was written since the last call, safe to show."""
@@ -100,35 +144,81 @@ class Talk:
         if answer := self._answer:
             answer.cancel()
 
-    def take_back(self) -> str | None:
-        """Forget the last question with its answer; the question."""
-        return self._conversation.take_back() if self._conversation else None
+    def go(self, at: int) -> None:
+        """Go on from a turn, or from the start; what came after it stays as a branch."""
+        self.branches.go(at)
+        self._follow()
+
+    def switch(self, at: int, step: int) -> None:
+        """Take the branch beside the one that begins with a turn."""
+        self.branches.switch(at, step)
+        self._follow()
+
+    def _follow(self) -> None:
+        """What the model sees is the branch that is open."""
+        if self._conversation:
+            self._conversation.messages = self.branches.messages()
 
     def reset(self) -> None:
         """Forget all messages; what was kept of them stays."""
         self.stats = self._kept = None
-        if self._conversation:
-            self._conversation.reset()
-
-    @property
-    def messages(self) -> list[Message]:
-        """What was said so far."""
-        return self._conversation.messages if self._conversation else []
+        self.branches = Branches()
+        self._follow()
 
     def keep(self, folder: Path) -> None:
-        """Write down what was said so far."""
+        """Write down what was said so far, all branches of it."""
         self._kept = self._kept or saved.new_path(folder)
-        saved.keep(self._kept, self.path.name, self.ways.system, self.messages)
+        saved.keep(self._kept, self.path.name, self.ways.system, self.branches)
 
     def take_up(self, talk: saved.Saved) -> None:
         """Go on with a conversation that was kept."""
         self.load()
-        assert self._conversation is not None
-        self._conversation.messages = [dict(message) for message in talk.messages]
+        self.branches = Branches(talk.branches.turns, talk.branches.tip)
         self.ways.system, self.stats, self._kept = talk.system, None, talk.path
+        self._follow()
+
+    def candidate(self, at: int) -> Candidate:
+        """An answer as votes know it."""
+        turn = self.branches.turns[at]
+        return Candidate([turn.message], **{name: turn.made[name] for name in MADE if name in turn.made})
+
+    def asked(self, at: int) -> list[Message]:
+        """The turns that an answer answers, the system prompt first."""
+        system = [{"role": "system", "content": self.ways.system}] if self.ways.system else []
+        return [*system, *self.branches.messages(self.branches.turns[at].parent)]
+
+    @property
+    def adapters(self) -> dict[str, float]:
+        """Adapters that are loaded, with their strength."""
+        return {name: scale for name, (_, scale) in self._scales.items()}
+
+    def turn(self, path: Path, scale: float) -> None:
+        """Use an adapter at a strength from now on, 0 for not at all; it is loaded first. InputError where it does not fit."""
+        engine = self.load()
+        name = next((known for known, (place, _) in self._scales.items() if place == path), "")
+        if name:
+            engine.set_scale(name, scale)
+        else:
+            name = path.stem if path.stem not in self._scales else str(path)
+            engine.load_adapter(path, scale, name)
+        self._scales[name] = path, scale
+
+    @property
+    def loaded(self) -> list[tuple[Path, float]]:
+        """Files of the adapters that are loaded, with their strength."""
+        return list(self._scales.values())
+
+    def scale_of(self, path: Path) -> float | None:
+        """The strength of an adapter; None where it is not loaded."""
+        return next((scale for place, scale in self._scales.values() if place == path), None)
 
     def close(self) -> None:
         """End the process. The next question starts it again."""
         engine, self._engine = self._engine, None
         if engine:
             engine.close()
+
+
+def _made(made: Candidate) -> dict[str, object]:
+    """What made an answer, as a kept talk holds it."""
+    return {name: getattr(made, name) for name in MADE if getattr(made, name)}

@@ -3,24 +3,27 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgetune.chat import branches
+from edgetune.chat.branches import Branches
 from edgetune.errors import InputError
-from edgetune.files import append_line, write_json
+from edgetune.files import append_synced, write_json
 
 Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A kept conversation. model: the file it was with. system: its system prompt, or empty."""
+    """A kept conversation. model: the file it was with. system: its system prompt, or empty. messages: its branch that was open."""
 
     path: Path
     model: str
     system: str
     messages: list[Message]
+    branches: Branches = field(default_factory=Branches, compare=False)
 
     @property
     def title(self) -> str:
@@ -29,8 +32,8 @@ class Saved:
 
     @property
     def text(self) -> str:
-        """All that was said, to search in."""
-        return "\n".join(str(message["content"]) for message in self.messages)
+        """All that was said in any branch, to search in."""
+        return "\n".join(turn.content for turn in self.branches.turns)
 
 
 def new_path(folder: Path) -> Path:
@@ -41,9 +44,11 @@ def new_path(folder: Path) -> Path:
     return path
 
 
-def keep(path: Path, model: str, system: str, messages: Sequence[Message]) -> None:
-    """Write a conversation; one that was kept there before is replaced."""
-    write_json(path, {"model": model, "system": system, "messages": list(messages)})
+def keep(path: Path, model: str, system: str, messages: Sequence[Message] | Branches) -> None:
+    """Write a conversation, with all its branches where it has them; one that was kept there before is replaced."""
+    talk = messages if isinstance(messages, Branches) else branches.line(messages)
+    document = {"model": model, "system": system, "messages": talk.messages(), "turns": talk.rows(), "tip": talk.tip}
+    write_json(path, document)
 
 
 def listed(folder: Path) -> list[Saved]:
@@ -53,7 +58,8 @@ def listed(folder: Path) -> list[Saved]:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             messages = [{"role": str(one["role"]), "content": str(one["content"])} for one in document["messages"]]
-            found.append(Saved(path, str(document.get("model", "")), str(document.get("system", "")), messages))
+            forked = branches.read(document["turns"], document["tip"]) if "turns" in document else branches.line(messages)
+            found.append(Saved(path, str(document.get("model", "")), str(document.get("system", "")), messages, forked))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
@@ -66,4 +72,14 @@ def add_example(path: Path, system: str, messages: Sequence[Message]) -> None:
             f"{path.name} cannot take examples", "A conversation is added as a line of JSON.", "Name a file that ends in .jsonl."
         )
     first = [{"role": "system", "content": system}] if system else []
-    append_line(path, (json.dumps({"messages": [*first, *messages]}, ensure_ascii=False) + "\n").encode("utf-8", errors="replace"))
+    line = json.dumps({"messages": [*first, *messages]}, ensure_ascii=False) + "\n"
+    append_synced(path, (line if _ends_whole(path) else "\n" + line).encode("utf-8", errors="replace"))
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether a file's last line has its end; so has that of a file that is not there."""
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    with open(path, "rb") as file:
+        file.seek(-1, 2)
+        return file.read() == b"\n"

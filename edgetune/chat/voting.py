@@ -1,11 +1,10 @@
 """The chat's commands that vote on its last answer, as typed: /up, /down, /edit, /vote."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgetune.chat.asking import edited, key
-from edgetune.chat.sampling import LARGEST_SEED, Sampling
+from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,21 +54,18 @@ def _second_answer(
     votes: "ChatVotes", sampling: Sampling, max_tokens: int | None, say: Callable[[str], None], show: "Callable[..., object]"
 ) -> bool:
     """Write a second answer, hotter while it hardly differs from the first; whether there is something to choose between."""
-    from edgetune.preferences.candidates import HOTTER, alike, hotter
+    from edgetune.preferences.candidates import alike
+    from edgetune.preferences.in_chat import tries
 
-    settings = sampling
-    for attempt in range(len(HOTTER) + 1):
-        if sampling.seed is not None:  # the seed that was asked for gives the first answer again
-            settings = replace(settings, seed=(sampling.seed + 1 + attempt) % LARGEST_SEED)
+    for attempt, settings in enumerate(tries(sampling)):
+        if attempt:
+            say(f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}.")
         answer = votes.again(settings, max_tokens)
         say("[2]")
         show(answer)
         votes.second(answer, settings)
         if not alike(votes.text(), answer.text):
             return True
-        if attempt < len(HOTTER):
-            settings = hotter(settings, attempt)
-            say(f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}.")
     votes.leave()
     say("The answers hardly differ even so, and a vote between twins teaches nothing: none is taken.")
     return False

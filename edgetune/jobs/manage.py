@@ -55,6 +55,11 @@ def exports(run: Run) -> list[Path]:
     return sorted(path for path in run.exports.glob("*.gguf") if not path.name.endswith(FAILED)) if run.exports.is_dir() else []
 
 
+def adapters(run: Run) -> list[Path]:
+    """A run's adapter as GGUF LoRA files, of any type: those of its GGUF files that hold no model."""
+    return [path for path in exports(run) if path.name.startswith(f"{run.name}-lora-") and not path.with_suffix(".json").is_file()]
+
+
 def noted_exports(run: Run) -> list[dict[str, Any]]:
     """What was noted of a run's GGUF files when they were written: type, bytes, and whether they were proven."""
     found = []

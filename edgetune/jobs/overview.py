@@ -20,6 +20,7 @@ class Seen:
 
     run: Run
     base_name: str = ""
+    method: str = ""
     total: int = 0
     status: str = "new"
     state: State = field(default_factory=State)
@@ -56,7 +57,7 @@ class Overview:
 def _update(seen: Seen, tail: Tail) -> None:
     try:
         if not seen.base_name:
-            seen.base_name = str(seen.run.request()["base_name"])
+            seen.base_name, seen.method = str(seen.run.request()["base_name"]), str(seen.run.request().get("method", ""))
         seen.total = int(seen.run.request()["steps"])
         changed = False
         while events := [event for _, event in tail.placed(AT_ONCE)]:

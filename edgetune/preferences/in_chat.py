@@ -1,11 +1,15 @@
 """Votes given in the middle of a chat, on its last answer: thumbs, an edit, or a second answer to choose from."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from edgetune.chat.best import Rated
 from edgetune.chat.conversation import Answer, Conversation
-from edgetune.chat.sampling import Sampling
+from edgetune.chat.engine import Engine
+from edgetune.chat.sampling import LARGEST_SEED, Sampling
 from edgetune.errors import InputError
+from edgetune.preferences.candidates import HOTTER, hotter
 from edgetune.preferences.edit import edit_vote
 from edgetune.preferences.record import Candidate, Choice, Turns, Vote, said
 from edgetune.preferences.store import Store
@@ -23,11 +27,11 @@ class ChatVotes:
 
     def answered(self, answer: Answer, sampling: Sampling) -> None:
         """Remember an answer that has ended, with what made it."""
-        self._last, self._second, self._ranked = self._candidate(answer, sampling), None, []
+        self._last, self._second, self._ranked = candidate(answer, sampling, self.conversation.engine, self.name), None, []
 
     def ranked(self, rated: list[Rated], by: str) -> None:
         """Remember answers that a reward model ranked, the best first, which stands in the conversation. by: the reward model's run."""
-        self._ranked = [self._candidate(one.answer, one.sampling) for one in rated]
+        self._ranked = [candidate(one.answer, one.sampling, self.conversation.engine, self.name) for one in rated]
         self._last, self._second = self._ranked[0], None
         self._about = {"reward_model": by, "rewards": [round(one.reward, 4) for one in rated]}
 
@@ -76,7 +80,7 @@ class ChatVotes:
 
     def second(self, answer: Answer, sampling: Sampling) -> None:
         """Remember the second answer, which has ended; until `choose`, the first one stands in the conversation."""
-        self._second = self._candidate(answer, sampling)
+        self._second = candidate(answer, sampling, self.conversation.engine, self.name)
         assert self._last is not None
         self.conversation.messages[-1] = {"role": "assistant", "content": self._last.text}
 
@@ -104,13 +108,26 @@ class ChatVotes:
         system = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []
         return [*system, *messages[:-1]], self._last
 
-    def _candidate(self, answer: Answer, sampling: Sampling) -> Candidate:
-        engine, stats = self.conversation.engine, answer.stats
-        return said(
-            answer.text,
-            model=self.name,
-            path=str(engine.path.absolute()),
-            adapters={name: adapter.scale for name, adapter in engine.adapters.items() if adapter.scale},
-            sampling=sampling.as_dict() | ({"seed": stats.seed} if stats else {}),
-            stop_reason=stats.reason if stats else "cancelled",
-        )
+
+def candidate(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> Candidate:
+    """An answer that has ended, with what made it. name: the model's."""
+    stats = answer.stats
+    return said(
+        answer.text,
+        model=name,
+        path=str(engine.path.absolute()),
+        adapters={known: adapter.scale for known, adapter in engine.adapters.items() if adapter.scale},
+        sampling=sampling.as_dict() | ({"seed": stats.seed} if stats else {}),
+        stop_reason=stats.reason if stats else "cancelled",
+    )
+
+
+def tries(sampling: Sampling) -> Iterator[Sampling]:
+    """Settings for a second answer, try by try: other seeds, and hotter after the first while it hardly differs from the first answer."""
+    settings = sampling
+    for attempt in range(len(HOTTER) + 1):
+        if sampling.seed is not None:  # the seed that was asked for gives the first answer again
+            settings = replace(settings, seed=(sampling.seed + 1 + attempt) % LARGEST_SEED)
+        yield settings
+        if attempt < len(HOTTER):
+            settings = hotter(settings, attempt)

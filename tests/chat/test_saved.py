@@ -1,5 +1,8 @@
 """Conversations kept as files, and as examples that the data engine reads."""
 
+import errno
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from edgetune.chat import saved
 from edgetune.data import prepare
 from edgetune.data.sources import sources
-from edgetune.errors import InputError
+from edgetune.errors import EdgeTuneError, InputError
 
 TALK = [{"role": "user", "content": "Who keeps the light?\x1b[31m"}, {"role": "assistant", "content": "Selma."}]
 
@@ -33,3 +36,20 @@ def test_a_conversation_becomes_an_example_that_can_be_trained_on(tmp_path: Path
     assert (report.format, report.kept, report.rejected, report.content["system_turns"]) == ("messages", 2, 0, 1)
     with pytest.raises(InputError, match="cannot take examples"):
         saved.add_example(tmp_path / "mine.csv", "", TALK)
+
+
+def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_examples_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"messages": []}', encoding="utf-8")  # without its end of line, as an editor may leave it
+    real = os.fsync
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EdgeTuneError, match="full") as error:
+        saved.add_example(path, "", TALK)
+    assert error.value.remedy and path.read_text(encoding="utf-8") == '{"messages": []}'
+    monkeypatch.setattr(os, "fsync", real)
+    saved.add_example(path, "", TALK)
+    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [{"messages": []}, {"messages": TALK}]

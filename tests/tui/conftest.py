@@ -234,3 +234,43 @@ def draft_of(workspace: Workspace) -> dict[str, Any]:
     """The draft as it is kept."""
     value: dict[str, Any] = json.loads((workspace.path / "draft.json").read_text(encoding="utf-8"))
     return value
+
+
+@pytest.fixture(scope="session")
+def make_nano(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes the bundled model a GGUF file of a type."""
+    from converters.convert import plan
+
+    folder = tmp_path_factory.mktemp("nano")
+    template = (nano / "chat_template.jinja").read_text(encoding="utf-8")
+
+    def make(kind: str) -> Path:
+        path = folder / f"nano-{kind}.gguf"
+        with open(path, "w+b") as file:
+            plan(nano, None, [kind], chat_template=template, name="nano", extra={}).write(kind, file)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nano_gguf(make_nano: Callable[[str], Path]) -> Path:
+    """The bundled model, F32."""
+    return make_nano("F32")
+
+
+@pytest.fixture(scope="session")
+def nano_q4(make_nano: Callable[[str], Path]) -> Path:
+    """The bundled model in 4 bits, which answers otherwise now and then."""
+    return make_nano("Q4_0")
+
+
+OPPOSITES = ("hot", "big", "up", "fast")
+
+
+@pytest.fixture
+def opposites(tmp_path: Path) -> Path:
+    """A file of prompts, one a line."""
+    path = tmp_path / "opposites.txt"
+    path.write_text("".join(f"What is the opposite of {word}?\n" for word in OPPOSITES), encoding="utf-8")
+    return path

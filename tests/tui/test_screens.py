@@ -187,3 +187,84 @@ def test_export(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) -> None
         await snapshot("export", seat)
 
     drive(scene)
+
+
+def test_rank(drive: Drive, snapshot: Snapshot, nano_gguf: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from tui.models import Model
+    from tui.ranking import Ranking
+    from tui.screens.rank import Rank
+    from tui.screens.voting import DONE, FAILED, READY
+    from tui.vote_plan import VotePlan
+
+    opposites.write_text("What is the opposite of hot?\n", encoding="utf-8")
+    plan = VotePlan([Model("file", str(nano_gguf))], "file", str(opposites), count=4, max_tokens=40)
+    real, loaded = Ranking.open, threading.Event()
+
+    def slow(self: Ranking, paths: list[Path]) -> None:
+        assert loaded.wait(60)
+        real(self, paths)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("k")
+        await snapshot("rank-setup", seat)
+        monkeypatch.setattr(Ranking, "open", slow)
+        screen = Rank(plan)
+        await seat.app.push_screen(screen)
+        await seat.until(lambda: "loading …" in seat.text())
+        loaded.set()
+        await seat.until(lambda: screen.status == READY)
+        await seat.pilot.press("2")
+        await snapshot("rank-full", seat)
+        await seat.press("1", "4", "enter")
+        await seat.until(lambda: screen.status == DONE)
+        await snapshot("rank-done", seat)
+        screen = Rank(VotePlan([Model("file", str(nano_gguf))], "file", str(opposites.with_name("gone.txt"))))
+        await seat.app.push_screen(screen)
+        await seat.until(lambda: screen.status == FAILED)
+        await snapshot("rank-failed", seat)
+
+    drive(scene)
+
+
+def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from tui.contest import Contest
+    from tui.models import Model
+    from tui.screens.arena import ArenaScreen
+    from tui.screens.voting import DONE, FAILED, READY
+    from tui.vote_plan import VotePlan
+
+    models = [Model("file", str(nano_gguf)), Model("file", str(nano_q4))]
+    plan = VotePlan(models, "file", str(opposites), temperature=1.0, max_tokens=40, into="arena")
+    real, go = Contest.write, threading.Event()
+
+    def slow(self: Contest, progress: Callable[[int, int, int], None]) -> int:
+        progress(1, 3, 4)
+        assert go.wait(60)
+        return real(self, progress)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("a")
+        await snapshot("arena-setup", seat)
+        monkeypatch.setattr(Contest, "write", slow)
+        screen = ArenaScreen(plan)
+        await seat.app.push_screen(screen)
+        await seat.until(lambda: "model 1 of 2 answers: 3 of 4" in seat.text())
+        go.set()
+        await seat.until(lambda: screen.status == READY)
+        await snapshot("arena-none", seat)
+        await seat.press("1")
+        await snapshot("arena-full", seat)
+        while screen.status == READY:
+            await seat.press("t")
+        assert screen.status == DONE
+        await snapshot("arena-done", seat)
+        screen = ArenaScreen(VotePlan(models[:1], "file", str(opposites), into="arena"))
+        await seat.app.push_screen(screen)
+        await seat.until(lambda: screen.status == FAILED)
+        await snapshot("arena-failed", seat)
+
+    drive(scene)

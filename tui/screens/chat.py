@@ -1,7 +1,7 @@
 """Chat with a GGUF or a run: streaming answers, stopped, asked again, edited; system prompt and sampling turned while talking."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,42 +12,45 @@ from textual.widgets import Static
 
 from edgetune.chat.saved import add_example
 from edgetune.paths import at_home
+from edgetune.text import one_line
 from tui import gguf_of
 from tui.attempt import in_thread, shown
 from tui.keys import key
 from tui.screens.ask import AskText
+from tui.screens.chat_votes import ChatVotes
 from tui.screens.chat_ways import ChatWays
-from tui.screens.page import Page
 from tui.talk import Talk
-from tui.widgets.bubbles import Bubbles
+from tui.widgets.bubbles import Bubbles, Question
 from tui.widgets.prompt import Prompt
 from tui.widgets.spark import bar
-from tui.widgets.streamed import stream
+from tui.widgets.streamed import follow, stream
 
 
-class Chat(Page):
+class Chat(ChatVotes):
     """Talk with a model. source: a GGUF file, or the name of a run, exported first where it is not."""
 
     NAME = "Chat"
     ABOUT = (
         "Talk with a model, offline, through llama.cpp in a process of its own. Enter sends, Ctrl+J begins a new line, "
-        "Esc stops an answer that is being written, and leaves when none is. Conversations are kept."
+        "Esc stops an answer that is being written, and leaves when none is. Conversations are kept, with all their branches: "
+        "Ctrl+Up marks an earlier message, to ask it otherwise, answer it anew or vote on it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("chat.stop", "escape", "back", "Stop or back", "Stop the answer that is written, what is there stays; leave when none is."),
-        key("chat.again", "ctrl+r", "again", "Again", "Ask the last question once more."),
-        key("chat.edit", "ctrl+o", "edit", "Edit last", "Take the last question back to change it."),
+        key("chat.again", "ctrl+r", "again", "Again", "Another answer to the last or marked question; the old one stays as a branch."),
+        key("chat.edit", "ctrl+o", "edit", "Edit", "Change the last or marked question; the old one stays as a branch."),
         key("chat.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like."),
         key("chat.talks", "f3", "talks", "Earlier talks", "Find a conversation that was kept, and go on with it.", show=False),
         key("chat.example", "f5", "example", "To examples", "Add this conversation to a file of examples.", show=False),
+        key("chat.adapters", "f9", "adapters", "Adapters", "Adapters on or off, and how strong.", show=False),
+        key("chat.model", "ctrl+g", "model", "Other model", "Chat with another run, base or GGUF file.", show=False),
+        key("chat.rank", "f10", "rank", "Rank", "Put several answers of this model in order, prompt by prompt.", show=False),
         key("chat.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
     ]
 
     def __init__(self, source: str) -> None:
         super().__init__()
         self.source = source
-        self.talk: Talk | None = None
-        self.answering = False
 
     def body(self) -> Iterable[Widget]:
         """Messages, the line to type in, and the gauge."""
@@ -57,7 +60,7 @@ class Chat(Page):
 
     def on_mount(self) -> None:
         """Load the model."""
-        self.bar.title(f"Chat · {Path(self.source).name}")
+        self.bar.title(f"Chat · {one_line(Path(self.source).name)}")
         self.query_one(Prompt).focus()
         self.load()
 
@@ -68,7 +71,9 @@ class Chat(Page):
         gauge = self.query_one("#gauge", Static)
         try:
             path = Path(self.source)
-            if path.suffix.lower() != ".gguf":
+            if path.is_dir():
+                path = await gguf_of.base_file(self.workspace, path, gauge.update)
+            elif path.suffix.lower() != ".gguf":
                 path = await gguf_of.tuned(self.workspace, self.workspace.run(self.source), gauge.update)
             gauge.update(f"loading {path.name} …")
             talk = Talk(path)
@@ -90,6 +95,8 @@ class Chat(Page):
         if talk.stats:
             text += f"  {talk.stats.tokens_per_second:,.0f} tokens/s"
         ways = talk.ways
+        on = [f"{one_line(name, 24)} {scale:g}" for name, scale in talk.adapters.items() if scale]
+        text += f"  adapters: {', '.join(on)}" if on else ""
         text += f"  temperature {ways.sampling.temperature:g}" + ("  with a system prompt" if ways.system else "")
         self.query_one("#gauge", Static).update(text)
 
@@ -108,26 +115,31 @@ class Chat(Page):
     @shown
     async def answer(self, text: str) -> None:
         """Ask, and show the answer while it is written."""
+        await self.write(lambda talk: stream(talk, self.bubbles, text))
+
+    async def write(self, act: Callable[[Talk], Awaitable[None]]) -> None:
+        """Let the model write; the keys that go with it hold meanwhile."""
         talk = self.talk
         if talk is None:
             return
         self.answering = True
-        self.refresh_bindings()
+        self.mark(None)
         try:
-            await stream(talk, self.query_one(Bubbles), text)
+            await act(talk)
         finally:
             self.answering = False
+            self.bubbles.number(talk.branches)
             self.refresh_bindings()
             self.gauge()
-        await in_thread(talk.keep, self.workspace.conversations)
+            self.kept()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
         if action in ("again", "edit", "reset", "example"):
             return bool(self.talk and self.talk.questions and not self.answering)
-        if action in ("ways", "talks"):
+        if action in ("ways", "talks", "adapters", "model", "rank"):
             return bool(self.talk and not self.answering)
-        return True
+        return super().check_action(action, parameters)
 
     def action_back(self) -> None:
         """End the answer, or leave."""
@@ -136,29 +148,21 @@ class Chat(Page):
         else:
             super().action_back()
 
+    @work(exclusive=True, group="talk")
+    @shown
     async def action_again(self) -> None:
-        """Ask once more, with another seed."""
-        if self.talk and (text := self.talk.take_back()):
-            await self.query_one(Bubbles).drop_last()
-            self.answer(text)
-
-    async def action_edit(self) -> None:
-        """The last question, back to where it was typed."""
-        if self.talk and (text := self.talk.take_back()):
-            await self.query_one(Bubbles).drop_last()
-            prompt = self.query_one(Prompt)
-            prompt.text = text
-            prompt.move_cursor(prompt.document.end)
-            prompt.focus()
-            self.refresh_bindings()
+        """Another answer, with another seed."""
+        at = self.meant(Question)
+        if self.talk and at is not None:
+            await self.bubbles.tell(self.talk.branches, at)
+            reply = await self.bubbles.reply()
+            await self.write(lambda talk: follow(talk, self.bubbles, reply, lambda: talk.again(at)))
 
     async def action_reset(self) -> None:
         """Forget all that was said."""
         if self.talk:
             self.talk.reset()
-            await self.query_one(Bubbles).remove_children()
-            self.gauge()
-            self.refresh_bindings()
+            await self.redraw()
 
     @work(group="dialog")
     @shown
@@ -166,14 +170,11 @@ class Chat(Page):
         """Take up a conversation that was kept."""
         from tui.screens.talks import Talks
 
-        talk, bubbles = self.talk, self.query_one(Bubbles)
+        talk = self.talk
         found = await self.app.push_screen_wait(Talks(self.workspace))
         if found and talk:
             await in_thread(talk.take_up, found)
-            await bubbles.remove_children()
-            await bubbles.tell(found.messages)
-            self.gauge()
-            self.refresh_bindings()
+            await self.redraw()
             self.query_one(Prompt).focus()
 
     @work(group="dialog")
@@ -191,6 +192,29 @@ class Chat(Page):
         """System prompt and sampling."""
         if self.talk:
             self.app.push_screen(ChatWays(self.talk.ways), lambda _: self.gauge())
+
+    def action_adapters(self) -> None:
+        """On or off, and how strong."""
+        from tui.screens.adapters import Adapters
+
+        if self.talk:
+            self.app.push_screen(Adapters(self.workspace, self.talk), lambda _: self.gauge())
+
+    @work(group="dialog")
+    async def action_model(self) -> None:
+        """Leave this model for another."""
+        from tui.screens.models import Models
+
+        if chosen := await self.app.push_screen_wait(Models(self.workspace, [], 1)):
+            self.app.switch_screen(Chat(chosen[0].place))
+
+    def action_rank(self) -> None:
+        """Several answers of this model, prompt by prompt."""
+        from tui.models import Model
+        from tui.screens.rank_setup import RankSetup
+
+        if self.talk:
+            self.app.push_screen(RankSetup([Model("file", str(self.talk.path))]))
 
     def on_unmount(self) -> None:
         """The process ends with the screen."""

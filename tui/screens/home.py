@@ -48,6 +48,15 @@ class Home(Page):
         key("home.try", "t", "try_it", "Try it", "Train the bundled model on the bundled examples: about three minutes."),
         key("home.chat", "c", "chat", "Chat", "Chat with the marked run or export."),
         key("home.versus", "b", "versus", "Base and tuned", "The same question to the marked run and to its base.", show=False),
+        key(
+            "home.rank",
+            "k",
+            "screen('rank_setup', 'RankSetup')",
+            "Rank",
+            "Put a model's answers in order: it learns your taste.",
+            show=False,
+        ),
+        key("home.arena", "a", "screen('arena_setup', 'ArenaSetup')", "Arena", "Compare models blind, with how sure it is.", show=False),
         key("home.export", "e", "export", "Export", "Write the marked run as GGUF files."),
         key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
         key("home.compare", "v", "compare", "Compare", "Lay the marked run over another one.", show=False),
@@ -153,8 +162,10 @@ class Home(Page):
         if action == "back":
             return False
         if action == "chat":
-            return bool(self.file or (self.marked and self.marked.status == "finished"))
+            return bool(self.file or (self.marked and self.marked.status == "finished" and self.marked.method != "reward"))
         if action in ("export", "versus"):
+            if self.marked and self.marked.method == "reward":
+                return False  # it gives scores: there is nobody to talk with
             return bool(self.marked and self.marked.status == "finished")
         if action == "compare":
             return bool(self.marked and len(self.runs) > 1)

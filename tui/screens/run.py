@@ -14,6 +14,7 @@ from edgetune.jobs import launch, manage
 from edgetune.jobs.history import History
 from edgetune.workspace import Run
 from tui.attempt import in_thread, shown
+from tui.gguf_of import mute
 from tui.keys import key
 from tui.run_words import headline, summary
 from tui.screens.page import Page
@@ -59,6 +60,7 @@ class RunScreen(Page):
         self.run_shown = run
         self.history = History(run)
         self.status = ""
+        self.scores = mute(run)
         self._busy = False
         self._seen: tuple[Any, ...] = ()
         self._fresh, self._turn_at = True, 0
@@ -152,7 +154,7 @@ class RunScreen(Page):
         if action == "resume":
             return self.status in ("stopped", "interrupted", "failed", "new")
         if action in ("chat", "export", "versus"):
-            return self.status == "finished"
+            return self.status == "finished" and not self.scores
         return True
 
     def action_view(self, name: str) -> None:

@@ -1,74 +1,114 @@
 """Who said what: questions as they were typed, answers as Markdown that grows without being drawn anew."""
 
-from collections.abc import Sequence
-from typing import Any
-
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Markdown, Static
 
+from edgetune.chat.branches import Branches
 from edgetune.text import safe_text
 
-NEAR = 3
-"""Lines from the end within which the view follows what is written."""
+
+def fork(place: int, count: int) -> str:
+    """Which of how many branches; nothing where there is one."""
+    return f"branch {place}/{count}" if count > 1 else ""
 
 
 class Question(Static):
-    """What the person said."""
+    """What the person said. at: its turn in the branches."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(safe_text(text), markup=False, classes="question")
+    def __init__(self, text: str, at: int | None = None) -> None:
+        super().__init__("", markup=False, classes="question")
+        self.said, self.at = safe_text(text), at
+        self.place(1, 1)
+
+    def place(self, place: int, count: int) -> None:
+        """Which branch begins here."""
+        mark = fork(place, count)
+        self.update(Text.assemble(self.said, ("\n" + mark if mark else "", "dim")))
 
 
 class Reply(Vertical):
-    """What the model said, and below it how fast."""
+    """What the model said, and below it how fast. at: its turn in the branches."""
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = "", at: int | None = None) -> None:
         super().__init__()
-        self._text = safe_text(text)
+        self._text, self.at = safe_text(text), at
+        self._words = {"fork": "", "how": "", "vote": ""}
 
     def compose(self) -> ComposeResult:
         """Markdown whose links go nowhere: nothing a model writes may open a browser."""
         yield Markdown(self._text, open_links=False)
-        yield Static("", classes="how", markup=False)
+        yield Static(self._below, classes="how", markup=False)
 
     @property
     def markdown(self) -> Markdown:
         """The text."""
         return self.query_one(Markdown)
 
+    @property
+    def _below(self) -> str:
+        return "  ".join(word for word in self._words.values() if word)
+
+    def _say(self, name: str, text: str) -> None:
+        self._words[name] = text
+        for static in self.query(".how").results(Static):
+            static.update(self._below)
+
     def how(self, text: str) -> None:
         """Say how it went."""
-        self.query_one(".how", Static).update(text)
+        self._say("how", text)
+
+    def place(self, place: int, count: int) -> None:
+        """Which branch begins here."""
+        self._say("fork", fork(place, count))
+
+    def vote(self, text: str) -> None:
+        """Say what was voted."""
+        self._say("vote", text)
 
 
 class Bubbles(VerticalScroll):
-    """The messages, newest last; the view follows only while it is near the end."""
+    """The messages, newest last; the view follows what is written until it is scrolled."""
 
-    def near_end(self) -> bool:
-        """Whether the end is in sight."""
-        return self.scroll_offset.y >= self.max_scroll_y - NEAR
+    @property
+    def all(self) -> list[Question | Reply]:
+        """Questions and answers from the first on."""
+        return [child for child in self.children if isinstance(child, Question | Reply)]
 
     async def ask(self, text: str) -> Reply:
         """Add a question and the place for its answer."""
+        await self.mount(Question(text))
+        return await self.reply()
+
+    async def reply(self) -> Reply:
+        """Add a place for an answer."""
         reply = Reply()
-        await self.mount(Question(text), reply)
+        await self.mount(reply)
         self.anchor()
         return reply
 
-    async def tell(self, messages: Sequence[dict[str, Any]]) -> None:
-        """Show what was said before."""
-        for message in messages:
-            text = str(message["content"])
-            await self.mount(Question(text) if message["role"] == "user" else Reply(text))
+    async def tell(self, branches: Branches, to: int | None = None) -> None:
+        """Show what was said, in the branch that is open, or up to a turn; nothing else."""
+        await self.remove_children()
+        turns = [(at, branches.turns[at]) for at in branches.path(to)]
+        await self.mount_all(Question(turn.content, at) if turn.role == "user" else Reply(turn.content, at) for at, turn in turns)
+        self.number(branches)
         self.anchor()
 
-    async def drop_last(self) -> None:
-        """Take the last question and its answer away."""
-        for kind in (Reply, Question):
-            found = list(self.query(kind))
-            if found:
-                await found[-1].remove()
+    def number(self, branches: Branches) -> None:
+        """Give new messages their turns, and all the branches they begin."""
+        for bubble, at in zip(self.all, branches.path(), strict=False):
+            bubble.at = at
+            bubble.place(*branches.place(at))
+
+    def mark(self, at: int | None) -> None:
+        """Show which message is meant; None for the last one, which needs no sign."""
+        for bubble in self.all:
+            marked = at is not None and bubble.at == at
+            bubble.set_class(marked, "-marked")
+            if marked:
+                bubble.scroll_visible(animate=False)
 
     async def notice(self, text: str) -> None:
         """A word that is neither's."""

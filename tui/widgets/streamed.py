@@ -1,13 +1,14 @@
 """An answer on the screen while it is written."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from textual.widgets import Markdown
 
 from edgetune.chat.terminal import REASONS
 from tui.attempt import in_thread
 from tui.talk import Talk
-from tui.widgets.bubbles import Bubbles
+from tui.widgets.bubbles import Bubbles, Reply
 
 DRAW, DRAW_LATE = 0.12, 0.5
 """Seconds between two pieces of an answer, what the model wrote in between being drawn at once: at least, and at most."""
@@ -15,21 +16,16 @@ DRAW, DRAW_LATE = 0.12, 0.5
 
 async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
     """Ask, and show the answer while it comes. Raises the engine's EdgeTuneError; when cancelled, the answer is stopped first."""
-    reply = await bubbles.ask(text)
+    await follow(talk, bubbles, await bubbles.ask(text), lambda: talk.answer(text))
+
+
+async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[], None]) -> None:
+    """Show in `reply` what `write` lets the model write."""
     markdown = Markdown.get_stream(reply.markdown)
-    writing = asyncio.create_task(in_thread(talk.answer, text))
-    clock, pause = asyncio.get_running_loop().time, DRAW
+    writing = asyncio.create_task(in_thread(write))
     try:
-        while not writing.done():
-            due = clock() + pause
-            await asyncio.wait({writing}, timeout=pause)
-            late = clock() - due  # for so long the last piece kept the UI: twice that is left to keys before the next
-            pause = min(DRAW_LATE, max(DRAW, 2 * late))
-            await markdown.write(talk.take())
-        await writing
+        await drawn(talk, writing, markdown.write)
     except asyncio.CancelledError:  # the screen is left
-        talk.stop()
-        await asyncio.wait({writing})
         raise
     except BaseException:
         reply.how("not answered")
@@ -41,3 +37,21 @@ async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
     for notice in talk.notices:
         await bubbles.notice(notice)
     talk.notices.clear()
+
+
+async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str], Awaitable[object]]) -> None:
+    """Give `show` what comes until all is written. show: an async function of a text. When cancelled, the answer is stopped first."""
+    clock, pause = asyncio.get_running_loop().time, DRAW
+    try:
+        while not writing.done():
+            due = clock() + pause
+            await asyncio.wait({writing}, timeout=pause)
+            late = clock() - due  # for so long the last piece kept the UI: twice that is left to keys before the next
+            pause = min(DRAW_LATE, max(DRAW, 2 * late))
+            await show(talk.take())
+        await writing
+    except asyncio.CancelledError:
+        talk.stop()
+        await asyncio.wait({writing})
+        writing.exception()
+        raise

@@ -1,0 +1,33 @@
+"""Before an arena: which models meet, on which prompts, where the votes go."""
+
+from tui.screens.page import Page
+from tui.screens.vote_setup import VoteSetup
+from tui.vote_plan import VotePlan
+
+
+class ArenaSetup(VoteSetup):
+    """Opens the arena."""
+
+    NAME = "Arena"
+    ABOUT = (
+        "Models answer the same prompts, and you pick the better answer without knowing whose it is: base against tuned, "
+        "full precision against quantized, one run against another. It goes on where it was left."
+    )
+    LEAST, MOST = 2, 8
+    FILE = "arena.json"
+    USUAL = VotePlan(temperature=0.7, into="arena")
+    PROMPTS = ("file", "talks")
+    ROWS = (
+        ("models", "models", "two or more; every two of them meet on each prompt"),
+        ("prompts", "prompts", "what is asked"),
+        ("limit", "how many", "use only the first so many prompts; empty: all"),
+        ("temperature", "temperature", "spread of the answers; 0 takes the likeliest token"),
+        ("max_tokens", "longest answer", "in tokens; empty: 512, at most half the context"),
+        ("into", "votes go to", "the preference file of that name"),
+    )
+
+    def screen_for(self, plan: VotePlan) -> Page:
+        """The arena."""
+        from tui.screens.arena import ArenaScreen
+
+        return ArenaScreen(plan)

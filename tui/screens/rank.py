@@ -1,0 +1,179 @@
+"""Rank: a prompt, two to four answers, and keys that put them in order."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from edgetune.preferences.session import Task
+from edgetune.text import one_line
+from tui.attempt import in_thread
+from tui.keys import key
+from tui.ranking import Ranking
+from tui.screens.edit_answer import EditAnswer
+from tui.screens.voting import BUSY, DONE, READY, Voting
+from tui.vote_plan import VotePlan
+from tui.widgets.asked import Asked
+from tui.widgets.candidates import Candidate, Candidates
+from tui.widgets.streamed import DRAW
+
+
+class Rank(Voting[Ranking]):
+    """Votes on a plan's prompts until all are done."""
+
+    NAME = "Rank"
+    ABOUT = (
+        "Press the answers' numbers from the best on; the last one follows by itself, so that of two one key is enough. "
+        "Enter: the answers not numbered yet are alike. A vote is shown as taken when the disk has it. Now and then an earlier "
+        "question comes again with its answers swapped, to see how consistent you are."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("rank.1", "1", "place(0)", "1-4 best first", "The first answer comes next in the order."),
+        *(key(f"rank.{n}", str(n), f"place({n - 1})", f"Answer {n}", "It comes next in the order.", show=False) for n in (2, 3, 4)),
+        key("rank.rest", "enter", "rest", "Rest alike", "The answers without a number are alike.", show=False),
+        key("rank.clear", "backspace", "clear", "Clear", "Take the numbers away again.", show=False),
+        key("rank.tie", "t", "alike('tie')", "Tie", "All are as good as one another."),
+        key("rank.bad", "b", "alike('bad')", "All bad", "None is any good."),
+        key("rank.edit", "e", "edit", "Edit", "Write the answer as it should have been, over the one whose number comes next."),
+    ]
+
+    def __init__(self, plan: VotePlan) -> None:
+        super().__init__(plan)
+        self.to_vote: Task | None = None
+        self.order: list[int] = []
+        self.editing = False
+
+    def body(self) -> Iterable[Widget]:
+        """The prompt, its answers, what goes on, and how far it is."""
+        yield Asked(id="asked")
+        yield Candidates(id="candidates")
+        yield Static("", id="said", markup=False)
+        yield Static("", id="how-far", markup=False)
+
+    def made(self) -> Ranking:
+        """A ranking that is not open yet."""
+        return Ranking(self.workspace, self.plan)
+
+    def now(self, status: str) -> None:
+        """Another state: no numbers are pressed yet."""
+        self.editing, self.order = False, []
+        self.query_one(Candidates).rank([])
+        super().now(status)
+
+    async def go_on(self, said: str) -> None:
+        """The next answers, shown while they are written."""
+        ranking = self.asking
+        assert ranking is not None
+        self.now(BUSY)
+        self.tell(f"{said}  The next answers are being written …".strip())
+        writing = asyncio.create_task(in_thread(ranking.next))
+        notices: list[str] = []
+        try:
+            while not writing.done():
+                await asyncio.wait({writing}, timeout=DRAW)
+                there = ranking.written()
+                if there.prompt and not writing.done():
+                    self.query_one(Asked).show(there.prompt.messages)
+                    self.query_one(Candidates).show(there.texts)
+                notices += there.notices
+                if there.notices:
+                    self.tell(there.notices[-1])
+        except asyncio.CancelledError:  # the screen is left
+            ranking.leave()
+            await asyncio.wait({writing})
+            writing.exception()
+            raise
+        self.to_vote, state = await writing
+        self.query_one("#how-far", Static).update(one_line(state.words, 400))
+        self.draw(" ".join([said, *notices[-2:]]).strip())
+
+    def draw(self, said: str) -> None:
+        """The task, or that there is none."""
+        task = self.to_vote
+        if task is None:
+            self.query_one(Asked).note(
+                "All prompts are done. u takes the last vote back, Esc leaves. 'train --method dpo' learns from the votes."
+            )
+            self.query_one(Candidates).show([])
+            self.tell(said or "There is nothing left to vote on.")
+            self.now(DONE)
+            return
+        self.query_one(Asked).show(task.prompt.messages, "asked again, the answers swapped" if task.repeats else "")
+        self.query_one(Candidates).show([candidate.text for candidate in task.candidates])
+        self.tell(f"{said}  {'Which is better?' if len(task.candidates) == 2 else 'Best first.'}".strip())
+        self.now(READY)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        if action in ("place", "alike", "edit"):
+            number = parameters[0] if action == "place" else 0
+            return self.status == READY and self.to_vote is not None and int(str(number)) < len(self.to_vote.candidates)
+        if action in ("rest", "clear"):
+            return self.status == READY and bool(self.order)
+        return super().check_action(action, parameters)
+
+    @on(Candidate.Picked)
+    def picked(self, event: Candidate.Picked) -> None:
+        """A click is a key."""
+        if self.status == READY:
+            self.action_place(event.number)
+
+    def action_place(self, number: int) -> None:
+        """The next in the order; when only one is left, it follows."""
+        if self.to_vote is None:
+            return
+        if self.editing:
+            self.write_over(number)
+            return
+        self.order = [n for n in self.order if n != number] + [number]
+        self.query_one(Candidates).rank(self.order)
+        self.refresh_bindings()
+        if len(self.order) >= len(self.to_vote.candidates) - 1:
+            self.action_rest()
+
+    def action_rest(self) -> None:
+        """Take the order; answers not in it are alike."""
+        keys = "".join(str(n + 1) for n in self.order)
+        if self.asking:
+            self.taking(lambda asking=self.asking: asking.take(keys))
+
+    def action_clear(self) -> None:
+        """No numbers."""
+        self.now(self.status)
+
+    def action_alike(self, value: str) -> None:
+        """All are equally good, or bad."""
+        pair = self.to_vote is not None and len(self.to_vote.candidates) == 2
+        if self.asking:
+            self.taking(lambda asking=self.asking: asking.take_pair(value) if pair else asking.take("0"))
+
+    def action_skip(self) -> None:
+        """No vote."""
+        if self.asking:
+            self.taking(self.asking.skip)
+
+    def action_undo(self) -> None:
+        """Take the last vote back."""
+        if self.asking:
+            self.taking(self.asking.undo, "taken back; its answers are asked again", "There is nothing to take back.")
+
+    def action_edit(self) -> None:
+        """The number that comes next says which."""
+        self.editing = True
+        self.tell("Edit which answer? Press its number.")
+
+    @work(group="dialog")
+    async def write_over(self, number: int) -> None:
+        """Ask for the person's version of an answer."""
+        self.editing = False
+        if self.to_vote is None or self.asking is None:
+            return
+        text = await self.app.push_screen_wait(EditAnswer(self.to_vote.candidates[number].text))
+        if text is None:
+            self.tell("No vote was taken.")
+        else:
+            self.taking(lambda asking=self.asking: asking.edit(number, text))

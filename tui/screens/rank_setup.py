@@ -1,0 +1,30 @@
+"""Before ranking: who answers, what is asked, how many answers, where the votes go."""
+
+from tui.screens.page import Page
+from tui.screens.vote_setup import VoteSetup
+from tui.vote_plan import VotePlan
+
+
+class RankSetup(VoteSetup):
+    """Opens the ranking."""
+
+    NAME = "Rank"
+    ABOUT = (
+        "A model writes several answers to a prompt, you put them in order, best first; from that it can learn your taste. "
+        "Every vote is on disk before it counts, and a session goes on where it was left."
+    )
+    FILE = "rank.json"
+    ROWS = (
+        ("models", "models", "who answers; several take turns, and whose answer is which is not shown"),
+        ("prompts", "prompts", "what is asked"),
+        ("count", "answers", "a prompt, from 2 to 4"),
+        ("temperature", "temperature", "spread of the answers; those that hardly differ are written anew, hotter"),
+        ("max_tokens", "longest answer", "in tokens; empty: 512, at most half the context"),
+        ("into", "votes go to", "the preference file of that name, for 'train --method dpo'"),
+    )
+
+    def screen_for(self, plan: VotePlan) -> Page:
+        """The ranking."""
+        from tui.screens.rank import Rank
+
+        return Rank(plan)
