@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,15 @@ def _nvidia() -> tuple[str, int, float]:
         return "", 0, 0.0
 
 
-@cache
 def machine() -> Machine:
-    """Look at this machine once."""
+    """What this machine has; what does not change is looked at once, the free memory each time."""
+    import psutil
+
+    return replace(_found(), memory_free=psutil.virtual_memory().available)
+
+
+@cache
+def _found() -> Machine:
     import psutil
 
     memory = psutil.virtual_memory()

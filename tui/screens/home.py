@@ -130,8 +130,7 @@ class Home(Page):
     @shown
     async def look_for_bases(self) -> None:
         """Models on disk."""
-        places = [self.workspace.path / "models", *(Path(folder) for folder in self.ours.settings.folders)]
-        bases = await in_thread(find.described, places)
+        bases = await in_thread(find.described, self.workspace.base_places(self.ours.settings.folders))
         self.query_one("#bases", Listing).show([tables.base_line(base) for base in bases])
 
     @property
@@ -153,9 +152,9 @@ class Home(Page):
         if action == "back":
             return False
         if action == "chat":
-            return bool(self.file or (self.marked and self.marked.status == "finished"))
+            return bool(self.file or (self.marked and self.marked.answers))
         if action in ("export", "versus"):
-            return bool(self.marked and self.marked.status == "finished")
+            return bool(self.marked and self.marked.answers)
         if action == "compare":
             return bool(self.marked and len(self.runs) > 1)
         if action in ("rename", "delete"):

@@ -15,7 +15,7 @@ from edgetune.jobs.history import History
 from edgetune.workspace import Run
 from tui.attempt import in_thread, shown
 from tui.keys import key
-from tui.run_words import headline, summary
+from tui.run_words import headline, summary, what_next
 from tui.screens.page import Page
 from tui.widgets.chart import Chart, Plotted
 from tui.widgets.event_list import EventList
@@ -59,6 +59,7 @@ class RunScreen(Page):
         self.run_shown = run
         self.history = History(run)
         self.status = ""
+        self.method = ""
         self._busy = False
         self._seen: tuple[Any, ...] = ()
         self._fresh, self._turn_at = True, 0
@@ -99,6 +100,8 @@ class RunScreen(Page):
         try:
             while found := await in_thread(self.history.read):
                 self.history.take(found)
+            if not self.method:
+                self.method = str((await in_thread(self.run_shown.request)).get("method", "sft"))
             self.draw(await in_thread(lambda: self.history.status))
             self._fresh = False
         finally:
@@ -111,7 +114,7 @@ class RunScreen(Page):
             return
         self._seen, before, self.status = seen, self.status, status
         self.query_one("#headline", Static).update(
-            headline(self.history, status, self.app.theme_variables, self.ours.ascii_only, self.size.width)
+            headline(self.history, status, self.method, self.app.theme_variables, self.ours.ascii_only, self.size.width)
         )
         self._draw_charts()
         self.query_one(EventList).update()
@@ -120,7 +123,7 @@ class RunScreen(Page):
         if before != status:
             self.refresh_bindings()
             if before in LIVE and status == "finished":
-                self.ours.say(f"{self.run_shown.name} is finished: c to chat with it, e to export it.")
+                self.ours.say(f"{self.run_shown.name} is finished. {what_next(self.run_shown, self.method)}")
             elif before in LIVE and status in ("failed", "interrupted"):
                 self.failed()
 
@@ -152,7 +155,7 @@ class RunScreen(Page):
         if action == "resume":
             return self.status in ("stopped", "interrupted", "failed", "new")
         if action in ("chat", "export", "versus"):
-            return self.status == "finished"
+            return self.status == "finished" and self.method != "reward"
         return True
 
     def action_view(self, name: str) -> None:
