@@ -146,9 +146,11 @@ def test_a_cancelled_command_is_stopped_and_waited_for(workspace: Workspace, fac
 
     async def cancelled() -> None:
         task = asyncio.create_task(edgetune(workspace, "export", "nano", "--type", "Q2_K", "--out", str(facts.with_suffix(".gguf"))))
-        while not (children := psutil.Process().children()):
+        children: list[psutil.Process] = []
+        while not children or children[0].cpu_times().user < 0.05:  # it is under way
             assert not task.done(), "it must not end by itself before it is cancelled"
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            children = psutil.Process().children()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
