@@ -97,6 +97,7 @@ class Home(Page):
         """Back on this screen: what changed meanwhile."""
         if hasattr(self, "overview"):
             self.look_again()
+            self.look_for_bases()
 
     @work(group="runs")
     @shown

@@ -47,7 +47,10 @@ class ModelStep(Step):
 
     TITLE = "Model"
     ABOUT = "The model you start from. Larger ones know more and take longer."
-    BINDINGS: ClassVar[list[BindingType]] = [key("model.folder", "f", "folder", "Add folder", "Look for models in another folder.")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("model.fetch", "g", "fetch", "Get one", "Fetch a model from a hub; it says what and how much, and asks first."),
+        key("model.folder", "f", "folder", "Add folder", "Look for models in another folder."),
+    ]
 
     def __init__(self, draft: Draft) -> None:
         super().__init__(draft)
@@ -77,7 +80,7 @@ class ModelStep(Step):
         lines = [self._line(one) for one in found]
         self.found = {line.key: one for line, one in zip(lines, found, strict=True)}
         self.query_one(Listing).show(lines)
-        self.query_one(Listing).empty("No models found. f adds a folder that holds some.")
+        self.query_one(Listing).empty("No models found.\ng gets one from a hub, f adds a folder that holds some.")
         row = next((number for number, line in enumerate(lines) if line.key == self.draft.base), 0)
         self.query_one(Listing).table.move_cursor(row=row)
         self._tell()
@@ -105,11 +108,24 @@ class ModelStep(Step):
     def choose(self, event: Listing.Chosen) -> None:
         """Enter on a base: it is chosen, and the next step opens."""
         event.stop()
-        if event.key != self.draft.base:
-            self.draft.base, self.draft.kind, self.draft.verdict = event.key, "", ""
+        self._take(event.key)
+        self.screen.call_later(self.screen.run_action, "next")
+
+    def _take(self, base: str) -> None:
+        if base != self.draft.base:
+            self.draft.base, self.draft.kind, self.draft.verdict = base, "", ""
         self.changed()
         self._tell()
-        self.screen.call_later(self.screen.run_action, "next")
+
+    @work(group="dialog")
+    @shown
+    async def action_fetch(self) -> None:
+        """Get a model; it is chosen then."""
+        from tui.screens.fetch import Fetch
+
+        if base := await self.app.push_screen_wait(Fetch()):
+            self._take(base)
+            self.look()
 
     @work(group="dialog")
     @shown
