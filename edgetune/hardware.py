@@ -113,6 +113,35 @@ def _found() -> Machine:
     )
 
 
+PROCESSOR_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "acpitz")
+"""What Linux calls the sensors of a processor, the most exact first (drivers/hwmon)."""
+
+
+def temperature(chosen: str) -> float | None:
+    """Degrees Celsius of the hottest sensor of a device ("cpu" or "cuda"), None where none can be read. Not for the UI's thread."""
+    import psutil
+
+    if chosen == "cuda":
+        return _card_temperature()
+    try:
+        sensors = psutil.sensors_temperatures()
+    except (AttributeError, OSError):  # Windows and macOS have none
+        return None
+    found = next((sensors[name] for name in PROCESSOR_SENSORS if sensors.get(name)), [])
+    return max((float(one.current) for one in found if one.current), default=None)
+
+
+def _card_temperature() -> float | None:
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return None
+    query = [tool, "--query-gpu=temperature.gpu", "--format=csv,noheader,nounits"]
+    try:
+        return float(subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()[0])
+    except (subprocess.SubprocessError, OSError, ValueError, IndexError):
+        return None
+
+
 def device(wanted: str = "auto", here: Machine | None = None) -> Choice:
     """Where to train: the flag if given, else the best that is there."""
     here = here or machine()

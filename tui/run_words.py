@@ -59,12 +59,14 @@ def next_step(history: History, status: str, method: str) -> str:
     return fell or "The first evaluation comes soon."
 
 
-def summary(run: Run, history: History, status: str) -> str:
-    """Speed and memory while it trains."""
+def summary(history: History, status: str, temperature: float | None) -> str:
+    """Speed, memory and temperature (degrees Celsius) while it trains."""
     memory = history.curves["memory"].values
     parts = []
     if status == "running" and history.state.tokens_per_second:
         parts.append(f"{history.state.tokens_per_second:,.0f} tokens/s")
     if memory and status in ("running", "stopping"):
         parts.append(f"{human(memory[-1])} memory")
+    if status in ("running", "stopping") and temperature is not None:
+        parts.append(f"{temperature:.0f} °C")
     return " · ".join(parts) or history.state.device

@@ -20,6 +20,7 @@ from tui.command import edgetune
 from tui.screens.ask import AskText, Confirm
 from tui.screens.choose import Choose
 from tui.screens.error import ErrorDialog
+from tui.screens.export import ended
 from tui.screens.home import Home
 from tui.screens.new_run import NewRun
 from tui.screens.new_run.recipe import RecipeStep
@@ -70,6 +71,42 @@ def test_the_palette_offers_only_what_is_valid_now(drive: Drive, make_run: MakeR
         assert "Chat" in offered(seat) and not offered(seat) & {"Pause", "Go on"}
 
     drive(full)
+    taste = make_run("taste", life(100, 100, FINISHED))
+    request = json.loads((taste.folder / "request.json").read_text(encoding="utf-8"))
+    (taste.folder / "request.json").write_text(json.dumps({**request, "method": "reward"}), encoding="utf-8")
+
+    async def scores(seat: Seat) -> None:
+        seat.app.screen.query_one("#runs", Listing).table.move_cursor(row=[*seat.app.screen.runs].index("taste"))  # type: ignore[attr-defined]
+        await seat.settle()
+        assert "Rename" in offered(seat) and not offered(seat) & {"Chat", "Export"}, "a reward model gives scores, not answers"
+        await seat.press("enter")
+        assert not offered(seat) & {"Chat", "Export"} and "edgetune score taste" in seat.text()
+
+    drive(scores, (120, 40))
+
+
+def test_the_tour_is_shown_once_and_takes_no_key_away(drive: Drive, workspace: Workspace) -> None:
+    async def scene(seat: Seat) -> None:
+        assert "Tour 1 of 4" in seat.text() and "Press  t  to try it" in seat.text() and "Press  n" in seat.text()
+        await seat.press("n")
+        assert isinstance(seat.app.screen, NewRun), "it can be left aside"
+        await seat.press("escape", "space", "space", "space")
+        assert "Tour 4 of 4" in seat.text()
+        await seat.press("space")
+        assert "Tour" not in seat.text()
+        await seat.press("space", "escape", "question_mark")
+        assert "t Tour, Esc closes" in seat.text()
+        await seat.press("t")
+        assert isinstance(seat.app.screen, Home) and "Tour 1 of 4" in seat.text()
+        await seat.press("escape")
+        assert "Tour" not in seat.text() and isinstance(seat.app.screen, Home)
+
+    drive(scene, first=True)
+
+    async def again(seat: Seat) -> None:
+        assert "Tour" not in seat.text()
+
+    drive(again, first=True)
 
 
 def test_rename_filter_and_delete(drive: Drive, make_run: MakeRun, workspace: Workspace) -> None:
@@ -317,6 +354,13 @@ def test_what_does_not_fit_is_changed_with_one_key(drive: Drive, workspace: Work
         assert "* batch" in seat.text() and "* accumulation" in seat.text()
 
     drive(scene, (120, 40))
+
+
+def test_what_an_export_left_is_told() -> None:
+    before = {"a.gguf": 1, "b.gguf": 1}
+    assert ended(before, before) == "Nothing was written."
+    told = ended(before, {"a.gguf": 2, "b.gguf": 1, "c.failed.gguf": 1})
+    assert told == "Written: a.gguf. Kept aside, for the proof failed: c.failed.gguf."
 
 
 def test_plain_text_keeps_its_width() -> None:

@@ -9,6 +9,7 @@ from textual.containers import Container, Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune import hardware
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch, manage
 from edgetune.jobs.history import History
@@ -23,6 +24,8 @@ from tui.widgets.samples import Samples
 
 EVERY = 0.25
 """Seconds between two looks at the log: what came in between is drawn at once."""
+FEEL_EVERY = 4.0
+"""Seconds between two looks at the temperature."""
 SMOOTHINGS = (0.0, 0.6, 0.9)
 ZOOMS = (1.0, 0.5, 0.2)
 LIVE = ("running", "waiting", "stopping")
@@ -60,6 +63,7 @@ class RunScreen(Page):
         self.history = History(run)
         self.status = ""
         self.method = ""
+        self.temperature: float | None = None
         self._busy = False
         self._seen: tuple[Any, ...] = ()
         self._fresh, self._turn_at = True, 0
@@ -86,11 +90,18 @@ class RunScreen(Page):
         self.action_view("charts")
         self.follow()
         self.set_interval(EVERY, self.follow_on)
+        self.set_interval(FEEL_EVERY, self.feel)
 
     def follow_on(self) -> None:
         """Look again unless the last look still goes on, or another screen is in front."""
         if not self._busy and self.app.screen is self:
             self.follow()
+
+    @work(group="feel", exclusive=True)
+    async def feel(self) -> None:
+        """How warm the device is, while it works and somebody looks."""
+        if self.status in LIVE and self.app.screen is self:
+            self.temperature = await in_thread(hardware.temperature, self.history.state.device)
 
     @work(group="follow")
     @shown
@@ -119,7 +130,7 @@ class RunScreen(Page):
         self._draw_charts()
         self.query_one(EventList).update()
         self.query_one(Samples).show(self.history.state.samples)
-        self.bar.note(summary(self.run_shown, self.history, status))
+        self.bar.note(summary(self.history, status, self.temperature))
         if before != status:
             self.refresh_bindings()
             if before in LIVE and status == "finished":
