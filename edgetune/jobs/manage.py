@@ -79,11 +79,19 @@ def idle(run: Run) -> Run:
 
 
 def rename(workspace: Workspace, name: str, new_name: str) -> Run:
-    """Give a run that no worker uses another name."""
+    """Give a run that no worker uses another name; its exports, which are named after it, go with it."""
     run = idle(workspace.run(name))
     target = workspace.runs_folder / workspace.new_name(safe_name(new_name), "")
     run.folder.rename(target)
-    return Run(target)
+    renamed = Run(target)
+    for path in sorted(renamed.exports.glob(f"{run.name}-*")) if renamed.exports.is_dir() else []:
+        if path.is_file():
+            path.rename(path.with_name(renamed.name + path.name.removeprefix(run.name)))
+    for path in exports(renamed):
+        with suppress(OSError, ValueError):
+            note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            write_json(path.with_suffix(".json"), {**note, "path": str(path)})
+    return renamed
 
 
 def delete(workspace: Workspace, name: str) -> int:

@@ -16,7 +16,7 @@ POINTS = 40
 
 @dataclass
 class Seen:
-    """A run as last seen. loss: its curve. bytes: on disk. problem: why it cannot be used, or empty."""
+    """A run as last seen. loss: its curve. bytes: on disk. problem: why it cannot be used, or empty. method: what it trained with."""
 
     run: Run
     base_name: str = ""
@@ -27,11 +27,17 @@ class Seen:
     loss: Curve = field(default_factory=lambda: Curve(POINTS))
     bytes: int = 0
     problem: str = ""
+    method: str = "sft"
 
     @property
     def name(self) -> str:
         """The run's name."""
         return self.run.name
+
+    @property
+    def answers(self) -> bool:
+        """Whether its result can be talked with: it is finished, and a reward model gives scores alone."""
+        return self.status == "finished" and self.method != "reward"
 
 
 class Overview:
@@ -57,7 +63,8 @@ class Overview:
 def _update(seen: Seen, tail: Tail) -> None:
     try:
         if not seen.base_name:
-            seen.base_name, seen.method = str(seen.run.request()["base_name"]), str(seen.run.request().get("method", ""))
+            request = seen.run.request()
+            seen.base_name, seen.method = str(request["base_name"]), str(request.get("method", "sft"))
         seen.total = int(seen.run.request()["steps"])
         changed = False
         while events := [event for _, event in tail.placed(AT_ONCE)]:

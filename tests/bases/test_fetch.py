@@ -54,6 +54,14 @@ def test_a_model_comes_whole_and_offline_is_back_after_it(hub: SmallHub, edgetun
     assert edgetune("fetch", "acme/small", "--yes")[0] == 2
 
 
+def test_a_dry_run_says_what_would_come_and_fetches_nothing(hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
+    code, out, _ = edgetune("fetch", "acme/small", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0 and plan["commit"] == COMMIT and plan["from"] == f"{hub.url}/acme/small" and plan["licence"] == "mit"
+    assert plan["bytes"] > 10**6 and plan["have"] == 0 and plan["skipped"]["pytorch_model.bin"] == "pickle"
+    assert not workspace.path.exists() and not any("resolve" in path for path, _ in hub.seen)
+
+
 def test_without_a_terminal_it_needs_a_yes(hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
     code, _, err = edgetune("fetch", "acme/small")
     assert code == 2 and "--yes" in err and not workspace.path.exists()

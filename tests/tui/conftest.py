@@ -83,9 +83,14 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def drive(workspace: Workspace) -> Callable[..., None]:
-    """Runs a scene: the app in a terminal of a size, and what is done in it."""
+    """Runs a scene: the app in a terminal of a size, and what is done in it. first: with the tour, as for who opens it the first time."""
 
-    def run(scene: Driven, size: tuple[int, int] = (80, 24), **options: Any) -> None:
+    def run(scene: Driven, size: tuple[int, int] = (80, 24), first: bool = False, **options: Any) -> None:
+        path = workspace.path / "app.json"
+        if not first and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text('{"toured": true}', encoding="utf-8")
+
         async def play() -> None:
             app = EdgeTuneApp(workspace, **options)
             app.animation_level = "none"

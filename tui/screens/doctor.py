@@ -68,7 +68,7 @@ def told(facts: dict[str, Any], colours: dict[str, str]) -> Text:
         ("trains on", f"{facts['device']}: {facts['device_reason']}"),
         ("computes in", f"{facts['dtype']}: {facts['dtype_reason']}"),
         ("sleep", facts["sleep"]),
-        ("network", "never used: EdgeTune works offline"),
+        ("network", facts["network"]),
     ]
     text = Text()
     for name, value in rows:

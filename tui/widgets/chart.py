@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from textual.color import Color
+from textual.content import Content
 from textual_plotext import PlotextPlot
 
 from edgetune.jobs.curve import Curve
+from edgetune.text import one_line
 from tui.attempt import in_thread
 
 _PLOTEXT = threading.Lock()
@@ -32,7 +34,7 @@ class Chart(PlotextPlot):
 
     def __init__(self, title: str, curves: Sequence[Plotted], id: str | None = None, unit: float = 1.0) -> None:
         super().__init__(id=id, classes="panel chart")
-        self.border_title = title
+        self.border_title = Content(one_line(title, 120))
         self.curves, self.unit = curves, unit
         self.smoothing, self.log_scale, self.zoom = 0.0, False, 1.0
         self._picture: Any = ""
