@@ -127,7 +127,7 @@ def temperature(chosen: str) -> float | None:
         sensors = psutil.sensors_temperatures()
     except (AttributeError, OSError):  # Windows and macOS have none
         return None
-    found = next((sensors[name] for name in PROCESSOR_SENSORS if sensors.get(name)), [])
+    found: list[Any] = next((sensors[name] for name in PROCESSOR_SENSORS if sensors.get(name)), [])
     return max((float(one.current) for one in found if one.current), default=None)
 
 

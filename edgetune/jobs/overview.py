@@ -20,7 +20,6 @@ class Seen:
 
     run: Run
     base_name: str = ""
-    method: str = ""
     total: int = 0
     status: str = "new"
     state: State = field(default_factory=State)
