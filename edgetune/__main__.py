@@ -11,9 +11,16 @@ def main() -> None:
 
         if terminal():
             sys.exit(app())
-    from edgetune.cli.app import run
+    from edgetune.cli import app as line
 
-    sys.exit(run(sys.argv[1:]))
+    line.serve_web = _web
+    sys.exit(line.run(sys.argv[1:]))
+
+
+def _web(port: int, browser: bool) -> int:
+    from tui.web import serve
+
+    return serve(port, browser)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import Hashed, Staged, atomic_write, need_space, publish_folder, sha256, staged_write, write_json
+from edgetune.gguf_types import USUAL
 from edgetune.jobs.launch import state
 from edgetune.jobs.lineage import words
 from edgetune.training import checkpoints, stack
@@ -28,7 +29,6 @@ TYPES = (  # the largest first
     *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0"),
     *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
 )
-DEFAULT_TYPE = "Q4_K_M"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def conversion_errors() -> Iterator[None]:
 
 def check_types(types: list[str]) -> list[str]:
     """Type names in llama.cpp's spelling, doubles removed; InputError for an unknown one."""
-    names = list(dict.fromkeys(t.upper() for t in types)) or [DEFAULT_TYPE]
+    names = list(dict.fromkeys(t.upper() for t in types)) or [USUAL]
     unknown = [t for t in names if t not in TYPES]
     if unknown:
         raise InputError(
@@ -173,8 +173,7 @@ def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float
     for one in adapters:
         if not (one / "adapter_config.json").is_file():
             raise InputError(f"{one} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
-    own = next((one for one in adapters if (one / "tokenizer.json").is_file()), None)
-    tokenizer = tokenizers.load(folder, today(), own)
+    tokenizer = tokenizers.load(folder, today(), tokenizers.own_tokenizer(adapters))
     name = "-".join([base.name, *dict.fromkeys(one.resolve().name for one in adapters)])
     facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
     if mix:
@@ -262,24 +261,30 @@ def export(
     proofs: dict[str, Proof] = {}
     with conversion_errors(), ExitStack() as stack:
         staged = {type_name: stack.enter_context(staged_write(path)) for type_name, path in places.items()}
-        files, label = {type_name: Hashed(place.file) for type_name, place in staged.items()}, " ".join(staged)
-        plan.write_all(files, (lambda done, total: progress(label, done, total)) if progress else None)
-        if proving:
+        label, report = " ".join(staged), (lambda done, total: progress(label, done, total)) if progress else None
+        if proving:  # a proof's short form changes the file afterwards, so that it is hashed only then
+            plan.write_all({type_name: place.file for type_name, place in staged.items()}, report)
             proofs = {type_name: _prove(proving, place) for type_name, place in staged.items()}
+        else:
+            files = {type_name: Hashed(place.file) for type_name, place in staged.items()}
+            plan.write_all(files, report)
+            hashes = {type_name: file.sha256() for type_name, file in files.items()}
     made = []
-    for type_name, place in staged.items():  # a proof's short form changed the file after it was hashed
-        digest = sha256(place.target) if type_name in proofs else files[type_name].sha256()
-        facts = {"path": str(place.target), "type": type_name, "bytes": files[type_name].size, "sha256": digest}
+    for type_name, place in staged.items():
+        digest = sha256(place.target) if proving else hashes[type_name]
+        facts = {"path": str(place.target), "type": type_name, "bytes": place.target.stat().st_size, "sha256": digest}
         made.append(_finish(source, facts, proofs.get(type_name)))
     return made
 
 
 def _finish(source: Source, made: dict[str, Any], proof: "Proof | None") -> dict[str, Any]:
     """Write what is kept beside a file, and add to what is told of it."""
-    path = Path(made["path"])
-    if proof:
-        from edgetune.proof import certificate
+    from edgetune.proof import certificate
 
+    path = Path(made["path"])
+    for old in certificate.beside(path):
+        old.unlink(missing_ok=True)  # of the file that had this name before
+    if proof:
         facts = {"sha256": made["sha256"], "base": source.facts["edgetune.base"], "run": source.facts.get("edgetune.run")}
         record, page = certificate.write(proof, path, facts)
         found = {"passed": proof.passed, "causes": proof.causes, "seconds": round(proof.seconds, 1)}
@@ -372,7 +377,7 @@ def current(source: Source, type_name: str) -> Path | None:
 def current_gguf(run: Run) -> Path | None:
     """A run's export that is still what the run is, smallest type preferred; None where there is none."""
     source = from_run(run)
-    for type_name in (DEFAULT_TYPE, *TYPES[::-1]):
+    for type_name in (USUAL, *TYPES[::-1]):
         if path := current(source, type_name):
             return path
     return None
@@ -384,7 +389,7 @@ def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) ->
     if found := current_gguf(run):
         return found
     source = from_run(run)
-    say(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it.")
-    made = export(source, [DEFAULT_TYPE], None, proving=prover(source, workspace, say))
+    say(f"{name} has no export yet: writing one as {USUAL}, and proving it.")
+    made = export(source, [USUAL], None, proving=prover(source, workspace, say))
     demand(made)
     return Path(made[0]["path"])

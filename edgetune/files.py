@@ -190,14 +190,11 @@ class Hashed:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._hash = file, hashlib.sha256()
-        self.size = 0
 
     def write(self, data: Any, /) -> int:
         """Write bytes, or whatever holds some."""
         self._hash.update(data)
-        written = self._file.write(data)
-        self.size += written
-        return written
+        return self._file.write(data)
 
     def sha256(self) -> str:
         """Hash of all that was written, in hexadecimal."""

@@ -9,10 +9,13 @@ kernels/chunked_logprob.py (tiles of logits in fp32 where there is no Triton), t
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from edgetune import hardware, shapes
 from edgetune.bases import find
 from edgetune.errors import EdgeTuneError
 from edgetune.files import human
+from edgetune.gguf_types import USUAL, facts
 from edgetune.recipe import Recipe
 from edgetune.workspace import Workspace
 
@@ -107,15 +110,16 @@ def training_disk(recipe: Recipe, base: find.Base) -> int:
     return 4 * (12 * moved) + 4 * moved
 
 
-def chat_memory(base: find.Base, context: int, bits: float = 4.85) -> dict[str, int]:
-    """Weights of a GGUF of `bits` bits a weight (Q4_K_M: 4.85 on Llama 8B) and the KV cache in F16 of `context` tokens. Not measured."""
+def chat_memory(base: find.Base, context: int, type_name: str = USUAL) -> dict[str, int]:
+    """Weights of a GGUF of a type and the KV cache in F16 of `context` tokens. Not measured."""
     shape = shapes.of(base)
-    return {"weights": int(base.parameters * bits / 8), "kv_cache": 2 * shape.layers * shape.kv_heads * shape.head_size * context * 2}
+    cache = 2 * shape.layers * shape.kv_heads * shape.head_size * context * 2
+    return {"weights": facts(type_name).size(base.parameters), "kv_cache": cache}
 
 
-def export_need(base: find.Base, bits: float = 4.85) -> dict[str, int]:
-    """Disk of an export of `bits` bits a weight, and its memory."""
-    return {"disk": int(base.parameters * bits / 8), "memory": EXPORT_MEMORY}
+def export_need(base: find.Base, type_name: str = USUAL) -> dict[str, int]:
+    """Disk of an export of a type, and its memory."""
+    return {"disk": facts(type_name).size(base.parameters), "memory": EXPORT_MEMORY}
 
 
 def proof_memory(largest: int, predictions: int) -> int:
@@ -187,21 +191,30 @@ def candidates(recipe: Recipe) -> list[tuple[dict[str, Any], str]]:
     return found
 
 
+def _with(recipe: Recipe, values: dict[str, Any]) -> Recipe | None:
+    """A recipe with other values; None where they do not go together."""
+    try:
+        return Recipe(**{**recipe.model_dump(), **values})
+    except ValidationError:
+        return None
+
+
 def smallest_change(recipe: Recipe, base: find.Base, device: str, free: int) -> Change | None:
     """The smallest change with which it fits into `free` bytes: one alone if one is enough, else several. None: nothing helps."""
 
-    def need(values: dict[str, Any]) -> int:
-        return beside(device) + training_memory(Recipe(**{**recipe.model_dump(), **values}), base, device).total
+    def need(changed: Recipe) -> int:
+        return beside(device) + training_memory(changed, base, device).total
 
     offered = candidates(recipe)
     for values, words in offered:
-        if (needed := need(values)) <= free:
+        if (changed := _with(recipe, values)) and (needed := need(changed)) <= free:
             return Change(values, needed, words)
     all_values: dict[str, Any] = {}
     said: dict[str, str] = {}
     for values, words in offered:
-        all_values |= values
-        said["+".join(values)] = words
-        if (needed := need(all_values)) <= free:
-            return Change(all_values, needed, "; ".join(said.values()))
+        if changed := _with(recipe, all_values | values):
+            all_values |= values
+            said["+".join(values)] = words
+            if (needed := need(changed)) <= free:
+                return Change(all_values, needed, "; ".join(said.values()))
     return None

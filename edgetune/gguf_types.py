@@ -33,3 +33,8 @@ FACTS = (
     TypeFacts("Q2_K", 3.17, None, "the smallest: for large models only"),
 )
 USUAL = "Q4_K_M"
+
+
+def facts(name: str) -> TypeFacts:
+    """The facts of one of the types above."""
+    return next(one for one in FACTS if one.name == name)

@@ -41,10 +41,19 @@ GOALS = (
         "prefer",
         "Steer by preference",
         "Chosen and rejected answers say what is better.",
-        ("preference", "unpaired"),
+        ("preference",),
         "dpo",
+        "pairs-200",
+        "dpo learns from pairs directly; a share of plain learning of the chosen answers guards what the model knows.",
+    ),
+    Goal(
+        "judge",
+        "Steer by thumbs up and down",
+        "Single answers judged good or bad, in no pairs.",
+        ("unpaired",),
+        "kto",
         "balanced",
-        "dpo learns from pairs directly.",
+        "kto takes each judged answer by itself.",
     ),
     Goal(
         "read",
@@ -64,19 +73,8 @@ def goal(name: str) -> Goal:
     return next(one for one in GOALS if one.name == name)
 
 
-def methods() -> tuple[str, ...]:
-    """The training methods that a recipe can name."""
-    from typing import get_args
-
-    from edgetune.recipe import Recipe
-
-    return tuple(get_args(Recipe.model_fields["method"].annotation))
-
-
 def problem(wish: Goal, kind: str) -> str:
     """Why a goal cannot be reached with examples of a kind (empty: not known yet), or an empty text."""
-    if wish.method not in methods():
-        return f"the method {wish.method} cannot be trained yet"
     if kind and kind not in wish.kinds:
         return f"needs examples of the kind {' or '.join(wish.kinds)}; yours are {kind}"
     return ""

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,15 @@ def _nvidia() -> tuple[str, int, float]:
         return "", 0, 0.0
 
 
-@cache
 def machine() -> Machine:
-    """Look at this machine once."""
+    """What this machine has; what does not change is looked at once, the free memory each time."""
+    import psutil
+
+    return replace(_found(), memory_free=psutil.virtual_memory().available)
+
+
+@cache
+def _found() -> Machine:
     import psutil
 
     memory = psutil.virtual_memory()
@@ -105,6 +111,35 @@ def machine() -> Machine:
         accelerator,
         bf16,
     )
+
+
+PROCESSOR_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "acpitz")
+"""What Linux calls the sensors of a processor, the most exact first (drivers/hwmon)."""
+
+
+def temperature(chosen: str) -> float | None:
+    """Degrees Celsius of the hottest sensor of a device ("cpu" or "cuda"), None where none can be read. Not for the UI's thread."""
+    import psutil
+
+    if chosen == "cuda":
+        return _card_temperature()
+    try:
+        sensors = psutil.sensors_temperatures()
+    except (AttributeError, OSError):  # Windows and macOS have none
+        return None
+    found: list[Any] = next((sensors[name] for name in PROCESSOR_SENSORS if sensors.get(name)), [])
+    return max((float(one.current) for one in found if one.current), default=None)
+
+
+def _card_temperature() -> float | None:
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return None
+    query = [tool, "--query-gpu=temperature.gpu", "--format=csv,noheader,nounits"]
+    try:
+        return float(subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()[0])
+    except (subprocess.SubprocessError, OSError, ValueError, IndexError):
+        return None
 
 
 def device(wanted: str = "auto", here: Machine | None = None) -> Choice:

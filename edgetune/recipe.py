@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from edgetune.errors import InputError
 from edgetune.text import one_line
@@ -15,9 +15,13 @@ PRESETS = ("quick", "balanced", "careful", "pairs-50", "pairs-200", "pairs-1000"
 Method = Literal["sft", "dpo", "orpo", "simpo", "cpo", "kto", "reward", "rl"]
 
 
-def _option(default: Any, help: str, why: str = "", flag: str = "", **bounds: Any) -> Any:
-    """A field with its one-line help and the reason to change it. flag: its name on the command line, where it is another."""
-    return Field(default=default, description=help, json_schema_extra={"why": why, **({"flag": flag} if flag else {})}, **bounds)
+def _option(default: Any, help: str, why: str = "", flag: str = "", of: tuple[str, ...] = (), **bounds: Any) -> Any:
+    """A field with its one-line help and the reason to change it.
+
+    flag: its name on the command line, where it is another. of: the methods that use it, where not all do.
+    """
+    extra: dict[str, Any] = {"why": why} | ({"flag": flag} if flag else {}) | ({"of": list(of)} if of else {})
+    return Field(default=default, description=help, json_schema_extra=extra, **bounds)
 
 
 class Recipe(BaseModel):
@@ -48,6 +52,7 @@ class Recipe(BaseModel):
         "sigmoid is plain DPO; ipo does not run away on pairs that are never in doubt; robust expects some wrong votes; apo_zero raises "
         "chosen answers, apo_down lowers both where the model is better than they are; sigmoid_norm counts every token alike, so that "
         "length says nothing",
+        of=("dpo",),
     )
     beta: float | None = _option(
         None,
@@ -56,12 +61,15 @@ class Recipe(BaseModel):
         "the answers, for simpo the scale of the mean log-probability",
         gt=0,
         le=100,
+        of=("dpo", "orpo", "simpo", "cpo", "kto", "rl"),
     )
     sft_weight: float = _option(
-        0.0, "dpo: weight of learning the chosen answers themselves", "0.3 keeps them likely and guards facts", ge=0, le=100
+        0.0, "dpo: weight of learning the chosen answers themselves", "0.3 keeps them likely and guards facts", ge=0, le=100, of=("dpo",)
     )
-    label_smoothing: float = _option(0.0, "dpo with loss robust, cpo: share of votes thought wrong", "0.1 when votes waver", ge=0, lt=0.5)
-    gamma: float = _option(0.5, "simpo: margin by which the chosen answer should win", "more pulls harder", ge=0, le=100)
+    label_smoothing: float = _option(
+        0.0, "dpo with loss robust, cpo: share of votes thought wrong", "0.1 when votes waver", ge=0, lt=0.5, of=("dpo", "cpo")
+    )
+    gamma: float = _option(0.5, "simpo: margin by which the chosen answer should win", "more pulls harder", ge=0, le=100, of=("simpo",))
     quantization: Literal["nf4", "int8", "none"] = _option(
         "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact"
     )
@@ -69,21 +77,23 @@ class Recipe(BaseModel):
         [],
         "rl: what to strive for; several add up: model:RUN, exact, regex:PATTERN, json_schema:FILE, length:TOKENS, python_file:FILE",
         "a reward run stands for a person's taste; the others are checked by rule",
+        of=("rl",),
     )
     algorithm: Literal["rloo", "grpo"] = _option(
-        "rloo", "rl: how rewards become gradients", "rloo is simpler; grpo scales by the spread within a prompt's answers"
+        "rloo", "rl: how rewards become gradients", "rloo is simpler; grpo scales by the spread within a prompt's answers", of=("rl",)
     )
     answers_each: int = _option(
-        4, "rl: answers sampled to each prompt", "more tell better from worse more surely, and cost time", ge=2, le=64
+        4, "rl: answers sampled to each prompt", "more tell better from worse more surely, and cost time", ge=2, le=64, of=("rl",)
     )
-    answer_tokens: int = _option(128, "rl: longest sampled answer in tokens", "time grows with it", ge=1, le=8192)
-    temperature: float = _option(1.0, "rl: temperature of sampling", "answers that are all alike teach nothing", gt=0, le=2)
+    answer_tokens: int = _option(128, "rl: longest sampled answer in tokens", "time grows with it", ge=1, le=8192, of=("rl",))
+    temperature: float = _option(1.0, "rl: temperature of sampling", "answers that are all alike teach nothing", gt=0, le=2, of=("rl",))
     kl_limit: float = _option(
         0.5,
         "rl: stop when the model is further from the one before than so many nats a token",
         "a guard against hacked rewards",
         gt=0,
         le=100,
+        of=("rl",),
     )
     lora: bool = _option(True, "train a LoRA adapter; off trains every weight", "off needs about ten times the memory")
     rank: int = _option(16, "LoRA rank", "higher learns more and forgets more", ge=1, le=1024)
@@ -108,14 +118,14 @@ class Recipe(BaseModel):
         "drop", "rows over the length: left out, cut so that the answer stays, or split at turns", "each is counted and listed"
     )
     answers: Literal["all", "last"] = _option("all", "answers of a conversation that are trained on", "last, when earlier ones are context")
-    packing: bool = _option(False, "put several short rows into one", "faster when rows are short")
+    packing: bool = _option(False, "put several short rows into one", "faster when rows are short", of=("sft",))
     epochs: float = _option(3.0, "passes over the examples", "more for few rows, fewer for many", gt=0, le=1000)
     steps: int | None = _option(None, "number of updates instead of epochs", "an exact length", ge=1, le=10_000_000)
     eval_share: float = _option(0.1, "share of the rows held out to measure on", "never trained on", ge=0, le=0.5)
     eval_every: int | None = _option(None, "evaluate after so many steps (default: ten times a run)", "each evaluation takes time", ge=1)
     save_every: int | None = _option(None, "checkpoint after so many steps (default: ten times a run)", "what a power cut can cost", ge=1)
-    replay: str | None = _option(None, "second file, of what the base should not forget", "keeps old skills")
-    replay_share: float = _option(0.25, "share of the rows drawn from the replay file", "more forgets less", gt=0, lt=1)
+    replay: str | None = _option(None, "second file, of what the base should not forget", "keeps old skills", of=("sft",))
+    replay_share: float = _option(0.25, "share of the rows drawn from the replay file", "more forgets less", gt=0, lt=1, of=("sft",))
     keep_best: bool = _option(True, "the result is the checkpoint with the lowest held-out loss", "guards against training too long")
     patience: int | None = _option(None, "stop after so many evaluations without improvement", "saves time", ge=1)
     gradient_checkpointing: bool = _option(False, "recompute activations instead of keeping them", "less memory, about a third slower")
@@ -169,6 +179,23 @@ class Recipe(BaseModel):
         return self
 
 
+ADAPTER = ("rank", "alpha", "dropout", "targets", "rslora", "dora")
+"""Options of the LoRA adapter."""
+
+
+def used(name: str, method: str, lora: bool = True) -> bool:
+    """Whether a method uses an option. lora: whether an adapter is trained."""
+    extra = Recipe.model_fields[name].json_schema_extra
+    of = extra.get("of") if isinstance(extra, dict) else None
+    return (not of or method in of) and (lora or name not in ADAPTER)  # type: ignore[operator]
+
+
+def flag_of(name: str) -> str:
+    """What an option is called on the command line."""
+    extra = Recipe.model_fields[name].json_schema_extra
+    return f"--{extra['flag']}" if isinstance(extra, dict) and "flag" in extra else f"--{name.replace('_', '-')}"
+
+
 def preset(name: str) -> dict[str, Any]:
     """The values a preset sets, from recipes/NAME.toml."""
     if name not in PRESETS:
@@ -186,11 +213,8 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"The recipe {path} cannot be read", str(error), "Correct the file, or leave --recipe out.") from error
 
 
-def build(flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None) -> tuple[Recipe, dict[str, str]]:
-    """Put a recipe together: flags beat the file, the file beats the preset. Returns it with the source of every value.
-
-    Raises InputError naming all wrong values together.
-    """
+def gathered(flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """What `build` makes a recipe of, not looked at yet: the values that are set, and the source of every one."""
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Recipe.model_fields, "default")
     from_file = read(file) if file else {}
@@ -205,6 +229,24 @@ def build(flags: dict[str, Any], file: Path | None = None, preset_name: str | No
         for key, value in given.items():
             values[key] = value
             sources[key] = source
+    return values, sources
+
+
+def one(name: str, value: Any) -> Any:
+    """A value as an option takes it. Raises InputError where its type or bounds refuse it, whatever the other options are."""
+    field = Recipe.model_fields[name]
+    try:
+        return TypeAdapter(cast(Any, Annotated)[field.annotation, field]).validate_python(value)
+    except ValidationError as error:
+        raise InputError(f"{name} cannot be {value!r}", error.errors()[0]["msg"] + ".", "Correct it.") from error
+
+
+def build(flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None) -> tuple[Recipe, dict[str, str]]:
+    """Put a recipe together: flags beat the file, the file beats the preset. Returns it with the source of every value.
+
+    Raises InputError naming all wrong values together.
+    """
+    values, sources = gathered(flags, file, preset_name)
     try:
         return Recipe(**values), sources
     except ValidationError as error:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.bases import find
+from edgetune.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class Shapes:
 
 
 def of(base: find.Base) -> Shapes:
-    """Read a base's shapes from its config and the headers of its safetensors files."""
+    """Read a base's shapes from its config and the headers of its safetensors files. InputError where a size is none."""
     text: dict[str, Any] = base.config.get("text_config") or base.config
 
     def number(*names: str, default: int) -> int:
-        return next((int(text[n]) for n in names if isinstance(text.get(n), int)), default)
+        found = next((int(text[n]) for n in names if isinstance(text.get(n), int)), default)
+        if found < 1:
+            raise InputError(f"{base.name} cannot be used", f"Its config.json gives {found} as {names[0]}.", "Get the model again.")
+        return found
 
     hidden = number("hidden_size", "n_embd", default=1024)
     heads = number("num_attention_heads", "n_head", default=16)

@@ -1,13 +1,14 @@
 """A run that is being put together: kept in the workspace, so that it can be left at any step."""
 
 import json
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetune.errors import EdgeTuneError
 from edgetune.files import write_json
 from edgetune.workspace import Workspace
+from tui import later
 from tui.start import flags
 
 if TYPE_CHECKING:
@@ -59,10 +60,51 @@ class Draft:
 
         return build(self.chosen, None, self.preset)
 
+    @property
+    def problem(self) -> str:
+        """Why the recipe cannot be as it is, or an empty text."""
+        try:
+            self.recipe()
+        except EdgeTuneError as error:
+            return f"{error.title}. {error.cause}"
+        return ""
+
+    def values(self) -> "tuple[dict[str, Any], dict[str, str]]":
+        """Every option's value with its source, also of a recipe that is not valid."""
+        from edgetune.recipe import Recipe, gathered
+
+        values, sources = gathered(self.chosen, None, self.preset)
+        return {name: field.get_default(call_default_factory=True) for name, field in Recipe.model_fields.items()} | values, sources
+
+    def changed_to(self, changes: dict[str, Any], preset: str = "") -> "Draft":
+        """A draft with other options or another preset; what the preset has anyway is no change. Raises InputError for what cannot be.
+
+        Out of a recipe that is not valid any change leads whose values can be: another one may mend the rest.
+        """
+        from edgetune.recipe import one
+
+        made = replace(self, preset=preset or self.preset, options={**self.options, **changes})
+        usual = replace(made, options={}).values()[0]
+        for name, value in changes.items():
+            if value == usual[name]:
+                del made.options[name]
+        if made.problem and not self.problem:
+            made.recipe()
+        for name in made.options.keys() & changes.keys():
+            one(name, changes[name])
+        return made
+
+    def take(self, other: "Draft") -> None:
+        """Become another draft."""
+        self.preset, self.options = other.preset, other.options
+
+    def recipe_words(self) -> list[str]:
+        """The recipe as flags: what follows `edgetune fit`."""
+        return ["--preset", self.preset, *flags(self.chosen)]
+
     def words(self) -> list[str]:
         """What follows `edgetune train`."""
-        words = ["--preset", self.preset, *flags(self.chosen)]
-        return [*words, *(["--name", self.name] if self.name else []), *(["--anyway"] if self.anyway else [])]
+        return [*self.recipe_words(), *(["--name", self.name] if self.name else []), *(["--anyway"] if self.anyway else [])]
 
     def check_words(self) -> list[str]:
         """What follows `edgetune data check`."""
@@ -77,9 +119,8 @@ class Draft:
         return shlex.join(["edgetune", "train", *self.words()])
 
     def save(self, workspace: Workspace) -> None:
-        """Keep it; a disk that refuses must not stop who chooses."""
-        with suppress(OSError, ValueError):  # a file name that is no text cannot be kept
-            write_json(path(workspace), asdict(self))
+        """Keep it, beside the UI; a disk that refuses must not stop who chooses."""
+        later.soon(write_json, path(workspace), asdict(self))
 
 
 def path(workspace: Workspace) -> Path:
@@ -88,17 +129,23 @@ def path(workspace: Workspace) -> Path:
 
 
 def load(workspace: Workspace) -> Draft:
-    """The draft that was left, or a new one; what makes no sense in it is as new."""
+    """The draft that was left, or a new one; what makes no sense in it is as new. It waits for what is still being written."""
+    later.done()
     try:
         found = json.loads(path(workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Draft()
     if not isinstance(found, dict):
         return Draft()
+    from edgetune.recipe import PRESETS, Recipe
+
     new = Draft()
-    return Draft(**{f.name: found[f.name] for f in fields(Draft) if type(found.get(f.name)) is type(getattr(new, f.name))})
+    made = Draft(**{f.name: found[f.name] for f in fields(Draft) if type(found.get(f.name)) is type(getattr(new, f.name))})
+    made.preset = made.preset if made.preset in PRESETS else new.preset
+    made.options = {name: value for name, value in made.options.items() if name in Recipe.model_fields}
+    return made
 
 
 def forget(workspace: Workspace) -> None:
     """The draft became a run, or is given up."""
-    path(workspace).unlink(missing_ok=True)
+    later.soon(path(workspace).unlink, True)

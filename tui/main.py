@@ -6,6 +6,9 @@ from pathlib import Path
 
 from edgetune.workspace import workspace
 
+SWITCH = 0.001
+"""Seconds after which a thread that draws a chart or reads a log must let the UI go on, where Python's own 5 ms add up to a late key."""
+
 
 def terminal() -> bool:
     """Whether there is a terminal that the app can draw on."""
@@ -17,10 +20,11 @@ def unicode_here() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8") and os.environ.get("TERM") != "linux"
 
 
-def main(path: Path | None = None) -> int:
-    """Run the app until it is left; the exit code."""
+def main(path: Path | None = None, ascii_only: bool | None = None) -> int:
+    """Run the app until it is left; the exit code. ascii_only: draw without Unicode; by default where this terminal cannot show it."""
     from tui.app import EdgeTuneApp
 
-    app = EdgeTuneApp(workspace(path), ascii_only=not unicode_here())
+    sys.setswitchinterval(SWITCH)
+    app = EdgeTuneApp(workspace(path), ascii_only=not unicode_here() if ascii_only is None else ascii_only)
     app.run()
     return app.return_code or 0

@@ -14,7 +14,7 @@ WIDE = 100
 """Cells from which on there is room for more."""
 
 
-def headline(history: History, status: str, colours: dict[str, str], ascii_only: bool, width: int) -> Text:
+def headline(history: History, status: str, method: str, colours: dict[str, str], ascii_only: bool, width: int) -> Text:
     """Two lines: how far it is, and what it means or what comes next."""
     state = history.state
     first = look(status, colours)
@@ -30,11 +30,18 @@ def headline(history: History, status: str, colours: dict[str, str], ascii_only:
     if history.epoch is not None and width >= WIDE:
         first.append(f"  pass {history.epoch:.1f} over the rows")
     first.append("\n")
-    first.append(next_step(history, status), "dim")
+    first.append(next_step(history, status, method), "dim")
     return first
 
 
-def next_step(history: History, status: str) -> str:
+def what_next(run: Run, method: str) -> str:
+    """What a finished run is good for."""
+    if method == "reward":
+        return f"Next, in a shell: edgetune score {run.name} --data answers.jsonl ranks answers by it"
+    return "Next: c chat with it, e export it"
+
+
+def next_step(history: History, status: str, method: str) -> str:
     """What it means, and what to do."""
     state = history.state
     before, after = state.base_loss, state.best_loss if state.best_loss is not None else state.eval_loss
@@ -42,7 +49,7 @@ def next_step(history: History, status: str) -> str:
     fell = f"held-out loss {before:.3f} before, {after:.3f} at best (step {state.best_step})" if measured else ""
     if status == "finished":
         better = fell if not measured or after < before else f"It did not get better on rows it has not seen ({fell})."  # type: ignore[operator]
-        return f"{better}  Next: c chat with it, e export it".strip()
+        return f"{better}  {what_next(history.run, method)}".strip()
     if status == "failed" and state.error:
         return one_line(f"{state.error['title']}. {state.error['remedy']}", 200)
     if status in ("stopped", "interrupted"):
@@ -52,12 +59,14 @@ def next_step(history: History, status: str) -> str:
     return fell or "The first evaluation comes soon."
 
 
-def summary(run: Run, history: History, status: str) -> str:
-    """Speed and memory while it trains."""
+def summary(history: History, status: str, temperature: float | None) -> str:
+    """Speed, memory and temperature (degrees Celsius) while it trains."""
     memory = history.curves["memory"].values
     parts = []
     if status == "running" and history.state.tokens_per_second:
         parts.append(f"{history.state.tokens_per_second:,.0f} tokens/s")
     if memory and status in ("running", "stopping"):
         parts.append(f"{human(memory[-1])} memory")
+    if status in ("running", "stopping") and temperature is not None:
+        parts.append(f"{temperature:.0f} °C")
     return " · ".join(parts) or history.state.device

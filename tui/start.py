@@ -10,9 +10,11 @@ from tui.command import edgetune
 
 def flags(options: dict[str, Any]) -> list[str]:
     """Options of the recipe as the command line takes them."""
+    from edgetune.recipe import flag_of
+
     words: list[str] = []
     for name, value in options.items():
-        flag = "--" + name.replace("_", "-")
+        flag = flag_of(name)
         if value is None:
             continue
         if isinstance(value, bool):

@@ -5,7 +5,8 @@ What is not whole yet lies in the workspace's cache/fetch and is taken up again 
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 from edgetune.bases import find, hub
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import appended, need_space, publish_ready, safe_name, sha256, write_json
+from edgetune.files import appended, disk_errors, need_space, publish_ready, safe_name, sha256, write_json
 from edgetune.workspace import Workspace
 
 RECORD = "fetched.json"
@@ -113,18 +114,42 @@ def check(order: Order) -> None:
 def fetch(order: Order, token: str | None, progress: Callable[[str, int, int], None] | None = None) -> find.Base:
     """Fetch everything, verify it, and let the folder appear. progress: called with file name, bytes so far in all, bytes in all.
 
-    Raises EdgeTuneError; what is whole or half fetched then stays in the cache.
+    Raises EdgeTuneError; what is whole or half fetched then stays in the cache. One process at a time fetches the same model.
     """
-    check(order)
-    order.partial.mkdir(parents=True, exist_ok=True)
-    done = 0
-    for file in order.files:
-        _one(order, file, token, partial(_told, progress, file.name, done, order.bytes))
-        done += file.size
-    find.describe(order.partial)  # config, index and headers make sense, and no shard is missing
-    write_json(order.partial / RECORD, _record(order))
-    publish_ready(order.partial, order.target)
+    with _owned(order.partial) as own:
+        if not own:
+            raise EdgeTuneError(
+                f"{order.repo.name} is being fetched already", "Another process has its folder.", "Wait for it, or end that one."
+            )
+        check(order)
+        done = 0
+        for file in order.files:
+            _one(order, file, token, partial(_told, progress, file.name, done, order.bytes))
+            done += file.size
+        find.describe(order.partial)  # config, index and headers make sense, and no shard is missing
+        write_json(order.partial / RECORD, _record(order))
+        publish_ready(order.partial, order.target)
     return find.describe(order.target)
+
+
+@contextmanager
+def _owned(unfinished: Path) -> Iterator[bool]:
+    """Whether this process alone may write an unfinished model's folder; as long as it lasts, no other one may."""
+    from filelock import FileLock, Timeout
+
+    with disk_errors(unfinished):
+        unfinished.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(unfinished.with_name(f".{unfinished.name}.lock"), timeout=0):
+            yield True
+    except Timeout:
+        yield False
+
+
+def in_work(unfinished: Path) -> bool:
+    """Whether a process fetches into an unfinished model's folder."""
+    with _owned(unfinished) as own:
+        return not own
 
 
 def _told(progress: Callable[[str, int, int], None] | None, name: str, before: int, total: int, have: int) -> None:
@@ -134,13 +159,16 @@ def _told(progress: Callable[[str, int, int], None] | None, name: str, before: i
 
 def _record(order: Order) -> dict[str, Any]:
     repo = order.repo
+    files = {
+        f.name: {"bytes": f.size, "sha256": f.sha256 or sha256(order.partial / f.name), "hub": f.sha256 or f.blob} for f in order.files
+    }
     return {
         "model": repo.name,
         "from": repo.endpoint,
         "commit": repo.commit,
         "licence": repo.licence,
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": {f.name: {"bytes": f.size, "sha256": sha256(order.partial / f.name), "hub": f.sha256 or f.blob} for f in order.files},
+        "files": files,
         "skipped": order.skipped,
     }
 

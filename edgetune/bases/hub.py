@@ -15,6 +15,8 @@ from edgetune import __version__
 from edgetune.errors import EdgeTuneError, InputError
 
 ABOUT: Any = {"library_name": "edgetune", "library_version": __version__}
+NETWORK = "never used but by 'edgetune fetch': EdgeTune works offline"
+"""What people are told of it."""
 CHUNK = 256 * 2**10
 """Bytes after which what came is on its way to the disk. huggingface_hub's own 10 MB are lost whenever a connection breaks."""
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")

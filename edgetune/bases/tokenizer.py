@@ -1,6 +1,7 @@
 """A base's tokenizer and chat template, read without transformers (which would import torch)."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +113,11 @@ def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer_config.json"
     settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return settings
+
+
+def own_tokenizer(adapters: Iterable[Path]) -> Path | None:
+    """The first adapter folder that has a tokenizer of its own, which then counts instead of the model's."""
+    return next((folder for folder in adapters if (folder / "tokenizer.json").is_file()), None)
 
 
 def load(model: Path, date: str, own: Path | None = None) -> BaseTokenizer:

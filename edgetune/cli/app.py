@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from edgetune import __version__
-from edgetune.errors import EdgeTuneError
+from edgetune.errors import EdgeTuneError, InputError
 from edgetune.text import safe_text
 
 COMMANDS = {
@@ -44,6 +45,10 @@ COMMANDS = {
 }
 
 
+serve_web: Callable[[int, bool], int] | None = None
+"""What --web does; it is the app's, and the program's entry sets it: nothing here imports the app."""
+
+
 class LazyGroup(TyperGroup):
     """Imports a command's module only when that command is used."""
 
@@ -75,13 +80,26 @@ app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, add_completion=False, co
 
 
 @app.callback(invoke_without_command=True)
-def _main(ctx: typer.Context, version: bool = typer.Option(False, "--version", help="Show the version and leave.")) -> None:
+def _main(
+    ctx: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Show the version and leave."),
+    web: bool = typer.Option(False, "--web", help="The terminal app in a browser on this machine; prints the address."),
+    port: int = typer.Option(0, min=0, max=65535, help="Port of --web (default: a free one).", show_default=False),
+    browser: bool = typer.Option(False, "--open", help="With --web: open the browser too."),
+) -> None:
     """Fine-tune a chat model on your own examples, export it as GGUF and chat with it, offline.
 
     Begin with: edgetune demo
     """
+    if (port or browser) and not web:
+        raise InputError("--port and --open belong to --web", "", "Write: edgetune --web --port 8000")
+    if web and ctx.invoked_subcommand:
+        raise InputError("--web stands alone", f"'{ctx.invoked_subcommand}' is a command of its own.", "Write: edgetune --web")
     if version:
         typer.echo(f"edgetune {__version__}")
+    elif web:
+        assert serve_web is not None
+        raise typer.Exit(serve_web(port, browser))
     elif ctx.invoked_subcommand is None:
         typer.echo("The terminal app needs a terminal, and there is none here; the command line can do all of it.\n", err=True)
         typer.echo(ctx.get_help())

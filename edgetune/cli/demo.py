@@ -52,12 +52,7 @@ def demo(
     trained = time.monotonic()
     say("2/3 export: adapter merged into the full-precision base, converted, quantized, and every file proven")
     line = ProgressLine()
-
-    def tell(text: str) -> None:
-        line.clear()
-        say(text)
-
-    base_path, made = show.export_all(run, place, line.weights, tell)
+    base_path, made = show.export_all(run, place, line.weights, line.tell)
     line.clear()
     say("3/3 ask both, through llama.cpp")
     base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)

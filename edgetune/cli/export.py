@@ -8,10 +8,10 @@ import typer
 
 from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
 from edgetune.cli.imatrix import named
-from edgetune.cli.show import ProgressLine, say
+from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
 from edgetune.files import human
-from edgetune.workspace import workspace
+from edgetune.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from edgetune.export import Source
@@ -36,6 +36,9 @@ def export(
         list[str] | None,
         typer.Option("--for", metavar="PROGRAM", help="Make a folder for ollama, lmstudio or llama-server too.", show_default=False),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Of a run: show the types with size, loss and speed here; write nothing.")
+    ] = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
@@ -61,10 +64,15 @@ def export(
       edgetune export mine --adapter-only
 
       edgetune export mine --for ollama --for llama-server
+
+      edgetune export mine --dry-run    # about how large each type is, what it loses, and how fast it answers here
     """
     from edgetune import export as exporting
     from edgetune import targets
 
+    if dry_run:
+        show_offers(source, workspace(workspace_path), as_json)
+        return
     adapters = [exporting.weighted(one) for one in adapter or []]
     if adapter_only:
         if imatrix is not None:
@@ -78,13 +86,8 @@ def export(
     matrix = named(imatrix, chosen, types, place)
     folders = targets.plan(chosen, programs or [], exporting.targets(chosen, types, out), say)
     line = ProgressLine()
-
-    def tell(text: str) -> None:
-        line.clear()
-        say(text)
-
-    prover = exporting.prover(chosen, place, tell) if (chosen.home is not None if proof is None else proof) else None
-    made = exporting.export(chosen, types, out, line.weights, matrix, tell, prover, text_only)
+    prover = exporting.prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None
+    made = exporting.export(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
     exporting.demand(made)
     written = [(folder, targets.write(folder)) for folder in folders]
@@ -100,6 +103,26 @@ def export(
         typer.echo(path)
         say(f"for {targets.module(folder.program).TITLE}: README.txt there says what to do; the model lies on the disk only once.")
     say(f"next: edgetune chat {made[0]['path']}")
+
+
+def show_offers(source: str, place: Workspace, as_json: bool) -> None:
+    """What a run could be written as."""
+    from edgetune.offers import offers
+
+    found = offers(place.run(source))
+    if as_json:
+        typer.echo(json.dumps([one.as_dict() for one in found]))
+        return
+    rows = [
+        [
+            *(one.type, human(one.bytes), "-" if one.loss is None else f"{one.loss:.2g}{'' if one.measured else ' (Llama-3-8B)'}"),
+            *(f"{one.speed:.0f}", "proven" if one.proven else "written" if one.written else "", one.words),
+        ]
+        for one in found
+    ]
+    typer.echo(table(rows, ["type", "size", "loss", "tokens/s", "here", "for whom"]))
+    say("loss: mean KL divergence to the full model, as this file's proof measured it, or as published of Llama-3-8B; small ones lose more")
+    say("tokens/s: estimated from this machine's memory speed, for the processor; edgetune compare measures")
 
 
 def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
 from edgetune.files import human
 from edgetune.workspace import workspace
+
+if TYPE_CHECKING:
+    from edgetune.bases.fetch import Order
 
 LISTED = 8
 
@@ -24,6 +27,7 @@ def fetch(
     token_file: Annotated[
         Path | None, typer.Option(help="File that holds a token, for gated models (or set HF_TOKEN).", show_default=False)
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, fetch nothing.")] = False,
     yes: YesFlag = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
@@ -38,6 +42,8 @@ def fetch(
       edgetune fetch                      # models worth starting with
 
       edgetune fetch Qwen/Qwen3-0.6B
+
+      edgetune fetch Qwen/Qwen3-0.6B --dry-run    # what it would fetch, from where and how much
 
       edgetune fetch meta-llama/Llama-3.2-1B-Instruct --token-file token.txt
     """
@@ -61,6 +67,10 @@ def fetch(
     if repo.gated and token is None:
         raise hub.gated(repo.name, token)
     fetching.check(order)
+    if dry_run:
+        if as_json:
+            typer.echo(json.dumps(_planned(order)))
+        return
     confirm(f"Fetch {human(order.bytes - order.have)} from {repo.endpoint}?", yes)
     line = ProgressLine()
     try:
@@ -77,6 +87,14 @@ def fetch(
     typer.echo(str(base.path))
     say(f"{base.architecture}, {base.parameters / 1e6:.1f}M parameters, every hash right")
     say(f"next: edgetune train --base {base.path} --data FILE")
+
+
+def _planned(order: "Order") -> dict[str, Any]:
+    """What would be fetched, for JSON."""
+    repo = order.repo
+    facts = {"model": repo.name, "commit": repo.commit, "from": repo.page, "licence": repo.licence, "gated": repo.gated}
+    sizes = {"files": len(order.files), "bytes": order.bytes, "have": order.have}
+    return {**facts, **sizes, "target": str(order.target), "skipped": order.skipped}
 
 
 def _token(file: Path | None) -> str | None:

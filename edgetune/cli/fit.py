@@ -9,6 +9,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import say, seconds, table
 from edgetune.files import free_bytes, human
+from edgetune.recipe import PRESETS
 from edgetune.workspace import workspace
 
 EXAMPLES = """Say what a recipe will need here before it starts: memory by part, disk, and the smallest change that makes it fit.
@@ -25,7 +26,7 @@ Exit code 1 when it does not fit. Rows are taken to be as long as --length allow
 
 def fit(
     recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).", show_default=False)] = None,
-    preset: Annotated[str | None, typer.Option(help="quick, balanced or careful.", show_default=False)] = None,
+    preset: Annotated[str | None, typer.Option(help=", ".join(PRESETS) + ".", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
     **options: Any,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetune.recipe import Recipe
+from edgetune.recipe import Recipe, flag_of
 
 AdaptersFlag = Annotated[
     list[str] | None,
@@ -45,13 +45,11 @@ def recipe_flags(function: Callable[..., None], only: tuple[str, ...] = ()) -> C
         if only and name not in only:
             continue
         kind, several = _plain(field.annotation)
-        extra = field.json_schema_extra
-        word = str(extra["flag"]) if isinstance(extra, dict) and "flag" in extra else name.replace("_", "-")
-        flag = f"--{word}"
+        flag = flag_of(name)
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
         shown = "" if field.default in (None, "", []) else f" [{', '.join(map(str, field.default)) if several else field.default}]"
         help_text = f"{field.description}{f' ({chr(124).join(choices)})' if choices else ''}{shown}"
-        names = [f"{flag}/--no-{word}"] if kind is bool else [flag]
+        names = [f"{flag}/--no-{flag.removeprefix('--')}"] if kind is bool else [flag]
         option = typer.Option(*names, help=help_text, show_default=False)
         value: Any = (list[str] | None) if several else (kind | None)
         annotation = typing.cast(Any, Annotated)[value, option]

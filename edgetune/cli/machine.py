@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgetune.bases.hub import NETWORK
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
@@ -22,7 +23,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
 
     Example: edgetune doctor
     """
-    from edgetune import __version__, hardware
+    from edgetune import __version__, awake, hardware
 
     here, place = hardware.machine(), workspace(workspace_path)
     device = hardware.device()
@@ -44,8 +45,10 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         "dtype_reason": dtype.reason,
         "workspace": str(place.path),
         "disk_free": free_bytes(place.path),
+        "sleep": awake.how().reason,
         "packages": versions,
         "missing": missing,
+        "network": NETWORK,
     }
     if as_json:
         typer.echo(json.dumps(facts))
@@ -57,8 +60,9 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         typer.echo(f"disk       {human(facts['disk_free'])} free at {place.path}")
         typer.echo(f"trains on  {device.value}: {device.reason}")
         typer.echo(f"computes   in {dtype.value}: {dtype.reason}")
+        typer.echo(f"sleep      {facts['sleep']}")
         typer.echo("packages   " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in versions.items()))
-        typer.echo("network    never used but by 'edgetune fetch': EdgeTune works offline")
+        typer.echo(f"network    {NETWORK}")
     if missing:
         say(f"Missing: {', '.join(missing)}. Set up again: python packaging/bootstrap.py setup")
         raise typer.Exit(1)
@@ -72,16 +76,19 @@ def bases(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """List the base models found on disk: the bundled one, the Hugging Face cache, the workspace's bases/ (fetched) and
-    models/, the folders named.
+    models/, the folders named. "here" says whether one can be trained on this machine with the balanced preset: fits, tight or no.
 
     Example: edgetune bases ~/models
     """
     from edgetune.bases import find
+    from edgetune.bases.licence import licence
+    from edgetune.fits import fits
+    from edgetune.recipe import build
 
+    usual, _ = build({}, None, "balanced")
     place = workspace(workspace_path)
-    places = [*(folders or []), place.bases, place.path / "models"]
     found: list[dict[str, Any]] = []
-    for folder in find.model_folders(places):
+    for folder in find.model_folders(place.base_places(folders or [])):
         try:
             base = find.describe(folder)
             found.append(
@@ -91,6 +98,9 @@ def bases(
                     "parameters": base.parameters,
                     "bytes": base.bytes,
                     "context": base.context,
+                    "licence": licence(folder),
+                    "here": (room := fits(base, usual)).value,
+                    "here_reason": room.reason,
                     "path": str(folder),
                 }
             )
@@ -102,10 +112,13 @@ def bases(
         typer.echo(
             table(
                 [
-                    [b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", human(b["bytes"]), b["context"], b["path"]]
+                    [
+                        *(b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", human(b["bytes"]), b["context"]),
+                        *(b["licence"] or "-", b["here"], b["path"]),
+                    ]
                     for b in found
                 ],
-                ["base", "architecture", "parameters", "size", "context", "folder"],
+                ["base", "architecture", "parameters", "size", "context", "licence", "here", "folder"],
             )
         )
 

@@ -76,6 +76,11 @@ class ProgressLine:
         sys.stderr.flush()
         self.open = True
 
+    def tell(self, text: str) -> None:
+        """Say something in a line of its own."""
+        self.clear()
+        say(text)
+
     def weights(self, name: str, done: int, total: int) -> None:
         """Show how far an export is, in weights."""
         self.update(done // 10**6, max(1, total // 10**6), f"million weights, {name}{self.left(done, total)}")

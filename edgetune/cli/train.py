@@ -14,6 +14,7 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.files import touch
 from edgetune.jobs import launch, manage
 from edgetune.jobs.events import follow
+from edgetune.jobs.words import measures, worth
 from edgetune.recipe import PRESETS
 from edgetune.workspace import Run, workspace
 
@@ -153,12 +154,12 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                 say(event["text"])
             elif kind == "measured":
                 line.clear()
-                for text in reward_words(event):
+                for text in worth(event):
                     say(text)
             elif kind == "evaluated":
                 line.clear()
                 best = "  (best so far)" if event["improved"] and event["step"] else ""
-                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {measured(event)}{best}")
+                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {measures(event)}{best}")
         if asked.detached:
             line.clear()
             say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
@@ -175,32 +176,6 @@ def watch(run: Run, offset: int, alive: Any) -> int:
     if state.status == "failed" and state.error:
         raise EdgeTuneError(state.error["title"], state.error["cause"], state.error["remedy"])
     raise launch.died(run)
-
-
-def measured(event: dict[str, Any]) -> str:
-    """What an evaluation says beside the loss, in words."""
-    if "perplexity" in event:
-        return f"perplexity {event['perplexity']:.2f}"
-    if "reward" in event:
-        distance = f", {event['kl']:.3f} nats a token from the model before" if "kl" in event else ""
-        return f"reward {event['reward']:.3f}, {event['length']:.0f} tokens an answer{distance}"
-    margin = f"margin {event['margin']:.3f}" if "margin" in event else ""
-    if "accuracy" not in event:
-        return margin
-    low, high = event["interval"]
-    margin = f", {margin}" if margin else ""
-    return f"{event['accuracy']:.0%} of {event['count']} preferred as voted ({low:.0%} to {high:.0%}){margin}"
-
-
-def reward_words(event: dict[str, Any]) -> list[str]:
-    """What a finished reward model is worth, in words."""
-    low, high = event["interval"]
-    shorter = f"the shorter answer was preferred in {event['shorter_chosen']:.0%} of the pairs"
-    return [
-        f"held-out pairs ranked as voted: {event['accuracy']:.0%} ({low:.0%} to {high:.0%}, {event['count']} pairs)",
-        f"calibration: its certainty is off by {event['calibration_error']:.0%} on average (sure of {event['mean_certainty']:.0%})",
-        f"reward and length: correlation {event['length_correlation']:+.2f}; {shorter}",
-    ]
 
 
 class _Interrupts:

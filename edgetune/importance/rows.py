@@ -43,7 +43,7 @@ def texts(source: Source, data: Path | None, tokens: int) -> Texts:
     """Choose rows: of a file of examples, or of what a run was trained on. tokens: most to use. InputError where there are none."""
     if data is not None:
         adapters = [source.adapter] if source.adapter else [folder for folder, _ in source.mix]
-        own = next((folder for folder in adapters if (folder / "tokenizer.json").is_file()), None)
+        own = tokenizers.own_tokenizer(adapters)
         tokenizer = tokenizers.load(source.model, str(source.facts["edgetune.template_date"]), own)
         found, name = [row.ids for row in prepare.held_out(data, tokenizer, source.context).rows], data.name
     elif source.home is not None:

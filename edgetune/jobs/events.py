@@ -30,6 +30,10 @@ class EventLog:
         return event
 
 
+AT_ONCE = 2**18
+"""Bytes of a log that are read in one go: a long one must not fill the memory, and who watches may draw in between."""
+
+
 class Tail:
     """Follows an event log from a byte offset; a torn last line is held back until it is whole."""
 

@@ -6,11 +6,9 @@ from typing import Any
 
 from edgetune.jobs import launch
 from edgetune.jobs.curve import Curve
-from edgetune.jobs.events import State, Tail, fold
+from edgetune.jobs.events import AT_ONCE, State, Tail, fold
 from edgetune.workspace import Run
 
-AT_ONCE = 2**18
-"""Bytes of events read in one go; whoever watches may draw in between."""
 Placed = list[tuple[int, dict[str, Any]]]
 """Events with the byte offsets of their lines."""
 SAMPLES = 300
@@ -66,8 +64,7 @@ class History:
     @property
     def status(self) -> str:
         """The run's status now, whether or not its worker could say it; 'stopping' while it does what a request to stop asks for."""
-        status = launch.status(self.run, self.state)
-        return "stopping" if status in ("running", "waiting") and self.run.stop_file.exists() else status
+        return launch.shown_status(self.run, self.state)
 
     def event(self, number: int) -> dict[str, Any]:
         """An event by its place in the log, counted from 0."""

@@ -76,6 +76,12 @@ def status(run: Run, folded: State) -> str:
     return "interrupted" if folded.status != "new" or run.events.exists() else "new"
 
 
+def shown_status(run: Run, folded: State) -> str:
+    """`status` for who watches: 'stopping' while a worker does what a request to stop asks for."""
+    found = status(run, folded)
+    return "stopping" if found in ("running", "waiting") and run.stop_file.exists() else found
+
+
 def request_stop(run: Run) -> None:
     """Ask a running worker to stop after a checkpoint."""
     if not alive(run.folder):

@@ -79,11 +79,19 @@ def idle(run: Run) -> Run:
 
 
 def rename(workspace: Workspace, name: str, new_name: str) -> Run:
-    """Give a run that no worker uses another name."""
+    """Give a run that no worker uses another name; its exports, which are named after it, go with it."""
     run = idle(workspace.run(name))
     target = workspace.runs_folder / workspace.new_name(safe_name(new_name), "")
     run.folder.rename(target)
-    return Run(target)
+    renamed = Run(target)
+    for path in sorted(renamed.exports.glob(f"{run.name}-*")) if renamed.exports.is_dir() else []:
+        if path.is_file():
+            path.rename(path.with_name(renamed.name + path.name.removeprefix(run.name)))
+    for path in exports(renamed):
+        with suppress(OSError, ValueError):
+            note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            write_json(path.with_suffix(".json"), {**note, "path": str(path)})
+    return renamed
 
 
 def delete(workspace: Workspace, name: str) -> int:
@@ -97,10 +105,12 @@ def delete(workspace: Workspace, name: str) -> int:
 def prunable(workspace: Workspace) -> dict[Path, int]:
     """What can go, with its bytes: old checkpoints of finished runs (the newest and the best stay), files that failed their proof, caches,
     leftovers of interruptions."""
+    from edgetune.bases import fetch
     from edgetune.training.checkpoints import found
 
     caches = [folder for folder in workspace.caches if folder.is_dir()]
-    victims = workspace.leftovers() + sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
+    kept = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
+    victims = workspace.leftovers() + [p for p in kept if p.parent != workspace.fetch_cache or not fetch.in_work(p)]
     for run in workspace.runs():
         state = launch.state(run)
         if state.status == "finished" and not launch.alive(run.folder):

@@ -7,33 +7,36 @@ from typing import Any
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch
 from edgetune.jobs.curve import Curve
-from edgetune.jobs.events import State, Tail, fold
+from edgetune.jobs.events import AT_ONCE, State, Tail, fold
 from edgetune.workspace import Run, Workspace
 
-AT_ONCE = 2**18
-"""Bytes of a log that are read in one go: a long one must not fill the memory."""
 POINTS = 40
 """Points of a run's loss that are kept for a curve as small as a word."""
 
 
 @dataclass
 class Seen:
-    """A run as last seen. loss: its curve. bytes: on disk. problem: why it cannot be used, or empty."""
+    """A run as last seen. loss: its curve. bytes: on disk. problem: why it cannot be used, or empty. method: what it trained with."""
 
     run: Run
     base_name: str = ""
-    method: str = ""
     total: int = 0
     status: str = "new"
     state: State = field(default_factory=State)
     loss: Curve = field(default_factory=lambda: Curve(POINTS))
     bytes: int = 0
     problem: str = ""
+    method: str = "sft"
 
     @property
     def name(self) -> str:
         """The run's name."""
         return self.run.name
+
+    @property
+    def answers(self) -> bool:
+        """Whether its result can be talked with: it is finished, and a reward model gives scores alone."""
+        return self.status == "finished" and self.method != "reward"
 
 
 class Overview:
@@ -59,7 +62,8 @@ class Overview:
 def _update(seen: Seen, tail: Tail) -> None:
     try:
         if not seen.base_name:
-            seen.base_name, seen.method = str(seen.run.request()["base_name"]), str(seen.run.request().get("method", ""))
+            request = seen.run.request()
+            seen.base_name, seen.method = str(request["base_name"]), str(request.get("method", "sft"))
         seen.total = int(seen.run.request()["steps"])
         changed = False
         while events := [event for _, event in tail.placed(AT_ONCE)]:
@@ -71,9 +75,7 @@ def _update(seen: Seen, tail: Tail) -> None:
     except KeyError as error:
         seen.status, seen.problem = "damaged", f"request.json has no {error}"
         return
-    before, seen.status = seen.status, launch.status(seen.run, seen.state)
-    if seen.status in ("running", "waiting") and seen.run.stop_file.exists():
-        seen.status = "stopping"
+    before, seen.status = seen.status, launch.shown_status(seen.run, seen.state)
     if not seen.bytes or changed or before != seen.status:
         seen.bytes = seen.run.size()
 

@@ -9,7 +9,10 @@ def told(event: dict[str, Any]) -> str:
     if kind == "step":
         return f"step {step}: loss {event['loss']:.4f}"
     if kind == "evaluated":
-        return f"step {step}: held-out loss {event['loss']:.4f}, {_compared(event)}"
+        better = "the model before training" if not step else "improved" if event["improved"] else "not improved"
+        return f"step {step}: held-out loss {event['loss']:.4f}, {measures(event)}: {better}"
+    if kind == "measured":
+        return "; ".join(worth(event))
     if kind == "sample":
         return f"step {step}: asked “{question(event['prompt'])}”, it answered “{event['answer']}”"
     if kind == "started":
@@ -28,10 +31,30 @@ def told(event: dict[str, Any]) -> str:
     return str(event.get("text") or kind)
 
 
-def _compared(event: dict[str, Any]) -> str:
-    if not event["step"]:
-        return f"perplexity {event['perplexity']:.2f}: the base before training"
-    return f"perplexity {event['perplexity']:.2f}: {'improved' if event['improved'] else 'not improved'}"
+def measures(event: dict[str, Any]) -> str:
+    """What an evaluation says beside the loss."""
+    if "perplexity" in event:
+        return f"perplexity {event['perplexity']:.2f}"
+    if "reward" in event:
+        distance = f", {event['kl']:.3f} nats a token from the model before" if "kl" in event else ""
+        return f"reward {event['reward']:.3f}, {event['length']:.0f} tokens an answer{distance}"
+    margin = f"margin {event['margin']:.3f}" if "margin" in event else ""
+    if "accuracy" not in event:
+        return margin
+    low, high = event["interval"]
+    margin = f", {margin}" if margin else ""
+    return f"{event['accuracy']:.0%} of {event['count']} preferred as voted ({low:.0%} to {high:.0%}){margin}"
+
+
+def worth(event: dict[str, Any]) -> list[str]:
+    """What a finished reward model is worth, a sentence each."""
+    low, high = event["interval"]
+    shorter = f"the shorter answer was preferred in {event['shorter_chosen']:.0%} of the pairs"
+    return [
+        f"held-out pairs ranked as voted: {event['accuracy']:.0%} ({low:.0%} to {high:.0%}, {event['count']} pairs)",
+        f"calibration: its certainty is off by {event['calibration_error']:.0%} on average (sure of {event['mean_certainty']:.0%})",
+        f"reward and length: correlation {event['length_correlation']:+.2f}; {shorter}",
+    ]
 
 
 def question(prompt: str) -> str:

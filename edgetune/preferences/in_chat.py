@@ -27,11 +27,11 @@ class ChatVotes:
 
     def answered(self, answer: Answer, sampling: Sampling) -> None:
         """Remember an answer that has ended, with what made it."""
-        self._last, self._second, self._ranked = self._made(answer, sampling), None, []
+        self._last, self._second, self._ranked = candidate(answer, sampling, self.conversation.engine, self.name), None, []
 
     def ranked(self, rated: list[Rated], by: str) -> None:
         """Remember answers that a reward model ranked, the best first, which stands in the conversation. by: the reward model's run."""
-        self._ranked = [self._made(one.answer, one.sampling) for one in rated]
+        self._ranked = [candidate(one.answer, one.sampling, self.conversation.engine, self.name) for one in rated]
         self._last, self._second = self._ranked[0], None
         self._about = {"reward_model": by, "rewards": [round(one.reward, 4) for one in rated]}
 
@@ -80,7 +80,7 @@ class ChatVotes:
 
     def second(self, answer: Answer, sampling: Sampling) -> None:
         """Remember the second answer, which has ended; until `choose`, the first one stands in the conversation."""
-        self._second = self._made(answer, sampling)
+        self._second = candidate(answer, sampling, self.conversation.engine, self.name)
         assert self._last is not None
         self.conversation.messages[-1] = {"role": "assistant", "content": self._last.text}
 
@@ -107,9 +107,6 @@ class ChatVotes:
             raise InputError("There is no answer to vote on", "Nothing was answered since the conversation began.", "Ask something first.")
         system = [{"role": "system", "content": self.conversation.system}] if self.conversation.system else []
         return [*system, *messages[:-1]], self._last
-
-    def _made(self, answer: Answer, sampling: Sampling) -> Candidate:
-        return candidate(answer, sampling, self.conversation.engine, self.name)
 
 
 def candidate(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> Candidate:

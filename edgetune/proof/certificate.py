@@ -90,10 +90,14 @@ def _find(file: BinaryIO, wanted: bytes, piece: int = 2**20) -> int | None:
     return None
 
 
+def beside(gguf: Path) -> tuple[Path, Path]:
+    """Where a GGUF's proof.json and its page lie."""
+    return gguf.with_suffix(".proof.json"), gguf.with_suffix(".proof.html")
+
+
 def write(proof: Proof, gguf: Path, facts: dict[str, Any]) -> tuple[Path, Path]:
     """Write proof.json and the page beside a GGUF, named after it; returns their paths."""
-    whole = as_dict(proof, facts)
-    record, page = gguf.with_suffix(".proof.json"), gguf.with_suffix(".proof.html")
+    whole, (record, page) = as_dict(proof, facts), beside(gguf)
     write_json(record, whole)
     write_text(page, html(whole))
     return record, page

@@ -25,6 +25,8 @@ from edgetune.proof.rows import TOKENS, Row, Sample, sample
 
 LEAST_CONTEXT = 64
 """Tokens of context llama.cpp is opened with at least."""
+SAID = {"strength": "strength of the change", "kl_mean": "mean KL", "top1": "same next token", "slope": "learned"}
+"""Figures of a check that are said as soon as they are measured."""
 
 
 @dataclass
@@ -115,26 +117,33 @@ class Prover:
         try:
             with self.engine(path) as engine:
                 set_threads(engine.info.threads)
-                proof.checks.append(text.check(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
+                self._found(proof, text.check(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
                 file = predictions(engine, self.sample.rows)
         except EdgeTuneError as error:
-            proof.checks.append(Check("text", causes=[f"{error.title}: {error.cause}"]))
+            self._found(proof, Check("text", causes=[f"{error.title}: {error.cause}"]))
             return
         self.say(f"proving {proof.name}: weights")
         ours = self.reference
-        proof.checks.append(weights.check(header, self._plan.tensors, ours.tensor, ours.before))
+        self._found(proof, weights.check(header, self._plan.tensors, ours.tensor, ours.before))
         if file[0].shape != ours.merged[0].shape:
             sizes = f"{file[0].shape[1]} tokens, the model {ours.merged[0].shape[1]}"
-            proof.checks.append(Check("meaning", causes=[f"the file's vocabulary has {sizes}"]))
+            self._found(proof, Check("meaning", causes=[f"the file's vocabulary has {sizes}"]))
             return
         self.say(f"proving {proof.name}: meaning")
         model, tensors = ours.model, readback.ReadBack(header, self._plan.tensors, ours.tensor)
         settings = readback.differing_settings(header, model.config.to_dict())
         found = meaning.check(streamed.predictions(model, tensors, self.sample.rows), file, proof.type, settings)
         found.notes += [f"{name} cannot be turned back: it was taken from the model" for name in tensors.taken]
-        proof.checks.append(found)
+        self._found(proof, found)
         self.say(f"proving {proof.name}: behaviour")
-        proof.checks.append(self._behaviour(file, proof.type))
+        self._found(proof, self._behaviour(file, proof.type))
+
+    def _found(self, proof: Proof, check: Check) -> None:
+        """Add a check to a proof, and say what it found."""
+        proof.checks.append(check)
+        figures = [f"{words} {check.figures[name]:.3g}" for name, words in SAID.items() if isinstance(check.figures.get(name), float)]
+        measured = f" ({', '.join(figures)})" if figures else ""
+        self.say(f"{proof.name}: {check.name} " + (f"passed{measured}" if check.passed else f"FAILED{measured}: {check.causes[0]}"))
 
     def engine(self, path: Path) -> Engine:
         """llama.cpp on a file, computing as exactly as it can."""

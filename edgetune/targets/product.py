@@ -72,9 +72,8 @@ class Product:
 def product(source: "Source") -> Product:
     """What an export will be. Raises InputError where its tokenizer cannot be read."""
     adapters = [source.adapter] if source.adapter else [one for one, _ in source.mix]
-    own = next((one for one in adapters if (one / "tokenizer.json").is_file()), None)
     date = str(source.facts["edgetune.template_date"])
-    tokenizer = tokenizers.load(source.model, date, own)
+    tokenizer = tokenizers.load(source.model, date, tokenizers.own_tokenizer(adapters))
     template = ChatTemplate(source.template, tokenizer.template.bos_token, tokenizer.template.eos_token, date)
     return Product(source.name, template, tokenizer, source.context)
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 PARENT = "parent"
 """The earlier adapter's folder in a run, and its name in the model."""
-A, B = ".lora_A.weight", ".lora_B.weight"
+PAIRS = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B"))
+"""How PEFT names the two factors: of matrices, and of embeddings."""
 
 
 def check(folder: Path) -> None:
@@ -51,13 +52,18 @@ def combined(parent: Path, weights: "dict[str, np.ndarray]", recipe: Recipe) -> 
     factor = np.float32(scale(config) / new_scale)
     rank = int(config["r"]) + recipe.rank
     result: dict[str, np.ndarray] = {}
-    for name in sorted({n.removesuffix(A) for n in (*earlier, *weights) if n.endswith(A)}):
-        both = ((earlier, factor), (weights, np.float32(1)))
-        parts = [(given[name + A], given[name + B] * by) for given, by in both if name + A in given]
-        down, up = np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts], axis=1)
-        missing = rank - len(down)
-        result[name + A] = np.pad(down, ((0, missing), (0, 0)))
-        result[name + B] = np.pad(up, ((0, 0), (0, missing)))
+    both = ((earlier, factor), (weights, np.float32(1)))
+    for a, b in PAIRS:
+        for name in sorted({n.removesuffix(a) for n in (*earlier, *weights) if n.endswith(a)}):
+            parts = [(given[name + a], given[name + b] * by) for given, by in both if name + a in given]
+            down, up = np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts], axis=1)
+            missing = rank - len(down)
+            result[name + a] = np.pad(down, ((0, missing), (0, 0)))
+            result[name + b] = np.pad(up, ((0, 0), (0, missing)))
+    if lost := {*earlier, *weights} - result.keys():
+        raise InputError(
+            "These adapters cannot be joined", f"{sorted(lost)[0]} is no low-rank factor.", "Train on the base instead of on this run."
+        )
     alpha = new_scale * (math.sqrt(rank) if recipe.rslora else rank)
     return result, {"r": rank, "lora_alpha": alpha}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from edgetune.workspace import Workspace
 from tests.bases.small_hub import COMMIT, SmallHub
@@ -43,7 +44,7 @@ def test_a_model_comes_whole_and_offline_is_back_after_it(hub: SmallHub, edgetun
     assert "pytorch_model.bin" in err and "modeling_small.py" in err and hub.url in err and "licence: mit" in err
     agents = {headers.get("user-agent", "") for _, headers in hub.seen}
     assert all("torch" not in agent and "agent/" not in agent for agent in agents)
-    assert {path.split("/")[1] for path, _ in hub.seen} == {"api", "acme"} and not any("agent-harness" in path for path, _ in hub.seen)
+    assert all(path.startswith(("/api/models/acme/small", "/acme/small/")) for path, _ in hub.seen)
     listed = json.loads(edgetune("bases", "--json")[1])
     assert str(target) in [base["path"] for base in listed]
     from huggingface_hub import HfApi, errors
@@ -51,6 +52,14 @@ def test_a_model_comes_whole_and_offline_is_back_after_it(hub: SmallHub, edgetun
     with pytest.raises(errors.OfflineModeIsEnabled):
         HfApi(endpoint=hub.url).model_info("acme/small")
     assert edgetune("fetch", "acme/small", "--yes")[0] == 2
+
+
+def test_a_dry_run_says_what_would_come_and_fetches_nothing(hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
+    code, out, _ = edgetune("fetch", "acme/small", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0 and plan["commit"] == COMMIT and plan["from"] == f"{hub.url}/acme/small" and plan["licence"] == "mit"
+    assert plan["bytes"] > 10**6 and plan["have"] == 0 and plan["skipped"]["pytorch_model.bin"] == "pickle"
+    assert not workspace.path.exists() and not any("resolve" in path for path, _ in hub.seen)
 
 
 def test_without_a_terminal_it_needs_a_yes(hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
@@ -66,6 +75,17 @@ def test_a_cut_connection_is_taken_up_where_it_broke(hub: SmallHub, edgetune: Ca
     ranges = [headers["range"] for path, headers in hub.seen if path.endswith("model.safetensors") and "range" in headers]
     assert ranges and 0 < int(ranges[0].removeprefix("bytes=").rstrip("-")) <= 1_000_000
     assert (workspace.bases / "acme--small" / "model.safetensors").read_bytes() == (nano / "model.safetensors").read_bytes()
+
+
+def test_a_model_that_another_process_fetches_is_left_to_it(hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
+    unfinished = workspace.fetch_cache / f"acme--small@{COMMIT}"
+    unfinished.mkdir(parents=True)
+    with FileLock(workspace.fetch_cache / f".{unfinished.name}.lock"):
+        code, _, err = edgetune("fetch", "acme/small", "--yes")
+        assert code == 1 and "is being fetched already" in err
+        assert str(unfinished) not in json.loads(edgetune("prune", "--json")[1])["paths"]
+    assert str(unfinished) in json.loads(edgetune("prune", "--json")[1])["paths"]
+    assert edgetune("fetch", "acme/small", "--yes")[0] == 0
 
 
 def test_a_damaged_file_is_fetched_anew_then_refused_by_name(hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:

@@ -128,15 +128,18 @@ def test_a_torn_last_line_is_held_back_and_a_torn_middle_is_an_error(tmp_path: P
         history.update()
 
 
-def test_every_kind_of_event_has_words() -> None:
+def test_events_have_words() -> None:
+    ranked = {"accuracy": 0.5, "interval": [0.4, 0.6], "count": 9, "margin": 0.0}
     said = [
         told({"kind": "evaluated", "step": 5, "loss": 1.0, "perplexity": 2.7, "improved": True}),
+        told({"kind": "evaluated", "step": 0, "loss": 1.0, "improved": True} | ranked),
         told({"kind": "failed", "error": {"title": "It broke", "cause": "why", "remedy": "do this"}}),
         told({"kind": "sample", "step": 3, "prompt": "user\nWho?\nassistant\n", "answer": "Selma"}),
         told({"kind": "checkpoint", "step": 3, "best": True}),
     ]
     assert said == [
         "step 5: held-out loss 1.0000, perplexity 2.70: improved",
+        "step 0: held-out loss 1.0000, 50% of 9 preferred as voted (40% to 60%), margin 0.000: the model before training",
         "failed: It broke. why do this",
         "step 3: asked “Who?”, it answered “Selma”",
         "step 3: checkpoint saved, the best so far",

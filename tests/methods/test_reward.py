@@ -15,6 +15,7 @@ import pytest
 from edgetune.errors import InputError
 from edgetune.jobs import launch
 from edgetune.jobs.events import read
+from edgetune.jobs.words import told
 from edgetune.methods.reward import worth
 from edgetune.workspace import Run
 from tests.methods import formulas
@@ -60,10 +61,12 @@ def test_it_learns_a_taste_and_ranks_with_it(
     run = train(
         "taste", data=str(write_pairs(tmp_path / "p.jsonl", 60)), **{**TASTE, "steps": 25, "eval_share": 0.25, "learning_rate": 3e-3}
     )
-    seen = [e for e in read(run.events) if e["kind"] == "evaluated"]
+    events = read(run.events)
+    seen = [e for e in events if e["kind"] == "evaluated"]
+    assert any("held-out pairs ranked as voted" in told(event) for event in events)
     assert seen[-1]["accuracy"] >= 0.85 and seen[-1]["loss"] < 0.6931 < seen[0]["loss"] + 0.2
-    told = json.loads((run.folder / "measured.json").read_text())
-    assert told["accuracy"] >= 0.85 and told["length_correlation"] < -0.5 and told["shorter_chosen"] == 1.0
+    worth = json.loads((run.folder / "measured.json").read_text())
+    assert worth["accuracy"] >= 0.85 and worth["length_correlation"] < -0.5 and worth["shorter_chosen"] == 1.0
     question = [{"role": "user", "content": "What is the number of the mule, case 99?"}]
     texts = ["It is 99. Many people know the number of the mule.", "99."]
     lines = [json.dumps({"messages": [*question, {"role": "assistant", "content": text}]}) for text in texts]

@@ -1,7 +1,6 @@
-"""The real app on a workspace of the test's own, driven with Pilot; and its screen as text, held against what it looked like."""
+"""The real app on a workspace of the test's own, driven with Pilot; and its screen as a picture, held against what it looked like."""
 
 import asyncio
-import io
 import json
 import os
 import re
@@ -11,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from textual.pilot import Pilot
+from textual.widgets import Input, Static, TextArea
 from textual.worker import WorkerCancelled
 
 from edgetune.jobs import create
 from edgetune.jobs.events import EventLog
 from edgetune.recipe import build
 from edgetune.workspace import Run, Workspace
+from tests.tui import picture
+from tests.tui.picture import Cell, Cells
 from tui.app import EdgeTuneApp
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -67,12 +68,7 @@ class Seat:
 
     def text(self) -> str:
         """The screen as it is drawn, in plain text."""
-        width, height = self.app.size
-        console = Console(
-            width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="truecolor", record=True, legacy_windows=False
-        )
-        console.print(self.app.screen._compositor.render_update(full=True))
-        return "\n".join(line.rstrip() for line in console.export_text(styles=False).splitlines()).rstrip() + "\n"
+        return "\n".join(line.rstrip() for line in picture.words(picture.cells(self.app))).rstrip() + "\n"
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +83,17 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def drive(workspace: Workspace) -> Callable[..., None]:
-    """Runs a scene: the app in a terminal of a size, and what is done in it."""
+    """Runs a scene: the app in a terminal of a size, and what is done in it. first: with the tour, as for who opens it the first time."""
 
-    def run(scene: Driven, size: tuple[int, int] = (80, 24), **options: Any) -> None:
+    def run(scene: Driven, size: tuple[int, int] = (80, 24), first: bool = False, **options: Any) -> None:
+        path = workspace.path / "app.json"
+        if not first and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text('{"toured": true}', encoding="utf-8")
+
         async def play() -> None:
             app = EdgeTuneApp(workspace, **options)
+            app.animation_level = "none"
             async with app.run_test(size=size, notifications=True) as pilot:
                 seat = Seat(app, pilot)
                 await seat.settle()
@@ -154,39 +156,78 @@ MASKS = (
 )
 
 
-def masked(text: str) -> str:
+def masked(lines: Cells) -> Cells:
     """What differs from machine to machine replaced, in as many cells."""
-    lines = []
-    for line in text.splitlines():
-        if "This machine trains" in line or " cores, " in line:
-            line = " This machine …"
-        if "GFLOP/s" in line or "a rough guess" in line:
-            line = "│ …"
+    found = []
+    for row in lines:
+        text = "".join(cell.sign or "\0" for cell in row)  # a place for each cell
+        now = text
+        if " cores, " in text:
+            now = " This machine …".ljust(len(text))
+        if "GFLOP/s" in text or "a rough guess" in text:
+            now = "│ …".ljust(len(text))
         for pattern, sign in MASKS:
-            line = pattern.sub(lambda found, sign=sign: sign.ljust(len(found[0]), "#")[: len(found[0])], line)  # type: ignore[misc]
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+            now = pattern.sub(lambda found, sign=sign: sign.ljust(len(found[0]), "#")[: len(found[0])], now)  # type: ignore[misc]
+        found.append(row if now == text else [_said(cell, was, is_now) for cell, was, is_now in zip(row, text, now, strict=False)])
+    return found
+
+
+def _said(cell: Cell, was: str, now: str) -> Cell:
+    """A cell with another sign in it, whose look must not tell what was there."""
+    return cell if was == now else Cell(now, "" if now == " " else "fill:#888888", cell.ground)
+
+
+MACHINE = "This machine trains on its processor, of so many cores and so much memory, in the number format that it multiplies fastest."
+
+
+def still(app: EdgeTuneApp) -> None:
+    """What moves with time stands: cursors do not blink, toasts are gone. Home speaks of no machine in particular."""
+    for screen in app.screen_stack:
+        for line in screen.query("#machine").results(Static):
+            line.update(MACHINE)
+    for widget in app.screen.query("Input, TextArea"):
+        if isinstance(widget, Input | TextArea):
+            widget.cursor_blink, widget._cursor_visible = False, True
+    app.clear_notifications()
+
+
+def blanked(lines: Cells, app: EdgeTuneApp, hidden: str) -> Cells:
+    """The cells inside of some widgets hatched: what they say is not the same everywhere."""
+    for widget in app.screen.query(hidden):
+        inside = widget.content_region.intersection(app.screen.region)
+        for y in range(inside.y, inside.bottom):
+            for x in range(inside.x, inside.right):
+                lines[y][x] = Cell("/", "fill:#888888", lines[y][x].ground)
+    return lines
 
 
 Snapshot = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def snapshot() -> Iterator[Snapshot]:
-    """Holds a screen, in a small and in a large terminal, against snapshots/NAME-SIZE.txt. EDGETUNE_SNAPSHOTS=write writes."""
+def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
+    """Holds a screen, in a small and in a large terminal, against snapshots/NAME-SIZE.svg. hidden: CSS selector of widgets whose inside
+    differs from machine to machine. EDGETUNE_SNAPSHOTS=write writes them."""
     wrong: list[str] = []
 
-    async def check(name: str, seat: Seat, *sizes: tuple[int, int]) -> None:
+    async def check(name: str, seat: Seat, *sizes: tuple[int, int], hidden: str = "") -> None:
         before = seat.app.size
         for width, height in sizes or SIZES:
             await seat.pilot.resize_terminal(width, height)
             await seat.settle()
-            path = SNAPSHOTS / f"{name}-{width}x{height}.txt"
-            now = masked(seat.text())
+            still(seat.app)
+            await seat.pilot.pause()
+            now = picture.cells(seat.app)
+            now = masked(blanked(now, seat.app, hidden) if hidden else now)
+            path = SNAPSHOTS / f"{name}-{width}x{height}.svg"
             if os.environ.get("EDGETUNE_SNAPSHOTS") == "write":
-                path.write_text(now, encoding="utf-8")
-            elif not path.is_file() or path.read_text(encoding="utf-8") != now:
-                wrong.append(f"{path.name} is now:\n{now}")
+                path.write_text(picture.svg(now), encoding="utf-8", newline="\n")
+                continue
+            found = picture.differences(picture.read(path.read_text(encoding="utf-8")), now) if path.is_file() else ["there is none yet"]
+            if found:
+                actual = tmp_path / path.name
+                actual.write_text(picture.svg(now), encoding="utf-8", newline="\n")
+                wrong.append("\n  ".join([f"{path.name} looks different now (see {actual}):", *found]))
         await seat.pilot.resize_terminal(*before)
         await seat.settle()
 

@@ -19,9 +19,9 @@ USUAL = {b"\x1b[?25": b"h"}
 class Terminal:
     """A terminal with the app in it."""
 
-    def __init__(self, tmp_path: Path, **environment: str) -> None:
+    def __init__(self, tmp_path: Path, size: tuple[int, int] = (80, 24), command: list[str] | None = None, **environment: str) -> None:
         self.master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (24, 80))
+        termios.tcsetwinsize(slave, size[::-1])
         self.before = termios.tcgetattr(slave)
         self.slave, self.seen = slave, b""
         variables = {
@@ -34,7 +34,13 @@ class Terminal:
             **environment,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "edgetune"], stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, env=variables, start_new_session=True
+            command or [sys.executable, "-m", "edgetune"],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=tmp_path,
+            env=variables,
+            start_new_session=True,
         )
 
     def until(self, wanted: bytes, patience: float = 60.0) -> None:

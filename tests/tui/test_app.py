@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
-from edgetune.errors import EdgeTuneError
+from edgetune.errors import EdgeTuneError, InputError
 from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
 from tests.tui.conftest import FINISHED, Seat, life
@@ -20,9 +20,12 @@ from tui.command import edgetune
 from tui.screens.ask import AskText, Confirm
 from tui.screens.choose import Choose
 from tui.screens.error import ErrorDialog
+from tui.screens.export import ended
 from tui.screens.home import Home
+from tui.screens.new_run import NewRun
+from tui.screens.new_run.recipe import RecipeStep
 from tui.screens.run import RunScreen
-from tui.screens.settings import SettingsScreen
+from tui.screens.settings import SettingsScreen, bindings
 from tui.widgets.listing import Listing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +71,42 @@ def test_the_palette_offers_only_what_is_valid_now(drive: Drive, make_run: MakeR
         assert "Chat" in offered(seat) and not offered(seat) & {"Pause", "Go on"}
 
     drive(full)
+    taste = make_run("taste", life(100, 100, FINISHED))
+    request = json.loads((taste.folder / "request.json").read_text(encoding="utf-8"))
+    (taste.folder / "request.json").write_text(json.dumps({**request, "method": "reward"}), encoding="utf-8")
+
+    async def scores(seat: Seat) -> None:
+        seat.app.screen.query_one("#runs", Listing).table.move_cursor(row=[*seat.app.screen.runs].index("taste"))  # type: ignore[attr-defined]
+        await seat.settle()
+        assert "Rename" in offered(seat) and not offered(seat) & {"Chat", "Export"}, "a reward model gives scores, not answers"
+        await seat.press("enter")
+        assert not offered(seat) & {"Chat", "Export"} and "edgetune score taste" in seat.text()
+
+    drive(scores, (120, 40))
+
+
+def test_the_tour_is_shown_once_and_takes_no_key_away(drive: Drive, workspace: Workspace) -> None:
+    async def scene(seat: Seat) -> None:
+        assert "Tour 1 of 4" in seat.text() and "Press  t  to try it" in seat.text() and "Press  n" in seat.text()
+        await seat.press("n")
+        assert isinstance(seat.app.screen, NewRun), "it can be left aside"
+        await seat.press("escape", "space", "space", "space")
+        assert "Tour 4 of 4" in seat.text()
+        await seat.press("space")
+        assert "Tour" not in seat.text()
+        await seat.press("space", "escape", "question_mark")
+        assert "t Tour, Esc closes" in seat.text()
+        await seat.press("t")
+        assert isinstance(seat.app.screen, Home) and "Tour 1 of 4" in seat.text()
+        await seat.press("escape")
+        assert "Tour" not in seat.text() and isinstance(seat.app.screen, Home)
+
+    drive(scene, first=True)
+
+    async def again(seat: Seat) -> None:
+        assert "Tour" not in seat.text()
+
+    drive(again, first=True)
 
 
 def test_rename_filter_and_delete(drive: Drive, make_run: MakeRun, workspace: Workspace) -> None:
@@ -136,14 +175,26 @@ def test_a_command_gives_its_document_or_its_error(workspace: Workspace) -> None
         asyncio.run(edgetune(workspace, "show", "none"))
     assert caught.value.exit_code == 2 and caught.value.remedy
 
-    async def cancelled() -> None:
-        task = asyncio.create_task(edgetune(workspace, "train", "--base", "nano", "--data", str(ROOT / "tests"), "--dry-run"))
-        await asyncio.sleep(0)
-        task.cancel()
-        await task
 
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(cancelled())
+def test_a_cancelled_command_is_stopped_and_waited_for(workspace: Workspace, facts: Path) -> None:
+    import asyncio
+
+    import psutil
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(edgetune(workspace, "export", "nano", "--type", "Q2_K", "--out", str(facts.with_suffix(".gguf"))))
+        children: list[psutil.Process] = []
+        while not children or children[0].cpu_times().user < 0.05:  # it is under way
+            assert not task.done(), "it must not end by itself before it is cancelled"
+            await asyncio.sleep(0.01)
+            children = psutil.Process().children()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not any(child.is_running() for child in children), "and not only when the loop is closed"
+
+    asyncio.run(cancelled())
+    assert not facts.with_suffix(".gguf").exists()
 
 
 def test_a_worker_that_died_is_told_and_the_run_can_go_on(drive: Drive, make_run: MakeRun) -> None:
@@ -174,15 +225,15 @@ def test_theme_and_keys_are_kept(drive: Drive, workspace: Workspace) -> None:
     path = workspace.path / "app.json"
     kept = settings.load(path)
     assert kept.theme == "edgetune-light"
-    kept.keys = {"home.new": "x"}
+    kept.keys = {"home.new": "f9"}
     kept.save(path)
 
     async def use(seat: Seat) -> None:
         assert seat.app.theme == "edgetune-light"
         await seat.press("n")
-        assert isinstance(seat.app.screen, Home)
-        await seat.press("x")
-        assert not isinstance(seat.app.screen, Home)
+        assert isinstance(seat.app.screen, Home), "its usual key does nothing any more"
+        await seat.press("f9")
+        assert isinstance(seat.app.screen, NewRun)
 
     drive(use)
 
@@ -201,7 +252,7 @@ def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> N
 
     async def scene(seat: Seat) -> None:
         await seat.press("o")
-        assert "trains on" in seat.text() and "textual" in seat.text()
+        assert "trains on" in seat.text() and "textual" in seat.text() and "but by 'edgetune fetch'" in seat.text()
         await seat.press("escape", "x", "down", "enter")
         assert "good with warnings" in seat.text() and "⟦0. That is its number.<|im_end|>⟧" in seat.text()
         await seat.press("escape", "s")
@@ -211,6 +262,9 @@ def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> N
         await seat.press("home", "enter")
         await seat.until(lambda: isinstance(seat.app.screen, SettingsScreen))
         assert settings.load(workspace.path / "app.json").theme == seat.app.theme == sorted(seat.app.available_themes)[0]
+        await seat.press("u")
+        assert settings.load(workspace.path / "app.json").theme == seat.app.theme == "edgetune-dark"
+        assert {"doctor.copy", "settings.reset", "confirm.yes", "error.copy"} <= {one.id for one in bindings()}
         await seat.press("escape")
         assert isinstance(seat.app.screen, Home)
         assert not (workspace.path / "draft.json").exists(), "a look at data makes no draft"
@@ -233,6 +287,82 @@ def test_names_and_answers_are_never_markup(drive: Drive, make_run: MakeRun) -> 
     drive(scene, (120, 40))
 
 
+def test_names_of_files_and_bases_are_never_markup(drive: Drive, workspace: Workspace, facts: Path, nano: Path) -> None:
+    folder = Path.cwd() / "[red]f[~red]"
+    folder.mkdir()
+    shutil.copy(facts, folder / "[red]x[~red].jsonl")
+    base = workspace.bases / "[red]y[~red]"
+    shutil.copytree(nano, base)
+
+    async def scene(seat: Seat) -> None:
+        assert "[red]y[~red]" in seat.text(), "a fetched base stands on Home"
+        await seat.press("n")
+        assert "[red]y[~red]" in seat.text() and "apache-2.0" in seat.text()
+        await seat.press("down", "enter")
+        await seat.press("down", "enter", "down", "enter")
+        text = seat.text()
+        assert "─ [red]f[~red] ─" in text and "X-ray of [red]x[~red].jsonl" in text
+        await seat.app.push_screen(Choose("[red]one[~red]", ["[red]two[~red]"]))
+        await seat.pilot.pause()
+        assert "─ [red]one[~red] ─" in seat.text() and "[red]two[~red]" in seat.text()
+        await seat.press("escape", "ctrl+n", "enter", "ctrl+n")
+        assert "It can start." in seat.text()
+        await seat.press("ctrl+n")
+        assert "[red]y[~red]" in seat.text() and "[red]x[~red].jsonl" in seat.text()
+
+    drive(scene, (120, 40))
+
+
+def test_a_recipe_that_cannot_be_is_shown_and_can_be_mended(drive: Drive, workspace: Workspace, facts: Path) -> None:
+    options = {"method": "dpo", "replay": str(facts), "packing": True}
+    draft.Draft(base="nano", data=[str(facts)], goal="prefer", kind="preference", options=options, step=3).save(workspace)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("n")
+        step = seat.app.screen.query_one(RecipeStep)
+        assert "packing goes with method sft, not with dpo" in seat.text()
+        await seat.press("ctrl+n")
+        assert seat.app.screen.query(RecipeStep), "it is no valid step"
+        await seat.press("v")
+        shown = {line.key for line in step.query_one(Listing).lines}
+        assert {"beta", "sft_weight"} <= shown and not shown & {"gamma", "kl_limit", "replay_share", "algorithm"}
+        for name in ("replay", "packing"):
+            rows = [line.key for line in step.query_one(Listing).lines]
+            step.query_one(Listing).table.move_cursor(row=rows.index(name))
+            await seat.press("u")
+        assert step.draft.options == {"method": "dpo"} and not step.draft.problem and "replay" not in seat.text()
+        step.draft.options = {"batch": 8, "method": "kto"}
+        with pytest.raises(InputError, match="not valid"):
+            step.set("batch", 1)
+        assert step.draft.options == {"batch": 8, "method": "kto"}
+
+    drive(scene, (120, 40))
+
+
+def test_what_does_not_fit_is_changed_with_one_key(drive: Drive, workspace: Workspace, facts: Path) -> None:
+    draft.Draft(base="nano", data=[str(facts)], goal="teach", kind="conversation", options={"batch": 4096}, step=4).save(workspace)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("n")
+        assert "It does not fit in memory. Press a" in seat.text() and "activations" in seat.text()
+        await seat.press("a")
+        text = seat.text()
+        options = draft.load(workspace).options
+        assert options["batch"] < 4096 and options["batch"] * options["accumulation"] == 4096 * 4
+        assert f"batch 4096 → {options['batch']}" in text and "does not fit" not in text and "It can start." in text
+        await seat.press("ctrl+b")
+        assert "* batch" in seat.text() and "* accumulation" in seat.text()
+
+    drive(scene, (120, 40))
+
+
+def test_what_an_export_left_is_told() -> None:
+    before = {"a.gguf": 1, "b.gguf": 1}
+    assert ended(before, before) == "Nothing was written."
+    told = ended(before, {"a.gguf": 2, "b.gguf": 1, "c.failed.gguf": 1})
+    assert told == "Written: a.gguf. Kept aside, for the proof failed: c.failed.gguf."
+
+
 def test_plain_text_keeps_its_width() -> None:
     text = "╭─ é … ⠿ 日本 ✔ →"
     plain = narrow.plain(text)
@@ -242,7 +372,7 @@ def test_plain_text_keeps_its_width() -> None:
     assert plain.startswith("+- e . * ??")
 
 
-def test_an_unknown_goal_is_disabled_with_its_reason(drive: Drive, workspace: Workspace) -> None:
+def test_a_goal_that_the_data_cannot_reach_is_disabled_with_its_reason(drive: Drive, workspace: Workspace) -> None:
     draft.Draft(base="nano", data=["x"], kind="text", verdict="good", step=2).save(workspace)
 
     async def scene(seat: Seat) -> None:

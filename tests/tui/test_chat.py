@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.widgets import Input, TextArea
@@ -27,7 +28,7 @@ Drive = Callable[..., None]
 HOT, BIG, UP = (f"What is the opposite of {word}?" for word in ("hot", "big", "up"))
 
 
-async def opened(seat: Seat, path: Path, **sampling: float) -> tuple[Chat, Talk]:
+async def opened(seat: Seat, path: Path, **sampling: Any) -> tuple[Chat, Talk]:
     """A chat with the model loaded, short answers."""
     from dataclasses import replace
 

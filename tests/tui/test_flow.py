@@ -80,9 +80,20 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         assert "6/6 steps" in seat.text()
         assert len(screen.history.curves["loss"]) == 6
         await seat.press("e")
-        assert isinstance(seat.app.screen, Export)
-        await seat.press("w")
+        export = seat.app.screen
+        assert isinstance(export, Export)
+        offered = export.offers["Q4_K_M"]
+        assert offered.speed > 1 and not offered.measured and "published of Llama-3-8B" in seat.text()
+        for place in ("end", "up"):  # llama-server, LM Studio
+            await seat.pilot.press(place)
+        await seat.press("space", "w")
         assert "Q4_K_M" in seat.text() and (run.exports / f"{run.name}-Q4_K_M.gguf").is_file()
+        assert (run.exports / f"{run.name}-Q4_K_M-lmstudio").is_dir()
+        checks = ["text", "weights", "meaning", "behaviour"]
+        assert [line.split(": ")[1].split(" ")[0:2] for line in export.found] == [[check, "passed"] for check in checks]
+        proof = json.loads((run.exports / f"{run.name}-Q4_K_M.proof.json").read_text(encoding="utf-8"))
+        offered = export.offers["Q4_K_M"]
+        assert offered.proven and offered.measured and offered.loss == proof["checks"]["behaviour"]["figures"]["kl_mean"]
         await seat.press("c")
         chat = seat.app.screen
         assert isinstance(chat, Chat) and chat.talk is not None

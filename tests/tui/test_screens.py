@@ -1,5 +1,6 @@
 """How the screens look: empty, busy, full and failed, in a small and in a large terminal."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ from textual.widgets import OptionList
 
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch
-from edgetune.workspace import Run
+from edgetune.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, life
+from tests.tui.picture import cells
+from tui.settings import Settings
+from tui.themes import LIGHT
 
 Drive = Callable[..., None]
 MakeRun = Callable[..., Run]
@@ -47,6 +51,54 @@ def test_home_in_ascii(drive: Drive, snapshot: Snapshot, three_runs: list[Run]) 
         await snapshot("home-ascii", seat, (80, 24))
 
     drive(scene, ascii_only=True)
+
+
+def test_without_colours(drive: Drive, snapshot: Snapshot, three_runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    from tui.screens.run import RunScreen
+
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def colours(seat: Seat) -> set[str]:
+        return {colour for row in cells(seat.app) for cell in row for colour in re.findall("#[0-9a-f]{6}", f"{cell.ink} {cell.ground}")}
+
+    async def scene(seat: Seat) -> None:
+        assert all(colour[1:3] == colour[3:5] == colour[5:] for colour in colours(seat)), "only greys"
+        await snapshot("home-mono", seat, (80, 24))
+        await seat.app.push_screen(RunScreen(three_runs[1]))
+        await seat.settle()
+        assert all(colour[1:3] == colour[3:5] == colour[5:] for colour in colours(seat)), "only greys"
+        await snapshot("run-mono", seat, (80, 24))
+        await seat.press("f2")
+        await snapshot("run-mono-light", seat, (80, 24))
+
+    drive(scene)
+
+
+def test_run_in_ascii_and_in_light(drive: Drive, snapshot: Snapshot, three_runs: list[Run], workspace: Workspace) -> None:
+    from tui.screens.run import RunScreen
+
+    async def scene(seat: Seat) -> None:
+        await seat.app.push_screen(RunScreen(three_runs[0]))
+        await seat.settle()
+        for key, name in (("1", "charts"), ("2", "more"), ("3", "answers")):
+            await seat.press(key)
+            assert seat.text().isascii()
+            await snapshot(f"run-ascii-{name}", seat, (80, 24))
+        await seat.press("question_mark")
+        assert seat.text().isascii()
+        await snapshot("help-ascii", seat, (80, 24))
+
+    drive(scene, ascii_only=True)
+
+    Settings(theme=LIGHT).save(workspace.path / "app.json")
+
+    async def light(seat: Seat) -> None:
+        await snapshot("home-light", seat, (80, 24))
+        await seat.app.push_screen(RunScreen(three_runs[0]))
+        await seat.settle()
+        await snapshot("run-light", seat, (120, 40))
+
+    drive(light)
 
 
 @pytest.mark.parametrize("name", ["old", "bad", "live"])

@@ -45,6 +45,13 @@ class Confirm(Dialog[bool]):
         self.dismiss(event.button.id == "yes" or None)
 
 
+class Consent(Confirm):
+    """Asks before the network is used."""
+
+    NAME = "Use the network?"
+    ABOUT = "Nothing is fetched before you say yes. What was fetched half is kept, and the next try goes on from there."
+
+
 class AskText(Dialog[str]):
     """Asks for one line; `check` raises an EdgeTuneError for what cannot be, which is shown below the line."""
 

@@ -3,6 +3,7 @@
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
@@ -23,7 +24,7 @@ class Choose(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The values, the one that holds now marked."""
         with Vertical(classes="box") as box:
-            box.border_title = one_line(self.question, 66)
+            box.border_title = Content(one_line(self.question, 66))
             yield OptionList(*(Option(one_line(value, 80), id=f"v{number}") for number, value in enumerate(self.values)), markup=False)
 
     def on_mount(self) -> None:

@@ -1,10 +1,11 @@
 """What all dialogs share: a box in the middle, Escape for no."""
 
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar, cast
 
 from textual.binding import BindingType
 from textual.screen import ModalScreen
 
+from tui.app import EdgeTuneApp
 from tui.keys import key
 
 T = TypeVar("T")
@@ -16,6 +17,11 @@ class Dialog(ModalScreen[T | None], Generic[T]):
     NAME: ClassVar[str] = ""
     ABOUT: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = [key("dialog.close", "escape", "close", "Close", "Leave the dialog; nothing is changed.")]
+
+    @property
+    def ours(self) -> EdgeTuneApp:
+        """The app, as what it is."""
+        return cast(EdgeTuneApp, self.app)
 
     def action_close(self) -> None:
         """Leave without an answer."""

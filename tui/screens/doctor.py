@@ -67,7 +67,8 @@ def told(facts: dict[str, Any], colours: dict[str, str]) -> Text:
         ("disk", f"{human(facts['disk_free'])} free at {facts['workspace']}"),
         ("trains on", f"{facts['device']}: {facts['device_reason']}"),
         ("computes in", f"{facts['dtype']}: {facts['dtype_reason']}"),
-        ("network", "never used: EdgeTune works offline"),
+        ("sleep", facts["sleep"]),
+        ("network", facts["network"]),
     ]
     text = Text()
     for name, value in rows:

@@ -1,8 +1,8 @@
-"""Write a run as GGUF files: choose types, watch it, and go on to chat."""
+"""Write a run as GGUF files: choose types and programs, watch writing and proof, and go on to chat."""
 
-import re
 from collections.abc import Iterable
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -12,19 +12,25 @@ from textual.widgets import Static
 from textual.worker import Worker
 
 from edgetune.files import human
-from edgetune.gguf_types import FACTS, USUAL
-from edgetune.jobs import manage
+from edgetune.gguf_types import USUAL
+from edgetune.offers import Offer, offers
 from edgetune.text import one_line
-from edgetune.workspace import Run
+from edgetune.workspace import FAILED, Run
 from tui.attempt import in_thread, shown
 from tui.command import edgetune
 from tui.keys import key
+from tui.progress import progress
 from tui.screens.page import Page
 from tui.widgets.listing import Line, Listing
-from tui.widgets.spark import bar
 
-PROGRESS = re.compile(r"(\d+)/(\d+) (.*)")
-"""How the command line tells progress where there is no terminal."""
+PROGRAMS = {
+    "ollama": ("for Ollama", "a folder with a Modelfile: ollama create NAME"),
+    "lmstudio": ("for LM Studio", "a folder as LM Studio keeps its models"),
+    "llama-server": ("for llama-server", "a folder with a script that starts it"),
+}
+"""Programs that get a folder of their own, as `edgetune export --for` names them."""
+FINDINGS = 4
+"""Lines of what a proof found that are shown."""
 
 
 class Export(Page):
@@ -32,12 +38,14 @@ class Export(Page):
 
     NAME = "Export"
     ABOUT = (
-        "A GGUF is the model in one file, as llama.cpp, Ollama and LM Studio read it. Space marks types, w writes them. "
-        "Each file is proven to be the model that was trained before it gets its name. "
-        "Loss is the mean KL divergence to the full model, as published for Llama-3-8B: the less, the closer its answers."
+        "A GGUF is the model in one file, as llama.cpp, Ollama and LM Studio read it. Space marks types, and programs that get a folder; "
+        "w writes them. Each file is proven to be the model that was trained before it gets its name. "
+        "Loss is the mean KL divergence to the full model: the less, the closer its answers. "
+        "It is what this file's own proof measured (=), or what was published of Llama-3-8B (~); small models lose more. "
+        "Tokens/s are estimated from this machine's memory speed, for the processor."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("export.mark", "space", "mark", "Mark", "Mark the type, or unmark it."),
+        key("export.mark", "space", "mark", "Mark", "Mark the type or program, or unmark it."),
         key("export.write", "w", "write", "Write", "Write the marked types."),
         key("export.cancel", "x", "cancel", "Cancel", "Stop writing; nothing half-written stays."),
         key("export.chat", "c", "chat", "Chat", "Chat with the run."),
@@ -48,14 +56,16 @@ class Export(Page):
         super().__init__()
         self.run_shown = run
         self.marked = {USUAL}
-        self.parameters = 0
+        self.offers: dict[str, Offer] = {}
+        self.found: list[str] = []
         self._writing: Worker[None] | None = None
 
     def body(self) -> Iterable[Widget]:
-        """Types, how it goes, and what was written."""
-        types = Listing("", "type", "size", "loss", "", "here", id="types")
+        """Types and programs, the marked one in words, and how it goes."""
+        types = Listing("", "type", "size", "loss", "tokens/s", "here", id="types", empty="looking …")
         types.border_title = f"Types of GGUF for {self.run_shown.name}"
         yield types
+        yield Static("", id="type", markup=False)
         yield Static("Space marks, w writes.", id="progress", markup=False)
 
     def on_mount(self) -> None:
@@ -68,26 +78,60 @@ class Export(Page):
     @shown
     async def look(self) -> None:
         """Types, with those that were written already."""
-        request = await in_thread(self.run_shown.request)
-        self.parameters = int(request.get("base_parameters", 0))
-        written = {one["type"]: one for one in await in_thread(manage.noted_exports, self.run_shown)}
-        colours = self.app.theme_variables
-        lines = []
-        for fact in FACTS:
-            on_now = fact.name in self.marked
-            style = f"bold {colours.get('accent', '')}" if on_now else ""
-            mark = Text("[x]" if on_now else "[ ]", style=style)
-            loss = f"{fact.loss:g}" if fact.loss is not None else "-"
-            made = written.get(fact.name)
-            size = human(made["bytes"]) if made else f"about {human(fact.size(self.parameters))}"
-            proven = bool(made and made.get("proof", {}).get("passed"))
-            there = Text(f"✔ {'proven' if proven else 'written'}" if made else "", style=colours.get("success", ""))
-            lines.append(Line(fact.name, (mark, Text(fact.name, style=style), size, loss, fact.words, there)))
-        first = not self.query_one(Listing).lines
-        self.query_one(Listing).show(lines)
+        self.offers = {one.type: one for one in await in_thread(offers, self.run_shown)}
+        self.draw()
+
+    def draw(self) -> None:
+        """The table as things are."""
+        listing, first = self.query_one(Listing), not self.query_one(Listing).lines
+        lines = [self._line(one) for one in self.offers.values()]
+        for name, (title, _) in PROGRAMS.items():
+            lines.append(Line(name, (self._mark(name), Text(title, style=self._style(name)), "", "", "", "")))
+        listing.show(lines)
         if first:
-            self.query_one(Listing).table.move_cursor(row=next(n for n, fact in enumerate(FACTS) if fact.name == USUAL))
+            listing.table.move_cursor(row=list(self.offers).index(USUAL))
+        self._tell_type(listing.current)
         self.refresh_bindings()
+
+    def _style(self, name: str) -> str:
+        return f"bold {self.app.theme_variables.get('accent', '')}" if name in self.marked else ""
+
+    def _mark(self, name: str) -> Text:
+        return Text("[x]" if name in self.marked else "[ ]", style=self._style(name))
+
+    def _line(self, one: Offer) -> Line:
+        size = human(one.bytes) if one.written else f"about {human(one.bytes)}"
+        loss = f"{'=' if one.measured else '~'} {one.loss:.2g}" if one.loss is not None else "-"
+        there = Text(f"✔ {'proven' if one.proven else 'written'}" if one.written else "", style=self.app.theme_variables.get("success", ""))
+        name = Text(one.type, style=self._style(one.type))
+        return Line(one.type, (self._mark(one.type), name, size, loss, f"about {_round(one.speed):,}", there), one.words)
+
+    @on(Listing.Moved)
+    def moved(self, event: Listing.Moved) -> None:
+        """The marked one in words."""
+        event.stop()
+        self._tell_type(event.key)
+
+    def _tell_type(self, name: str | None) -> None:
+        text = Text()
+        if one := self.offers.get(name or ""):
+            text.append(f"{one.type}: {one.words}.\n")
+            if one.measured:
+                same = f", the same next token {one.same:.1%} of the time" if one.same is not None else ""
+                text.append(f"Loss {one.loss:.2g}{same}: measured by its proof, on your held-out rows.", "dim")
+            elif one.loss is not None:
+                text.append(f"Loss {one.loss:g}: published of Llama-3-8B; small models lose more. Its proof will measure yours.", "dim")
+            else:
+                text.append("Its loss is not known yet: its proof will measure it.", "dim")
+        elif name in PROGRAMS:
+            title, words = PROGRAMS[name]
+            text.append(f"{title}: {words}.\nThe model lies on the disk once, under two names.")
+        self.query_one("#type", Static).update(text)
+
+    @property
+    def types(self) -> list[str]:
+        """The marked types, the largest first."""
+        return [name for name in self.offers if name in self.marked]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
@@ -95,7 +139,7 @@ class Export(Page):
         if action == "cancel":
             return busy
         if action == "write":
-            return bool(self.marked) and not busy
+            return bool(self.types) and not busy
         return True
 
     @on(Listing.Chosen)
@@ -110,7 +154,7 @@ class Export(Page):
 
     def _toggle(self, name: str) -> None:
         self.marked ^= {name}
-        self.look()
+        self.draw()
 
     def action_write(self) -> None:
         """Write them."""
@@ -125,33 +169,61 @@ class Export(Page):
     @work(exclusive=True, group="write")
     @shown
     async def write(self) -> None:
-        """Run `edgetune export`, show its progress."""
-        types = [fact.name for fact in FACTS if fact.name in self.marked]
+        """Run `edgetune export`, show its progress and what the proofs find."""
+        types = self.types
         words = [word for name in types for word in ("--type", name)]
+        words += [word for name in PROGRAMS if name in self.marked for word in ("--for", name)]
+        before, self.found = await in_thread(_files, self.run_shown), []
         self._tell(f"writing and proving {', '.join(types)} …")
         try:
             made = await edgetune(self.workspace, "export", self.run_shown.name, *words, said=self._said)
         except BaseException:
-            self._tell("Nothing was written.")
+            self._tell(ended(before, _files(self.run_shown)))
             raise
         finally:
             self.call_later(self.refresh_bindings)
-        self._tell("; ".join(f"{one['type']} {human(one['bytes'])}" for one in made) + ". Press c to chat.")
-        self.look()
+            self.call_later(self.look)
+        folders = [f"; {Path(place['path']).name}" for one in made for place in one.get("for", [])]
+        self._tell("; ".join(f"{one['type']} {human(one['bytes'])}" for one in made) + "".join(folders) + ". Press c to chat.")
 
     def _said(self, line: str) -> None:
-        if found := PROGRESS.fullmatch(line):
-            done, total = int(found[1]), int(found[2])
-            self._tell(f"{bar(done / max(total, 1), 24, self.ours.ascii_only)} {done}/{total} {found[3]}")
+        if found := progress(line):
+            self._tell(found.line(self.ours.ascii_only))
+        elif ": " in line and ("passed" in line or "FAILED" in line):
+            self.found.append(line)
+            self._tell(line)
         else:
             self._tell(line)
 
     def _tell(self, text: str) -> None:
         if self.is_mounted:
-            self.query_one("#progress", Static).update(one_line(text, 300))
+            shown_lines = [text, *(one for one in self.found[-FINDINGS:] if one != text)]
+            self.query_one("#progress", Static).update("\n".join(one_line(line, max(self.size.width - 3, 20)) for line in shown_lines))
 
     def action_chat(self) -> None:
         """Chat with the run."""
         from tui.screens.chat import Chat
 
         self.app.push_screen(Chat(self.run_shown.name))
+
+
+def _round(speed: float) -> int:
+    """A speed with two figures that count, for it is an estimate."""
+    digits = max(len(str(int(speed))) - 2, 0)
+    return round(speed / 10**digits) * 10**digits
+
+
+def _files(run: Run) -> dict[str, Any]:
+    """The GGUF files of a run, each with what changes when it is written anew."""
+    if not run.exports.is_dir():
+        return {}
+    return {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in sorted(run.exports.glob("*.gguf"))}
+
+
+def ended(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What an export that did not come to its end left."""
+    new = [name for name, stamp in after.items() if before.get(name) != stamp]
+    aside, written = [name for name in new if name.endswith(FAILED)], [name for name in new if not name.endswith(FAILED)]
+    said = [f"Written: {', '.join(written)}."] if written else []
+    said += [f"Kept aside, for the proof failed: {', '.join(aside)}."] if aside else []
+    return " ".join(said) or "Nothing was written."

@@ -1,14 +1,16 @@
 """Help for the screen that is open, made from what it declares of itself."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
+from tui.keys import key
 from tui.screens.dialog import Dialog
 
 SIGNS = {
@@ -33,6 +35,7 @@ class Help(Dialog[None]):
 
     NAME = "Help"
     ABOUT = "Every screen has its own help."
+    BINDINGS: ClassVar[list[BindingType]] = [key("help.tour", "t", "tour", "Tour", "The short tour of the app, from Home.")]
 
     def __init__(self, about: Screen[Any]) -> None:
         super().__init__()
@@ -43,11 +46,20 @@ class Help(Dialog[None]):
         """The screen's own words, then a table of its keys."""
         box = VerticalScroll(classes="box help")
         box.border_title = f"Help: {getattr(self.about, 'NAME', '') or 'this screen'}"
-        box.border_subtitle = "Esc closes"
+        box.border_subtitle = "t Tour, Esc closes" if self.check_action("tour", ()) else "Esc closes"
         with box:
             yield Static(getattr(self.about, "ABOUT", ""), markup=False)
             yield Static("")
             yield Static(self._keys())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The tour stands on Home."""
+        return hasattr(self.about, "action_tour") if action == "tour" else True
+
+    def action_tour(self) -> None:
+        """Close the help, begin the tour."""
+        self.dismiss(None)
+        self.about.call_later(self.about.run_action, "tour")
 
     def _keys(self) -> Table:
         keys: dict[tuple[str, str], list[str]] = {}

@@ -18,12 +18,13 @@ from edgetune.files import human, safe_name
 from edgetune.jobs import manage
 from edgetune.jobs.overview import Overview, Seen
 from edgetune.text import one_line
-from tui import tables
+from tui import later, tables
 from tui.attempt import in_thread, shown
 from tui.keys import key
 from tui.screens.ask import AskText, Confirm
 from tui.screens.page import Page
 from tui.widgets.listing import Listing
+from tui.widgets.tour import Tour
 
 EVERY = 1.0
 """Seconds between two looks at the runs."""
@@ -65,6 +66,9 @@ class Home(Page):
         key("home.data", "x", "screen('data', 'Data')", "Data", "Look at a file of examples without making a run.", show=False),
         key("home.doctor", "o", "screen('doctor', 'Doctor')", "Doctor", "What this machine has, and what would be used.", show=False),
         key("home.settings", "s", "screen('settings', 'SettingsScreen')", "Settings", "Theme, folders of models, keys.", show=False),
+        key("home.tour", "f4", "tour", "Tour", "A short tour of the app, in four steps.", show=False),
+        key("tour.next", "space", "tour_next", "Next of the tour", "The next step of the tour.", show=False),
+        key("tour.skip", "escape", "tour_skip", "Skip the tour", "End the tour; F4 begins it again.", show=False),
         key("home.quit", "q", "app.quit", "Quit", "Leave the app. Running jobs go on."),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]
@@ -84,6 +88,8 @@ class Home(Page):
         exports.border_title = "Exports"
         bases = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …")
         bases.border_title = "Bases on this machine"
+        if not self.ours.settings.toured:
+            yield Tour(id="tour")
         yield runs
         yield Horizontal(exports, bases, id="below")
 
@@ -106,6 +112,7 @@ class Home(Page):
         """Back on this screen: what changed meanwhile."""
         if hasattr(self, "overview"):
             self.look_again()
+            self.look_for_bases()
 
     @work(group="runs")
     @shown
@@ -139,8 +146,7 @@ class Home(Page):
     @shown
     async def look_for_bases(self) -> None:
         """Models on disk."""
-        places = [self.workspace.path / "models", *(Path(folder) for folder in self.ours.settings.folders)]
-        bases = await in_thread(find.described, places)
+        bases = await in_thread(find.described, self.workspace.base_places(self.ours.settings.folders))
         self.query_one("#bases", Listing).show([tables.base_line(base) for base in bases])
 
     @property
@@ -158,15 +164,15 @@ class Home(Page):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
         if not self.is_mounted or not self.query("#runs"):
-            return action not in ("chat", "export", "rename", "delete", "compare", "versus")
+            return action not in ("chat", "export", "rename", "delete", "compare", "versus", "tour_next", "tour_skip")
         if action == "back":
             return False
+        if action in ("tour_next", "tour_skip"):
+            return bool(self.query(Tour))
         if action == "chat":
-            return bool(self.file or (self.marked and self.marked.status == "finished" and self.marked.method != "reward"))
+            return bool(self.file or (self.marked and self.marked.answers))
         if action in ("export", "versus"):
-            if self.marked and self.marked.method == "reward":
-                return False  # it gives scores: there is nobody to talk with
-            return bool(self.marked and self.marked.status == "finished")
+            return bool(self.marked and self.marked.answers)
         if action == "compare":
             return bool(self.marked and len(self.runs) > 1)
         if action in ("rename", "delete"):
@@ -208,6 +214,24 @@ class Home(Page):
     def action_screen(self, module: str, name: str) -> None:
         """Open a screen that needs nothing of this one; it is imported only now."""
         self.app.push_screen(getattr(import_module(f"tui.screens.{module}"), name)())
+
+    async def action_tour(self) -> None:
+        """The tour, from its first step."""
+        await self.query(Tour).remove()
+        await self.mount(Tour(id="tour"), before="#runs")
+        self.refresh_bindings()
+
+    async def action_tour_next(self) -> None:
+        """The next step, or the end."""
+        if not self.query_one(Tour).step():
+            await self.action_tour_skip()
+
+    async def action_tour_skip(self) -> None:
+        """The tour is over, for good."""
+        await self.query(Tour).remove()
+        self.ours.settings.toured = True
+        later.soon(self.ours.settings.save, self.ours.settings_path)
+        self.refresh_bindings()
 
     def action_new(self) -> None:
         """The guided flow."""

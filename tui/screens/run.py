@@ -9,14 +9,14 @@ from textual.containers import Container, Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune import hardware
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch, manage
 from edgetune.jobs.history import History
 from edgetune.workspace import Run
 from tui.attempt import in_thread, shown
-from tui.gguf_of import mute
 from tui.keys import key
-from tui.run_words import headline, summary
+from tui.run_words import headline, summary, what_next
 from tui.screens.page import Page
 from tui.widgets.chart import Chart, Plotted
 from tui.widgets.event_list import EventList
@@ -24,6 +24,8 @@ from tui.widgets.samples import Samples
 
 EVERY = 0.25
 """Seconds between two looks at the log: what came in between is drawn at once."""
+FEEL_EVERY = 4.0
+"""Seconds between two looks at the temperature."""
 SMOOTHINGS = (0.0, 0.6, 0.9)
 ZOOMS = (1.0, 0.5, 0.2)
 LIVE = ("running", "waiting", "stopping")
@@ -60,7 +62,8 @@ class RunScreen(Page):
         self.run_shown = run
         self.history = History(run)
         self.status = ""
-        self.scores = mute(run)
+        self.method = ""
+        self.temperature: float | None = None
         self._busy = False
         self._seen: tuple[Any, ...] = ()
         self._fresh, self._turn_at = True, 0
@@ -87,11 +90,18 @@ class RunScreen(Page):
         self.action_view("charts")
         self.follow()
         self.set_interval(EVERY, self.follow_on)
+        self.set_interval(FEEL_EVERY, self.feel)
 
     def follow_on(self) -> None:
         """Look again unless the last look still goes on, or another screen is in front."""
         if not self._busy and self.app.screen is self:
             self.follow()
+
+    @work(group="feel", exclusive=True)
+    async def feel(self) -> None:
+        """How warm the device is, while it works and somebody looks."""
+        if self.status in LIVE and self.app.screen is self:
+            self.temperature = await in_thread(hardware.temperature, self.history.state.device)
 
     @work(group="follow")
     @shown
@@ -101,6 +111,8 @@ class RunScreen(Page):
         try:
             while found := await in_thread(self.history.read):
                 self.history.take(found)
+            if not self.method:
+                self.method = str((await in_thread(self.run_shown.request)).get("method", "sft"))
             self.draw(await in_thread(lambda: self.history.status))
             self._fresh = False
         finally:
@@ -113,16 +125,16 @@ class RunScreen(Page):
             return
         self._seen, before, self.status = seen, self.status, status
         self.query_one("#headline", Static).update(
-            headline(self.history, status, self.app.theme_variables, self.ours.ascii_only, self.size.width)
+            headline(self.history, status, self.method, self.app.theme_variables, self.ours.ascii_only, self.size.width)
         )
         self._draw_charts()
         self.query_one(EventList).update()
         self.query_one(Samples).show(self.history.state.samples)
-        self.bar.note(summary(self.run_shown, self.history, status))
+        self.bar.note(summary(self.history, status, self.temperature))
         if before != status:
             self.refresh_bindings()
             if before in LIVE and status == "finished":
-                self.ours.say(f"{self.run_shown.name} is finished: c to chat with it, e to export it.")
+                self.ours.say(f"{self.run_shown.name} is finished. {what_next(self.run_shown, self.method)}")
             elif before in LIVE and status in ("failed", "interrupted"):
                 self.failed()
 
@@ -154,7 +166,7 @@ class RunScreen(Page):
         if action == "resume":
             return self.status in ("stopped", "interrupted", "failed", "new")
         if action in ("chat", "export", "versus"):
-            return self.status == "finished" and not self.scores
+            return self.status == "finished" and self.method != "reward"
         return True
 
     def action_view(self, name: str) -> None:

@@ -1,18 +1,24 @@
 """Settings: theme, folders of models, where things lie, and every key with its name."""
 
+import pkgutil
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from functools import cache
+from importlib import import_module
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune.bases.hub import NETWORK
+from edgetune.text import safe_text
 from tui.attempt import in_thread, shown
 from tui.keys import key
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
 from tui.screens.page import Page
+from tui.themes import DARK
 from tui.widgets.listing import Line, Listing
 
 
@@ -37,7 +43,7 @@ class SettingsScreen(Page):
         """Show them."""
         self.draw()
         self.query_one(Listing).table.focus()
-        self.query_one("#hint", Static).update(f"Workspace: {self.workspace.path}\nThe network is never used.")
+        self.query_one("#hint", Static).update(safe_text(f"Workspace: {self.workspace.path}\nThe network is {NETWORK}."))
 
     def draw(self) -> None:
         """The settings as they are."""
@@ -70,7 +76,21 @@ class SettingsScreen(Page):
             text = await self.app.push_screen_wait(AskText(question, self.key_of(name)))
             if text:
                 kept.keys[name.removeprefix("key ")] = text.replace(" ", "")
+                self._lost(name.removeprefix("key "))
         await self.keep()
+
+    def _lost(self, name: str) -> None:
+        """Say which actions of the same screen lose a key to this one."""
+        kept = self.ours.settings.keys
+
+        def keys(binding: Binding) -> set[str]:
+            return set(kept.get(binding.id or "", binding.key).split(","))
+
+        for owner in declared().values():
+            changed = next((one for one in owner if one.id == name), None)
+            for other in owner if changed else ():
+                if other is not changed and changed and (both := keys(other) & keys(changed)):
+                    self.ours.say(f"{', '.join(both)} was the key of {other.description} there, which has none now.", "warning")
 
     def key_of(self, name: str) -> str:
         """The keys an action has now."""
@@ -84,6 +104,8 @@ class SettingsScreen(Page):
         kept, name = self.ours.settings, self.query_one(Listing).current or ""
         if name == "folders":
             kept.folders = []
+        elif name == "theme":
+            self.app.theme = kept.theme = DARK
         kept.keys.pop(name.removeprefix("key "), None)
         await self.keep()
 
@@ -94,22 +116,30 @@ class SettingsScreen(Page):
         self.draw()
 
 
-def bindings() -> list[Binding]:
-    """Every key of the app that has a name, each once."""
-    from tui.app import EdgeTuneApp
-    from tui.screens.chat import Chat
-    from tui.screens.compare import Compare
-    from tui.screens.export import Export
-    from tui.screens.home import Home
-    from tui.screens.new_run import STEPS, NewRun
-    from tui.screens.run import RunScreen
-    from tui.screens.versus import Versus
-    from tui.widgets.event_list import EventList
+@cache
+def declared() -> dict[str, list[Binding]]:
+    """The keys with a name that each screen and widget of the app declares, by module and class."""
+    import tui
 
+    found: dict[str, list[Binding]] = {}
+    for module in pkgutil.walk_packages(tui.__path__, "tui."):
+        for owner in vars(import_module(module.name)).values():
+            if isinstance(owner, type) and owner.__module__ == module.name:
+                named = [one for one in vars(owner).get("BINDINGS", ()) if isinstance(one, Binding) and one.id]
+                if named:
+                    found[f"{owner.__module__}.{owner.__qualname__}"] = named
+    return found
+
+
+def bindings() -> list[Binding]:
+    """Every key of the app that has a name, each once: those that hold everywhere first."""
     found: dict[str, Binding] = {}
-    owners: tuple[Any, ...] = (EdgeTuneApp, Page, Home, NewRun, *STEPS, RunScreen, Compare, EventList, Export, Chat, Versus, Listing)
-    for owner in owners:
-        for binding in owner.BINDINGS:
-            if isinstance(binding, Binding) and binding.id:
-                found.setdefault(binding.id, binding)
-    return list(found.values())
+    for owner in declared().values():
+        for binding in owner:
+            found.setdefault(binding.id or "", binding)
+
+    def group(binding: Binding) -> tuple[bool, str]:
+        name = (binding.id or "").split(".")[0]
+        return name not in ("app", "page", "home"), name
+
+    return sorted(found.values(), key=group)

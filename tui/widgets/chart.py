@@ -1,14 +1,21 @@
-"""A chart of curves that grow, drawn by plotext no more often than the screen can show."""
+"""A chart of curves that grow, drawn by plotext beside the UI: a drawing takes longer than a key may wait."""
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from textual.color import Color
+from textual.content import Content
 from textual_plotext import PlotextPlot
 
 from edgetune.jobs.curve import Curve
+from edgetune.text import one_line
+from tui.attempt import in_thread
+
+_PLOTEXT = threading.Lock()
+"""plotext keeps its themes and the terminal's size for all plots in common."""
 
 
 @dataclass(frozen=True)
@@ -27,41 +34,60 @@ class Chart(PlotextPlot):
 
     def __init__(self, title: str, curves: Sequence[Plotted], id: str | None = None, unit: float = 1.0) -> None:
         super().__init__(id=id, classes="panel chart")
-        self.border_title = title
+        self.border_title = Content(one_line(title, 120))
         self.curves, self.unit = curves, unit
         self.smoothing, self.log_scale, self.zoom = 0.0, False, 1.0
-        self._drawn: tuple[Any, Any] | None = None
+        self._picture: Any = ""
+        self._looks: tuple[Any, ...] = ()
+        self._stale, self._drawing = True, False
 
     def draw_anew(self) -> None:
-        """Draw what the curves hold now. Without this, what was drawn last is shown: drawing takes longer than a key may wait."""
-        self._drawn = None
-        self.refresh()
+        """Draw what the curves hold now. Until that is done, what was drawn last is shown."""
+        self._stale = True
+        if self.is_mounted and self.size:
+            self._begin()
 
     def render(self) -> Any:
-        """What was drawn last, if it still fits."""
-        looks = (self.size, self.app.theme)
-        if self._drawn is None or self._drawn[0] != looks:
-            self._drawn = looks, self._draw()
-        return self._drawn[1]
+        """What was drawn last; where it no longer fits, another one is on its way."""
+        if self._stale or self._looks != (self.size, self.app.theme):
+            self._begin()
+        return self._picture
 
-    def _draw(self) -> Any:
-        plt = self.plt
-        plt.clear_data()
-        plt.frame(False)
-        plt.grid(False, False)
-        ascii_only = getattr(self.app, "ascii_only", False)
-        drawn = [(one, *self._points(one)) for one in self.curves]
-        drawn = [(one, steps, values) for one, steps, values in drawn if steps]
+    def _begin(self) -> None:
+        if not self._drawing:
+            self._drawing = True
+            self.run_worker(self._draw_beside(), group="chart")
+
+    async def _draw_beside(self) -> None:
+        """Draw until what is shown is what the curves hold, in the size it has."""
+        try:
+            while self._stale or self._looks != (self.size, self.app.theme):
+                self._stale, looks = False, (self.size, self.app.theme)
+                points = [(one, *self._points(one)) for one in self.curves]
+                self._picture = await in_thread(self._draw, [each for each in points if each[1]], self.app.theme_variables)
+                self._looks = looks
+                self.refresh()
+        finally:
+            self._drawing = False
+
+    def _draw(self, drawn: list[tuple[Plotted, list[float], list[float]]], colours: dict[str, str]) -> Any:
+        """The picture of some points, in any thread."""
         if not drawn:
             return "  nothing measured yet"
-        for one, steps, values in drawn:
-            colour = Color.parse(self.app.theme_variables.get(one.colour, "white")).rgb
-            if len(steps) > 1 and not one.dots:
-                plt.plot(steps, values, color=colour, marker="*" if ascii_only else "braille")
-            else:
-                plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
-        self._ticks([step for _, steps, _ in drawn for step in steps], [value for _, _, values in drawn for value in values])
-        return super().render()
+        plt = self.plt
+        ascii_only = getattr(self.app, "ascii_only", False)
+        with _PLOTEXT:
+            plt.clear_data()
+            plt.frame(False)
+            plt.grid(False, False)
+            for one, steps, values in drawn:
+                colour = Color.parse(colours.get(one.colour, "white")).rgb
+                if len(steps) > 1 and not one.dots:
+                    plt.plot(steps, values, color=colour, marker="*" if ascii_only else "braille")
+                else:
+                    plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
+            self._ticks([step for _, steps, _ in drawn for step in steps], [value for _, _, values in drawn for value in values])
+            return super().render()
 
     def _points(self, one: Plotted) -> tuple[list[float], list[float]]:
         """The part of a curve that is shown: no more points than there is room for."""

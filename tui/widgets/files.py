@@ -5,6 +5,7 @@ from pathlib import Path
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
 
 from edgetune.files import human
@@ -43,7 +44,7 @@ class Files(Vertical):
         lines = await in_thread(_lines, folder, self.endings)
         self.folder = folder
         listing = self.query_one(Listing)
-        listing.border_title = one_line(folder.name or str(folder), 40)
+        listing.border_title = Content(one_line(folder.name or str(folder), 40))
         listing.show(lines)
 
     @on(Listing.Chosen)

@@ -10,8 +10,8 @@ from tui.attempt import in_thread
 from tui.talk import Talk
 from tui.widgets.bubbles import Bubbles, Reply
 
-DRAW = 0.05
-"""Seconds between two pieces of an answer: what the model wrote in between is drawn at once."""
+DRAW, DRAW_LATE = 0.12, 0.5
+"""Seconds between two pieces of an answer, what the model wrote in between being drawn at once: at least, and at most."""
 
 
 async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
@@ -41,9 +41,13 @@ async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[],
 
 async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str], Awaitable[object]]) -> None:
     """Give `show` what comes until all is written. show: an async function of a text. When cancelled, the answer is stopped first."""
+    clock, pause = asyncio.get_running_loop().time, DRAW
     try:
         while not writing.done():
-            await asyncio.wait({writing}, timeout=DRAW)
+            due = clock() + pause
+            await asyncio.wait({writing}, timeout=pause)
+            late = clock() - due  # for so long the last piece kept the UI: twice that is left to keys before the next
+            pause = min(DRAW_LATE, max(DRAW, 2 * late))
             await show(talk.take())
         await writing
     except asyncio.CancelledError:

@@ -4,7 +4,6 @@ text/template has no string functions but `slice` and `len`; what strips a text 
 character less, and where a value is needed and not only its print, a loop over steps (see `loop`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 SPACES = "".join(
@@ -87,11 +86,6 @@ class Form:
 
 KEEP = Form()
 FORMS = (KEEP, *(Form(left, right, chars) for chars in (SPACES, "\n") for left, right in ((True, True), (True, False), (False, True))))
-
-
-def fitting(agrees: Callable[[Form], bool]) -> Form | None:
-    """The first form for which `agrees` holds."""
-    return next((form for form in FORMS if agrees(form)), None)
 
 
 def loop(body: str, too_long: str) -> str:

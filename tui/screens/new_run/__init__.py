@@ -10,6 +10,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui import draft as drafts
+from tui import later
+from tui.attempt import in_thread
 from tui.keys import key
 from tui.screens.new_run.data import DataStep
 from tui.screens.new_run.fit import FitStep
@@ -52,11 +54,15 @@ class NewRun(Page):
 
     async def on_mount(self) -> None:
         """Go on where it was left."""
-        self.draft = drafts.load(self.workspace)
+        self.draft = await in_thread(drafts.load, self.workspace)
         if self._base and self._base != self.draft.base:
             self.draft.base, self.draft.kind, self.draft.verdict, self.draft.step = self._base, "", "", 1
         wanted, self.at = min(self.draft.step, len(STEPS) - 1), 0
         await self.go(wanted)
+
+    async def on_unmount(self) -> None:
+        """What was chosen last is kept before the screen is gone."""
+        await in_thread(later.done)
 
     async def go(self, to: int) -> None:
         """Show a step."""

@@ -7,6 +7,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from edgetune.data.readers import SUFFIXES
@@ -88,7 +89,7 @@ class DataStep(Step):
         """X-ray the files in a process of its own, then show the first row."""
         panel, report = self.query_one("#xray"), self.query_one("#report", Static)
         names = ", ".join(one_line(Path(path).name, 40) for path in self.draft.data)
-        panel.border_title = f"X-ray of {names}"
+        panel.border_title = Content(f"X-ray of {names}")
         report.update("reading …")
         panel.loading = True
         try:

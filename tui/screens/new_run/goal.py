@@ -11,13 +11,14 @@ from textual.widgets.option_list import Option
 from edgetune import goals
 from edgetune.errors import InputError
 from edgetune.paths import at_home
+from edgetune.recipe import used
 from tui.attempt import shown
 from tui.keys import key
 from tui.screens.ask import AskText
 from tui.screens.new_run.step import Step
 
 KEPT = ("replay", "replay_share", "format", "map")
-"""Options that stay when another goal is taken."""
+"""Options that stay when another goal is taken, where its method uses them."""
 
 
 class GoalStep(Step):
@@ -62,7 +63,7 @@ class GoalStep(Step):
         extra = "".join(f", {name} {value}" for name, value in wish.options.items())
         replay = self.draft.options.get("replay")
         text = f"{wish.method}, preset {wish.preset}{extra}: {wish.why}"
-        if wish.name == "teach":
+        if used("replay", wish.method):
             text += f"\nReplay: {replay}" if replay else "\nPress p to name a replay file; the bundled model has one of its own."
         self.query_one("#means", Static).update(text)
 
@@ -76,7 +77,9 @@ class GoalStep(Step):
     def take(self, wish: goals.Goal) -> None:
         """What the goal means, into the draft; what was changed by hand stays unless another goal is taken."""
         if wish.name != self.draft.goal:
-            kept: dict[str, Any] = {name: self.draft.options[name] for name in KEPT if name in self.draft.options}
+            kept: dict[str, Any] = {
+                name: self.draft.options[name] for name in KEPT if name in self.draft.options and used(name, wish.method)
+            }
             self.draft.goal, self.draft.preset, self.draft.options = wish.name, wish.preset, {**wish.options, **kept}
             if wish.method != "sft":
                 self.draft.options["method"] = wish.method

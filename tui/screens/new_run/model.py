@@ -1,5 +1,6 @@
 """Step 1: which base model."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,16 +11,35 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from edgetune.bases import find
-from edgetune.errors import EdgeTuneError, InputError
+from edgetune.bases.licence import licence
+from edgetune.errors import InputError
 from edgetune.files import human
+from edgetune.fits import fits
+from edgetune.hardware import Choice
 from edgetune.paths import at_home, is_folder
-from edgetune.text import safe_text
-from tui import tables
+from edgetune.recipe import build
+from edgetune.text import one_line, safe_text
+from tui import later, tables
 from tui.attempt import in_thread, shown
+from tui.draft import Draft
 from tui.keys import key
 from tui.screens.ask import AskText
 from tui.screens.new_run.step import Step
 from tui.widgets.listing import Line, Listing
+
+
+@dataclass(frozen=True)
+class Found:
+    """A base on disk. room: whether it can be trained here, and why."""
+
+    base: find.Base
+    room: Choice
+    licence: str
+
+
+def _bases(places: list[Path], preset: str) -> list[Found]:
+    recipe, _ = build({}, None, preset)
+    return [Found(base, fits(base, recipe), licence(base.path)) for base in find.described(places)]
 
 
 class ModelStep(Step):
@@ -27,11 +47,18 @@ class ModelStep(Step):
 
     TITLE = "Model"
     ABOUT = "The model you start from. Larger ones know more and take longer."
-    BINDINGS: ClassVar[list[BindingType]] = [key("model.folder", "f", "folder", "Add folder", "Look for models in another folder.")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("model.fetch", "g", "fetch", "Get one", "Fetch a model from a hub; it says what and how much, and asks first."),
+        key("model.folder", "f", "folder", "Add folder", "Look for models in another folder."),
+    ]
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__(draft)
+        self.found: dict[str, Found] = {}
 
     def compose(self) -> ComposeResult:
         """The bases, and more about the marked one."""
-        bases = Listing("base", "architecture", "parameters", "size", "context", "here", id="base-list", empty="looking for models …")
+        bases = Listing("base", "here", "size", "context", "architecture", "licence", id="base-list", empty="looking for models …")
         bases.border_title = "Bases on this machine"
         yield bases
         yield Static("", id="chosen", markup=False)
@@ -48,37 +75,57 @@ class ModelStep(Step):
     @shown
     async def look(self) -> None:
         """Find bases, and whether they fit in this machine's memory."""
-        places = [self.workspace.path / "models", *(Path(folder) for folder in self.ours.settings.folders)]
-        preset = self.draft.preset
-        found = await in_thread(lambda: [(base, fits(base, preset)) for base in find.described(places)])
-        colours = self.app.theme_variables
-        lines = [self._line(base, fit, colours) for base, fit in found]
+        places = self.workspace.base_places(self.ours.settings.folders)
+        found = await in_thread(_bases, places, self.draft.preset)
+        lines = [self._line(one) for one in found]
+        self.found = {line.key: one for line, one in zip(lines, found, strict=True)}
         self.query_one(Listing).show(lines)
-        self.query_one(Listing).empty("No models found. f adds a folder that holds some.")
+        self.query_one(Listing).empty("No models found.\ng gets one from a hub, f adds a folder that holds some.")
         row = next((number for number, line in enumerate(lines) if line.key == self.draft.base), 0)
         self.query_one(Listing).table.move_cursor(row=row)
         self._tell()
 
-    def _line(self, base: find.Base, fit: str, colours: dict[str, str]) -> Line:
-        plain = tables.base_line(base)
-        shown_fit = Text(fit, style=colours.get("success" if fit == "fits" else "error", ""))
-        cells = (base.name, base.architecture, tables.parameters(base.parameters), human(base.bytes), f"{base.context:,}", shown_fit)
-        return Line(plain.key, cells)
+    def _line(self, one: "Found") -> Line:
+        base, colours = one.base, self.app.theme_variables
+        room = Text(one.room.value, style=colours.get({"fits": "success", "tight": "warning"}.get(one.room.value, "error"), ""))
+        size = f"{tables.parameters(base.parameters)}, {human(base.bytes)}"
+        cells = (one_line(base.name, 40), room, size, f"{base.context:,}", one_line(base.architecture, 20), one.licence or "-")
+        return Line(tables.base_line(base).key, cells)
+
+    @on(Listing.Moved)
+    def moved(self, event: Listing.Moved) -> None:
+        """More about the marked one."""
+        event.stop()
+        self._tell()
 
     def _tell(self) -> None:
-        self.query_one("#chosen", Static).update(
-            safe_text(f"Chosen: {self.draft.base}") if self.draft.base else "Enter chooses the marked base."
-        )
+        lines = [f"Chosen: {self.draft.base}" if self.draft.base else "Enter chooses the marked base."]
+        if one := self.found.get(self.query_one(Listing).current or ""):
+            lines.append(f"{one.base.name}: {one.room.value}, {one.room.reason}")
+        self.query_one("#chosen", Static).update("\n".join(one_line(line, 300) for line in lines))
 
     @on(Listing.Chosen)
     def choose(self, event: Listing.Chosen) -> None:
         """Enter on a base: it is chosen, and the next step opens."""
         event.stop()
-        if event.key != self.draft.base:
-            self.draft.base, self.draft.kind, self.draft.verdict = event.key, "", ""
+        self._take(event.key)
+        self.screen.call_later(self.screen.run_action, "next")
+
+    def _take(self, base: str) -> None:
+        if base != self.draft.base:
+            self.draft.base, self.draft.kind, self.draft.verdict = base, "", ""
         self.changed()
         self._tell()
-        self.screen.call_later(self.screen.run_action, "next")
+
+    @work(group="dialog")
+    @shown
+    async def action_fetch(self) -> None:
+        """Get a model; it is chosen then."""
+        from tui.screens.fetch import Fetch
+
+        if base := await self.app.push_screen_wait(Fetch()):
+            self._take(base)
+            self.look()
 
     @work(group="dialog")
     @shown
@@ -89,7 +136,7 @@ class ModelStep(Step):
             place = str(at_home(folder).resolve())
             if place not in self.ours.settings.folders:
                 self.ours.settings.folders.append(place)
-                self.ours.settings.save(self.ours.settings_path)
+                later.soon(self.ours.settings.save, self.ours.settings_path)
             self.look()
 
     def lacking(self) -> str:
@@ -99,23 +146,10 @@ class ModelStep(Step):
         try:
             find.resolve(self.draft.base)
         except InputError as error:
-            return f"{error.title}. {error.cause}"
+            return safe_text(f"{error.title}. {error.cause}")
         return ""
 
 
 def _is_folder(text: str) -> None:
     if not is_folder(at_home(text)):
         raise InputError(f"{text} is not a folder", "Nothing of that name is there.", "Check it.")
-
-
-def fits(base: find.Base, preset: str) -> str:
-    """Whether training the base fits in this machine's memory. The place for a prediction with shades."""
-    from edgetune import hardware
-    from edgetune.jobs.create import need_memory
-    from edgetune.recipe import build
-
-    try:
-        need_memory(build({"base": "nano"}, None, preset)[0], base, hardware.device().value)
-    except EdgeTuneError:
-        return "no room"
-    return "fits"

@@ -2,6 +2,7 @@
 
 import types
 import typing
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -10,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from edgetune.errors import EdgeTuneError
-from edgetune.recipe import PRESETS, Recipe
-from edgetune.text import safe_text
+from edgetune.recipe import PRESETS, Recipe, one, used
+from edgetune.text import one_line, safe_text
 from tui.attempt import shown
+from tui.draft import Draft
 from tui.keys import key
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
@@ -32,7 +33,7 @@ class RecipeStep(Step):
     TITLE = "Recipe"
     ABOUT = "How it is trained. The preset's values are good to begin with; Enter changes the marked one."
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("recipe.preset", "p", "preset", "Preset", "quick, balanced or careful."),
+        key("recipe.preset", "p", "preset", "Preset", ", ".join(PRESETS) + "."),
         key("recipe.reset", "u,backspace", "reset", "Undo change", "Put the marked option back to the preset's value."),
         key("recipe.view", "v", "full", "All options", "Show all options, or only those that matter most."),
     ]
@@ -44,6 +45,7 @@ class RecipeStep(Step):
     def compose(self) -> ComposeResult:
         """The options as a list, and more about the marked one."""
         yield Listing("option", "value", "from", "what it does", id="options")
+        yield Static("", id="problem", markup=False, classes="wrong")
         yield Static("", id="hint", markup=False)
 
     def on_mount(self) -> None:
@@ -56,24 +58,27 @@ class RecipeStep(Step):
 
     def draw(self) -> None:
         """The options with their values now."""
-        recipe, sources = self.draft.recipe()
+        values, sources = self.draft.values()
         listing, colours = self.query_one(Listing), self.app.theme_variables
         listing.border_title = f"Recipe, preset {self.draft.preset}" + ("" if self.full else " (v shows all options)")
         lines = []
         for name, field in Recipe.model_fields.items():
             changed = name in self.draft.options
-            if name in ELSEWHERE or not (self.full or changed or name in SIMPLE):
+            if name in ELSEWHERE or not (changed or (used(name, values["method"], values["lora"]) and (self.full or name in SIMPLE))):
                 continue
             source = "changed" if changed else sources[name]
             style = f"bold {colours.get('accent', '')}" if changed else ""
             cells = (
                 Text(f"{'*' if changed else ' '} {name.replace('_', ' ')}", style=style),
-                Text(said(getattr(recipe, name)), style=style),
+                Text(one_line(said(values[name]), 60), style=style),
                 Text(source.removeprefix("preset "), style=style or "dim"),
                 Text(field.description or "", style="dim", no_wrap=True),
             )
             lines.append(Line(name, cells))
         listing.show(lines)
+        problem = self.draft.problem
+        self.query_one("#problem", Static).update(safe_text(problem))
+        self.query_one("#problem").display = bool(problem)
 
     @on(Listing.Moved)
     def moved(self, event: Listing.Moved) -> None:
@@ -92,7 +97,7 @@ class RecipeStep(Step):
         event.stop()
         name = event.key
         field = Recipe.model_fields[name]
-        now = getattr(self.draft.recipe()[0], name)
+        now = self.draft.values()[0][name]
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
         if isinstance(now, bool):
             self.set(name, not now)
@@ -103,37 +108,29 @@ class RecipeStep(Step):
             question = f"{name.replace('_', ' ')}: {field.description}"
             text = await self.app.push_screen_wait(AskText(question, "" if now is None else said(now), lambda t: self.check(name, t)))
             if text is not None:
-                self.set(name, parsed(name, text))
+                self.set(name, one(name, parsed(name, text)))
 
     def check(self, name: str, text: str) -> None:
         """Refuse a value that the recipe refuses. Raises InputError."""
-        from edgetune.recipe import build
-
-        build({**self.draft.chosen, name: parsed(name, text)}, None, self.draft.preset)
+        self.draft.changed_to({name: one(name, parsed(name, text))})
 
     def set(self, name: str, value: Any) -> None:
-        """Take a value; one that the preset has anyway is no change."""
-        before = self.draft.options.pop(name, None)
-        if getattr(self.draft.recipe()[0], name) != value:
-            self.draft.options[name] = value
-        try:
-            self.draft.recipe()
-        except EdgeTuneError:
-            self.draft.options.pop(name, None)
-            if before is not None:
-                self.draft.options[name] = before
-            raise
+        """Take a value; one that the preset has anyway is no change. Raises InputError, and the recipe is as before."""
+        self._take(self.draft.changed_to({name: value}))
+
+    def _take(self, draft: Draft) -> None:
+        self.draft.take(draft)
         self.changed()
         self.draw()
         self.refresh_bindings()
 
-    def action_reset(self) -> None:
+    @work(group="dialog")
+    @shown
+    async def action_reset(self) -> None:
         """Undo a change."""
         if (name := self.query_one(Listing).current) and name in self.draft.options:
-            del self.draft.options[name]
-            self.changed()
-            self.draw()
-            self.refresh_bindings()
+            usual, _ = replace(self.draft, options={}).values()
+            self._take(self.draft.changed_to({name: usual[name]}))
 
     def action_full(self) -> None:
         """All options, or few."""
@@ -145,9 +142,7 @@ class RecipeStep(Step):
     async def action_preset(self) -> None:
         """Another preset; what was changed by hand stays changed."""
         if found := await self.app.push_screen_wait(Choose("Preset", list(PRESETS), self.draft.preset)):
-            self.draft.preset = found
-            self.changed()
-            self.draw()
+            self._take(self.draft.changed_to({}, found))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
@@ -157,11 +152,7 @@ class RecipeStep(Step):
 
     def lacking(self) -> str:
         """A recipe that is valid."""
-        try:
-            self.draft.recipe()
-        except EdgeTuneError as error:
-            return safe_text(f"{error.title}. {error.cause}")
-        return ""
+        return safe_text(self.draft.problem)
 
 
 def said(value: Any) -> str:

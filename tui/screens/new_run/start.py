@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Static
 from edgetune.errors import EdgeTuneError
 from edgetune.files import safe_name
 from edgetune.text import one_line, safe_text
-from tui.attempt import in_thread, shown
+from tui.attempt import shown
 from tui.draft import forget
 from tui.keys import key
 from tui.screens.new_run.step import Step
@@ -95,7 +95,7 @@ class StartStep(Step):
             run = await begin(self.workspace, self.draft.words())
         finally:
             button.disabled, button.label = False, "Start training"
-        await in_thread(forget, self.workspace)
+        forget(self.workspace)
         from tui.screens.run import RunScreen
 
         self.app.switch_screen(RunScreen(run))

@@ -1,0 +1,31 @@
+"""What a command says while it works: how far it is, or a line of talk."""
+
+import re
+from dataclasses import dataclass
+
+from edgetune.files import human
+from tui.widgets.spark import bar
+
+_LINE = re.compile(r"(\d+)/(\d+) (bytes )?\s*(.*)")
+"""How the command line tells progress where there is no terminal."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is. size: whether bytes are counted. text: what is being done."""
+
+    done: int
+    total: int
+    size: bool
+    text: str
+
+    def line(self, ascii_only: bool, width: int = 24) -> str:
+        """A bar, the figures and what is being done."""
+        figures = f"{human(self.done)} of {human(self.total)}" if self.size else f"{self.done}/{self.total}"
+        return f"{bar(self.done / max(self.total, 1), width, ascii_only)} {figures}  {self.text}"
+
+
+def progress(line: str) -> Progress | None:
+    """What a line says about progress, None for talk."""
+    found = _LINE.fullmatch(line)
+    return Progress(int(found[1]), int(found[2]), bool(found[3]), found[4]) if found else None

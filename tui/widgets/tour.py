@@ -1,0 +1,50 @@
+"""A short tour for who opens the app the first time: a few lines on Home, which take no key away from it."""
+
+from rich.text import Text
+from textual.widgets import Static
+
+STEPS = (
+    ("Home", "your runs, the files made of them, and the models on this machine. Tab goes from list to list, Enter opens what is marked."),
+    (
+        "Keys",
+        "what works now stands in the last line. F1 or ? shows all keys of a screen; Esc goes back; / filters a list.",
+    ),
+    (
+        "Palette",
+        "Ctrl+P finds what can be done now by its name. F2 turns dark to light. Ctrl+Q leaves; running jobs go on.",
+    ),
+    ("Begin", "t teaches the bundled model something new in about three minutes; n starts a run with examples of your own."),
+)
+"""What is told, one thing at a time."""
+
+
+class Tour(Static):
+    """Tells one step; `step` goes to the next one and says whether there is one."""
+
+    DEFAULT_CSS = """
+    Tour { height: auto; padding: 0 1; border: round $accent; border-title-color: $accent; border-subtitle-color: $text-muted; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id, markup=False)
+        self.at = 0
+
+    def on_mount(self) -> None:
+        """The first step."""
+        self._tell()
+
+    def step(self) -> bool:
+        """The next step; False after the last."""
+        self.at += 1
+        if self.at < len(STEPS):
+            self._tell()
+        return self.at < len(STEPS)
+
+    def _tell(self) -> None:
+        title, words = STEPS[self.at]
+        last = self.at == len(STEPS) - 1
+        self.border_title = f"Tour {self.at + 1} of {len(STEPS)}"
+        self.border_subtitle = "Space or Esc: done" if last else "Space: next   Esc: skip"
+        text = Text(f"{title}: ", style="bold")
+        text.append(words, style="not bold")
+        self.update(text)
