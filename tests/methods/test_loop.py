@@ -97,8 +97,8 @@ def test_dpo_on_judged_votes(loop: Loop) -> None:
 
 def test_a_reward_model_and_rloo(loop: Loop) -> None:
     loop.run(
-        *("train", "--name", "taste", "--base", "nano", "--method", "reward", "--data", "prefs", "--rank", 16, "--epochs", 3),
-        *("--length", 256, "--batch", 8, "--accumulation", 1, "--eval-share", 0.2, "--learning-rate", 1e-3),
+        *("train", "--name", "taste", "--base", "nano", "--method", "reward", "--data", "prefs", "--rank", 16, "--epochs", 5),
+        *("--length", 256, "--batch", 4, "--accumulation", 1, "--eval-share", 0.3, "--learning-rate", 1e-3),
     )
     worth = json.loads((loop.place.run("taste").folder / "measured.json").read_text())
     print(worth)
