@@ -184,7 +184,7 @@ def test_keys_are_answered_while_a_vote_is_written(drive: Drive, nano_gguf: Path
         await seat.until(lambda: "thumb up: kept in prefs" in seat.text())
         assert threads[0] is not threading.main_thread()
 
-    drive(scene)
+    drive(scene, (120, 40))
 
 
 def test_adapters_are_turned_without_loading_again(drive: Drive, workspace: Workspace, nano: Path, nano_gguf: Path, tmp_path: Path) -> None:

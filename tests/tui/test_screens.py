@@ -216,3 +216,29 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
         await snapshot("arena-failed", seat)
 
     drive(scene)
+
+
+def test_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
+    from dataclasses import replace
+
+    from tui.screens.chat import Chat
+    from tui.screens.second import Second
+    from tui.widgets.prompt import Prompt
+
+    async def scene(seat: Seat) -> None:
+        chat = Chat(str(nano_gguf))
+        await seat.app.push_screen(chat)
+        await seat.until(lambda: chat.talk)
+        await snapshot("chat-empty", seat)
+        await seat.press("f9")
+        await snapshot("chat-adapters", seat)
+        await seat.press("escape")
+        assert chat.talk is not None
+        chat.talk.ways.sampling = replace(chat.talk.ways.sampling, seed=3, temperature=1.0)
+        chat.query_one(Prompt).text = "What is the opposite of hot?"
+        await seat.press("enter")
+        await seat.pilot.press("f4")
+        await seat.until(lambda: isinstance(seat.app.screen, Second) and seat.app.screen.ready)
+        await snapshot("chat-second", seat)
+
+    drive(scene)

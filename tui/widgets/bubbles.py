@@ -34,7 +34,7 @@ class Reply(Vertical):
     def __init__(self, text: str = "", at: int | None = None) -> None:
         super().__init__()
         self._text, self.at = safe_text(text), at
-        self._words = {"fork": "", "how": "", "vote": ""}
+        self._words = {"fork": "", "vote": "", "how": ""}
 
     def compose(self) -> ComposeResult:
         """Markdown whose links go nowhere: nothing a model writes may open a browser."""
