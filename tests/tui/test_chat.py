@@ -124,6 +124,21 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
     drive(scene, (120, 40))
 
 
+def test_a_question_that_cannot_be_taken_leaves_the_branches_right(drive: Drive, nano_gguf: Path) -> None:
+    async def scene(seat: Seat) -> None:
+        chat, talk = await opened(seat, nano_gguf)
+        await ask(seat, HOT)
+        await ask(seat, "word " * 2000)
+        assert isinstance(seat.app.screen, ErrorDialog) and "too long" in seat.text()
+        await seat.press("escape")
+        await ask(seat, BIG)
+        assert [m["content"] for m in talk.messages if m["role"] == "user"] == [HOT, BIG]
+        assert [reply.at for reply in chat.query(Reply)] == [1, None, 3]
+        assert [question.at for question in chat.query(Question)] == [0, None, 2]
+
+    drive(scene)
+
+
 @pytest.mark.parametrize(("key", "value"), [("1", "left"), ("2", "right"), ("t", "tie"), ("b", "bad")])
 def test_a_second_answer_beside_the_first(drive: Drive, workspace: Workspace, nano_gguf: Path, key: str, value: str) -> None:
     async def scene(seat: Seat) -> None:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune.chat.saved import add_example
+from edgetune.errors import EdgeTuneError
 from edgetune.paths import at_home
 from edgetune.text import one_line
 from tui import gguf_of
@@ -157,7 +158,11 @@ class Chat(ChatVotes):
         if self.talk and at is not None:
             await self.bubbles.tell(self.talk.branches, at)
             reply = await self.bubbles.reply()
-            await self.write(lambda talk: follow(talk, self.bubbles, reply, lambda: talk.again(at)))
+            try:
+                await self.write(lambda talk: follow(talk, self.bubbles, reply, lambda: talk.again(at)))
+            except EdgeTuneError:
+                await self.redraw()
+                raise
 
     async def action_reset(self) -> None:
         """Forget all that was said."""
