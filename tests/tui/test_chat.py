@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,16 +28,14 @@ Drive = Callable[..., None]
 HOT, BIG, UP = (f"What is the opposite of {word}?" for word in ("hot", "big", "up"))
 
 
-async def opened(seat: Seat, path: Path, **sampling: float) -> tuple[Chat, Talk]:
+async def opened(seat: Seat, path: Path, seed: int | None = None) -> tuple[Chat, Talk]:
     """A chat with the model loaded, short answers."""
-    from dataclasses import replace
-
     chat = Chat(str(path))
     await seat.app.push_screen(chat)
     await seat.until(lambda: chat.talk)
     assert chat.talk is not None
     chat.talk.ways.max_tokens = 30
-    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=1.0, **sampling)
+    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=1.0, seed=seed)
     return chat, chat.talk
 
 

@@ -187,6 +187,8 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
 
     models = [Model("file", str(nano_gguf)), Model("file", str(nano_q4))]
     plan = VotePlan(models, "file", str(opposites), temperature=1.0, max_tokens=40, into="arena")
+    words = ["hot", "big", "up", "fast", "day", "old", "open", "happy", "early", "full", "rich", "soft"]
+    opposites.write_text("".join(f"What is the opposite of {word}?\n" for word in words), encoding="utf-8")
     real, go = Contest.write, threading.Event()
 
     def slow(self: Contest, progress: Callable[[int, int, int], None]) -> int:
@@ -205,6 +207,7 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
         await seat.until(lambda: screen.status == READY)
         await snapshot("arena-none", seat)
         await seat.press("1")
+        assert screen.status == READY, "there is more to compare"
         await snapshot("arena-full", seat)
         while screen.status == READY:
             await seat.press("t")
