@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.widgets import Input, TextArea
@@ -28,16 +28,14 @@ Drive = Callable[..., None]
 HOT, BIG, UP = (f"What is the opposite of {word}?" for word in ("hot", "big", "up"))
 
 
-async def opened(seat: Seat, path: Path, **sampling: Any) -> tuple[Chat, Talk]:
+async def opened(seat: Seat, path: Path, seed: int | None = None) -> tuple[Chat, Talk]:
     """A chat with the model loaded, short answers."""
-    from dataclasses import replace
-
     chat = Chat(str(path))
     await seat.app.push_screen(chat)
     await seat.until(lambda: chat.talk)
     assert chat.talk is not None
     chat.talk.ways.max_tokens = 30
-    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=1.0, **sampling)
+    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=1.0, seed=seed)
     return chat, chat.talk
 
 
@@ -125,6 +123,21 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
     drive(scene, (120, 40))
 
 
+def test_a_question_that_cannot_be_taken_leaves_the_branches_right(drive: Drive, nano_gguf: Path) -> None:
+    async def scene(seat: Seat) -> None:
+        chat, talk = await opened(seat, nano_gguf)
+        await ask(seat, HOT)
+        await ask(seat, "word " * 2000)
+        assert isinstance(seat.app.screen, ErrorDialog) and "too long" in seat.text()
+        await seat.press("escape")
+        await ask(seat, BIG)
+        assert [m["content"] for m in talk.messages if m["role"] == "user"] == [HOT, BIG]
+        assert [reply.at for reply in chat.query(Reply)] == [1, None, 3]
+        assert [question.at for question in chat.query(Question)] == [0, None, 2]
+
+    drive(scene)
+
+
 @pytest.mark.parametrize(("key", "value"), [("1", "left"), ("2", "right"), ("t", "tie"), ("b", "bad")])
 def test_a_second_answer_beside_the_first(drive: Drive, workspace: Workspace, nano_gguf: Path, key: str, value: str) -> None:
     async def scene(seat: Seat) -> None:
@@ -185,7 +198,7 @@ def test_keys_are_answered_while_a_vote_is_written(drive: Drive, nano_gguf: Path
         await seat.until(lambda: "thumb up: kept in prefs" in seat.text())
         assert threads[0] is not threading.main_thread()
 
-    drive(scene)
+    drive(scene, (120, 40))
 
 
 def test_adapters_are_turned_without_loading_again(drive: Drive, workspace: Workspace, nano: Path, nano_gguf: Path, tmp_path: Path) -> None:

@@ -239,6 +239,8 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
 
     models = [Model("file", str(nano_gguf)), Model("file", str(nano_q4))]
     plan = VotePlan(models, "file", str(opposites), temperature=1.0, max_tokens=40, into="arena")
+    words = ["hot", "big", "up", "fast", "day", "old", "open", "happy", "early", "full", "rich", "soft"]
+    opposites.write_text("".join(f"What is the opposite of {word}?\n" for word in words), encoding="utf-8")
     real, go = Contest.write, threading.Event()
 
     def slow(self: Contest, progress: Callable[[int, int, int], None]) -> int:
@@ -257,6 +259,7 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
         await seat.until(lambda: screen.status == READY)
         await snapshot("arena-none", seat)
         await seat.press("1")
+        assert screen.status == READY, "there is more to compare"
         await snapshot("arena-full", seat)
         while screen.status == READY:
             await seat.press("t")
@@ -266,5 +269,31 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
         await seat.app.push_screen(screen)
         await seat.until(lambda: screen.status == FAILED)
         await snapshot("arena-failed", seat)
+
+    drive(scene)
+
+
+def test_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
+    from dataclasses import replace
+
+    from tui.screens.chat import Chat
+    from tui.screens.second import Second
+    from tui.widgets.prompt import Prompt
+
+    async def scene(seat: Seat) -> None:
+        chat = Chat(str(nano_gguf))
+        await seat.app.push_screen(chat)
+        await seat.until(lambda: chat.talk)
+        await snapshot("chat-empty", seat)
+        await seat.press("f9")
+        await snapshot("chat-adapters", seat)
+        await seat.press("escape")
+        assert chat.talk is not None
+        chat.talk.ways.sampling = replace(chat.talk.ways.sampling, seed=3, temperature=1.0)
+        chat.query_one(Prompt).text = "What is the opposite of hot?"
+        await seat.press("enter")
+        await seat.pilot.press("f4")
+        await seat.until(lambda: isinstance(seat.app.screen, Second) and seat.app.screen.ready)
+        await snapshot("chat-second", seat)
 
     drive(scene)

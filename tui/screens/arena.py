@@ -14,7 +14,7 @@ from edgetune.text import one_line
 from tui.attempt import in_thread
 from tui.contest import Contest
 from tui.keys import key
-from tui.screens.voting import BUSY, DONE, READY, Voting
+from tui.screens.voting import AFTER, BUSY, DONE, READY, Voting
 from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
@@ -39,6 +39,7 @@ class ArenaScreen(Voting[Contest]):
         key("arena.right", "2,right", "pick('right')", "Right", "The right answer is better."),
         key("arena.tie", "t", "pick('tie')", "Tie", "Both are as good."),
         key("arena.bad", "b", "pick('bad')", "Both bad", "Neither is any good."),
+        *AFTER,
     ]
 
     def __init__(self, plan: VotePlan) -> None:
@@ -130,7 +131,7 @@ class ArenaScreen(Voting[Contest]):
     def action_undo(self) -> None:
         """Take the last vote back."""
         if self.asking:
-            self.taking(self.asking.undo, "taken back", "There is nothing to take back.")
+            self.taking(self.asking.undo, "taken back.", "There is nothing to take back.")
 
 
 def row(duel: Duel) -> Line:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune.chat.saved import add_example
+from edgetune.errors import EdgeTuneError
 from edgetune.paths import at_home
 from edgetune.text import one_line
 from tui import gguf_of
@@ -44,6 +45,7 @@ class Chat(ChatVotes):
         key("chat.example", "f5", "example", "To examples", "Add this conversation to a file of examples.", show=False),
         key("chat.adapters", "f9", "adapters", "Adapters", "Adapters on or off, and how strong.", show=False),
         key("chat.model", "ctrl+g", "model", "Other model", "Chat with another run, base or GGUF file.", show=False),
+        key("chat.beside", "f12", "beside", "Two models", "The same questions to this model and to another one, side by side.", show=False),
         key("chat.rank", "f10", "rank", "Rank", "Put several answers of this model in order, prompt by prompt.", show=False),
         key("chat.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
     ]
@@ -137,7 +139,7 @@ class Chat(ChatVotes):
         """Only what can be done now."""
         if action in ("again", "edit", "reset", "example"):
             return bool(self.talk and self.talk.questions and not self.answering)
-        if action in ("ways", "talks", "adapters", "model", "rank"):
+        if action in ("ways", "talks", "adapters", "model", "beside", "rank"):
             return bool(self.talk and not self.answering)
         return super().check_action(action, parameters)
 
@@ -156,7 +158,11 @@ class Chat(ChatVotes):
         if self.talk and at is not None:
             await self.bubbles.tell(self.talk.branches, at)
             reply = await self.bubbles.reply()
-            await self.write(lambda talk: follow(talk, self.bubbles, reply, lambda: talk.again(at)))
+            try:
+                await self.write(lambda talk: follow(talk, self.bubbles, reply, lambda: talk.again(at)))
+            except EdgeTuneError:
+                await self.redraw()
+                raise
 
     async def action_reset(self) -> None:
         """Forget all that was said."""
@@ -207,6 +213,17 @@ class Chat(ChatVotes):
 
         if chosen := await self.app.push_screen_wait(Models(self.workspace, [], 1)):
             self.app.switch_screen(Chat(chosen[0].place))
+
+    @work(group="dialog")
+    async def action_beside(self) -> None:
+        """This model and another."""
+        from tui.models import Model
+        from tui.screens.models import Models
+        from tui.screens.versus import Versus
+
+        chosen = await self.app.push_screen_wait(Models(self.workspace, [], 1))
+        if chosen and self.talk:
+            self.app.push_screen(Versus(None, (Model("file", str(self.talk.path)), chosen[0])))
 
     def action_rank(self) -> None:
         """Several answers of this model, prompt by prompt."""

@@ -15,7 +15,7 @@ from tui.attempt import in_thread
 from tui.keys import key
 from tui.ranking import Ranking
 from tui.screens.edit_answer import EditAnswer
-from tui.screens.voting import BUSY, DONE, READY, Voting
+from tui.screens.voting import AFTER, BUSY, DONE, READY, Voting
 from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
@@ -39,6 +39,7 @@ class Rank(Voting[Ranking]):
         key("rank.tie", "t", "alike('tie')", "Tie", "All are as good as one another."),
         key("rank.bad", "b", "alike('bad')", "All bad", "None is any good."),
         key("rank.edit", "e", "edit", "Edit", "Write the answer as it should have been, over the one whose number comes next."),
+        *AFTER,
     ]
 
     def __init__(self, plan: VotePlan) -> None:
@@ -159,7 +160,7 @@ class Rank(Voting[Ranking]):
     def action_undo(self) -> None:
         """Take the last vote back."""
         if self.asking:
-            self.taking(self.asking.undo, "taken back; its answers are asked again", "There is nothing to take back.")
+            self.taking(self.asking.undo, "taken back; its answers are asked again.", "There is nothing to take back.")
 
     def action_edit(self) -> None:
         """The number that comes next says which."""

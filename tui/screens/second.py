@@ -22,6 +22,7 @@ from tui.talk import Talk
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
 from tui.widgets.streamed import drawn
+from tui.widgets.top_bar import TopBar
 
 
 class Second(Dialog[str]):
@@ -45,6 +46,7 @@ class Second(Dialog[str]):
 
     def compose(self) -> ComposeResult:
         """The question and two answers."""
+        yield TopBar(self.NAME)
         yield Asked()
         yield Candidates(id="sides")
         yield Static("", id="said", markup=False)

@@ -1,20 +1,24 @@
-"""Base and tuned side by side: the same question to both."""
+"""Two models side by side, mostly a run and its base: the same question to both."""
 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
+from rich.text import Text
 from textual import on, work
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune.text import one_line
 from edgetune.workspace import Run
 from tui import gguf_of
 from tui.attempt import in_thread, shown
 from tui.keys import key
+from tui.models import Model
 from tui.screens.chat_ways import ChatWays
 from tui.screens.page import Page
 from tui.talk import Talk
@@ -24,11 +28,11 @@ from tui.widgets.streamed import stream
 
 
 class Versus(Page):
-    """Asks a run's base and the run the same questions."""
+    """Asks a run's base and the run the same questions, or any two models."""
 
     NAME = "Base and tuned"
     ABOUT = (
-        "The same question to the base and to what was made of it, one after the other, so that each has the machine to itself. "
+        "The same question to two models, mostly the base and what was made of it, one after the other, each with the machine to itself. "
         "Enter sends; Esc stops, and leaves when nothing is written. Temperature 0 takes chance out of it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,23 +41,35 @@ class Versus(Page):
         key("versus.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
     ]
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run | None, pair: tuple[Model, Model] | None = None) -> None:
         super().__init__()
-        self.run_shown = run
+        self.run_shown, self.pair = run, pair
         self.talks: list[Talk] = []
         self.answering = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the two are called."""
+        return tuple(model.name for model in self.pair) if self.pair else ("base", "tuned")
+
+    async def files(self) -> list[Path]:
+        """Both as GGUF files, written first where they are not."""
+        if self.pair:
+            return [await model.gguf(self.workspace, self.tell) for model in self.pair]
+        assert self.run_shown is not None
+        return [await find(self.workspace, self.run_shown, self.tell) for find in (gguf_of.base, gguf_of.tuned)]
 
     def body(self) -> Iterable[Widget]:
         """Two columns of messages, one line to type in."""
         with_base, with_tuned = Bubbles(id="base", classes="panel"), Bubbles(id="tuned", classes="panel")
-        with_base.border_title, with_tuned.border_title = "base", "tuned"
+        with_base.border_title, with_tuned.border_title = (Text(one_line(name, 40)) for name in self.names)
         yield Horizontal(with_base, with_tuned, id="versus")
         yield Prompt(id="prompt")
         yield Static("", id="gauge", markup=False)
 
     def on_mount(self) -> None:
         """Load both."""
-        self.bar.title(f"Base and tuned · {self.run_shown.name}")
+        self.bar.title(" and ".join(self.names) if self.run_shown is None else f"{self.NAME} · {self.run_shown.name}")
         self.query_one(Prompt).focus()
         self.load()
 
@@ -66,8 +82,7 @@ class Versus(Page):
     async def load(self) -> None:
         """Find or write both files, and load them."""
         try:
-            paths = [await find(self.workspace, self.run_shown, self.tell) for find in (gguf_of.base, gguf_of.tuned)]
-            talks = [Talk(path) for path in paths]
+            talks = [Talk(path) for path in await self.files()]
             for talk in talks:
                 self.tell(f"loading {talk.path.name} …")
                 await in_thread(talk.load)

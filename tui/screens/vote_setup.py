@@ -64,7 +64,10 @@ class VoteSetup(Page):
 
     def draw(self) -> None:
         """The form, and what the votes are worth so far."""
-        lines = [Line(name, (title, self.value(name) or "-", hint)) for name, title, hint in self.ROWS]
+        lines = [
+            Line(name, (title, self.value(name) or ("Enter chooses" if name in ("models", "prompts") else "-"), hint))
+            for name, title, hint in self.ROWS
+        ]
         self.query_one(Listing).show([*lines, Line(START, ("start", "", "Enter or s: begin, or go on where it was left"))])
         self.count()
 

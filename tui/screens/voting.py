@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from textual import work
 from textual.binding import BindingType
@@ -17,6 +17,14 @@ from tui.screens.page import Page
 from tui.vote_plan import VotePlan
 
 READY, BUSY, DONE, FAILED = "ready", "busy", "done", "failed"
+
+
+AFTER: list[BindingType] = [
+    key("voting.skip", "s", "skip", "Skip", "No vote on this one; it is not asked again."),
+    key("voting.undo", "u", "undo", "Undo", "Take the last vote back."),
+    key("voting.again", "r", "again", "Try again", "Load the models anew and go on."),
+]
+"""Keys that both have, after those of their own."""
 
 
 class Asking(Protocol):
@@ -39,12 +47,6 @@ A = TypeVar("A", bound=Asking)
 
 class Voting(Page, Generic[A]):
     """A screen that votes by a plan. status: READY for a vote, BUSY, DONE, or FAILED."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        key("voting.skip", "s", "skip", "Skip", "No vote on this one; it is not asked again."),
-        key("voting.undo", "u", "undo", "Undo", "Take the last vote back."),
-        key("voting.again", "r", "again", "Try again", "Load the models anew and go on."),
-    ]
 
     def __init__(self, plan: VotePlan) -> None:
         super().__init__()

@@ -8,6 +8,9 @@ from textual.widgets import Markdown, Static
 from edgetune.chat.branches import Branches
 from edgetune.text import safe_text
 
+VAIN = "-vain"
+"""The class of a question that the model did not take, and of its empty answer."""
+
 
 def fork(place: int, count: int) -> str:
     """Which of how many branches; nothing where there is one."""
@@ -34,7 +37,7 @@ class Reply(Vertical):
     def __init__(self, text: str = "", at: int | None = None) -> None:
         super().__init__()
         self._text, self.at = safe_text(text), at
-        self._words = {"fork": "", "how": "", "vote": ""}
+        self._words = {"fork": "", "vote": "", "how": ""}
 
     def compose(self) -> ComposeResult:
         """Markdown whose links go nowhere: nothing a model writes may open a browser."""
@@ -97,8 +100,11 @@ class Bubbles(VerticalScroll):
         self.anchor()
 
     def number(self, branches: Branches) -> None:
-        """Give new messages their turns, and all the branches they begin."""
-        for bubble, at in zip(self.all, branches.path(), strict=False):
+        """Give messages their turns, and all the branches they begin. What was asked in vain, at the end, is none of them."""
+        path, live = branches.path(), [bubble for bubble in self.all if not bubble.has_class(VAIN)]
+        for bubble in live[len(path) :]:
+            bubble.add_class(VAIN)
+        for bubble, at in zip(live, path, strict=False):
             bubble.at = at
             bubble.place(*branches.place(at))
 
