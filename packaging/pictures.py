@@ -1,7 +1,8 @@
 """Makes the README's pictures: the real app on real runs of the bundled model, each screen as an SVG in docs/pictures.
 
 usage: python packaging/pictures.py
-It trains for about a minute, exports, asks a question, and draws what is on the screen. Only the machine's line is of no machine in particular.
+It trains for about a minute, exports, asks a question, and draws what is on the screen. Only the machine's line is of no machine in
+particular.
 """
 
 import asyncio
@@ -14,8 +15,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgetune.demo import OPTIONS, SHOWN
 from edgetune.workspace import Workspace
@@ -28,11 +28,12 @@ from tui.screens.home import Home
 from tui.screens.run import RunScreen
 from tui.start import flags
 
+ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 SIZE = (110, 32)
 MOST = 150_000
 """Bytes of a picture."""
-STEPS = 160
+STEPS = 128
 
 
 def train(place: Workspace, name: str, **options: object) -> None:
@@ -43,12 +44,16 @@ def train(place: Workspace, name: str, **options: object) -> None:
 
 
 async def on_home(seat: Seat) -> None:
-    """The first screen."""
-    await seat.until(lambda: "finished" in seat.text() and "context" in seat.text())
+    """The first screen, at the end, when there is most on it."""
+    while not isinstance(seat.app.screen, Home):
+        seat.app.pop_screen()
+        await seat.settle()
+    await seat.until(lambda: "finished" in seat.text() and ".gguf" in seat.text() and "context" in seat.text())
 
 
 async def in_data(seat: Seat) -> None:
     """Examples looked at."""
+    await seat.until(lambda: "finished" in seat.text() and "context" in seat.text())
     await seat.press("n")
     await seat.press("enter")
     await seat.press("down", "enter")
@@ -108,7 +113,6 @@ def run_screen(place: Workspace) -> RunScreen:
 
 
 SCENES: dict[str, Callable[[Seat], Awaitable[None]]] = {
-    "home": on_home,
     "data": in_data,
     "recipe": in_recipe,
     "fit": in_fit,
@@ -117,6 +121,7 @@ SCENES: dict[str, Callable[[Seat], Awaitable[None]]] = {
     "compare": on(lambda place: Compare(place.run("lighthouse"), place.run("small"))),
     "export": in_export,
     "chat": in_chat,
+    "home": on_home,
 }
 
 
