@@ -21,9 +21,10 @@ from edgetune.workspace import Workspace
 
 INTERPRETER = 500 * 2**20
 """The interpreter with torch, transformers, peft and trl imported (491 MiB seen)."""
-CPU_RUNTIME = 138 * 2**20
-"""What a worker holds beside the tensors: rows, tokenizer, threads' buffers, freed memory that is not given back (fitted without
-quantization; the one peak measured with NF4 was 95 MiB higher)."""
+CPU_RUNTIME = 60 * 2**20
+"""What a worker holds beside the tensors while it trains: rows, tokenizer, threads' buffers (fitted)."""
+HOLES_KEPT, HOLES_LAYERS = 0.45, 3
+"""Holes in the C library's heaps, which hold most blocks below 32 MiB: a share of the activations, and layers' worth of them (fitted)."""
 HEAD_TILES = 8.5
 """Tiles of logits that the loss head's backward in plain torch holds at once: the product, its scaled copies, log-probabilities,
 probabilities, the gradient and two temporaries (8.25 counted in TRL's _backward_tile; 8.5 fitted)."""
@@ -79,18 +80,19 @@ def training_memory(recipe: Recipe, base: find.Base, device: str, dtype: str | N
     width = min(shape.vocabulary, HEAD_WIDTH)
     head = int(min(tokens, HEAD_TOKENS) * width * 4 * (GPU_HEAD_TILES if cuda else HEAD_TILES))
     gradients = 4 * moved
+    runtime = GPU_CONTEXT if cuda else CPU_RUNTIME + int(HOLES_KEPT * kept + HOLES_LAYERS * layer)
     head += 0 if recipe.lora else 4 * shape.hidden * shape.vocabulary  # the head's own gradient, in fp32
     moments = 8 * moved
     held = gradients if recipe.accumulation > 1 else 0
-    step = max((out * into for _, out, into in shape.linear), default=0) if recipe.lora is False else 0
+    step = 0 if recipe.lora else max(largest, shape.hidden * shape.vocabulary)
     moments_of_peak = {
-        "head": (held, kept, head),
-        "backward": (gradients, layer if recipe.gradient_checkpointing else int(layer * 1.5), 0),
-        "step": (gradients, 8 * step, 0),
-        "load": (-moments, min(shape.file_bytes, 5 * 10**9), 0),
+        "head": (adapter, moments + held, kept, head, runtime),
+        "backward": (adapter, moments + gradients, layer if recipe.gradient_checkpointing else int(layer * 1.5), 0, runtime),
+        "step": (adapter, moments + gradients, 8 * step, 0, runtime),
+        "load": (0, 0, min(shape.file_bytes, 5 * 10**9), 0, GPU_CONTEXT if cuda else 0),
     }
-    grown, activations, tiles = max(moments_of_peak.values(), key=sum)
-    return Memory(weights, adapter, moments + grown, int(activations), tiles, GPU_CONTEXT if cuda else CPU_RUNTIME, not cuda)
+    adapter, optimizer, activations, tiles, beside_tensors = (int(part) for part in max(moments_of_peak.values(), key=sum))
+    return Memory(weights, adapter, optimizer, activations, tiles, beside_tensors, not cuda)
 
 
 def _floats(recipe: Recipe, shape: shapes.Shapes) -> int:

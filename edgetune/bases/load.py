@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from edgetune.allocator import freed_blocks_returned
 from edgetune.bases import find
 from edgetune.errors import EdgeTuneError
 
@@ -40,15 +41,16 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD] if reward else None)
     try:
         kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
-        model = kind.from_pretrained(
-            folder,
-            **({"num_labels": 1} if reward else {}),
-            dtype=compute,
-            quantization_config=config,
-            device_map={"": device} if config else None,
-            local_files_only=True,
-            use_safetensors=True,
-        )
+        with freed_blocks_returned():
+            model = kind.from_pretrained(
+                folder,
+                **({"num_labels": 1} if reward else {}),
+                dtype=compute,
+                quantization_config=config,
+                device_map={"": device} if config else None,
+                local_files_only=True,
+                use_safetensors=True,
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EdgeTuneError(
             f"The base in {folder} cannot be loaded",

@@ -60,6 +60,11 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny-b4-l256": ("tiny", {**SHORT, "batch": 4, "length": 256}),
     "tiny-b4-l512-nf4": ("tiny", {**SHORT, "batch": 4, "length": 512, "quantization": "nf4"}),
     "tiny-b8-l512": ("tiny", {**SHORT, "batch": 8, "length": 512}),
+    # what fit.py's constants were not fitted on
+    "half-b1-l256-nf4": ("half", {**SHORT, "length": 256, "quantization": "nf4"}),
+    "small-b8-l128-r64": ("small", {**SHORT, "batch": 8, "rank": 64}),
+    "medium-b4-l256-a4": ("medium", {**SHORT, "batch": 4, "accumulation": 4, "length": 256}),
+    "medium-b1-l512-ckpt-full": ("medium", {**SHORT, "length": 512, "lora": False, "gradient_checkpointing": True}),
 }
 
 

@@ -153,7 +153,7 @@ def test_new_run(drive: Drive, snapshot: Snapshot, facts: Path) -> None:
         await seat.press("enter")
         await snapshot("new-recipe", seat)
         await seat.press("v")
-        assert "label smoothing" in seat.text()
+        assert "weight decay" in seat.text() and "label smoothing" not in seat.text()
         await seat.press("ctrl+n")
         assert "It can start." in seat.text() and "weights" in seat.text()
         await seat.press("ctrl+n")
