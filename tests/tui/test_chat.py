@@ -291,3 +291,27 @@ def test_a_reward_model_is_not_offered_and_it_is_said_why(drive: Drive, make_run
         assert "judge is a reward model" in seat.text() and "gives scores, not answers" in seat.text()
 
     drive(scene)
+
+
+def test_two_models_side_by_side(drive: Drive, nano_gguf: Path, nano_q4: Path) -> None:
+    from tui.screens.models import Models
+    from tui.screens.versus import Versus
+
+    async def scene(seat: Seat) -> None:
+        await opened(seat, nano_gguf)
+        await seat.pilot.press("f12")
+        await seat.until(lambda: isinstance(seat.app.screen, Models))
+        await seat.settle()
+        await seat.pilot.press("f")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        seat.app.screen.query_one(Input).value = str(nano_q4)
+        await seat.press("enter")
+        await seat.pilot.press("s")
+        await seat.until(lambda: isinstance(seat.app.screen, Versus) and len(seat.app.screen.talks) == 2)
+        versus = seat.app.screen
+        assert isinstance(versus, Versus) and "nano-F32" in seat.text() and "nano-Q4_0" in seat.text()
+        await ask(seat, HOT)
+        assert [talk.path for talk in versus.talks] == [nano_gguf, nano_q4]
+        assert all(reply.markdown.source.strip() for reply in versus.query(Reply)) and len(versus.query(Reply)) == 2
+
+    drive(scene, (120, 40))
