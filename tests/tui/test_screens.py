@@ -224,7 +224,7 @@ def test_rank(drive: Drive, snapshot: Snapshot, nano_gguf: Path, opposites: Path
         await seat.press("1", "4", "enter")
         await seat.until(lambda: screen.status == DONE)
         await snapshot("rank-done", seat)
-        screen = Rank(VotePlan([Model("file", str(nano_gguf))], "file", str(opposites.with_name("gone.txt"))))
+        screen = Rank(VotePlan([Model("file", str(nano_gguf))], "file", "gone.txt"))
         await seat.app.push_screen(screen)
         await seat.until(lambda: screen.status == FAILED)
         await snapshot("rank-failed", seat)
