@@ -73,6 +73,13 @@ def goal(name: str) -> Goal:
     return next(one for one in GOALS if one.name == name)
 
 
+def preset(wish: Goal, rows: int) -> str:
+    """The preset of a wish; for pairs the one made for about so many. rows: how many there are, 0 where that is not known."""
+    if wish.method != "dpo" or not rows:
+        return wish.preset
+    return "pairs-50" if rows < 100 else "pairs-200" if rows < 500 else "pairs-1000"
+
+
 def problem(wish: Goal, kind: str) -> str:
     """Why a goal cannot be reached with examples of a kind (empty: not known yet), or an empty text."""
     if kind and kind not in wish.kinds:

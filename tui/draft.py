@@ -35,7 +35,7 @@ SHAPING = (
 class Draft:
     """What was chosen so far. options: of the recipe, beside base and data, that differ from the preset. step: where it was left.
 
-    kind, verdict: what the X-ray said of the data, empty until it was looked at.
+    kind, verdict, rows: what the X-ray said of the data and how many rows it keeps, empty until it was looked at.
     """
 
     base: str = ""
@@ -47,6 +47,7 @@ class Draft:
     step: int = 0
     kind: str = ""
     verdict: str = ""
+    rows: int = 0
     anyway: bool = False
 
     @property

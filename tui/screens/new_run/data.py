@@ -79,7 +79,7 @@ class DataStep(Step):
             self._take([*self.draft.data, str(path)])
 
     def _take(self, data: list[str]) -> None:
-        self.draft.data, self.draft.kind, self.draft.verdict, self.draft.anyway = data, "", "", False
+        self.draft.data, self.draft.kind, self.draft.verdict, self.draft.rows, self.draft.anyway = data, "", "", 0, False
         self.changed()
         self.examine()
 
@@ -99,7 +99,7 @@ class DataStep(Step):
             raise
         finally:
             panel.loading = False
-        self.draft.kind, self.draft.verdict = self.report["kind"], self.report["verdict"]
+        self.draft.kind, self.draft.verdict, self.draft.rows = self.report["kind"], self.report["verdict"], self.report["kept"]
         self.changed()
         report.update(report_text(self.report, self.app.theme_variables, self.ours.ascii_only))
         self.refresh_bindings()

@@ -62,7 +62,7 @@ class GoalStep(Step):
     def _tell(self, wish: goals.Goal) -> None:
         extra = "".join(f", {name} {value}" for name, value in wish.options.items())
         replay = self.draft.options.get("replay")
-        text = f"{wish.method}, preset {wish.preset}{extra}: {wish.why}"
+        text = f"{wish.method}, preset {goals.preset(wish, self.draft.rows)}{extra}: {wish.why}"
         if used("replay", wish.method):
             text += f"\nReplay: {replay}" if replay else "\nPress p to name a replay file; the bundled model has one of its own."
         self.query_one("#means", Static).update(text)
@@ -80,7 +80,8 @@ class GoalStep(Step):
             kept: dict[str, Any] = {
                 name: self.draft.options[name] for name in KEPT if name in self.draft.options and used(name, wish.method)
             }
-            self.draft.goal, self.draft.preset, self.draft.options = wish.name, wish.preset, {**wish.options, **kept}
+            self.draft.goal, self.draft.options = wish.name, {**wish.options, **kept}
+            self.draft.preset = goals.preset(wish, self.draft.rows)
             if wish.method != "sft":
                 self.draft.options["method"] = wish.method
         self.changed()
