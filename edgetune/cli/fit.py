@@ -33,7 +33,7 @@ def fit(
 ) -> None:
     """Predict a recipe's needs."""
     from edgetune import fit as fitting
-    from edgetune import hardware
+    from edgetune import hardware, pace
     from edgetune.bases import find
     from edgetune.recipe import build
 
@@ -45,6 +45,7 @@ def fit(
     need = memory.total + fitting.beside(device.value)
     disk, export = fitting.training_disk(made, base), fitting.export_need(base)
     chat = fitting.chat_memory(base, min(base.context, made.length))
+    speed = pace.tokens_per_second(chat["weights"])
     step_seconds, reason = fitting.step_seconds(made, base, place)
     disk_free = free_bytes(place.path)
     fits = need <= free and disk + export["disk"] <= disk_free
@@ -53,6 +54,7 @@ def fit(
         document = {"base": base.name, "device": device.value, "fits": fits, "free": free, "need": need, "memory": memory.as_dict()}
         document |= {"disk": disk, "disk_free": disk_free, "export": export, "chat": chat}
         document |= {"seconds_per_step": step_seconds, "seconds_reason": reason}
+        document |= {"answers_tokens_per_second": round(speed, 1)}
         document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.words}}
         typer.echo(json.dumps(document))
     else:
@@ -62,6 +64,7 @@ def fit(
         typer.echo(f"disk: {human(disk)} for checkpoints and result, {human(export['disk'])} for a Q4_K_M; {human(disk_free)} free")
         typer.echo(f"time: {seconds(step_seconds)} a step of full rows ({reason})")
         talk = human(sum(chat.values()))
+        typer.echo(f"answers: about {speed:.0f} tokens/s as Q4_K_M on the processor (estimated from this machine's memory speed)")
         typer.echo(f"export: about {human(export['memory'])} of memory; chat: {talk} at {made.length} tokens (chat not measured)")
         if not memory.measured:
             say("The constants for this device are not measured.")

@@ -46,6 +46,11 @@ class Overview:
         self.workspace = workspace
         self._known: dict[tuple[str, int], tuple[Seen, Tail]] = {}
 
+    def measure_again(self) -> None:
+        """Have the next look measure the folders anew: something else than a worker's events changed them, as an export or a prune does."""
+        for seen, _ in self._known.values():
+            seen.bytes = 0
+
     def look(self) -> list[Seen]:
         """Every run as it is now."""
         known, self._known = self._known, {}

@@ -132,6 +132,20 @@ def test_rename_filter_and_delete(drive: Drive, make_run: MakeRun, workspace: Wo
         assert {run.name for run in workspace.runs()} == {"cherry", "berry"}
         await seat.press("slash", "escape")
         await seat.until(lambda: runs.current)
+        cached = workspace.data_cache / "old"
+        cached.mkdir(parents=True)
+        (cached / "rows").write_bytes(bytes(3 * 2**20))
+        failed = workspace.run("cherry").exports / "cherry-Q2_K.failed.gguf"
+        failed.parent.mkdir()
+        failed.write_bytes(bytes(5 * 2**20))
+        seat.app.screen.overview.measure_again()  # type: ignore[attr-defined]
+        await seat.until(lambda: "MiB on disk" in seat.text())
+        await seat.pilot.press("p")
+        await seat.until(lambda: isinstance(seat.app.screen, Confirm))
+        assert "free 8." in seat.text()
+        await seat.press("y")
+        await seat.until(lambda: "KiB on disk" in seat.text())
+        assert not cached.exists() and not failed.exists()
         marked = runs.current
         for answer, left in (("n", 2), ("y", 1)):
             await seat.pilot.press("d")

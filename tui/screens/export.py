@@ -117,10 +117,10 @@ class Export(Page):
         if one := self.offers.get(name or ""):
             text.append(f"{one.type}: {one.words}.\n")
             if one.measured:
-                same = f", the same next token {one.same:.1%} of the time" if one.same is not None else ""
-                text.append(f"Loss {one.loss:.2g}{same}: measured by its proof, on your held-out rows.", "dim")
+                same = f", same next token {one.same:.1%}" if one.same is not None else ""
+                text.append(f"Loss {one.loss:.2g}{same}: measured by its proof on your rows.", "dim")
             elif one.loss is not None:
-                text.append(f"Loss {one.loss:g}: published of Llama-3-8B; small models lose more. Its proof will measure yours.", "dim")
+                text.append(f"Loss {one.loss:g}: published of Llama-3-8B; small models lose more.", "dim")
             else:
                 text.append("Its loss is not known yet: its proof will measure it.", "dim")
         elif name in PROGRAMS:

@@ -83,6 +83,14 @@ class Fetch(Dialog[str]):
         if event.value.strip():
             self.begin(event.value.strip())
 
+    @on(Listing.Moved)
+    def moved(self, event: Listing.Moved) -> None:
+        """What the marked one needs."""
+        event.stop()
+        one = next((one for one in starters() if one.name == event.key), None)
+        if one and self.query_one(Listing).has_focus_within and not self.busy:
+            self._tell(f"{one.name}: about {human(one.bytes)}, trains on {one.machine} (a rule of thumb). Enter asks what there is.")
+
     @on(Listing.Chosen)
     def chosen(self, event: Listing.Chosen) -> None:
         """Enter on a model."""

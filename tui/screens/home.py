@@ -111,6 +111,7 @@ class Home(Page):
     def on_screen_resume(self) -> None:
         """Back on this screen: what changed meanwhile."""
         if hasattr(self, "overview"):
+            self.overview.measure_again()
             self.look_again()
             self.look_for_bases()
 
@@ -319,4 +320,5 @@ class Home(Page):
         if await self.app.push_screen_wait(Confirm(question, "Remove")):
             await in_thread(manage.prune, found)
             self.ours.say(f"{human(size)} freed")
+            self.overview.measure_again()
             self.look()
