@@ -25,7 +25,7 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self.slave, self.seen = slave, b""
         variables = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},  # the terminal's own size counts
             "EDGETUNE_WORKSPACE": str(tmp_path / "workspace"),
             "HF_HUB_CACHE": str(tmp_path / "no-cache"),
             "TERM": "xterm-256color",

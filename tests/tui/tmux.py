@@ -18,7 +18,7 @@ MODES = (
     "keypad_flag",
     "insert_flag",
 )
-PATIENCE = 90.0
+PATIENCE = 60.0
 
 
 class Tmux:
@@ -33,7 +33,7 @@ class Tmux:
             "LC_ALL": "C.UTF-8",
         }
         words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
-        app = f"export {words}; sh -c 'echo $$ > pid; exec {shlex.quote(sys.executable)} -m edgetune'"
+        app = f"unset COLUMNS LINES; export {words}; sh -c 'echo $$ > pid; exec {shlex.quote(sys.executable)} -m edgetune'"
         script = f"stty -g > before; {app}; echo code $?; stty -g > after; echo left; exec cat"
         self("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-c", str(folder), "sh", "-c", script)
         self("set-option", "-g", "default-terminal", "tmux-256color")
@@ -63,6 +63,13 @@ class Tmux:
             assert time.monotonic() < end, f"{text!r} never came:\n{shown}"
             time.sleep(0.05)
         return shown
+
+    def gone(self, text: str) -> None:
+        """Wait until a text is no longer shown: what is typed right after an Escape would belong to it."""
+        end = time.monotonic() + PATIENCE
+        while text in (shown := self.screen()):
+            assert time.monotonic() < end, f"{text!r} stays:\n{shown}"
+            time.sleep(0.05)
 
     def resize(self, width: int, height: int) -> None:
         """Another size."""
