@@ -16,7 +16,7 @@ POINTS = 40
 
 @dataclass
 class Seen:
-    """A run as last seen. loss: its curve. bytes: on disk. problem: why it cannot be used, or empty. method: what it trained with."""
+    """A run as last seen. loss: its curve. bytes: on disk, when last measured. problem: why it cannot be used, or empty. method: what it trained with."""
 
     run: Run
     base_name: str = ""
@@ -25,6 +25,7 @@ class Seen:
     state: State = field(default_factory=State)
     loss: Curve = field(default_factory=lambda: Curve(POINTS))
     bytes: int = 0
+    measured: bool = False
     problem: str = ""
     method: str = "sft"
 
@@ -48,8 +49,8 @@ class Overview:
 
     def measure_again(self) -> None:
         """Have the next look measure the folders anew: something else than a worker's events changed them, as an export or a prune does."""
-        for seen, _ in self._known.values():
-            seen.bytes = 0
+        for seen, _ in list(self._known.values()):
+            seen.measured = False
 
     def look(self) -> list[Seen]:
         """Every run as it is now."""
@@ -81,7 +82,8 @@ def _update(seen: Seen, tail: Tail) -> None:
         seen.status, seen.problem = "damaged", f"request.json has no {error}"
         return
     before, seen.status = seen.status, launch.shown_status(seen.run, seen.state)
-    if not seen.bytes or changed or before != seen.status:
+    if not seen.measured or changed or before != seen.status:
+        seen.measured = True
         seen.bytes = seen.run.size()
 
 

@@ -73,7 +73,8 @@ class Seat:
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No models of this machine, and a working folder without surprises."""
+    """No models of this machine, a working folder without surprises, and colours whatever the terminal of the tests wants."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "no-cache"))
     folder = tmp_path / "examples"
     folder.mkdir()

@@ -196,12 +196,13 @@ def test_a_cancelled_command_is_stopped_and_waited_for(workspace: Workspace, fac
     import psutil
 
     async def cancelled() -> None:
+        before = set(psutil.Process().children())
         task = asyncio.create_task(edgetune(workspace, "export", "nano", "--type", "Q2_K", "--out", str(facts.with_suffix(".gguf"))))
         children: list[psutil.Process] = []
         while not children or children[0].cpu_times().user < 0.05:  # it is under way
             assert not task.done(), "it must not end by itself before it is cancelled"
             await asyncio.sleep(0.01)
-            children = psutil.Process().children()
+            children = [child for child in psutil.Process().children() if child not in before]
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

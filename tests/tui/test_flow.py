@@ -84,7 +84,7 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         assert isinstance(export, Export)
         offered = export.offers["Q4_K_M"]
         assert offered.speed > 1 and not offered.measured and "published of Llama-3-8B" in seat.text()
-        for place in ("end", "up"):  # llama-server, LM Studio
+        for place in ("ctrl+end", "up"):  # llama-server, LM Studio
             await seat.pilot.press(place)
         await seat.press("space", "w")
         assert "Q4_K_M" in seat.text() and (run.exports / f"{run.name}-Q4_K_M.gguf").is_file()
