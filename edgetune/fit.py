@@ -21,23 +21,30 @@ from edgetune.workspace import Workspace
 
 INTERPRETER = 500 * 2**20
 """The interpreter with torch, transformers, peft and trl imported (491 MiB seen)."""
-CPU_RUNTIME = 60 * 2**20
+CPU_RUNTIME = 110 * 2**20
 """What a worker holds beside the tensors while it trains: rows, tokenizer, threads' buffers (fitted)."""
-HOLES_KEPT, HOLES_LAYERS = 0.45, 3
-"""Holes in the C library's heaps, which hold most blocks below 32 MiB: a share of the activations, and layers' worth of them (fitted)."""
-HEAD_TILES = 8.5
+HOLES_KEPT = 0.35
+"""Holes in the C library's heaps, which hold most blocks below 32 MiB, as a share of the activations (fitted)."""
+HOLES_UNPACKED = 0.25
+"""Holes that unpacked matrices leave among activations, as a share of all matrices in the format of the computation (fitted)."""
+HEAD_TILES = 8.25
 """Tiles of logits that the loss head's backward in plain torch holds at once: the product, its scaled copies, log-probabilities,
-probabilities, the gradient and two temporaries (8.25 counted in TRL's _backward_tile; 8.5 fitted)."""
+probabilities, the gradient and two temporaries (counted in TRL's _backward_tile)."""
 HEAD_TOKENS, HEAD_WIDTH = 4096, 32768
 """The most tokens and vocabulary entries of one tile (TRL's constants)."""
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4 with double quantization: 4 bits, a byte for each block of 64, four for each 256 blocks (QLoRA, section 3)."""
 EXPORT_MEMORY = 300 * 2**20
 """What an export holds beside the mapped files and the interpreter: rows of a tensor at a time (206 MiB seen on 1.2B parameters)."""
+LOGITS = 6.5
+"""Tables of all logits that the methods without a reference hold at once: trl.experimental's ORPO and CPO build them whole (fitted)."""
+LAYERS_BACK = 2
+"""Layers' worth of activations that the last layer's backward holds beside them, where no loss head's is larger (fitted)."""
 GPU_CONTEXT = 600 * 2**20
 """CUDA's own context. Not measured."""
 GPU_HEAD_TILES = 1.0
 """With Triton the tile is folded in place. Not measured."""
+PAIRED, WHOLE_LOGITS = ("dpo", "orpo", "simpo", "cpo", "reward"), ("orpo", "simpo", "cpo")
 
 
 @dataclass(frozen=True)
@@ -70,17 +77,21 @@ def training_memory(recipe: Recipe, base: find.Base, device: str, dtype: str | N
     weights = int(shape.linear_weights * packed + shape.other * compute)
     moved = shape.adapter_weights(recipe.rank, recipe.targets) if recipe.lora else shape.linear_weights + shape.other
     adapter = 4 * moved if recipe.lora else 0
-    tokens = recipe.batch * min(recipe.length, base.context)
-    layer = tokens * _floats(recipe, shape) * compute
+    tokens = _tokens(recipe, base)
+    layer = tokens * _floats(recipe, shape, compute) * compute
     kept = tokens * shape.hidden * compute * shape.layers + layer if recipe.gradient_checkpointing else layer * shape.layers
     # Quantized matrices are unpacked one at a time, for the product and once more for its gradient.
     largest = max((out * into for _, out, into in shape.linear), default=0)
-    kept += 2 * largest * compute if recipe.quantization != "none" else 0
+    quantized = recipe.quantization != "none"
+    kept += 2 * largest * compute if quantized else 0
     cuda = device != "cpu"
-    width = min(shape.vocabulary, HEAD_WIDTH)
-    head = int(min(tokens, HEAD_TOKENS) * width * 4 * (GPU_HEAD_TILES if cuda else HEAD_TILES))
+    head = LAYERS_BACK * layer if recipe.method == "reward" else _head(recipe, shape, tokens, cuda)
     gradients = 4 * moved
-    runtime = GPU_CONTEXT if cuda else CPU_RUNTIME + int(HOLES_KEPT * kept + HOLES_LAYERS * layer)
+    holes = HOLES_KEPT * kept
+    if quantized and not recipe.gradient_checkpointing:
+        holes += HOLES_UNPACKED * shape.linear_weights * compute
+    runtime = GPU_CONTEXT if cuda else CPU_RUNTIME + int(holes)
+    mapped = not cuda and not quantized and shape.file_bytes < 1.05 * compute * (shape.linear_weights + shape.other)
     head += 0 if recipe.lora else 4 * shape.hidden * shape.vocabulary  # the head's own gradient, in fp32
     moments = 8 * moved
     held = gradients if recipe.accumulation > 1 else 0
@@ -89,20 +100,37 @@ def training_memory(recipe: Recipe, base: find.Base, device: str, dtype: str | N
         "head": (adapter, moments + held, kept, head, runtime),
         "backward": (adapter, moments + gradients, layer if recipe.gradient_checkpointing else int(layer * 1.5), 0, runtime),
         "step": (adapter, moments + gradients, 8 * step, 0, runtime),
-        "load": (0, 0, min(shape.file_bytes, 5 * 10**9), 0, GPU_CONTEXT if cuda else 0),
+        "load": (0, 0, 0 if mapped else min(shape.file_bytes, 5 * 10**9), 0, GPU_CONTEXT if cuda else 0),
     }
     adapter, optimizer, activations, tiles, beside_tensors = (int(part) for part in max(moments_of_peak.values(), key=sum))
     return Memory(weights, adapter, optimizer, activations, tiles, beside_tensors, not cuda)
 
 
-def _floats(recipe: Recipe, shape: shapes.Shapes) -> int:
+def _tokens(recipe: Recipe, base: find.Base) -> int:
+    """Tokens of a batch of full rows: a pair is two of them, and rl's prompts stand before the answers that are written to them."""
+    if recipe.method == "rl":
+        return recipe.batch * (min(recipe.length, base.context - recipe.answer_tokens) + recipe.answer_tokens)
+    return recipe.batch * min(recipe.length, base.context) * (2 if recipe.method in PAIRED else 1)
+
+
+def _head(recipe: Recipe, shape: shapes.Shapes, tokens: int, cuda: bool) -> int:
+    """Bytes of the loss head: tiles of logits, or all of them."""
+    if recipe.method in WHOLE_LOGITS:
+        return int(tokens * shape.vocabulary * 4 * LOGITS)
+    width = min(shape.vocabulary, HEAD_WIDTH)
+    return int(min(tokens, HEAD_TOKENS) * width * 4 * (GPU_HEAD_TILES if cuda else HEAD_TILES))
+
+
+def _floats(recipe: Recipe, shape: shapes.Shapes, compute: float) -> int:
     """Numbers that one layer keeps for the gradient, for each token.
 
     Both norms keep their input and give what the next matrices keep (4 x hidden); attention keeps queries, keys and values spread over
     all heads, and its answer (4 x heads x head size); the gated MLP keeps gate, its SiLU, up and their product (4 x inner); LoRA its rank.
+    In 16 bits the norms' inputs stay in 32, and each LoRA matrix keeps a copy of its own of what it is given, which PEFT casts to its
+    32 bits and autocast back (10 x hidden: counted with torch's saved-tensor hooks on Llama and Qwen3).
     """
     middles = len(shape.linear) // max(shape.layers, 1) * recipe.rank if recipe.lora else 0
-    return 4 * shape.hidden + 4 * shape.heads * shape.head_size + 4 * shape.inner + middles
+    return (10 if compute == 2 and recipe.lora else 4) * shape.hidden + 4 * shape.heads * shape.head_size + 4 * shape.inner + middles
 
 
 def training_disk(recipe: Recipe, base: find.Base) -> int:

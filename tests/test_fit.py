@@ -59,6 +59,46 @@ def test_what_should_save_memory_does(less: dict[str, int], nano: Path) -> None:
     assert fit.training_memory(recipe.model_copy(update=less), base, "cpu").total < fit.training_memory(recipe, base, "cpu").total
 
 
+def test_a_pair_counts_as_two_rows_and_a_reward_model_has_no_logits(nano: Path) -> None:
+    base = find.describe(nano)
+    sft, dpo, orpo, reward = (
+        fit.training_memory(Recipe(**{**FULL, "method": method, "batch": batch}), base, "cpu")
+        for method, batch in (("sft", 8), ("dpo", 4), ("orpo", 4), ("reward", 4))
+    )
+    assert dpo == sft
+    assert orpo.head > 0 and reward.head < sft.head and reward.activations == sft.activations
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_a_layer_keeps_what_torch_saves_of_it(name: str, nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from edgetune.hardware import Choice
+    from edgetune.training.model import build
+
+    recipe, base, rows, width = Recipe(**FULL, rank=16), find.describe(nano), 2, 64
+    model, saved = build(recipe, nano, "cpu", name), {}
+    weights = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = (storage.nbytes(), storage)
+        return tensor
+
+    ids, mask = torch.ones((rows, width), dtype=torch.long), torch.ones((rows, width), dtype=torch.long)
+    mask[0, -4:] = 0
+    with (
+        torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16"),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        out = model.get_base_model().model(input_ids=ids, attention_mask=mask, use_cache=False)
+    assert out.last_hidden_state.requires_grad
+    monkeypatch.setattr(fit.hardware, "dtype", lambda device: Choice(name, ""))
+    told = fit.training_memory(recipe.model_copy(update={"batch": rows, "length": width}), base, "cpu")
+    assert told.activations == pytest.approx(sum(size for size, _ in saved.values()), rel=0.15)
+
+
 def test_the_smallest_change_fits_and_keeps_the_rows_of_an_update(nano: Path) -> None:
     base, recipe = find.describe(nano), Recipe(**FULL)
     need = fit.training_memory(recipe, base, "cpu").total + fit.INTERPRETER

@@ -58,7 +58,16 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
             "Check that the folder is complete and its architecture known to transformers.",
         ) from error
     keep_packed_weights(model)
+    if config is not None and device == "cpu":
+        let_go_of_the_file(model)
     return model.to(device) if config is None else model
+
+
+def let_go_of_the_file(model: Any) -> None:
+    """Copy the weights that were not quantized: they lie in the mapped file, all of whose pages, read once, would count as ours."""
+    for weight in model.parameters():
+        if weight.is_floating_point():
+            weight.data = weight.data.clone()
 
 
 def keep_packed_weights(model: Any) -> None:

@@ -29,6 +29,8 @@ from trl.data_utils import pack_dataset
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
+FLOAT32 = "-fp32"
+"""Ends the name of a configuration that computes in 32 bits, on processors too that multiply 16-bit numbers."""
 MODELS: dict[str, list[str]] = {
     # name: arguments of make_model.py
     "tiny": ["llama", "--size", "tiny"],
@@ -60,7 +62,17 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny-b4-l256": ("tiny", {**SHORT, "batch": 4, "length": 256}),
     "tiny-b4-l512-nf4": ("tiny", {**SHORT, "batch": 4, "length": 512, "quantization": "nf4"}),
     "tiny-b8-l512": ("tiny", {**SHORT, "batch": 8, "length": 512}),
-    # what fit.py's constants were not fitted on
+    "small-b1-l256-dpo": ("small", {**SHORT, "length": 256, "method": "dpo"}),
+    "medium-b2-l128-dpo-nf4": ("medium", {**SHORT, "batch": 2, "method": "dpo", "quantization": "nf4"}),
+    "small-b2-l256-orpo": ("small", {**SHORT, "batch": 2, "length": 256, "method": "orpo"}),
+    "medium-b1-l256-simpo": ("medium", {**SHORT, "length": 256, "method": "simpo"}),
+    "small-b2-l256-cpo-ckpt": ("small", {**SHORT, "batch": 2, "length": 256, "method": "cpo", "gradient_checkpointing": True}),
+    "small-b4-l256-kto": ("small", {**SHORT, "batch": 4, "length": 256, "method": "kto"}),
+    "small-b2-l256-reward": ("small", {**SHORT, "batch": 2, "length": 256, "method": "reward"}),
+    "small-b4-l128-rl": ("small", {**SHORT, "batch": 4, "method": "rl", "answers_each": 4, "answer_tokens": 128, "reward": ["length:16"]}),
+    "small-b2-l256-fp32": ("small", {**SHORT, "batch": 2, "length": 256}),
+    "half-b1-l64-fp32": ("half", {**SHORT, "length": 64}),
+    "medium-b1-l128-nf4-fp32": ("medium", {**SHORT, "quantization": "nf4"}),
     "half-b1-l256-nf4": ("half", {**SHORT, "length": 256, "quantization": "nf4"}),
     "small-b8-l128-r64": ("small", {**SHORT, "batch": 8, "rank": 64}),
     "medium-b4-l256-a4": ("medium", {**SHORT, "batch": 4, "accumulation": 4, "length": 256}),
@@ -77,12 +89,27 @@ def make_model(name: str, folder: Path) -> Path:
     return target
 
 
-def write_rows(path: Path) -> Path:
-    """Rows longer than any configuration's length, so that every row is cut to it."""
-    words = " ".join(f"the keeper of lamp {number} said that the boat is late" for number in range(300))
-    lines = [json.dumps({"prompt": f"Tale {i}: {words}", "completion": " It is late and the boat will not come today."}) for i in range(24)]
+def write_rows(path: Path, words: int, paired: bool) -> Path:
+    """Rows whose prompts have so many words, a token each; pairs where the method learns from them."""
+    one, other = " It is late and the boat will not come today.", " The boat is early, and nobody is there to see it."
+    answers = {"chosen": one, "rejected": other} if paired else {"completion": one}
+    lines = [json.dumps({"prompt": f"Tale {i:02}: {'the ' * words}"} | answers) for i in range(24)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def filled(recipe: Any, sources: Any, place: Path) -> Any:
+    """The plan of a run whose rows are as long as its recipe allows: rows that are surely too short first, then what is missing."""
+    from edgetune.jobs import create
+    from edgetune.workspace import Workspace
+
+    data = Path(recipe.data[0])
+    paired, words = recipe.method not in ("sft", "rl"), 1
+    for _ in range(2):
+        write_rows(data, words, paired)
+        plan = create.plan(recipe, sources, Workspace(place / "workspace"), anyway=True)
+        words += plan.length - plan.prepared.report.lengths["max"]
+    return plan
 
 
 def child_peak(words: list[str]) -> tuple[int, str]:
@@ -105,11 +132,16 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder that keeps the models made")
     options = parser.parse_args()
 
-    from edgetune import fit
+    from edgetune import fit, hardware
     from edgetune.bases import find
     from edgetune.jobs import create
     from edgetune.recipe import build
     from edgetune.workspace import Workspace
+
+    usual = hardware.dtype
+
+    def in_32_bits(chosen: str, here: hardware.Machine | None = None) -> hardware.Choice:
+        return hardware.Choice("float32", "asked for")
 
     floor = child_peak([sys.executable, "-c", IMPORTS])[0]
     print(f"interpreter with its imports: {floor / 2**20:.0f} MiB", flush=True)
@@ -118,10 +150,10 @@ def main() -> None:
         place = Path(name)
         models = options.models or place / "models"
         models.mkdir(exist_ok=True, parents=True)
-        data = write_rows(place / "rows.jsonl")
         for label, (model, given) in CONFIGURATIONS.items():
             if options.only and label not in options.only:
                 continue
+            hardware.dtype = in_32_bits if label.endswith(FLOAT32) else usual
             base = make_model(model, models)
             recipe, sources = build(
                 {
@@ -130,14 +162,13 @@ def main() -> None:
                     "eval_share": 0.0,
                     "threads": 1,
                     "base": str(base),
-                    "data": [str(data)],
+                    "data": [str(write_rows(place / "rows.jsonl", 1, False))],
                     "learning_rate": 1e-5,
                 }
                 | given
             )
-            run = create.make(
-                create.plan(recipe, sources, Workspace(place / "workspace"), anyway=True), Workspace(place / "workspace"), None
-            )
+            plan = filled(recipe, sources, place)
+            run = create.make(plan, Workspace(place / "workspace"), None)
             peak, _ = child_peak([sys.executable, "-m", "edgetune.jobs.worker", str(run.folder)])
             predicted = fit.training_memory(recipe, find.describe(base), "cpu").total
             real = peak - floor
