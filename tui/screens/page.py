@@ -7,11 +7,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from edgetune.workspace import Workspace
 from tui.app import EdgeTuneApp
 from tui.keys import key
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.top_bar import TopBar
 
 
@@ -42,7 +42,7 @@ class Page(Screen[None]):
         """The frame around the body."""
         yield TopBar(self.NAME)
         yield from self.body()
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def body(self) -> Iterable[Widget]:
         """What the screen shows."""
