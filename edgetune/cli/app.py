@@ -44,6 +44,7 @@ COMMANDS = {
     "arena": ("arena", "Compare models blind, with win rate, interval and rating."),
     "prefs": ("prefs", "The votes: list, show, export, import, dedupe, delete."),
     "chat": ("chat", "Chat with a GGUF or a run, offline."),
+    "talks": ("talks", "Conversations that were kept: list, search, show, turn into examples, delete."),
 }
 
 
