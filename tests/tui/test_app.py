@@ -253,7 +253,7 @@ def test_theme_and_keys_are_kept(drive: Drive, workspace: Workspace) -> None:
     drive(use)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"theme": 3, "folders": "x", "keys": []}', '{"step": "x", "base": 1, "data": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"theme": 3, "keys": []}', '{"step": "x", "base": 1, "data": {}}'])
 def test_damaged_settings_and_drafts_are_as_new(workspace: Workspace, text: str) -> None:
     workspace.path.mkdir(parents=True)
     for name in ("app.json", "draft.json"):
