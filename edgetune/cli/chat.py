@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetune.chat.model_file import MEANT, model_file
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
 from edgetune.files import safe_name
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
 
 USUAL = Sampling()
-EXAMPLES = """Chat with a GGUF file or a finished run, offline, through llama.cpp.
+EXAMPLES = """Chat with a GGUF file, a finished run or a base model, offline, through llama.cpp.
 
 Examples:
 
@@ -33,30 +34,8 @@ Examples:
 """
 
 
-def gguf_of(source: str, workspace: Path | None) -> Path:
-    """The file a SOURCE means: itself, or a run's export, made first where there is none."""
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path
-    if source.lower().endswith(".gguf"):
-        raise InputError(
-            f"There is no file {source}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
-        )
-    if path.is_dir() and path.name != source:
-        raise InputError(
-            f"{source} is a folder",
-            "Chat needs a GGUF file or the name of a run.",
-            f"Export it first: edgetune export {source} --type Q8_0 --out model.gguf",
-        )
-    from edgetune.chat.terminal import say
-    from edgetune.export import gguf_for_run
-    from edgetune.workspace import workspace as open_workspace
-
-    return gguf_for_run(source, open_workspace(workspace), say)
-
-
 def chat_command(
-    source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     adapter: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA made for this base, may be repeated.", show_default=False),
@@ -90,11 +69,13 @@ def chat_command(
     check_best(best, reward, raw, workspace)
     safe_name(into)
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
-    path = gguf_of(source, workspace)
 
     from edgetune.chat import adapters
     from edgetune.chat.engine import Engine
     from edgetune.chat.terminal import say
+    from edgetune.workspace import workspace as open_workspace
+
+    path = model_file(source, open_workspace(workspace), say)
 
     with Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers) as engine:
         info = engine.info

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.chat.asking import key
+from edgetune.chat.model_file import MEANT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
@@ -32,13 +33,13 @@ HELP = "best first, e.g. {example}; 0 all alike, s skip, u undo, q leave:"
 
 
 def rank(
-    source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     prompts: voting.PromptsFlag = None,
     voted: Annotated[bool, typer.Option("--voted", help="Take the prompts of votes given so far, in chat and elsewhere.")] = False,
     talks: voting.TalksFlag = False,
     propose: Annotated[int, typer.Option(metavar="N", help="Let the model propose N prompts.", min=0, max=10000)] = 0,
     candidates: Annotated[int, typer.Option(help="Answers a prompt, from 2 to 4.", min=2, max=4)] = 3,
-    other: Annotated[list[str] | None, typer.Option(metavar="GGUF|RUN", help="More models, answering in turn.", show_default=False)] = None,
+    other: Annotated[list[str] | None, typer.Option(metavar="MODEL", help="More models, answering in turn.", show_default=False)] = None,
     adapter: voting.AdapterFlag = None,
     judge: voting.JudgeFlag = "human",
     enough: voting.EnoughFlag = None,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgetune.chat.model_file import model_file
 from edgetune.chat.sampling import Sampling
-from edgetune.cli.chat import gguf_of
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.preferences.naming import name_of
 from edgetune.text import safe_text
+from edgetune.workspace import workspace
 
 if TYPE_CHECKING:
     from edgetune.preferences.authors import Author
@@ -109,13 +110,20 @@ class Announced:
         return seen
 
 
-def open_author(stack: ExitStack, source: str, workspace: Path | None, adapters: list[str], ctx: int | None, name: str = "") -> "Author":
+def gguf_of(source: str, place: Path | None) -> Path:
+    """The file of a model as it is named; written first where there is none."""
+    from edgetune.chat.terminal import say
+
+    return model_file(source, workspace(place), say)
+
+
+def open_author(stack: ExitStack, source: str, place: Path | None, adapters: list[str], ctx: int | None, name: str = "") -> "Author":
     """Load a GGUF or a run, with adapters at their scales, as one that answers; closed with the stack."""
     from edgetune.chat.adapters import load
     from edgetune.chat.engine import Engine
     from edgetune.preferences.authors import Author
 
-    path = gguf_of(source, workspace)
+    path = gguf_of(source, place)
     engine = stack.enter_context(Engine(path, n_ctx=ctx))
     load(engine, adapters)
     return Author(name or name_of(source), engine, {known: adapter.scale for known, adapter in engine.adapters.items()})
