@@ -1,21 +1,16 @@
 """`edgetune chat`: talk with a GGUF file or a run through llama.cpp."""
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgetune.chat.model_file import MEANT, model_file
 from edgetune.chat.sampling import Sampling
+from edgetune.cli.answering import Asked, open_talk, serve
 from edgetune.errors import InputError
 from edgetune.files import safe_name
-
-if TYPE_CHECKING:
-    from edgetune.chat.best import Rated
-    from edgetune.chat.conversation import Answer
-    from edgetune.chat.engine import Engine
 
 USUAL = Sampling()
 EXAMPLES = """Chat with a GGUF file, a finished run or a base model, offline, through llama.cpp.
@@ -31,6 +26,8 @@ Examples:
   edgetune chat base.gguf --adapter mine-lora-F32.gguf:0.8 --adapter other-lora-F32.gguf
 
   edgetune chat my-run --best 4 --reward taste
+
+  edgetune chat my-run --talk 20261128-1
 """
 
 
@@ -60,6 +57,10 @@ def chat_command(
     reward: Annotated[
         str | None, typer.Option(metavar="RUN", help="The run of method reward that ranks them, for --best.", show_default=False)
     ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep this talk, as the app does; 'edgetune talks' lists what is kept.")] = False,
+    talk: Annotated[
+        str | None, typer.Option(metavar="TALK", help="Go on with a talk that was kept; its file is added to.", show_default=False)
+    ] = None,
     into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit, /vote and /pick.")] = "prefs",
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
@@ -68,14 +69,22 @@ def chat_command(
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
     check_best(best, reward, raw, workspace)
     safe_name(into)
+
+    from edgetune.chat import saved
+    from edgetune.workspace import workspace as open_workspace
+
+    place = open_workspace(workspace)
+    kept = saved.named(place.conversations, talk) if talk is not None else None
+    if (kept or keep) and (raw or (kept and system is not None)):
+        why = "--raw completes text: there is no talk to keep." if raw else f"{talk} has a system message of its own, or none."
+        raise InputError("Chat cannot keep or take up a talk this way", why, f"Leave out {'--raw' if raw else '--system'}.")
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
 
     from edgetune.chat import adapters
     from edgetune.chat.engine import Engine
     from edgetune.chat.terminal import say
-    from edgetune.workspace import workspace as open_workspace
 
-    path = model_file(source, open_workspace(workspace), say)
+    path = model_file(source, place, say)
 
     with Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers) as engine:
         info = engine.info
@@ -84,7 +93,8 @@ def chat_command(
             say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
         adapters.load(engine, adapter or [])
         ranking = (best, reward) if best is not None and reward is not None else None
-        serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json, into, workspace, ranking)
+        asked = Asked(sampling, max_tokens, prompt, lines, system, raw, as_json, into, ranking, keep, kept)
+        serve(open_talk(engine, asked, place), asked)
 
 
 def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path | None) -> None:
@@ -130,90 +140,6 @@ def stdin_questions() -> list[str]:
             "Give --prompt TEXT, or pipe questions in, one a line.",
         )
     return lines
-
-
-def serve(
-    engine: "Engine",
-    prompt: str | None,
-    lines: list[str] | None,
-    sampling: Sampling,
-    max_tokens: int | None,
-    system: str | None,
-    raw: bool,
-    as_json: bool,
-    into: str,
-    place: Path | None,
-    ranking: tuple[int, str] | None,
-) -> None:
-    """Answer the prompt, or the lines, or whoever sits at the terminal, whose votes go into the preference file `into`.
-
-    ranking: how many answers are ranked, and the reward run that does it.
-    """
-    from edgetune.chat import voting
-    from edgetune.chat.choosing import COMMANDS, Choosing
-    from edgetune.chat.conversation import Conversation, complete
-    from edgetune.chat.terminal import say, show, talk
-    from edgetune.preferences.in_chat import ChatVotes
-    from edgetune.preferences.store import store
-    from edgetune.workspace import workspace
-
-    conversation = None if raw else Conversation(engine, system=system, notice=say)
-    votes = ChatVotes(store(workspace(place), into), conversation, engine.path.stem) if conversation else None
-    choosing = Choosing(conversation, votes, workspace(place).run, say) if conversation and votes else None
-    if choosing and ranking:
-        choosing.start(*ranking)
-
-    def ask(text: str, settings: Sampling) -> "Answer":
-        if conversation is None:
-            return complete(engine, text, sampling=settings, max_tokens=max_tokens)
-        return conversation.ask(text, sampling=settings, max_tokens=max_tokens)
-
-    if prompt is not None and as_json:
-        rated = choosing.ask(prompt, sampling, max_tokens) if choosing and choosing.on else []
-        print_json(prompt, rated[0].answer if rated else ask(prompt, sampling), rated)
-    elif prompt is not None or lines is not None:
-        for line in [prompt] if prompt is not None else lines or []:
-            word, _, rest = line.strip().partition(" ")
-            if prompt is None and votes is not None and word in voting.PIPED and (rest or word != "/edit"):
-                voting.carry_out(word, rest.strip(), votes, sampling, max_tokens, say, show)
-                continue
-            if choosing and prompt is None and word in COMMANDS:
-                choosing.carry_out(word, rest.strip())
-                continue
-            if choosing and choosing.on:
-                choosing.show(line, sampling, max_tokens)
-                continue
-            answer = ask(line, sampling)
-            if show(answer).reason == "cancelled":
-                raise KeyboardInterrupt
-            if votes is not None:
-                votes.answered(answer, sampling)
-    else:
-        talk(ask, sampling, conversation, engine, votes, max_tokens, choosing)
-    if choosing:
-        choosing.close()
-
-
-def print_json(prompt: str, answer: "Answer", rated: "list[Rated]") -> None:
-    """The whole answer as one JSON document, with all that were ranked, if any."""
-    text = answer.text if rated else "".join(answer)
-    stats = answer.stats
-    ranked = {"ranked": [{"answer": one.answer.text, "reward": one.reward, "seed": one.sampling.seed} for one in rated]} if rated else {}
-    assert stats is not None
-    typer.echo(
-        json.dumps(
-            {
-                "prompt": prompt,
-                "rendered": answer.rendered,
-                "answer": text,
-                "tokens": stats.tokens,
-                "tokens_per_second": round(stats.tokens_per_second, 1),
-                "stop_reason": stats.reason,
-                "seed": stats.seed,
-                **ranked,
-            }
-        )
-    )
 
 
 def register(app: typer.Typer) -> None:

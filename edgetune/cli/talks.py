@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from edgetune.chat import saved
-from edgetune.chat.branches import Branches
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import table
 from edgetune.errors import InputError
@@ -78,19 +77,9 @@ def show(
     if talk.system:
         typer.echo(safe_text(f"system: {talk.system}"))
     if all_branches:
-        typer.echo(safe_text("\n".join(numbered(talk.branches))))
+        typer.echo(safe_text("\n".join(talk.branches.lines())))
     else:
         typer.echo(safe_text("\n".join(f"{message['role']}: {message['content']}" for message in talk.messages)))
-
-
-def numbered(talk: Branches) -> list[str]:
-    """Every turn as a line, with its number, and the turn it follows where that is not the one before."""
-    opened = set(talk.path())
-    lines = []
-    for at, turn in enumerate(talk.turns):
-        after = "" if turn.parent == at - 1 else f" (after {turn.parent + 1})" if turn.parent >= 0 else " (from the start)"
-        lines.append(f"{'*' if at in opened else ' '} {at + 1}{after} {turn.role}: {turn.content}")
-    return lines
 
 
 def export(
