@@ -62,6 +62,13 @@ def of_base(folder: Path, workspace: "Workspace", say: Say) -> Path:
     return path
 
 
+def of_base_of(name: str, workspace: "Workspace", say: Say) -> Path:
+    """The GGUF of what a run began with. InputError where it is no run."""
+    if at_home(name).is_file() or name == "nano" or Path(name).name != name:
+        raise InputError("No base is known", f"'base' is what a run began with, and {name} is no run.", "Name the base itself, or the run.")
+    return of_base(Path(workspace.run(name).request()["base"]), workspace, say)
+
+
 def place_of_base(workspace: "Workspace", name: str, digest: str) -> Path:
     """Where the GGUF of a base is kept. digest: the base's fingerprint, which a run notes as `base_hash`."""
     return workspace.chat_cache / f"{name}-{digest[:12]}-{USUAL}.gguf"

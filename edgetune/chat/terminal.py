@@ -12,6 +12,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.text import safe_text
 
 if TYPE_CHECKING:
+    from edgetune.chat.beside import Beside
     from edgetune.chat.typed import Typed
 
 REASONS = {"end": "end of turn", "stop": "end of turn", "length": "--max-tokens reached", "context": "context full", "cancelled": "stopped"}
@@ -72,9 +73,10 @@ def questions() -> Iterator[str]:
             say("")
 
 
-def talk(typed: "Typed") -> None:
-    """The interactive loop. Errors of one question are shown and the talk goes on, unless llama.cpp is gone."""
-    say("Type a question; /help lists the commands." if typed.conversation else "Type a text to complete; /help lists the commands.")
+def talk(typed: "Typed | Beside", completes: bool = False) -> None:
+    """The interactive loop. Errors of one question are shown and the talk goes on, unless llama.cpp is gone. completes: it answers no
+    questions, but completes texts."""
+    say(f"Type a {'text to complete' if completes else 'question'}; /help lists the commands.")
     for line in questions():
         try:
             if not typed.line(line):

@@ -1,16 +1,21 @@
 """`edgetune chat`: talk with a GGUF file or a run through llama.cpp."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetune.chat.model_file import MEANT, model_file
+from edgetune.chat.model_file import MEANT, model_file, of_base_of
 from edgetune.chat.sampling import Sampling
-from edgetune.cli.answering import Asked, open_talk, serve
+from edgetune.cli.answering import Asked, open_talk, serve, serve_two
 from edgetune.errors import InputError
 from edgetune.files import safe_name
+from edgetune.preferences.naming import name_of, unique
+
+if TYPE_CHECKING:
+    from edgetune.chat.engine import Engine
 
 USUAL = Sampling()
 EXAMPLES = """Chat with a GGUF file, a finished run or a base model, offline, through llama.cpp.
@@ -26,6 +31,8 @@ Examples:
   edgetune chat base.gguf --adapter mine-lora-F32.gguf:0.8 --adapter other-lora-F32.gguf
 
   edgetune chat my-run --best 4 --reward taste
+
+  edgetune chat my-run --beside base --temperature 0
 
   edgetune chat my-run --talk 20261128-1
 """
@@ -61,6 +68,10 @@ def chat_command(
     talk: Annotated[
         str | None, typer.Option(metavar="TALK", help="Go on with a talk that was kept; its file is added to.", show_default=False)
     ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The same questions to this model too; 'base' is what a run began with.", show_default=False),
+    ] = None,
     into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit, /vote and /pick.")] = "prefs",
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
@@ -68,6 +79,7 @@ def chat_command(
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
     check_best(best, reward, raw, workspace)
+    check_talk(keep, talk, beside, raw, best, system)
     safe_name(into)
 
     from edgetune.chat import saved
@@ -75,26 +87,47 @@ def chat_command(
 
     place = open_workspace(workspace)
     kept = saved.named(place.conversations, talk) if talk is not None else None
-    if (kept or keep) and (raw or (kept and system is not None)):
-        why = "--raw completes text: there is no talk to keep." if raw else f"{talk} has a system message of its own, or none."
-        raise InputError("Chat cannot keep or take up a talk this way", why, f"Leave out {'--raw' if raw else '--system'}.")
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
 
     from edgetune.chat import adapters
-    from edgetune.chat.engine import Engine
     from edgetune.chat.terminal import say
 
     path = model_file(source, place, say)
-
-    with Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers) as engine:
-        info = engine.info
-        say(f"{path.name}: {info.description.replace(' ?B', '')}, context {info.n_ctx}; {info.threads_reason}.")
-        if info.n_ctx > info.n_ctx_train:
-            say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
+    other = of_base_of(source, place, say) if beside == "base" else model_file(beside, place, say) if beside is not None else None
+    with ExitStack() as stack:
+        engine = opened(stack, path, ctx, threads, gpu_layers)
         adapters.load(engine, adapter or [])
         ranking = (best, reward) if best is not None and reward is not None else None
         asked = Asked(sampling, max_tokens, prompt, lines, system, raw, as_json, into, ranking, keep, kept)
-        serve(open_talk(engine, asked, place), asked)
+        if other is None or beside is None:
+            serve(open_talk(engine, asked, place), asked)
+        else:
+            names = unique([name_of(source), name_of(beside)])
+            serve_two(list(zip(names, (engine, opened(stack, other, ctx, threads, gpu_layers)), strict=True)), asked)
+
+
+def opened(stack: ExitStack, path: Path, ctx: int | None, threads: int | None, gpu_layers: int) -> "Engine":
+    """A loaded model, described; closed with the stack."""
+    from edgetune.chat.engine import Engine
+    from edgetune.chat.terminal import say
+
+    engine = stack.enter_context(Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers))
+    info = engine.info
+    say(f"{path.name}: {info.description.replace(' ?B', '')}, context {info.n_ctx}; {info.threads_reason}.")
+    if info.n_ctx > info.n_ctx_train:
+        say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
+    return engine
+
+
+def check_talk(keep: bool, talk: str | None, beside: str | None, raw: bool, best: int | None, system: str | None) -> None:
+    """Refuse, all together, flags that do not go with --keep, --talk or --beside."""
+    problems = ["--raw completes text: there is no talk to keep."] if raw and (keep or talk is not None) else []
+    if talk is not None and system is not None:
+        problems.append("--talk has a system message of its own, or none, so --system cannot give another.")
+    if beside is not None and (raw or keep or talk is not None or best is not None):
+        problems.append("--beside puts questions to two models: --raw, --keep, --talk and --best do not go with it.")
+    if problems:
+        raise InputError("Chat cannot begin this way", " ".join(problems), "Leave one of them out.")
 
 
 def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path | None) -> None:
