@@ -24,7 +24,7 @@ PromptsFlag = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts: a .txt with one a line, or examples in any shape.", show_default=False),
 ]
-TalksFlag = Annotated[bool, typer.Option("--talks", help="Take the questions of the conversations kept in the app's chat.")]
+TalksFlag = Annotated[bool, typer.Option("--talks", help="Take the questions of the conversations that were kept (edgetune talks).")]
 AdapterFlag = Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)]
 TemperatureFlag = Annotated[float, typer.Option(help="Spread of the answers; 0 takes the likeliest token.")]
 SeedFlag = Annotated[int, typer.Option(help="Draws sides and answers; the same seed, the same answers.", min=0, max=2**31)]
