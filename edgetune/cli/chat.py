@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.chat.model_file import MEANT, model_file, of_base_of
+from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli.answering import Asked, open_talk, serve, serve_two
 from edgetune.errors import InputError
@@ -53,7 +54,7 @@ def chat_command(
     repeat_penalty: Annotated[float, typer.Option(help="Above 1, avoid the last 64 tokens.")] = USUAL.repeat_penalty,
     seed: Annotated[int | None, typer.Option(help="Repeat the same choices (a new seed for each answer).")] = None,
     system: Annotated[str | None, typer.Option(help="A system message to begin with.")] = None,
-    ctx: Annotated[int | None, typer.Option(help="Context in tokens (the model's own, at most 4096).")] = None,
+    ctx: Annotated[int | None, typer.Option(help=f"Context in tokens (the model's own, at most {DEFAULT_CONTEXT}).")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads (by the model's size).")] = None,
     gpu_layers: Annotated[int, typer.Option(help="Layers on the GPU where llama.cpp has one; -1 for all.")] = -1,
     raw: Annotated[bool, typer.Option("--raw", help="No chat template: complete the text as it is.")] = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgetune.chat.model_file import model_file
+from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.preferences.naming import name_of
@@ -29,7 +30,9 @@ AdapterFlag = Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", h
 TemperatureFlag = Annotated[float, typer.Option(help="Spread of the answers; 0 takes the likeliest token.")]
 SeedFlag = Annotated[int, typer.Option(help="Draws sides and answers; the same seed, the same answers.", min=0, max=2**31)]
 TokensFlag = Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).", show_default=False)]
-ContextFlag = Annotated[int | None, typer.Option(help="Context in tokens (the model's own, at most 4096).", show_default=False)]
+ContextFlag = Annotated[
+    int | None, typer.Option(help=f"Context in tokens (the model's own, at most {DEFAULT_CONTEXT}).", show_default=False)
+]
 IntoFlag = Annotated[str, typer.Option("--into", metavar="NAME", help="The preference file in the workspace that takes the votes.")]
 EnoughFlag = Annotated[
     int | None, typer.Option("--pairs", metavar="N", help="Leave when the preference file holds N pairs.", min=1, show_default=False)
