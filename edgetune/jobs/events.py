@@ -93,6 +93,11 @@ class State:
     base_accuracy: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def loss_after(self) -> float | None:
+        """The held-out loss to set against that before training: the best, or else the last that was measured."""
+        return self.best_loss if self.best_loss is not None else self.eval_loss
+
 
 def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
     """The state that a run's events lead to, from the beginning or going on from `state`, which is changed."""
