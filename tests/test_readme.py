@@ -1,11 +1,10 @@
 """The README names every file of the tree and every command, and none that are not there."""
 
 import re
-from pathlib import Path
 
 from edgetune.cli.app import COMMANDS
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ONE_EACH = ("readers", "formats")
 """Folders of which the tree says that they hold one file a kind, and names none."""

@@ -13,6 +13,7 @@ from textual.widgets import Input, OptionList
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
+from tests.conftest import ROOT
 from tests.tui.conftest import FINISHED, Seat, life
 from tui import draft, narrow, settings
 from tui.attempt import shown
@@ -28,7 +29,6 @@ from tui.screens.run import RunScreen
 from tui.screens.settings import SettingsScreen, bindings
 from tui.widgets.listing import Listing
 
-ROOT = Path(__file__).resolve().parents[2]
 Drive = Callable[..., None]
 MakeRun = Callable[..., Run]
 
