@@ -46,7 +46,7 @@ def test_talks_become_examples_that_the_data_commands_read(edgetune: Call, names
     assert code == 0 and text == f"1 example added to {out}\n"
     assert json.loads(edgetune("talks", "export", "--out", out, "--json")[1]) == {"added": names, "file": str(out)}
     report = json.loads(edgetune("data", "check", out, "--json")[1])
-    assert (report["format"], report["read"]) == ("messages", 3)
+    assert (report["format"], report["read"], report["content"]["system_turns"]) == ("messages", 3, 2)
 
 
 def test_delete_asks_first(edgetune: Call, names: list[str], workspace: Workspace) -> None:
