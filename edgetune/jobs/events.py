@@ -122,7 +122,7 @@ def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
             state.eval_loss = event["loss"]
             if event["step"] == 0:
                 state.base_loss = event["loss"]
-            elif state.best_loss is None or event["loss"] < state.best_loss:
+            elif event["improved"]:
                 state.best_loss, state.best_step = event["loss"], event["step"]
             if "accuracy" in event:
                 state.accuracy = {key: event[key] for key in ("accuracy", "interval", "count")}
