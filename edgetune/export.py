@@ -381,15 +381,3 @@ def current_gguf(run: Run) -> Path | None:
         if path := current(source, type_name):
             return path
     return None
-
-
-def gguf_for_run(name: str, workspace: Workspace, say: Callable[[str], None]) -> Path:
-    """A run's current GGUF, smallest type preferred; made and proven first where there is none, saying so."""
-    run = workspace.run(name)
-    if found := current_gguf(run):
-        return found
-    source = from_run(run)
-    say(f"{name} has no export yet: writing one as {USUAL}, and proving it.")
-    made = export(source, [USUAL], None, proving=prover(source, workspace, say))
-    demand(made)
-    return Path(made[0]["path"])

@@ -69,10 +69,10 @@ class Memory:
         return asdict(self) | {"total": self.total}
 
 
-def training_memory(recipe: Recipe, base: find.Base, device: str, dtype: str | None = None) -> Memory:
+def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     """Predicted peak of a training worker whose rows are as long as the recipe allows."""
     shape = shapes.of(base)
-    compute = 4 if not recipe.lora or (dtype or hardware.dtype(device).value) == "float32" else 2
+    compute = 4 if not recipe.lora or hardware.dtype(device).value == "float32" else 2
     packed = {"nf4": NF4_BYTES, "int8": 1.0, "none": compute}[recipe.quantization]
     weights = int(shape.linear_weights * packed + shape.other * compute)
     moved = shape.adapter_weights(recipe.rank, recipe.targets) if recipe.lora else shape.linear_weights + shape.other

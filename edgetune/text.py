@@ -1,6 +1,7 @@
-"""What untrusted text passes through before any terminal, log or file name."""
+"""What untrusted text passes through before any terminal, log or file name; and values in words."""
 
 import re
+from typing import Any
 
 # C0 except newline and tab, DEL, C1, and the bidirectional controls (Unicode UAX #9).
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -16,3 +17,14 @@ def one_line(text: str, width: int = 80) -> str:
     """Safe text on one line, cut to `width` characters."""
     flat = " ".join(safe_text(text).split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def said(value: Any, missing: str = "") -> str:
+    """A setting's value in words. missing: what stands for one that is not set."""
+    if value is None:
+        return missing
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

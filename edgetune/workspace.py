@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,10 +132,6 @@ class Workspace:
     def bases(self) -> Path:
         """The folder of base models that were fetched."""
         return self.path / "bases"
-
-    def base_places(self, folders: Iterable[str | Path] = ()) -> list[Path]:
-        """Where base models are looked for beside the Hugging Face cache: the folders named, those fetched, and the user's own."""
-        return [*map(Path, folders), self.bases, self.path / "models"]
 
     @property
     def fetch_cache(self) -> Path:

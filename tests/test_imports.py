@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.conftest import ROOT
+
 HEAVY = ("torch", "transformers", "trl", "peft", "textual", "llama_cpp", "llvmlite", "numpy", "datasets", "accelerate", "bitsandbytes")
 
 LOADED = "import json, sys; print('LOADED' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgetune.bases.fingerprint import fingerprint
+from edgetune.chat.model_file import place_of_base
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.export import current_gguf
 from edgetune.gguf_types import USUAL
@@ -48,7 +49,7 @@ async def base_file(workspace: Workspace, folder: Path, tell: Callable[[str], No
 
 
 async def _cached(workspace: Workspace, folder: Path, name: str, digest: str, tell: Callable[[str], None]) -> Path:
-    path = workspace.chat_cache / f"{name}-{digest[:12]}-{USUAL}.gguf"
+    path = place_of_base(workspace, name, digest)
     if not path.is_file():
         tell(f"writing {one_line(name)} as {USUAL} …")
         await edgetune(workspace, "export", str(folder), "--type", USUAL, "--out", str(path))

@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from edgetune.cli.show import seconds
+from edgetune.data.verdict import GOOD, STOP
 from edgetune.text import one_line, safe_text
 from tui.widgets.spark import spark
 
@@ -17,7 +18,7 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
     """Verdict first, then what it rests on."""
     text = Text()
     verdict = report["verdict"]
-    colour = colours.get("success" if verdict == "good" else "error" if "not" in verdict else "warning", "")
+    colour = colours.get({GOOD: "success", STOP: "error"}.get(verdict, "warning"), "")
     text.append(f"{verdict}\n", f"bold {colour}")
     for reason in report["reasons"][:4]:
         text.append(f"- {one_line(reason, 240)}\n")

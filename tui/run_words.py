@@ -44,7 +44,7 @@ def what_next(run: Run, method: str) -> str:
 def next_step(history: History, status: str, method: str) -> str:
     """What it means, and what to do."""
     state = history.state
-    before, after = state.base_loss, state.best_loss if state.best_loss is not None else state.eval_loss
+    before, after = state.base_loss, state.loss_after
     measured = before is not None and after is not None and state.best_step
     fell = f"held-out loss {before:.3f} before, {after:.3f} at best (step {state.best_step})" if measured else ""
     if status == "finished":

@@ -1,4 +1,4 @@
-"""What the app remembers between two starts: theme, folders of models, keys of the user's own, the tour. One JSON file in the workspace."""
+"""What the app remembers between two starts: theme, keys of the user's own, the tour. One JSON file in the workspace."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -10,13 +10,9 @@ from tui.themes import DARK
 
 @dataclass
 class Settings:
-    """theme: a theme's name. folders: places to look for bases, beside the usual ones. keys: names of bindings with the keys for them.
-
-    toured: whether the tour was shown to its end or skipped.
-    """
+    """theme: a theme's name. keys: names of bindings with the keys for them. toured: whether the tour was shown to its end or skipped."""
 
     theme: str = DARK
-    folders: list[str] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     toured: bool = False
 

@@ -19,7 +19,7 @@ CURVE = 10
 def run_line(seen: Seen, colours: dict[str, str], ascii_only: bool) -> Line:
     """A run: name, state, steps, curve of the loss, held-out loss before and best, base, size."""
     state = seen.state
-    after = state.best_loss if state.best_loss is not None else state.eval_loss
+    after = state.loss_after
     loss = f"{state.base_loss:.2f} → {after:.2f}" if state.base_loss is not None and after is not None and state.best_step else "-"
     return Line(
         seen.name,

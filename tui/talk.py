@@ -11,12 +11,9 @@ from edgetune.chat.engine import Engine
 from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
-from edgetune.preferences.in_chat import candidate
+from edgetune.preferences.in_chat import candidate, made, maker
 from edgetune.preferences.record import Candidate
 from edgetune.text import safe_text
-
-MADE = ("model", "path", "adapters", "sampling", "stop_reason")
-"""What a kept talk holds of how an answer was made."""
 
 
 @dataclass
@@ -126,7 +123,7 @@ class Talk:
             raise
         finally:
             self._answer = None
-            self.branches.add("assistant", answer.text, _made(candidate(answer, sampling, engine, self.path.stem)))
+            self.branches.add("assistant", answer.text, made(candidate(answer, sampling, engine, self.path.stem)))
 
     def _failed(self, error: EdgeTuneError) -> None:
         if error.exit_code != 2:
@@ -179,8 +176,7 @@ class Talk:
 
     def candidate(self, at: int) -> Candidate:
         """An answer as votes know it."""
-        turn = self.branches.turns[at]
-        return Candidate([turn.message], **{name: turn.made[name] for name in MADE if name in turn.made})
+        return maker(self.branches.turns[at])
 
     def asked(self, at: int) -> list[Message]:
         """The turns that an answer answers, the system prompt first."""
@@ -217,8 +213,3 @@ class Talk:
         engine, self._engine = self._engine, None
         if engine:
             engine.close()
-
-
-def _made(made: Candidate) -> dict[str, object]:
-    """What made an answer, as a kept talk holds it."""
-    return {name: getattr(made, name) for name in MADE if getattr(made, name)}

@@ -90,6 +90,15 @@ class Branches:
         """As they are kept in a file."""
         return [{**turn.message, "parent": turn.parent, **({"made": turn.made} if turn.made else {})} for turn in self.turns]
 
+    def lines(self) -> list[str]:
+        """Every turn in words, counted from 1: `*` where it is in the branch that is open, and what it follows where that is not the one
+        before it."""
+        opened, lines = set(self.path()), []
+        for at, turn in enumerate(self.turns):
+            after = "" if turn.parent == at - 1 else f" (after {turn.parent + 1})" if turn.parent != START else " (from the start)"
+            lines.append(f"{'*' if at in opened else ' '} {at + 1}{after} {turn.role}: {turn.content}")
+        return lines
+
 
 def read(rows: Any, tip: Any) -> Branches:
     """The branches of a file. Raises ValueError, KeyError or TypeError for rows that are none."""

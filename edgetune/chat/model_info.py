@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+DEFAULT_CONTEXT = 4096
+"""Tokens of context that chat asks for unless told otherwise, where the model has as many; more takes more memory."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:

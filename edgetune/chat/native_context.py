@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.native_model import NativeModel
 from edgetune.chat.sampling import Sampling
 from edgetune.chat.stops import StopScanner
@@ -25,7 +26,6 @@ PENALTY_WINDOW = 64
 """Tokens the repeat penalty looks back on (llama.cpp's default)."""
 SMALL = 50_000_000
 """Parameters below which handing work between threads costs more than it saves."""
-DEFAULT_CONTEXT = 4096
 KV_TYPES = {"f32": 0, "f16": 1}
 """ggml type numbers of the key and value cache (ggml.h)."""
 ABORTED = 2

@@ -26,6 +26,11 @@ class Saved:
     branches: Branches = field(default_factory=Branches, compare=False)
 
     @property
+    def name(self) -> str:
+        """What it is called by: when it began."""
+        return self.path.stem
+
+    @property
     def title(self) -> str:
         """Its first question."""
         return next((str(message["content"]) for message in self.messages if message["role"] == "user"), "")
@@ -63,6 +68,21 @@ def listed(folder: Path) -> list[Saved]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
+
+
+def holding(text: str, talks: Sequence[Saved]) -> list[Saved]:
+    """Those in which a text was said, in any branch; capitals do not count."""
+    return [talk for talk in talks if text.strip().lower() in talk.text.lower()]
+
+
+def named(folder: Path, name: str) -> Saved:
+    """The conversation of a name, or of the beginning of one that no other has. InputError where there is none."""
+    talks = listed(folder)
+    found = [talk for talk in talks if talk.name == name] or [talk for talk in talks if name and talk.name.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    why = f"{len(found)} conversations begin so." if found else f"{len(talks)} conversations are kept, none of them called so."
+    raise InputError(f"No one conversation is called '{name[:40]}'", why, "'edgetune talks list' lists them.")
 
 
 def add_example(path: Path, system: str, messages: Sequence[Message]) -> None:

@@ -25,7 +25,9 @@ COMMANDS = {
     "eval": ("eval", "Measure a run, or a GGUF, on held-out examples: base beside tuned."),
     "score": ("score", "Rank answers with a reward model."),
     "runs": ("runs", "List all runs with their state."),
-    "show": ("runs", "Show one run: recipe, results, samples."),
+    "show": ("watch", "Show one run: recipe, results, samples."),
+    "log": ("watch", "Show a run's events in words, also while it goes on."),
+    "curves": ("curves", "Draw a run's curves, or two runs over one another with what differs."),
     "stop": ("runs", "Stop a running run after a checkpoint."),
     "resume": ("train", "Go on with an interrupted run, or extend a finished one."),
     "rename": ("runs", "Give a run another name."),
@@ -42,6 +44,7 @@ COMMANDS = {
     "arena": ("arena", "Compare models blind, with win rate, interval and rating."),
     "prefs": ("prefs", "The votes: list, show, export, import, dedupe, delete."),
     "chat": ("chat", "Chat with a GGUF or a run, offline."),
+    "talks": ("talks", "Conversations that were kept: list, search, show, turn into examples, delete."),
 }
 
 

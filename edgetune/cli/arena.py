@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgetune.chat.asking import key
+from edgetune.chat.model_file import MEANT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
@@ -35,7 +36,7 @@ HELP = "better: 1 or 2; t tie, b both bad, s skip, u undo, q leave:"
 
 
 def arena(
-    sources: Annotated[list[str], typer.Argument(metavar="GGUF|RUN…", help="Two or more models.", show_default=False)],
+    sources: Annotated[list[str], typer.Argument(metavar="MODEL…", help=f"Two or more, each one of: {MEANT}", show_default=False)],
     prompts: voting.PromptsFlag = None,
     talks: voting.TalksFlag = False,
     judge: voting.JudgeFlag = "human",

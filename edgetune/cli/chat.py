@@ -1,23 +1,25 @@
 """`edgetune chat`: talk with a GGUF file or a run through llama.cpp."""
 
-import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetune.chat.model_file import MEANT, model_file, of_base_of
+from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
+from edgetune.cli.answering import Asked, open_talk, serve, serve_two
 from edgetune.errors import InputError
 from edgetune.files import safe_name
+from edgetune.preferences.naming import name_of, unique
 
 if TYPE_CHECKING:
-    from edgetune.chat.best import Rated
-    from edgetune.chat.conversation import Answer
     from edgetune.chat.engine import Engine
 
 USUAL = Sampling()
-EXAMPLES = """Chat with a GGUF file or a finished run, offline, through llama.cpp.
+EXAMPLES = """Chat with a GGUF file, a finished run or a base model, offline, through llama.cpp.
 
 Examples:
 
@@ -30,33 +32,15 @@ Examples:
   edgetune chat base.gguf --adapter mine-lora-F32.gguf:0.8 --adapter other-lora-F32.gguf
 
   edgetune chat my-run --best 4 --reward taste
+
+  edgetune chat my-run --beside base --temperature 0
+
+  edgetune chat my-run --talk 20261128-1
 """
 
 
-def gguf_of(source: str, workspace: Path | None) -> Path:
-    """The file a SOURCE means: itself, or a run's export, made first where there is none."""
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path
-    if source.lower().endswith(".gguf"):
-        raise InputError(
-            f"There is no file {source}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
-        )
-    if path.is_dir() and path.name != source:
-        raise InputError(
-            f"{source} is a folder",
-            "Chat needs a GGUF file or the name of a run.",
-            f"Export it first: edgetune export {source} --type Q8_0 --out model.gguf",
-        )
-    from edgetune.chat.terminal import say
-    from edgetune.export import gguf_for_run
-    from edgetune.workspace import workspace as open_workspace
-
-    return gguf_for_run(source, open_workspace(workspace), say)
-
-
 def chat_command(
-    source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     adapter: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA made for this base, may be repeated.", show_default=False),
@@ -70,7 +54,7 @@ def chat_command(
     repeat_penalty: Annotated[float, typer.Option(help="Above 1, avoid the last 64 tokens.")] = USUAL.repeat_penalty,
     seed: Annotated[int | None, typer.Option(help="Repeat the same choices (a new seed for each answer).")] = None,
     system: Annotated[str | None, typer.Option(help="A system message to begin with.")] = None,
-    ctx: Annotated[int | None, typer.Option(help="Context in tokens (the model's own, at most 4096).")] = None,
+    ctx: Annotated[int | None, typer.Option(help=f"Context in tokens (the model's own, at most {DEFAULT_CONTEXT}).")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads (by the model's size).")] = None,
     gpu_layers: Annotated[int, typer.Option(help="Layers on the GPU where llama.cpp has one; -1 for all.")] = -1,
     raw: Annotated[bool, typer.Option("--raw", help="No chat template: complete the text as it is.")] = False,
@@ -81,6 +65,14 @@ def chat_command(
     reward: Annotated[
         str | None, typer.Option(metavar="RUN", help="The run of method reward that ranks them, for --best.", show_default=False)
     ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep this talk, as the app does; 'edgetune talks' lists what is kept.")] = False,
+    talk: Annotated[
+        str | None, typer.Option(metavar="TALK", help="Go on with a talk that was kept; its file is added to.", show_default=False)
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The same questions to this model too; 'base' is what a run began with.", show_default=False),
+    ] = None,
     into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit, /vote and /pick.")] = "prefs",
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
@@ -88,22 +80,55 @@ def chat_command(
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
     check_best(best, reward, raw, workspace)
+    check_talk(keep, talk, beside, raw, best, system)
     safe_name(into)
+
+    from edgetune.chat import saved
+    from edgetune.workspace import workspace as open_workspace
+
+    place = open_workspace(workspace)
+    kept = saved.named(place.conversations, talk) if talk is not None else None
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
-    path = gguf_of(source, workspace)
 
     from edgetune.chat import adapters
+    from edgetune.chat.terminal import say
+
+    path = model_file(source, place, say)
+    other = of_base_of(source, place, say) if beside == "base" else model_file(beside, place, say) if beside is not None else None
+    with ExitStack() as stack:
+        engine = opened(stack, path, ctx, threads, gpu_layers)
+        adapters.load(engine, adapter or [])
+        ranking = (best, reward) if best is not None and reward is not None else None
+        asked = Asked(sampling, max_tokens, prompt, lines, system, raw, as_json, into, ranking, keep, kept)
+        if other is None or beside is None:
+            serve(open_talk(engine, asked, place), asked)
+        else:
+            names = unique([name_of(source), name_of(beside)])
+            serve_two(list(zip(names, (engine, opened(stack, other, ctx, threads, gpu_layers)), strict=True)), asked)
+
+
+def opened(stack: ExitStack, path: Path, ctx: int | None, threads: int | None, gpu_layers: int) -> "Engine":
+    """A loaded model, described; closed with the stack."""
     from edgetune.chat.engine import Engine
     from edgetune.chat.terminal import say
 
-    with Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers) as engine:
-        info = engine.info
-        say(f"{path.name}: {info.description.replace(' ?B', '')}, context {info.n_ctx}; {info.threads_reason}.")
-        if info.n_ctx > info.n_ctx_train:
-            say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
-        adapters.load(engine, adapter or [])
-        ranking = (best, reward) if best is not None and reward is not None else None
-        serve(engine, prompt, lines, sampling, max_tokens, system, raw, as_json, into, workspace, ranking)
+    engine = stack.enter_context(Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers))
+    info = engine.info
+    say(f"{path.name}: {info.description.replace(' ?B', '')}, context {info.n_ctx}; {info.threads_reason}.")
+    if info.n_ctx > info.n_ctx_train:
+        say(f"The model was trained with a context of {info.n_ctx_train} tokens; beyond it, answers get worse.")
+    return engine
+
+
+def check_talk(keep: bool, talk: str | None, beside: str | None, raw: bool, best: int | None, system: str | None) -> None:
+    """Refuse, all together, flags that do not go with --keep, --talk or --beside."""
+    problems = ["--raw completes text: there is no talk to keep."] if raw and (keep or talk is not None) else []
+    if talk is not None and system is not None:
+        problems.append("--talk has a system message of its own, or none, so --system cannot give another.")
+    if beside is not None and (raw or keep or talk is not None or best is not None):
+        problems.append("--beside puts questions to two models: --raw, --keep, --talk and --best do not go with it.")
+    if problems:
+        raise InputError("Chat cannot begin this way", " ".join(problems), "Leave one of them out.")
 
 
 def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path | None) -> None:
@@ -149,90 +174,6 @@ def stdin_questions() -> list[str]:
             "Give --prompt TEXT, or pipe questions in, one a line.",
         )
     return lines
-
-
-def serve(
-    engine: "Engine",
-    prompt: str | None,
-    lines: list[str] | None,
-    sampling: Sampling,
-    max_tokens: int | None,
-    system: str | None,
-    raw: bool,
-    as_json: bool,
-    into: str,
-    place: Path | None,
-    ranking: tuple[int, str] | None,
-) -> None:
-    """Answer the prompt, or the lines, or whoever sits at the terminal, whose votes go into the preference file `into`.
-
-    ranking: how many answers are ranked, and the reward run that does it.
-    """
-    from edgetune.chat import voting
-    from edgetune.chat.choosing import COMMANDS, Choosing
-    from edgetune.chat.conversation import Conversation, complete
-    from edgetune.chat.terminal import say, show, talk
-    from edgetune.preferences.in_chat import ChatVotes
-    from edgetune.preferences.store import store
-    from edgetune.workspace import workspace
-
-    conversation = None if raw else Conversation(engine, system=system, notice=say)
-    votes = ChatVotes(store(workspace(place), into), conversation, engine.path.stem) if conversation else None
-    choosing = Choosing(conversation, votes, workspace(place).run, say) if conversation and votes else None
-    if choosing and ranking:
-        choosing.start(*ranking)
-
-    def ask(text: str, settings: Sampling) -> "Answer":
-        if conversation is None:
-            return complete(engine, text, sampling=settings, max_tokens=max_tokens)
-        return conversation.ask(text, sampling=settings, max_tokens=max_tokens)
-
-    if prompt is not None and as_json:
-        rated = choosing.ask(prompt, sampling, max_tokens) if choosing and choosing.on else []
-        print_json(prompt, rated[0].answer if rated else ask(prompt, sampling), rated)
-    elif prompt is not None or lines is not None:
-        for line in [prompt] if prompt is not None else lines or []:
-            word, _, rest = line.strip().partition(" ")
-            if prompt is None and votes is not None and word in voting.PIPED and (rest or word != "/edit"):
-                voting.carry_out(word, rest.strip(), votes, sampling, max_tokens, say, show)
-                continue
-            if choosing and prompt is None and word in COMMANDS:
-                choosing.carry_out(word, rest.strip())
-                continue
-            if choosing and choosing.on:
-                choosing.show(line, sampling, max_tokens)
-                continue
-            answer = ask(line, sampling)
-            if show(answer).reason == "cancelled":
-                raise KeyboardInterrupt
-            if votes is not None:
-                votes.answered(answer, sampling)
-    else:
-        talk(ask, sampling, conversation, engine, votes, max_tokens, choosing)
-    if choosing:
-        choosing.close()
-
-
-def print_json(prompt: str, answer: "Answer", rated: "list[Rated]") -> None:
-    """The whole answer as one JSON document, with all that were ranked, if any."""
-    text = answer.text if rated else "".join(answer)
-    stats = answer.stats
-    ranked = {"ranked": [{"answer": one.answer.text, "reward": one.reward, "seed": one.sampling.seed} for one in rated]} if rated else {}
-    assert stats is not None
-    typer.echo(
-        json.dumps(
-            {
-                "prompt": prompt,
-                "rendered": answer.rendered,
-                "answer": text,
-                "tokens": stats.tokens,
-                "tokens_per_second": round(stats.tokens_per_second, 1),
-                "stop_reason": stats.reason,
-                "seed": stats.seed,
-                **ranked,
-            }
-        )
-    )
 
 
 def register(app: typer.Typer) -> None:

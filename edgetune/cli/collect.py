@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.chat.asking import edited, key
+from edgetune.chat.model_file import MEANT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
@@ -36,10 +37,10 @@ HELP = "better: 1 or 2; t tie, b both bad, e1/e2 edit, +1/-1 thumbs, s skip, u u
 
 
 def collect(
-    source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     prompts: voting.PromptsFlag = None,
     other: Annotated[
-        str | None, typer.Option(metavar="GGUF|RUN", help="The model of the second answer (the same).", show_default=False)
+        str | None, typer.Option(metavar="MODEL", help="The model of the second answer (the same).", show_default=False)
     ] = None,
     adapter: voting.AdapterFlag = None,
     other_adapter: Annotated[

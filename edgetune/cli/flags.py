@@ -15,6 +15,7 @@ AdaptersFlag = Annotated[
     list[str] | None,
     typer.Option(metavar="DIR[:WEIGHT]", help="Adapter folder to merge into a model folder, may be repeated.", show_default=False),
 ]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", show_default=False)]
 WorkspaceFlag = Annotated[
     Path | None, typer.Option("--workspace", help="Where runs live (default: your data folder, or EDGETUNE_WORKSPACE).")
 ]

@@ -72,23 +72,37 @@ def bases(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Folders to look in, beside the Hugging Face cache.", show_default=False)
     ] = None,
+    add: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Look in this folder from now on, in the app too.", show_default=False)
+    ] = None,
+    drop: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Look in this folder no more.", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """List the base models found on disk: the bundled one, the Hugging Face cache, the workspace's bases/ (fetched) and
-    models/, the folders named. "here" says whether one can be trained on this machine with the balanced preset: fits, tight or no.
+    models/, the folders added and those named. "here" says whether one can be trained on this machine with the balanced preset: fits,
+    tight or no.
 
-    Example: edgetune bases ~/models
+    Examples:
+
+      edgetune bases ~/models
+
+      edgetune bases --add ~/models
     """
     from edgetune.bases import find
+    from edgetune.bases import folders as own
     from edgetune.bases.licence import licence
     from edgetune.fits import fits
     from edgetune.recipe import build
 
     usual, _ = build({}, None, "balanced")
     place = workspace(workspace_path)
+    for folder in add or []:
+        say(f"From now on also looked in: {own.add(place, folder)}")
+    for folder in drop or []:
+        say(f"No more looked in: {own.drop(place, folder)}")
     found: list[dict[str, Any]] = []
-    for folder in find.model_folders(place.base_places(folders or [])):
+    for folder in dict.fromkeys(find.model_folders(own.places(place, folders or []))):
         try:
             base = find.describe(folder)
             found.append(

@@ -6,19 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetune.chat.asking import key
+from edgetune.chat.asking import edited, key
+from edgetune.chat.model_file import MEANT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
+from edgetune.cli.collect import PICKS
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
 
 if TYPE_CHECKING:
+    from edgetune.preferences.record import Vote
     from edgetune.preferences.session import Session, Task
 
 EXAMPLES = """Put two to four answers a prompt in order, best first. A session goes on where it was left.
 
 Keys: the answers' numbers from the best on ("213"; "2" alone: 2 is best, the others are alike; "2=13" or "2=1,3" for equal ones),
-0 all bad or alike, s skip, u undo, q leave. Without a terminal, keys are read from stdin, one a line.
+0 all bad or alike (of two: t alike, b both bad), e1 to e4 edit that answer, s skip, u undo, q leave. Without a terminal, keys are read
+from stdin, one a line.
 
 Examples:
 
@@ -28,17 +32,17 @@ Examples:
 
   edgetune rank model.gguf --prompts facts.jsonl --judge shortest --json
 """
-HELP = "best first, e.g. {example}; 0 all alike, s skip, u undo, q leave:"
+HELP = "best first, e.g. {example}; 0 all alike, e1 edit, s skip, u undo, q leave:"
 
 
 def rank(
-    source: Annotated[str, typer.Argument(metavar="GGUF|RUN", help="A GGUF file, or the name of a run.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     prompts: voting.PromptsFlag = None,
     voted: Annotated[bool, typer.Option("--voted", help="Take the prompts of votes given so far, in chat and elsewhere.")] = False,
     talks: voting.TalksFlag = False,
     propose: Annotated[int, typer.Option(metavar="N", help="Let the model propose N prompts.", min=0, max=10000)] = 0,
     candidates: Annotated[int, typer.Option(help="Answers a prompt, from 2 to 4.", min=2, max=4)] = 3,
-    other: Annotated[list[str] | None, typer.Option(metavar="GGUF|RUN", help="More models, answering in turn.", show_default=False)] = None,
+    other: Annotated[list[str] | None, typer.Option(metavar="MODEL", help="More models, answering in turn.", show_default=False)] = None,
     adapter: voting.AdapterFlag = None,
     judge: voting.JudgeFlag = "human",
     enough: voting.EnoughFlag = None,
@@ -97,8 +101,6 @@ def rank(
 
 def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool) -> bool:
     """Let the person put a task's answers in order; False to leave. shown: the answers were just streamed."""
-    from edgetune.preferences.order import order
-
     screen.close()
     if not shown:
         screen.question(task.prompt)
@@ -113,11 +115,28 @@ def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool
                 session.skip()
             elif pressed == "u":
                 screen.say("taken back: its answers are asked again" if session.undo() else "There is nothing to take back.")
+            elif (vote := vote_by(session, task, pressed)) is None:
+                continue
             else:
-                screen.say(f"taken {session.take(order(pressed, count)).id}")
+                screen.say(f"taken {vote.id}")
             return True
         except InputError as error:
             voting.forgiving(screen, error)
+
+
+def vote_by(session: "Session", task: "Task", pressed: str) -> "Vote | None":
+    """The vote of what was pressed, taken; None where an edit was given up. InputError for keys that mean nothing."""
+    from edgetune.preferences.order import order
+    from edgetune.preferences.record import Choice
+
+    count = len(task.candidates)
+    if pressed in [f"e{number}" for number in range(1, count + 1)]:
+        number = int(pressed[1:]) - 1
+        text = edited(task.candidates[number].text)
+        return None if text is None else session.edited(number, text)
+    if count == 2 and pressed in ("t", "b"):
+        return session.take(Choice("pair", PICKS[pressed]))
+    return session.take(order(pressed, count))
 
 
 def register(app: typer.Typer) -> None:

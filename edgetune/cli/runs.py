@@ -1,4 +1,4 @@
-"""`edgetune runs`, `show`, `stop`, `rename`, `delete`, `prune`, `disk`: what happens to runs besides training them."""
+"""`edgetune runs`, `stop`, `rename`, `delete`, `prune`, `disk`: what happens to runs besides training them."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
-from edgetune.cli.show import number, say, seconds, table
+from edgetune.cli.flags import JsonFlag, RunName, WorkspaceFlag, YesFlag, confirm
+from edgetune.cli.show import number, say, table
 from edgetune.errors import EdgeTuneError
 from edgetune.files import folder_bytes, human
-from edgetune.jobs import launch, lineage, manage
+from edgetune.jobs import launch, manage
 from edgetune.jobs.manage import summary
-from edgetune.text import one_line, safe_text
 from edgetune.workspace import workspace
-
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", show_default=False)]
 
 
 def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -51,50 +48,6 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
                 ["run", "state", "step", "loss before", "best", "base", "size"],
             )
         )
-
-
-def show(name: RunName, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
-    """Show one run: recipe with the source of every value, results, sample answers.
-
-    Example: edgetune show mine
-    """
-    run = workspace(workspace_path).run(name)
-    facts, state = summary(run), launch.state(run)
-    own = {"run": run.name, "method": facts["method"], "votes": facts["votes"]}
-    recipe = (run.folder / "recipe.toml").read_text(encoding="utf-8")
-    if as_json:
-        typer.echo(json.dumps({**facts, "recipe": recipe, "samples": state.samples}, ensure_ascii=False))
-        return
-    typer.echo(
-        f"{name}: {facts['status']}, step {facts['step']} of {facts['steps']}, "
-        f"{seconds(facts['seconds'])} of training, {human(facts['bytes'])} on disk"
-    )
-    if facts["eta"] is not None and facts["status"] == "running":
-        typer.echo(f"  {seconds(facts['eta'])} left at {facts['tokens_per_second']} tokens/s")
-    typer.echo(
-        f"  base {one_line(facts['base'], 300)}\n"
-        f"  rows {facts['read']} read, {facts['kept']} kept, {facts['rejected']} left out, {facts['held_out']} held out"
-    )
-    typer.echo(f"  held-out loss {number(facts['base_loss'])} before, {number(facts['best_loss'])} at best (step {facts['best_step']})")
-    if facts["accuracy"]:
-        before, now = facts["base_accuracy"] or facts["accuracy"], facts["accuracy"]
-        low, high = now["interval"]
-        typer.echo(
-            f"  held-out pairs preferred as voted: {before['accuracy']:.0%} before, {now['accuracy']:.0%} now "
-            f"({low:.0%} to {high:.0%}, {now['count']} pairs)"
-        )
-    typer.echo(f"  {facts['base_name']} → {lineage.words([*facts['lineage'], own])}")
-    for text in facts["warnings"]:
-        typer.echo(f"  warning: {one_line(text, 500)}")
-    for path in facts["exports"]:
-        typer.echo(f"  export {path}")
-    if facts["error"]:
-        typer.echo(f"  failed: {one_line(facts['error']['title'])}: {one_line(facts['error']['cause'], 300)}")
-    last = state.samples[-1]["step"] if state.samples else 0
-    for sample in state.samples:
-        if sample["step"] in (0, last):
-            typer.echo(f"  at step {sample['step']}: {one_line(sample['prompt'], 60)} → {one_line(sample['answer'], 100)}")
-    typer.echo("\n" + safe_text(recipe), nl=False)
 
 
 def stop(name: RunName, workspace_path: WorkspaceFlag = None) -> None:
@@ -189,5 +142,5 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (runs, show, stop, rename, delete, prune, disk):
+    for command in (runs, stop, rename, delete, prune, disk):
         app.command(command.__name__)(command)

@@ -227,7 +227,7 @@ def report(run: Run, as_json: bool, code: int) -> None:
     if as_json:
         typer.echo(json.dumps(manage.summary(run), ensure_ascii=False))
     elif code == 0:
-        after = state.best_loss if state.best_step else state.eval_loss
+        after = state.loss_after
         typer.echo(
             f"{run.name}: {state.total} steps in {seconds(state.seconds)}, "
             f"held-out loss {number(state.base_loss)} before, {number(after)} after"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgetune.chat.model_file import model_file
+from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
-from edgetune.cli.chat import gguf_of
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.preferences.naming import name_of
 from edgetune.text import safe_text
+from edgetune.workspace import workspace
 
 if TYPE_CHECKING:
     from edgetune.preferences.authors import Author
@@ -23,12 +25,14 @@ PromptsFlag = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts: a .txt with one a line, or examples in any shape.", show_default=False),
 ]
-TalksFlag = Annotated[bool, typer.Option("--talks", help="Take the questions of the conversations kept in the app's chat.")]
+TalksFlag = Annotated[bool, typer.Option("--talks", help="Take the questions of the conversations that were kept (edgetune talks).")]
 AdapterFlag = Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)]
 TemperatureFlag = Annotated[float, typer.Option(help="Spread of the answers; 0 takes the likeliest token.")]
 SeedFlag = Annotated[int, typer.Option(help="Draws sides and answers; the same seed, the same answers.", min=0, max=2**31)]
 TokensFlag = Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).", show_default=False)]
-ContextFlag = Annotated[int | None, typer.Option(help="Context in tokens (the model's own, at most 4096).", show_default=False)]
+ContextFlag = Annotated[
+    int | None, typer.Option(help=f"Context in tokens (the model's own, at most {DEFAULT_CONTEXT}).", show_default=False)
+]
 IntoFlag = Annotated[str, typer.Option("--into", metavar="NAME", help="The preference file in the workspace that takes the votes.")]
 EnoughFlag = Annotated[
     int | None, typer.Option("--pairs", metavar="N", help="Leave when the preference file holds N pairs.", min=1, show_default=False)
@@ -109,13 +113,20 @@ class Announced:
         return seen
 
 
-def open_author(stack: ExitStack, source: str, workspace: Path | None, adapters: list[str], ctx: int | None, name: str = "") -> "Author":
+def gguf_of(source: str, place: Path | None) -> Path:
+    """The file of a model as it is named; written first where there is none."""
+    from edgetune.chat.terminal import say
+
+    return model_file(source, workspace(place), say)
+
+
+def open_author(stack: ExitStack, source: str, place: Path | None, adapters: list[str], ctx: int | None, name: str = "") -> "Author":
     """Load a GGUF or a run, with adapters at their scales, as one that answers; closed with the stack."""
     from edgetune.chat.adapters import load
     from edgetune.chat.engine import Engine
     from edgetune.preferences.authors import Author
 
-    path = gguf_of(source, workspace)
+    path = gguf_of(source, place)
     engine = stack.enter_context(Engine(path, n_ctx=ctx))
     load(engine, adapters)
     return Author(name or name_of(source), engine, {known: adapter.scale for known, adapter in engine.adapters.items()})

@@ -1,8 +1,10 @@
 """The X-ray's last word: good, good with warnings, or do not train, and the one thing to fix first."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from edgetune.data.xray import Report
+if TYPE_CHECKING:
+    from edgetune.data.xray import Report
 
 GOOD, WARNINGS, STOP = "good", "good with warnings", "do not train"
 
@@ -49,7 +51,7 @@ def rows(count: int, does: str) -> str:
     return f"1 row {SINGULAR.get(verb, verb)} {rest}" if count == 1 else f"{count:,} rows {does}"
 
 
-def judge(report: Report) -> None:
+def judge(report: "Report") -> None:
     """Set the report's verdict, its reasons (worst first) and what to fix first."""
     stops, warnings = list(_stops(report)), list(_warnings(report))
     report.verdict = STOP if stops else WARNINGS if warnings else GOOD
@@ -57,18 +59,18 @@ def judge(report: Report) -> None:
     report.fix_first = (stops + warnings)[0][1] if stops or warnings else ""
 
 
-def _worst(report: Report) -> tuple[str, int]:
+def _worst(report: "Report") -> tuple[str, int]:
     """The kind for which most rows were left out."""
     return max(report.rejected_counts.items(), key=lambda item: item[1], default=("", 0))
 
 
-def _first(report: Report, kind: str) -> str:
+def _first(report: "Report", kind: str) -> str:
     """Where a kind is seen first, and what is said of it."""
     found = next((p for p in report.problems if p.kind == kind), None)
     return f"{found.file}:{found.line}: {found.message}" if found else kind
 
 
-def _stops(report: Report) -> Iterator[tuple[str, str]]:
+def _stops(report: "Report") -> Iterator[tuple[str, str]]:
     read, left = report.read, report.rejected
     usable = report.kept + report.truncated
     kind, count = _worst(report)
@@ -102,7 +104,7 @@ def _stops(report: Report) -> Iterator[tuple[str, str]]:
         )
 
 
-def _warnings(report: Report) -> Iterator[tuple[str, str]]:
+def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
     usable = report.kept + report.truncated
     wrong = report.rejected - report.rejected_counts.get("too_long", 0)
     if report.rejected and wrong <= MANY_REJECTED * report.read and usable:

@@ -93,6 +93,11 @@ class State:
     base_accuracy: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def loss_after(self) -> float | None:
+        """The held-out loss to set against that before training: the best, or else the last that was measured."""
+        return self.best_loss if self.best_loss is not None else self.eval_loss
+
 
 def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
     """The state that a run's events lead to, from the beginning or going on from `state`, which is changed."""
@@ -117,7 +122,7 @@ def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
             state.eval_loss = event["loss"]
             if event["step"] == 0:
                 state.base_loss = event["loss"]
-            elif state.best_loss is None or event["loss"] < state.best_loss:
+            elif event["improved"]:
                 state.best_loss, state.best_step = event["loss"], event["step"]
             if "accuracy" in event:
                 state.accuracy = {key: event[key] for key in ("accuracy", "interval", "count")}

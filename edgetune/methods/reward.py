@@ -45,7 +45,8 @@ def trainer(setup: Setup) -> Any:
         def measure(self, batch: dict[str, Any]) -> Measured:
             """Held-out loss and ranking of a batch of pairs."""
             count = len(batch["input_ids"]) // 2
-            loss = float(self.compute_loss(self.model, batch)) * count
+            with self.accelerator.autocast():  # the head is in fp32, what it is given in the base's number format
+                loss = float(self.compute_loss(self.model, batch)) * count
             kept = self._metrics["eval"]
             return loss, count, {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items()}
 
@@ -67,7 +68,7 @@ def measured(trainer: Any) -> dict[str, Any] | None:
     was = trainer.model.training
     trainer.model.eval()
     for row in trainer.held_out:
-        with torch.no_grad(), trainer.compute_loss_context_manager():
+        with torch.no_grad(), trainer.accelerator.autocast():
             batch = trainer._prepare_inputs(trainer.data_collator([row]))
             one, other = trainer.model(**batch, use_cache=False).logits.float().flatten().tolist()
         pairs.append((one, other))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgetune.chat.best import Rated
+from edgetune.chat.branches import Turn
 from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import LARGEST_SEED, Sampling
@@ -25,9 +26,18 @@ class ChatVotes:
         self._ranked: list[Candidate] = []
         self._about: dict[str, Any] = {}
 
+    @property
+    def last(self) -> Candidate | None:
+        """The last answer with what made it; None where there is none."""
+        return self._last
+
+    def resume(self, last: Candidate | None) -> None:
+        """Let votes be on another answer, which the conversation now ends with; None where it has none."""
+        self._last, self._second, self._ranked = last, None, []
+
     def answered(self, answer: Answer, sampling: Sampling) -> None:
         """Remember an answer that has ended, with what made it."""
-        self._last, self._second, self._ranked = candidate(answer, sampling, self.conversation.engine, self.name), None, []
+        self.resume(candidate(answer, sampling, self.conversation.engine, self.name))
 
     def ranked(self, rated: list[Rated], by: str) -> None:
         """Remember answers that a reward model ranked, the best first, which stands in the conversation. by: the reward model's run."""
@@ -120,6 +130,20 @@ def candidate(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> 
         sampling=sampling.as_dict() | ({"seed": stats.seed} if stats else {}),
         stop_reason=stats.reason if stats else "cancelled",
     )
+
+
+MADE = ("model", "path", "adapters", "sampling", "stop_reason")
+"""What a turn of a kept talk holds of how it was made."""
+
+
+def made(answer: Candidate | None) -> dict[str, Any]:
+    """What made an answer, as a kept talk holds it."""
+    return {name: getattr(answer, name) for name in MADE if getattr(answer, name)} if answer else {}
+
+
+def maker(turn: Turn) -> Candidate:
+    """An answer of a kept talk as votes know it."""
+    return Candidate([turn.message], **{name: turn.made[name] for name in MADE if name in turn.made})
 
 
 def tries(sampling: Sampling) -> Iterator[Sampling]:

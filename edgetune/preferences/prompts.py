@@ -80,7 +80,7 @@ def talked(folder: Path) -> PromptList:
         asked = (at for at, message in enumerate(talk.messages) if message["role"] == "user" and message["content"].strip())
         found += [Prompt([*first, *talk.messages[: at + 1]]) for at in asked]
     if not found:
-        raise InputError("No conversation was kept yet", f"{folder} holds none.", "Chat in the app, or name a file of prompts.")
+        raise InputError("No conversation was kept yet", f"{folder} holds none.", "Chat in the app or with --keep, or name a file.")
     return _once(found, "talks", [])
 
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
 from edgetune.data.template import ChatTemplate, TemplateRefusal
 
 if TYPE_CHECKING:
     from edgetune.export import Source
 
-CONTEXT = 4096
-"""Tokens of context that chat asks for unless told otherwise, where the model has as many; more takes more memory."""
 DATE_CALL = "strftime_now"
 
 
@@ -39,7 +38,7 @@ class Product:
     @property
     def window(self) -> int:
         """Context to ask for."""
-        return min(self.context, CONTEXT)
+        return min(self.context, DEFAULT_CONTEXT)
 
     @property
     def dated(self) -> bool:

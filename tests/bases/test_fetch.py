@@ -14,9 +14,9 @@ from filelock import FileLock
 
 from edgetune.workspace import Workspace
 from tests.bases.small_hub import COMMIT, SmallHub
+from tests.conftest import ROOT
 
 Call = Callable[..., tuple[int, str, str]]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

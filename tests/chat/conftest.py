@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.chat.engine import Engine
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from edgetune.chat import adapters
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.chat.terminal import talk
+from edgetune.chat.typed import Typed
 from edgetune.errors import InputError
 from tests.converters.adapters import fixed_adapter
 from tests.converters.reference import mean_kl
@@ -109,7 +110,7 @@ def test_in_the_talk(engine: Engine, made: dict[str, Path], monkeypatch: pytest.
         ["/adapters", "/adapter a 0", "/adapter nobody 1", "/adapter", f"/adapter {made['b.gguf']} 0.5", "/adapter b 0.25", "/quit"]
     )
     monkeypatch.setattr(builtins, "input", lambda _prompt="": next(typed))
-    talk(lambda _text, _sampling: pytest.fail("nothing is asked"), Sampling(), None, engine)
+    talk(Typed(engine, Sampling()))
     said = capsys.readouterr().err
     assert "a  0.8" in said and "a-2  1" in said and "adapter a at 0: not used" in said
     assert "No adapter is called 'nobody'" in said and "needs a name" in said

@@ -37,6 +37,16 @@ def test_json_is_one_document(chat: Chat, stories_gguf: Path) -> None:
     assert again["answer"] == document["answer"]
 
 
+def test_a_base_is_talked_to_by_its_folder_and_its_file_is_kept(chat: Chat, nano: Path, tmp_path: Path) -> None:
+    asked = ("--prompt", "What is the opposite of hot?", "--temperature", 0, "--workspace", tmp_path)
+    for name in ("nano", nano):
+        done = chat(name, *asked)
+        assert (done.returncode, done.stdout) == (0, b"Cold.\n"), done.stderr
+        assert (b"Writing nano" in done.stderr) == (name == "nano"), "the second time it is there"
+    done = chat(tmp_path, *asked)
+    assert done.returncode == 2 and b"is not a model folder" in done.stderr and b"do:" in done.stderr
+
+
 def test_questions_come_from_stdin(chat: Chat, stories_gguf: Path) -> None:
     done = chat(stories_gguf, "--temperature", 0, "--max-tokens", 5, stdin=b"Who is Lily?\n\nAnd Tom?\n")
     assert done.returncode == 0 and len(done.stdout.splitlines()) >= 2 and done.stderr.count(b"tokens/s") == 2

@@ -141,6 +141,9 @@ def test_the_life_of_a_run(edgetune: Call, facts: Path, workspace: Workspace, tm
         "chat", "mine", "--prompt", "What is the number of the door?", "--temperature", 0, "--max-tokens", 20, "--json"
     )
     assert code == 0 and json.loads(out)["tokens"] > 0, err
+    code, out, err = edgetune("chat", "mine", "--beside", "base", "--prompt", "What is the opposite of hot?", "--temperature", 0, "--json")
+    assert code == 0 and [one["model"] for one in json.loads(out)["answers"]] == ["mine", "base"], err
+    assert json.loads(out)["answers"][1]["answer"] == "Cold."
     code, out, _ = edgetune("eval", "mine", "--json", "--answers", 2)
     result = json.loads(out)
     assert code == 0 and result["tuned"]["loss"] < result["base"]["loss"]

@@ -16,9 +16,9 @@ from converters.errors import ConversionError
 from converters.weights import read_folder, read_safetensors
 from edgetune.bases import find
 from edgetune.errors import EdgeTuneError
+from tests.conftest import ROOT
 
 Call = Callable[..., tuple[int, str, str]]
-ROOT = Path(__file__).resolve().parents[2]
 UP = "model.layers.2.mlp.up_proj.weight"
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from edgetune.jobs import launch
 from edgetune.workspace import Workspace
-
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT
 
 
 def command(facts: Path, *more: str) -> list[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
+
 Call = Callable[..., tuple[int, str, str]]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgetune import hardware
 from edgetune.errors import InputError
 from edgetune.jobs import launch
 from edgetune.jobs.events import read
@@ -53,6 +54,14 @@ def test_what_a_reward_model_is_worth() -> None:
     assert found["shorter_chosen"] == pytest.approx(2 / 3)
     assert found["length_correlation"] == pytest.approx(np.corrcoef([gap, 0, gap, 0, 0, gap], [1, 3, 1, 3, 2, 1])[0, 1])
     assert found["interval"] == pytest.approx((0.2077, 0.9385), abs=1e-4)  # Wilson's for 2 of 3, as in statistics' tables
+
+
+def test_the_head_is_measured_on_a_base_in_bf16(train: Callable[..., Run], pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "dtype", lambda *_: hardware.Choice("bfloat16", "asked for"))
+    run = train("r", data=str(pairs), **{**TASTE, "steps": 1})
+    found = {event["kind"]: event for event in read(run.events)}
+    assert found["started"]["dtype"] == "bfloat16"
+    assert math.isfinite(found["evaluated"]["loss"]) and 0 <= found["measured"]["accuracy"] <= 1
 
 
 def test_it_learns_a_taste_and_ranks_with_it(

@@ -17,7 +17,8 @@ from newcomer.state import Places, clear, digest, locked, pin, probe, record, re
 from newcomer.talk import CommandFailed, SetupError, run
 from newcomer.verbs import main, ready
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 BOOTSTRAP = ROOT / "packaging" / "bootstrap.py"
 CHOICE = Choice("cpu", "cpu", "a test")
 

@@ -11,7 +11,8 @@ from newcomer.remedies import remedy_for, remedy_here, working_compiler
 from newcomer.state import Places
 from newcomer.talk import CommandFailed, SetupError, doing_now
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 LINUX = {"system": "linux", "cpu": "x86_64"}
 
 

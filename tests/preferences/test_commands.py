@@ -41,8 +41,11 @@ def test_collect_rank_list_and_export(keys: Any, edgetune: Call, files: dict[str
     votes = json.loads(edgetune("prefs", "list", "prefs", "--json")[1])
     assert [vote["choice"]["type"] for vote in votes] == ["pair", "edit", "thumbs", "pair", "skip"]
     assert all(c["sampling"]["seed"] >= 0 and c["model"] == "nano-F32" for c in votes[0]["candidates"])
-    code, made, _ = keys("213 2=1 0 q", "rank", files["F32"], "--prompts", questions)
-    assert code == 0 and made["done"] == 3 and made["votes"] == 7
+    code, made, err = keys("213 2=1 0 e2 Better! e9 q", "rank", files["F32"], "--prompts", questions)
+    assert code == 0 and made["done"] == 4 and made["votes"] == 8 and "'e9'" in err
+    assert json.loads(edgetune("prefs", "list", "prefs", "--json")[1])[-1]["choice"]["type"] == "edit"
+    code, made, _ = keys("t b q", "rank", files["F32"], "--prompts", questions, "--candidates", 2, "--into", "two")
+    assert [vote["choice"]["value"] for vote in json.loads(edgetune("prefs", "list", "two", "--json")[1])] == ["tie", "bad"]
     out = tmp_path / "pairs.jsonl"
     code, made, _ = keys("", "prefs", "export", "--out", out)
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -54,7 +57,7 @@ def test_collect_rank_list_and_export(keys: Any, edgetune: Call, files: dict[str
     assert edgetune("prefs", "show", first)[0] == 2 and edgetune("prefs", "restore", first)[0] == 0
     assert "choice: right" in edgetune("prefs", "show", first)[1]
     assert keys("", "prefs", "import", out, "--into", "other")[1]["taken"] == len(rows)
-    assert [f["name"] for f in json.loads(edgetune("prefs", "list", "--json")[1])] == ["other", "prefs"]
+    assert [f["name"] for f in json.loads(edgetune("prefs", "list", "--json")[1])] == ["other", "prefs", "two"]
     assert keys("", "prefs", "dedupe", "other", "--yes")[1]["removed"] == []
 
 

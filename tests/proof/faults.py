@@ -18,9 +18,9 @@ VALUE, KEYS, QUERY = "blk.1.attn_v.weight", "blk.1.attn_k.weight", "blk.2.attn_q
 """Tensors that faults are made in."""
 
 
-def plan(source: Source, adapter: Path | None, **options: Any) -> Plan:
-    """The conversion of a source, with another adapter or options."""
-    template = options.pop("chat_template", source.template)
+def plan(source: Source, adapter: Path | None, chat_template: str = "") -> Plan:
+    """The conversion of a source, with another adapter or template."""
+    template = chat_template or source.template
     return convert.plan(source.model, adapter, [], chat_template=template, name=source.name, extra=source.facts)
 
 

@@ -9,7 +9,8 @@ import termios
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 SWITCHED = (b"\x1b[?1049", b"\x1b[?25", b"\x1b[?1000", b"\x1b[?1003", b"\x1b[?1006", b"\x1b[?2004")
 """Modes that the app turns on or off: alternate screen, cursor, mouse, bracketed paste."""
 USUAL = {b"\x1b[?25": b"h"}

@@ -13,6 +13,7 @@ from textual.widgets import Input, OptionList
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
+from tests.conftest import ROOT
 from tests.tui.conftest import FINISHED, Seat, life
 from tui import draft, narrow, settings
 from tui.attempt import shown
@@ -28,7 +29,6 @@ from tui.screens.run import RunScreen
 from tui.screens.settings import SettingsScreen, bindings
 from tui.widgets.listing import Listing
 
-ROOT = Path(__file__).resolve().parents[2]
 Drive = Callable[..., None]
 MakeRun = Callable[..., Run]
 
@@ -253,7 +253,7 @@ def test_theme_and_keys_are_kept(drive: Drive, workspace: Workspace) -> None:
     drive(use)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"theme": 3, "folders": "x", "keys": []}', '{"step": "x", "base": 1, "data": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"theme": 3, "keys": []}', '{"step": "x", "base": 1, "data": {}}'])
 def test_damaged_settings_and_drafts_are_as_new(workspace: Workspace, text: str) -> None:
     workspace.path.mkdir(parents=True)
     for name in ("app.json", "draft.json"):

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
+from edgetune.bases import folders
 from edgetune.workspace import Workspace
 from tests.bases.small_hub import SmallHub
 from tests.tui.conftest import Seat, draft_of
-from tui import settings
 from tui.screens.ask import AskText, Consent
 from tui.screens.error import ErrorDialog
 from tui.screens.fetch import Fetch
@@ -73,6 +73,6 @@ def test_a_model_is_fetched_and_chosen(drive: Callable[..., None], workspace: Wo
         seat.app.screen.query_one(Input).value = str(shared / "models")
         await seat.pilot.press("enter")
         await seat.until(lambda: "stories260k" in seat.text())
-        assert settings.load(workspace.path / "app.json").folders == [str((shared / "models").resolve())]
+        assert folders.listed(workspace) == [str((shared / "models").resolve())]
 
     drive(scene, (120, 40))

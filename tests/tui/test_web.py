@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import aiohttp
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 FOREIGN = re.compile(rb"(https?:)?//(?!127\.0\.0\.1|www\.w3\.org/)[a-z0-9-]+\.[a-z]{2,}", re.IGNORECASE)
 
 

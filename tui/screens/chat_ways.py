@@ -10,6 +10,7 @@ from textual.containers import Vertical
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
+from edgetune.text import said
 from tui.screens.ask import AskText
 from tui.screens.dialog import Dialog
 from tui.talk import Ways
@@ -95,8 +96,3 @@ class ChatWays(Dialog[None]):
         sampling = Sampling(**{**ways.sampling.as_dict(), way.name: value})
         sampling.checked()
         return ways.system, sampling, ways.max_tokens
-
-
-def said(value: Any) -> str:
-    """A value as it is shown and typed."""
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

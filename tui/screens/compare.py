@@ -1,7 +1,8 @@
 """Two runs over one another: their curves, what their recipes do differently, and what came of it."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
 from rich.text import Text
 from textual import work
@@ -11,7 +12,7 @@ from textual.widget import Widget
 
 from edgetune.jobs import compare
 from edgetune.jobs.history import History
-from edgetune.text import one_line
+from edgetune.text import one_line, said
 from edgetune.workspace import Run
 from tui.attempt import in_thread, shown
 from tui.keys import key
@@ -66,28 +67,19 @@ class Compare(Page):
         differences = await in_thread(compare.differences, one.run, other.run)
         first, second = await in_thread(lambda: (compare.results(one), compare.results(other)))
         bold = f"bold {self.app.theme_variables.get('accent', '')}"
-        lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a), said(b))) for name, a, b in differences]
-        lines += [Line(f"result {name}", (name, said(value), said(second[name]))) for name, value in first.items()]
+        lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a, "-"), said(b, "-"))) for name, a, b in differences]
+        lines += [Line(f"result {name}", (name, said(value, "-"), said(second[name], "-"))) for name, value in first.items()]
         self.query_one(Listing).show(lines)
         self.query_one(Chart).draw_anew()
 
     def action_log(self) -> None:
         """Logarithmic heights, or plain."""
         chart = self.query_one(Chart)
-        chart.log_scale = not chart.log_scale
+        chart.view = replace(chart.view, log_scale=not chart.view.log_scale)
         chart.draw_anew()
 
     def action_smooth(self) -> None:
         """Smoothed, or not."""
         chart = self.query_one(Chart)
-        chart.smoothing = 0.0 if chart.smoothing else 0.9
+        chart.view = replace(chart.view, smoothing=0.0 if chart.view.smoothing else 0.9)
         chart.draw_anew()
-
-
-def said(value: Any) -> str:
-    """A value in a cell."""
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune import hardware
-from edgetune.bases import find
+from edgetune.bases import find, folders
 from edgetune.files import human, safe_name
 from edgetune.jobs import manage
 from edgetune.jobs.overview import Overview, Seen
@@ -147,7 +147,7 @@ class Home(Page):
     @shown
     async def look_for_bases(self) -> None:
         """Models on disk."""
-        bases = await in_thread(find.described, self.workspace.base_places(self.ours.settings.folders))
+        bases = await in_thread(lambda: find.described(folders.places(self.workspace)))
         self.query_one("#bases", Listing).show([tables.base_line(base) for base in bases])
 
     @property

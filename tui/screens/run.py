@@ -1,6 +1,7 @@
 """A run: what it does now, its curves, its events in words, its answers over time, and what to do next."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual import work
@@ -189,9 +190,9 @@ class RunScreen(Page):
 
     def _turn(self, name: str, values: tuple[Any, ...]) -> Any:
         charts = list(self.query(Chart))
-        now = values[(values.index(getattr(charts[0], name)) + 1) % len(values)]
+        now = values[(values.index(getattr(charts[0].view, name)) + 1) % len(values)]
         for chart in charts:
-            setattr(chart, name, now)
+            chart.view = replace(chart.view, **{name: now})
             chart.draw_anew()
         return now
 

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune.bases import folders
 from edgetune.bases.hub import NETWORK
 from edgetune.text import safe_text
 from tui.attempt import in_thread, shown
@@ -26,7 +27,7 @@ class SettingsScreen(Page):
     """Changes what the app remembers."""
 
     NAME = "Settings"
-    ABOUT = "What the app remembers. Enter changes the marked setting. All of it stands in the workspace's app.json."
+    ABOUT = "What the app remembers. Enter changes the marked setting. It stands in app.json in the workspace, folders in folders.json."
     BINDINGS: ClassVar[list[BindingType]] = [
         key("settings.reset", "u,backspace", "reset", "As usual", "Put the marked setting back to what it usually is."),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
@@ -47,10 +48,10 @@ class SettingsScreen(Page):
 
     def draw(self) -> None:
         """The settings as they are."""
-        kept = self.ours.settings
+        kept, places = self.ours.settings, folders.listed(self.workspace)
         lines = [
             Line("theme", ("theme", self.app.theme, "colours; F2 switches between dark and light")),
-            Line("folders", ("folders", ", ".join(kept.folders) or "-", "where to look for models, beside the usual places")),
+            Line("folders", ("folders", ", ".join(places) or "-", "where to look for models, beside the usual places")),
         ]
         for binding in bindings():
             name = binding.id or ""
@@ -68,9 +69,10 @@ class SettingsScreen(Page):
             if found := await self.app.push_screen_wait(Choose("Theme", names, self.app.theme)):
                 self.app.theme = found
         elif name == "folders":
-            text = await self.app.push_screen_wait(AskText("Folders, with commas between them", ", ".join(kept.folders)))
+            now = ", ".join(folders.listed(self.workspace))
+            text = await self.app.push_screen_wait(AskText("Folders, with commas between them", now))
             if text is not None:
-                kept.folders = [part.strip() for part in text.split(",") if part.strip()]
+                await in_thread(folders.keep, self.workspace, [part.strip() for part in text.split(",") if part.strip()])
         else:
             question = f"Keys for {name.removeprefix('key ')}, with commas between them"
             text = await self.app.push_screen_wait(AskText(question, self.key_of(name)))
@@ -103,7 +105,7 @@ class SettingsScreen(Page):
         """As it usually is."""
         kept, name = self.ours.settings, self.query_one(Listing).current or ""
         if name == "folders":
-            kept.folders = []
+            await in_thread(folders.keep, self.workspace, [])
         elif name == "theme":
             self.app.theme = kept.theme = DARK
         kept.keys.pop(name.removeprefix("key "), None)

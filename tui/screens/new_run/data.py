@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from edgetune.data.readers import SUFFIXES
+from edgetune.data.verdict import STOP
 from edgetune.text import one_line, safe_text
 from tui.attempt import shown
 from tui.command import edgetune
@@ -37,7 +38,7 @@ class DataStep(Step):
         key("data.row_after", "right_square_bracket", "row(1)", "Next row", "Show the next row as the model sees it."),
         key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
         key("data.map", "m", "map", "Columns", "Say which column is which: instruction=question,output=answer.", show=False),
-        key("data.anyway", "y", "anyway", "Anyway", "Train even though the X-ray says 'do not train'."),
+        key("data.anyway", "y", "anyway", "Anyway", f"Train even though the X-ray says '{STOP}'."),
     ]
 
     def __init__(self, draft: Any) -> None:
@@ -165,8 +166,13 @@ class DataStep(Step):
         if action == "row":
             return bool(self.report)
         if action == "anyway":
-            return self.draft.verdict == "do not train" and not self.draft.anyway
+            return self._stopped
         return True
+
+    @property
+    def _stopped(self) -> bool:
+        """Whether the X-ray advises against it, and nobody said to train all the same."""
+        return self.draft.verdict == STOP and not self.draft.anyway
 
     def lacking(self) -> str:
         """Files that were looked at and are good enough."""
@@ -177,6 +183,6 @@ class DataStep(Step):
             return safe_text(f"{missing[0]} is not there any more.")
         if not self.draft.kind:
             return "The X-ray is not done yet."
-        if self.draft.verdict == "do not train" and not self.draft.anyway:
-            return "The X-ray says 'do not train': correct the file, or press y to train all the same."
+        if self._stopped:
+            return f"The X-ray says '{STOP}': correct the file, or press y to train all the same."
         return ""

@@ -1,7 +1,6 @@
 """Step 1: which base model."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -10,16 +9,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from edgetune.bases import find
+from edgetune.bases import find, folders
 from edgetune.bases.licence import licence
 from edgetune.errors import InputError
 from edgetune.files import human
 from edgetune.fits import fits
 from edgetune.hardware import Choice
-from edgetune.paths import at_home, is_folder
 from edgetune.recipe import build
 from edgetune.text import one_line, safe_text
-from tui import later, tables
+from edgetune.workspace import Workspace
+from tui import tables
 from tui.attempt import in_thread, shown
 from tui.draft import Draft
 from tui.keys import key
@@ -37,9 +36,9 @@ class Found:
     licence: str
 
 
-def _bases(places: list[Path], preset: str) -> list[Found]:
+def _bases(workspace: Workspace, preset: str) -> list[Found]:
     recipe, _ = build({}, None, preset)
-    return [Found(base, fits(base, recipe), licence(base.path)) for base in find.described(places)]
+    return [Found(base, fits(base, recipe), licence(base.path)) for base in find.described(folders.places(workspace))]
 
 
 class ModelStep(Step):
@@ -75,8 +74,7 @@ class ModelStep(Step):
     @shown
     async def look(self) -> None:
         """Find bases, and whether they fit in this machine's memory."""
-        places = self.workspace.base_places(self.ours.settings.folders)
-        found = await in_thread(_bases, places, self.draft.preset)
+        found = await in_thread(_bases, self.workspace, self.draft.preset)
         lines = [self._line(one) for one in found]
         self.found = {line.key: one for line, one in zip(lines, found, strict=True)}
         self.query_one(Listing).show(lines)
@@ -131,12 +129,9 @@ class ModelStep(Step):
     @shown
     async def action_folder(self) -> None:
         """Ask for a folder and look there too."""
-        folder = await self.app.push_screen_wait(AskText("A folder that holds models (or is one)", "", _is_folder))
-        if folder:
-            place = str(at_home(folder).resolve())
-            if place not in self.ours.settings.folders:
-                self.ours.settings.folders.append(place)
-                later.soon(self.ours.settings.save, self.ours.settings_path)
+        question = "A folder that holds models (or is one)"
+        if folder := await self.app.push_screen_wait(AskText(question, "", folders.full_path)):
+            await in_thread(folders.add, self.workspace, folder)
             self.look()
 
     def lacking(self) -> str:
@@ -148,8 +143,3 @@ class ModelStep(Step):
         except InputError as error:
             return safe_text(f"{error.title}. {error.cause}")
         return ""
-
-
-def _is_folder(text: str) -> None:
-    if not is_folder(at_home(text)):
-        raise InputError(f"{text} is not a folder", "Nothing of that name is there.", "Check it.")

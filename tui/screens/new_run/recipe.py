@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from edgetune.recipe import PRESETS, Recipe, one, used
-from edgetune.text import one_line, safe_text
+from edgetune.text import one_line, safe_text, said
 from tui.attempt import shown
 from tui.draft import Draft
 from tui.keys import key
@@ -70,7 +70,7 @@ class RecipeStep(Step):
             style = f"bold {colours.get('accent', '')}" if changed else ""
             cells = (
                 Text(f"{'*' if changed else ' '} {name.replace('_', ' ')}", style=style),
-                Text(one_line(said(values[name]), 60), style=style),
+                Text(one_line(said(values[name], "automatic"), 60), style=style),
                 Text(source.removeprefix("preset "), style=style or "dim"),
                 Text(field.description or "", style="dim", no_wrap=True),
             )
@@ -106,7 +106,7 @@ class RecipeStep(Step):
                 self.set(name, found)
         else:
             question = f"{name.replace('_', ' ')}: {field.description}"
-            text = await self.app.push_screen_wait(AskText(question, "" if now is None else said(now), lambda t: self.check(name, t)))
+            text = await self.app.push_screen_wait(AskText(question, said(now), lambda t: self.check(name, t)))
             if text is not None:
                 self.set(name, one(name, parsed(name, text)))
 
@@ -154,16 +154,6 @@ class RecipeStep(Step):
         """A recipe that is valid."""
         return safe_text(self.draft.problem)
 
-
-def said(value: Any) -> str:
-    """A value as it is shown and typed."""
-    if value is None:
-        return "automatic"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def parsed(name: str, text: str) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 
-from tui.widgets.chart import short, thinned
+from edgetune.jobs.chart import short, thinned
 
 
 def test_thinning_keeps_the_order_and_every_extreme() -> None:

@@ -1,0 +1,57 @@
+"""Folders of the user's own in which base models are looked for: a JSON list in the workspace, shared by app and command line."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgetune.errors import InputError
+from edgetune.files import write_json
+from edgetune.paths import at_home, is_folder, real
+from edgetune.workspace import Workspace
+
+
+def _file(workspace: Workspace) -> Path:
+    return workspace.path / "folders.json"
+
+
+def listed(workspace: Workspace) -> list[str]:
+    """The folders; none where the file makes no sense, for it must not keep bases from being found."""
+    try:
+        found = json.loads(_file(workspace).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def keep(workspace: Workspace, folders: Iterable[str]) -> None:
+    """Let these be the folders, in this order, each once and by its full path."""
+    write_json(_file(workspace), list(dict.fromkeys(str(real(at_home(one))) for one in folders)))
+
+
+def full_path(folder: str | Path) -> str:
+    """The full path of a folder as it was typed. InputError where there is none."""
+    place = at_home(folder)
+    if not is_folder(place):
+        raise InputError(f"{folder} is not a folder", "Nothing of that name is there.", "Check it.")
+    return str(real(place))
+
+
+def add(workspace: Workspace, folder: str | Path) -> str:
+    """Look in a folder from now on; its full path. InputError where there is none."""
+    full = full_path(folder)
+    keep(workspace, [*listed(workspace), full])
+    return full
+
+
+def drop(workspace: Workspace, folder: str | Path) -> str:
+    """Look in a folder no more; its full path. The folder itself stays. InputError where it was not looked in."""
+    full, known = str(real(at_home(folder))), listed(workspace)
+    if full not in known:
+        raise InputError(f"{folder} is none of the folders", f"They are: {', '.join(known) or 'none'}.", "Name one of them.")
+    keep(workspace, [one for one in known if one != full])
+    return full
+
+
+def places(workspace: Workspace, more: Iterable[str | Path] = ()) -> list[Path]:
+    """Where base models are looked for beside the Hugging Face cache: the folders named, the user's own, those fetched, and models/."""
+    return [*(real(at_home(one)) for one in more), *map(Path, listed(workspace)), workspace.bases, workspace.path / "models"]

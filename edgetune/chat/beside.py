@@ -1,0 +1,65 @@
+"""The same questions to two models, one after the other, each with the machine to itself."""
+
+import sys
+from collections.abc import Sequence
+
+from edgetune.chat.model_info import GenerationStats
+from edgetune.chat.terminal import say
+from edgetune.chat.typed import SAMPLING, Typed, parted, turned
+from edgetune.text import one_line
+
+HELP = """  /reset         forget what was said to both
+  /system TEXT   set their system message and start anew (no TEXT: none)
+  /seed N        repeat the same choices (no N: draw a new seed for each answer)
+  /temp T        temperature, 0 to always take the likeliest token; so too /top-k N, /top-p P, /min-p P, /penalty R
+  /quit          leave (or Ctrl-D); Ctrl-C stops an answer and keeps what is there"""
+
+
+class Beside:
+    """Two talks that hear the same. talks: each with what its model is called."""
+
+    def __init__(self, talks: Sequence[tuple[str, Typed]]) -> None:
+        self.talks = talks
+
+    def question(self, text: str) -> str:
+        """Ask both, and show the answers with the models' names before them; why the last one ended."""
+        reason = "end"
+        for name, typed in self.talks:
+            sys.stdout.write(f"[{one_line(name, 40)}] ")
+            sys.stdout.flush()
+            reason = typed.question(text)
+            if reason == "cancelled":
+                break
+        return reason
+
+    def answers(self, text: str) -> list[tuple[str, str, GenerationStats]]:
+        """Ask both without showing: names, answers, and how they went."""
+        found = []
+        for name, typed in self.talks:
+            answer = typed.ask(text, typed.sampling)
+            said = "".join(answer)
+            assert answer.stats is not None
+            found.append((name, said, answer.stats))
+        return found
+
+    def piped(self, line: str) -> str:
+        """A line of a pipe is a question; why the last answer ended."""
+        return self.question(line)
+
+    def line(self, line: str) -> bool:
+        """A line of a terminal; False to leave. InputError where it cannot be."""
+        word, rest = parted(line)
+        if word in SAMPLING:
+            sampling = turned(word, rest, self.talks[0][1].sampling)
+            for _, typed in self.talks:
+                typed.sampling = sampling
+        elif word in ("/reset", "/system"):
+            for _, typed in self.talks:
+                typed.command(word, rest)
+        elif word == "/help":
+            say(HELP)
+        elif word.startswith("/") and word != "/quit":
+            say(f"There is no command {word} with two models; /help lists them.")
+        elif word and word != "/quit":
+            self.question(line)
+        return word != "/quit"

@@ -1,0 +1,132 @@
+"""`edgetune show` and `edgetune log`: one run, as it is now and event by event."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from edgetune.cli.flags import JsonFlag, RunName, WorkspaceFlag
+from edgetune.cli.show import number, say, seconds
+from edgetune.errors import InputError
+from edgetune.files import human
+from edgetune.jobs import launch, lineage
+from edgetune.jobs.events import follow, read
+from edgetune.jobs.manage import summary
+from edgetune.jobs.words import question, told
+from edgetune.text import one_line, safe_text
+from edgetune.workspace import workspace
+
+WIDEST = 300
+"""Characters of a line."""
+
+
+def show(
+    name: RunName,
+    answers: Annotated[bool, typer.Option("--answers", help="Only the sample answers, of every step they were taken at.")] = False,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Show one run: recipe with the source of every value, results, sample answers.
+
+    Examples:
+
+      edgetune show mine
+
+      edgetune show mine --answers    # watch it learn: the same questions, answered over time
+    """
+    run = workspace(workspace_path).run(name)
+    facts, state = summary(run), launch.state(run)
+    own = {"run": run.name, "method": facts["method"], "votes": facts["votes"]}
+    recipe = (run.folder / "recipe.toml").read_text(encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps({**facts, "recipe": recipe, "samples": state.samples}, ensure_ascii=False))
+        return
+    if answers:
+        show_answers(state.samples)
+        return
+    typer.echo(
+        f"{name}: {facts['status']}, step {facts['step']} of {facts['steps']}, "
+        f"{seconds(facts['seconds'])} of training, {human(facts['bytes'])} on disk"
+    )
+    if facts["eta"] is not None and facts["status"] == "running":
+        typer.echo(f"  {seconds(facts['eta'])} left at {facts['tokens_per_second']} tokens/s")
+    typer.echo(
+        f"  base {one_line(facts['base'], 300)}\n"
+        f"  rows {facts['read']} read, {facts['kept']} kept, {facts['rejected']} left out, {facts['held_out']} held out"
+    )
+    typer.echo(f"  held-out loss {number(facts['base_loss'])} before, {number(facts['best_loss'])} at best (step {facts['best_step']})")
+    if facts["accuracy"]:
+        before, now = facts["base_accuracy"] or facts["accuracy"], facts["accuracy"]
+        low, high = now["interval"]
+        typer.echo(
+            f"  held-out pairs preferred as voted: {before['accuracy']:.0%} before, {now['accuracy']:.0%} now "
+            f"({low:.0%} to {high:.0%}, {now['count']} pairs)"
+        )
+    typer.echo(f"  {facts['base_name']} → {lineage.words([*facts['lineage'], own])}")
+    for text in facts["warnings"]:
+        typer.echo(f"  warning: {one_line(text, 500)}")
+    for path in facts["exports"]:
+        typer.echo(f"  export {path}")
+    if facts["error"]:
+        typer.echo(f"  failed: {one_line(facts['error']['title'])}: {one_line(facts['error']['cause'], 300)}")
+    last = state.samples[-1]["step"] if state.samples else 0
+    for sample in state.samples:
+        if sample["step"] in (0, last):
+            typer.echo(f"  at step {sample['step']}: {one_line(sample['prompt'], 60)} → {one_line(sample['answer'], 100)}")
+    typer.echo("\n" + safe_text(recipe), nl=False)
+
+
+def show_answers(samples: list[dict[str, Any]]) -> None:
+    """Each question with its answers, step by step."""
+    if not samples:
+        say("No question was answered yet: the first answers come before training.")
+    for prompt in dict.fromkeys(sample["prompt"] for sample in samples):
+        typer.echo(f"> {safe_text(question(prompt))}")
+        answered = {sample["step"]: sample["answer"] for sample in samples if sample["prompt"] == prompt}
+        rows = [[f"step {step}" if step else "before", answer] for step, answer in answered.items()]
+        typer.echo("\n".join(f"  {label:<10}  {one_line(answer, 300)}" for label, answer in rows) + "\n")
+
+
+def log(
+    name: RunName,
+    every: Annotated[bool, typer.Option("--every", help="Every step too, not only news.")] = False,
+    following: Annotated[bool, typer.Option("--follow", help="Go on until the run ends; Ctrl-C leaves it running.")] = False,
+    as_json: JsonFlag = False,
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Show a run's events in words; with --follow also those to come, as for a run that was left in the background.
+
+    --json gives the events as they stand in the run's events.jsonl.
+
+    Examples:
+
+      edgetune log mine
+
+      edgetune log mine --follow --every
+    """
+    if following and as_json:
+        raise InputError("--follow has no --json", "One document needs an end.", "Leave one of them out, or read the run's events.jsonl.")
+    run = workspace(workspace_path).run(name)
+    if following:
+        for event in follow(run.events, 0, lambda: launch.alive(run.folder)):
+            tell(event, every)
+        say(f"{run.name} is {launch.state(run).status}.")
+        return
+    events = [event for event in read(run.events) if every or event["kind"] != "step"]
+    if as_json:
+        typer.echo(json.dumps(events, ensure_ascii=False))
+    else:
+        for event in events:
+            tell(event, every)
+
+
+def tell(event: dict[str, Any], every: bool) -> None:
+    """An event as a line, unless it is a mere step and only news is wanted."""
+    if every or event["kind"] != "step":
+        typer.echo(one_line(told(event), WIDEST))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("show")(show)
+    app.command("log")(log)

@@ -1,0 +1,41 @@
+"""Two models side by side: the same questions to both, the same settings, each with its own talk."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetune.chat.beside import Beside
+from edgetune.chat.conversation import Conversation
+from edgetune.chat.engine import Engine
+from edgetune.chat.sampling import Sampling
+from edgetune.chat.typed import Typed
+
+HOT = "What is the opposite of hot?"
+
+
+def test_both_hear_the_same(nano_gguf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Engine(nano_gguf) as one, Engine(nano_gguf) as other:
+        talks = [(name, Typed(engine, Sampling(), 40, Conversation(engine))) for name, engine in (("one", one), ("other", other))]
+        two = Beside(talks)
+        assert all([two.line("/temp 0"), two.line(HOT), two.line("/keep"), two.line("")]) and not two.line("/quit")
+        out, err = capsys.readouterr()
+        assert out == "[one] Cold.\n[other] Cold.\n" and "no command /keep with two models" in err
+        assert all(typed.conversation and len(typed.conversation.messages) == 2 and not typed.sampling.temperature for _, typed in talks)
+        two.line("/system Be short.")
+        begun = [(typed.conversation.system, typed.conversation.messages) for _, typed in talks if typed.conversation]
+        assert begun == [("Be short.", [])] * 2
+
+
+def test_on_the_command_line(chat: Callable[..., Any], nano_gguf: Path, tmp_path: Path) -> None:
+    common = (nano_gguf, "--workspace", tmp_path, "--temperature", 0, "--beside", nano_gguf)
+    document = json.loads(chat(*common, "--prompt", HOT, "--json").stdout)
+    answers = [(one["model"], one["answer"]) for one in document["answers"]]
+    assert document["prompt"] == HOT and answers == [("nano", "Cold."), ("nano-2", "Cold.")]
+    assert chat(*common, stdin=f"{HOT}\n{HOT}\n".encode()).stdout.decode().count("[nano-2] Cold.") == 2
+    refused = {("--keep",): b"--keep", ("--raw",): b"--raw", ("--beside", "base"): b"is no run", ("--beside", "x.gguf"): b"no file"}
+    for words, why in refused.items():
+        done = chat(*common, "--prompt", "x", *words)
+        assert done.returncode == 2 and not done.stdout and why in done.stderr and b"do:" in done.stderr
