@@ -11,7 +11,7 @@ from textual.widget import Widget
 from edgetune.workspace import Workspace
 from tui.app import EdgeTuneApp
 from tui.keys import key
-from tui.widgets.key_bar import KeyBar
+from tui.widgets.keys_line import KeysLine
 from tui.widgets.top_bar import TopBar
 
 
@@ -42,7 +42,7 @@ class Page(Screen[None]):
         """The frame around the body."""
         yield TopBar(self.NAME)
         yield from self.body()
-        yield KeyBar()
+        yield KeysLine()
 
     def body(self) -> Iterable[Widget]:
         """What the screen shows."""

@@ -21,7 +21,7 @@ from tui.screens.dialog import Dialog
 from tui.talk import Talk
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
-from tui.widgets.key_bar import KeyBar
+from tui.widgets.keys_line import KeysLine
 from tui.widgets.streamed import drawn
 from tui.widgets.top_bar import TopBar
 
@@ -51,7 +51,7 @@ class Second(Dialog[str]):
         yield Asked()
         yield Candidates(id="sides")
         yield Static("", id="said", markup=False)
-        yield KeyBar()
+        yield KeysLine()
 
     def on_mount(self) -> None:
         """Begin to write."""
