@@ -16,7 +16,10 @@ POINTS = 40
 
 @dataclass
 class Seen:
-    """A run as last seen. loss: its curve. bytes: on disk, when last measured. problem: why it cannot be used, or empty. method: what it trained with."""
+    """A run as last seen. loss: its curve. bytes: on disk, when last measured. problem: why it cannot be used, or empty.
+
+    method: what it trained with.
+    """
 
     run: Run
     base_name: str = ""
