@@ -394,7 +394,7 @@ def test_a_goal_that_the_data_cannot_reach_is_disabled_with_its_reason(drive: Dr
         await seat.press("n")
         goals = seat.app.screen.query_one(OptionList)
         assert [goals.get_option(name).disabled for name in ("teach", "format", "read")] == [True, True, False]
-        assert "needs examples of the kind conversation; yours are text" in seat.text()
+        assert "needs conversations; yours are plain text" in seat.text()
 
     drive(scene)
 
