@@ -271,7 +271,7 @@ def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> N
         await seat.press("escape", "x", "down", "enter")
         assert "good with warnings" in seat.text() and "⟦0. That is its number.<|im_end|>⟧" in seat.text()
         await seat.press("escape", "s")
-        assert "key home.new" in seat.text()
+        assert "Home: New run" in seat.text()
         await seat.pilot.press("enter")
         await seat.until(lambda: isinstance(seat.app.screen, Choose))
         await seat.press("home", "enter")

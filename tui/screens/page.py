@@ -7,11 +7,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from edgetune.workspace import Workspace
 from tui.app import EdgeTuneApp
 from tui.keys import key
+from tui.widgets.keys_line import KeysLine
 from tui.widgets.top_bar import TopBar
 
 
@@ -38,11 +38,14 @@ class Page(Screen[None]):
         """The line on top."""
         return self.query_one(TopBar)
 
+    def recolour(self) -> None:
+        """Another theme: what was drawn with colours of the one before is drawn anew."""
+
     def compose(self) -> ComposeResult:
         """The frame around the body."""
         yield TopBar(self.NAME)
         yield from self.body()
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     def body(self) -> Iterable[Widget]:
         """What the screen shows."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import WorkerError
 
 from edgetune.preferences.candidates import alike
@@ -21,6 +21,7 @@ from tui.screens.dialog import Dialog
 from tui.talk import Talk
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
+from tui.widgets.keys_line import KeysLine
 from tui.widgets.streamed import drawn
 from tui.widgets.top_bar import TopBar
 
@@ -50,7 +51,7 @@ class Second(Dialog[str]):
         yield Asked()
         yield Candidates(id="sides")
         yield Static("", id="said", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     def on_mount(self) -> None:
         """Begin to write."""

@@ -17,6 +17,7 @@ from tui.attempt import in_thread, shown
 from tui.keys import key
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
+from tui.screens.help import shown_key
 from tui.screens.page import Page
 from tui.themes import DARK
 from tui.widgets.listing import Line, Listing
@@ -34,7 +35,7 @@ class SettingsScreen(Page):
 
     def body(self) -> Iterable[Widget]:
         """Settings as a list."""
-        listing = Listing("setting", "value", "what it is", id="settings")
+        listing = Listing("setting", "key or value", "what it is", id="settings")
         listing.border_title = "Settings"
         yield listing
         yield Static("", id="hint", markup=False)
@@ -43,7 +44,13 @@ class SettingsScreen(Page):
         """Show them."""
         self.draw()
         self.query_one(Listing).table.focus()
-        self.query_one("#hint", Static).update(safe_text(f"Workspace: {self.workspace.path}\nThe network is {NETWORK}."))
+
+    @on(Listing.Moved)
+    def moved(self, event: Listing.Moved) -> None:
+        """What the marked one is called in app.json, and where that is."""
+        name = event.key.removeprefix("key ")
+        words = f"{name} in app.json, {'keys' if name != event.key else 'settings'}.  Workspace: {self.workspace.path}"
+        self.query_one("#hint", Static).update(safe_text(f"{words}\nThe network is {NETWORK}."))
 
     def draw(self) -> None:
         """The settings as they are."""
@@ -54,7 +61,9 @@ class SettingsScreen(Page):
         ]
         for binding in bindings():
             name = binding.id or ""
-            lines.append(Line(f"key {name}", (f"key {name}", kept.keys.get(name, binding.key), binding.tooltip or binding.description)))
+            keys = ", ".join(shown_key(part) for part in kept.keys.get(name, binding.key).split(","))
+            where = name.split(".")[0].capitalize()
+            lines.append(Line(f"key {name}", (f"{where}: {binding.description}", keys, binding.tooltip or ""), name))
         self.query_one(Listing).show(lines)
 
     @on(Listing.Chosen)
