@@ -4,13 +4,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from textual.widgets import OptionList, Static
 
+from edgetune.errors import InputError
 from edgetune.preferences.record import Candidate, Choice, Vote
 from edgetune.preferences.store import Store
 from edgetune.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, draft_of, life
 from tests.tui.picture import cells
+from tui.keys import typed
 from tui.screens.arena_setup import ArenaSetup
 from tui.screens.choose import Choose
 from tui.screens.error import ErrorDialog
@@ -18,6 +21,7 @@ from tui.screens.home import Home
 from tui.screens.new_run import NewRun
 from tui.screens.rank_setup import RankSetup
 from tui.screens.run import RunScreen
+from tui.screens.settings import folders
 from tui.themes import DARK, LIGHT, THEMES
 from tui.widgets.columns import fitted
 from tui.widgets.files import Files
@@ -33,6 +37,18 @@ def test_columns_give_way_until_they_fit() -> None:
     assert fitted([40, 5, 20], 40, 0) == [15, 5, 20]
     assert fitted([3, 9], -5, 0) == [1, 1], "never less than a cell"
     assert fitted([40, 5, 20], 20, 0) == [7, 5, 8], "when that is not enough, the widest"
+
+
+def test_keys_are_typed_as_people_know_them() -> None:
+    for text, keys in (("a", "a"), ("G, end", "G,end"), ("Ctrl+K", "ctrl+k"), ("Esc", "escape"), ("shift+F5,", "shift+f5"), ("+", "+")):
+        assert typed(text) == keys
+    assert typed("question_mark") == "question_mark" and typed(" ") == ""
+    for text in ("nokey", "ctrl+", "hold+k", "ctrl+nokey", "a b"):
+        with pytest.raises(InputError):
+            typed(text)
+    assert folders("., ") == ["."]
+    with pytest.raises(InputError):
+        folders(".,gone")
 
 
 def test_a_long_name_hides_no_column_and_keys_are_whole_words(drive: Drive, make_run: MakeRun) -> None:

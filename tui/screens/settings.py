@@ -12,9 +12,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune.bases.hub import NETWORK
+from edgetune.errors import InputError
+from edgetune.paths import at_home, is_folder
 from edgetune.text import safe_text
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, typed
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
 from tui.screens.help import shown_key
@@ -77,14 +79,14 @@ class SettingsScreen(Page):
             if found := await self.app.push_screen_wait(Choose("Theme", names, self.app.theme)):
                 self.app.theme = found
         elif name == "folders":
-            text = await self.app.push_screen_wait(AskText("Folders, with commas between them", ", ".join(kept.folders)))
+            text = await self.app.push_screen_wait(AskText("Folders, with commas between them", ", ".join(kept.folders), folders))
             if text is not None:
-                kept.folders = [part.strip() for part in text.split(",") if part.strip()]
+                kept.folders = folders(text)
         else:
             question = f"Keys for {name.removeprefix('key ')}, with commas between them"
-            text = await self.app.push_screen_wait(AskText(question, self.key_of(name)))
-            if text:
-                kept.keys[name.removeprefix("key ")] = text.replace(" ", "")
+            text = await self.app.push_screen_wait(AskText(question, self.key_of(name), typed))
+            if text and typed(text):
+                kept.keys[name.removeprefix("key ")] = typed(text)
                 self._lost(name.removeprefix("key "))
         await self.keep()
 
@@ -123,6 +125,15 @@ class SettingsScreen(Page):
         await in_thread(self.ours.settings.save, self.ours.settings_path)
         self.app.set_keymap(self.ours.settings.keys)
         self.draw()
+
+
+def folders(text: str) -> list[str]:
+    """Folders with commas between. Raises InputError naming the first that is none."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    for folder in found:
+        if not is_folder(at_home(folder)):
+            raise InputError(f"{folder} is not a folder", "Nothing of that name is there.", "Check it.")
+    return found
 
 
 @cache
