@@ -67,6 +67,14 @@ GOALS = (
     ),
 )
 
+KINDS = {
+    "conversation": "conversations",
+    "preference": "chosen and rejected answers",
+    "unpaired": "answers judged good or bad",
+    "text": "plain text",
+}
+"""The kinds of examples in people's words."""
+
 
 def goal(name: str) -> Goal:
     """The goal of a name."""
@@ -83,5 +91,5 @@ def preset(wish: Goal, rows: int) -> str:
 def problem(wish: Goal, kind: str) -> str:
     """Why a goal cannot be reached with examples of a kind (empty: not known yet), or an empty text."""
     if kind and kind not in wish.kinds:
-        return f"needs examples of the kind {' or '.join(wish.kinds)}; yours are {kind}"
+        return f"needs {' or '.join(KINDS[one] for one in wish.kinds)}; yours are {KINDS.get(kind, kind)}"
     return ""

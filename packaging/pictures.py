@@ -1,7 +1,7 @@
 """Makes the README's pictures: the real app on real runs of the bundled model, each screen as an SVG in docs/pictures.
 
 usage: python packaging/pictures.py
-It trains for about a minute, exports, asks a question, and draws what is on the screen. Only the machine's line is of no machine in
+It trains for about two minutes, exports, asks a question, and draws what is on the screen. Only the machine's line is of no machine in
 particular.
 """
 
@@ -26,6 +26,7 @@ from tui.screens.compare import Compare
 from tui.screens.export import Export
 from tui.screens.home import Home
 from tui.screens.run import RunScreen
+from tui.settings import Settings
 from tui.start import flags
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,8 @@ PICTURES = ROOT / "docs" / "pictures"
 SIZE = (110, 32)
 MOST = 150_000
 """Bytes of a picture."""
-STEPS = 128
+STEPS = 256
+"""Enough for the questions that are asked in the chat."""
 
 
 def train(place: Workspace, name: str, **options: object) -> None:
@@ -154,10 +156,11 @@ def main() -> None:
         place = Workspace(Path(folder) / "workspace")
         os.environ.update(EDGETUNE_WORKSPACE=str(place.path), HF_HUB_CACHE=str(Path(folder) / "none"), OMP_NUM_THREADS="1")
         os.environ["PYTHONPATH"] = str(ROOT)
+        Settings(toured=True).save(place.path / "app.json")
         examples = Path(folder) / "examples"
         examples.mkdir()
         shutil.copy(OPTIONS["data"][0], examples / "lighthouse.jsonl")
-        train(place, "small", rank=8, alpha=16.0, steps=STEPS // 4)
+        train(place, "small", rank=8, alpha=16.0, steps=STEPS // 8)
         train(place, "lighthouse", steps=STEPS)
         with contextlib.chdir(examples):
             failed = asyncio.run(draw(place))

@@ -23,5 +23,5 @@ def test_the_preset_follows_the_number_of_pairs() -> None:
 
 
 def test_what_the_examples_cannot_give_is_said() -> None:
-    assert "yours are text" in goals.problem(goals.goal("prefer"), "text") and not goals.problem(goals.goal("judge"), "unpaired")
+    assert "yours are plain text" in goals.problem(goals.goal("prefer"), "text") and not goals.problem(goals.goal("judge"), "unpaired")
     assert goals.problem(goals.goal("prefer"), "unpaired") and not goals.problem(goals.goal("prefer"), "")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.theme import Theme
 
 from edgetune.workspace import Workspace
 from tui import settings
@@ -57,6 +58,7 @@ class EdgeTuneApp(App[None]):
             self.register_theme(theme)
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else DARK
         self.set_keymap(self.settings.keys)
+        self.theme_changed_signal.subscribe(self, self.recolour)
         self._leave_on_signals()
         from tui.screens.home import Home
 
@@ -96,6 +98,14 @@ class EdgeTuneApp(App[None]):
             self.settings.theme = theme
             with suppress(OSError):
                 self.settings.save(self.settings_path)
+
+    def recolour(self, theme: Theme) -> None:
+        """Another theme: screens draw anew what has colours of its own."""
+        from tui.screens.page import Page
+
+        for screen in self.screen_stack:
+            if isinstance(screen, Page) and screen.is_mounted:
+                screen.recolour()
 
     def action_help(self) -> None:
         """Show the help of the screen that is open."""

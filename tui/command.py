@@ -34,7 +34,7 @@ async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None
         "EDGETUNE_WORKSPACE": str(workspace.path),
         "EDGETUNE_PROGRESS": str(TOLD_EVERY),
     }
-    command = [sys.executable, "-P", "-m", "edgetune", *words, "--json"]
+    command = [sys.executable, "-W", "ignore::FutureWarning", "-P", "-m", "edgetune", *words, "--json"]  # libraries warn their own authors
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(*command, **streams, env=environment, start_new_session=os.name != "nt")
     assert process.stdout is not None and process.stderr is not None

@@ -1,8 +1,29 @@
 """Keys are declared once, on the screen or widget that has them; footer, palette, help and the user's own keys all read that."""
 
 from textual.binding import Binding
+from textual.keys import Keys, key_to_character
+
+from edgetune.errors import InputError
+
+NAMES = {one.value.rpartition("+")[2] for one in Keys}
+"""Names of keys that write no sign."""
+SHORT = {"esc": "escape", "return": "enter", "del": "delete", "pgup": "pageup", "pgdn": "pagedown"}
+WITH = ("ctrl", "shift", "alt", "super", "meta", "hyper")
 
 
 def key(name: str, keys: str, action: str, label: str, tip: str = "", show: bool = True, priority: bool = False) -> Binding:
     """A key. name: what settings call it ("home.rename"). label: for the footer. tip: one sentence for help and palette."""
     return Binding(keys, action, label, show=show, tooltip=tip or label, id=name, priority=priority)
+
+
+def typed(text: str) -> str:
+    """Keys as people type them, several with commas between, as Textual names them. Raises InputError naming what is no key."""
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        *held, last = part.split("+") if len(part) > 1 else [part]
+        held = [one.lower() for one in held]
+        last = last if len(last) == 1 else SHORT.get(last.lower(), last.lower())
+        if not set(held) <= set(WITH) or not (len(last) == 1 or last in NAMES or key_to_character(last)):
+            raise InputError(f"'{part[:40]}' is no key", "A key is a sign or a name, as in: a, G, f5, enter, ctrl+k.", "Correct it.")
+        found.append("+".join([*held, last.lower() if held else last]))
+    return ",".join(found)

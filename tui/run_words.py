@@ -20,12 +20,12 @@ def headline(history: History, status: str, method: str, colours: dict[str, str]
     first = look(status, colours)
     share = state.step / state.total if state.total else 0.0
     first.append(f"  {bar(share, 24 if width >= WIDE else 12, ascii_only)} ", colours.get("primary", ""))
-    first.append(f"{state.step}/{state.total or '?'} steps")
+    first.append(f"{state.step}/{state.total} steps" if state.total else "not begun")
     if state.loss is not None:
         first.append(f"  loss {state.loss:.3f}")
     if status == "running" and state.eta is not None:
         first.append(f"  {seconds(state.eta)} left", "bold")
-    else:
+    elif state.step:
         first.append(f"  {seconds(state.seconds)} trained")
     if history.epoch is not None and width >= WIDE:
         first.append(f"  pass {history.epoch:.1f} over the rows")
@@ -38,7 +38,7 @@ def what_next(run: Run, method: str) -> str:
     """What a finished run is good for."""
     if method == "reward":
         return f"Next, in a shell: edgetune score {run.name} --data answers.jsonl ranks answers by it"
-    return "Next: c chat with it, e export it"
+    return "Next: c chat, e export, k rank its answers"
 
 
 def next_step(history: History, status: str, method: str) -> str:
@@ -46,13 +46,15 @@ def next_step(history: History, status: str, method: str) -> str:
     state = history.state
     before, after = state.base_loss, state.loss_after
     measured = before is not None and after is not None and state.best_step
-    fell = f"held-out loss {before:.3f} before, {after:.3f} at best (step {state.best_step})" if measured else ""
+    fell = f"held-out loss {before:.3f} → {after:.3f}" if measured else ""
     if status == "finished":
         better = fell if not measured or after < before else f"It did not get better on rows it has not seen ({fell})."  # type: ignore[operator]
         return f"{better}  {what_next(history.run, method)}".strip()
     if status == "failed" and state.error:
-        return one_line(f"{state.error['title']}. {state.error['remedy']}", 200)
-    if status in ("stopped", "interrupted"):
+        return one_line(f"{state.error['title']}. w says why and what to do; r goes on.", 200)
+    if status == "interrupted":
+        return "Press r to go on from the last checkpoint; w says why it ended."
+    if status == "stopped":
         return "Press r to go on from the last checkpoint."
     if status == "waiting" or not state.step:
         return "Loading the model; the first evaluation comes before the first step." if status != "new" else "Press r to start it."

@@ -49,10 +49,10 @@ class Seat:
             await self.pilot.press(names.get(sign, sign))
         await self.pilot.pause()
 
-    async def settle(self) -> None:
-        """Wait for the workers and for what they posted."""
+    async def settle(self, *but: str) -> None:
+        """Wait for the workers and for what they posted. but: groups of workers that are not waited for, since they wait for us."""
         for _ in range(3):
-            working = [worker for worker in self.app.workers if worker.group != "dialog"]
+            working = [worker for worker in self.app.workers if worker.group not in ("dialog", *but)]
             if working:  # of none, it would wait for all, and a dialog waits for us
                 with suppress(WorkerCancelled):
                     await self.app.workers.wait_for_complete(working)
@@ -208,21 +208,21 @@ Snapshot = Callable[..., Awaitable[None]]
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
     """Holds a screen, in a small and in a large terminal, against snapshots/NAME-SIZE.svg. hidden: CSS selector of widgets whose inside
-    differs from machine to machine. EDGETUNE_SNAPSHOTS=write writes them."""
+    differs from machine to machine. busy: group of workers that are under way. EDGETUNE_SNAPSHOTS=write writes them."""
     wrong: list[str] = []
 
-    async def check(name: str, seat: Seat, *sizes: tuple[int, int], hidden: str = "") -> None:
+    async def check(name: str, seat: Seat, *sizes: tuple[int, int], hidden: str = "", busy: str = "") -> None:
         before = seat.app.size
         for width, height in sizes or SIZES:
             await seat.pilot.resize_terminal(width, height)
-            await seat.settle()
+            await seat.settle(busy)
             still(seat.app)
             await seat.pilot.pause()
             now = picture.cells(seat.app)
             now = masked(blanked(now, seat.app, hidden) if hidden else now)
             path = SNAPSHOTS / f"{name}-{width}x{height}.svg"
             if os.environ.get("EDGETUNE_SNAPSHOTS") == "write":
-                path.write_text(picture.svg(now), encoding="utf-8", newline="\n")
+                path.write_text(picture.svg(now, small=True), encoding="utf-8", newline="\n")
                 continue
             found = picture.differences(picture.read(path.read_text(encoding="utf-8")), now) if path.is_file() else ["there is none yet"]
             if found:
@@ -230,7 +230,7 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
                 actual.write_text(picture.svg(now), encoding="utf-8", newline="\n")
                 wrong.append("\n  ".join([f"{path.name} looks different now (see {actual}):", *found]))
         await seat.pilot.resize_terminal(*before)
-        await seat.settle()
+        await seat.settle(busy)
 
     yield check
     assert not wrong, "\n".join(wrong)

@@ -103,8 +103,8 @@ def _stretches(row: list[Cell]) -> list[tuple[int, str, str, int]]:
     return found
 
 
-def svg(lines: Cells) -> str:
-    """The cells as an SVG: a line of it for each line of the screen."""
+def svg(lines: Cells, small: bool = False) -> str:
+    """The cells as an SVG: a line of it for each line of the screen. small: its texts are as long as the font makes them."""
     width, height = len(lines[0]), len(lines)
     base = Counter(cell.ground for row in lines for cell in row).most_common(1)[0][0]
     inks: dict[str, str] = {}
@@ -118,7 +118,7 @@ def svg(lines: Cells) -> str:
             x += size
         for x, ink, text, size in _stretches(row):
             name = inks.setdefault(ink, f"t{len(inks)}")
-            place = f'x="{x * WIDE}" y="{y * HIGH + BASELINE}" textLength="{size * WIDE}"'
+            place = f'x="{x * WIDE}" y="{y * HIGH + BASELINE}"' + ("" if small else f' textLength="{size * WIDE}"')
             drawn += f'<text class="{name}" {place}>{escape(text, quote=False)}</text>'
         body.append(drawn)
     rules = "".join(f".{name}{{{ink}}}" for ink, name in inks.items())

@@ -271,7 +271,7 @@ def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> N
         await seat.press("escape", "x", "down", "enter")
         assert "good with warnings" in seat.text() and "⟦0. That is its number.<|im_end|>⟧" in seat.text()
         await seat.press("escape", "s")
-        assert "key home.new" in seat.text()
+        assert "Home: New run" in seat.text()
         await seat.pilot.press("enter")
         await seat.until(lambda: isinstance(seat.app.screen, Choose))
         await seat.press("home", "enter")
@@ -394,7 +394,7 @@ def test_a_goal_that_the_data_cannot_reach_is_disabled_with_its_reason(drive: Dr
         await seat.press("n")
         goals = seat.app.screen.query_one(OptionList)
         assert [goals.get_option(name).disabled for name in ("teach", "format", "read")] == [True, True, False]
-        assert "needs examples of the kind conversation; yours are text" in seat.text()
+        assert "needs conversations; yours are plain text" in seat.text()
 
     drive(scene)
 

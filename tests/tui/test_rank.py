@@ -24,6 +24,7 @@ from tui.screens.rank import Rank
 from tui.screens.rank_setup import RankSetup
 from tui.screens.voting import DONE, FAILED, READY
 from tui.vote_plan import VotePlan
+from tui.widgets.candidates import Candidate, Candidates
 
 Drive = Callable[..., None]
 
@@ -41,6 +42,13 @@ async def opened(seat: Seat, plan: VotePlan) -> Rank:
     await seat.until(lambda: screen.status in (READY, FAILED))
     assert screen.status == READY, seat.text()
     return screen
+
+
+async def drag(seat: Seat, one: Candidate, onto: Candidate) -> None:
+    """Drag an answer onto another."""
+    assert await seat.pilot.mouse_down(one)
+    assert await seat.pilot.mouse_up(onto)
+    await seat.pilot.pause()
 
 
 def shown(seat: Seat) -> str:
@@ -110,10 +118,17 @@ def test_from_home_to_votes_and_on_where_it_was_left(drive: Drive, workspace: Wo
         await seat.until(lambda: isinstance(seat.app.screen, Rank) and seat.app.screen.status == READY)
         rank = seat.app.screen
         assert isinstance(rank, Rank) and shown(seat) == OPPOSITES[2] and "2 of 4 prompts done" in seat.text()
-        await seat.press("t")
+        panels = rank.query_one(Candidates)
+        await drag(seat, panels.all[2], panels.all[0])
+        assert rank.order == [2, 0, 1] == [panel.number for panel in panels.all if panel.display] and "3 best" in seat.text()
+        await seat.press("backspace")
+        assert not rank.order and [panel.number for panel in panels.all][:3] == [0, 1, 2]
+        await drag(seat, panels.all[0], panels.all[1])
+        await seat.press("enter")
+        assert [panel.number for panel in panels.all] == [0, 1, 2, 3], "the next answers stand in order"
         await seat.press("b")
         assert rank.status == DONE and "All prompts are done" in seat.text()
-        assert [vote.choice.value for vote in votes.votes()][-2:] == [[1] * 3, [1] * 3]
+        assert [vote.choice.value for vote in votes.votes()][-2:] == [[2, 1, 3], [1] * 3]
         await seat.press("u")
         assert rank.status == READY and shown(seat) == OPPOSITES[3]
 

@@ -51,7 +51,7 @@ class ArenaScreen(Voting[Contest]):
         yield Asked(id="asked")
         yield Candidates(id="sides")
         yield Static("", id="said", markup=False)
-        duels = Listing("", "win rate", "95 % interval", "shows", "won", "lost", "tied", id="duels", empty=NOTHING)
+        duels = Listing("", "win rate, 95 %", "shows", "won/lost/tied", id="duels", empty=NOTHING, gives=0)
         duels.border_title = "What the votes say"
         yield duels
         yield Static("", id="how-far", markup=False)
@@ -135,16 +135,15 @@ class ArenaScreen(Voting[Contest]):
 
 
 def row(duel: Duel) -> Line:
-    """Two models: the win rate, how sure it is, and what that lets one say."""
+    """Two models: the first one's win rate with how sure it is, and what that lets one say."""
     share = duel.share
     says = duel.verdict.split(" between ")[0]
     cells = (
-        f"{one_line(duel.one, 20)} over {one_line(duel.other, 20)}",
-        f"{share.value:.0%}",
-        f"{share.low:.0%} to {share.high:.0%}",
+        f"{one_line(duel.one, 20)} : {one_line(duel.other, 20)}",
+        f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})",
         says,
     )
-    return Line(f"{duel.one}\n{duel.other}", (*cells, str(duel.wins), str(duel.losses), str(duel.ties)))
+    return Line(f"{duel.one}\n{duel.other}", (*cells, f"{duel.wins}/{duel.losses}/{duel.ties}"))
 
 
 def sentence(duel: Duel) -> str:

@@ -1,7 +1,7 @@
 """Two questions a dialog can ask: yes or no for what cannot be undone, and a short text."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -19,6 +19,7 @@ class Confirm(Dialog[bool]):
 
     NAME = "Are you sure?"
     ABOUT = "This cannot be undone."
+    VARIANT: ClassVar[Literal["error", "primary"]] = "error"
     BINDINGS: ClassVar[list[BindingType]] = [
         key("confirm.yes", "y", "yes", "Yes", "Do it."),
         key("confirm.no", "n", "close", "No", "Leave it."),
@@ -34,7 +35,7 @@ class Confirm(Dialog[bool]):
             yield Static(safe_text(self.question), markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("No (n)", id="no", compact=True)
-                yield Button(f"{self.yes} (y)", id="yes", variant="error", compact=True)
+                yield Button(f"{self.yes} (y)", id="yes", variant=self.VARIANT, compact=True)
 
     def action_yes(self) -> None:
         """Yes."""
@@ -50,6 +51,7 @@ class Consent(Confirm):
 
     NAME = "Use the network?"
     ABOUT = "Nothing is fetched before you say yes. What was fetched half is kept, and the next try goes on from there."
+    VARIANT = "primary"
 
 
 class AskText(Dialog[str]):
@@ -64,7 +66,8 @@ class AskText(Dialog[str]):
 
     def compose(self) -> ComposeResult:
         """The question, the line, and what is wrong with it."""
-        with Vertical(classes="box"):
+        with Vertical(classes="box asks") as box:
+            box.border_subtitle = "Enter takes it, Esc leaves it"
             yield Static(safe_text(self.question), markup=False, classes="label")
             yield Input(self.value)
             yield Static("", markup=False, classes="wrong")

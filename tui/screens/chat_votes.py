@@ -20,7 +20,7 @@ class ChatVotes(ChatTurns):
     """Takes votes on the meant answer; each is on disk before it is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("chat.second", "f4", "second", "Second answer", "Write a second answer beside the last or marked one, and choose."),
+        key("chat.second", "f4", "second", "Vote", "Write a second answer beside the last or marked one, and choose."),
         key("chat.good", "f6", "thumbs(True)", "Thumb up", "This answer is good: kept as a vote.", show=False, priority=True),
         key("chat.bad", "f7", "thumbs(False)", "Thumb down", "This answer is bad: kept as a vote.", show=False, priority=True),
         key(

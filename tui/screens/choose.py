@@ -24,7 +24,7 @@ class Choose(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The values, the one that holds now marked."""
         with Vertical(classes="box") as box:
-            box.border_title = Content(one_line(self.question, 66))
+            box.border_title, box.border_subtitle = Content(one_line(self.question, 66)), "Enter takes it, Esc leaves it"
             yield OptionList(*(Option(one_line(value, 80), id=f"v{number}") for number, value in enumerate(self.values)), markup=False)
 
     def on_mount(self) -> None:

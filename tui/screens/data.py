@@ -38,6 +38,10 @@ class Data(Page):
         yield Static(f"Enter on a file looks at it. Tokens as {base} reads them.", id="about", markup=False)
         yield Looked(drafts.Draft(base=base))
 
+    def recolour(self) -> None:
+        """Report and row."""
+        self.query_one(Looked).recolour()
+
     def on_mount(self) -> None:
         """The files have the focus."""
         self.query_one(Looked).enter()

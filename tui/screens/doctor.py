@@ -37,7 +37,7 @@ class Doctor(Page):
 
     def on_mount(self) -> None:
         """Look."""
-        self.facts = Text()
+        self.facts, self.found = Text(), dict[str, Any]()
         self.query_one("#doctor").focus()
         self.action_again()
 
@@ -45,9 +45,14 @@ class Doctor(Page):
     @shown
     async def action_again(self) -> None:
         """Ask the command line."""
-        found = await edgetune(self.workspace, "doctor")
-        self.facts = told(found, self.app.theme_variables)
-        self.query_one("#facts", Static).update(self.facts)
+        self.found = await edgetune(self.workspace, "doctor")
+        self.recolour()
+
+    def recolour(self) -> None:
+        """The facts as they were found."""
+        if self.found:
+            self.facts = told(self.found, self.app.theme_variables)
+            self.query_one("#facts", Static).update(self.facts)
 
     def action_copy(self) -> None:
         """To the clipboard."""

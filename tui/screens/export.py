@@ -58,11 +58,12 @@ class Export(Page):
         self.marked = {USUAL}
         self.offers: dict[str, Offer] = {}
         self.found: list[str] = []
+        self.head = ""
         self._writing: Worker[None] | None = None
 
     def body(self) -> Iterable[Widget]:
         """Types and programs, the marked one in words, and how it goes."""
-        types = Listing("", "type", "size", "loss", "tokens/s", "here", id="types", empty="looking …")
+        types = Listing("", "type", "size", "loss", "tokens/s", "made", id="types", empty="looking …")
         types.border_title = f"Types of GGUF for {self.run_shown.name}"
         yield types
         yield Static("", id="type", markup=False)
@@ -92,6 +93,10 @@ class Export(Page):
             listing.table.move_cursor(row=list(self.offers).index(USUAL))
         self._tell_type(listing.current)
         self.refresh_bindings()
+
+    def recolour(self) -> None:
+        """The table."""
+        self.draw()
 
     def _style(self, name: str) -> str:
         return f"bold {self.app.theme_variables.get('accent', '')}" if name in self.marked else ""
@@ -170,7 +175,7 @@ class Export(Page):
     @shown
     async def write(self) -> None:
         """Run `edgetune export`, show its progress and what the proofs find."""
-        types = self.types
+        types, self.head = self.types, ""
         words = [word for name in types for word in ("--type", name)]
         words += [word for name in PROGRAMS if name in self.marked for word in ("--for", name)]
         before, self.found = await in_thread(_files, self.run_shown), []
@@ -183,21 +188,24 @@ class Export(Page):
         finally:
             self.call_later(self.refresh_bindings)
             self.call_later(self.look)
-        folders = [f"; {Path(place['path']).name}" for one in made for place in one.get("for", [])]
-        self._tell("; ".join(f"{one['type']} {human(one['bytes'])}" for one in made) + "".join(folders) + ". Press c to chat.")
+        folders = [Path(place["path"]).name for one in made for place in one.get("for", [])]
+        written = ", ".join(f"{one['type']} {human(one['bytes'])}" for one in made)
+        self._tell(f"Made {written}. Press c to chat.", *([f"folders: {', '.join(folders)}"] if folders else []))
 
     def _said(self, line: str) -> None:
         if found := progress(line):
             self._tell(found.line(self.ours.ascii_only))
         elif ": " in line and ("passed" in line or "FAILED" in line):
             self.found.append(line)
-            self._tell(line)
+            self._tell(self.head)
         else:
             self._tell(line)
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, *last: str) -> None:
+        """What goes on, and below it what the proof found last."""
+        self.head = text
         if self.is_mounted:
-            shown_lines = [text, *(one for one in self.found[-FINDINGS:] if one != text)]
+            shown_lines = [text, *self.found[len(last) - FINDINGS :], *last]
             self.query_one("#progress", Static).update("\n".join(one_line(line, max(self.size.width - 3, 20)) for line in shown_lines))
 
     def action_chat(self) -> None:

@@ -24,6 +24,9 @@ from tui.widgets.listing import Line, Listing
 
 ASKED = "Type a name and press Enter, or choose one: the down key, then Enter. You are asked before anything is fetched."
 
+NEEDS = {"a laptop with 8 GB": "8 GB", "a laptop with 16 GB, or a GPU with 8 GB": "16 GB", "a GPU with 12 GB": "GPU"}
+"""Machines in a word, for the table; the line below it says more."""
+
 
 class Fetch(Dialog[str]):
     """Fetches a model; gives the folder of what is now a base."""
@@ -48,15 +51,15 @@ class Fetch(Dialog[str]):
         with Vertical(classes="box fetch") as box:
             box.border_title, box.border_subtitle = self.NAME, "Esc stops, or closes"
             yield Input(placeholder="OWNER/NAME", id="wanted")
-            yield Listing("model", "about", "licence", "trains on", id="starters")
+            yield Listing("model", "about", "licence", "needs", id="starters", gives=0)
             yield Static(ASKED, id="how", markup=False)
 
     def on_mount(self) -> None:
         """The list that comes with EdgeTune, read without the network."""
         lines = []
         for one in starters():
-            gated = " (gated)" if one.gated else ""
-            lines.append(Line(one.name, (one.name, human(one.bytes), one.licence + gated, one.machine)))
+            gated = ", gated" if one.gated else ""
+            lines.append(Line(one.name, (one.name, human(one.bytes), one.licence + gated, NEEDS.get(one.machine, one.machine))))
         self.query_one(Listing).show(lines)
         self.query_one(Input).focus()
 

@@ -7,7 +7,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
+from textual.screen import ActiveBinding, Screen
 from textual.widgets import Static
 
 from tui.keys import key
@@ -26,7 +26,7 @@ SIGNS = {
 
 def shown_key(keys: str) -> str:
     """A key as people know it."""
-    parts = [SIGNS.get(part, part.capitalize() if len(part) > 1 else part) for part in keys.split("+")]
+    parts = [SIGNS.get(part, part.capitalize() if len(part) > 1 or "+" in keys else part) for part in keys.split("+")]
     return "+".join(parts)
 
 
@@ -61,11 +61,15 @@ class Help(Dialog[None]):
         self.dismiss(None)
         self.about.call_later(self.about.run_action, "tour")
 
+    def _place(self, active: ActiveBinding) -> int:
+        """The screen's own keys first, then those of what has the focus, then the app's."""
+        return 0 if active.node is self.about else 2 if active.node is self.app else 1
+
     def _keys(self) -> Table:
         keys: dict[tuple[str, str], list[str]] = {}
-        for active in self.active.values():
+        for active in sorted(self.active.values(), key=self._place):
             binding = active.binding
-            if binding.system or not binding.tooltip:
+            if binding.system or not binding.tooltip or binding.action == "command_palette":
                 continue
             keys.setdefault((binding.description, binding.tooltip), []).append(shown_key(binding.key))
         table = Table.grid(padding=(0, 2))

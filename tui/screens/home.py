@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -30,10 +31,10 @@ EVERY = 1.0
 """Seconds between two looks at the runs."""
 NOTHING = """No runs yet.
 
-Press  t  to try it: the bundled model learns about a lighthouse,
+Press  [b $accent]t[/]  to try it: the bundled model learns about a lighthouse,
 which takes about three minutes on a laptop.
 
-Press  n  for a new run with examples of your own."""
+Press  [b $accent]n[/]  for a new run with examples of your own."""
 
 
 class Home(Page):
@@ -48,6 +49,7 @@ class Home(Page):
         key("home.new", "n", "new", "New run", "Teach a model from your examples, step by step."),
         key("home.try", "t", "try_it", "Try it", "Train the bundled model on the bundled examples: about three minutes."),
         key("home.chat", "c", "chat", "Chat", "Chat with the marked run or export."),
+        key("home.export", "e", "export", "Export", "Write the marked run as GGUF files."),
         key("home.versus", "b", "versus", "Base and tuned", "The same question to the marked run and to its base.", show=False),
         key(
             "home.rank",
@@ -55,10 +57,8 @@ class Home(Page):
             "screen('rank_setup', 'RankSetup')",
             "Rank",
             "Put a model's answers in order: it learns your taste.",
-            show=False,
         ),
-        key("home.arena", "a", "screen('arena_setup', 'ArenaSetup')", "Arena", "Compare models blind, with how sure it is.", show=False),
-        key("home.export", "e", "export", "Export", "Write the marked run as GGUF files."),
+        key("home.arena", "a", "screen('arena_setup', 'ArenaSetup')", "Arena", "Compare models blind, with how sure it is."),
         key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
         key("home.compare", "v", "compare", "Compare", "Lay the marked run over another one.", show=False),
         key("home.delete", "d,delete", "delete", "Delete", "Delete the marked run and all it made.", show=False),
@@ -76,18 +76,19 @@ class Home(Page):
     def __init__(self) -> None:
         super().__init__()
         self.runs: dict[str, Seen] = {}
-        self._busy = False
+        self._exports: list[tuple[Path, int]] = []
+        self._busy = self._looked = False
         self._one_look = asyncio.Lock()
 
     def body(self) -> Iterable[Widget]:
         """The machine's line, three lists."""
         yield Static("looking at this machine …", id="machine", markup=False)
-        runs = Listing("run", "state", "step", "loss", "held-out loss", "base", "size", id="runs", empty="looking for runs …")
+        runs = Listing("run", "state", "step", "loss", "held-out loss", "base", "size", id="runs", empty="looking for runs …", gives=0)
         runs.border_title = "Runs"
-        exports = Listing("export", "size", id="exports", empty="No exports yet.\ne on a finished run writes one.")
+        exports = Listing("export", "size", id="exports", empty="No exports yet.\ne on a finished run writes one.", gives=0)
         exports.border_title = "Exports"
-        bases = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …")
-        bases.border_title = "Bases on this machine"
+        bases = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …", gives=0)
+        bases.border_title, bases.border_subtitle = "Bases on this machine", "Enter trains it"
         if not self.ours.settings.toured:
             yield Tour(id="tour")
         yield runs
@@ -126,15 +127,23 @@ class Home(Page):
             exports = await in_thread(lambda: [(path, path.stat().st_size) for run in seen for path in manage.exports(run.run)])
         finally:
             self._busy = False
-        self.runs = {run.name: run for run in seen}
+        self.runs, self._exports, self._looked = {run.name: run for run in seen}, exports, True
+        self.recolour()
+        self.refresh_bindings()
+
+    def recolour(self) -> None:
+        """Runs and exports as they were last seen, in the colours of now."""
+        if not self._looked:
+            return
+        seen = list(self.runs.values())
         ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
         runs, files = self.query_one("#runs", Listing), self.query_one("#exports", Listing)
-        runs.empty(NOTHING)
+        runs.empty(Content.from_markup(NOTHING))
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
-        files.show([tables.export_line(path, size) for path, size in exports])
+        files.show([tables.export_line(path, size) for path, size in self._exports])
+        files.border_subtitle = "Enter chats with it" if self._exports else ""
         used = sum(run.bytes for run in seen)
-        runs.border_subtitle = f"{human(used)} on disk" if seen else ""
-        self.refresh_bindings()
+        runs.border_subtitle = f"Enter opens it · {human(used)} on disk" if seen else ""
 
     @work
     @shown

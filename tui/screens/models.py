@@ -20,7 +20,10 @@ class Models(Dialog[list[Model]]):
     """Gives those that were marked."""
 
     NAME = "Models"
-    ABOUT = "Enter marks a model or takes the mark away; s takes the marked ones. What has no GGUF yet is written as one when it is needed."
+    ABOUT = (
+        "Enter takes the marked model; where several can be taken, it marks or unmarks, and s takes those. "
+        "What has no GGUF yet is written as one when it is needed."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("models.take", "s", "take", "Take them", "Use the marked models."),
         key("models.file", "f", "file", "A file", "Add a GGUF file by its path."),
@@ -34,7 +37,9 @@ class Models(Dialog[list[Model]]):
     def compose(self) -> ComposeResult:
         """A list."""
         with Vertical(classes="box ways") as box:
-            box.border_title, box.border_subtitle = self.NAME, "Enter marks, f adds a file, s takes them, Esc closes"
+            box.border_title, box.border_subtitle = self.NAME, (
+                "Enter takes it, f names a file, Esc closes" if self.most == 1 else "Enter marks, f adds a file, s takes them, Esc closes"
+            )
             yield Listing("", "model", "what it is", empty="looking for models …")
 
     def on_mount(self) -> None:
@@ -61,7 +66,9 @@ class Models(Dialog[list[Model]]):
     def toggle(self, event: Listing.Chosen) -> None:
         """Enter."""
         model = self.models[int(event.key)]
-        if model in self.marked:
+        if self.most == 1:
+            self.dismiss([model])
+        elif model in self.marked:
             self.marked.remove(model)
         elif len(self.marked) < self.most:
             self.marked.append(model)

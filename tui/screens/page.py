@@ -38,6 +38,9 @@ class Page(Screen[None]):
         """The line on top."""
         return self.query_one(TopBar)
 
+    def recolour(self) -> None:
+        """Another theme: what was drawn with colours of the one before is drawn anew."""
+
     def compose(self) -> ComposeResult:
         """The frame around the body."""
         yield TopBar(self.NAME)

@@ -28,7 +28,8 @@ class Rank(Voting[Ranking]):
     NAME = "Rank"
     ABOUT = (
         "Press the answers' numbers from the best on; the last one follows by itself, so that of two one key is enough. "
-        "Enter: the answers not numbered yet are alike. A vote is shown as taken when the disk has it. Now and then an earlier "
+        "Enter: the answers not numbered yet are alike. Or drag answers with the mouse until they stand best first, then Enter. "
+        "A vote is shown as taken when the disk has it. Now and then an earlier "
         "question comes again with its answers swapped, to see how consistent you are."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,7 +52,7 @@ class Rank(Voting[Ranking]):
     def body(self) -> Iterable[Widget]:
         """The prompt, its answers, what goes on, and how far it is."""
         yield Asked(id="asked")
-        yield Candidates(id="candidates")
+        yield Candidates(id="candidates", movable=True)
         yield Static("", id="said", markup=False)
         yield Static("", id="how-far", markup=False)
 
@@ -97,7 +98,8 @@ class Rank(Voting[Ranking]):
         task = self.to_vote
         if task is None:
             self.query_one(Asked).note(
-                "All prompts are done. u takes the last vote back, Esc leaves. 'train --method dpo' learns from the votes."
+                "All prompts are done. u takes the last vote back, Esc leaves.\n\n"
+                f"To teach a model your taste: n on Home, and v in its step 'Data' takes the votes of {self.plan.into}."
             )
             self.query_one(Candidates).show([])
             self.tell(said or "There is nothing left to vote on.")
@@ -123,6 +125,15 @@ class Rank(Voting[Ranking]):
         if self.status == READY:
             self.action_place(event.number)
 
+    @on(Candidates.Moved)
+    def moved(self, event: Candidates.Moved) -> None:
+        """Answers were dragged: the order that is seen is the order meant."""
+        if self.status == READY:
+            self.order, self.editing = event.order, False
+            self.query_one(Candidates).rank(self.order)
+            self.tell("Best first, as they stand now: Enter takes this order, Backspace clears it.")
+            self.refresh_bindings()
+
     def action_place(self, number: int) -> None:
         """The next in the order; when only one is left, it follows."""
         if self.to_vote is None:
@@ -143,7 +154,8 @@ class Rank(Voting[Ranking]):
             self.taking(lambda asking=self.asking: asking.take(keys))
 
     def action_clear(self) -> None:
-        """No numbers."""
+        """No numbers, and the answers where they were."""
+        self.query_one(Candidates).sort()
         self.now(self.status)
 
     def action_alike(self, value: str) -> None:

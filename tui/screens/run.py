@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from textual import work
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal
+from textual.content import Content
+from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -17,6 +19,7 @@ from edgetune.jobs.history import History
 from edgetune.workspace import Run
 from tui.attempt import in_thread, shown
 from tui.keys import key
+from tui.models import Model
 from tui.run_words import headline, summary, what_next
 from tui.screens.page import Page
 from tui.widgets.chart import Chart, Plotted
@@ -30,6 +33,8 @@ FEEL_EVERY = 4.0
 SMOOTHINGS = (0.0, 0.6, 0.9)
 ZOOMS = (1.0, 0.5, 0.2)
 LIVE = ("running", "waiting", "stopping")
+VIEWS = {"charts": "1 Charts", "more": "2 More", "samples": "3 Answers"}
+"""What is shown of a run, one at a time, and what it is called."""
 
 
 class RunScreen(Page):
@@ -47,6 +52,9 @@ class RunScreen(Page):
         key("run.chat", "c", "chat", "Chat", "Talk with the result."),
         key("run.versus", "b", "versus", "Base and tuned", "The same question to the result and to its base.", show=False),
         key("run.export", "e", "export", "Export", "Write the result as GGUF files."),
+        key("run.rank", "k", "rank", "Rank", "Put answers of the result in order: it learns your taste."),
+        key("run.arena", "A", "arena", "Arena", "The result against its base, blind.", show=False),
+        key("run.why", "w", "why", "Why", "Why it ended, and what to do."),
         key("run.view", "tab", "next_view", "Next view", "Loss, the other curves, answers.", show=False),
         key("run.charts", "1", "view('charts')", "Charts", "Loss and events.", show=False),
         key("run.more", "2", "view('more')", "More", "Learning rate, gradient norm, speed and memory.", show=False),
@@ -65,6 +73,7 @@ class RunScreen(Page):
         self.status = ""
         self.method = ""
         self.temperature: float | None = None
+        self.view = "charts"
         self._busy = False
         self._seen: tuple[Any, ...] = ()
         self._fresh, self._turn_at = True, 0
@@ -73,7 +82,7 @@ class RunScreen(Page):
         """Headline; then one of three views."""
         curves = self.history.curves
         yield Static("", id="headline", markup=False)
-        yield Static("1 Charts   2 More   3 Answers", id="views", markup=False)
+        yield Static("", id="views")
         loss = [Plotted("loss", curves["loss"]), Plotted("held-out", curves["eval_loss"], "accent", dots=True)]
         yield Horizontal(Chart("Loss · dots: held out", loss, id="loss"), EventList(self.history, id="events"), id="charts")
         yield Container(
@@ -152,6 +161,13 @@ class RunScreen(Page):
             if at < len(visible):
                 visible[at].draw_anew()
 
+    def recolour(self) -> None:
+        """The headline anew; the rest draws itself."""
+        if self.status:
+            self._seen = ()
+            self.draw(self.status)
+        self.query_one(EventList).refresh()
+
     def failed(self) -> None:
         """Say why the run ended."""
         from tui.screens.error import ErrorDialog
@@ -166,23 +182,31 @@ class RunScreen(Page):
             return self.status in ("running", "waiting")
         if action == "resume":
             return self.status in ("stopped", "interrupted", "failed", "new")
-        if action in ("chat", "export", "versus"):
+        if action in ("chat", "export", "versus", "rank", "arena"):
             return self.status == "finished" and self.method != "reward"
+        if action == "why":
+            return self.status in ("failed", "interrupted")
+        if action in ("smooth", "log", "zoom"):
+            return self.view != "samples"
         return True
 
     def action_view(self, name: str) -> None:
         """Show one of the three views."""
-        for view in ("charts", "more", "samples"):
+        self.view = name
+        for view in VIEWS:
             self.query_one(f"#{view}").display = view == name
         self.query_one({"charts": "#events", "more": "#more", "samples": "#samples"}[name]).focus()
-        marks = {"charts": "1 Charts", "more": "2 More", "samples": "3 Answers"}
-        self.query_one("#views", Static).update("  ".join(f"[{text}]" if view == name else f" {text} " for view, text in marks.items()))
+        marks = (
+            (f"[{text}]" if view == name else f" {text} ", Style.from_meta({"@click": f"screen.view('{view}')"}))
+            for view, text in VIEWS.items()
+        )
+        self.query_one("#views", Static).update(Content("  ").join(Content.styled(text, style) for text, style in marks))
+        self.refresh_bindings()
 
     def action_next_view(self) -> None:
         """The view after this one."""
-        names = ["charts", "more", "samples"]
-        now = next(name for name in names if self.query_one(f"#{name}").display)
-        self.action_view(names[(names.index(now) + 1) % 3])
+        names = list(VIEWS)
+        self.action_view(names[(names.index(self.view) + 1) % 3])
 
     def action_every(self) -> None:
         """All events, or news."""
@@ -238,6 +262,25 @@ class RunScreen(Page):
         from tui.screens.versus import Versus
 
         self.app.push_screen(Versus(self.run_shown))
+
+    def action_why(self) -> None:
+        """Why it ended."""
+        self.failed()
+
+    def action_rank(self) -> None:
+        """Answers of the result, put in order."""
+        from tui.screens.rank_setup import RankSetup
+
+        self.app.push_screen(RankSetup([Model("run", self.run_shown.name)]))
+
+    @work(group="control")
+    @shown
+    async def action_arena(self) -> None:
+        """The result and what it was made from, blind."""
+        from tui.screens.arena_setup import ArenaSetup
+
+        base = (await in_thread(self.run_shown.request))["base"]
+        self.app.push_screen(ArenaSetup([Model("run", self.run_shown.name), Model("base", str(base))]))
 
     def action_export(self) -> None:
         """Write GGUF files."""

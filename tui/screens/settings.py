@@ -15,9 +15,10 @@ from edgetune.bases import folders
 from edgetune.bases.hub import NETWORK
 from edgetune.text import safe_text
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, typed
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
+from tui.screens.help import shown_key
 from tui.screens.page import Page
 from tui.themes import DARK
 from tui.widgets.listing import Line, Listing
@@ -35,7 +36,7 @@ class SettingsScreen(Page):
 
     def body(self) -> Iterable[Widget]:
         """Settings as a list."""
-        listing = Listing("setting", "value", "what it is", id="settings")
+        listing = Listing("setting", "key or value", "what it is", id="settings")
         listing.border_title = "Settings"
         yield listing
         yield Static("", id="hint", markup=False)
@@ -44,7 +45,13 @@ class SettingsScreen(Page):
         """Show them."""
         self.draw()
         self.query_one(Listing).table.focus()
-        self.query_one("#hint", Static).update(safe_text(f"Workspace: {self.workspace.path}\nThe network is {NETWORK}."))
+
+    @on(Listing.Moved)
+    def moved(self, event: Listing.Moved) -> None:
+        """What the marked one is called in app.json, and where that is."""
+        name = event.key.removeprefix("key ")
+        words = f"{name} in app.json, {'keys' if name != event.key else 'settings'}.  Workspace: {self.workspace.path}"
+        self.query_one("#hint", Static).update(safe_text(f"{words}\nThe network is {NETWORK}."))
 
     def draw(self) -> None:
         """The settings as they are."""
@@ -55,7 +62,9 @@ class SettingsScreen(Page):
         ]
         for binding in bindings():
             name = binding.id or ""
-            lines.append(Line(f"key {name}", (f"key {name}", kept.keys.get(name, binding.key), binding.tooltip or binding.description)))
+            keys = ", ".join(shown_key(part) for part in kept.keys.get(name, binding.key).split(","))
+            where = name.split(".")[0].capitalize()
+            lines.append(Line(f"key {name}", (f"{where}: {binding.description}", keys, binding.tooltip or ""), name))
         self.query_one(Listing).show(lines)
 
     @on(Listing.Chosen)
@@ -70,14 +79,14 @@ class SettingsScreen(Page):
                 self.app.theme = found
         elif name == "folders":
             now = ", ".join(folders.listed(self.workspace))
-            text = await self.app.push_screen_wait(AskText("Folders, with commas between them", now))
+            text = await self.app.push_screen_wait(AskText("Folders, with commas between them", now, typed_folders))
             if text is not None:
-                await in_thread(folders.keep, self.workspace, [part.strip() for part in text.split(",") if part.strip()])
+                await in_thread(folders.keep, self.workspace, typed_folders(text))
         else:
             question = f"Keys for {name.removeprefix('key ')}, with commas between them"
-            text = await self.app.push_screen_wait(AskText(question, self.key_of(name)))
-            if text:
-                kept.keys[name.removeprefix("key ")] = text.replace(" ", "")
+            text = await self.app.push_screen_wait(AskText(question, self.key_of(name), typed))
+            if text and typed(text):
+                kept.keys[name.removeprefix("key ")] = typed(text)
                 self._lost(name.removeprefix("key "))
         await self.keep()
 
@@ -116,6 +125,11 @@ class SettingsScreen(Page):
         await in_thread(self.ours.settings.save, self.ours.settings_path)
         self.app.set_keymap(self.ours.settings.keys)
         self.draw()
+
+
+def typed_folders(text: str) -> list[str]:
+    """Folders with commas between, by their full paths. Raises InputError naming the first that is none."""
+    return [folders.full_path(part.strip()) for part in text.split(",") if part.strip()]
 
 
 @cache

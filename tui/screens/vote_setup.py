@@ -45,7 +45,9 @@ class VoteSetup(Page):
     def body(self) -> Iterable[Widget]:
         """What it is for, the form, and how far the votes are."""
         yield Static(self.ABOUT, id="about", markup=False)
-        yield Listing("setting", "value", "what it does", id="plan")
+        listing = Listing("setting", "value", "what it does", id="plan")
+        listing.border_title = "Before it begins"
+        yield listing
         yield Static("", id="means", markup=False)
 
     def on_mount(self) -> None:
@@ -84,7 +86,8 @@ class VoteSetup(Page):
 
         votes = store(self.workspace, self.plan.into).votes()
         pairs = sum(len(vote.pairs()) for vote in votes if "repeats" not in vote.about)
-        return f"{self.plan.into} holds {len(votes)} votes. {worth(pairs)}." if votes else f"{self.plan.into} holds no vote yet."
+        many = f"{len(votes)} vote{'s' if len(votes) > 1 else ''}"
+        return f"{self.plan.into} holds {many}. {worth(pairs)}." if votes else f"{self.plan.into} holds no vote yet."
 
     def value(self, name: str) -> str:
         """A row's value as it is shown."""

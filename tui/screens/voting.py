@@ -15,6 +15,7 @@ from tui.attempt import in_thread, shown
 from tui.keys import key
 from tui.screens.page import Page
 from tui.vote_plan import VotePlan
+from tui.widgets.asked import Asked
 
 READY, BUSY, DONE, FAILED = "ready", "busy", "done", "failed"
 
@@ -85,6 +86,7 @@ class Voting(Page, Generic[A]):
     async def open(self) -> None:
         """Find or write the models' files, load them, and ask for the first answers."""
         self.now(BUSY)
+        self.query_one(Asked).note(self.ABOUT)
         try:
             asking = self.asking = self.made()
             paths = [await model.gguf(self.workspace, self.tell) for model in self.plan.models]

@@ -36,6 +36,7 @@ class EventList(ScrollView, can_focus=True):
         super().__init__(id=id, classes="panel")
         self.border_title = "Events"
         self.history, self.every = history, False
+        self._following = True
         self._read = lru_cache(512)(history.event)
 
     @property
@@ -45,13 +46,26 @@ class EventList(ScrollView, can_focus=True):
 
     def update(self) -> None:
         """Take note of what the history has taken in."""
-        following = self.scroll_offset.y >= self.max_scroll_y - 1
         if self.virtual_size.height != self.count:
             self.virtual_size = Size(WIDEST, self.count)
             self.border_subtitle = f"{self.count:,}"
             self.refresh()
-            if following:
-                self.scroll_end(animate=False)
+            if self._following:
+                self._to_end()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Who scrolls away from the end stays there; who comes back follows again."""
+        super().watch_scroll_y(old_value, new_value)
+        self._following = new_value >= self.max_scroll_y - 1
+
+    def on_resize(self) -> None:
+        """The end stays in sight."""
+        if self._following:
+            self._to_end()
+
+    def _to_end(self) -> None:
+        """By force: before it was laid out it counts as too short to be scrolled."""
+        self.scroll_end(animate=False, force=True)
 
     def on_mount(self) -> None:
         """Show what is there already, from its end."""
@@ -62,12 +76,12 @@ class EventList(ScrollView, can_focus=True):
         self.every = not self.every
         self.virtual_size = Size(WIDEST, self.count)
         self.border_subtitle = f"{self.count:,}"
-        self.scroll_end(animate=False)
+        self._to_end()
         self.refresh()
 
     def action_end(self) -> None:
         """To the newest."""
-        self.scroll_end(animate=False)
+        self._to_end()
 
     def _event(self, line: int) -> dict[str, Any]:
         number = line if self.every else self.history.news[line]
@@ -84,5 +98,5 @@ class EventList(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         event = self._event(line)
         style = Style.parse(self.app.theme_variables.get(COLOURS.get(event["kind"], ""), "") or "none")
-        text = one_line(told(event), WIDEST)
+        text = one_line(told(event), width - 1)
         return Strip([Segment(text, self.rich_style + style)]).crop_extend(left, left + width, self.rich_style)

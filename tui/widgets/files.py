@@ -32,7 +32,7 @@ class Files(Vertical):
 
     def compose(self) -> ComposeResult:
         """The list."""
-        yield Listing("name", "size", empty="nothing here")
+        yield Listing("name", "size", empty="nothing here", gives=0)
 
     def on_mount(self) -> None:
         """Open the first folder."""
@@ -40,12 +40,16 @@ class Files(Vertical):
 
     @shown
     async def open(self, folder: Path) -> None:
-        """Show a folder."""
+        """Show a folder, its first file marked; the folder one comes from where there is that."""
         lines = await in_thread(_lines, folder, self.endings)
-        self.folder = folder
+        came_from, self.folder = self.folder, folder
         listing = self.query_one(Listing)
         listing.border_title = Content(one_line(folder.name or str(folder), 40))
         listing.show(lines)
+        names = [line.key for line in lines]
+        first_file = next((number for number, line in enumerate(lines) if line.cells[1]), min(1, len(lines) - 1))
+        from_below = came_from.parent == folder and came_from.name in names
+        listing.table.move_cursor(row=names.index(came_from.name) if from_below else first_file)
 
     @on(Listing.Chosen)
     def chosen(self, event: Listing.Chosen) -> None:

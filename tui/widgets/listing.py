@@ -4,18 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.events import Key
 from textual.message import Message
+from textual.visual import VisualType
 from textual.widgets import DataTable, Input, Static
 
 from edgetune.text import one_line
 from tui.keys import key
+from tui.widgets.columns import cut, fitted
 
 Cell = str | Text
+NO_MATCH = "No row holds this text.  Esc shows all again."
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ def safe(cell: Cell) -> Text:
 
 
 class Listing(Vertical):
-    """Rows under a head. Posts Chosen on Enter, Moved when the cursor comes to another row."""
+    """Rows under a head. Posts Chosen on Enter, Moved when the cursor comes to another row.
+
+    gives: the column that is cut short first where the terminal is too narrow for all; the last, which mostly explains.
+    """
 
     DEFAULT_CSS = """
     Listing { height: 1fr; }
@@ -49,7 +55,8 @@ class Listing(Vertical):
     Listing.-empty DataTable { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("list.filter", "slash", "filter", "Filter", "Show only the rows that hold a text.", show=False)
+        key("list.filter", "slash", "filter", "Filter", "Show only the rows that hold a text.", show=False),
+        key("list.all", "escape", "show_all", "Show all", "Show all rows again."),
     ]
 
     class About(Message):
@@ -70,11 +77,12 @@ class Listing(Vertical):
     class Moved(About):
         """The cursor came to another row."""
 
-    def __init__(self, *columns: str, id: str | None = None, empty: str = "") -> None:
+    def __init__(self, *columns: str, id: str | None = None, empty: VisualType = "", gives: int = -1) -> None:
         super().__init__(id=id)
-        self.columns, self._empty = columns, empty
+        self.columns, self._empty, self.gives = columns, empty, gives
         self.lines: list[Line] = []
         self._drawn: list[Line] = []
+        self._cells: list[list[Text]] = []
         self._wanted = ""
 
     def compose(self) -> ComposeResult:
@@ -105,32 +113,71 @@ class Listing(Vertical):
         self.lines = list(lines)
         self._draw()
 
-    def empty(self, text: str) -> None:
+    def empty(self, text: VisualType) -> None:
         """What stands there while there are no rows."""
-        self.query_one(".empty", Static).update(text)
+        self._empty = text
+        self._tell()
+
+    def _tell(self) -> None:
+        """Why there are no rows."""
+        self.query_one(".empty", Static).update(NO_MATCH if self.lines else self._empty)
+
+    def on_resize(self) -> None:
+        """Another width has room for more or less of each column."""
+        self._draw()
 
     def _draw(self) -> None:
         wanted = [line for line in self.lines if self._wanted in line.text] if self._wanted else self.lines
-        self.set_class(not self.lines, "-empty")
+        if bool(wanted) is self.has_class("-empty") or not wanted:
+            self.set_class(not wanted, "-empty")
+            self._tell()
         table, before = self.table, self.current
+        cells = self._room([[safe(cell) for cell in line.cells] for line in wanted])
         if [line.key for line in wanted] != [line.key for line in self._drawn]:
             table.clear()
-            for line in wanted:
-                table.add_row(*map(safe, line.cells), key=line.key)
-            self._drawn = wanted
+            for line, row in zip(wanted, cells, strict=True):
+                table.add_row(*row, key=line.key)
+            self._drawn, self._cells = wanted, cells
             at = next((number for number, line in enumerate(wanted) if line.key == before), 0)
             table.move_cursor(row=at, animate=False)
             return
-        for number, (old, new) in enumerate(zip(self._drawn, wanted, strict=True)):
-            for place, (was, now) in enumerate(zip(old.cells, new.cells, strict=True)):
-                if was != now:
-                    table.update_cell_at((number, place), safe(now), update_width=True)  # type: ignore[arg-type]
-        self._drawn = wanted
+        for number, (old, new) in enumerate(zip(self._cells, cells, strict=True)):
+            for place, (was, now) in enumerate(zip(old, new, strict=True)):
+                if was != now or was.style != now.style:
+                    table.update_cell_at((number, place), now, update_width=True)  # type: ignore[arg-type]
+        self._drawn, self._cells = wanted, cells
+
+    def _room(self, rows: list[list[Text]]) -> list[list[Text]]:
+        """The cells, cut where they are too long for all columns to be seen; the columns as wide as that.
+
+        The table would measure its columns only after it has drawn them.
+        """
+        if not rows or not self.size.width:
+            return rows
+        heads = [cell_len(column) for column in self.columns] or [0] * len(rows[0])
+        widths = [max(head, *(row[place].cell_len for row in rows)) for place, head in enumerate(heads)]
+        scrolls = len(rows) + bool(self.columns) > self.size.height - self.has_class("-filtering")
+        room = fitted(widths, self.size.width - 2 * len(widths) - scrolls, self.gives, heads[self.gives])
+        for column, width in zip(self.table.ordered_columns, room, strict=True):
+            column.auto_width, column.width = False, width
+        return [[cut(cell, width) for cell, width in zip(row, room, strict=True)] for row in rows] if room != widths else rows
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """All rows are shown again only where some are not."""
+        return self.has_class("-filtering") if action == "show_all" else True
 
     def action_filter(self) -> None:
         """Open the filter's line."""
         self.add_class("-filtering")
         self.query_one(Input).focus()
+        self.screen.refresh_bindings()
+
+    def action_show_all(self) -> None:
+        """Close the filter's line: all rows again."""
+        self.query_one(Input).value = ""
+        self.remove_class("-filtering")
+        self.table.focus()
+        self.screen.refresh_bindings()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is typed."""
@@ -142,14 +189,6 @@ class Listing(Vertical):
         """Enter: back to the rows that are left."""
         event.stop()
         self.table.focus()
-
-    def key_escape(self, event: Key) -> None:
-        """Escape in the filter shows all rows again; elsewhere it is the screen's."""
-        if self.has_class("-filtering"):
-            event.stop()
-            self.query_one(Input).value = ""
-            self.remove_class("-filtering")
-            self.table.focus()
 
     def on_data_table_row_selected(self, event: "DataTable.RowSelected") -> None:
         """Enter or a click on the row."""

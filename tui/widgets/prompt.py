@@ -4,6 +4,8 @@ from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
+ASK = "Ask something. Enter sends it, Ctrl+J begins a new line."
+
 
 class Prompt(TextArea):
     """A few lines of text. Posts Sent."""
@@ -16,7 +18,7 @@ class Prompt(TextArea):
             self.text = text
 
     def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id, show_line_numbers=False, soft_wrap=True, tab_behavior="focus", compact=True)
+        super().__init__(id=id, show_line_numbers=False, soft_wrap=True, tab_behavior="focus", compact=True, placeholder=ASK)
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key in ("shift+enter", "ctrl+j"):

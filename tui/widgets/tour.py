@@ -40,6 +40,10 @@ class Tour(Static):
             self._tell()
         return self.at < len(STEPS)
 
+    async def on_click(self) -> None:
+        """As Space."""
+        await self.screen.run_action("tour_next")
+
     def _tell(self) -> None:
         title, words = STEPS[self.at]
         last = self.at == len(STEPS) - 1

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from rich.text import Text
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.content import Content
+from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -72,15 +73,25 @@ class NewRun(Page):
         await place.remove_children()
         step = STEPS[self.at](self.draft)
         await place.mount(step)
-        line = Text(" ")
-        for number, one in enumerate(STEPS):
-            mark = "✔ " if number < self.at else ""
-            style = "bold reverse" if number == self.at else "dim" if number > self.at else ""
-            line.append(f" {mark}{number + 1} {one.TITLE} ", style)
-        self.query_one("#steps", Static).update(line)
+        self.query_one("#steps", Static).update(Content(" ").join([Content(""), *map(self._titled, range(len(STEPS)))]))
         self.query_one("#about", Static).update(step.ABOUT)
         step.enter()
         self.refresh_bindings()
+
+    def _titled(self, number: int) -> Content:
+        """A step's name; those that are done can be clicked."""
+        done = number < self.at
+        style = Style.from_meta({"@click": f"screen.to({number})"}) if done else "bold reverse" if number == self.at else "dim"
+        return Content.styled(f" {'✔ ' if done else ''}{number + 1} {STEPS[number].TITLE} ", style)
+
+    async def action_to(self, number: int) -> None:
+        """Back to a step that is done."""
+        if number < self.at:
+            await self.go(number)
+
+    def recolour(self) -> None:
+        """The step that is shown."""
+        self.step.recolour()
 
     @property
     def step(self) -> Step:

@@ -12,8 +12,9 @@ from textual.widgets import Static
 
 from edgetune.data.readers import SUFFIXES
 from edgetune.data.verdict import STOP
+from edgetune.paths import exists
 from edgetune.text import one_line, safe_text
-from tui.attempt import shown
+from tui.attempt import in_thread, shown
 from tui.command import edgetune
 from tui.keys import key
 from tui.report_words import report_text, row_text
@@ -27,6 +28,9 @@ from tui.widgets.listing import Listing
 NOTHING = "Enter on a file chooses it; it is then read whole, and its X-ray stands here."
 
 
+NO_ROW = "Its rows, token by token: what the model is trained on is marked."
+
+
 class DataStep(Step):
     """Choose files of examples and look at them."""
 
@@ -34,6 +38,7 @@ class DataStep(Step):
     ABOUT = "Your examples. They are looked at before anything is trained: Enter chooses a file, + adds another."
     BINDINGS: ClassVar[list[BindingType]] = [
         key("data.add", "plus,+", "add", "Add file", "Take the marked file too, beside those chosen.", show=False),
+        key("data.votes", "v", "votes", "Votes", "Take the votes of Rank, Arena or a chat as examples."),
         key("data.row_before", "left_square_bracket", "row(-1)", "Row before", "Show the row before.", show=False),
         key("data.row_after", "right_square_bracket", "row(1)", "Next row", "Show the next row as the model sees it."),
         key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
@@ -47,7 +52,7 @@ class DataStep(Step):
 
     def compose(self) -> ComposeResult:
         """Files at the left; X-ray and rows at the right."""
-        first = Path(self.draft.data[0]).parent if self.draft.data else Path.cwd()
+        first = Path(self.draft.data[0]).absolute().parent if self.draft.data else Path.cwd()
         with Horizontal():
             yield Files(first if first.is_dir() else Path.home(), tuple(f"{s}{z}" for s in SUFFIXES for z in ("", ".gz")), id="files")
             with Vertical(id="looked"):
@@ -56,7 +61,7 @@ class DataStep(Step):
                     yield Static(NOTHING, id="report", markup=False)
                 with VerticalScroll(classes="panel", id="rows") as rows:
                     rows.border_title = "As the model sees it"
-                    yield Static("", id="row", markup=False)
+                    yield Static(NO_ROW, id="row", markup=False)
 
     def on_mount(self) -> None:
         """Look again at what was chosen before."""
@@ -79,6 +84,18 @@ class DataStep(Step):
         if current and (path := files.folder / current).is_file() and str(path) not in self.draft.data:
             self._take([*self.draft.data, str(path)])
 
+    @work(group="dialog")
+    @shown
+    async def action_votes(self) -> None:
+        """A preference file instead of a file of examples."""
+        from edgetune.preferences.store import stores
+
+        names = [one.name for one in await in_thread(stores, self.workspace)]
+        if not names:
+            self.ours.say("No vote was taken yet: k on Home ranks answers.", "warning")
+        elif found := await self.app.push_screen_wait(Choose("Votes as examples", names, self.draft.data[0] if self.draft.data else "")):
+            self._take([found])
+
     def _take(self, data: list[str]) -> None:
         self.draft.data, self.draft.kind, self.draft.verdict, self.draft.rows, self.draft.anyway = data, "", "", 0, False
         self.changed()
@@ -96,16 +113,26 @@ class DataStep(Step):
         try:
             self.report = await edgetune(self.workspace, "data", "check", *self.draft.check_words(), said=lambda line: None)
         except BaseException:
-            report.update("It could not be read. Choose another file.")
+            report.update("It could not be read. Choose another file; or press f to name its shape, m to name its columns.")
             raise
         finally:
             panel.loading = False
         self.draft.kind, self.draft.verdict, self.draft.rows = self.report["kind"], self.report["verdict"], self.report["kept"]
         self.changed()
-        report.update(report_text(self.report, self.app.theme_variables, self.ours.ascii_only))
+        self._tell()
         self.refresh_bindings()
         self.row = 1
         self.show_row()
+
+    def recolour(self) -> None:
+        """Report and row."""
+        if self.report:
+            self._tell()
+            self.show_row()
+
+    def _tell(self) -> None:
+        text = report_text(self.report, self.app.theme_variables, self.ours.ascii_only)
+        self.query_one("#report", Static).update(text)
 
     @work(exclusive=True, group="row")
     @shown
@@ -114,7 +141,7 @@ class DataStep(Step):
         words = ["data", "preview", self.draft.data[0], "--row", str(self.row), *(["--base", self.draft.base] if self.draft.base else [])]
         words += flags({name: self.draft.options[name] for name in ("format", "map") if name in self.draft.options})
         row = await edgetune(self.workspace, *words)
-        self.query_one("#rows").border_title = f"Row {self.row} as the model sees it (marked: trained on)"
+        self.query_one("#rows").border_title = f"Row {self.row}: what is marked is trained on"
         self.query_one("#row", Static).update(row_text(row, self.app.theme_variables))
 
     def action_row(self, by: int) -> None:
@@ -174,11 +201,15 @@ class DataStep(Step):
         """Whether the X-ray advises against it, and nobody said to train all the same."""
         return self.draft.verdict == STOP and not self.draft.anyway
 
+    def _there(self, name: str) -> bool:
+        """Whether a file or a preference file of that name is there."""
+        return any(exists(Path(one)) for one in (name, name.rsplit(":", 1)[0], self.workspace.preferences / f"{name}.jsonl"))
+
     def lacking(self) -> str:
         """Files that were looked at and are good enough."""
         if not self.draft.data:
             return "Choose a file of examples first."
-        missing = [path for path in self.draft.data if not Path(path.rsplit(":", 1)[0]).exists() and not Path(path).exists()]
+        missing = [name for name in self.draft.data if not self._there(name)]
         if missing:
             return safe_text(f"{missing[0]} is not there any more.")
         if not self.draft.kind:

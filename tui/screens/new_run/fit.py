@@ -23,7 +23,7 @@ class FitStep(Step):
     TITLE = "Will it fit?"
     ABOUT = "Memory, disk and time are predicted, everything is checked and the rows are prepared before anything is trained."
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("fit.apply", "a", "apply", "Apply the change", "Take the smallest change of the recipe that makes it fit."),
+        key("fit.apply", "a", "apply", "Apply", "Take the smallest change of the recipe that makes it fit."),
         key("fit.again", "g", "again", "Check again", "Check once more."),
     ]
 
@@ -31,7 +31,7 @@ class FitStep(Step):
         super().__init__(draft)
         self.passed = False
         self.fit: dict[str, Any] = {}
-        self.steps: int | None = None
+        self.plan: dict[str, Any] = {}
         self.applied: dict[str, tuple[Any, Any]] = {}
 
     def compose(self) -> ComposeResult:
@@ -64,24 +64,24 @@ class FitStep(Step):
         except BaseException:
             needs.update("It cannot be predicted this way. Go back and change it, or press g to check again.")
             raise
-        self.steps = None
+        self.plan = {}
         self._tell()
-        text = change_text(self.fit, self.applied, self.app.theme_variables)
-        change.update(text)
-        change.display = bool(text)
         self.refresh_bindings()
         notes.update("checking the data with this recipe …")
         try:
-            plan = await edgetune(
+            self.plan = await edgetune(
                 self.workspace, "train", *self.draft.words(), "--dry-run", said=lambda line: notes.update(one_line(line, 200))
             )
         except BaseException:
             notes.update("It cannot be started this way. Go back and change it, or press g to check again.")
             raise
-        self.steps = plan["steps"]
         self._tell()
-        notes.update(plan_text(plan, self.fit, self.app.theme_variables))
         self.passed = True
+
+    def recolour(self) -> None:
+        """All that was found."""
+        if self.fit:
+            self._tell()
 
     def on_resize(self) -> None:
         """Bars as long as there is room for."""
@@ -89,8 +89,14 @@ class FitStep(Step):
             self._tell()
 
     def _tell(self) -> None:
-        text = needs_text(self.fit, self.steps, self.app.theme_variables, self.ours.ascii_only, self.size.width)
+        colours, change = self.app.theme_variables, self.query_one("#change", Static)
+        text = needs_text(self.fit, self.plan.get("steps"), colours, self.ours.ascii_only, self.size.width)
         self.query_one("#memory", Static).update(text)
+        wanted = change_text(self.fit, self.applied, colours)
+        change.update(wanted)
+        change.display = bool(wanted)
+        if self.plan:
+            self.query_one("#notes", Static).update(plan_text(self.plan, self.fit, colours))
 
     @work(exclusive=True, group="apply")
     @shown

@@ -70,6 +70,10 @@ class ModelStep(Step):
         """The list."""
         self.query_one(Listing).table.focus()
 
+    def recolour(self) -> None:
+        """The list."""
+        self.query_one(Listing).show([self._line(one) for one in self.found.values()])
+
     @work(exclusive=True)
     @shown
     async def look(self) -> None:

@@ -56,6 +56,10 @@ class RecipeStep(Step):
         """The list."""
         self.query_one(Listing).table.focus()
 
+    def recolour(self) -> None:
+        """The list."""
+        self.draw()
+
     def draw(self) -> None:
         """The options with their values now."""
         values, sources = self.draft.values()
@@ -70,7 +74,7 @@ class RecipeStep(Step):
             style = f"bold {colours.get('accent', '')}" if changed else ""
             cells = (
                 Text(f"{'*' if changed else ' '} {name.replace('_', ' ')}", style=style),
-                Text(one_line(said(values[name], "automatic"), 60), style=style),
+                Text(one_line("none" if name == "replay" and not values[name] else said(values[name], "automatic"), 60), style=style),
                 Text(source.removeprefix("preset "), style=style or "dim"),
                 Text(field.description or "", style="dim", no_wrap=True),
             )

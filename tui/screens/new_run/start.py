@@ -1,5 +1,6 @@
 """Step 6: a name, and go."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -34,13 +35,14 @@ class StartStep(Step):
         draft = self.draft
         with VerticalScroll(classes="panel", id="start") as panel:
             panel.border_title = "Ready"
-            data = ", ".join(one_line(path, 60) for path in draft.data)
+            data = ", ".join(_file(path) for path in draft.data)
             changed = ", ".join(f"{name} {one_line(str(value), 40)}" for name, value in draft.options.items()) or "nothing"
             rows = [("model", draft.base), ("data", data), ("goal", draft.goal), ("preset", draft.preset), ("changed", changed)]
             text = Text()
             for name, value in rows:
                 text.append(f"{name:>8}  ", "dim")
                 text.append(f"{one_line(value, 200)}\n")
+            text.rstrip()
             yield Static(text)
             yield Static("Name", classes="label")
             yield Input(draft.name, placeholder="a name of its own is found when this is empty", id="name")
@@ -99,3 +101,9 @@ class StartStep(Step):
         from tui.screens.run import RunScreen
 
         self.app.switch_screen(RunScreen(run))
+
+
+def _file(path: str) -> str:
+    """A file with its folder behind it: the name is what people know it by."""
+    place = Path(path)
+    return f"{one_line(place.name, 60)} (in {one_line(str(place.parent), 120)})" if place.is_absolute() else one_line(path, 120)

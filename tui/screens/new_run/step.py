@@ -36,6 +36,9 @@ class Step(Vertical):
     def enter(self) -> None:
         """Take the focus where it belongs."""
 
+    def recolour(self) -> None:
+        """Another theme: what was drawn with colours of the one before is drawn anew."""
+
     def changed(self) -> None:
         """Keep the draft as it is now."""
         self.draft.save(self.workspace)
