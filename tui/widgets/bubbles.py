@@ -1,12 +1,13 @@
-"""Who said what: questions as they were typed, answers as Markdown that grows without being drawn anew."""
+"""Who said what: questions as they were typed, answers as Markdown that grows."""
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from edgetune.chat.branches import Branches
 from edgetune.text import safe_text
+from tui.widgets.markdown_view import MarkdownView
 
 VAIN = "-vain"
 """The class of a question that the model did not take, and of its empty answer."""
@@ -36,18 +37,13 @@ class Reply(Vertical):
 
     def __init__(self, text: str = "", at: int | None = None) -> None:
         super().__init__()
-        self._text, self.at = safe_text(text), at
+        self.markdown, self.at = MarkdownView(safe_text(text)), at
         self._words = {"fork": "", "vote": "", "how": ""}
 
     def compose(self) -> ComposeResult:
-        """Markdown whose links go nowhere: nothing a model writes may open a browser."""
-        yield Markdown(self._text, open_links=False)
+        """The text, and a line below it."""
+        yield self.markdown
         yield Static(self._below, classes="how", markup=False)
-
-    @property
-    def markdown(self) -> Markdown:
-        """The text."""
-        return self.query_one(Markdown)
 
     @property
     def _below(self) -> str:
