@@ -16,7 +16,7 @@ from edgetune.preferences.record import Candidate
 from edgetune.text import safe_text
 
 MADE = ("model", "path", "adapters", "sampling", "stop_reason")
-"""What a kept talk holds of how an answer was made."""
+"""What a kept talk and a vote hold of how an answer was made."""
 
 
 @dataclass
@@ -126,7 +126,7 @@ class Talk:
             raise
         finally:
             self._answer = None
-            self.branches.add("assistant", answer.text, _made(candidate(answer, sampling, engine, self.path.stem)))
+            self.branches.add("assistant", answer.text, _made(candidate(answer, sampling, engine, self.path.stem), self.stats))
 
     def _failed(self, error: EdgeTuneError) -> None:
         if error.exit_code != 2:
@@ -219,6 +219,7 @@ class Talk:
             engine.close()
 
 
-def _made(made: Candidate) -> dict[str, object]:
-    """What made an answer, as a kept talk holds it."""
-    return {name: getattr(made, name) for name in MADE if getattr(made, name)}
+def _made(made: Candidate, stats: GenerationStats | None) -> dict[str, object]:
+    """What made an answer and how fast, as a kept talk holds it."""
+    speed = {"tokens": stats.tokens, "tokens_per_second": round(stats.tokens_per_second, 1)} if stats else {}
+    return {name: getattr(made, name) for name in MADE if getattr(made, name)} | speed

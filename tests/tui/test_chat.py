@@ -1,12 +1,13 @@
 """The chat on the real engine with the bundled model: branches, votes on any answer, adapters turned while talking."""
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, Static, TextArea
 
 from edgetune.chat import saved
 from edgetune.preferences import store as storing
@@ -79,6 +80,8 @@ def test_branches_are_made_switched_and_kept(drive: Drive, workspace: Workspace,
         await seat.pilot.press("enter")
         await seat.until(lambda: talk.messages)
         assert len(talk.branches.turns) == len(kept.branches.turns)
+        below = [str(static.content) for static in chat.query(".how").results(Static)]
+        assert below and all(re.search(r"\d+ tokens, [\d,]+ tokens/s; .*; seed \d+$", how) for how in below), below
         await seat.press("ctrl+up", "ctrl+up", "ctrl+up", "ctrl+up", "ctrl+up", "ctrl+up", "ctrl+n")
         assert talk.messages == other, "a talk that is taken up has all its branches"
 

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from edgetune.chat.terminal import REASONS
 from tui.attempt import in_thread
 from tui.talk import Talk
-from tui.widgets.bubbles import Bubbles, Reply
+from tui.widgets.bubbles import Bubbles, Reply, how_made
 
 DRAW, DRAW_LATE = 0.08, 0.5
 """Seconds between two pieces of an answer, what the model wrote in between being drawn at once: at least, and at most."""
@@ -27,8 +26,8 @@ async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[],
     except BaseException:
         reply.how("not answered")
         raise
-    if stats := talk.stats:
-        reply.how(f"{stats.tokens} tokens, {stats.tokens_per_second:,.0f} tokens/s; {REASONS[stats.reason]}; seed {stats.seed}")
+    if talk.stats:
+        reply.how(how_made(talk.branches.turns[talk.branches.tip].made))
     for notice in talk.notices:
         await bubbles.notice(notice)
     talk.notices.clear()
