@@ -13,6 +13,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
 from edgetune.preferences.in_chat import candidate
 from edgetune.preferences.record import Candidate
+from edgetune.preferences.store import USUAL
 from edgetune.text import safe_text
 
 MADE = ("model", "path", "adapters", "sampling", "stop_reason")
@@ -21,11 +22,12 @@ MADE = ("model", "path", "adapters", "sampling", "stop_reason")
 
 @dataclass
 class Ways:
-    """How it answers. max_tokens: longest answer, None for 512 or half the context."""
+    """How it answers. max_tokens: longest answer, None for 512 or half the context. into: the preference file that takes votes on it."""
 
     system: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int | None = None
+    into: str = USUAL
 
 
 class Talk:

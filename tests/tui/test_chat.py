@@ -23,6 +23,7 @@ from tui.screens.error import ErrorDialog
 from tui.screens.second import Second
 from tui.talk import Talk
 from tui.widgets.bubbles import Question, Reply
+from tui.widgets.listing import Listing
 from tui.widgets.prompt import Prompt
 
 Drive = Callable[..., None]
@@ -122,6 +123,19 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
         await seat.press("ctrl+n")
         assert talk.messages[1]["content"] == answers[0] and len(talk.messages) == 4, "the old branch is still there"
         assert chat.query(Reply)
+        await seat.press("ctrl+t")
+        ways = seat.app.screen
+        table = ways.query_one(Listing).table
+        table.move_cursor(row=table.row_count - 1)
+        await seat.pilot.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        for name, taken in (("../prefs", False), ("curt", True)):
+            seat.app.screen.query_one(Input).value = name
+            await seat.press("enter")
+            assert (seat.app.screen is ways) == taken
+        await seat.press("escape", "f6")
+        assert "thumb up: kept in curt" in seat.text() and talk.ways.sampling.seed is None
+        assert len(Store(workspace.preferences / "curt.jsonl").votes()) == 1 and len(votes.votes()) == 3
 
     drive(scene, (120, 40))
 
