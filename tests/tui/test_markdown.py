@@ -1,7 +1,8 @@
 """Answers as Markdown: what is drawn and copied, while it grows as in one piece, and that nothing in it can act."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
+from edgetune.chat.branches import Branches, Turn
+from edgetune.chat.saved import Saved
 from tests.tui import picture
+from tests.tui.conftest import SIZES, Seat, Snapshot
 from tui.widgets import markdown_lines
 from tui.widgets.bubbles import Bubbles, Reply
 from tui.widgets.markdown_lines import MarkdownLines
@@ -240,3 +244,22 @@ def test_a_table_fits_and_says_all(width: int) -> None:
     assert all(cell_len(row) <= width for row in drawn)
     joined = "".join("".join(drawn).split())
     assert all(sign in joined for sign in "abcdef灯台守2")
+
+
+def test_a_chat_with_all_of_markdown(drive: Callable[..., None], snapshot: Snapshot, nano_gguf: Path) -> None:
+    from tui.screens.chat import Chat
+
+    async def scene(seat: Seat) -> None:
+        chat = Chat(str(nano_gguf))
+        await seat.app.push_screen(chat)
+        await seat.until(lambda: chat.talk)
+        assert chat.talk is not None
+        made = {"tokens": 200, "tokens_per_second": 71.3, "stop_reason": "end", "sampling": {"seed": 1}}
+        turns = [Turn("user", "What does a keeper do?"), Turn("assistant", ALL, 0, made)]
+        chat.talk.take_up(Saved(Path("kept.json"), "nano", "", [], Branches(turns)))
+        await chat.redraw()
+        await snapshot("chat-full", seat, *SIZES, (120, 60))
+        await seat.press("f2")
+        await snapshot("chat-full-light", seat, (120, 60))
+
+    drive(scene)
