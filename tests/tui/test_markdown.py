@@ -229,6 +229,13 @@ def test_the_view_follows_the_end_until_it_is_scrolled() -> None:
     asyncio.run(scene())
 
 
+def test_long_code_has_all_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown_lines, "COLOURED", 3)
+    code = ["if a:", "", "", "    b()", "", "", "", "", "c", "", "d"]
+    found = lines(read("\n".join(["```python", *code, "```"])), 40)
+    assert [line.plain for line in found] == code
+
+
 @given(st.text(alphabet="ab  \t語.-", max_size=80), st.integers(2, 20))
 def test_rows_fit_and_hold_all(text: str, width: int) -> None:
     begins = breaks(text, width)

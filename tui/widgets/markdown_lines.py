@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from io import StringIO
 
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
@@ -19,6 +21,8 @@ BULLETS = "•▪‣◦"
 STYLES = {"em": ".em", "strong": ".strong", "s": ".s", "code_inline": ".code"}
 LONGEST_LINK = 200
 """Characters of a link's target that are shown."""
+COLOURED = 100
+"""Lines of code that are coloured at once. A text over several lines that begins in one piece is not known in the next as such."""
 _SPACES = re.compile(r"[^\S ]")
 # HTML is shown as it is written: nothing draws it, and a tag left out would be text lost.
 _READER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
@@ -106,11 +110,18 @@ def _leads(node: SyntaxTreeNode, depth: int) -> list[Content]:
     return [Content(sign.rjust(widest)).stylize(".bullet") for sign in signs]
 
 
-def _code(code: str, info: str) -> list[Content]:
-    """The lines of code, in colours where the language is known."""
-    language = safe_text(info).split(maxsplit=1)
-    text = safe_text(code).rstrip("\n").expandtabs(4)
-    return highlight(text, language=language[0] if language else "text").split("\n", allow_blank=True) or [EMPTY]
+def _code(code: str, info: str) -> Iterator[Content]:
+    """The lines of code, in colours where the language is known: piece by piece, so that what is added to long code costs a piece."""
+    language = (*safe_text(info).split(maxsplit=1), "text")[0]
+    rows = safe_text(code).rstrip("\n").expandtabs(4).splitlines() or [""]
+    for at in range(0, len(rows), COLOURED):
+        yield from _coloured("\n".join(rows[at : at + COLOURED]), language)
+
+
+@lru_cache(64)
+def _coloured(code: str, language: str) -> list[Content]:
+    found = list(highlight(code, language=language).split("\n", allow_blank=True))
+    return [*found, *[EMPTY] * (code.count("\n") + 1 - len(found))]  # it leaves empty lines at the end out
 
 
 def _table(node: SyntaxTreeNode, edge: Content) -> Table:
@@ -122,27 +133,26 @@ def _table(node: SyntaxTreeNode, edge: Content) -> Table:
 
 def _texts(node: SyntaxTreeNode) -> list[Content]:
     """The lines of a paragraph or the like, as many as it has hard breaks and one more."""
-    texts: list[str] = []
-    spans: list[Span] = []
+    said, spans = StringIO(), list[Span]()
     for child in node.children:
-        _inline(child, texts, spans)
-    return Content("".join(texts), spans).split("\n", allow_blank=True) or [EMPTY]
+        _inline(child, said, spans)
+    return Content(said.getvalue(), spans).split("\n", allow_blank=True) or [EMPTY]
 
 
-def _inline(node: SyntaxTreeNode, texts: list[str], spans: list[Span]) -> None:
+def _inline(node: SyntaxTreeNode, said: StringIO, spans: list[Span]) -> None:
     """Add what a piece of running text says. Made safe here: an entity such as &#x202e; is a character only now."""
-    begin = sum(map(len, texts))
+    begin = said.tell()
     if node.type == "hardbreak":
-        texts.append("\n")
+        said.write("\n")
     elif node.children and node.type != "image":
         for child in node.children:
-            _inline(child, texts, spans)
+            _inline(child, said, spans)
     else:
-        texts.append(" " if node.type == "softbreak" else _SPACES.sub(" ", safe_text(node.content)))
+        said.write(" " if node.type == "softbreak" else _SPACES.sub(" ", safe_text(node.content)))
     if node.type in ("link", "image"):  # nobody can click on it, so that it is said where it leads
-        target, said = one_line(str(node.attrs.get("href" if node.type == "link" else "src", "")), LONGEST_LINK), sum(map(len, texts))
-        if target != "".join(texts)[begin:]:
-            texts.append(f" ({target})")
-        spans.append(Span(begin, said, ".link"))
+        spans.append(Span(begin, said.tell(), ".link"))
+        target = one_line(str(node.attrs.get("href" if node.type == "link" else "src", "")), LONGEST_LINK)
+        if target != said.getvalue()[begin:]:
+            said.write(f" ({target})")
     elif node.type in STYLES:
-        spans.append(Span(begin, sum(map(len, texts)), STYLES[node.type]))
+        spans.append(Span(begin, said.tell(), STYLES[node.type]))
