@@ -1,6 +1,7 @@
 """An answer on the screen while it is written."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from tui.attempt import in_thread
@@ -38,10 +39,10 @@ async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str],
     clock, pause = asyncio.get_running_loop().time, DRAW
     try:
         while not writing.done():
-            due = clock() + pause
+            due, worked = clock() + pause, time.thread_time()
             await asyncio.wait({writing}, timeout=pause)
-            late = clock() - due  # for so long the last piece kept the UI: twice that is left to keys before the next
-            pause = min(DRAW_LATE, max(DRAW, 2 * late))
+            late, worked = clock() - due, time.thread_time() - worked  # what the last piece cost: most of the time is left to keys
+            pause = min(DRAW_LATE, max(DRAW, 2 * late, 3 * worked))
             show(talk.take())
         await writing
     except asyncio.CancelledError:
