@@ -18,7 +18,7 @@ from edgetune.text import safe_text
 from tui.loaded import Loaded
 
 MADE = ("model", "path", "adapters", "sampling", "stop_reason")
-"""What a kept talk and a vote hold of how an answer was made."""
+"""What a kept talk holds of how an answer was made."""
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Talk(Loaded):
             raise
         finally:
             self._answer = None
-            self.branches.add("assistant", answer.text, _made(candidate(answer, sampling, engine, self.path.stem), self.stats))
+            self.branches.add("assistant", answer.text, _made(candidate(answer, sampling, engine, self.path.stem)) | _speed(self.stats))
 
     def _failed(self, error: EdgeTuneError) -> None:
         if error.exit_code != 2:
@@ -173,7 +173,11 @@ class Talk(Loaded):
         return [*system, *self.branches.messages(self.branches.turns[at].parent)]
 
 
-def _made(made: Candidate, stats: GenerationStats | None) -> dict[str, object]:
-    """What made an answer and how fast, as a kept talk holds it."""
-    speed = {"tokens": stats.tokens, "tokens_per_second": round(stats.tokens_per_second, 1)} if stats else {}
-    return {name: getattr(made, name) for name in MADE if getattr(made, name)} | speed
+def _made(made: Candidate) -> dict[str, object]:
+    """What made an answer, as a kept talk holds it."""
+    return {name: getattr(made, name) for name in MADE if getattr(made, name)}
+
+
+def _speed(stats: GenerationStats | None) -> dict[str, object]:
+    """How long an answer is and how fast it came, as a kept talk holds it."""
+    return {"tokens": stats.tokens, "tokens_per_second": round(stats.tokens_per_second, 1)} if stats else {}
