@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,11 @@ class Workspace:
 
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
-        if not self.runs_folder.is_dir():
-            return []
-        folders = [p for p in self.runs_folder.iterdir() if (p / "request.json").is_file() and not p.name.endswith(TEMPORARY)]
-        return [Run(p) for p in sorted(folders, key=lambda p: (p / "request.json").stat().st_mtime)]
+        made: dict[Path, float] = {}
+        for folder in self.runs_folder.iterdir() if self.runs_folder.is_dir() else ():
+            with suppress(FileNotFoundError, NotADirectoryError):  # no run, or one that is deleted or renamed this moment
+                made[folder] = (folder / "request.json").stat().st_mtime
+        return [Run(folder) for folder in sorted(made, key=made.__getitem__) if not folder.name.endswith(TEMPORARY)]
 
     def run(self, name: str) -> Run:
         """The run of a name; InputError when there is none."""

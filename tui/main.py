@@ -1,5 +1,6 @@
 """Open the app: which workspace, which glyphs, and what is told to the shell at the end."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -26,5 +27,6 @@ def main(path: Path | None = None, ascii_only: bool | None = None) -> int:
 
     sys.setswitchinterval(SWITCH)
     app = EdgeTuneApp(workspace(path), ascii_only=not unicode_here() if ascii_only is None else ascii_only)
+    gc.freeze()  # what is imported stays: to look through all of it for garbage takes longer than a key may wait
     app.run()
     return app.return_code or 0

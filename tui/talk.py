@@ -13,57 +13,42 @@ from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
 from edgetune.preferences.in_chat import candidate, made, maker
 from edgetune.preferences.record import Candidate
+from edgetune.preferences.store import USUAL
 from edgetune.text import safe_text
+from tui.loaded import Loaded
 
 
 @dataclass
 class Ways:
-    """How it answers. max_tokens: longest answer, None for 512 or half the context."""
+    """How it answers. max_tokens: longest answer, None for 512 or half the context. into: the preference file that takes votes on it."""
 
     system: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int | None = None
+    into: str = USUAL
 
 
-class Talk:
+class Talk(Loaded):
     """Loads a GGUF and talks with it. All methods that ask block: call them beside the UI, one at a time; `take` and `stop` at any time.
 
     notices: what the conversation has to say, such as turns that no longer fit. branches: all that was said.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.ways = Ways()
         self.notices: list[str] = []
         self.stats: GenerationStats | None = None
         self.branches = Branches()
-        self._scales: dict[str, tuple[Path, float]] = {}
-        self._engine: Engine | None = None
         self._conversation: Conversation | None = None
         self._answer: Answer | None = None
         self._kept: Path | None = None
         self._lock, self._pieces = threading.Lock(), list[str]()
 
-    def load(self) -> Engine:
-        """Start llama.cpp with the file, or give the one that runs. After a crash, what was said and the adapters are still there."""
-        if self._engine is None:
-            engine = Engine(self.path)
-            for name, (path, scale) in self._scales.items():
-                engine.load_adapter(path, scale, name)
-            self._engine = engine
-            self._conversation = Conversation(engine, notice=self.notices.append)
-            self._conversation.messages = self.branches.messages()
-        return self._engine
-
-    @property
-    def context(self) -> int:
-        """Tokens the context holds; 0 before the file is loaded."""
-        return self._engine.info.n_ctx if self._engine else 0
-
-    @property
-    def described(self) -> str:
-        """The model in a few words."""
-        return self._engine.info.description.replace(" ?B", "") if self._engine else ""
+    def started(self, engine: Engine) -> None:
+        """A process that is new goes on with what was said."""
+        self._conversation = Conversation(engine, notice=self.notices.append)
+        self._conversation.messages = self.branches.messages()
 
     @property
     def used(self) -> int:
@@ -123,7 +108,7 @@ class Talk:
             raise
         finally:
             self._answer = None
-            self.branches.add("assistant", answer.text, made(candidate(answer, sampling, engine, self.path.stem)))
+            self.branches.add("assistant", answer.text, made(candidate(answer, sampling, engine, self.path.stem)) | _speed(self.stats))
 
     def _failed(self, error: EdgeTuneError) -> None:
         if error.exit_code != 2:
@@ -183,33 +168,7 @@ class Talk:
         system = [{"role": "system", "content": self.ways.system}] if self.ways.system else []
         return [*system, *self.branches.messages(self.branches.turns[at].parent)]
 
-    @property
-    def adapters(self) -> dict[str, float]:
-        """Adapters that are loaded, with their strength."""
-        return {name: scale for name, (_, scale) in self._scales.items()}
 
-    def turn(self, path: Path, scale: float) -> None:
-        """Use an adapter at a strength from now on, 0 for not at all; it is loaded first. InputError where it does not fit."""
-        engine = self.load()
-        name = next((known for known, (place, _) in self._scales.items() if place == path), "")
-        if name:
-            engine.set_scale(name, scale)
-        else:
-            name = path.stem if path.stem not in self._scales else str(path)
-            engine.load_adapter(path, scale, name)
-        self._scales[name] = path, scale
-
-    @property
-    def loaded(self) -> list[tuple[Path, float]]:
-        """Files of the adapters that are loaded, with their strength."""
-        return list(self._scales.values())
-
-    def scale_of(self, path: Path) -> float | None:
-        """The strength of an adapter; None where it is not loaded."""
-        return next((scale for place, scale in self._scales.values() if place == path), None)
-
-    def close(self) -> None:
-        """End the process. The next question starts it again."""
-        engine, self._engine = self._engine, None
-        if engine:
-            engine.close()
+def _speed(stats: GenerationStats | None) -> dict[str, object]:
+    """How long an answer is and how fast it came, as a kept talk holds it."""
+    return {"tokens": stats.tokens, "tokens_per_second": round(stats.tokens_per_second, 1)} if stats else {}

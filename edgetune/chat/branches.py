@@ -11,7 +11,10 @@ START = -1
 
 @dataclass(frozen=True)
 class Turn:
-    """A question or an answer. parent: the turn it follows, by number, or START. made: what made an answer, as in a vote's candidate."""
+    """A question or an answer. parent: the turn it follows, by number, or START.
+
+    made: what made an answer, as in a vote's candidate, and "tokens" with "tokens_per_second"; what is not known is left out.
+    """
 
     role: str
     content: str

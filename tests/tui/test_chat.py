@@ -1,12 +1,13 @@
 """The chat on the real engine with the bundled model: branches, votes on any answer, adapters turned while talking."""
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, Static, TextArea
 
 from edgetune.chat import saved
 from edgetune.preferences import store as storing
@@ -22,6 +23,7 @@ from tui.screens.error import ErrorDialog
 from tui.screens.second import Second
 from tui.talk import Talk
 from tui.widgets.bubbles import Question, Reply
+from tui.widgets.listing import Listing
 from tui.widgets.prompt import Prompt
 
 Drive = Callable[..., None]
@@ -79,6 +81,8 @@ def test_branches_are_made_switched_and_kept(drive: Drive, workspace: Workspace,
         await seat.pilot.press("enter")
         await seat.until(lambda: talk.messages)
         assert len(talk.branches.turns) == len(kept.branches.turns)
+        below = [str(static.content) for static in chat.query(".how").results(Static)]
+        assert below and all(re.search(r"\d+ tokens, [\d,]+ tokens/s; .*; seed \d+$", how) for how in below), below
         await seat.press("ctrl+up", "ctrl+up", "ctrl+up", "ctrl+up", "ctrl+up", "ctrl+up", "ctrl+n")
         assert talk.messages == other, "a talk that is taken up has all its branches"
 
@@ -119,6 +123,19 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
         await seat.press("ctrl+n")
         assert talk.messages[1]["content"] == answers[0] and len(talk.messages) == 4, "the old branch is still there"
         assert chat.query(Reply)
+        await seat.press("ctrl+t")
+        ways = seat.app.screen
+        table = ways.query_one(Listing).table
+        table.move_cursor(row=table.row_count - 1)
+        await seat.pilot.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, AskText))
+        for name, taken in (("../prefs", False), ("curt", True)):
+            seat.app.screen.query_one(Input).value = name
+            await seat.press("enter")
+            assert (seat.app.screen is ways) == taken
+        await seat.press("escape", "f6")
+        assert "thumb up: kept in curt" in seat.text() and talk.ways.sampling.seed is None
+        assert len(Store(workspace.preferences / "curt.jsonl").votes()) == 1 and len(votes.votes()) == 3
 
     drive(scene, (120, 40))
 

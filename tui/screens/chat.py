@@ -10,15 +10,12 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune.chat.saved import add_example
 from edgetune.errors import EdgeTuneError
-from edgetune.paths import at_home
 from edgetune.text import one_line
 from tui import gguf_of
 from tui.attempt import in_thread, shown
 from tui.keys import key
-from tui.screens.ask import AskText
-from tui.screens.chat_votes import ChatVotes
+from tui.screens.chat_around import ChatAround
 from tui.screens.chat_ways import ChatWays
 from tui.talk import Talk
 from tui.widgets.bubbles import Bubbles, Question
@@ -27,7 +24,7 @@ from tui.widgets.spark import bar
 from tui.widgets.streamed import follow, stream
 
 
-class Chat(ChatVotes):
+class Chat(ChatAround):
     """Talk with a model. source: a GGUF file, or the name of a run, exported first where it is not."""
 
     NAME = "Chat"
@@ -41,12 +38,7 @@ class Chat(ChatVotes):
         key("chat.again", "ctrl+r", "again", "Again", "Another answer to the last or marked question; the old one stays as a branch."),
         key("chat.edit", "ctrl+o", "edit", "Edit", "Change the last or marked question; the old one stays as a branch."),
         key("chat.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like."),
-        key("chat.talks", "f3", "talks", "Earlier talks", "Find a conversation that was kept, and go on with it.", show=False),
-        key("chat.example", "f5", "example", "To examples", "Add this conversation to a file of examples.", show=False),
-        key("chat.adapters", "f9", "adapters", "Adapters", "Adapters on or off, and how strong.", show=False),
         key("chat.model", "ctrl+g", "model", "Other model", "Chat with another run, base or GGUF file.", show=False),
-        key("chat.beside", "f12", "beside", "Two models", "The same questions to this model and to another one, side by side.", show=False),
-        key("chat.rank", "f10", "rank", "Rank", "Put several answers of this model in order, prompt by prompt.", show=False),
         key("chat.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
     ]
 
@@ -137,9 +129,9 @@ class Chat(ChatVotes):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
-        if action in ("again", "edit", "reset", "example"):
+        if action in ("again", "edit", "reset"):
             return bool(self.talk and self.talk.questions and not self.answering)
-        if action in ("ways", "talks", "adapters", "model", "beside", "rank"):
+        if action in ("ways", "model"):
             return bool(self.talk and not self.answering)
         return super().check_action(action, parameters)
 
@@ -170,41 +162,10 @@ class Chat(ChatVotes):
             self.talk.reset()
             await self.redraw()
 
-    @work(group="dialog")
-    @shown
-    async def action_talks(self) -> None:
-        """Take up a conversation that was kept."""
-        from tui.screens.talks import Talks
-
-        talk = self.talk
-        found = await self.app.push_screen_wait(Talks(self.workspace))
-        if found and talk:
-            await in_thread(talk.take_up, found)
-            await self.redraw()
-            self.query_one(Prompt).focus()
-
-    @work(group="dialog")
-    @shown
-    async def action_example(self) -> None:
-        """Ask for the file, and add the conversation to it."""
-        if not (talk := self.talk):
-            return
-        usual = str(self.workspace.path / "examples.jsonl")
-        if path := await self.app.push_screen_wait(AskText("File of examples to add it to (.jsonl)", usual)):
-            await in_thread(add_example, at_home(path), talk.ways.system, talk.messages)
-            self.ours.say(f"Added to {path}")
-
     def action_ways(self) -> None:
         """System prompt and sampling."""
         if self.talk:
             self.app.push_screen(ChatWays(self.talk.ways), lambda _: self.gauge())
-
-    def action_adapters(self) -> None:
-        """On or off, and how strong."""
-        from tui.screens.adapters import Adapters
-
-        if self.talk:
-            self.app.push_screen(Adapters(self.workspace, self.talk), lambda _: self.gauge())
 
     @work(group="dialog")
     async def action_model(self) -> None:
@@ -213,25 +174,6 @@ class Chat(ChatVotes):
 
         if chosen := await self.app.push_screen_wait(Models(self.workspace, [], 1)):
             self.app.switch_screen(Chat(chosen[0].place))
-
-    @work(group="dialog")
-    async def action_beside(self) -> None:
-        """This model and another."""
-        from tui.models import Model
-        from tui.screens.models import Models
-        from tui.screens.versus import Versus
-
-        chosen = await self.app.push_screen_wait(Models(self.workspace, [], 1))
-        if chosen and self.talk:
-            self.app.push_screen(Versus(None, (Model("file", str(self.talk.path)), chosen[0])))
-
-    def action_rank(self) -> None:
-        """Several answers of this model, prompt by prompt."""
-        from tui.models import Model
-        from tui.screens.rank_setup import RankSetup
-
-        if self.talk:
-            self.app.push_screen(RankSetup([Model("file", str(self.talk.path))]))
 
     def on_unmount(self) -> None:
         """The process ends with the screen."""

@@ -36,7 +36,7 @@ class ChatVotes(ChatTurns):
     @property
     def votes(self) -> Store:
         """Where votes go."""
-        return store(self.workspace)
+        return store(self.workspace, self.talk.ways.into) if self.talk else store(self.workspace)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""

@@ -96,7 +96,7 @@ class Second(Dialog[str]):
     async def _one(self, question: int, settings: object, first: str) -> str:
         text = ""
 
-        async def show(piece: str) -> None:
+        def show(piece: str) -> None:
             nonlocal text
             text += piece
             self.query_one(Candidates).show([first, text])

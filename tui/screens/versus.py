@@ -149,7 +149,7 @@ class Versus(Page):
             other.ways = replace(one.ways)
             self._ready()
 
-        self.app.push_screen(ChatWays(one.ways), same)
+        self.app.push_screen(ChatWays(one.ways, votes=False), same)
 
     def on_unmount(self) -> None:
         """The processes end with the screen."""

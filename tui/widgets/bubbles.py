@@ -1,12 +1,16 @@
-"""Who said what: questions as they were typed, answers as Markdown that grows without being drawn anew."""
+"""Who said what: questions as they were typed, answers as Markdown that grows."""
+
+from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from edgetune.chat.branches import Branches
+from edgetune.chat.terminal import REASONS
 from edgetune.text import safe_text
+from tui.widgets.markdown_view import MarkdownView
 
 VAIN = "-vain"
 """The class of a question that the model did not take, and of its empty answer."""
@@ -15,6 +19,20 @@ VAIN = "-vain"
 def fork(place: int, count: int) -> str:
     """Which of how many branches; nothing where there is one."""
     return f"branch {place}/{count}" if count > 1 else ""
+
+
+def how_made(made: dict[str, Any]) -> str:
+    """How an answer came about, as far as its turn says: how long and how fast it was written, why it ended, with which seed."""
+    sampling, tokens, speed = (made.get(name) for name in ("sampling", "tokens", "tokens_per_second"))
+    seed = sampling.get("seed") if isinstance(sampling, dict) else None
+    words = []
+    if isinstance(tokens, int) and isinstance(speed, int | float):
+        words.append(f"{tokens} tokens, {speed:,.0f} tokens/s")
+    if reason := REASONS.get(str(made.get("stop_reason"))):
+        words.append(reason)
+    if isinstance(seed, int):
+        words.append(f"seed {seed}")
+    return "; ".join(words)
 
 
 class Question(Static):
@@ -32,22 +50,17 @@ class Question(Static):
 
 
 class Reply(Vertical):
-    """What the model said, and below it how fast. at: its turn in the branches."""
+    """What the model said, and below it how. at: its turn in the branches."""
 
-    def __init__(self, text: str = "", at: int | None = None) -> None:
+    def __init__(self, text: str = "", at: int | None = None, how: str = "") -> None:
         super().__init__()
-        self._text, self.at = safe_text(text), at
-        self._words = {"fork": "", "vote": "", "how": ""}
+        self.markdown, self.at = MarkdownView(safe_text(text)), at
+        self._words = {"fork": "", "vote": "", "how": how}
 
     def compose(self) -> ComposeResult:
-        """Markdown whose links go nowhere: nothing a model writes may open a browser."""
-        yield Markdown(self._text, open_links=False)
+        """The text, and a line below it."""
+        yield self.markdown
         yield Static(self._below, classes="how", markup=False)
-
-    @property
-    def markdown(self) -> Markdown:
-        """The text."""
-        return self.query_one(Markdown)
 
     @property
     def _below(self) -> str:
@@ -95,7 +108,9 @@ class Bubbles(VerticalScroll):
         """Show what was said, in the branch that is open, or up to a turn; nothing else."""
         await self.remove_children()
         turns = [(at, branches.turns[at]) for at in branches.path(to)]
-        await self.mount_all(Question(turn.content, at) if turn.role == "user" else Reply(turn.content, at) for at, turn in turns)
+        await self.mount_all(
+            Question(turn.content, at) if turn.role == "user" else Reply(turn.content, at, how_made(turn.made)) for at, turn in turns
+        )
         self.number(branches)
         self.anchor()
 

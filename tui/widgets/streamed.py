@@ -1,16 +1,14 @@
 """An answer on the screen while it is written."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 
-from textual.widgets import Markdown
-
-from edgetune.chat.terminal import REASONS
 from tui.attempt import in_thread
 from tui.talk import Talk
-from tui.widgets.bubbles import Bubbles, Reply
+from tui.widgets.bubbles import Bubbles, Reply, how_made
 
-DRAW, DRAW_LATE = 0.12, 0.5
+DRAW, DRAW_LATE = 0.08, 0.5
 """Seconds between two pieces of an answer, what the model wrote in between being drawn at once: at least, and at most."""
 
 
@@ -21,34 +19,31 @@ async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
 
 async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[], None]) -> None:
     """Show in `reply` what `write` lets the model write."""
-    markdown = Markdown.get_stream(reply.markdown)
     writing = asyncio.create_task(in_thread(write))
     try:
-        await drawn(talk, writing, markdown.write)
+        await drawn(talk, writing, reply.markdown.append)
     except asyncio.CancelledError:  # the screen is left
         raise
     except BaseException:
         reply.how("not answered")
         raise
-    finally:
-        await markdown.stop()
-    if stats := talk.stats:
-        reply.how(f"{stats.tokens} tokens, {stats.tokens_per_second:,.0f} tokens/s; {REASONS[stats.reason]}; seed {stats.seed}")
+    if talk.stats:
+        reply.how(how_made(talk.branches.turns[talk.branches.tip].made))
     for notice in talk.notices:
         await bubbles.notice(notice)
     talk.notices.clear()
 
 
-async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str], Awaitable[object]]) -> None:
-    """Give `show` what comes until all is written. show: an async function of a text. When cancelled, the answer is stopped first."""
+async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str], object]) -> None:
+    """Give `show` what comes until all is written. When cancelled, the answer is stopped first."""
     clock, pause = asyncio.get_running_loop().time, DRAW
     try:
         while not writing.done():
-            due = clock() + pause
+            due, worked = clock() + pause, time.thread_time()
             await asyncio.wait({writing}, timeout=pause)
-            late = clock() - due  # for so long the last piece kept the UI: twice that is left to keys before the next
-            pause = min(DRAW_LATE, max(DRAW, 2 * late))
-            await show(talk.take())
+            late, worked = clock() - due, time.thread_time() - worked  # what the last piece cost: most of the time is left to keys
+            pause = min(DRAW_LATE, max(DRAW, 2 * late, 3 * worked))
+            show(talk.take())
         await writing
     except asyncio.CancelledError:
         talk.stop()
