@@ -45,6 +45,11 @@ class EdgeTuneApp(App[None]):
         if ascii_only:
             self._filters.append(Narrow())
         self.settings = settings.load(self.settings_path)
+        for theme in THEMES:
+            self.register_theme(theme)
+        known = self.settings.theme if self.settings.theme in self.available_themes else DARK
+        self.set_reactive(App.theme, known)  # before anything is styled: set later, all would be styled twice
+        self.stylesheet.set_variables(self.get_css_variables())
         self._pressed = 0.0
 
     @property
@@ -53,10 +58,7 @@ class EdgeTuneApp(App[None]):
         return self.workspace.path / "app.json"
 
     def on_mount(self) -> None:
-        """Themes, keys of the user's own, signals, and the first screen."""
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = self.settings.theme if self.settings.theme in self.available_themes else DARK
+        """Keys of the user's own, signals, and the first screen."""
         self.set_keymap(self.settings.keys)
         self.theme_changed_signal.subscribe(self, self.recolour)
         self._leave_on_signals()

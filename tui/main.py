@@ -3,12 +3,15 @@
 import gc
 import os
 import sys
+import threading
 from pathlib import Path
 
 from edgetune.workspace import workspace
 
 SWITCH = 0.001
 """Seconds after which a thread that draws a chart or reads a log must let the UI go on, where Python's own 5 ms add up to a late key."""
+STARTED = 1.5
+"""Seconds after which the first screen stands. Until then nothing becomes garbage, and looking for it is a tenth of the time."""
 
 
 def terminal() -> bool:
@@ -23,10 +26,19 @@ def unicode_here() -> bool:
 
 def main(path: Path | None = None, ascii_only: bool | None = None) -> int:
     """Run the app until it is left; the exit code. ascii_only: draw without Unicode; by default where this terminal cannot show it."""
+    gc.disable()
     from tui.app import EdgeTuneApp
 
     sys.setswitchinterval(SWITCH)
     app = EdgeTuneApp(workspace(path), ascii_only=not unicode_here() if ascii_only is None else ascii_only)
-    gc.freeze()  # what is imported stays: to look through all of it for garbage takes longer than a key may wait
+    later = threading.Timer(STARTED, _look_for_garbage)
+    later.daemon = True
+    later.start()
     app.run()
     return app.return_code or 0
+
+
+def _look_for_garbage() -> None:
+    """From now on. What is there stays: to look through all that was imported takes longer than a key may wait."""
+    gc.freeze()
+    gc.enable()

@@ -83,11 +83,13 @@ class Home(Page):
     def body(self) -> Iterable[Widget]:
         """The machine's line, three lists."""
         yield Static("looking at this machine …", id="machine", markup=False)
-        runs = Listing("run", "state", "step", "loss", "held-out loss", "base", "size", id="runs", empty="looking for runs …", gives=0)
+        columns = ("run", "state", "step", "loss", "held-out loss", "base", "size")
+        runs = self.run_list = Listing(*columns, id="runs", empty="looking for runs …", gives=0)
         runs.border_title = "Runs"
-        exports = Listing("export", "size", id="exports", empty="No exports yet.\ne on a finished run writes one.", gives=0)
+        nothing = "No exports yet.\ne on a finished run writes one."
+        exports = self.export_list = Listing("export", "size", id="exports", empty=nothing, gives=0)
         exports.border_title = "Exports"
-        bases = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …", gives=0)
+        bases = self.base_list = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …", gives=0)
         bases.border_title, bases.border_subtitle = "Bases on this machine", "Enter trains it"
         if not self.ours.settings.toured:
             yield Tour(id="tour")
@@ -98,11 +100,10 @@ class Home(Page):
         """Begin to look."""
         self.overview = Overview(self.workspace)
         self.bar.note("offline")
-        self.look()
+        self.look(bases=True)
         self.look_at_machine()
-        self.look_for_bases()
         self.set_interval(EVERY, self.look_again)
-        self.query_one("#runs Listing, #runs", Listing).table.focus()
+        self.run_list.table.focus()
 
     def look_again(self) -> None:
         """A new look, unless the last one still goes on or nobody sees it."""
@@ -111,22 +112,25 @@ class Home(Page):
 
     def on_screen_resume(self) -> None:
         """Back on this screen: what changed meanwhile."""
-        if hasattr(self, "overview"):
+        if self._looked:
             self.overview.measure_again()
-            self.look_again()
-            self.look_for_bases()
+            if not self._busy:
+                self.look(bases=True)
 
     @work(group="runs")
     @shown
-    async def look(self) -> None:
-        """Runs and exports as they are now."""
+    async def look(self, bases: bool = False) -> None:
+        """Runs and exports as they are now; with `bases`, the models on disk too, and all is drawn at once."""
         self._busy = True
         try:
             async with self._one_look:
                 seen = await in_thread(self.overview.look)
             exports = await in_thread(lambda: [(path, path.stat().st_size) for run in seen for path in manage.exports(run.run)])
+            found = await in_thread(lambda: find.described(folders.places(self.workspace))) if bases else None
         finally:
             self._busy = False
+        if found is not None:
+            self.base_list.show([tables.base_line(base) for base in found])
         self.runs, self._exports, self._looked = {run.name: run for run in seen}, exports, True
         self.recolour()
         self.refresh_bindings()
@@ -137,7 +141,7 @@ class Home(Page):
             return
         seen = list(self.runs.values())
         ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
-        runs, files = self.query_one("#runs", Listing), self.query_one("#exports", Listing)
+        runs, files = self.run_list, self.export_list
         runs.empty(Content.from_markup(NOTHING))
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
         files.show([tables.export_line(path, size) for path, size in self._exports])
@@ -152,31 +156,24 @@ class Home(Page):
         line = await in_thread(hardware.in_one_line)
         self.query_one("#machine", Static).update(one_line(f"This machine {line}", 300))
 
-    @work
-    @shown
-    async def look_for_bases(self) -> None:
-        """Models on disk."""
-        bases = await in_thread(lambda: find.described(folders.places(self.workspace)))
-        self.query_one("#bases", Listing).show([tables.base_line(base) for base in bases])
-
     @property
     def marked(self) -> Seen | None:
         """The run under the cursor."""
-        current = self.query_one("#runs", Listing).current
+        current = self.run_list.current
         return self.runs.get(current) if current else None
 
     @property
     def file(self) -> Path | None:
         """The export under the cursor, where that list has the focus."""
-        exports = self.query_one("#exports", Listing)
-        return Path(exports.current) if exports.has_focus_within and exports.current else None
+        current = self.export_list.current if self.export_list.has_focus_within else None
+        return Path(current) if current else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
-        if not self.is_mounted or not self.query("#runs"):
-            return action not in ("chat", "export", "rename", "delete", "compare", "versus", "tour_next", "tour_skip")
         if action == "back":
             return False
+        if not self._looked:
+            return action not in ("chat", "export", "rename", "delete", "compare", "versus", "tour_next", "tour_skip")
         if action in ("tour_next", "tour_skip"):
             return bool(self.query(Tour))
         if action == "chat":

@@ -78,7 +78,7 @@ class Listing(Vertical):
         """The cursor came to another row."""
 
     def __init__(self, *columns: str, id: str | None = None, empty: VisualType = "", gives: int = -1) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, classes="-empty")
         self.columns, self._empty, self.gives = columns, empty, gives
         self.lines: list[Line] = []
         self._drawn: list[Line] = []
