@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -22,6 +23,7 @@ from edgetune.workspace import Workspace
 from tests.tui import picture
 from tests.tui.conftest import Seat, still
 from tui.app import EdgeTuneApp
+from tui.screens.chat import Chat
 from tui.screens.compare import Compare
 from tui.screens.export import Export
 from tui.screens.home import Home
@@ -98,8 +100,13 @@ async def in_export(seat: Seat) -> None:
 
 
 async def in_chat(seat: Seat) -> None:
-    """Two questions answered."""
+    """Two questions answered, with the likeliest words."""
     await seat.press("c")
+    chat = seat.app.screen
+    assert isinstance(chat, Chat)
+    await seat.until(lambda: chat.talk)
+    assert chat.talk
+    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=0.0, seed=1)
     for question in SHOWN[:2]:
         prompt = seat.app.screen.query_one("#prompt")
         prompt.text = question  # type: ignore[attr-defined]

@@ -21,8 +21,8 @@ PARTS = {
 """What needs memory: its name for people, its colour, and its sign where there are no blocks."""
 
 
-def needs_text(fit: dict[str, Any], steps: int | None, colours: dict[str, str], ascii_only: bool, width: int = 80) -> Text:
-    """Memory and disk as stacked bars in what is free, and the time. steps: of the run, None while they are not known. width: cells."""
+def needs_text(fit: dict[str, Any], effort: dict[str, Any] | None, colours: dict[str, str], ascii_only: bool, width: int = 80) -> Text:
+    """Memory and disk as stacked bars in what is free, and the time. effort: of the run, None while it is not known. width: cells."""
     memory, text, cells = fit["memory"], Text(), 40 if width >= WIDE else 24
     parts = {name: memory[name] for name in PARTS if name in memory}
     parts["program"] = fit["need"] - sum(parts.values())
@@ -49,17 +49,17 @@ def needs_text(fit: dict[str, Any], steps: int | None, colours: dict[str, str], 
     text.append(f"  {human(fit['disk'] + export)} of {human(fit['disk_free'])} free\n", colours.get("error", "") if full else "")
     text.append(f"        checkpoints and result {human(fit['disk'])}, a Q4_K_M of it {human(export)}\n")
     text.append("time    ", "dim")
-    each = fit["seconds_per_step"]
-    if each is None:
-        text.append(f"not known: {fit['seconds_reason']}")
-    elif steps is None:
-        text.append(f"{_step(each)} a step")
+    each, reason = fit["seconds_per_step"], fit["seconds_reason"]
+    if effort and effort["seconds"] is not None:
+        reason = effort["reason"]
+        text.append(f"about {seconds(effort['seconds'])}", "bold")
+        text.append(f" for {effort['tokens']:,} tokens")
+    elif each is None:
+        text.append("not known")
     else:
-        text.append(f"at most about {seconds(each * steps)}", "bold")
-        text.append(f": {steps:,} step{'s' if steps != 1 else ''} of {_step(each)}")
-    if each is not None:
-        text.append(f"\n        {one_line(fit['seconds_reason'], width - 14)}", "dim")
-    text.append("\n        Every row is counted at its full length.", "dim")
+        text.append(f"{_step(each)} a step of rows of full length")
+    text.append(f"\n        {one_line(reason, width - 14)}", "dim")
+    text.append("\n        Memory is for rows of full length.", "dim")
     if not memory["measured"]:
         text.append(" The figures for this device were not measured.", "dim")
     return text

@@ -87,18 +87,16 @@ def train(
         f"{plan.total} steps of {made.batch * made.accumulation} rows"
     )
     if dry_run:
-        typer.echo(to_toml(plan.recipe, plan.sources), nl=False) if not as_json else typer.echo(
-            json.dumps(
-                {
-                    "recipe": plan.recipe.model_dump(),
-                    "sources": plan.sources,
-                    "steps": plan.total,
-                    "notes": plan.notes(),
-                    "verdict": report.verdict,
-                    "reasons": report.reasons,
-                }
-            )
-        )
+        from edgetune.data import effort
+
+        needed = effort.estimate(report, plan.recipe, plan.base, place)
+        if as_json:
+            document = {"recipe": plan.recipe.model_dump(), "sources": plan.sources, "steps": plan.total, "notes": plan.notes()}
+            typer.echo(json.dumps(document | {"effort": needed, "verdict": report.verdict, "reasons": report.reasons}))
+            return
+        if needed["seconds"] is not None:
+            say(f"about {seconds(needed['seconds'])} ({needed['reason']})")
+        typer.echo(to_toml(plan.recipe, plan.sources), nl=False)
         return
     run = create.make(plan, place, name)
     begin(run, detach, as_json)

@@ -90,7 +90,7 @@ class FitStep(Step):
 
     def _tell(self) -> None:
         colours, change = self.app.theme_variables, self.query_one("#change", Static)
-        text = needs_text(self.fit, self.plan.get("steps"), colours, self.ours.ascii_only, self.size.width)
+        text = needs_text(self.fit, self.plan.get("effort"), colours, self.ours.ascii_only, self.size.width)
         self.query_one("#memory", Static).update(text)
         wanted = change_text(self.fit, self.applied, colours)
         change.update(wanted)
