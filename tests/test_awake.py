@@ -84,6 +84,15 @@ def test_a_job_holds_it_while_it_runs(program: Callable[[str], Path], train: Cal
     assert "--why=held" in called(log) and not psutil.pid_exists(int(called(log)[0]))
 
 
+def test_so_does_a_command_that_may_take_long(
+    program: Callable[[str], Path], edgetune: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    log = program("systemd-inhibit")
+    assert edgetune("export", "--help")[0] == edgetune("runs")[0] == 0 and not log.read_text(encoding="utf-8")
+    assert edgetune("export", "nano", "--type", "Q8_0", "--no-proof", "--out", str(tmp_path / "a.gguf"))[0] == 0
+    assert "--why=edgetune" in called(log) and not psutil.pid_exists(int(called(log)[0]))
+
+
 def test_where_it_is_not_possible_that_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(awake, "BOOTED", tmp_path / "none")
     assert awake.how("linux").value == "" and "systemd does not run" in awake.how("linux").reason

@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from edgetune import __version__
+from edgetune import __version__, awake
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.text import safe_text
 
@@ -47,6 +48,9 @@ COMMANDS = {
     "talks": ("talks", "Conversations that were kept: list, search, show, turn into examples, delete."),
 }
 
+LASTING = ("fetch", "eval", "score", "export", "import", "imatrix", "prove", "compare")
+"""Commands that may take long, for which sleep is held off; a training run's worker sees to itself."""
+
 
 serve_web: Callable[[int, bool], int] | None = None
 """What --web does; it is the app's, and the program's entry sets it: nothing here imports the app."""
@@ -73,8 +77,11 @@ class LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Left to itself, Typer makes of Ctrl-C an exit code without a word, and without a JSON document."""
+        name = next(iter(ctx._protected_args), "")
+        lasting = name in LASTING and not {"-h", "--help"} & set(ctx.args)
         try:
-            return super().invoke(ctx)
+            with awake.held(f"edgetune {name}") if lasting else nullcontext():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Abort from error
 
