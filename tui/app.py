@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from edgetune.workspace import Workspace
-from tui import settings
+from tui import later, settings
 from tui.keys import key
 from tui.narrow import Narrow
 from tui.themes import DARK, LIGHT, THEMES
@@ -98,8 +98,7 @@ class EdgeTuneApp(App[None]):
         """A chosen theme is kept."""
         if self.is_running and theme != self.settings.theme:
             self.settings.theme = theme
-            with suppress(OSError):
-                self.settings.save(self.settings_path)
+            later.soon(self.settings.save, self.settings_path)
 
     def recolour(self, theme: Theme) -> None:
         """Another theme: screens draw anew what has colours of its own."""

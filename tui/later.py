@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from edgetune.errors import EdgeTuneError
+
 _ONE = ThreadPoolExecutor(1, "writes")
 
 
@@ -17,7 +19,7 @@ def soon(write: Callable[..., object], *values: Any) -> "Future[object]":
 
 
 def _tried(write: Callable[..., object], *values: Any) -> None:
-    with suppress(OSError, ValueError):  # a file name that is no text cannot be kept
+    with suppress(OSError, ValueError, EdgeTuneError):  # a file name that is no text cannot be kept
         write(*values)
 
 

@@ -42,7 +42,7 @@ class Talk(Loaded):
         self.branches = Branches()
         self._conversation: Conversation | None = None
         self._answer: Answer | None = None
-        self._kept: Path | None = None
+        self._kept = saved.Place()
         self._lock, self._pieces = threading.Lock(), list[str]()
 
     def started(self, engine: Engine) -> None:
@@ -143,20 +143,19 @@ class Talk(Loaded):
 
     def reset(self) -> None:
         """Forget all messages; what was kept of them stays."""
-        self.stats = self._kept = None
+        self.stats, self._kept = None, saved.Place()
         self.branches = Branches()
         self._follow()
 
     def keep(self, folder: Path) -> None:
         """Write down what was said so far, all branches of it."""
-        self._kept = self._kept or saved.new_path(folder)
-        saved.keep(self._kept, self.path.name, self.ways.system, self.branches)
+        self._kept.keep(folder, self.path.name, self.ways.system, self.branches)
 
     def take_up(self, talk: saved.Saved) -> None:
         """Go on with a conversation that was kept."""
         self.load()
         self.branches = Branches(talk.branches.turns, talk.branches.tip)
-        self.ways.system, self.stats, self._kept = talk.system, None, talk.path
+        self.ways.system, self.stats, self._kept = talk.system, None, saved.Place.of(talk)
         self._follow()
 
     def candidate(self, at: int) -> Candidate:

@@ -18,7 +18,7 @@ def listed(workspace: Workspace) -> list[str]:
     """The folders; none where the file makes no sense, for it must not keep bases from being found."""
     try:
         found = json.loads(_file(workspace).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 

@@ -3,16 +3,18 @@
 import sys
 from collections.abc import Sequence
 
+from edgetune.chat.conversation import Message
 from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.terminal import say
 from edgetune.chat.typed import SAMPLING, Typed, parted, turned
+from edgetune.errors import EdgeTuneError
 from edgetune.text import one_line
 
 HELP = """  /reset         forget what was said to both
   /system TEXT   set their system message and start anew (no TEXT: none)
   /seed N        repeat the same choices (no N: draw a new seed for each answer)
   /temp T        temperature, 0 to always take the likeliest token; so too /top-k N, /top-p P, /min-p P, /penalty R
-  /quit          leave (or Ctrl-D); Ctrl-C stops an answer and keeps what is there"""
+  /quit          leave (or Ctrl-D); Ctrl-C stops an answer, and both forget the question"""
 
 
 class Beside:
@@ -22,15 +24,26 @@ class Beside:
         self.talks = talks
 
     def question(self, text: str) -> str:
-        """Ask both, and show the answers with the models' names before them; why the last one ended."""
-        reason = "end"
+        """Ask both, and show the answers with the models' names before them; why the last one ended. One that was stopped, or that could
+        not be, is taken back from both: they hear the same."""
+        reason, before = "end", [list(typed.conversation.messages) if typed.conversation else [] for _, typed in self.talks]
         for name, typed in self.talks:
             sys.stdout.write(f"[{one_line(name, 40)}] ")
             sys.stdout.flush()
-            reason = typed.question(text)
+            try:
+                reason = typed.question(text)
+            except EdgeTuneError:
+                self._take_back(before)
+                raise
             if reason == "cancelled":
+                self._take_back(before)
                 break
         return reason
+
+    def _take_back(self, before: list[list[Message]]) -> None:
+        for messages, (_, typed) in zip(before, self.talks, strict=True):
+            if typed.conversation:
+                typed.conversation.messages = messages
 
     def answers(self, text: str) -> list[tuple[str, str, GenerationStats]]:
         """Ask both without showing: names, answers, and how they went."""

@@ -24,17 +24,17 @@ class Keeping:
         self.talk, self.votes, self.folder, self._say = talk, votes, folder, say
         self.branches = Branches()
         self.wanted = False
-        self._path: Path | None = None
+        self._place = saved.Place()
 
     def take_up(self, kept: saved.Saved) -> None:
         """Go on with a talk that was kept, in its file."""
-        self.branches, self._path, self.wanted = Branches(kept.branches.turns, kept.branches.tip), kept.path, True
+        self.branches, self._place, self.wanted = Branches(kept.branches.turns, kept.branches.tip), saved.Place.of(kept), True
         self.talk.system = kept.system or None
         self._follow()
 
     def begin(self) -> None:
         """A new talk; the one before stays as it was kept."""
-        self.branches, self._path = Branches(), None
+        self.branches, self._place = Branches(), saved.Place()
 
     def answered(self) -> None:
         """Take down the question and the answer that the conversation now ends with."""
@@ -58,8 +58,9 @@ class Keeping:
 
     def _write(self) -> None:
         if self.wanted and self.branches.turns:
-            self._path = self._path or saved.new_path(self.folder)
-            saved.keep(self._path, self.talk.engine.path.name, self.talk.system or "", self.branches)
+            elsewhere = self._place.keep(self.folder, self.talk.engine.path.name, self.talk.system or "", self.branches)
+            if elsewhere and self._place.path:
+                self._say(f"Another program went on with this talk too: what is said here is kept as {self._place.path.stem}.")
 
     def _follow(self) -> None:
         """What the model sees is the branch that is open, and votes are on its last answer."""
@@ -81,7 +82,7 @@ class Keeping:
         else:
             self.wanted = True
             self._write()
-            kept = f"This talk is kept as {self._path.stem}" if self._path else "This talk is kept from its first answer on"
+            kept = f"This talk is kept as {self._place.path.stem}" if self._place.path else "This talk is kept from its first answer on"
             self._say(f"{kept}; 'edgetune talks' and the app find it.")
 
     def _again(self, sampling: Sampling, ask: Callable[[str, Sampling], Answer], show: Callable[[Answer], object]) -> None:

@@ -28,7 +28,7 @@ def model_file(source: str, workspace: "Workspace", say: Say) -> Path:
         raise InputError(
             f"There is no file {source}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
         )
-    if source == "nano" or (is_folder(path) and path.name != source):
+    if source == "nano" or (is_folder(path) and not (path.name == source and is_folder(workspace.runs_folder / source))):
         from edgetune.bases import find
 
         return of_base(find.resolve(source), workspace, say)

@@ -17,13 +17,15 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Saved:
-    """A kept conversation. model: the file it was with. system: its system prompt, or empty. messages: its branch that was open."""
+    """A kept conversation. model: the file it was with. system: its system prompt, or empty. messages: its branch that was open. seen:
+    its file's stamp."""
 
     path: Path
     model: str
     system: str
     messages: list[Message]
     branches: Branches = field(default_factory=Branches, compare=False)
+    seen: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -33,7 +35,8 @@ class Saved:
     @property
     def title(self) -> str:
         """Its first question."""
-        return next((str(message["content"]) for message in self.messages if message["role"] == "user"), "")
+        said = [str(message["content"]) for message in self.messages if message["role"] == "user"]
+        return next(iter([*said, *(turn.content for turn in self.branches.turns if turn.role == "user")]), "")
 
     @property
     def text(self) -> str:
@@ -56,18 +59,50 @@ def keep(path: Path, model: str, system: str, messages: Sequence[Message] | Bran
     write_json(path, document)
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What tells whether a file was written since; None where there is none."""
+    try:
+        now = path.stat()
+    except OSError:
+        return None
+    return now.st_mtime_ns, now.st_size
+
+
+@dataclass
+class Place:
+    """Where a talk that goes on is kept. path: its file, once it has one. seen: the file as it was last read or written here."""
+
+    path: Path | None = None
+    seen: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, talk: Saved) -> "Place":
+        """That of a talk that was read just now."""
+        return cls(talk.path, talk.seen)
+
+    def keep(self, folder: Path, model: str, system: str, talk: Branches) -> bool:
+        """Write it down. Where another program wrote on in the file meanwhile, it gets a new one, so that neither is lost; then True."""
+        elsewhere = self.path is not None and stamp(self.path) not in (None, self.seen)
+        if self.path is None or elsewhere:
+            self.path = new_path(folder)
+        keep(self.path, model, system, talk)
+        self.seen = stamp(self.path)
+        return elsewhere
+
+
 def listed(folder: Path) -> list[Saved]:
     """All kept conversations, the latest first; files that are none are left out."""
     found = []
-    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True) if folder.is_dir() else []:
+    for path in folder.glob("*.json") if folder.is_dir() else []:
         try:
+            seen = stamp(path)
             document = json.loads(path.read_text(encoding="utf-8"))
             messages = [{"role": str(one["role"]), "content": str(one["content"])} for one in document["messages"]]
             forked = branches.read(document["turns"], document["tip"]) if "turns" in document else branches.line(messages)
-            found.append(Saved(path, str(document.get("model", "")), str(document.get("system", "")), messages, forked))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            found.append(Saved(path, str(document.get("model", "")), str(document.get("system", "")), messages, forked, seen))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-    return found
+    return sorted(found, key=lambda talk: talk.seen or (0, 0), reverse=True)
 
 
 def holding(text: str, talks: Sequence[Saved]) -> list[Saved]:

@@ -61,6 +61,15 @@ class Typed:
             return complete(self.engine, text, sampling=sampling, max_tokens=self.max_tokens)
         return self.conversation.ask(text, sampling=sampling, max_tokens=self.max_tokens)
 
+    def whole(self, text: str) -> Answer:
+        """Ask without showing; the answer, which has ended."""
+        answer = self.ask(text, self.sampling)
+        for _ in answer:
+            pass
+        if self.votes is not None:
+            self.votes.answered(answer, self.sampling)
+        return answer
+
     def question(self, text: str) -> str:
         """Ask, and show the answer; why it ended. With /best on, several are written and the best one is shown."""
         if self.choosing is not None and self.choosing.on:

@@ -67,9 +67,10 @@ def serve(typed: "Typed", asked: Asked) -> None:
     try:
         if asked.prompt is not None and asked.as_json:
             rated = typed.choosing.ask(asked.prompt, typed.sampling, typed.max_tokens) if typed.choosing and typed.choosing.on else []
-            print_json(asked.prompt, rated[0].answer if rated else typed.ask(asked.prompt, typed.sampling), rated)
+            made = rated[0].answer if rated else typed.whole(asked.prompt)
             if typed.keeping:
                 typed.keeping.answered()
+            print_json(asked.prompt, made, rated)
         else:
             answer(typed, asked)
     finally:
@@ -108,7 +109,6 @@ def answer(typed: "Typed | Beside", asked: Asked) -> None:
 
 def print_json(prompt: str, answer: "Answer", rated: "list[Rated]") -> None:
     """The whole answer as one JSON document, with all that were ranked, if any."""
-    text = answer.text if rated else "".join(answer)
     stats = answer.stats
     ranked = {"ranked": [{"answer": one.answer.text, "reward": one.reward, "seed": one.sampling.seed} for one in rated]} if rated else {}
     assert stats is not None
@@ -117,7 +117,7 @@ def print_json(prompt: str, answer: "Answer", rated: "list[Rated]") -> None:
             {
                 "prompt": prompt,
                 "rendered": answer.rendered,
-                "answer": text,
+                "answer": answer.text,
                 **measured(stats),
                 **ranked,
             }

@@ -44,7 +44,7 @@ COMMANDS = {
     "rank": ("rank", "Put two to four answers a prompt in order, best first."),
     "arena": ("arena", "Compare models blind, with win rate, interval and rating."),
     "prefs": ("prefs", "The votes: list, show, export, import, dedupe, delete."),
-    "chat": ("chat", "Chat with a GGUF or a run, offline."),
+    "chat": ("chat", "Chat with a run, a base or a GGUF, offline."),
     "talks": ("talks", "Conversations that were kept: list, search, show, turn into examples, delete."),
 }
 

@@ -1,4 +1,4 @@
-"""`edgetune chat`: talk with a GGUF file or a run through llama.cpp."""
+"""`edgetune chat`: talk with a run, a base or a GGUF file through llama.cpp."""
 
 import sys
 from contextlib import ExitStack
@@ -76,7 +76,7 @@ def chat_command(
     into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit, /vote and /pick.")] = "prefs",
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
-    """Chat with a GGUF file or a run."""
+    """Chat with a run, a base or a GGUF file."""
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
     check_best(best, reward, raw, workspace)

@@ -138,6 +138,12 @@ def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
     return state
 
 
+def _over(events: list[dict[str, Any]]) -> bool:
+    """Whether these end a run: an end after which it began again is none."""
+    last = next((event["kind"] for event in reversed(events) if event["kind"] in (*FINAL, "launched", "waiting", "started")), "")
+    return last in FINAL
+
+
 def follow(
     path: Path, offset: int, alive: Callable[[], bool], leave: Callable[[], bool] = lambda: False, poll: float = 0.1
 ) -> Iterator[dict[str, Any]]:
@@ -150,6 +156,6 @@ def follow(
         living = alive()
         events = tail.new()
         yield from events
-        if any(e["kind"] in FINAL for e in events) or not (living or events):
+        if _over(events) or not (living or events):
             return
         time.sleep(poll)

@@ -47,20 +47,22 @@ class Overview:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._known: dict[tuple[str, int], tuple[Seen, Tail]] = {}
+        self._again = False
 
     def measure_again(self) -> None:
         """Have the next look measure the folders anew: something else than a worker's events changed them, as an export or a prune does."""
-        for seen, _ in list(self._known.values()):
-            seen.measured = False
+        self._again = True
 
     def look(self) -> list[Seen]:
         """Every run as it is now."""
         known, self._known = self._known, {}
+        again, self._again = self._again, False
         found = []
         for run in reversed(self.workspace.runs()):
             with suppress(FileNotFoundError):  # deleted or renamed this moment
                 key = (run.name, run.folder.stat().st_ino)
                 self._known[key] = seen, tail = known.get(key) or (Seen(run), Tail(run.events))
+                seen.measured = seen.measured and not again
                 _update(seen, tail)
                 found.append(seen)
         return found

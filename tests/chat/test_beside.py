@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgetune.chat.beside import Beside
-from edgetune.chat.conversation import Conversation
+from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.chat.typed import Typed
@@ -27,6 +27,24 @@ def test_both_hear_the_same(nano_gguf: Path, capsys: pytest.CaptureFixture[str])
         two.line("/system Be short.")
         begun = [(typed.conversation.system, typed.conversation.messages) for _, typed in talks if typed.conversation]
         assert begun == [("Be short.", [])] * 2
+
+
+def test_a_question_that_was_stopped_is_taken_back_from_both(nano_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Engine(nano_gguf) as one, Engine(nano_gguf) as other:
+        talks = [(name, Typed(engine, Sampling(temperature=0), 40, Conversation(engine))) for name, engine in (("a", one), ("b", other))]
+        two = Beside(talks)
+        two.question(HOT)
+        asked = two.talks[0][1].ask
+
+        def stopped(text: str, sampling: Sampling) -> Answer:
+            answer = asked(text, sampling)
+            answer.cancel()
+            return answer
+
+        monkeypatch.setattr(two.talks[0][1], "ask", stopped)
+        assert two.question("What is the opposite of cold?") == "cancelled"
+        heard = [[turn["content"] for turn in typed.conversation.messages] for _, typed in two.talks if typed.conversation]
+        assert heard == [[HOT, "Cold."]] * 2
 
 
 def test_on_the_command_line(chat: Callable[..., Any], nano_gguf: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetune.chat import saved
+from edgetune.chat import branches, saved
 from edgetune.data import prepare
 from edgetune.data.sources import sources
 from edgetune.errors import EdgeTuneError, InputError
@@ -53,3 +53,24 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_examples_whole(tmp
     monkeypatch.setattr(os, "fsync", real)
     saved.add_example(path, "", TALK)
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [{"messages": []}, {"messages": TALK}]
+
+
+def test_two_that_go_on_with_one_talk_both_keep_what_was_said(tmp_path: Path) -> None:
+    saved.keep(saved.new_path(tmp_path), "model.gguf", "", TALK)
+    (talk,) = saved.listed(tmp_path)
+    one, other = saved.Place.of(talk), saved.Place.of(talk)
+    longer, different = [*TALK, *TALK], [*TALK, {"role": "user", "content": "And then?"}]
+    assert not one.keep(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
+    assert not one.keep(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
+    assert other.keep(tmp_path, "model.gguf", "", branches.line(different)) and other.path != talk.path
+    assert sorted(len(kept.messages) for kept in saved.listed(tmp_path)) == [3, 4]
+    assert one.path
+    one.path.unlink()
+    assert not one.keep(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path, "deleted is not written on"
+
+
+def test_a_link_to_nothing_hides_no_talk(tmp_path: Path) -> None:
+    saved.keep(saved.new_path(tmp_path), "model.gguf", "", TALK)
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nothing")
+    (tmp_path / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    assert len(saved.listed(tmp_path)) == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgetune.jobs.events import EventLog
+from edgetune.jobs.events import EventLog, follow
 from edgetune.workspace import Run
 from tests.conftest import Train
 
@@ -79,6 +79,17 @@ def test_events_in_words(edgetune: Call, two: list[Run]) -> None:
     assert code == 0 and "step 7: loss" in every and "mine is finished" in err
     kinds = [event["kind"] for event in json.loads(edgetune("log", "mine", "--json")[1])]
     assert kinds == ["started", *["evaluated", "sample"] * 3, "finished"]
+
+
+def test_following_goes_on_past_the_end_of_an_earlier_try(two: list[Run]) -> None:
+    log = EventLog(two[0].events)
+    log.append("launched", pid=1)
+    log.append("started", total=200, device="cpu", dtype="float32", from_step=100, trained=1000, rows=30)
+    living, seen = iter([True, True, True, False]), []
+    for event in follow(two[0].events, 0, lambda: next(living), poll=0.0):
+        seen.append(event["kind"])
+    assert next(living, None) is None, "it looked as long as the worker lived"
+    assert seen[-1] == "started" and "finished" in seen
 
 
 def test_answers_over_time(edgetune: Call, two: list[Run]) -> None:

@@ -4,12 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList
 
+from edgetune.bases import find
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
@@ -420,3 +422,31 @@ def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) 
         assert "⟦It is 0.<|im_end|>⟧" in seat.text()
 
     drive(scene, (120, 40))
+
+
+def test_a_slow_disk_with_models_and_a_link_to_nothing_hide_no_runs(
+    drive: Drive, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, real = threading.Event(), find.described
+    free.set()
+
+    def slow(places: list[Path]) -> list[find.Base]:
+        free.wait(60)
+        return real(places)
+
+    monkeypatch.setattr(find, "described", slow)
+
+    async def scene(seat: Seat) -> None:
+        home = seat.app.screen
+        assert isinstance(home, Home)
+        free.clear()
+        run = make_run("new", life(100, 100, FINISHED))
+        run.exports.mkdir(exist_ok=True)
+        (run.exports / "gone.gguf").symlink_to(run.exports / "nothing")
+        home.on_screen_resume()
+        await seat.until(lambda: home.run_list.current == "new" or not isinstance(seat.app.screen, Home))
+        assert isinstance(seat.app.screen, Home) and home.check_action("export", ()) and any(seat.app.workers)
+        free.set()
+        await seat.settle()
+
+    drive(scene)

@@ -18,6 +18,7 @@ from tests.tui.conftest import SIZES, Seat, Snapshot
 from tui.widgets import markdown_lines
 from tui.widgets.bubbles import Bubbles, Reply
 from tui.widgets.markdown_lines import MarkdownLines
+from tui.widgets.markdown_view import MarkdownView
 from tui.widgets.wrapped import Line, Table, breaks
 
 ALL = """# Keeping a light
@@ -251,6 +252,26 @@ def test_a_table_fits_and_says_all(width: int) -> None:
     assert all(cell_len(row) <= width for row in drawn)
     joined = "".join("".join(drawn).split())
     assert all(sign in joined for sign in "abcdef灯台守2")
+
+
+def test_a_text_that_came_in_pieces_looks_as_if_it_had_come_whole(drive: Callable[..., None]) -> None:
+    text = "1. one\n\n2. two [here][there]\n\n[there]: https://example.org\n"
+
+    async def scene(seat: Seat) -> None:
+        grown, whole = MarkdownView(), MarkdownView(text)
+        await seat.app.screen.mount(grown, whole)
+        for sign in text:
+            grown.append(sign)
+        await seat.settle()
+        assert grown.source == text and rows(grown) != rows(whole), "or there is no need to read it anew"
+        grown.read_anew()
+        await seat.settle()
+        assert rows(grown) == rows(whole)
+
+    def rows(view: MarkdownView) -> list[str]:
+        return [view.render_line(y).text for y in range(view.size.height)]
+
+    drive(scene)
 
 
 def test_a_chat_with_all_of_markdown(drive: Callable[..., None], snapshot: Snapshot, nano_gguf: Path) -> None:

@@ -65,7 +65,7 @@ class Chat(ChatAround):
         gauge = self.query_one("#gauge", Static)
         try:
             path = Path(self.source)
-            if path.is_dir():
+            if path.is_absolute() and path.is_dir():  # a name alone is a run's
                 path = await gguf_of.base_file(self.workspace, path, gauge.update)
             elif path.suffix.lower() != ".gguf":
                 path = await gguf_of.tuned(self.workspace, self.workspace.run(self.source), gauge.update)

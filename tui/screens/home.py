@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
@@ -29,12 +30,23 @@ from tui.widgets.tour import Tour
 
 EVERY = 1.0
 """Seconds between two looks at the runs."""
+TOGETHER = 0.3
+"""Seconds that runs wait for bases, to be drawn at once."""
 NOTHING = """No runs yet.
 
 Press  [b $accent]t[/]  to try it: the bundled model learns about a lighthouse,
 which takes about three minutes on a laptop.
 
 Press  [b $accent]n[/]  for a new run with examples of your own."""
+
+
+def _exports(seen: list[Seen]) -> list[tuple[Path, int]]:
+    """The GGUF files of runs with their sizes, but for those that vanish this moment."""
+    found = []
+    for path in (path for run in seen for path in manage.exports(run.run)):
+        with suppress(OSError):
+            found.append((path, path.stat().st_size))
+    return found
 
 
 class Home(Page):
@@ -114,26 +126,27 @@ class Home(Page):
         """Back on this screen: what changed meanwhile."""
         if self._looked:
             self.overview.measure_again()
-            if not self._busy:
-                self.look(bases=True)
+            self.look(bases=True)
 
     @work(group="runs")
     @shown
     async def look(self, bases: bool = False) -> None:
-        """Runs and exports as they are now; with `bases`, the models on disk too, and all is drawn at once."""
+        """Runs and exports as they are now; with `bases`, the models on disk too, drawn with them unless a slow disk keeps them waiting."""
         self._busy = True
+        found = asyncio.create_task(in_thread(lambda: find.described(folders.places(self.workspace)))) if bases else None
         try:
             async with self._one_look:
                 seen = await in_thread(self.overview.look)
-            exports = await in_thread(lambda: [(path, path.stat().st_size) for run in seen for path in manage.exports(run.run)])
-            found = await in_thread(lambda: find.described(folders.places(self.workspace))) if bases else None
+            exports = await in_thread(_exports, seen)
+            if found:
+                await asyncio.wait({found}, timeout=TOGETHER)
         finally:
             self._busy = False
-        if found is not None:
-            self.base_list.show([tables.base_line(base) for base in found])
         self.runs, self._exports, self._looked = {run.name: run for run in seen}, exports, True
         self.recolour()
         self.refresh_bindings()
+        if found:
+            self.base_list.show([tables.base_line(base) for base in await found])
 
     def recolour(self) -> None:
         """Runs and exports as they were last seen, in the colours of now."""

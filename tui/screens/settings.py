@@ -1,7 +1,7 @@
 """Settings: theme, folders of models, where things lie, and every key with its name."""
 
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from typing import ClassVar
@@ -14,6 +14,7 @@ from textual.widgets import Static
 from edgetune.bases import folders
 from edgetune.bases.hub import NETWORK
 from edgetune.text import safe_text
+from tui import later
 from tui.attempt import in_thread, shown
 from tui.keys import key, typed
 from tui.screens.ask import AskText
@@ -50,7 +51,8 @@ class SettingsScreen(Page):
     def moved(self, event: Listing.Moved) -> None:
         """What the marked one is called in app.json, and where that is."""
         name = event.key.removeprefix("key ")
-        words = f"{name} in app.json, {'keys' if name != event.key else 'settings'}.  Workspace: {self.workspace.path}"
+        file = "folders.json" if name == "folders" else f"{name} in app.json, {'keys' if name != event.key else 'settings'}"
+        words = f"{file}.  Workspace: {self.workspace.path}"
         self.query_one("#hint", Static).update(safe_text(f"{words}\nThe network is {NETWORK}."))
 
     def draw(self) -> None:
@@ -78,10 +80,11 @@ class SettingsScreen(Page):
             if found := await self.app.push_screen_wait(Choose("Theme", names, self.app.theme)):
                 self.app.theme = found
         elif name == "folders":
-            now = ", ".join(folders.listed(self.workspace))
-            text = await self.app.push_screen_wait(AskText("Folders, with commas between them", now, typed_folders))
+            known = folders.listed(self.workspace)
+            asked = AskText("Folders, with commas between them", ", ".join(known), lambda text: typed_folders(text, known))
+            text = await self.app.push_screen_wait(asked)
             if text is not None:
-                await in_thread(folders.keep, self.workspace, typed_folders(text))
+                await in_thread(folders.keep, self.workspace, typed_folders(text, known))
         else:
             question = f"Keys for {name.removeprefix('key ')}, with commas between them"
             text = await self.app.push_screen_wait(AskText(question, self.key_of(name), typed))
@@ -122,14 +125,16 @@ class SettingsScreen(Page):
 
     async def keep(self) -> None:
         """Write them, use them, show them."""
+        await in_thread(later.done)  # a theme that was chosen is being kept
         await in_thread(self.ours.settings.save, self.ours.settings_path)
         self.app.set_keymap(self.ours.settings.keys)
         self.draw()
 
 
-def typed_folders(text: str) -> list[str]:
-    """Folders with commas between, by their full paths. Raises InputError naming the first that is none."""
-    return [folders.full_path(part.strip()) for part in text.split(",") if part.strip()]
+def typed_folders(text: str, known: Sequence[str] = ()) -> list[str]:
+    """Folders with commas between, by their full paths; known ones may be away. Raises InputError naming the first other that is none."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return [part if part in known else folders.full_path(part) for part in parts]
 
 
 @cache

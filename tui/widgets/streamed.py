@@ -27,6 +27,7 @@ async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[],
     except BaseException:
         reply.how("not answered")
         raise
+    reply.markdown.read_anew()
     if talk.stats:
         reply.how(how_made(talk.branches.turns[talk.branches.tip].made))
     for notice in talk.notices:
