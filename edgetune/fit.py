@@ -36,6 +36,8 @@ NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4 with double quantization: 4 bits, a byte for each block of 64, four for each 256 blocks (QLoRA, section 3)."""
 EXPORT_MEMORY = 300 * 2**20
 """What an export holds beside the mapped files and the interpreter: rows of a tensor at a time (206 MiB seen on 1.2B parameters)."""
+EXPORT_RATE = 27e6
+"""Weights that a core merges and writes as Q4_K_M in a second (1.2B parameters took 22.5 s on two)."""
 LOGITS = 6.5
 """Tables of all logits that the methods without a reference hold at once: trl.experimental's ORPO and CPO build them whole (fitted)."""
 LAYERS_BACK = 2
@@ -148,8 +150,9 @@ def chat_memory(base: find.Base, context: int, type_name: str = USUAL) -> dict[s
 
 
 def export_need(base: find.Base, type_name: str = USUAL) -> dict[str, int]:
-    """Disk of an export of a type, and its memory."""
-    return {"disk": facts(type_name).size(base.parameters), "memory": EXPORT_MEMORY}
+    """Disk of an export of a type, its memory, and about how many seconds it takes, without its proof."""
+    seconds = max(1, round(base.parameters / (EXPORT_RATE * hardware.machine().cores)))
+    return {"disk": facts(type_name).size(base.parameters), "memory": EXPORT_MEMORY, "seconds": seconds}
 
 
 def proof_memory(largest: int, predictions: int) -> int:

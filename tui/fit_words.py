@@ -59,6 +59,7 @@ def needs_text(fit: dict[str, Any], effort: dict[str, Any] | None, colours: dict
     else:
         text.append(f"{_step(each)} a step of rows of full length")
     text.append(f"\n        {one_line(reason, width - 14)}", "dim")
+    text.append(f"\n        then about {seconds(fit['export']['seconds'])} to write a Q4_K_M, and its proof", "dim")
     text.append("\n        Memory is for rows of full length.", "dim")
     if not memory["measured"]:
         text.append(" The figures for this device were not measured.", "dim")

@@ -65,7 +65,8 @@ def fit(
         typer.echo(f"time: {seconds(step_seconds)} a step of full rows ({reason})")
         talk = human(sum(chat.values()))
         typer.echo(f"answers: about {speed:.0f} tokens/s as Q4_K_M on the processor (estimated from this machine's memory speed)")
-        typer.echo(f"export: about {human(export['memory'])} of memory; chat: {talk} at {made.length} tokens (chat not measured)")
+        typer.echo(f"export: about {human(export['memory'])} of memory and {seconds(export['seconds'])} as Q4_K_M, without its proof")
+        typer.echo(f"chat: {talk} of memory at {made.length} tokens (not measured)")
         if not memory.measured:
             say("The constants for this device are not measured.")
         say(
