@@ -115,9 +115,9 @@ def publish_folder(target: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; then sync every file in it and rename it to `target`, which must not exist."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY}")
     with disk_errors(target):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
         try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
             yield temporary
             publish_ready(temporary, target)
         finally:
@@ -128,10 +128,10 @@ def publish_folder(target: Path) -> Iterator[Path]:
 def scratch_folder(place: Path, name: str) -> Iterator[Path]:
     """A folder inside `place` that is gone afterwards; `edgetune prune` removes what a killed process leaves of it."""
     path = place / f".{name}.{os.getpid()}{TEMPORARY}"
-    with disk_errors(path):
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
     try:
+        with disk_errors(path):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
