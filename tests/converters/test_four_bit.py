@@ -50,7 +50,8 @@ def test_weights_are_bitsandbytes_own(
 def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A small Llama saved by transformers in NF4 with double quantization, and its weights as transformers dequantizes them.
 
-    Its rows are whole blocks of 64 weights: bitsandbytes 0.50 takes the wrong scales for others on processors with AVX-512.
+    Its rows are whole blocks of 64 weights: where their length is a multiple of 16 but not of 64, bitsandbytes 0.50 takes the wrong
+    scales on processors with AVX-512.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig

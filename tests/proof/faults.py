@@ -111,7 +111,7 @@ Fault = Callable[[Source, Path], Plan]
 FAULTS: dict[str, tuple[Fault, str]] = {
     "left out": (left_out, "nothing of what was learned: the adapter was left out"),
     "at 0.8": (lambda source, folder: scaled(source, 0.8, folder), r"holds 0\.(79|80|81) of what was learned"),
-    "at 1.1": (lambda source, folder: scaled(source, 1.1, folder), r"holds 1\.(0[7-9]|1[0-3]) of what was learned"),
+    "at 1.1": (lambda source, folder: scaled(source, 1.1, folder), r"holds 1\.(09|1[012]) of what was learned"),
     "at 1.5": (lambda source, folder: scaled(source, 1.5, folder), r"holds 1\.(4[89]|5[012]) of what was learned"),
     "single lost": (single_lost, f"the tensor {VALUE} holds"),
     "BOS doubled": (bos_doubled, "BOS "),
