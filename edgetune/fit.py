@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from edgetune import hardware, shapes
 from edgetune.bases import find
+from edgetune.bases.nf4 import misread
 from edgetune.errors import EdgeTuneError
 from edgetune.files import human
 from edgetune.gguf_types import USUAL, facts
@@ -75,8 +76,7 @@ def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     """Predicted peak of a training worker whose rows are as long as the recipe allows."""
     shape = shapes.of(base)
     compute = 4 if not recipe.lora or hardware.dtype(device).value == "float32" else 2
-    packed = {"nf4": NF4_BYTES, "int8": 1.0, "none": compute}[recipe.quantization]
-    weights = int(shape.linear_weights * packed + shape.other * compute)
+    weights = _held(recipe, shape, compute, device)
     moved = shape.adapter_weights(recipe.rank, recipe.targets) if recipe.lora else shape.linear_weights + shape.other
     adapter = 4 * moved if recipe.lora else 0
     tokens = _tokens(recipe, base)
@@ -106,6 +106,13 @@ def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     }
     adapter, optimizer, activations, tiles, beside_tensors = (int(part) for part in max(moments_of_peak.values(), key=sum))
     return Memory(weights, adapter, optimizer, activations, tiles, beside_tensors, not cuda)
+
+
+def _held(recipe: Recipe, shape: shapes.Shapes, compute: int, device: str) -> int:
+    """Bytes of the base's weights as they are held while it trains."""
+    packed = {"nf4": NF4_BYTES, "int8": 1.0, "none": compute}[recipe.quantization]
+    whole = [out * into for _, out, into in shape.linear if recipe.quantization == "nf4" and misread(into, device)]
+    return int((shape.linear_weights - sum(whole)) * packed + (shape.other + sum(whole)) * compute)
 
 
 def _tokens(recipe: Recipe, base: find.Base) -> int:

@@ -4,8 +4,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from edgetune import shapes
 from edgetune.allocator import freed_blocks_returned
-from edgetune.bases import find
+from edgetune.bases import find, nf4
 from edgetune.errors import EdgeTuneError
 
 HEAD = "score"
@@ -22,12 +23,14 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig
     from transformers.utils import logging as talk
 
-    find.full_precision(folder, find.describe(folder).config)
+    base = find.describe(folder)
+    find.full_precision(folder, base.config)
     talk.disable_progress_bar()
     if reward:
         talk.set_verbosity_error()  # it would warn that the head is new
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     compute = getattr(torch, dtype)
+    kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
     config = None
     if quantization == "nf4":
         config = BitsAndBytesConfig(
@@ -35,12 +38,11 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=compute,
-            llm_int8_skip_modules=[HEAD] if reward else None,
+            llm_int8_skip_modules=_whole(kind, base, device) or ([HEAD] if reward else None),
         )
     elif quantization == "int8":
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD] if reward else None)
     try:
-        kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
         with freed_blocks_returned():
             model = kind.from_pretrained(
                 folder,
@@ -61,6 +63,25 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
     if config is not None and device == "cpu":
         let_go_of_the_file(model)
     return model.to(device) if config is None else model
+
+
+def _whole(kind: Any, base: find.Base, device: str) -> list[str]:
+    """Names of modules that stay as they are beside NF4, with those that transformers leaves anyway; none where all can be packed."""
+    if not any(nf4.misread(size, device) for _, *sizes in shapes.of(base).linear for size in sizes):
+        return []
+    import torch
+    from transformers import AutoConfig
+    from transformers.pytorch_utils import Conv1D
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    with torch.device("meta"):
+        skeleton = kind.from_config(AutoConfig.from_pretrained(base.path, local_files_only=True))
+    found = []
+    for name, module in skeleton.named_modules():
+        columns = module.nx if isinstance(module, Conv1D) else module.in_features if isinstance(module, torch.nn.Linear) else nf4.BLOCK
+        if nf4.misread(columns, device):
+            found.append(name)
+    return [*get_keys_to_not_convert(skeleton), HEAD, *found] if found else []
 
 
 def let_go_of_the_file(model: Any) -> None:

@@ -1,0 +1,65 @@
+"""A base held in NF4 computes with its own weights, whatever their shapes and whatever processor this is."""
+
+from pathlib import Path
+
+import pytest
+
+from converters.archs import gpt2, llama
+from edgetune import fit
+from edgetune.bases import find
+from edgetune.bases.load import load
+from edgetune.bases.nf4 import misread
+from edgetune.recipe import build
+from edgetune.shapes import of
+
+WORST = 0.17
+"""Of a block's largest weight, how far NF4 may round: half its widest gap, 0.3038 between -1 and -0.6962 (QLoRA, appendix E), and a bit
+for the scales, which are rounded too."""
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def base(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A small model some of whose matrices have rows of one and a half blocks."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"llama": llama.TINY | {"vocab_size": 300, "intermediate_size": 96}, "gpt2": gpt2.TINY | {"vocab_size": 300, "n_inner": 96}}
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**sizes[request.param])).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_every_matrix_is_what_it_was(base: Path) -> None:
+    import torch
+    from bitsandbytes.nn import Linear4bit
+    from transformers import AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    real = dict(AutoModelForCausalLM.from_pretrained(base, dtype="float32").named_modules())
+    packed, whole = 0, 0
+    for name, module in load(base, "cpu", "float32", "nf4").named_modules():
+        if not isinstance(module, torch.nn.Linear | Conv1D) or name == "lm_head":
+            continue
+        original = real[name]
+        columns = original.nx if isinstance(original, Conv1D) else original.in_features
+        with torch.no_grad():
+            inputs = torch.eye(columns)
+            used, wanted = (one(inputs) - one(torch.zeros(1, columns)) for one in (module, original))
+        used, wanted = used.T.contiguous(), wanted.T.contiguous()
+        if isinstance(module, Linear4bit):
+            scales = wanted.reshape(-1, 64).abs().amax(1, keepdim=True)
+            assert ((used - wanted).reshape(-1, 64).abs() / scales).max() < WORST, name
+            packed += 1
+        else:
+            assert torch.equal(used, wanted) and misread(columns, "cpu"), name
+            whole += 1
+    assert packed and whole
+
+
+def test_fit_counts_what_stays_whole(base: Path) -> None:
+    found = find.describe(base)
+    recipe, _ = build({"base": str(base), "quantization": "nf4"})
+    shape = of(found)
+    here, there = (fit.training_memory(recipe, found, device).weights for device in ("cpu", "cuda"))
+    whole = sum(out * into for _, out, into in shape.linear if misread(into, "cpu"))
+    assert 0 < whole < shape.linear_weights and here > there and not misread(96, "cuda")
