@@ -15,7 +15,7 @@ from textual.theme import Theme
 
 from edgetune.workspace import Workspace
 from tui import later, settings
-from tui.keys import key
+from tui.keys import key, own
 from tui.narrow import Narrow
 from tui.themes import DARK, LIGHT, THEMES
 
@@ -45,6 +45,7 @@ class EdgeTuneApp(App[None]):
         if ascii_only:
             self._filters.append(Narrow())
         self.settings = settings.load(self.settings_path)
+        own(self.settings.keys)
         for theme in THEMES:
             self.register_theme(theme)
         known = self.settings.theme if self.settings.theme in self.available_themes else DARK

@@ -1,4 +1,6 @@
-"""Keys are declared once, on the screen or widget that has them; footer, palette, help and the user's own keys all read that."""
+"""Keys are declared once, on the screen or widget that has them; footer, palette, help, texts and the user's own keys all read that."""
+
+import re
 
 from textual.binding import Binding
 from textual.keys import Keys, key_to_character
@@ -8,11 +10,28 @@ from edgetune.errors import InputError
 NAMES = {one.value.rpartition("+")[2] for one in Keys}
 """Names of keys that write no sign."""
 SHORT = {"esc": "escape", "return": "enter", "del": "delete", "pgup": "pageup", "pgdn": "pagedown"}
+SIGNS = {
+    "escape": "Esc",
+    "enter": "Enter",
+    "question_mark": "?",
+    "slash": "/",
+    "space": "Space",
+    "plus": "+",
+    "minus": "-",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
+NAMED = re.compile(r"\{([a-z]+\.[a-z_0-9]+)\}")
+DECLARED: dict[str, str] = {}
+"""The keys of every action that was declared so far, by its name, in that order."""
+OWN: dict[str, str] = {}
+"""The user's own, for those that were changed."""
 WITH = ("ctrl", "shift", "alt", "super", "meta", "hyper")
 
 
 def key(name: str, keys: str, action: str, label: str, tip: str = "", show: bool = True, priority: bool = False) -> Binding:
     """A key. name: what settings call it ("home.rename"). label: for the footer. tip: one sentence for help and palette."""
+    DECLARED.setdefault(name, keys)
     return Binding(keys, action, label, show=show, tooltip=tip or label, id=name, priority=priority)
 
 
@@ -27,3 +46,20 @@ def typed(text: str) -> str:
             raise InputError(f"'{part[:40]}' is no key", "A key is a sign or a name, as in: a, G, f5, enter, ctrl+k.", "Correct it.")
         found.append("+".join([*held, last.lower() if held else last]))
     return ",".join(found)
+
+
+def shown_key(keys: str) -> str:
+    """A key as people know it."""
+    parts = [SIGNS.get(part, part.capitalize() if len(part) > 1 or "+" in keys else part) for part in keys.split("+")]
+    return "+".join(parts)
+
+
+def own(keys: dict[str, str]) -> None:
+    """The user's own keys from now on, by name."""
+    OWN.clear()
+    OWN.update(keys)
+
+
+def told(text: str) -> str:
+    """A text of ours that names keys as "{home.new}", with those that hold now. KeyError: no such action was declared."""
+    return NAMED.sub(lambda found: shown_key((OWN.get(found[1]) or DECLARED[found[1]]).split(",")[0]), text)

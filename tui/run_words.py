@@ -7,6 +7,7 @@ from edgetune.files import human
 from edgetune.jobs.history import History
 from edgetune.text import one_line
 from edgetune.workspace import Run
+from tui.keys import told
 from tui.widgets.spark import bar
 from tui.widgets.status import look
 
@@ -38,7 +39,7 @@ def what_next(run: Run, method: str) -> str:
     """What a finished run is good for."""
     if method == "reward":
         return f"Next, in a shell: edgetune score {run.name} --data answers.jsonl ranks answers by it"
-    return "Next: c chat, e export, k rank its answers"
+    return told("Next: {run.chat} chat, {run.export} export, {run.rank} rank its answers")
 
 
 def next_step(history: History, status: str, method: str) -> str:
@@ -51,13 +52,15 @@ def next_step(history: History, status: str, method: str) -> str:
         better = fell if not measured or after < before else f"It did not get better on rows it has not seen ({fell})."  # type: ignore[operator]
         return f"{better}  {what_next(history.run, method)}".strip()
     if status == "failed" and state.error:
-        return one_line(f"{state.error['title']}. w says why and what to do; r goes on.", 200)
+        then = told("{run.why} says why and what to do; {run.resume} goes on.")
+        return one_line(f"{state.error['title']}. {then}", 200)
     if status == "interrupted":
-        return "Press r to go on from the last checkpoint; w says why it ended."
+        return told("Press {run.resume} to go on from the last checkpoint; {run.why} says why it ended.")
     if status == "stopped":
-        return "Press r to go on from the last checkpoint."
+        return told("Press {run.resume} to go on from the last checkpoint.")
     if status == "waiting" or not state.step:
-        return "Loading the model; the first evaluation comes before the first step." if status != "new" else "Press r to start it."
+        loading = "Loading the model; the first evaluation comes before the first step."
+        return told("Press {run.resume} to start it.") if status == "new" else loading
     return fell or "The first evaluation comes soon."
 
 

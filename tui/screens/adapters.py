@@ -14,7 +14,7 @@ from edgetune.text import one_line
 from edgetune.workspace import Workspace
 from tui.attempt import in_thread, shown
 from tui.command import edgetune
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.dialog import Dialog
 from tui.talk import Talk
@@ -47,8 +47,10 @@ class Adapters(Dialog[None]):
     def compose(self) -> ComposeResult:
         """A list, and a word about the model."""
         with Vertical(classes="box ways") as box:
-            box.border_title, box.border_subtitle = self.NAME, "Enter: on or off, left and right: strength, f: a file, Esc closes"
-            yield Listing("", "strength", "adapter", "", empty="No run has an adapter as a GGUF yet.\nf loads one from a file.")
+            keys = told("Enter: on or off, {adapters.less} and {adapters.more}: strength, {adapters.file}: a file, Esc closes")
+            box.border_title, box.border_subtitle = self.NAME, keys
+            nothing = told("No run has an adapter as a GGUF yet.\n{adapters.file} loads one from a file.")
+            yield Listing("", "strength", "adapter", "", empty=nothing)
             yield Static("", classes="how", markup=False)
 
     def on_mount(self) -> None:

@@ -31,7 +31,7 @@ class Chat(ChatAround):
     ABOUT = (
         "Talk with a model, offline, through llama.cpp in a process of its own. Enter sends, Ctrl+J begins a new line, "
         "Esc stops an answer that is being written, and leaves when none is. Conversations are kept, with all their branches: "
-        "Ctrl+Up marks an earlier message, to ask it otherwise, answer it anew or vote on it."
+        "{chat.up} marks an earlier message, to ask it otherwise, answer it anew or vote on it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("chat.stop", "escape", "back", "Stop or back", "Stop the answer that is written, what is there stays; leave when none is."),

@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.widgets import Static, TextArea
 
 from edgetune.text import safe_text
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.dialog import Dialog
 
 
@@ -26,7 +26,7 @@ class EditAnswer(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The text, to be changed."""
         with Vertical(classes="box edit") as box:
-            box.border_title, box.border_subtitle = self.NAME, "Ctrl+S takes it, Esc leaves it"
+            box.border_title, box.border_subtitle = self.NAME, told("{edit.keep} takes it, Esc leaves it")
             yield Static("Your version is chosen, the model's is rejected.", classes="how", markup=False)
             yield TextArea(self.text, soft_wrap=True, show_line_numbers=False, compact=True)
 

@@ -18,7 +18,7 @@ from edgetune.text import one_line
 from edgetune.workspace import FAILED, Run
 from tui.attempt import in_thread, shown
 from tui.command import edgetune
-from tui.keys import key
+from tui.keys import key, told
 from tui.progress import progress
 from tui.screens.page import Page
 from tui.widgets.listing import Line, Listing
@@ -38,8 +38,8 @@ class Export(Page):
 
     NAME = "Export"
     ABOUT = (
-        "A GGUF is the model in one file, as llama.cpp, Ollama and LM Studio read it. Space marks types, and programs that get a folder; "
-        "w writes them. Each file is proven to be the model that was trained before it gets its name. "
+        "A GGUF is the model in one file, as llama.cpp, Ollama and LM Studio read it. {export.mark} marks types, and programs "
+        "that get a folder; {export.write} writes them. Each file is proven to be the model that was trained before it gets its name. "
         "Loss is the mean KL divergence to the full model: the less, the closer its answers. "
         "It is what this file's own proof measured (=), or what was published of Llama-3-8B (~); small models lose more. "
         "Tokens/s are estimated from this machine's memory speed, for the processor."
@@ -67,7 +67,7 @@ class Export(Page):
         types.border_title = f"Types of GGUF for {self.run_shown.name}"
         yield types
         yield Static("", id="type", markup=False)
-        yield Static("Space marks, w writes.", id="progress", markup=False)
+        yield Static(told("{export.mark} marks, {export.write} writes."), id="progress", markup=False)
 
     def on_mount(self) -> None:
         """What is there."""
@@ -190,7 +190,8 @@ class Export(Page):
             self.call_later(self.look)
         folders = [Path(place["path"]).name for one in made for place in one.get("for", [])]
         written = ", ".join(f"{one['type']} {human(one['bytes'])}" for one in made)
-        self._tell(f"Made {written}. Press c to chat.", *([f"folders: {', '.join(folders)}"] if folders else []))
+        chat = told("Press {export.chat} to chat.")
+        self._tell(f"Made {written}. {chat}", *([f"folders: {', '.join(folders)}"] if folders else []))
 
     def _said(self, line: str) -> None:
         if found := progress(line):

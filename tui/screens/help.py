@@ -10,24 +10,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ActiveBinding, Screen
 from textual.widgets import Static
 
-from tui.keys import key
+from tui.keys import key, shown_key, told
 from tui.screens.dialog import Dialog
-
-SIGNS = {
-    "escape": "Esc",
-    "enter": "Enter",
-    "question_mark": "?",
-    "slash": "/",
-    "space": "Space",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-}
-
-
-def shown_key(keys: str) -> str:
-    """A key as people know it."""
-    parts = [SIGNS.get(part, part.capitalize() if len(part) > 1 or "+" in keys else part) for part in keys.split("+")]
-    return "+".join(parts)
 
 
 class Help(Dialog[None]):
@@ -46,9 +30,9 @@ class Help(Dialog[None]):
         """The screen's own words, then a table of its keys."""
         box = VerticalScroll(classes="box help")
         box.border_title = f"Help: {getattr(self.about, 'NAME', '') or 'this screen'}"
-        box.border_subtitle = "t Tour, Esc closes" if self.check_action("tour", ()) else "Esc closes"
+        box.border_subtitle = told("{help.tour} Tour, Esc closes") if self.check_action("tour", ()) else "Esc closes"
         with box:
-            yield Static(getattr(self.about, "ABOUT", ""), markup=False)
+            yield Static(told(getattr(self.about, "ABOUT", "")), markup=False)
             yield Static("")
             yield Static(self._keys())
 

@@ -22,7 +22,7 @@ from edgetune.jobs.overview import Overview, Seen
 from edgetune.text import one_line
 from tui import later, tables
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.ask import AskText, Confirm
 from tui.screens.page import Page
 from tui.widgets.listing import Listing
@@ -34,10 +34,10 @@ TOGETHER = 0.3
 """Seconds that runs wait for bases, to be drawn at once."""
 NOTHING = """No runs yet.
 
-Press  [b $accent]t[/]  to try it: the bundled model learns about a lighthouse,
+Press  [b $accent]{home.try}[/]  to try it: the bundled model learns about a lighthouse,
 which takes about three minutes on a laptop.
 
-Press  [b $accent]n[/]  for a new run with examples of your own."""
+Press  [b $accent]{home.new}[/]  for a new run with examples of your own."""
 
 
 def _exports(seen: list[Seen]) -> list[tuple[Path, int]]:
@@ -80,7 +80,7 @@ class Home(Page):
         key("home.settings", "s", "screen('settings', 'SettingsScreen')", "Settings", "Theme, folders of models, keys.", show=False),
         key("home.tour", "f4", "tour", "Tour", "A short tour of the app, in four steps.", show=False),
         key("tour.next", "space", "tour_next", "Next of the tour", "The next step of the tour.", show=False),
-        key("tour.skip", "escape", "tour_skip", "Skip the tour", "End the tour; F4 begins it again.", show=False),
+        key("tour.skip", "escape", "tour_skip", "Skip the tour", "End the tour; its key begins it again.", show=False),
         key("home.quit", "q", "app.quit", "Quit", "Leave the app. Running jobs go on."),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]
@@ -98,7 +98,7 @@ class Home(Page):
         columns = ("run", "state", "step", "loss", "held-out loss", "base", "size")
         runs = self.run_list = Listing(*columns, id="runs", empty="looking for runs …", gives=0)
         runs.border_title = "Runs"
-        nothing = "No exports yet.\ne on a finished run writes one."
+        nothing = told("No exports yet.\n{home.export} on a finished run writes one.")
         exports = self.export_list = Listing("export", "size", id="exports", empty=nothing, gives=0)
         exports.border_title = "Exports"
         bases = self.base_list = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …", gives=0)
@@ -155,7 +155,7 @@ class Home(Page):
         seen = list(self.runs.values())
         ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
         runs, files = self.run_list, self.export_list
-        runs.empty(Content.from_markup(NOTHING))
+        runs.empty(Content.from_markup(told(NOTHING)))
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
         files.show([tables.export_line(path, size) for path, size in self._exports])
         files.border_subtitle = "Enter chats with it" if self._exports else ""

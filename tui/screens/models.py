@@ -9,7 +9,7 @@ from textual.containers import Vertical
 
 from edgetune.workspace import Workspace
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, told
 from tui.models import KINDS, Model, found, gguf_file
 from tui.screens.ask import AskText
 from tui.screens.dialog import Dialog
@@ -21,7 +21,7 @@ class Models(Dialog[list[Model]]):
 
     NAME = "Models"
     ABOUT = (
-        "Enter takes the marked model; where several can be taken, it marks or unmarks, and s takes those. "
+        "Enter takes the marked model; where several can be taken, it marks or unmarks, and {models.take} takes those. "
         "What has no GGUF yet is written as one when it is needed."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,7 +38,9 @@ class Models(Dialog[list[Model]]):
         """A list."""
         with Vertical(classes="box ways") as box:
             box.border_title, box.border_subtitle = self.NAME, (
-                "Enter takes it, f names a file, Esc closes" if self.most == 1 else "Enter marks, f adds a file, s takes them, Esc closes"
+                told("Enter takes it, {models.file} names a file, Esc closes")
+                if self.most == 1
+                else told("Enter marks, {models.file} adds a file, {models.take} takes them, Esc closes")
             )
             yield Listing("", "model", "what it is", empty="looking for models …")
 

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from edgetune.preferences.session import Task
 from edgetune.text import one_line
 from tui.attempt import in_thread
-from tui.keys import key
+from tui.keys import key, told
 from tui.ranking import Ranking
 from tui.screens.edit_answer import EditAnswer
 from tui.screens.voting import AFTER, BUSY, DONE, READY, Voting
@@ -28,8 +28,8 @@ class Rank(Voting[Ranking]):
     NAME = "Rank"
     ABOUT = (
         "Press the answers' numbers from the best on; the last one follows by itself, so that of two one key is enough. "
-        "Enter: the answers not numbered yet are alike. Or drag answers with the mouse until they stand best first, then Enter. "
-        "A vote is shown as taken when the disk has it. Now and then an earlier "
+        "{rank.rest}: the answers not numbered yet are alike. Or drag answers with the mouse until they stand best first, then "
+        "{rank.rest}. A vote is shown as taken when the disk has it. Now and then an earlier "
         "question comes again with its answers swapped, to see how consistent you are."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -98,8 +98,9 @@ class Rank(Voting[Ranking]):
         task = self.to_vote
         if task is None:
             self.query_one(Asked).note(
-                "All prompts are done. u takes the last vote back, Esc leaves.\n\n"
-                f"To teach a model your taste: n on Home, and v in its step 'Data' takes the votes of {self.plan.into}."
+                told("All prompts are done. {voting.undo} takes the last vote back, Esc leaves.\n\n")
+                + told("To teach a model your taste: {home.new} on Home; Votes in its step 'Data' takes those of ")
+                + f"{self.plan.into}."
             )
             self.query_one(Candidates).show([])
             self.tell(said or "There is nothing left to vote on.")
@@ -131,7 +132,7 @@ class Rank(Voting[Ranking]):
         if self.status == READY:
             self.order, self.editing = event.order, False
             self.query_one(Candidates).rank(self.order)
-            self.tell("Best first, as they stand now: Enter takes this order, Backspace clears it.")
+            self.tell(told("Best first, as they stand now: {rank.rest} takes this order, {rank.clear} clears it."))
             self.refresh_bindings()
 
     def action_place(self, number: int) -> None:

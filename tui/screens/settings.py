@@ -16,10 +16,9 @@ from edgetune.bases.hub import NETWORK
 from edgetune.text import safe_text
 from tui import later
 from tui.attempt import in_thread, shown
-from tui.keys import key, typed
+from tui.keys import key, own, shown_key, told, typed
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
-from tui.screens.help import shown_key
 from tui.screens.page import Page
 from tui.themes import DARK
 from tui.widgets.listing import Line, Listing
@@ -49,17 +48,17 @@ class SettingsScreen(Page):
 
     @on(Listing.Moved)
     def moved(self, event: Listing.Moved) -> None:
-        """What the marked one is called in app.json, and where that is."""
+        """What the marked one is for, what it is called in app.json, and where that is."""
         name = event.key.removeprefix("key ")
         file = "folders.json" if name == "folders" else f"{name} in app.json, {'keys' if name != event.key else 'settings'}"
-        words = f"{file}.  Workspace: {self.workspace.path}"
-        self.query_one("#hint", Static).update(safe_text(f"{words}\nThe network is {NETWORK}."))
+        words = f"{self.about.get(event.key, '')}\n{file}.  Workspace: {self.workspace.path}\nThe network is {NETWORK}."
+        self.query_one("#hint", Static).update(safe_text(words))
 
     def draw(self) -> None:
         """The settings as they are."""
         kept, places = self.ours.settings, folders.listed(self.workspace)
         lines = [
-            Line("theme", ("theme", self.app.theme, "colours; F2 switches between dark and light")),
+            Line("theme", ("theme", self.app.theme, told("colours; {app.theme} switches between dark and light"))),
             Line("folders", ("folders", ", ".join(places) or "-", "where to look for models, beside the usual places")),
         ]
         for binding in bindings():
@@ -67,6 +66,7 @@ class SettingsScreen(Page):
             keys = ", ".join(shown_key(part) for part in kept.keys.get(name, binding.key).split(","))
             where = name.split(".")[0].capitalize()
             lines.append(Line(f"key {name}", (f"{where}: {binding.description}", keys, binding.tooltip or ""), name))
+        self.about = {line.key: str(line.cells[-1]) for line in lines}
         self.query_one(Listing).show(lines)
 
     @on(Listing.Chosen)
@@ -127,6 +127,7 @@ class SettingsScreen(Page):
         """Write them, use them, show them."""
         await in_thread(later.done)  # a theme that was chosen is being kept
         await in_thread(self.ours.settings.save, self.ours.settings_path)
+        own(self.ours.settings.keys)
         self.app.set_keymap(self.ours.settings.keys)
         self.draw()
 

@@ -7,6 +7,7 @@ from textual.containers import Vertical
 from edgetune.chat.saved import Saved, listed
 from edgetune.workspace import Workspace
 from tui.attempt import in_thread, shown
+from tui.keys import told
 from tui.screens.dialog import Dialog
 from tui.widgets.listing import Line, Listing
 
@@ -15,7 +16,7 @@ class Talks(Dialog[Saved]):
     """Gives the conversation that was chosen."""
 
     NAME = "Conversations"
-    ABOUT = "Every conversation is kept. / finds those that hold a text; Enter takes the marked one up again."
+    ABOUT = "Every conversation is kept. {list.filter} finds those that hold a text; Enter takes the marked one up again."
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -25,7 +26,7 @@ class Talks(Dialog[Saved]):
     def compose(self) -> ComposeResult:
         """A list."""
         with Vertical(classes="box ways") as box:
-            box.border_title, box.border_subtitle = self.NAME, "/ finds, Enter opens, Esc closes"
+            box.border_title, box.border_subtitle = self.NAME, told("{list.filter} finds, Enter opens, Esc closes")
             yield Listing("began with", "messages", "model", empty="No conversation was kept yet.")
 
     def on_mount(self) -> None:

@@ -14,7 +14,7 @@ from edgetune.errors import InputError
 from edgetune.files import safe_name
 from edgetune.text import one_line
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, told
 from tui.models import Model
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
@@ -44,7 +44,7 @@ class VoteSetup(Page):
 
     def body(self) -> Iterable[Widget]:
         """What it is for, the form, and how far the votes are."""
-        yield Static(self.ABOUT, id="about", markup=False)
+        yield Static(told(self.ABOUT), id="about", markup=False)
         listing = Listing("setting", "value", "what it does", id="plan")
         listing.border_title = "Before it begins"
         yield listing
@@ -70,7 +70,8 @@ class VoteSetup(Page):
             Line(name, (title, self.value(name) or ("Enter chooses" if name in ("models", "prompts") else "-"), hint))
             for name, title, hint in self.ROWS
         ]
-        self.query_one(Listing).show([*lines, Line(START, ("start", "", "Enter or s: begin, or go on where it was left"))])
+        start = told("Enter or {votes.start}: begin, or go on where it was left")
+        self.query_one(Listing).show([*lines, Line(START, ("start", "", start))])
         self.count()
 
     @work(exclusive=True, group="count")

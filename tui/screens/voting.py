@@ -12,7 +12,7 @@ from textual.widgets import Static
 from edgetune.preferences.record import Vote
 from edgetune.text import one_line
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.page import Page
 from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
@@ -86,7 +86,7 @@ class Voting(Page, Generic[A]):
     async def open(self) -> None:
         """Find or write the models' files, load them, and ask for the first answers."""
         self.now(BUSY)
-        self.query_one(Asked).note(self.ABOUT)
+        self.query_one(Asked).note(told(self.ABOUT))
         try:
             asking = self.asking = self.made()
             paths = [await model.gguf(self.workspace, self.tell) for model in self.plan.models]
@@ -102,7 +102,7 @@ class Voting(Page, Generic[A]):
 
     def fail(self) -> None:
         """Say how to go on."""
-        self.tell("It stopped; no vote is lost. r tries again, Esc leaves.")
+        self.tell(told("It stopped; no vote is lost. {voting.again} tries again, Esc leaves."))
         self.now(FAILED)
 
     @work(exclusive=True, group="voting")

@@ -3,17 +3,23 @@
 from rich.text import Text
 from textual.widgets import Static
 
+from tui.keys import told
+
 STEPS = (
     ("Home", "your runs, the files made of them, and the models on this machine. Tab goes from list to list, Enter opens what is marked."),
     (
         "Keys",
-        "what works now stands in the last line. F1 or ? shows all keys of a screen; Esc goes back; / filters a list.",
+        "what works now stands in the last line. {app.help} or {page.help} shows all keys of a screen; Esc goes back; "
+        "{list.filter} filters a list.",
     ),
     (
         "Palette",
-        "Ctrl+P finds what can be done now by its name. F2 turns dark to light. Ctrl+Q leaves; running jobs go on.",
+        "Ctrl+P finds what can be done now by its name. {app.theme} turns dark to light. {app.quit} leaves; running jobs go on.",
     ),
-    ("Begin", "t teaches the bundled model something new in about three minutes; n starts a run with examples of your own."),
+    (
+        "Begin",
+        "{home.try} teaches the bundled model something new in about three minutes; {home.new} starts a run with examples of your own.",
+    ),
 )
 """What is told, one thing at a time."""
 
@@ -48,7 +54,7 @@ class Tour(Static):
         title, words = STEPS[self.at]
         last = self.at == len(STEPS) - 1
         self.border_title = f"Tour {self.at + 1} of {len(STEPS)}"
-        self.border_subtitle = "Space or Esc: done" if last else "Space: next   Esc: skip"
+        self.border_subtitle = told("{tour.next} or {tour.skip}: done" if last else "{tour.next}: next   {tour.skip}: skip")
         text = Text(f"{title}: ", style="bold")
-        text.append(words, style="not bold")
+        text.append(told(words), style="not bold")
         self.update(text)

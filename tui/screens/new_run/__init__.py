@@ -13,7 +13,7 @@ from textual.widgets import Static
 from tui import draft as drafts
 from tui import later
 from tui.attempt import in_thread
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.new_run.data import DataStep
 from tui.screens.new_run.fit import FitStep
 from tui.screens.new_run.goal import GoalStep
@@ -74,7 +74,7 @@ class NewRun(Page):
         step = STEPS[self.at](self.draft)
         await place.mount(step)
         self.query_one("#steps", Static).update(Content(" ").join([Content(""), *map(self._titled, range(len(STEPS)))]))
-        self.query_one("#about", Static).update(step.ABOUT)
+        self.query_one("#about", Static).update(told(step.ABOUT))
         step.enter()
         self.refresh_bindings()
 

@@ -16,7 +16,7 @@ from edgetune.paths import exists
 from edgetune.text import one_line, safe_text
 from tui.attempt import in_thread, shown
 from tui.command import edgetune
-from tui.keys import key
+from tui.keys import key, told
 from tui.report_words import report_text, row_text
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
@@ -26,8 +26,7 @@ from tui.widgets.files import Files
 from tui.widgets.listing import Listing
 
 NOTHING = "Enter on a file chooses it; it is then read whole, and its X-ray stands here."
-
-
+UNREAD = "It could not be read. Choose another file; or press {data.format} to name its shape, {data.map} to name its columns."
 NO_ROW = "Its rows, token by token: what the model is trained on is marked."
 
 
@@ -35,7 +34,7 @@ class DataStep(Step):
     """Choose files of examples and look at them."""
 
     TITLE = "Data"
-    ABOUT = "Your examples. They are looked at before anything is trained: Enter chooses a file, + adds another."
+    ABOUT = "Your examples. They are looked at before anything is trained: Enter chooses a file, {data.add} adds another."
     BINDINGS: ClassVar[list[BindingType]] = [
         key("data.add", "plus,+", "add", "Add file", "Take the marked file too, beside those chosen.", show=False),
         key("data.votes", "v", "votes", "Votes", "Take the votes of Rank, Arena or a chat as examples."),
@@ -92,7 +91,7 @@ class DataStep(Step):
 
         names = [one.name for one in await in_thread(stores, self.workspace)]
         if not names:
-            self.ours.say("No vote was taken yet: k on Home ranks answers.", "warning")
+            self.ours.say(told("No vote was taken yet: {home.rank} on Home ranks answers."), "warning")
         elif found := await self.app.push_screen_wait(Choose("Votes as examples", names, self.draft.data[0] if self.draft.data else "")):
             self._take([found])
 
@@ -113,7 +112,7 @@ class DataStep(Step):
         try:
             self.report = await edgetune(self.workspace, "data", "check", *self.draft.check_words(), said=lambda line: None)
         except BaseException:
-            report.update("It could not be read. Choose another file; or press f to name its shape, m to name its columns.")
+            report.update(told(UNREAD))
             raise
         finally:
             panel.loading = False
@@ -215,5 +214,5 @@ class DataStep(Step):
         if not self.draft.kind:
             return "The X-ray is not done yet."
         if self._stopped:
-            return f"The X-ray says '{STOP}': correct the file, or press y to train all the same."
+            return f"The X-ray says '{STOP}': correct the file, or press {told('{data.anyway}')} to train all the same."
         return ""

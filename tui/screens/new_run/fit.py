@@ -13,7 +13,7 @@ from tui.attempt import shown
 from tui.command import edgetune
 from tui.draft import Draft
 from tui.fit_words import change_text, needs_text, plan_text
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.new_run.step import Step
 
 
@@ -62,7 +62,7 @@ class FitStep(Step):
         try:
             self.fit = await edgetune(self.workspace, "fit", *self.draft.recipe_words(), said=lambda line: None)
         except BaseException:
-            needs.update("It cannot be predicted this way. Go back and change it, or press g to check again.")
+            needs.update(told("It cannot be predicted this way. Go back and change it, or press {fit.again} to check again."))
             raise
         self.plan = {}
         self._tell()
@@ -73,7 +73,7 @@ class FitStep(Step):
                 self.workspace, "train", *self.draft.words(), "--dry-run", said=lambda line: notes.update(one_line(line, 200))
             )
         except BaseException:
-            notes.update("It cannot be started this way. Go back and change it, or press g to check again.")
+            notes.update(told("It cannot be started this way. Go back and change it, or press {fit.again} to check again."))
             raise
         self._tell()
         self.passed = True

@@ -13,7 +13,7 @@ from edgetune.errors import InputError
 from edgetune.paths import at_home
 from edgetune.recipe import used
 from tui.attempt import shown
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.new_run.step import Step
 
@@ -64,7 +64,8 @@ class GoalStep(Step):
         replay = self.draft.options.get("replay")
         text = f"{wish.method}, preset {goals.preset(wish, self.draft.rows)}{extra}: {wish.why}"
         if used("replay", wish.method):
-            text += f"\nReplay: {replay}" if replay else "\nPress p to name a replay file; the bundled model has one of its own."
+            none = told("Press {goal.replay} to name a replay file; the bundled model has one of its own.")
+            text += f"\nReplay: {replay}" if replay else f"\n{none}"
         self.query_one("#means", Static).update(text)
 
     @on(OptionList.OptionSelected)

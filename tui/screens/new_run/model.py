@@ -21,7 +21,7 @@ from edgetune.workspace import Workspace
 from tui import tables
 from tui.attempt import in_thread, shown
 from tui.draft import Draft
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.new_run.step import Step
 from tui.widgets.listing import Line, Listing
@@ -82,7 +82,8 @@ class ModelStep(Step):
         lines = [self._line(one) for one in found]
         self.found = {line.key: one for line, one in zip(lines, found, strict=True)}
         self.query_one(Listing).show(lines)
-        self.query_one(Listing).empty("No models found.\ng gets one from a hub, f adds a folder that holds some.")
+        nothing = told("No models found.\n{model.fetch} gets one from a hub, {model.folder} adds a folder that holds some.")
+        self.query_one(Listing).empty(nothing)
         row = next((number for number, line in enumerate(lines) if line.key == self.draft.base), 0)
         self.query_one(Listing).table.move_cursor(row=row)
         self._tell()

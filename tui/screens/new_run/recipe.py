@@ -15,7 +15,7 @@ from edgetune.recipe import PRESETS, Recipe, one, used
 from edgetune.text import one_line, safe_text, said
 from tui.attempt import shown
 from tui.draft import Draft
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
 from tui.screens.new_run.step import Step
@@ -64,7 +64,7 @@ class RecipeStep(Step):
         """The options with their values now."""
         values, sources = self.draft.values()
         listing, colours = self.query_one(Listing), self.app.theme_variables
-        listing.border_title = f"Recipe, preset {self.draft.preset}" + ("" if self.full else " (v shows all options)")
+        listing.border_title = f"Recipe, preset {self.draft.preset}" + ("" if self.full else told(" ({recipe.view} shows all options)"))
         lines = []
         for name, field in Recipe.model_fields.items():
             changed = name in self.draft.options

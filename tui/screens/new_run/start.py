@@ -15,7 +15,7 @@ from edgetune.files import safe_name
 from edgetune.text import one_line, safe_text
 from tui.attempt import shown
 from tui.draft import forget
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.new_run.step import Step
 from tui.start import begin
 
@@ -48,7 +48,7 @@ class StartStep(Step):
             yield Input(draft.name, placeholder="a name of its own is found when this is empty", id="name")
             yield Static("", classes="wrong", markup=False)
             yield Button("Start training", id="go", variant="success", compact=True)
-            yield Static("In a shell the same is (Ctrl+Y copies it):", classes="label")
+            yield Static(told("In a shell the same is ({start.copy} copies it):"), classes="label")
             yield Static(safe_text(draft.command()), id="command", markup=False)
 
     def enter(self) -> None:

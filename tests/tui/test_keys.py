@@ -1,0 +1,59 @@
+"""Texts that name keys name those that hold: the declared ones, or the user's own."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import tui
+from edgetune.workspace import Workspace
+from tests.tui.conftest import Seat
+from tui.keys import DECLARED, NAMED, own, told
+from tui.screens.new_run import NewRun
+from tui.screens.settings import declared
+from tui.settings import Settings
+from tui.widgets.tour import Tour
+
+
+@pytest.fixture(autouse=True)
+def as_usual() -> Iterator[None]:
+    """No keys of somebody's own, before and after."""
+    own({})
+    yield
+    own({})
+
+
+def test_keys_of_the_users_own_are_told() -> None:
+    declared()
+    assert told("{home.new}, {data.add}, {chat.up} and {page.help}") == "n, +, Ctrl+Up and ?"
+    own({"home.new": "f6,N"})
+    assert told("Press {home.new}; {this} and {} stay") == "Press F6; {this} and {} stay"
+    with pytest.raises(KeyError):
+        told("{home.nothing}")
+
+
+def test_every_key_that_a_text_names_is_declared() -> None:
+    declared()
+    named = [
+        name
+        for path in Path(tui.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name != "keys.py"
+        for name in NAMED.findall(node.value)
+    ]
+    assert len(named) > 40 and set(named) <= set(DECLARED)
+
+
+def test_screens_name_them(drive: Callable[..., None], workspace: Workspace) -> None:
+    Settings(toured=True, keys={"home.new": "f6", "goal.replay": "R", "export.write": "W"}).save(workspace.path / "app.json")
+
+    async def scene(seat: Seat) -> None:
+        assert "Press  F6  for a new run" in seat.text() and "Press  t  to try it" in seat.text()
+        await seat.press("f4", "space", "space", "space")
+        tour = " ".join(str(seat.app.screen.query_one(Tour).render()).split())
+        assert "F6 starts a run" in tour
+        await seat.press("escape", "f6")
+        assert isinstance(seat.app.screen, NewRun)
+
+    drive(scene)
