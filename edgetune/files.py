@@ -33,11 +33,26 @@ def sync_folder(folder: Path) -> None:
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a write answers on a full disk."""
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What is answered where somebody may not."""
 
 
 def _is_full(error: Exception) -> bool:
     """Whether an error means a full disk; safetensors tells it in words only."""
     return getattr(error, "errno", None) in FULL or any(f"os error {number}" in str(error) for number in FULL)
+
+
+def refused(error: OSError | MemoryError) -> EdgeTuneError:
+    """What the system refused, in words: memory, room on the disk, a right, or a file."""
+    if isinstance(error, MemoryError):
+        return EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model.")
+    path, why = str(error.filename or ""), error.strerror or str(error)
+    if _is_full(error):
+        where = f"Writing {path} failed" if path else "A write failed"
+        return EdgeTuneError("The disk is full", f"{where}: no space is left.", "Free some space ('edgetune prune' helps), then try again.")
+    if error.errno in FORBIDDEN:
+        return EdgeTuneError("Not allowed", f"{path}: {why}.".lstrip(": "), "Choose a place that you may read and write.")
+    return EdgeTuneError("A file cannot be used", f"{path}: {why}".lstrip(": "), "Check the path.")
 
 
 @contextmanager
@@ -47,10 +62,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if _is_full(error):
-            raise EdgeTuneError(
-                "The disk is full", f"Writing {path} failed: no space is left.", "Free some space ('edgetune prune' helps), then try again."
-            ) from error
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise refused(OSError(errno.ENOSPC, "", str(path))) from error
+        if isinstance(error, OSError) and error.errno in FORBIDDEN:
             raise EdgeTuneError("Not allowed to write", f"{path}: {error.strerror}.", "Choose a folder you may write to.") from error
         raise
 

@@ -1,5 +1,6 @@
 """Writes are whole or not there; names and texts are safe."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import atomic_write, disk_errors, human, need_space, publish_folder, safe_name
+from edgetune.files import atomic_write, disk_errors, human, need_space, publish_folder, refused, safe_name
 from edgetune.text import one_line, safe_text
 
 
@@ -59,6 +60,15 @@ def test_a_write_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
     with pytest.raises(EdgeTuneError, match="Not enough disk space"):
         need_space(tmp_path, 10**18, "The export")
+
+
+def test_what_the_system_refuses_has_a_cause_and_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as missing:
+        open(tmp_path / "none", "rb").close()
+    told = [refused(missing.value), refused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "r")), refused(MemoryError())]
+    told.append(refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "r")))
+    assert [error.title for error in told] == ["A file cannot be used", "The disk is full", "Out of memory", "Not allowed"]
+    assert str(tmp_path / "none") in told[0].cause and "edgetune prune" in told[1].remedy and all(error.remedy for error in told)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a Linux device")

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from edgetune.errors import EdgeTuneError
+from edgetune.files import refused
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -22,13 +23,6 @@ class _Node(Protocol):
 N = TypeVar("N", bound=_Node)
 
 
-def as_error(error: OSError | MemoryError) -> EdgeTuneError:
-    """What the system refused, in the words of the command line."""
-    if isinstance(error, MemoryError):
-        return EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model.")
-    return EdgeTuneError("A file cannot be used", f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), "Check the path.")
-
-
 def shown(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[Concatenate[N, P], Coroutine[Any, Any, T | None]]:
     """For an async method of a screen or widget: errors the user can cause open the error dialog; then it returns None."""
 
@@ -39,7 +33,7 @@ def shown(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[Concate
         except EdgeTuneError as error:
             found = error
         except (OSError, MemoryError) as error:
-            found = as_error(error)
+            found = refused(error)
         from tui.screens.error import ErrorDialog
 
         self.app.push_screen(ErrorDialog(found))

@@ -59,5 +59,5 @@ def gguf_file(text: str) -> Model:
     """The file of a typed path. InputError where it is no GGUF."""
     path = Path(text).expanduser().absolute()
     if path.suffix.lower() != ".gguf" or not path.is_file():
-        raise InputError(f"{path.name} cannot be asked", "It is no GGUF file that is there.", "Name a file that ends in .gguf.")
+        raise InputError(f"There is no GGUF file {path}", "A model in one file is needed.", "Name a file that ends in .gguf.")
     return Model("file", str(path))

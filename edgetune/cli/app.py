@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from edgetune import __version__, awake
 from edgetune.errors import EdgeTuneError, InputError
+from edgetune.files import refused
 from edgetune.text import safe_text
 
 COMMANDS = {
@@ -154,11 +155,6 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except OSError as error:
-        show_error(EdgeTuneError("A file cannot be used", f"{error.filename or ''}: {error.strerror or error}", "Check the path."), as_json)
-        return 1
-    except MemoryError:
-        show_error(
-            EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model."), as_json
-        )
+    except (OSError, MemoryError) as error:
+        show_error(refused(error), as_json)
         return 1

@@ -86,10 +86,15 @@ class ProgressLine:
         self.update(done // 10**6, max(1, total // 10**6), f"million weights, {name}{self.left(done, total)}")
 
     def count(self, text: str) -> None:
-        """Show how far it is where no total is known; in a terminal only."""
+        """Show how far it is where no total is known."""
         now = time.monotonic()
-        if self.live and now - self.shown >= 0.1:
-            self.shown, self.open = now, True
+        if now - max(self.shown, self.started) < (0.1 if self.live else self.EVERY):
+            return
+        self.shown = now
+        if not self.live:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self.open = True
             sys.stderr.write("\r\x1b[K" + one_line(text, shutil.get_terminal_size().columns - 1))
             sys.stderr.flush()
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,20 +14,20 @@ from textual.widgets import Input
 
 from edgetune.chat import saved
 from edgetune.chat.branches import Branches, Turn
-from edgetune.chat.conversation import Answer
-from edgetune.chat.model_info import GenerationStats
 from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, draft_of, life
+from tests.tui.held import Halting
 from tests.tui.replay import Replay
 from tui.screens.error import ErrorDialog
+from tui.screens.help import Help
 from tui.screens.new_run import NewRun
 from tui.widgets.bubbles import Reply
 from tui.widgets.prompt import Prompt
 
 Drive = Callable[..., None]
 MakeRun = Callable[..., Run]
-SMALL = (80, 24)
+pytestmark = pytest.mark.usefixtures("steady")
 STOPPED = {"kind": "stopped", "step": 48}
 
 
@@ -70,14 +70,14 @@ def test_home_in_every_state(drive: Drive, snapshot: Snapshot, make_run: MakeRun
         await snapshot("home-states", seat)
         await seat.press("slash", "z", "q")
         assert "interrupted" not in seat.text()
-        await snapshot("home-filter", seat, SMALL)
+        await snapshot("home-filter", seat)
 
     drive(scene)
 
 
 def test_home_the_first_time(drive: Drive, snapshot: Snapshot) -> None:
     async def scene(seat: Seat) -> None:
-        await snapshot("home-tour", seat, SMALL)
+        await snapshot("home-tour", seat)
 
     drive(scene, first=True)
 
@@ -90,16 +90,16 @@ def test_run_before_and_between(drive: Drive, snapshot: Snapshot, make_run: Make
     launch.claim(begun.folder)
 
     async def scene(seat: Seat) -> None:
-        for run, sizes in ((begun, ()), (paused, (SMALL,))):
+        for run in (begun, paused):
             await opened(seat, RunScreen(run))
-            await snapshot(f"run-{run.name}", seat, *sizes)
+            await snapshot(f"run-{run.name}", seat)
             if run is begun:
                 await seat.press("3")
-                await snapshot("run-answers-empty", seat, SMALL)
+                await snapshot("run-answers-empty", seat)
             await seat.press("escape")
         await opened(seat, RunScreen(bad))
         await seat.press("w")
-        await snapshot("run-why", seat, SMALL)
+        await snapshot("run-why", seat)
 
     drive(scene)
 
@@ -113,7 +113,7 @@ def test_new_run_steps(drive: Drive, snapshot: Snapshot, facts: Path, monkeypatc
         await seat.press("ctrl+n")
         await snapshot("new-goal", seat)
         await seat.press("enter", "v")
-        await snapshot("new-recipe-all", seat, (120, 40))
+        await snapshot("new-recipe-all", seat)
         await seat.press("v")
         busy = Replay(monkeypatch, "tui.screens.new_run.fit", "fit", "check", held=2)
         await seat.pilot.press("ctrl+n")
@@ -125,16 +125,19 @@ def test_new_run_steps(drive: Drive, snapshot: Snapshot, facts: Path, monkeypatc
         Replay(monkeypatch, "tui.screens.new_run.fit", "too-much", "check")
         await seat.press("g")
         assert "Press a for the smallest change" in seat.text()
-        await snapshot("new-fit-too-much", seat, SMALL)
+        await snapshot("new-fit-too-much", seat)
         screen = seat.app.screen
         assert isinstance(screen, NewRun)
         screen.draft.data = ["/home/ada/examples/facts.jsonl"]
         await seat.press("ctrl+n")
         await snapshot("new-start", seat)
         await seat.press("shift+tab")
-        await seat.write("no/name")
+        await seat.write("keeper")
         await seat.settle()
-        await snapshot("new-start-wrong", seat, SMALL)
+        await snapshot("new-start-full", seat)
+        await seat.write("/")
+        await seat.settle()
+        await snapshot("new-start-wrong", seat)
 
     drive(scene)
 
@@ -151,7 +154,7 @@ def test_data_that_teaches_nothing(drive: Drive, snapshot: Snapshot, monkeypatch
         Replay(monkeypatch, "tui.screens.new_run.data", "unreadable")
         await seat.press("enter")
         await dialog(seat)
-        await snapshot("data-failed", seat, SMALL)
+        await snapshot("data-failed", seat)
 
     drive(scene)
 
@@ -163,19 +166,23 @@ def test_dialogs_that_ask(drive: Drive, snapshot: Snapshot, keeper: Run) -> None
     async def scene(seat: Seat) -> None:
         await seat.pilot.press("r")
         await seat.until(lambda: seat.app.screen.query("AskText Input"))
+        await snapshot("ask", seat)
+        await seat.pilot.press("f1")
+        assert isinstance(seat.app.screen, Help) and "Type it and press Enter." in seat.text()
+        await seat.pilot.press("escape")
         seat.app.screen.query_one(Input).value = "no/name"
         await seat.press("enter")
-        await snapshot("ask-wrong", seat, SMALL)
+        await snapshot("ask-wrong", seat)
         await seat.press("escape")
         await opened(seat, Choose("Prompts", ["a file of prompts", "questions of kept talks", "what the model proposes"]))
-        await snapshot("choose", seat, SMALL)
+        await snapshot("choose", seat)
         await seat.press("escape")
         await opened(seat, EditAnswer("Seven. That is the number of the door."))
-        await snapshot("edit-answer", seat, SMALL)
+        await snapshot("edit-answer", seat)
         await seat.press("escape")
         await seat.press("ctrl+p")
         await seat.settle()
-        await snapshot("palette", seat, SMALL)
+        await snapshot("palette", seat)
 
     drive(scene)
 
@@ -203,31 +210,6 @@ def test_export_under_way_and_after(
         await snapshot("export-failed", seat)
 
     drive(scene)
-
-
-@pytest.fixture(autouse=True)
-def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every answer comes as fast as the next: a figure with more digits would move what stands after it."""
-    monkeypatch.setattr(GenerationStats, "tokens_per_second", property(lambda stats: 1234.0))
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Answers that stop after a few signs until the event is set."""
-    real, go = Answer.__iter__, threading.Event()
-
-    def some(self: Answer) -> Iterator[str]:
-        left = 28
-        for piece in real(self):
-            yield piece[:left]
-            if len(piece) > left and not go.is_set():
-                assert go.wait(60)
-            yield piece[left:]
-            left = max(left - len(piece), 0)
-
-    monkeypatch.setattr(Answer, "__iter__", some)
-    yield go
-    go.set()
 
 
 MARKDOWN = """Take the **ferry**; it leaves on Thursday.
@@ -258,7 +240,7 @@ def kept(workspace: Workspace) -> None:
 
 
 def test_chat_in_every_state(
-    drive: Drive, snapshot: Snapshot, workspace: Workspace, nano_gguf: Path, slow: threading.Event, keeper: Run
+    drive: Drive, snapshot: Snapshot, workspace: Workspace, nano_gguf: Path, halting: Halting, keeper: Run
 ) -> None:
     from tui.screens.chat import Chat
 
@@ -269,23 +251,24 @@ def test_chat_in_every_state(
         assert chat.talk is not None
         chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=0.0, seed=1)
         await seat.press("f3")
-        await snapshot("talks-empty", seat, SMALL)
+        await snapshot("talks-empty", seat)
         await seat.press("escape")
         kept(workspace)
+        halting.halt()
         chat.query_one(Prompt).text = "What is the number of the boat?"
         await seat.pilot.press("enter")
-        await seat.until(lambda: chat.query(Reply) and len(chat.query_one(Reply).markdown.source) == 28)
+        await seat.until(lambda: chat.query(Reply) and len(chat.query_one(Reply).markdown.source) == Halting.SIGNS)
         await snapshot("chat-busy", seat, busy="talk")
-        slow.set()
+        halting.go()
         await seat.settle()
         await seat.press("f3")
-        await snapshot("talks", seat, SMALL)
+        await snapshot("talks", seat)
         await seat.press("down", "enter")
         await seat.until(lambda: len(chat.query(Reply)) == 2)
         await seat.press("ctrl+up", "ctrl+up", "ctrl+up")
         await snapshot("chat-full", seat)
         await seat.press("ctrl+t")
-        await snapshot("chat-ways", seat, SMALL)
+        await snapshot("chat-ways", seat)
         await seat.press("escape")
         os.kill(chat.talk.load().pid, signal.SIGKILL)
         chat.query_one(Prompt).text = "Hello?"
@@ -311,12 +294,12 @@ def test_adapters(drive: Drive, snapshot: Snapshot, workspace: Workspace, nano: 
         assert chat.talk is not None
         chat.talk.turn(make_lora(nano, tmp_path), 0.8)
         await seat.press("f9")
-        await snapshot("chat-adapters-full", seat, SMALL)
+        await snapshot("chat-adapters-full", seat)
         await seat.press("escape")
         await seat.pilot.press("ctrl+g")
         await dialog(seat, Models)
         await seat.settle()
-        await snapshot("models", seat, SMALL)
+        await snapshot("models", seat)
 
     drive(scene)
 
@@ -331,13 +314,13 @@ def test_two_models(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: 
         await seat.until(lambda: len(versus.talks) == 2)
         for talk in versus.talks:
             talk.ways.sampling = replace(talk.ways.sampling, seed=1)
-        await snapshot("versus-empty", seat, SMALL)
+        await snapshot("versus-empty", seat)
         versus.query_one(Prompt).text = "What is the opposite of hot?"
         await seat.press("enter")
         await snapshot("versus", seat)
         await opened(seat, Versus(None, (Model("file", "gone.gguf"), Model("file", str(nano_q4)))))
         await dialog(seat)
-        await snapshot("versus-failed", seat, SMALL)
+        await snapshot("versus-failed", seat)
 
     drive(scene)
 
@@ -355,13 +338,13 @@ def test_getting_a_model(drive: Drive, snapshot: Snapshot, monkeypatch: pytest.M
         fetch.query_one("#wanted", Input).value = "acme/small"
         await seat.pilot.press("enter")
         await dialog(seat, Consent)
-        await snapshot("fetch-asked", seat, SMALL, busy="fetch")
+        await snapshot("fetch-asked", seat, busy="fetch")
         await seat.pilot.press("y")
         await seat.until(lambda: "model.safetensors" in seat.text())
-        await snapshot("fetch-busy", seat, SMALL, busy="fetch")
+        await snapshot("fetch-busy", seat, busy="fetch")
         await seat.pilot.press("escape")
         await seat.until(lambda: "What came is kept" in seat.text())
-        await snapshot("fetch-stopped", seat, SMALL)
+        await snapshot("fetch-stopped", seat)
         assert not busy.go.is_set() and "base" in draft_of(seat.app.workspace)
 
     drive(scene)
@@ -376,10 +359,10 @@ def test_doctor_and_settings(drive: Drive, snapshot: Snapshot, monkeypatch: pyte
         doctor.records[0]["document"]["missing"] = ["llama-cpp-python"]
         await seat.press("g")
         await seat.press("end")
-        await snapshot("doctor-failed", seat, SMALL)
+        await snapshot("doctor-failed", seat)
         await seat.press("escape")
         await seat.press("s")
-        await snapshot("settings", seat, hidden="#hint")
+        await snapshot("settings", seat)
 
     drive(scene)
 
@@ -409,11 +392,11 @@ def test_voting_under_way(
         monkeypatch.setattr(Ranking, "open", held)
         await seat.app.push_screen(Rank(VotePlan(models[:1], "file", str(opposites), count=4)))
         await seat.until(lambda: "loading …" in seat.text())
-        await snapshot("rank-busy", seat, SMALL, busy="voting")
+        await snapshot("rank-busy", seat, busy="voting")
         monkeypatch.setattr(Contest, "write", write)
         await seat.app.push_screen(ArenaScreen(VotePlan(models, "file", str(opposites), into="arena", max_tokens=20)))
         await seat.until(lambda: "3 of 4" in seat.text())
-        await snapshot("arena-busy", seat, SMALL, busy="voting")
+        await snapshot("arena-busy", seat, busy="voting")
         go.set()
         await seat.settle()
 

@@ -45,9 +45,11 @@ class Compare(Page):
             Plotted(one.run.name, one.curves["eval_loss"], "accent", dots=True),
             Plotted(other.run.name, other.curves["eval_loss"], "warning", dots=True),
         ]
-        table = Listing("", one_line(one.run.name, 30), one_line(other.run.name, 30), id="differences")
+        table = Listing("", one_line(one.run.name, 30), one_line(other.run.name, 30), id="differences", empty="reading …")
         table.border_title = "What differs"
-        yield Vertical(Chart(f"Loss: {one.run.name} blue, {other.run.name} green", plotted), table, id="compared")
+        chart = Chart(f"Loss: {one.run.name} blue, {other.run.name} green", plotted)
+        chart.empty = "reading …"
+        yield Vertical(chart, table, id="compared")
 
     def on_mount(self) -> None:
         """Read both."""
@@ -60,17 +62,19 @@ class Compare(Page):
     @shown
     async def read(self) -> None:
         """Both logs to their ends, and both recipes."""
+        chart, (one, other) = self.query_one(Chart), self.histories
         for history in self.histories:
             while found := await in_thread(history.read):
                 history.take(found)
-        one, other = self.histories
+        chart.empty = "nothing measured yet"
+        chart.draw_anew()
+        self.query_one(Listing).empty("The two cannot be compared.")
         differences = await in_thread(compare.differences, one.run, other.run)
         first, second = await in_thread(lambda: (compare.results(one), compare.results(other)))
         bold = f"bold {self.app.theme_variables.get('accent', '')}"
         lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a, "-"), said(b, "-"))) for name, a, b in differences]
         lines += [Line(f"result {name}", (name, said(value, "-"), said(second[name], "-"))) for name, value in first.items()]
         self.query_one(Listing).show(lines)
-        self.query_one(Chart).draw_anew()
 
     def action_log(self) -> None:
         """Logarithmic heights, or plain."""

@@ -16,7 +16,10 @@ class Dialog(ModalScreen[T | None], Generic[T]):
 
     NAME: ClassVar[str] = ""
     ABOUT: ClassVar[str] = ""
-    BINDINGS: ClassVar[list[BindingType]] = [key("dialog.close", "escape", "close", "Close", "Leave the dialog; nothing is changed.")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("dialog.close", "escape", "close", "Close", "Leave the dialog; nothing is changed."),
+        key("app.help", "f1", "app.help", "Help", "What this screen is for, and its keys."),
+    ]
 
     @property
     def ours(self) -> EdgeTuneApp:

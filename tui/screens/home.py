@@ -98,8 +98,7 @@ class Home(Page):
         columns = ("run", "state", "step", "loss", "held-out loss", "base", "size")
         runs = self.run_list = Listing(*columns, id="runs", empty="looking for runs …", gives=0)
         runs.border_title = "Runs"
-        nothing = told("No exports yet.\n{home.export} on a finished run writes one.")
-        exports = self.export_list = Listing("export", "size", id="exports", empty=nothing, gives=0)
+        exports = self.export_list = Listing("export", "size", id="exports", empty="looking for exports …", gives=0)
         exports.border_title = "Exports"
         bases = self.base_list = Listing("base", "parameters", "size", "context", id="bases", empty="looking for models …", gives=0)
         bases.border_title, bases.border_subtitle = "Bases on this machine", "Enter trains it"
@@ -156,6 +155,7 @@ class Home(Page):
         ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
         runs, files = self.run_list, self.export_list
         runs.empty(Content.from_markup(told(NOTHING)))
+        files.empty(told("No exports yet.\n{home.export} on a finished run writes one."))
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
         files.show([tables.export_line(path, size) for path, size in self._exports])
         files.border_subtitle = "Enter chats with it" if self._exports else ""

@@ -27,7 +27,7 @@ class Talks(Dialog[Saved]):
         """A list."""
         with Vertical(classes="box ways") as box:
             box.border_title, box.border_subtitle = self.NAME, told("{list.filter} finds, Enter opens, Esc closes")
-            yield Listing("began with", "messages", "model", empty="No conversation was kept yet.")
+            yield Listing("began with", "messages", "model", empty="looking …")
 
     def on_mount(self) -> None:
         """Look for them."""
@@ -40,6 +40,7 @@ class Talks(Dialog[Saved]):
         """Read what is kept."""
         found = await in_thread(listed, self.workspace.conversations)
         self.talks = {talk.path.name: talk for talk in found}
+        self.query_one(Listing).empty("No conversation was kept yet.")
         self.query_one(Listing).show(
             [Line(n, (t.title[:48], str(len(t.messages)), t.model[:24]), t.text.lower()) for n, t in self.talks.items()]
         )

@@ -30,13 +30,15 @@ class Plotted:
 
 
 class Chart(PlotextPlot):
-    """Curves over steps. view: how they are looked at; to be changed as a whole. unit: what one on the scale stands for."""
+    """Curves over steps. view: how they are looked at; to be changed as a whole. unit: what one on the scale stands for. empty: what is
+    said while there is no point."""
 
     def __init__(self, title: str, curves: Sequence[Plotted], id: str | None = None, unit: float = 1.0) -> None:
         super().__init__(id=id, classes="panel chart")
         self.border_title = Content(one_line(title, 120))
         self.curves, self.unit = curves, unit
         self.view = View()
+        self.empty = "nothing measured yet"
         self._picture: Any = ""
         self._looks: tuple[Any, ...] = ()
         self._stale, self._drawing = True, False
@@ -73,7 +75,7 @@ class Chart(PlotextPlot):
     def _draw(self, drawn: list[tuple[Plotted, list[float], list[float]]], colours: dict[str, str]) -> Any:
         """The picture of some points, in any thread."""
         if not drawn:
-            return "  nothing measured yet"
+            return f"  {self.empty}"
         plt = self.plt
         ascii_only = getattr(self.app, "ascii_only", False)
         with _PLOTEXT:

@@ -1,5 +1,6 @@
 """Step 2: which examples, and what the X-ray says of them."""
 
+import asyncio
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
+from textual.worker import Worker
 
 from edgetune.data.readers import SUFFIXES
 from edgetune.data.verdict import STOP
@@ -25,6 +27,8 @@ from tui.start import flags
 from tui.widgets.files import Files
 from tui.widgets.listing import Listing
 
+READING = "reading …  {data.stop} stops it."
+STOPPED = "It was not read to its end. Enter on a file reads it."
 NOTHING = "Enter on a file chooses it; it is then read whole, and its X-ray stands here."
 UNREAD = "It could not be read. Choose another file; or press {data.format} to name its shape, {data.map} to name its columns."
 NO_ROW = "Its rows, token by token: what the model is trained on is marked."
@@ -42,12 +46,14 @@ class DataStep(Step):
         key("data.row_after", "right_square_bracket", "row(1)", "Next row", "Show the next row as the model sees it."),
         key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
         key("data.map", "m", "map", "Columns", "Say which column is which: instruction=question,output=answer.", show=False),
+        key("data.stop", "x", "stop", "Stop", "Stop reading; nothing is taken from the file."),
         key("data.anyway", "y", "anyway", "Anyway", f"Train even though the X-ray says '{STOP}'."),
     ]
 
     def __init__(self, draft: Any) -> None:
         super().__init__(draft)
         self.row, self.report = 1, {}  # type: ignore[var-annotated]
+        self._reading: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         """Files at the left; X-ray and rows at the right."""
@@ -100,22 +106,31 @@ class DataStep(Step):
         self.changed()
         self.examine()
 
+    def examine(self) -> None:
+        """Look at the files, and at no others any more."""
+        self._reading = self.read()
+        self.refresh_bindings()
+
     @work(exclusive=True, group="xray")
     @shown
-    async def examine(self) -> None:
+    async def read(self) -> None:
         """X-ray the files in a process of its own, then show the first row."""
         panel, report = self.query_one("#xray"), self.query_one("#report", Static)
         names = ", ".join(one_line(Path(path).name, 40) for path in self.draft.data)
         panel.border_title = Content(f"X-ray of {names}")
-        report.update("reading …")
-        panel.loading = True
+        reading = told(READING)
+        report.update(reading)
+        words = ("data", "check", *self.draft.check_words())
         try:
-            self.report = await edgetune(self.workspace, "data", "check", *self.draft.check_words(), said=lambda line: None)
+            self.report = await edgetune(self.workspace, *words, said=lambda line: report.update(f"{reading}\n{one_line(line, 200)}"))
+        except asyncio.CancelledError:
+            report.update(STOPPED)
+            raise
         except BaseException:
             report.update(told(UNREAD))
             raise
         finally:
-            panel.loading = False
+            self.call_later(self.refresh_bindings)
         self.draft.kind, self.draft.verdict, self.draft.rows = self.report["kind"], self.report["verdict"], self.report["kept"]
         self.changed()
         self._tell()
@@ -180,6 +195,11 @@ class DataStep(Step):
         if self.draft.data:
             self._take(self.draft.data)
 
+    def action_stop(self) -> None:
+        """Read no further; the command is stopped and waited for."""
+        if self._reading:
+            self._reading.cancel()
+
     def action_anyway(self) -> None:
         """Override the X-ray."""
         self.draft.anyway = True
@@ -193,6 +213,8 @@ class DataStep(Step):
             return bool(self.report)
         if action == "anyway":
             return self._stopped
+        if action == "stop":
+            return bool(self._reading and not self._reading.is_finished)
         return True
 
     @property
