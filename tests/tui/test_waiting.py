@@ -86,7 +86,7 @@ def test_steps_of_a_new_run(
         seat.app.screen.step.draft.data = ["/home/ada/examples/facts.jsonl"]  # type: ignore[attr-defined]
         await seat.press("ctrl+n")
         monkeypatch.setattr("tui.screens.new_run.start.begin", begin)
-        await seat.pilot.press("enter")
+        await seat.pilot.press("ctrl+s")  # the button itself, pressed, would be lit for a moment
         await seat.until(lambda: "starting" in str(seat.app.screen.query_one(Button).label))
         await snapshot("new-start-busy", seat, busy="start")
         begun.set()

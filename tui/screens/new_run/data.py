@@ -198,6 +198,7 @@ class DataStep(Step):
     def action_stop(self) -> None:
         """Read no further; the command is stopped and waited for."""
         if self._reading:
+            self.query_one("#report", Static).update("stopping …")
             self._reading.cancel()
 
     def action_anyway(self) -> None:
