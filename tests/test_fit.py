@@ -124,3 +124,15 @@ def test_the_command_prints_one_document(edgetune: Call) -> None:
     assert sum(parts) == made["memory"]["total"] == made["need"] - fit.INTERPRETER
     code, out, err = edgetune("fit", "--base", "nano", "--batch", "4096", "--length", "100000")
     assert code == 1 and "does not fit" in err and "Smallest change" in err
+
+
+def test_with_rows_it_tells_the_time_of_the_whole_run(edgetune: Call, facts: Path) -> None:
+    words = ("--base", "nano", "--data", str(facts), "--length", "64", "--epochs", "2", "--json")
+    _, out, err = edgetune("fit", *words)
+    effort = json.loads(out)["effort"]
+    started = json.loads(edgetune("train", *words, "--dry-run")[1])
+    assert effort["steps"] == started["steps"] and effort["tokens"] == started["effort"]["tokens"]
+    assert effort["seconds"] >= 0 and not err
+    assert json.loads(edgetune("fit", "--base", "nano", "--json")[1])["effort"] is None
+    code, out, _ = edgetune("fit", *words[:-1])
+    assert code == 0 and f"for {effort['steps']} steps over {effort['rows']} rows" in out

@@ -99,9 +99,9 @@ class Draft:
         """Become another draft."""
         self.preset, self.options = other.preset, other.options
 
-    def recipe_words(self) -> list[str]:
-        """The recipe as flags: what follows `edgetune fit`."""
-        return ["--preset", self.preset, *flags(self.chosen)]
+    def recipe_words(self, data: bool = True) -> list[str]:
+        """The recipe as flags: what follows `edgetune fit`. data: with the files, which it then reads to tell the time over their rows."""
+        return ["--preset", self.preset, *flags(self.chosen if data else {**self.chosen, "data": []})]
 
     def words(self) -> list[str]:
         """What follows `edgetune train`."""

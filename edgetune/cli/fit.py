@@ -1,16 +1,17 @@
 """`edgetune fit`: peak memory, disk and time of a recipe before it starts, and the smallest change that fits."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
-from edgetune.cli.show import say, seconds, table
+from edgetune.cli.show import ProgressLine, say, seconds, table
 from edgetune.files import free_bytes, human
-from edgetune.recipe import PRESETS
-from edgetune.workspace import workspace
+from edgetune.recipe import PRESETS, Recipe
+from edgetune.workspace import Workspace, workspace
 
 EXAMPLES = """Say what a recipe will need here before it starts: memory by part, disk, and the smallest change that makes it fit.
 
@@ -20,7 +21,10 @@ Examples:
 
   edgetune fit --recipe recipe.toml --batch 1 --json
 
-Exit code 1 when it does not fit. Rows are taken to be as long as --length allows.
+  edgetune fit --base ~/models/Qwen3-0.6B --data examples.jsonl
+
+Exit code 1 when it does not fit. Memory is for rows as long as --length allows; with --data, which is read and prepared as a run would,
+the time is that of all steps over these rows.
 """
 
 
@@ -37,7 +41,7 @@ def fit(
     from edgetune.bases import find
     from edgetune.recipe import build
 
-    made, _ = build(options, recipe, preset)
+    made, sources = build(options, recipe, preset)
     base, place, here = find.describe(find.resolve(made.base)), workspace(workspace_path), hardware.machine()
     device = hardware.device(made.device)
     free = fitting.free_memory(device.value)
@@ -50,10 +54,12 @@ def fit(
     disk_free = free_bytes(place.path)
     fits = need <= free and disk + export["disk"] <= disk_free
     change = None if need <= free else fitting.smallest_change(made, base, device.value, free)
+    rows = partial(_effort, made, sources, place) if made.data and fits else dict[str, Any]
     if as_json:
         document = {"base": base.name, "device": device.value, "fits": fits, "free": free, "need": need, "memory": memory.as_dict()}
         document |= {"disk": disk, "disk_free": disk_free, "export": export, "chat": chat}
         document |= {"seconds_per_step": step_seconds, "seconds_reason": reason}
+        document |= {"effort": rows() or None}
         document |= {"answers_tokens_per_second": round(speed, 1)}
         document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.words}}
         typer.echo(json.dumps(document))
@@ -63,6 +69,9 @@ def fit(
         typer.echo(f"{human(free)} of {device.value} memory are free here ({device.reason}; {here.cores} cores)")
         typer.echo(f"disk: {human(disk)} for checkpoints and result, {human(export['disk'])} for a Q4_K_M; {human(disk_free)} free")
         typer.echo(f"time: {seconds(step_seconds)} a step of full rows ({reason})")
+        if (whole := rows()) and whole["seconds"] is not None:
+            about = f"about {seconds(whole['seconds'])} for {whole['steps']:,} steps over {whole['rows']:,} rows"
+            typer.echo(f"training: {about}, {whole['tokens']:,} tokens ({whole['reason']})")
         talk = human(sum(chat.values()))
         typer.echo(f"answers: about {speed:.0f} tokens/s as Q4_K_M on the processor (estimated from this machine's memory speed)")
         typer.echo(f"export: about {human(export['memory'])} of memory and {seconds(export['seconds'])} as Q4_K_M, without its proof")
@@ -76,6 +85,17 @@ def fit(
         )
     if not fits:
         raise typer.Exit(1)
+
+
+def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> dict[str, Any]:
+    """Steps and time over the rows at hand, which are kept prepared for the run."""
+    from edgetune.data import effort
+    from edgetune.jobs import create
+
+    line = ProgressLine()
+    plan = create.plan(recipe, sources, place, anyway=True, progress=lambda read: line.count(f"{read:,} rows read"))
+    line.clear()
+    return effort.estimate(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass)
 
 
 def register(app: typer.Typer) -> None:

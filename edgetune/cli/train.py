@@ -89,7 +89,7 @@ def train(
     if dry_run:
         from edgetune.data import effort
 
-        needed = effort.estimate(report, plan.recipe, plan.base, place)
+        needed = effort.estimate(report, plan.recipe, plan.base, place, plan.prepared.each_pass)
         if as_json:
             document = {"recipe": plan.recipe.model_dump(), "sources": plan.sources, "steps": plan.total, "notes": plan.notes()}
             typer.echo(json.dumps(document | {"effort": needed, "verdict": report.verdict, "reasons": report.reasons}))

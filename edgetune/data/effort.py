@@ -19,11 +19,14 @@ REACHED = 0.5
 SIDE = 768
 
 
-def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Workspace) -> dict[str, Any]:
-    """Steps, tokens of a pass, and about how many seconds with the reason; seconds is None where nothing could be measured."""
+def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Workspace, rows: int | None = None) -> dict[str, Any]:
+    """Steps, tokens of a pass, and about how many seconds with the reason; seconds is None where nothing could be measured.
+
+    rows: of one pass, where they are divided already.
+    """
     usable = report.tokens.get("rows") or report.kept + report.truncated
     held = sum(file["kept"] for file in report.files if file["held_out"])
-    rows = max(1, round((usable - held) * (1 if held else 1 - recipe.eval_share)))
+    rows = rows or max(1, round((usable - held) * (1 if held else 1 - recipe.eval_share)))
     total = steps(recipe, rows)
     passes = total * recipe.batch * recipe.accumulation / rows
     tokens = (report.tokens.get("tokens") or report.lengths.get("tokens", 0)) * rows / max(usable, 1)

@@ -43,10 +43,12 @@ def stored_tensors(folder: Path, embeddings: str) -> Read:
 
 
 def _unpacked(weight: Any, state: dict[str, Any]) -> Any:
-    """A matrix that bitsandbytes stored in 4 bits, dequantized by it."""
+    """A matrix that bitsandbytes stored in 4 bits, dequantized by it, as one row: some shapes it would misread (`bases.nf4`)."""
     from bitsandbytes.functional import QuantState, dequantize_4bit
 
-    return dequantize_4bit(weight, QuantState.from_dict(state, device=weight.device))
+    packed = QuantState.from_dict(state, device=weight.device)
+    shape, packed.shape = packed.shape, (1, packed.shape.numel())
+    return dequantize_4bit(weight, packed).reshape(shape)
 
 
 class Merged:
@@ -56,6 +58,8 @@ class Merged:
     """
 
     def __init__(self, skeleton: Any, adapter: Path, base: Read) -> None:
+        import warnings
+
         from peft import PeftModel
 
         from converters.merge import Adapter
@@ -65,6 +69,7 @@ class Merged:
             Adapter(adapter)  # refuses settings that PEFT would follow to code of others
         self._base, self._carried = base, _carried(adapter)
         _without_weights(skeleton, self._carried)
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # said to PEFT's authors
         wrapped = PeftModel.from_pretrained(skeleton, adapter).eval()
         adapted = {path: module for path, module in wrapped.named_modules() if any(hasattr(module, kind) for kind in ADAPTED)}
         self._modules = {f"{path.removeprefix(OUTSIDE)}.weight": module for path, module in adapted.items() if path.startswith(OUTSIDE)}

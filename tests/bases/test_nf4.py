@@ -63,3 +63,20 @@ def test_fit_counts_what_stays_whole(base: Path) -> None:
     here, there = (fit.training_memory(recipe, found, device).weights for device in ("cpu", "cuda"))
     whole = sum(out * into for _, out, into in shape.linear if misread(into, "cpu"))
     assert 0 < whole < shape.linear_weights and here > there and not misread(96, "cuda")
+
+
+@pytest.mark.parametrize("shape", [(32, 96), (48, 80), (7, 172), (64, 64)])
+def test_what_is_stored_in_four_bits_is_proven_rightly(shape: tuple[int, int], tmp_path: Path) -> None:
+    import torch
+    from bitsandbytes.functional import quantize_4bit
+    from safetensors.torch import save_file
+
+    from edgetune.proof.merged import stored_tensors
+
+    torch.manual_seed(0)
+    weights = torch.randn(shape)
+    packed, state = quantize_4bit(weights, compress_statistics=True, quant_type="nf4")
+    save_file({"w": packed, **{f"w.{name}": value for name, value in state.as_dict(packed=True).items()}}, tmp_path / "m.safetensors")
+    blocks = torch.nn.functional.pad(weights.flatten(), (0, -weights.numel() % 64)).reshape(-1, 64)
+    scales = blocks.abs().amax(1, keepdim=True).expand(-1, 64).flatten()[: weights.numel()].reshape(shape)
+    assert ((torch.from_numpy(stored_tensors(tmp_path, "")("w")) - weights).abs() / scales).max() < WORST
