@@ -33,6 +33,8 @@ FACTS = (
     TypeFacts("Q2_K", 3.17, None, "the smallest: for large models only"),
 )
 USUAL = "Q4_K_M"
+WHOLE = ("F32", "F16", "BF16")
+"""Types that are not quantized."""
 
 
 def facts(name: str) -> TypeFacts:

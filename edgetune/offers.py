@@ -54,7 +54,7 @@ def offers(run: Run) -> list[Offer]:
                 loss=fact.loss if loss is None else loss,
                 measured=loss is not None,
                 same=figures.get("top1"),
-                speed=pace.tokens_per_second(size),
+                speed=pace.tokens_per_second(size, 0 if fact.name in gguf_types.WHOLE else parameters),
                 words=fact.words,
             )
         )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edgetune import offers, pace
+from edgetune import hardware, offers, pace
 from edgetune.jobs import manage
 from edgetune.workspace import Run, Workspace
 
@@ -37,6 +37,8 @@ def test_what_was_measured_comes_before_what_was_published(run: Run) -> None:
 def test_speed_is_the_bytes_over_the_memory_s_bandwidth() -> None:
     assert 10**8 < pace.bandwidth() < 10**13
     assert pace.tokens_per_second(10**10) == pytest.approx(pace.bandwidth() / 10**10, rel=0.05)
+    more = 1 / pace.tokens_per_second(10**9, 10**9) - 1 / pace.tokens_per_second(10**9)
+    assert more == pytest.approx(10**9 * pace.UNPACK / hardware.machine().cores)
 
 
 def test_exports_keep_the_name_of_their_run(run: Run, workspace: Workspace) -> None:

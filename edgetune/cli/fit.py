@@ -49,7 +49,7 @@ def fit(
     need = memory.total + fitting.beside(device.value)
     disk, export = fitting.training_disk(made, base), fitting.export_need(base)
     chat = fitting.chat_memory(base, min(base.context, made.length))
-    speed = pace.tokens_per_second(chat["weights"])
+    speed = pace.tokens_per_second(chat["weights"], base.parameters)
     step_seconds, reason = fitting.step_seconds(made, base, place)
     disk_free = free_bytes(place.path)
     fits = need <= free and disk + export["disk"] <= disk_free

@@ -194,6 +194,7 @@ def test_export_under_way_and_after(
     from tui.screens.export import Export
 
     monkeypatch.setattr(pace, "bandwidth", lambda: 1e10)
+    monkeypatch.setattr(pace, "UNPACK", 0.0)
 
     async def scene(seat: Seat) -> None:
         await opened(seat, Export(keeper))
