@@ -36,8 +36,8 @@ class Source:
     """What is exported: a model folder, an adapter on it or none, its template, and facts for the file's metadata.
 
     base: the folder of the model before training, None where it is not known. held_out: a run's held-out examples. context: the model's
-    longest text in tokens.
-    mix: adapters with weights, where it is more than the one at weight 1. quantization: how the base was held in training.
+    longest text in tokens. mix: adapters with weights, where it is more than the one at weight 1. four_bit: the device on which it was
+    trained on the base in NF4; empty where it was not.
     """
 
     model: Path
@@ -50,7 +50,7 @@ class Source:
     held_out: Path | None = None
     context: int = 2048
     mix: tuple[tuple[Path, float], ...] = ()
-    quantization: str = "none"
+    four_bit: str = ""
 
 
 @contextmanager
@@ -107,9 +107,8 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     model, adapter = (base, folder) if recipe.lora else (folder, None)
     name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
     held_out = run.data / "held_out.jsonl" if request["held_out"] else None
-    return Source(
-        model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"], quantization=recipe.quantization
-    )
+    four_bit = request["device"] if recipe.quantization == "nf4" else ""
+    return Source(model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"], four_bit=four_bit)
 
 
 def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:

@@ -43,16 +43,18 @@ def _is_full(error: Exception) -> bool:
 
 
 def refused(error: OSError | MemoryError) -> EdgeTuneError:
-    """What the system refused, in words: memory, room on the disk, a right, or a file."""
-    if isinstance(error, MemoryError):
+    """What the system refused, in words: memory, room on the disk, a right, a file, or something else."""
+    if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
         return EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model.")
-    path, why = str(error.filename or ""), error.strerror or str(error)
+    path, why = str(error.filename or ""), error.strerror or str(error) or type(error).__name__
     if _is_full(error):
         where = f"Writing {path} failed" if path else "A write failed"
         return EdgeTuneError("The disk is full", f"{where}: no space is left.", "Free some space ('edgetune prune' helps), then try again.")
+    if not path:
+        return EdgeTuneError("The system refused something", f"{why}.", "Try again; 'edgetune doctor' shows what this machine has.")
     if error.errno in FORBIDDEN:
-        return EdgeTuneError("Not allowed", f"{path}: {why}.".lstrip(": "), "Choose a place that you may read and write.")
-    return EdgeTuneError("A file cannot be used", f"{path}: {why}".lstrip(": "), "Check the path.")
+        return EdgeTuneError("Not allowed", f"{path}: {why}.", "Choose a place that you may read and write.")
+    return EdgeTuneError("A file cannot be used", f"{path}: {why}", "Check the path.")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ FIXED = 0.0005
 """Seconds a token that do not depend on the size: sampling, a round of all threads for each layer."""
 
 UNPACK = 16e-12
-"""Seconds that a core needs to unpack a weight (seen on two cores with AVX-512, for Q4_K and Q8_0)."""
+"""Seconds that a core needs to unpack a weight (seen on two cores with AVX-512, for Q4_K and Q8_0; others were not tried)."""
 
 
 @cache

@@ -68,6 +68,8 @@ def test_what_the_system_refuses_has_a_cause_and_a_remedy(tmp_path: Path) -> Non
     told = [refused(missing.value), refused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "r")), refused(MemoryError())]
     told.append(refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "r")))
     assert [error.title for error in told] == ["A file cannot be used", "The disk is full", "Out of memory", "Not allowed"]
+    assert refused(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))).title == "Out of memory"
+    assert refused(TimeoutError()).cause == "TimeoutError." and "path" not in refused(PermissionError(errno.EPERM, "no")).remedy
     assert str(tmp_path / "none") in told[0].cause and "edgetune prune" in told[1].remedy and all(error.remedy for error in told)
 
 

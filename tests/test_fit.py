@@ -136,3 +136,12 @@ def test_with_rows_it_tells_the_time_of_the_whole_run(edgetune: Call, facts: Pat
     assert json.loads(edgetune("fit", "--base", "nano", "--json")[1])["effort"] is None
     code, out, _ = edgetune("fit", *words[:-1])
     assert code == 0 and f"for {effort['steps']} steps over {effort['rows']} rows" in out
+
+
+def test_rows_that_cannot_be_used_cost_no_prediction(edgetune: Call, tmp_path: Path) -> None:
+    words = ("fit", "--base", "nano", "--data", str(tmp_path / "none.jsonl"))
+    code, out, err = edgetune(*words)
+    assert code == 2 and "answers: about" in out and "none.jsonl" in err
+    code, out, _ = edgetune(*words, "--json")
+    made = json.loads(out)
+    assert code == 2 and made["fits"] and made["effort"] is None and "none.jsonl" in json.dumps(made["data_problem"])

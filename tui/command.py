@@ -74,6 +74,8 @@ async def _end(process: subprocess.Process) -> None:
         process.terminate()
         try:
             await asyncio.wait_for(process.wait(), LEAVE_SECONDS)
-        except TimeoutError:
+        except BaseException as error:  # it does not leave, or is not waited for any longer: asked twice, it ends at once
             process.kill()
             await process.wait()
+            if not isinstance(error, TimeoutError):
+                raise

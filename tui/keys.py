@@ -61,5 +61,10 @@ def own(keys: dict[str, str]) -> None:
 
 
 def told(text: str) -> str:
-    """A text of ours that names keys as "{home.new}", with those that hold now. KeyError: no such action was declared."""
-    return NAMED.sub(lambda found: shown_key((OWN.get(found[1]) or DECLARED[found[1]]).split(",")[0]), text)
+    """A text of ours that names keys as "{home.new}", with those that hold now; where no screen declared one yet, what it does."""
+
+    def now(found: re.Match[str]) -> str:
+        keys = OWN.get(found[1]) or DECLARED.get(found[1])
+        return shown_key(keys.split(",")[0]) if keys else found[1].partition(".")[2]
+
+    return NAMED.sub(now, text)

@@ -20,7 +20,7 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
     instead of the output matrix. Safetensors only; nothing is fetched, no code is run.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
     from transformers.utils import logging as talk
 
     base = find.describe(folder)
@@ -31,18 +31,8 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     compute = getattr(torch, dtype)
     kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
-    config = None
-    if quantization == "nf4":
-        config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=compute,
-            llm_int8_skip_modules=_whole(kind, base, device) or ([HEAD] if reward else None),
-        )
-    elif quantization == "int8":
-        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD] if reward else None)
     try:
+        config = _packed(quantization, kind, base, device, compute, [HEAD] if reward else None)
         with freed_blocks_returned():
             model = kind.from_pretrained(
                 folder,
@@ -65,23 +55,35 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
     return model.to(device) if config is None else model
 
 
-def _whole(kind: Any, base: find.Base, device: str) -> list[str]:
-    """Names of modules that stay as they are beside NF4, with those that transformers leaves anyway; none where all can be packed."""
+def _packed(quantization: str, kind: Any, base: find.Base, device: str, compute: Any, skipped: list[str] | None) -> Any:
+    """bitsandbytes' settings; None for none. skipped: modules that stay as they are, None for those that transformers leaves anyway."""
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
+    if quantization != "nf4":
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+        llm_int8_skip_modules=_with_misread(kind, base, device, skipped),
+    )
+
+
+def _with_misread(kind: Any, base: find.Base, device: str, skipped: list[str] | None) -> list[str] | None:
+    """The modules to skip, with those that would be misread in NF4 on a device."""
     if not any(nf4.misread(size, device) for _, *sizes in shapes.of(base).linear for size in sizes):
-        return []
+        return skipped
     import torch
     from transformers import AutoConfig
-    from transformers.pytorch_utils import Conv1D
     from transformers.quantizers.base import get_keys_to_not_convert
 
     with torch.device("meta"):
         skeleton = kind.from_config(AutoConfig.from_pretrained(base.path, local_files_only=True))
-    found = []
-    for name, module in skeleton.named_modules():
-        columns = module.nx if isinstance(module, Conv1D) else module.in_features if isinstance(module, torch.nn.Linear) else nf4.BLOCK
-        if nf4.misread(columns, device):
-            found.append(name)
-    return [*get_keys_to_not_convert(skeleton), HEAD, *found] if found else []
+    misread = [name for name, module in skeleton.named_modules() if (width := nf4.columns(module)) and nf4.misread(width, device)]
+    return [*(get_keys_to_not_convert(skeleton) if skipped is None else skipped), *misread]
 
 
 def let_go_of_the_file(model: Any) -> None:

@@ -1,7 +1,6 @@
 """`edgetune fit`: peak memory, disk and time of a recipe before it starts, and the smallest change that fits."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import ProgressLine, say, seconds, table
+from edgetune.errors import EdgeTuneError
 from edgetune.files import free_bytes, human
 from edgetune.recipe import PRESETS, Recipe
 from edgetune.workspace import Workspace, workspace
@@ -24,7 +24,7 @@ Examples:
   edgetune fit --base ~/models/Qwen3-0.6B --data examples.jsonl
 
 Exit code 1 when it does not fit. Memory is for rows as long as --length allows; with --data, which is read and prepared as a run would,
-the time is that of all steps over these rows.
+the time of all steps over these rows is told too; where they cannot be used, that is said last.
 """
 
 
@@ -54,12 +54,12 @@ def fit(
     disk_free = free_bytes(place.path)
     fits = need <= free and disk + export["disk"] <= disk_free
     change = None if need <= free else fitting.smallest_change(made, base, device.value, free)
-    rows = partial(_effort, made, sources, place) if made.data and fits else dict[str, Any]
+    effort, problem = _effort(made, sources, place) if made.data and fits else (None, None)
     if as_json:
         document = {"base": base.name, "device": device.value, "fits": fits, "free": free, "need": need, "memory": memory.as_dict()}
         document |= {"disk": disk, "disk_free": disk_free, "export": export, "chat": chat}
         document |= {"seconds_per_step": step_seconds, "seconds_reason": reason}
-        document |= {"effort": rows() or None}
+        document |= {"effort": effort, "data_problem": problem and problem.as_dict()}
         document |= {"answers_tokens_per_second": round(speed, 1)}
         document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.words}}
         typer.echo(json.dumps(document))
@@ -69,11 +69,12 @@ def fit(
         typer.echo(f"{human(free)} of {device.value} memory are free here ({device.reason}; {here.cores} cores)")
         typer.echo(f"disk: {human(disk)} for checkpoints and result, {human(export['disk'])} for a Q4_K_M; {human(disk_free)} free")
         typer.echo(f"time: {seconds(step_seconds)} a step of full rows ({reason})")
-        if (whole := rows()) and whole["seconds"] is not None:
-            about = f"about {seconds(whole['seconds'])} for {whole['steps']:,} steps over {whole['rows']:,} rows"
-            typer.echo(f"training: {about}, {whole['tokens']:,} tokens ({whole['reason']})")
+        if effort:
+            about = "time not known" if effort["seconds"] is None else f"about {seconds(effort['seconds'])}"
+            rows = f"{effort['steps']:,} steps over {effort['rows']:,} rows, {effort['tokens']:,} tokens"
+            typer.echo(f"training: {about} for {rows} ({effort['reason']})")
         talk = human(sum(chat.values()))
-        typer.echo(f"answers: about {speed:.0f} tokens/s as Q4_K_M on the processor (estimated from this machine's memory speed)")
+        typer.echo(f"answers: about {speed:.0f} tokens/s as Q4_K_M on the processor (estimated from this machine's memory speed and cores)")
         typer.echo(f"export: about {human(export['memory'])} of memory and {seconds(export['seconds'])} as Q4_K_M, without its proof")
         typer.echo(f"chat: {talk} of memory at {made.length} tokens (not measured)")
         if not memory.measured:
@@ -85,17 +86,25 @@ def fit(
         )
     if not fits:
         raise typer.Exit(1)
+    if problem:
+        if as_json:
+            raise typer.Exit(problem.exit_code)
+        raise problem
 
 
-def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> dict[str, Any]:
-    """Steps and time over the rows at hand, which are kept prepared for the run."""
+def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> tuple[dict[str, Any] | None, EdgeTuneError | None]:
+    """Steps and time over the rows at hand, which are kept prepared for the run; or why they cannot be used."""
     from edgetune.data import effort
     from edgetune.jobs import create
 
     line = ProgressLine()
-    plan = create.plan(recipe, sources, place, anyway=True, progress=lambda read: line.count(f"{read:,} rows read"))
-    line.clear()
-    return effort.estimate(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass)
+    try:
+        plan = create.plan(recipe, sources, place, anyway=True, progress=lambda read: line.count(f"{read:,} rows read"))
+    except EdgeTuneError as error:
+        return None, error
+    finally:
+        line.clear()
+    return effort.estimate(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass), None
 
 
 def register(app: typer.Typer) -> None:

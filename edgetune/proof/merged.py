@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from edgetune.bases.nf4 import unpacked
 from edgetune.proof.streamed import Read
 
 OUTSIDE = "base_model.model."
@@ -43,12 +44,10 @@ def stored_tensors(folder: Path, embeddings: str) -> Read:
 
 
 def _unpacked(weight: Any, state: dict[str, Any]) -> Any:
-    """A matrix that bitsandbytes stored in 4 bits, dequantized by it, as one row: some shapes it would misread (`bases.nf4`)."""
-    from bitsandbytes.functional import QuantState, dequantize_4bit
+    """A matrix that bitsandbytes stored in 4 bits, dequantized by it."""
+    from bitsandbytes.functional import QuantState
 
-    packed = QuantState.from_dict(state, device=weight.device)
-    shape, packed.shape = packed.shape, (1, packed.shape.numel())
-    return dequantize_4bit(weight, packed).reshape(shape)
+    return unpacked(weight, QuantState.from_dict(state, device=weight.device))
 
 
 class Merged:

@@ -92,8 +92,8 @@ class Prover:
         """The models in torch."""
         self.say("measuring the base and the merged model")
         source = self.source
-        rows, four_bit = self.sample.rows, source.quantization == "nf4"
-        return reference(source.model, source.adapter, source.base, rows, self._vocabulary, self._embeddings, four_bit)
+        rows = self.sample.rows
+        return reference(source.model, source.adapter, source.base, rows, self._vocabulary, self._embeddings, source.four_bit)
 
     def prove(self, path: Path, name: str = "") -> Proof:
         """Prove a file. name: what it will be called, where its path is a temporary one."""

@@ -32,13 +32,13 @@ class Reference:
 
 
 def reference(
-    model: Path, adapter: Path | None, base: Path | None, rows: list[Row], vocabulary: int, embeddings: str, four_bit: bool = False
+    model: Path, adapter: Path | None, base: Path | None, rows: list[Row], vocabulary: int, embeddings: str, four_bit: str = ""
 ) -> Reference:
     """Predict with the model and the base, one layer at a time in memory.
 
     model: the folder that is exported. adapter: merged into it. base: the folder before training, where it is another (full fine-tuning)
     or where there is an adapter; None: not known. vocabulary: tokens of the merged model. embeddings: the name of the embeddings'
-    tensor. four_bit: whether the adapter was trained on the base in NF4.
+    tensor. four_bit: the device on which the adapter was trained on the base in NF4; empty where it was not.
     """
     build = partial(skeleton, model, vocabulary)
     tensor = stored_tensors(model, embeddings)
@@ -55,5 +55,5 @@ def reference(
     def before(name: str) -> np.ndarray | None:
         return old(name) if touches is None or touches(name) else None
 
-    trained = predictions(made, Merged(build(), adapter, FourBit(made, old)), rows) if adapter and four_bit else None
+    trained = predictions(made, Merged(build(), adapter, FourBit(made, old, four_bit)), rows) if adapter and four_bit else None
     return Reference(after, predictions(skeleton(base), old, rows), tensor, before, made, trained)

@@ -1,16 +1,17 @@
 """A base held in NF4 computes with its own weights, whatever their shapes and whatever processor this is."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from converters.archs import gpt2, llama
-from edgetune import fit
-from edgetune.bases import find
+from edgetune import fit, hardware
+from edgetune.bases import find, nf4
 from edgetune.bases.load import load
 from edgetune.bases.nf4 import misread
+from edgetune.errors import EdgeTuneError
 from edgetune.recipe import build
-from edgetune.shapes import of
 
 WORST = 0.17
 """Of a block's largest weight, how far NF4 may round: half its widest gap, 0.3038 between -1 and -0.6962 (QLoRA, appendix E), and a bit
@@ -56,13 +57,24 @@ def test_every_matrix_is_what_it_was(base: Path) -> None:
     assert packed and whole
 
 
-def test_fit_counts_what_stays_whole(base: Path) -> None:
+def test_fit_counts_what_stays_whole(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    monkeypatch.setattr(hardware, "dtype", lambda device: hardware.Choice("float32", "asked for"))
     found = find.describe(base)
     recipe, _ = build({"base": str(base), "quantization": "nf4"})
-    shape = of(found)
     here, there = (fit.training_memory(recipe, found, device).weights for device in ("cpu", "cuda"))
-    whole = sum(out * into for _, out, into in shape.linear if misread(into, "cpu"))
-    assert 0 < whole < shape.linear_weights and here > there and not misread(96, "cuda")
+    modules = dict(load(base, "cpu", "float32", "nf4").named_modules())
+    inside = [module for name, module in modules.items() if nf4.columns(module) and name != "lm_head"]
+    whole = sum(module.weight.numel() for module in inside if not isinstance(module, Linear4bit))
+    assert whole and here - there == pytest.approx(whole * (4 - fit.NF4_BYTES), abs=2)
+
+
+def test_a_base_of_an_unknown_kind_is_refused_in_words(base: Path) -> None:
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    (base / "config.json").write_text(json.dumps(config | {"model_type": "nosuch"}), encoding="utf-8")
+    with pytest.raises(EdgeTuneError, match="cannot be loaded"):
+        load(base, "cpu", "float32", "nf4")
 
 
 @pytest.mark.parametrize("shape", [(32, 96), (48, 80), (7, 172), (64, 64)])

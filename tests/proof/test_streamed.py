@@ -93,7 +93,7 @@ def test_one_merged_tensor_is_what_the_running_adapter_computes_with(
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_the_base_in_four_bits_is_the_one_bitsandbytes_trains_against(make_model: MakeModel, rows: list[Row], kind: str) -> None:
     folder = make_model(tiny(kind))
-    found = predictions(skeleton(folder), FourBit(skeleton(folder), stored_tensors(folder, embeddings_of(folder))), rows)
+    found = predictions(skeleton(folder), FourBit(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), "cpu"), rows)
     for ours, theirs in zip(found, whole(load(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
         assert divergence(theirs, ours) < 1e-6
 
@@ -102,7 +102,7 @@ def test_a_base_stored_in_four_bits_is_read_as_transformers_reads_it(make_model:
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    folder = make_model(tiny("llama"))
+    folder = make_model(tiny("llama", intermediate_size=128, head_dim=32))  # whole blocks of 64: transformers would misread others
     settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
     stored = AutoModelForCausalLM.from_pretrained(folder, quantization_config=settings, device_map={"": "cpu"}, dtype=torch.float32)
     stored.save_pretrained(tmp_path)

@@ -39,11 +39,11 @@ class Seat:
     def __init__(self, app: EdgeTuneApp, pilot: Pilot[None]) -> None:
         self.app, self.pilot = app, pilot
 
-    async def press(self, *keys: str) -> None:
-        """Press keys, then wait until all is done that they began."""
+    async def press(self, *keys: str, but: str = "") -> None:
+        """Press keys, then wait until all is done that they began. but: a group of workers that is not waited for."""
         for key in keys:
             await self.pilot.press(key)
-        await self.settle()
+        await self.settle(but)
 
     async def write(self, text: str) -> None:
         """Type a text."""

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.widgets import Button, Static
@@ -16,6 +17,7 @@ from edgetune.workspace import Run, Workspace
 from tests.tui.conftest import FINISHED, Seat, Snapshot, life
 from tests.tui.held import Halting, Hold
 from tests.tui.replay import Replay
+from tui import command
 from tui.widgets.bubbles import Reply
 from tui.widgets.candidates import Candidate
 from tui.widgets.prompt import Prompt
@@ -125,6 +127,35 @@ def test_looks(
         await snapshot("compare-busy", seat, busy="default")
         log.set()
         await seat.settle()
+
+    drive(scene)
+
+
+def test_another_file_while_one_is_read(drive: Drive, facts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(facts, Path.cwd() / "facts.jsonl")
+    line = facts.read_text(encoding="utf-8").splitlines()[0] + "\n"
+    Path("more.jsonl").write_text(line * 30_000, encoding="utf-8")
+    leaves = command._end
+
+    async def late(process: Any) -> None:
+        await leaves(process)
+        await asyncio.sleep(1.5)
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("x", "down", "enter")
+        assert "rows read =" in seat.text()
+        await seat.press("right_square_bracket")
+        await seat.press("down")
+        await seat.pilot.press("enter")
+        await seat.until(lambda: "reading" in seat.text())
+        await seat.press("f2", "f2", but="xray")
+        assert "reading" in seat.text() and "rows read =" not in seat.text() and "] Next row" not in seat.text()
+        assert "token by token" in seat.text()
+        await seat.pilot.press("up")
+        monkeypatch.setattr(command, "_end", late)  # the one before takes its time to leave
+        await seat.press("enter")
+        await asyncio.sleep(2)
+        assert "rows read =" in seat.text() and "X-ray of facts.jsonl" in seat.text() and "not read to its end" not in seat.text()
 
     drive(scene)
 

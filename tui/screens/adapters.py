@@ -47,7 +47,7 @@ class Adapters(Dialog[None]):
     def compose(self) -> ComposeResult:
         """A list, and a word about the model."""
         with Vertical(classes="box ways") as box:
-            keys = told("Enter: on or off, {adapters.less} and {adapters.more}: strength, {adapters.file}: a file, Esc closes")
+            keys = told("Enter: on or off, {adapters.less} and {adapters.more}: strength, {adapters.file}: a file, {dialog.close} closes")
             box.border_title, box.border_subtitle = self.NAME, keys
             nothing = told("No run has an adapter as a GGUF yet.\n{adapters.file} loads one from a file.")
             yield Listing("", "strength", "adapter", "", empty=nothing)

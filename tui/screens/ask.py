@@ -10,7 +10,7 @@ from textual.widgets import Button, Input, Static
 
 from edgetune.errors import EdgeTuneError
 from edgetune.text import safe_text
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.dialog import Dialog
 
 
@@ -67,7 +67,7 @@ class AskText(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The question, the line, and what is wrong with it."""
         with Vertical(classes="box asks") as box:
-            box.border_subtitle = "Enter takes it, Esc leaves it"
+            box.border_subtitle = told("Enter takes it, {dialog.close} leaves it")
             yield Static(safe_text(self.question), markup=False, classes="label")
             yield Input(self.value)
             yield Static("", markup=False, classes="wrong")

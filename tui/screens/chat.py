@@ -14,7 +14,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.text import one_line
 from tui import gguf_of
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.chat_around import ChatAround
 from tui.screens.chat_ways import ChatWays
 from tui.talk import Talk
@@ -30,7 +30,7 @@ class Chat(ChatAround):
     NAME = "Chat"
     ABOUT = (
         "Talk with a model, offline, through llama.cpp in a process of its own. Enter sends, Ctrl+J begins a new line, "
-        "Esc stops an answer that is being written, and leaves when none is. Conversations are kept, with all their branches: "
+        "{chat.stop} stops an answer that is being written, and leaves when none is. Conversations are kept, with all their branches: "
         "{chat.up} marks an earlier message, to ask it otherwise, answer it anew or vote on it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -98,7 +98,7 @@ class Chat(ChatAround):
     def sent(self, event: Prompt.Sent) -> None:
         """Enter."""
         if self.answering:
-            self.ours.say("An answer is being written; Esc stops it.")
+            self.ours.say(told("An answer is being written; {chat.stop} stops it."))
         elif not self.talk:
             self.ours.say("No model is loaded yet.")
         else:

@@ -12,6 +12,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
 from edgetune.files import safe_name
 from edgetune.text import said
+from tui.keys import told
 from tui.screens.ask import AskText
 from tui.screens.dialog import Dialog
 from tui.talk import Ways
@@ -57,7 +58,7 @@ class ChatWays(Dialog[None]):
     def compose(self) -> ComposeResult:
         """A list."""
         with Vertical(classes="box ways") as box:
-            box.border_title, box.border_subtitle = self.NAME, "Enter changes, Esc closes"
+            box.border_title, box.border_subtitle = self.NAME, told("Enter changes, {dialog.close} closes")
             yield Listing("setting", "value", "what it does")
 
     def on_mount(self) -> None:

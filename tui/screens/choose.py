@@ -8,6 +8,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from edgetune.text import one_line
+from tui.keys import told
 from tui.screens.dialog import Dialog
 
 
@@ -24,7 +25,7 @@ class Choose(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The values, the one that holds now marked."""
         with Vertical(classes="box") as box:
-            box.border_title, box.border_subtitle = Content(one_line(self.question, 66)), "Enter takes it, Esc leaves it"
+            box.border_title, box.border_subtitle = Content(one_line(self.question, 66)), told("Enter takes it, {dialog.close} leaves it")
             yield OptionList(*(Option(one_line(value, 80), id=f"v{number}") for number, value in enumerate(self.values)), markup=False)
 
     def on_mount(self) -> None:

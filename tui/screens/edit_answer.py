@@ -26,7 +26,7 @@ class EditAnswer(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The text, to be changed."""
         with Vertical(classes="box edit") as box:
-            box.border_title, box.border_subtitle = self.NAME, told("{edit.keep} takes it, Esc leaves it")
+            box.border_title, box.border_subtitle = self.NAME, told("{edit.keep} takes it, {dialog.close} leaves it")
             yield Static("Your version is chosen, the model's is rejected.", classes="how", markup=False)
             yield TextArea(self.text, soft_wrap=True, show_line_numbers=False, compact=True)
 

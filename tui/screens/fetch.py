@@ -16,7 +16,7 @@ from edgetune.files import human
 from edgetune.text import one_line
 from tui.attempt import shown
 from tui.command import edgetune
-from tui.keys import key
+from tui.keys import key, told
 from tui.progress import progress
 from tui.screens.ask import Consent
 from tui.screens.dialog import Dialog
@@ -49,7 +49,7 @@ class Fetch(Dialog[str]):
     def compose(self) -> ComposeResult:
         """A line to type in, the list, and how it goes."""
         with Vertical(classes="box fetch") as box:
-            box.border_title, box.border_subtitle = self.NAME, "Esc stops, or closes"
+            box.border_title, box.border_subtitle = self.NAME, told("{dialog.close} stops, or closes")
             yield Input(placeholder="OWNER/NAME", id="wanted")
             yield Listing("model", "about", "licence", "needs", id="starters", gives=0)
             yield Static(ASKED, id="how", markup=False)

@@ -30,7 +30,7 @@ class Help(Dialog[None]):
         """The screen's own words, then a table of its keys."""
         box = VerticalScroll(classes="box help")
         box.border_title = f"Help: {getattr(self.about, 'NAME', '') or 'this screen'}"
-        box.border_subtitle = told("{help.tour} Tour, Esc closes") if self.check_action("tour", ()) else "Esc closes"
+        box.border_subtitle = told("{help.tour} Tour, {dialog.close} closes" if self.check_action("tour", ()) else "{dialog.close} closes")
         with box:
             yield Static(told(getattr(self.about, "ABOUT", "")), markup=False)
             yield Static("")

@@ -34,10 +34,10 @@ TOGETHER = 0.3
 """Seconds that runs wait for bases, to be drawn at once."""
 NOTHING = """No runs yet.
 
-Press  [b $accent]{home.try}[/]  to try it: the bundled model learns about a lighthouse,
+Press  [b $accent]$trying[/]  to try it: the bundled model learns about a lighthouse,
 which takes about three minutes on a laptop.
 
-Press  [b $accent]{home.new}[/]  for a new run with examples of your own."""
+Press  [b $accent]$new[/]  for a new run with examples of your own."""
 
 
 def _exports(seen: list[Seen]) -> list[tuple[Path, int]]:
@@ -154,7 +154,7 @@ class Home(Page):
         seen = list(self.runs.values())
         ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
         runs, files = self.run_list, self.export_list
-        runs.empty(Content.from_markup(told(NOTHING)))
+        runs.empty(Content.from_markup(NOTHING, trying=told("{home.try}"), new=told("{home.new}")))
         files.empty(told("No exports yet.\n{home.export} on a finished run writes one."))
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
         files.show([tables.export_line(path, size) for path, size in self._exports])

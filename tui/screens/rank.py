@@ -98,7 +98,7 @@ class Rank(Voting[Ranking]):
         task = self.to_vote
         if task is None:
             self.query_one(Asked).note(
-                told("All prompts are done. {voting.undo} takes the last vote back, Esc leaves.\n\n")
+                told("All prompts are done. {voting.undo} takes the last vote back, {page.back} leaves.\n\n")
                 + told("To teach a model your taste: {home.new} on Home; Votes in its step 'Data' takes those of ")
                 + f"{self.plan.into}."
             )

@@ -16,7 +16,7 @@ from edgetune.preferences.record import Choice, Vote
 from edgetune.preferences.store import Store
 from edgetune.text import one_line
 from tui.attempt import in_thread, shown
-from tui.keys import key
+from tui.keys import key, told
 from tui.screens.dialog import Dialog
 from tui.talk import Talk
 from tui.widgets.asked import Asked
@@ -84,7 +84,7 @@ class Second(Dialog[str]):
             self.forget()
             if self.leaving:
                 return
-        self.tell("The answers hardly differ even so, and a vote between twins teaches nothing. Esc goes back.")
+        self.tell(told("The answers hardly differ even so, and a vote between twins teaches nothing. {dialog.close} goes back."))
 
     def forget(self) -> None:
         """Drop the second answer: nobody chose between the two."""

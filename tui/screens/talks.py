@@ -26,7 +26,7 @@ class Talks(Dialog[Saved]):
     def compose(self) -> ComposeResult:
         """A list."""
         with Vertical(classes="box ways") as box:
-            box.border_title, box.border_subtitle = self.NAME, told("{list.filter} finds, Enter opens, Esc closes")
+            box.border_title, box.border_subtitle = self.NAME, told("{list.filter} finds, Enter opens, {dialog.close} closes")
             yield Listing("began with", "messages", "model", empty="looking …")
 
     def on_mount(self) -> None:

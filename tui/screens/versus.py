@@ -33,7 +33,7 @@ class Versus(Page):
     NAME = "Base and tuned"
     ABOUT = (
         "The same question to two models, mostly the base and what was made of it, one after the other, each with the machine to itself. "
-        "Enter sends; Esc stops, and leaves when nothing is written. Temperature 0 takes chance out of it."
+        "Enter sends; {versus.stop} stops, and leaves when nothing is written. Temperature 0 takes chance out of it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("versus.stop", "escape", "back", "Stop or back", "Stop the answers; leave when none is written."),

@@ -102,7 +102,7 @@ class Voting(Page, Generic[A]):
 
     def fail(self) -> None:
         """Say how to go on."""
-        self.tell(told("It stopped; no vote is lost. {voting.again} tries again, Esc leaves."))
+        self.tell(told("It stopped; no vote is lost. {voting.again} tries again, {page.back} leaves."))
         self.now(FAILED)
 
     @work(exclusive=True, group="voting")

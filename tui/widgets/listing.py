@@ -14,11 +14,11 @@ from textual.visual import VisualType
 from textual.widgets import DataTable, Input, Static
 
 from edgetune.text import one_line
-from tui.keys import key
+from tui.keys import key, told
 from tui.widgets.columns import cut, fitted
 
 Cell = str | Text
-NO_MATCH = "No row holds this text.  Esc shows all again."
+NO_MATCH = "No row holds this text.  {list.all} shows all again."
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Listing(Vertical):
 
     def _tell(self) -> None:
         """Why there are no rows."""
-        self.query_one(".empty", Static).update(NO_MATCH if self.lines else self._empty)
+        self.query_one(".empty", Static).update(told(NO_MATCH) if self.lines else self._empty)
 
     def on_resize(self) -> None:
         """Another width has room for more or less of each column."""

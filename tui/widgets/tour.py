@@ -9,7 +9,7 @@ STEPS = (
     ("Home", "your runs, the files made of them, and the models on this machine. Tab goes from list to list, Enter opens what is marked."),
     (
         "Keys",
-        "what works now stands in the last line. {app.help} or {page.help} shows all keys of a screen; Esc goes back; "
+        "what works now stands in the last line. {app.help} or {page.help} shows all keys of a screen; {page.back} goes back; "
         "{list.filter} filters a list.",
     ),
     (

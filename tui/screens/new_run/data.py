@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
-from textual.worker import Worker
+from textual.worker import Worker, get_current_worker
 
 from edgetune.data.readers import SUFFIXES
 from edgetune.data.verdict import STOP
@@ -31,7 +31,7 @@ READING = "reading …  {data.stop} stops it."
 STOPPED = "It was not read to its end. Enter on a file reads it."
 NOTHING = "Enter on a file chooses it; it is then read whole, and its X-ray stands here."
 UNREAD = "It could not be read. Choose another file; or press {data.format} to name its shape, {data.map} to name its columns."
-NO_ROW = "Its rows, token by token: what the model is trained on is marked."
+ROWS, NO_ROW = "As the model sees it", "Its rows, token by token: what the model is trained on is marked."
 
 
 class DataStep(Step):
@@ -65,7 +65,7 @@ class DataStep(Step):
                     xray.border_title = "X-ray"
                     yield Static(NOTHING, id="report", markup=False)
                 with VerticalScroll(classes="panel", id="rows") as rows:
-                    rows.border_title = "As the model sees it"
+                    rows.border_title = ROWS
                     yield Static(NO_ROW, id="row", markup=False)
 
     def on_mount(self) -> None:
@@ -103,6 +103,9 @@ class DataStep(Step):
 
     def _take(self, data: list[str]) -> None:
         self.draft.data, self.draft.kind, self.draft.verdict, self.draft.rows, self.draft.anyway = data, "", "", 0, False
+        self.report = {}
+        self.query_one("#row", Static).update(NO_ROW)
+        self.query_one("#rows").border_title = ROWS
         self.changed()
         self.examine()
 
@@ -115,19 +118,24 @@ class DataStep(Step):
     @shown
     async def read(self) -> None:
         """X-ray the files in a process of its own, then show the first row."""
-        panel, report = self.query_one("#xray"), self.query_one("#report", Static)
+        panel, report, worker = self.query_one("#xray"), self.query_one("#report", Static), get_current_worker()
+
+        def tell(text: str) -> None:
+            if worker is self._reading:  # else it is another file's turn
+                report.update(text)
+
         names = ", ".join(one_line(Path(path).name, 40) for path in self.draft.data)
         panel.border_title = Content(f"X-ray of {names}")
         reading = told(READING)
-        report.update(reading)
+        tell(reading)
         words = ("data", "check", *self.draft.check_words())
         try:
-            self.report = await edgetune(self.workspace, *words, said=lambda line: report.update(f"{reading}\n{one_line(line, 200)}"))
+            self.report = await edgetune(self.workspace, *words, said=lambda line: tell(f"{reading}\n{one_line(line, 200)}"))
         except asyncio.CancelledError:
-            report.update(STOPPED)
+            tell(STOPPED)
             raise
         except BaseException:
-            report.update(told(UNREAD))
+            tell(told(UNREAD))
             raise
         finally:
             self.call_later(self.refresh_bindings)
