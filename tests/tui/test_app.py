@@ -1,5 +1,6 @@
 """The app's frame: keys, palette, help, errors, settings, and what its process must not import."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
 from tests.conftest import ROOT
 from tests.tui.conftest import FINISHED, Seat, life
-from tui import draft, narrow, settings
+from tui import command, draft, narrow, settings
 from tui.attempt import shown
 from tui.command import edgetune
 from tui.screens.ask import AskText, Confirm
@@ -184,8 +185,6 @@ def test_an_engine_error_opens_a_dialog_and_focus_returns(drive: Drive) -> None:
 
 
 def test_a_command_gives_its_document_or_its_error(workspace: Workspace) -> None:
-    import asyncio
-
     assert asyncio.run(edgetune(workspace, "runs")) == []
     with pytest.raises(EdgeTuneError, match="There is no run 'none'") as caught:
         asyncio.run(edgetune(workspace, "show", "none"))
@@ -193,8 +192,6 @@ def test_a_command_gives_its_document_or_its_error(workspace: Workspace) -> None
 
 
 def test_a_cancelled_command_is_stopped_and_waited_for(workspace: Workspace, facts: Path) -> None:
-    import asyncio
-
     import psutil
 
     async def cancelled() -> None:
@@ -212,6 +209,23 @@ def test_a_cancelled_command_is_stopped_and_waited_for(workspace: Workspace, fac
 
     asyncio.run(cancelled())
     assert not facts.with_suffix(".gguf").exists()
+
+
+def test_a_command_that_does_not_leave_is_killed_when_asked_twice() -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+
+    async def twice() -> None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", deaf, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        ending = asyncio.create_task(command._end(process))
+        await asyncio.sleep(0.3)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert process.returncode is not None
+
+    asyncio.run(twice())
 
 
 def test_a_worker_that_died_is_told_and_the_run_can_go_on(drive: Drive, make_run: MakeRun) -> None:
