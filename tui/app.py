@@ -80,9 +80,10 @@ class EdgeTuneApp(App[None]):
         offered = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            if not active.enabled or binding.system or not binding.tooltip or binding.action in offered:
+            told = (binding.description, binding.tooltip)
+            if not active.enabled or binding.system or not binding.tooltip or told in offered:
                 continue
-            offered.add(binding.action)
+            offered.add(told)
             action, node = binding.action, active.node
 
             async def call(action: str = action, node: Any = node) -> None:
@@ -109,12 +110,15 @@ class EdgeTuneApp(App[None]):
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.recolour()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """No help on the help."""
+        return not (action == "help" and self.screen_stack and getattr(self.screen, "IS_HELP", False))
+
     def action_help(self) -> None:
         """Show the help of the screen that is open."""
         from tui.screens.help import Help
 
-        if not isinstance(self.screen, Help):
-            self.push_screen(Help(self.screen))
+        self.push_screen(Help(self.screen))
 
     def action_help_quit(self) -> None:
         """Ctrl-C: pressed twice it leaves, for that is what people try first."""
@@ -128,4 +132,5 @@ class EdgeTuneApp(App[None]):
         """A toast. The text is shown as it is: no markup, nothing that drives a terminal."""
         from edgetune.text import safe_text
 
+        self.clear_notifications()  # one at a time: they would hide what they speak of
         self.notify(safe_text(text), severity=severity, markup=False)

@@ -59,9 +59,10 @@ def next_step(history: History, status: str, method: str) -> str:
     if status == "stopped":
         return told("Press {run.resume} to go on from the last checkpoint.")
     if status == "waiting" or not state.step:
-        loading = "Loading the model; the first evaluation comes before the first step."
+        goes_on = "Loading the model; it goes on from its last checkpoint."
+        loading = goes_on if history.curves["eval_loss"].values else "Loading the model; the first evaluation comes before the first step."
         return told("Press {run.resume} to start it.") if status == "new" else loading
-    return fell or "The first evaluation comes soon."
+    return fell or f"The {'next' if history.curves['eval_loss'].values else 'first'} evaluation comes soon."
 
 
 def summary(history: History, status: str, temperature: float | None) -> str:

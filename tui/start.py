@@ -8,6 +8,11 @@ from edgetune.workspace import Run, Workspace
 from tui.command import edgetune
 
 
+def _plain(value: Any) -> str:
+    """A value as people type it: 60 rather than 60.0."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def flags(options: dict[str, Any]) -> list[str]:
     """Options of the recipe as the command line takes them."""
     from edgetune.recipe import flag_of
@@ -20,7 +25,7 @@ def flags(options: dict[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{flag.removeprefix('--')}")
         else:
-            words += [word for one in (value if isinstance(value, list) else [value]) for word in (flag, str(one))]
+            words += [word for one in (value if isinstance(value, list) else [value]) for word in (flag, _plain(one))]
     return words
 
 

@@ -13,15 +13,17 @@ from edgetune.preferences.store import Store
 from edgetune.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, draft_of, life
 from tests.tui.picture import cells
+from tui.in_app import in_app
 from tui.keys import typed
 from tui.screens.arena_setup import ArenaSetup
 from tui.screens.choose import Choose
 from tui.screens.error import ErrorDialog
 from tui.screens.home import Home
+from tui.screens.models import Models
 from tui.screens.new_run import NewRun
 from tui.screens.rank_setup import RankSetup
 from tui.screens.run import RunScreen
-from tui.screens.settings import typed_folders
+from tui.screens.settings import declared, typed_folders
 from tui.themes import DARK, LIGHT, THEMES
 from tui.widgets.columns import fitted
 from tui.widgets.files import Files
@@ -143,7 +145,7 @@ def test_a_run_says_why_and_leads_on(drive: Drive, make_run: MakeRun) -> None:
         await seat.settle()
         assert "w says why" in seat.text()
         await seat.press("w")
-        assert isinstance(seat.app.screen, ErrorDialog) and "Lower --learning-rate" in seat.text()
+        assert isinstance(seat.app.screen, ErrorDialog) and "Lower 'learning rate'" in seat.text()
         await seat.press("escape", "escape")
         await seat.app.push_screen(RunScreen(good))
         await seat.settle()
@@ -199,5 +201,48 @@ def test_votes_are_examples_too(drive: Drive, workspace: Workspace) -> None:
         await seat.press("ctrl+n")
         assert screen.at == 2 and "pairs-50" in str(screen.query_one("#means", Static).render())
         assert screen.query_one(OptionList).highlighted == 2
+
+    drive(scene)
+
+
+def test_the_engine_s_words_are_those_of_the_app() -> None:
+    declared()
+    assert in_app("Stopped after step 3; 'edgetune resume a-1' goes on.") == "Stopped after step 3; r on its screen goes on."
+    assert in_app("Let it finish: edgetune resume nano-sft-1.") == "Let it finish: r on its screen."
+    assert in_app("Lower --learning-rate, --batch or --length.") == "Lower 'learning rate', 'batch' or 'length'."
+    assert in_app("Say it, as in --map a=B, or with --format.") == "Say it, as in Columns (m) a=B, or with Shape (f)."
+    assert in_app("give it with --token-file FILE; a -- b, x--data") == "give it with --token-file FILE; a -- b, x--data"
+
+
+def test_small_things_are_as_one_expects(drive: Drive, workspace: Workspace) -> None:
+    Path("deep").mkdir()
+    for name in ("deep/rows.jsonl", "a.jsonl", "z.jsonl"):
+        Path(name).write_text("", encoding="utf-8")
+
+    async def scene(seat: Seat) -> None:
+        await seat.press("x")
+        listing = seat.app.screen.query_one(Listing)
+        await seat.press("end")
+        assert listing.current == "z.jsonl"
+        await seat.press("home")
+        assert listing.current == ".."
+        await seat.press("slash", "d", "e", "enter", "enter")
+        assert listing.current == "rows.jsonl", "in a folder that was filtered for, all is shown"
+        await seat.press("enter")
+        assert isinstance(seat.app.screen, ErrorDialog)
+        await seat.press("enter")
+        assert not isinstance(seat.app.screen, ErrorDialog), "Close has the focus"
+        await seat.press("escape", "k")
+        await seat.pilot.press("enter")
+        await seat.until(lambda: isinstance(seat.app.screen, Models))
+        await seat.settle()
+        assert "esc Close" in seat.text().splitlines()[-1], "a dialog's own keys"
+        await seat.press("s")
+        await seat.press("escape", "k")
+        assert [model.name for model in seat.app.screen.plan.models] == ["nano"]
+        for _ in range(3):
+            seat.app.say("One thing.")
+            await seat.pilot.pause()
+        assert len(seat.app._notifications) == 1
 
     drive(scene)

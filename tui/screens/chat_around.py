@@ -6,6 +6,7 @@ from textual import work
 from textual.binding import BindingType
 
 from edgetune.chat.saved import add_example
+from edgetune.errors import InputError
 from edgetune.paths import at_home
 from tui.attempt import in_thread, shown
 from tui.keys import key
@@ -52,7 +53,7 @@ class ChatAround(ChatVotes):
         if not (talk := self.talk):
             return
         usual = str(self.workspace.path / "examples.jsonl")
-        if path := await self.app.push_screen_wait(AskText("File of examples to add it to (.jsonl)", usual)):
+        if path := await self.app.push_screen_wait(AskText("File of examples to add it to (.jsonl)", usual, _in_a_folder)):
             await in_thread(add_example, at_home(path), talk.ways.system, talk.messages)
             self.ours.say(f"Added to {path}")
 
@@ -81,3 +82,9 @@ class ChatAround(ChatVotes):
 
         if self.talk:
             self.app.push_screen(RankSetup([Model("file", str(self.talk.path))]))
+
+
+def _in_a_folder(text: str) -> None:
+    """InputError where a typed file would lie in no folder that is there."""
+    if not (folder := at_home(text).parent).is_dir():
+        raise InputError(f"There is no folder {folder}", "A file needs one that is there.", "Correct the path.")

@@ -7,6 +7,7 @@ from textual.screen import ModalScreen
 
 from tui.app import EdgeTuneApp
 from tui.keys import key
+from tui.widgets.keys_line import KeysLine
 
 T = TypeVar("T")
 
@@ -17,9 +18,14 @@ class Dialog(ModalScreen[T | None], Generic[T]):
     NAME: ClassVar[str] = ""
     ABOUT: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("dialog.close", "escape", "close", "Close", "Leave the dialog; nothing is changed."),
+        key("dialog.close", "escape", "close", "Close", "Leave the dialog."),
         key("app.help", "f1", "app.help", "Help", "What this screen is for, and its keys."),
     ]
+
+    def on_mount(self) -> None:
+        """Its keys stand where those of the screen below stood."""
+        if not self.query(KeysLine):
+            self.mount(KeysLine())
 
     @property
     def ours(self) -> EdgeTuneApp:

@@ -9,6 +9,7 @@ from textual.widgets import Button, Static
 
 from edgetune.errors import EdgeTuneError
 from edgetune.text import safe_text
+from tui.in_app import in_app
 from tui.keys import key
 from tui.screens.dialog import Dialog
 
@@ -18,24 +19,25 @@ class ErrorDialog(Dialog[None]):
 
     NAME = "Failure"
     ABOUT = "Something did not work. The dialog says why and what to do; copy it to ask somebody."
+    AUTO_FOCUS = "#close"
     BINDINGS: ClassVar[list[BindingType]] = [key("error.copy", "c", "copy", "Copy", "Copy the whole message to the clipboard.")]
 
     def __init__(self, error: EdgeTuneError) -> None:
         super().__init__()
-        self.error = error
+        self.title_shown, self.cause, self.remedy = (safe_text(in_app(part)) for part in (error.title, error.cause, error.remedy))
 
     def compose(self) -> ComposeResult:
         """Title, cause, remedy; copy and close."""
         box = VerticalScroll(classes="box failure")
         box.border_title = "It did not work"
         with box:
-            yield Static(safe_text(self.error.title), markup=False, classes="error-title")
-            if self.error.cause:
+            yield Static(self.title_shown, markup=False, classes="error-title")
+            if self.cause:
                 yield Static("Why", classes="label")
-                yield Static(safe_text(self.error.cause), markup=False)
-            if self.error.remedy:
+                yield Static(self.cause, markup=False)
+            if self.remedy:
                 yield Static("What to do", classes="label")
-                yield Static(safe_text(self.error.remedy), markup=False, classes="remedy")
+                yield Static(self.remedy, markup=False, classes="remedy")
             with Horizontal(classes="buttons"):
                 yield Button("Close", id="close", variant="primary", compact=True)
                 yield Button("Copy (c)", id="copy", compact=True)
@@ -43,7 +45,7 @@ class ErrorDialog(Dialog[None]):
     @property
     def text(self) -> str:
         """The message as it is copied."""
-        return safe_text("\n".join(part for part in (self.error.title, self.error.cause, self.error.remedy) if part))
+        return "\n".join(part for part in (self.title_shown, self.cause, self.remedy) if part)
 
     def action_copy(self) -> None:
         """Put the message on the clipboard, through the terminal (OSC 52)."""

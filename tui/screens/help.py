@@ -18,6 +18,7 @@ class Help(Dialog[None]):
     """What a screen is for, and its keys."""
 
     NAME = "Help"
+    IS_HELP = True
     ABOUT = "Every screen has its own help."
     BINDINGS: ClassVar[list[BindingType]] = [key("help.tour", "t", "tour", "Tour", "The short tour of the app, from Home.")]
 

@@ -120,6 +120,7 @@ class VoteSetup(Page):
             if text is not None:
                 setattr(plan, name, read(name, text))
         self.draw()
+        await in_thread(self.plan.save, self.workspace.path / self.FILE)
 
     async def choose_prompts(self) -> None:
         """Where from, and the file or the number where one is needed."""

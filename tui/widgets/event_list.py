@@ -14,6 +14,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.jobs.history import History
 from edgetune.jobs.words import told
 from edgetune.text import one_line
+from tui.in_app import in_app
 from tui.keys import key
 
 WIDEST = 300
@@ -98,5 +99,5 @@ class EventList(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         event = self._event(line)
         style = Style.parse(self.app.theme_variables.get(COLOURS.get(event["kind"], ""), "") or "none")
-        text = one_line(told(event), width - 1)
+        text = one_line(in_app(told(event)), width - 1)
         return Strip([Segment(text, self.rich_style + style)]).crop_extend(left, left + width, self.rich_style)

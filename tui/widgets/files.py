@@ -45,6 +45,7 @@ class Files(Vertical):
         came_from, self.folder = self.folder, folder
         listing = self.query_one(Listing)
         listing.border_title = Content(one_line(folder.name or str(folder), 40))
+        listing.unfilter()
         listing.show(lines)
         names = [line.key for line in lines]
         first_file = next((number for number, line in enumerate(lines) if line.cells[1]), min(1, len(lines) - 1))

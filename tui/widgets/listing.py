@@ -7,7 +7,7 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.visual import VisualType
@@ -38,6 +38,12 @@ class Line:
 def safe(cell: Cell) -> Text:
     """A cell that cannot drive a terminal and is never markup."""
     return cell if isinstance(cell, Text) else Text(one_line(cell, 200), no_wrap=True)
+
+
+class Rows(DataTable[Text]):
+    """A table whose first and last row are the ends, where Textual's goes to the first and last column."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("home", "scroll_top", show=False), Binding("end", "scroll_bottom", show=False)]
 
 
 class Listing(Vertical):
@@ -88,7 +94,7 @@ class Listing(Vertical):
     def compose(self) -> ComposeResult:
         """The filter's line, the table, and what stands there while it is empty."""
         yield Input(placeholder="filter", compact=True)
-        yield DataTable(cursor_type="row", zebra_stripes=False, show_header=bool(self.columns))
+        yield Rows(cursor_type="row", zebra_stripes=False, show_header=bool(self.columns))
         yield Static(self._empty, classes="empty", markup=False)
 
     def on_mount(self) -> None:
@@ -174,9 +180,14 @@ class Listing(Vertical):
 
     def action_show_all(self) -> None:
         """Close the filter's line: all rows again."""
-        self.query_one(Input).value = ""
-        self.remove_class("-filtering")
+        self.unfilter()
         self.table.focus()
+
+    def unfilter(self) -> None:
+        """All rows; the focus stays where it is."""
+        self._wanted = self.query_one(Input).value = ""
+        self.remove_class("-filtering")
+        self._draw()
         self.screen.refresh_bindings()
 
     def on_input_changed(self, event: Input.Changed) -> None:

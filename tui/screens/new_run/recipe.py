@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
+from edgetune.bases import find
 from edgetune.recipe import PRESETS, Recipe, one, used
 from edgetune.text import one_line, safe_text, said
 from tui.attempt import shown
@@ -121,6 +122,8 @@ class RecipeStep(Step):
     def set(self, name: str, value: Any) -> None:
         """Take a value; one that the preset has anyway is no change. Raises InputError, and the recipe is as before."""
         self._take(self.draft.changed_to({name: value}))
+        if name == "length" and self.draft.base and value > (context := find.describe(find.resolve(self.draft.base)).context):
+            self.ours.say(f"The base takes {context:,} tokens: rows are no longer than that.", "warning")
 
     def _take(self, draft: Draft) -> None:
         self.draft.take(draft)

@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from edgetune.errors import EdgeTuneError
 from edgetune.files import safe_name
-from edgetune.text import one_line, safe_text
+from edgetune.text import one_line, safe_text, said
 from tui.attempt import shown
 from tui.draft import forget
 from tui.keys import key, told
@@ -24,7 +24,7 @@ class StartStep(Step):
     """Name the run and start it."""
 
     TITLE = "Start"
-    ABOUT = "Give it a name and start it. It trains in a process of its own and goes on when the app is left."
+    ABOUT = "Give it a name, or none, and start it with Enter. It trains in a process of its own and goes on when the app is left."
     BINDINGS: ClassVar[list[BindingType]] = [
         key("start.go", "ctrl+s", "go", "Start", "Make the run and start it."),
         key("start.copy", "ctrl+y", "copy", "Copy command", "Copy the command line that does the same.", show=False),
@@ -36,7 +36,8 @@ class StartStep(Step):
         with VerticalScroll(classes="panel", id="start") as panel:
             panel.border_title = "Ready"
             data = ", ".join(_file(path) for path in draft.data)
-            changed = ", ".join(f"{name} {one_line(str(value), 40)}" for name, value in draft.options.items()) or "nothing"
+            options = [f"{name.replace('_', ' ')} {one_line(said(value), 40)}" for name, value in draft.options.items()]
+            changed = ", ".join(options) or "nothing"
             rows = [("model", draft.base), ("data", data), ("goal", draft.goal), ("preset", draft.preset), ("changed", changed)]
             text = Text()
             for name, value in rows:
@@ -52,8 +53,8 @@ class StartStep(Step):
             yield Static(safe_text(draft.command()), id="command", markup=False)
 
     def enter(self) -> None:
-        """The button: a name is not needed."""
-        self.query_one(Button).focus()
+        """The name; Enter starts with it or without."""
+        self.query_one(Input).focus()
 
     @on(Input.Changed)
     def named(self, event: Input.Changed) -> None:
