@@ -14,7 +14,7 @@ from edgetune import hardware
 PIECE = 32 * 2**20
 """Bytes that each core copies at a time: more than its caches hold."""
 TRIES = 4
-FIXED = 0.0005
+FIXED = 0.0002
 """Seconds a token that do not depend on the size: sampling, a round of all threads for each layer."""
 
 UNPACK = 16e-12
