@@ -23,7 +23,7 @@ SIGNS = {
 }
 NAMED = re.compile(r"\{([a-z]+\.[a-z_0-9]+)\}")
 DECLARED: dict[str, str] = {}
-"""The keys of every action that was declared so far, by its name, in that order."""
+"""The keys of every action that was declared so far, by its name."""
 OWN: dict[str, str] = {}
 """The user's own, for those that were changed."""
 WITH = ("ctrl", "shift", "alt", "super", "meta", "hyper")

@@ -73,7 +73,7 @@ def _packed(quantization: str, kind: Any, base: find.Base, device: str, compute:
 
 
 def _with_misread(kind: Any, base: find.Base, device: str, skipped: list[str] | None) -> list[str] | None:
-    """The modules to skip, with those that would be misread in NF4 on a device."""
+    """The modules to skip, with those that would be misread in NF4 on a device. Some files hold matrices turned: either side counts."""
     if not any(nf4.misread(size, device) for _, *sizes in shapes.of(base).linear for size in sizes):
         return skipped
     import torch

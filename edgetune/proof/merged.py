@@ -1,5 +1,6 @@
 """Tensors of a model in float32, one at a time: as its files hold them, and with an adapter merged in by PEFT."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,6 @@ class Merged:
     """
 
     def __init__(self, skeleton: Any, adapter: Path, base: Read) -> None:
-        import warnings
-
         from peft import PeftModel
 
         from converters.merge import Adapter

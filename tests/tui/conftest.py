@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tests.tui.held import hold as hold
 from tests.tui.held import steady as steady
 from tests.tui.picture import Cell, Cells
 from tui.app import EdgeTuneApp
+from tui.screens.chat import Chat
+from tui.talk import Talk
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = ((80, 24), (120, 40))
@@ -230,6 +233,16 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
 
     yield check
     assert not wrong, "\n".join(wrong)
+
+
+async def chat_with(seat: Seat, path: Path, **sampling: Any) -> tuple[Chat, Talk]:
+    """A chat with the model loaded. sampling: how it answers, where that is not as usual."""
+    chat = Chat(str(path))
+    await seat.app.push_screen(chat)
+    await seat.until(lambda: chat.talk)
+    assert chat.talk is not None
+    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, **sampling)
+    return chat, chat.talk
 
 
 def draft_of(workspace: Workspace) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from edgetune.preferences import store as storing
 from edgetune.preferences.candidates import alike
 from edgetune.preferences.store import Store
 from edgetune.workspace import Workspace
-from tests.tui.conftest import Seat
+from tests.tui.conftest import Seat, chat_with
 from tui.screens.adapters import Adapters
 from tui.screens.ask import AskText
 from tui.screens.chat import Chat
@@ -32,13 +31,9 @@ HOT, BIG, UP = (f"What is the opposite of {word}?" for word in ("hot", "big", "u
 
 async def opened(seat: Seat, path: Path, seed: int | None = None) -> tuple[Chat, Talk]:
     """A chat with the model loaded, short answers."""
-    chat = Chat(str(path))
-    await seat.app.push_screen(chat)
-    await seat.until(lambda: chat.talk)
-    assert chat.talk is not None
-    chat.talk.ways.max_tokens = 30
-    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=1.0, seed=seed)
-    return chat, chat.talk
+    chat, talk = await chat_with(seat, path, temperature=1.0, seed=seed)
+    talk.ways.max_tokens = 30
+    return chat, talk
 
 
 async def ask(seat: Seat, text: str) -> None:

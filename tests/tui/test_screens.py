@@ -11,7 +11,7 @@ from textual.widgets import DataTable, OptionList
 from edgetune.errors import EdgeTuneError
 from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
-from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, life
+from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.picture import cells
 from tui.settings import Settings
 from tui.themes import LIGHT
@@ -281,20 +281,16 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
 def test_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
     from dataclasses import replace
 
-    from tui.screens.chat import Chat
     from tui.screens.second import Second
     from tui.widgets.prompt import Prompt
 
     async def scene(seat: Seat) -> None:
-        chat = Chat(str(nano_gguf))
-        await seat.app.push_screen(chat)
-        await seat.until(lambda: chat.talk)
+        chat, talk = await chat_with(seat, nano_gguf)
         await snapshot("chat-empty", seat)
         await seat.press("f9")
         await snapshot("chat-adapters", seat)
         await seat.press("escape")
-        assert chat.talk is not None
-        chat.talk.ways.sampling = replace(chat.talk.ways.sampling, seed=3, temperature=1.0)
+        talk.ways.sampling = replace(talk.ways.sampling, seed=3, temperature=1.0)
         chat.query_one(Prompt).text = "What is the opposite of hot?"
         await seat.press("enter")
         await seat.pilot.press("f4")

@@ -16,7 +16,7 @@ from edgetune.chat import saved
 from edgetune.chat.branches import Branches, Turn
 from edgetune.jobs import launch
 from edgetune.workspace import Run, Workspace
-from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, draft_of, life
+from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, chat_with, draft_of, life
 from tests.tui.held import Halting
 from tests.tui.replay import Replay
 from tui.screens.error import ErrorDialog
@@ -243,14 +243,9 @@ def kept(workspace: Workspace) -> None:
 def test_chat_in_every_state(
     drive: Drive, snapshot: Snapshot, workspace: Workspace, nano_gguf: Path, halting: Halting, keeper: Run
 ) -> None:
-    from tui.screens.chat import Chat
 
     async def scene(seat: Seat) -> None:
-        chat = Chat(str(nano_gguf))
-        await seat.app.push_screen(chat)
-        await seat.until(lambda: chat.talk)
-        assert chat.talk is not None
-        chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=0.0, seed=1)
+        chat, talk = await chat_with(seat, nano_gguf, temperature=0.0, seed=1)
         await seat.press("f3")
         await snapshot("talks-empty", seat)
         await seat.press("escape")
@@ -271,7 +266,7 @@ def test_chat_in_every_state(
         await seat.press("ctrl+t")
         await snapshot("chat-ways", seat)
         await seat.press("escape")
-        os.kill(chat.talk.load().pid, signal.SIGKILL)
+        os.kill(talk.load().pid, signal.SIGKILL)
         chat.query_one(Prompt).text = "Hello?"
         await seat.pilot.press("enter")
         await dialog(seat)
@@ -282,18 +277,14 @@ def test_chat_in_every_state(
 
 def test_adapters(drive: Drive, snapshot: Snapshot, workspace: Workspace, nano: Path, nano_gguf: Path, keeper: Run, tmp_path: Path) -> None:
     from tests.tui.test_chat import make_lora
-    from tui.screens.chat import Chat
     from tui.screens.models import Models
 
     keeper.adapter.mkdir()
     (keeper.adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
 
     async def scene(seat: Seat) -> None:
-        chat = Chat(str(nano_gguf))
-        await seat.app.push_screen(chat)
-        await seat.until(lambda: chat.talk)
-        assert chat.talk is not None
-        chat.talk.turn(make_lora(nano, tmp_path), 0.8)
+        _, talk = await chat_with(seat, nano_gguf)
+        talk.turn(make_lora(nano, tmp_path), 0.8)
         await seat.press("f9")
         await snapshot("chat-adapters-full", seat)
         await seat.press("escape")

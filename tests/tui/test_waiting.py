@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from textual.widgets import Button, Static
 from edgetune.jobs.history import History
 from edgetune.jobs.overview import Overview
 from edgetune.workspace import Run, Workspace
-from tests.tui.conftest import FINISHED, Seat, Snapshot, life
+from tests.tui.conftest import FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.held import Halting, Hold
 from tests.tui.replay import Replay
 from tui import command
@@ -163,18 +162,13 @@ def test_another_file_while_one_is_read(drive: Drive, facts: Path, monkeypatch: 
 def test_around_a_chat(
     drive: Drive, snapshot: Snapshot, hold: Hold, workspace: Workspace, nano_gguf: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tui.screens.chat import Chat
 
     keeper = make_run("keeper", life(100, 100, FINISHED))
     keeper.adapter.mkdir()
     (keeper.adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
 
     async def scene(seat: Seat) -> None:
-        chat = Chat(str(nano_gguf))
-        await seat.app.push_screen(chat)
-        await seat.until(lambda: chat.talk)
-        assert chat.talk is not None
-        chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=0.0, seed=1)
+        await chat_with(seat, nano_gguf, temperature=0.0, seed=1)
         talks = hold(importlib.import_module("tui.screens.talks"), "listed")
         await seat.pilot.press("f3")
         await seat.until(lambda: "Conversations" in seat.text())
@@ -195,16 +189,11 @@ def test_answers_being_written(
     drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, halting: Halting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tui.models import Model
-    from tui.screens.chat import Chat
     from tui.screens.second import Second
     from tui.screens.versus import Versus
 
     async def scene(seat: Seat) -> None:
-        chat = Chat(str(nano_gguf))
-        await seat.app.push_screen(chat)
-        await seat.until(lambda: chat.talk)
-        assert chat.talk is not None
-        chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=1.0, seed=3)
+        chat, _ = await chat_with(seat, nano_gguf, temperature=1.0, seed=3)
         chat.query_one(Prompt).text = "What is the number of the boat?"
         await seat.press("enter")
         halting.halt()

@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from edgetune.workspace import Run, Workspace
-from tests.tui.conftest import FINISHED, Seat, Snapshot, life
+from tests.tui.conftest import FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.replay import Replay
 from tui.screens.ask import AskText
 from tui.screens.error import ErrorDialog
@@ -97,14 +97,11 @@ def test_compare(drive: Drive, snapshot: Snapshot, make_run: MakeRun) -> None:
 
 
 def test_around_a_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
-    from tui.screens.chat import Chat
 
     Path("notes.gguf").write_bytes(b"Dear diary, " * 100)
 
     async def scene(seat: Seat) -> None:
-        chat = Chat(str(nano_gguf))
-        await seat.app.push_screen(chat)
-        await seat.until(lambda: chat.talk)
+        await chat_with(seat, nano_gguf)
         await seat.press("ctrl+t")
         await marked(seat, "temperature")
         await seat.pilot.press("enter")
