@@ -68,8 +68,8 @@ def quantize(kernel: "Compiled", rows: np.ndarray, type_name: str, out: np.ndarr
     rest = rows.reshape(blocks, 1, length)
     for block in range(full, blocks):
         start = block % in_row * length
-        own = None if importance is None else importance[start:start + length]
-        ggml.quantize(rest[block], type_name, out[block * size:(block + 1) * size], own)
+        own = None if importance is None else importance[start : start + length]
+        ggml.quantize(rest[block], type_name, out[block * size : (block + 1) * size], own)
     return blocks * size
 
 

@@ -1,8 +1,8 @@
 """From a model folder, and an adapter if there is one, to a GGUF: everything is checked first, then one tensor after the other is written.
 
-    plan = convert.plan(model_dir, adapter_dir, ["Q4_K_M"], chat_template=template, name="my-run", extra={})
-    plan.size("Q4_K_M")              # bytes, exactly
-    plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped, some rows at a time
+plan = convert.plan(model_dir, adapter_dir, ["Q4_K_M"], chat_template=template, name="my-run", extra={})
+plan.size("Q4_K_M")              # bytes, exactly
+plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped, some rows at a time
 """
 
 import re
@@ -63,9 +63,14 @@ class Plan:
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
         seventy_b = getattr(self._arch, "seventy_b", None)
-        chosen = choose_types(((tensor.name, tensor.shape) for tensor in self._tensors), type_name, _layers(self._tensors),
-                              gqa=_shared_heads(self._metadata), seventy_b=seventy_b is not None and seventy_b(self._config),
-                              imatrix=self._imatrix is not None)
+        chosen = choose_types(
+            ((tensor.name, tensor.shape) for tensor in self._tensors),
+            type_name,
+            _layers(self._tensors),
+            gqa=_shared_heads(self._metadata),
+            seventy_b=seventy_b is not None and seventy_b(self._config),
+            imatrix=self._imatrix is not None,
+        )
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
     @property
@@ -99,8 +104,7 @@ class Plan:
         """Write the GGUF of one type; see `write_all`."""
         self.write_all({type_name: file}, progress, threads)
 
-    def write_all(self, files: Mapping[str, Sink], progress: Callable[[int, int], None] | None = None,
-                  threads: int | None = None) -> None:
+    def write_all(self, files: Mapping[str, Sink], progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> None:
         """Write a GGUF of each type into a file open for writing, at its start; every tensor is read and merged once.
 
         progress: called as it goes on with weights done and weights in all. threads: to work with (all usable cores).
@@ -135,8 +139,17 @@ def _quantized(tensor: TensorPlan, types: list[str], importance: np.ndarray | No
     return tensor, values.size, [made[type_name] for type_name in types]
 
 
-def plan(model_dir: Path, adapter_dir: Path | Sequence[Weighted] | None, types: list[str], *, chat_template: str | None, name: str,
-         extra: dict[str, str | int | float | bool], imatrix: ImportanceMatrix | None = None, text_only: bool = False) -> Plan:
+def plan(
+    model_dir: Path,
+    adapter_dir: Path | Sequence[Weighted] | None,
+    types: list[str],
+    *,
+    chat_template: str | None,
+    name: str,
+    extra: dict[str, str | int | float | bool],
+    imatrix: ImportanceMatrix | None = None,
+    text_only: bool = False,
+) -> Plan:
     """Check a conversion without reading the weights themselves.
 
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
@@ -199,8 +212,11 @@ def _tokenizer(folders: list[Path]) -> Path | None:
     own = [folder for folder in folders if (folder / "tokenizer.json").is_file()]
     for one, other in pairwise(own):
         if read_json(one / "tokenizer.json") != read_json(other / "tokenizer.json"):
-            raise ConversionError("The adapters do not go together", f"{one.name} and {other.name} were trained with different tokenizers.",
-                                  "Choose one of them.")
+            raise ConversionError(
+                "The adapters do not go together",
+                f"{one.name} and {other.name} were trained with different tokenizers.",
+                "Choose one of them.",
+            )
     return own[0] if own else None
 
 
@@ -217,8 +233,9 @@ def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix
             stored[name] = next(iter(carried.values()))
     sizes = {tensor.shape[0] for name, tensor in (*carried.items(), *adapter.full().items()) if name in both and tensor.shape}
     if len(sizes) > 1:
-        raise ConversionError("The adapter does not fit together", f"Its embeddings and output matrix have {sorted(sizes)} rows.",
-                              "Get the adapter again.")
+        raise ConversionError(
+            "The adapter does not fit together", f"Its embeddings and output matrix have {sorted(sizes)} rows.", "Get the adapter again."
+        )
     return {**config, "vocab_size": sizes.pop()} if sizes else config
 
 
@@ -260,9 +277,11 @@ def ties(arch: ModuleType, config: dict[str, Any], stored: dict[str, StoredTenso
     """
     tied = bool(config["tie_word_embeddings"]) and _share(stored, embeddings_name(arch), adapter)
     if not tied and getattr(arch, "ALWAYS_TIED", False):
-        raise ConversionError("The output matrix is not the embeddings'",
-                              f"llama.cpp's {arch.GGUF_NAME} uses one matrix for both; here the model or its adapter makes them differ.",
-                              "Train an adapter that leaves embed_tokens and lm_head alone.")
+        raise ConversionError(
+            "The output matrix is not the embeddings'",
+            f"llama.cpp's {arch.GGUF_NAME} uses one matrix for both; here the model or its adapter makes them differ.",
+            "Train an adapter that leaves embed_tokens and lm_head alone.",
+        )
     return tied
 
 
@@ -289,9 +308,15 @@ def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTenso
             problems.append(f"{name} has shape {list(stored[name].shape)}, not {list(needed[name])}")
         elif stored[name].dtype not in FLOATS:
             problems.append(f"{name} is stored as {stored[name].dtype}; only F32, F16 and BF16 are read")
-    problems += [f"{name} is not part of this architecture" for name in stored.keys() - needed.keys()
-                 if not (name.endswith(IGNORED_TENSORS) or (tied and name == HEAD) or (ignored and re.fullmatch(ignored, name)))]
+    problems += [
+        f"{name} is not part of this architecture"
+        for name in stored.keys() - needed.keys()
+        if not (name.endswith(IGNORED_TENSORS) or (tied and name == HEAD) or (ignored and re.fullmatch(ignored, name)))
+    ]
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ConversionError("The weights do not fit config.json", "; ".join(sorted(problems)[:5]) + more + ".",
-                              "Choose a complete, unquantized model folder.")
+        raise ConversionError(
+            "The weights do not fit config.json",
+            "; ".join(sorted(problems)[:5]) + more + ".",
+            "Choose a complete, unquantized model folder.",
+        )

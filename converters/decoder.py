@@ -45,8 +45,13 @@ def heads(config: dict[str, Any], own_size: bool = True) -> Heads:
     return Heads(query, kv, size)
 
 
-def decoder_metadata(config: dict[str, Any], arch: str, head_size: bool = True, activation: tuple[str, str] = ("hidden_act", "silu"),
-                     epsilon: str = "rms_norm_eps") -> dict[str, Value]:
+def decoder_metadata(
+    config: dict[str, Any],
+    arch: str,
+    head_size: bool = True,
+    activation: tuple[str, str] = ("hidden_act", "silu"),
+    epsilon: str = "rms_norm_eps",
+) -> dict[str, Value]:
     """The hyper-parameters all have, under llama.cpp's keys (gguf-py/gguf/constants.py, class Keys); refuses what none can express.
 
     head_size: whether the size of a head is written. activation: the setting and the only value llama.cpp computes. epsilon: the name
@@ -70,17 +75,22 @@ def decoder_metadata(config: dict[str, Any], arch: str, head_size: bool = True, 
     return {f"{arch}.{key}": value for key, value in keys.items()}
 
 
-def decoder_configuration(file: GgufModel, own_size: bool = True, activation: str = "hidden_act", epsilon: str = "rms_norm_eps"
-                          ) -> dict[str, Any]:
+def decoder_configuration(
+    file: GgufModel, own_size: bool = True, activation: str = "hidden_act", epsilon: str = "rms_norm_eps"
+) -> dict[str, Any]:
     """The settings that `decoder_metadata` writes, read back. own_size: whether a head may be of another size than its share."""
     query, hidden = file.whole("attention.head_count"), file.whole("embedding_length")
     if query > hidden:
         raise file.unsound(f"It has {query} heads for a hidden size of {hidden}.")
     counts = file.get("attention.head_count_kv"), file.get("feed_forward_length")  # a list is the architecture's own to read
     config = {
-        "vocab_size": file.shape("token_embd.weight")[0], "hidden_size": hidden, "num_hidden_layers": file.whole("block_count", most=512),
-        "num_attention_heads": query, "max_position_embeddings": file.whole("context_length"),
-        epsilon: file.real("attention.layer_norm_rms_epsilon"), "tie_word_embeddings": file.tied,
+        "vocab_size": file.shape("token_embd.weight")[0],
+        "hidden_size": hidden,
+        "num_hidden_layers": file.whole("block_count", most=512),
+        "num_attention_heads": query,
+        "max_position_embeddings": file.whole("context_length"),
+        epsilon: file.real("attention.layer_norm_rms_epsilon"),
+        "tie_word_embeddings": file.tied,
     }
     if not isinstance(counts[0], np.ndarray):
         config["num_key_value_heads"] = file.whole("attention.head_count_kv", query)
@@ -95,9 +105,11 @@ def refuse_windows(config: dict[str, Any], arch: str) -> None:
     """Refuse attention to only the last tokens where llama.cpp has no such attention for the architecture."""
     window = config.get("sliding_window")
     if window is not None and (type(window) is not int or window < integer(config, "max_position_embeddings")):
-        raise ConversionError(f"sliding_window = {window!r} is not supported",
-                              f"llama.cpp's {arch} attends to all tokens before; the model only to the last {window!r}.",
-                              "Choose another base model.")
+        raise ConversionError(
+            f"sliding_window = {window!r} is not supported",
+            f"llama.cpp's {arch} attends to all tokens before; the model only to the last {window!r}.",
+            "Choose another base model.",
+        )
 
 
 def refuse_layers_but(config: dict[str, Any], kind: str) -> None:
@@ -105,8 +117,11 @@ def refuse_layers_but(config: dict[str, Any], kind: str) -> None:
     kinds = config.get("layer_types") or []
     other = next((one for one in kinds if one != kind), None) if isinstance(kinds, list) else kinds
     if other is not None:
-        raise ConversionError(f"layer_types with {other!r} is not supported", f"llama.cpp computes this architecture with {kind} only.",
-                              "Choose another base model.")
+        raise ConversionError(
+            f"layer_types with {other!r} is not supported",
+            f"llama.cpp computes this architecture with {kind} only.",
+            "Choose another base model.",
+        )
 
 
 @moves_rows
@@ -163,16 +178,25 @@ class Tensors(list[TensorPlan]):
         if bias:
             self.add(f"{name}.bias", rows, build=build)
 
-    def attention(self, prefix: str, hidden: int, head: Heads, bias: tuple[bool, bool] = (False, False), query: Build = same,
-                  key: Build = same, output: str = "o_proj") -> None:
+    def attention(
+        self,
+        prefix: str,
+        hidden: int,
+        head: Heads,
+        bias: tuple[bool, bool] = (False, False),
+        query: Build = same,
+        key: Build = same,
+        output: str = "o_proj",
+    ) -> None:
         """Query, key, value and output projections. bias: of the first three, and of the output. query, key: how those are built."""
         self.linear(f"{prefix}.q_proj", head.query * head.size, hidden, bias[0], query)
         self.linear(f"{prefix}.k_proj", head.kv * head.size, hidden, bias[0], key)
         self.linear(f"{prefix}.v_proj", head.kv * head.size, hidden, bias[0])
         self.linear(f"{prefix}.{output}", hidden, head.query * head.size, bias[1])
 
-    def gated_mlp(self, prefix: str, hidden: int, inner: int, bias: bool = False,
-                  names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")) -> None:
+    def gated_mlp(
+        self, prefix: str, hidden: int, inner: int, bias: bool = False, names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
+    ) -> None:
         """Gate, up and down projections, by their names in the model."""
         gate, up, down = (f"{prefix}.{name}" for name in names)
         self.linear(gate, inner, hidden, bias)

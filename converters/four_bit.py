@@ -50,14 +50,14 @@ class FourBitTensor(StoredTensor):
         row = math.prod(self.shape[1:])
         start, end = first * row, max(first, last) * row
         from_block, to_block = start // self.block, -(-end // self.block)
-        packed = self.raw()[from_block * self.block // 2:-(-min(to_block * self.block, math.prod(self.shape)) // 2)]
+        packed = self.raw()[from_block * self.block // 2 : -(-min(to_block * self.block, math.prod(self.shape)) // 2)]
         values = np.zeros((to_block - from_block) * self.block, np.float32)
         code = self.code.load()
-        values[0:2 * len(packed):2] = code[packed >> 4]
-        values[1:2 * len(packed):2] = code[packed & 15]
+        values[0 : 2 * len(packed) : 2] = code[packed >> 4]
+        values[1 : 2 * len(packed) : 2] = code[packed & 15]
         blocks = values.reshape(-1, self.block)
         blocks *= self._scales(from_block, to_block)[:, None]
-        found = _rounded(values[start - from_block * self.block:end - from_block * self.block], self.dtype)
+        found = _rounded(values[start - from_block * self.block : end - from_block * self.block], self.dtype)
         if check:
             check_finite(found, self.name, self.path)
         return found.reshape(-1, *self.shape[1:])
@@ -109,8 +109,15 @@ def _matrix(stored: dict[str, StoredTensor], base: str, state_name: str) -> Four
 
     packed, state = stored.get(base), _state(stored[state_name])
     shape, block, dtype = state.get("shape"), state.get("blocksize"), DTYPES.get(str(state.get("dtype")))
-    if not isinstance(shape, list) or not shape or not all(type(one) is int and 0 < one < 2**31 for one in shape) or dtype is None \
-            or block not in BLOCKS or packed is None or -(-math.prod(shape) // 2) != packed.size:
+    if (
+        not isinstance(shape, list)
+        or not shape
+        or not all(type(one) is int and 0 < one < 2**31 for one in shape)
+        or dtype is None
+        or block not in BLOCKS
+        or packed is None
+        or -(-math.prod(shape) // 2) != packed.size
+    ):
         raise damaged("its packed bytes and what its quant_state says do not belong together")
     blocks, nested = -(-math.prod(shape) // block), None
     if "nested_offset" in state:

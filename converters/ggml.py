@@ -17,18 +17,29 @@ def library() -> ctypes.CDLL:
     """libggml-base with the functions used here declared."""
     spec = importlib.util.find_spec("llama_cpp")
     folders = [Path(place) / "lib" for place in (spec.submodule_search_locations or [])] if spec else []
-    names = {"win32": ("ggml-base.dll", "libggml-base.dll"),
-             "darwin": ("libggml-base.dylib", "libggml-base.so")}.get(sys.platform, ("libggml-base.so",))
+    names = {"win32": ("ggml-base.dll", "libggml-base.dll"), "darwin": ("libggml-base.dylib", "libggml-base.so")}.get(
+        sys.platform, ("libggml-base.so",)
+    )
     for path in (folder / name for folder in folders for name in names):
         if path.is_file():
             loaded = ctypes.CDLL(str(path))
             break
     else:
-        raise ConversionError("ggml was not found", "The quantizer comes with llama-cpp-python, which is not installed whole.",
-                              "Install it: pip install llama-cpp-python")
+        raise ConversionError(
+            "ggml was not found",
+            "The quantizer comes with llama-cpp-python, which is not installed whole.",
+            "Install it: pip install llama-cpp-python",
+        )
     loaded.ggml_quantize_init.argtypes = [ctypes.c_int]
-    loaded.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
-                                            ctypes.c_void_p]
+    loaded.ggml_quantize_chunk.argtypes = [
+        ctypes.c_int,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_void_p,
+    ]
     loaded.ggml_quantize_chunk.restype = ctypes.c_size_t
     loaded.ggml_validate_row_data.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
     loaded.ggml_validate_row_data.restype = ctypes.c_bool

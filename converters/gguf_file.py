@@ -36,14 +36,36 @@ class BlockType(NamedTuple):
 
 
 TYPES = {
-    "F32": BlockType(0, 1, 4), "F16": BlockType(1, 1, 2), "BF16": BlockType(30, 1, 2), "F64": BlockType(28, 1, 8),
-    "I8": BlockType(24, 1, 1), "I16": BlockType(25, 1, 2), "I32": BlockType(26, 1, 4), "I64": BlockType(27, 1, 8),
-    "Q4_0": BlockType(2, 32, 18), "Q4_1": BlockType(3, 32, 20), "Q5_0": BlockType(6, 32, 22), "Q5_1": BlockType(7, 32, 24),
-    "Q8_0": BlockType(8, 32, 34), "Q2_K": BlockType(10, 256, 84), "Q3_K": BlockType(11, 256, 110), "Q4_K": BlockType(12, 256, 144),
-    "Q5_K": BlockType(13, 256, 176), "Q6_K": BlockType(14, 256, 210), "Q8_K": BlockType(15, 256, 292),
-    "IQ2_XXS": BlockType(16, 256, 66), "IQ2_XS": BlockType(17, 256, 74), "IQ3_XXS": BlockType(18, 256, 98),
-    "IQ1_S": BlockType(19, 256, 50), "IQ4_NL": BlockType(20, 32, 18), "IQ3_S": BlockType(21, 256, 110), "IQ2_S": BlockType(22, 256, 82),
-    "IQ4_XS": BlockType(23, 256, 136), "IQ1_M": BlockType(29, 256, 56), "TQ1_0": BlockType(34, 256, 54), "TQ2_0": BlockType(35, 256, 66),
+    "F32": BlockType(0, 1, 4),
+    "F16": BlockType(1, 1, 2),
+    "BF16": BlockType(30, 1, 2),
+    "F64": BlockType(28, 1, 8),
+    "I8": BlockType(24, 1, 1),
+    "I16": BlockType(25, 1, 2),
+    "I32": BlockType(26, 1, 4),
+    "I64": BlockType(27, 1, 8),
+    "Q4_0": BlockType(2, 32, 18),
+    "Q4_1": BlockType(3, 32, 20),
+    "Q5_0": BlockType(6, 32, 22),
+    "Q5_1": BlockType(7, 32, 24),
+    "Q8_0": BlockType(8, 32, 34),
+    "Q2_K": BlockType(10, 256, 84),
+    "Q3_K": BlockType(11, 256, 110),
+    "Q4_K": BlockType(12, 256, 144),
+    "Q5_K": BlockType(13, 256, 176),
+    "Q6_K": BlockType(14, 256, 210),
+    "Q8_K": BlockType(15, 256, 292),
+    "IQ2_XXS": BlockType(16, 256, 66),
+    "IQ2_XS": BlockType(17, 256, 74),
+    "IQ3_XXS": BlockType(18, 256, 98),
+    "IQ1_S": BlockType(19, 256, 50),
+    "IQ4_NL": BlockType(20, 32, 18),
+    "IQ3_S": BlockType(21, 256, 110),
+    "IQ2_S": BlockType(22, 256, 82),
+    "IQ4_XS": BlockType(23, 256, 136),
+    "IQ1_M": BlockType(29, 256, 56),
+    "TQ1_0": BlockType(34, 256, 54),
+    "TQ2_0": BlockType(35, 256, 66),
     "MXFP4": BlockType(39, 32, 17),
 }
 TYPE_NAMES = {block.id: name for name, block in TYPES.items()}
@@ -166,8 +188,12 @@ def encode_header(metadata: dict[str, Value], tensors: list[TensorInfo]) -> byte
     for key, value in metadata.items():
         parts += [_string(key), struct.pack("<I", value.kind), _encoded(value)]
     for tensor in tensors:
-        parts += [_string(tensor.name), struct.pack("<I", len(tensor.shape)), struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape),
-                  struct.pack("<IQ", TYPES[tensor.type].id, tensor.offset)]
+        parts += [
+            _string(tensor.name),
+            struct.pack("<I", len(tensor.shape)),
+            struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape),
+            struct.pack("<IQ", TYPES[tensor.type].id, tensor.offset),
+        ]
     header = b"".join(parts)
     return header + b"\0" * (padded(len(header)) - len(header))
 
@@ -235,7 +261,7 @@ class _Bytes:
         if size > len(self.data) - self.at:
             raise self.lie(f"{what} needs {size} bytes at offset {self.at}, but the file ends (or its header passes {MAX_HEADER} bytes).")
         self.at += size
-        return self.data[self.at - size:self.at]
+        return self.data[self.at - size : self.at]
 
     def number(self, kind: int, what: str) -> Any:
         form = FORMS[kind]

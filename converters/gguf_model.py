@@ -9,8 +9,33 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.gguf_file import Header, TensorInfo
 
-FLOAT_TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ2_XXS", "IQ2_XS",
-               "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS", "IQ1_M", "TQ1_0", "TQ2_0", "MXFP4")
+FLOAT_TYPES = (
+    "F32",
+    "F16",
+    "BF16",
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+    "Q8_0",
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+    "IQ2_XXS",
+    "IQ2_XS",
+    "IQ3_XXS",
+    "IQ1_S",
+    "IQ4_NL",
+    "IQ3_S",
+    "IQ2_S",
+    "IQ4_XS",
+    "IQ1_M",
+    "TQ1_0",
+    "TQ2_0",
+    "MXFP4",
+)
 """Types whose blocks hold weights; the others are plain whole numbers and doubles, of which no weights are made."""
 SLAB = 2**22
 """Weights dequantized at a time: gguf-py's functions hold several copies of what they are given."""
@@ -101,7 +126,7 @@ class GgufModel:
         if len(shape) == 1:
             raw, step = raw.reshape(1, -1), 1
         for start in range(0, len(raw), step):
-            part = dequantized(raw[start:start + step], info.type)
+            part = dequantized(raw[start : start + step], info.type)
             yield part.reshape(-1, *shape[1:]) if len(shape) > 1 else part.reshape(-1)
 
 

@@ -58,13 +58,19 @@ class ImportanceMatrix:
         found = self.entries.keys() & shapes.keys()
         remedy = "Use the importance matrix of this model, or none."
         if not found:
-            raise ConversionError("The importance matrix belongs to another model",
-                                  f"None of its {len(self.entries)} entries has the name of one of the model's matrices.", remedy)
+            raise ConversionError(
+                "The importance matrix belongs to another model",
+                f"None of its {len(self.entries)} entries has the name of one of the model's matrices.",
+                remedy,
+            )
         for name in sorted(found):
             channels = int(np.prod(shapes[name])) // shapes[name][-2]
             if self.entries[name].sums.size != channels and name not in EMBEDDINGS:
-                raise ConversionError("The importance matrix belongs to another model",
-                                      f"It has {self.entries[name].sums.size} values for {name}, which has {channels} inputs.", remedy)
+                raise ConversionError(
+                    "The importance matrix belongs to another model",
+                    f"It has {self.entries[name].sums.size} values for {name}, which has {channels} inputs.",
+                    remedy,
+                )
         return sorted(shapes.keys() - found - {*EMBEDDINGS, "output.weight"})
 
     def importance(self, name: str, channels: int) -> np.ndarray | None:
@@ -89,8 +95,12 @@ def _base_name(path: str) -> str:
 
 def write(file: BinaryIO, matrix: ImportanceMatrix) -> None:
     """Write llama.cpp's GGUF form into an open file, the same bytes that it writes."""
-    metadata = {"general.type": text("imatrix"), DATASETS: strings(matrix.datasets), CHUNK_COUNT: u32(matrix.chunks),
-                CHUNK_SIZE: u32(matrix.chunk_size)}
+    metadata = {
+        "general.type": text("imatrix"),
+        DATASETS: strings(matrix.datasets),
+        CHUNK_COUNT: u32(matrix.chunks),
+        CHUNK_SIZE: u32(matrix.chunk_size),
+    }
     tensors: dict[str, np.ndarray] = {}
     for name, entry in sorted(matrix.entries.items(), key=lambda item: item[0].encode()):
         tensors[name + SUMS] = entry.sums.astype("<f4")
@@ -157,7 +167,7 @@ def _older(raw: bytes, path: Path) -> ImportanceMatrix:
         if not 0 <= size <= len(raw) - at:
             raise _unsound(path, f"{what} needs {size} bytes at offset {at} of {len(raw)}.")
         at += size
-        return raw[at - size:at]
+        return raw[at - size : at]
 
     def number(what: str, most: int = 2**31 - 1) -> int:
         value: int = struct.unpack("<i", take(4, what))[0]

@@ -42,7 +42,7 @@ def _order(tensor: TensorPlan, transposed: Collection[str]) -> np.ndarray | None
     """Found by watching where the tensor's function puts the columns of a matrix that holds their numbers. It may move rows at will."""
     if tensor.build is same:
         return None
-    (name, shape), = tensor.sources
+    ((name, shape),) = tensor.sources
     numbers = np.arange(tensor.shape[-1], dtype=np.float32)
     turned = name.endswith(tuple(transposed)) if transposed else False
     built = tensor.build(np.broadcast_to(numbers[:, None] if turned else numbers, shape))

@@ -63,8 +63,12 @@ def _word(parts: list[Lanes]) -> Lanes:
 
 def _four_pairs(quants: Array, bits: int, i: int, mask: int) -> Lanes:
     """Bytes of quants 32 apart, four in a byte of two bits each: a word from place i on."""
-    return _word([(quants[j] & mask) | (quants[j + 32] & mask) << bits | (quants[j + 64] & mask) << 2 * bits
-                  | (quants[j + 96] & mask) << 3 * bits for j in range(i, i + 4)])
+    return _word(
+        [
+            (quants[j] & mask) | (quants[j + 32] & mask) << bits | (quants[j + 64] & mask) << 2 * bits | (quants[j + 96] & mask) << 3 * bits
+            for j in range(i, i + 4)
+        ]
+    )
 
 
 def _searched(block: Block, how: Search, plain: Callable[[Array, Array], None]) -> tuple[list[Array], Array]:
@@ -127,7 +131,7 @@ def _five_or_four(code: Code, tile: Any, weighed: bool, bits: int) -> None:
     packed += [small[j] & 15 | (small_min[j] & 15) << 4 for j in range(4, 8)]
     block.write(d | d_min << 16, 0)
     for j in range(0, 12, 4):
-        block.write(_word(packed[j:j + 4]), 4 + j)
+        block.write(_word(packed[j : j + 4]), 4 + j)
     steps, offsets = code.array(8), code.array(8)
     for j in range(8):
         scale = packed[j] & 63 if j < 4 else packed[j + 4] & 15 | packed[j - 4] >> 6 << 4
@@ -175,7 +179,7 @@ def _two(code: Code, tile: Any, weighed: bool) -> None:
         steps[j], offsets[j] = half_value(d) * (packed[j] & 15).to_float(), half_value(d_min) * (packed[j] >> 4).to_float()
     quants = _quants(block, how, kept, steps, offsets)
     for j in range(0, 16, 4):
-        block.write(_word(packed[j:j + 4]), j)
+        block.write(_word(packed[j : j + 4]), j)
     _two_bits(block, quants, 16)
     block.write(d | d_min << 16, 80)
 
@@ -233,7 +237,7 @@ def _three(code: Code, tile: Any, weighed: bool) -> None:
     packed = [small[j] & 15 | (small[j + 8] & 15) << 4 for j in range(8)]
     packed += [small[j] >> 4 | small[j + 4] >> 4 << 2 | small[j + 8] >> 4 << 4 | small[j + 12] >> 4 << 6 for j in range(4)]
     for j in range(0, 12, 4):
-        block.write(_word(packed[j:j + 4]), 96 + j)
+        block.write(_word(packed[j : j + 4]), 96 + j)
     block.write(d, 108, 16)
 
 
@@ -285,7 +289,7 @@ def _six(code: Code, tile: Any, weighed: bool) -> None:
             block.write(_word(high), code.plus(code.times(half, 64), i + 32))
             block.write(_word(top), code.plus(code.times(half, 32), 128 + i))
     for j in range(0, 16, 4):
-        block.write(empty.select(nothing, _word([one & 255 for one in small[j:j + 4]])), 192 + j)
+        block.write(empty.select(nothing, _word([one & 255 for one in small[j : j + 4]])), 192 + j)
     block.write(d, 208, 16)
 
 
@@ -305,13 +309,22 @@ def _eight(code: Code, tile: Any, weighed: bool) -> None:
 
 
 SEARCHES = {
-    ("Q5_K", False): Search(32, 31, -0.5, 0.1, 16), ("Q5_K", True): Search(32, 31, -0.9, 0.05, 37),
-    ("Q4_K", False): Search(32, 15, -1.0, 0.1, 21), ("Q4_K", True): Search(32, 15, -0.9, 0.05, 37),
-    ("Q2_K", False): Search(16, 3, -0.5, 0.1, 16, absolute=True), ("Q2_K", True): Search(16, 3, -0.9, 0.05, 37)}
+    ("Q5_K", False): Search(32, 31, -0.5, 0.1, 16),
+    ("Q5_K", True): Search(32, 31, -0.9, 0.05, 37),
+    ("Q4_K", False): Search(32, 15, -1.0, 0.1, 21),
+    ("Q4_K", True): Search(32, 15, -0.9, 0.05, 37),
+    ("Q2_K", False): Search(16, 3, -0.5, 0.1, 16, absolute=True),
+    ("Q2_K", True): Search(16, 3, -0.9, 0.05, 37),
+}
 """By type and whether there is an importance matrix."""
 KINDS: dict[str, Callable[[Code, Any, bool], None]] = {
-    "Q8_0": _eight, "Q6_K": _six, "Q5_K": partial(_five_or_four, bits=5), "Q4_K": partial(_five_or_four, bits=4),
-    "Q3_K": _three, "Q2_K": _two}
+    "Q8_0": _eight,
+    "Q6_K": _six,
+    "Q5_K": partial(_five_or_four, bits=5),
+    "Q4_K": partial(_five_or_four, bits=4),
+    "Q3_K": _three,
+    "Q2_K": _two,
+}
 
 
 def build(type_name: str, weighed: bool = False) -> Compiled:

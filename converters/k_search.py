@@ -162,8 +162,9 @@ class Refined(NamedTuple):
     quants: list[Lanes]
 
 
-def _refined(code: Code, x: Array, weights: Array, quants: Array, length: int, start: tuple[Lanes, Lanes],
-             bounds: tuple[int, int]) -> Lanes:
+def _refined(
+    code: Code, x: Array, weights: Array, quants: Array, length: int, start: tuple[Lanes, Lanes], bounds: tuple[int, int]
+) -> Lanes:
     """Five rounds in which each quant may change to what fits better beside the others; gives the scale.
 
     bounds: lowest and highest quant; a lowest of 0 is not enforced, as in `make_qp_quants`, whose quants are bytes.

@@ -236,8 +236,10 @@ class Code:
         """`length` floats from every lane's place, to vectors over the lanes."""
         for chunk in self.loop(length // self.width):
             first = self.times(chunk, self.width)
-            rows = [self.builder.load(self.builder.gep(start, [first], inbounds=True, source_etype=FLOAT), align=4, typ=self.floats)
-                    for start in starts]
+            rows = [
+                self.builder.load(self.builder.gep(start, [first], inbounds=True, source_etype=FLOAT), align=4, typ=self.floats)
+                for start in starts
+            ]
             target = into.from_(first)
             for number, row in enumerate(self._transposed(rows)):
                 target[number] = Lanes(self, row)

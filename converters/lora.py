@@ -96,23 +96,39 @@ def plan(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra
     adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     alpha = _alpha(adapter)
     pairs = _pairs(adapter, tensors, alpha)
-    metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("adapter"), "adapter.type": text("lora"),
-                "general.name": text(name), "adapter.lora.alpha": f32(alpha), "general.quantization_version": u32(QUANTIZATION_VERSION)}
+    metadata = {
+        "general.architecture": text(arch.GGUF_NAME),
+        "general.type": text("adapter"),
+        "adapter.type": text("lora"),
+        "general.name": text(name),
+        "adapter.lora.alpha": f32(alpha),
+        "general.quantization_version": u32(QUANTIZATION_VERSION),
+    }
     for key, value in extra.items():
         if key in metadata or key.startswith("adapter.") or key == "general.alignment":
             raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
         metadata[key] = plain(value)
     rows = {tensor.name: tensor.shape[0] for tensor in tensors}
-    layout = lay_out(entry for pair in pairs for entry in zip(
-        (f"{pair.name}.lora_a", f"{pair.name}.lora_b"), (shape[::-1] for shape in pair.shapes(rows[pair.name])), (type_name,) * 2,
-        strict=True))
+    layout = lay_out(
+        entry
+        for pair in pairs
+        for entry in zip(
+            (f"{pair.name}.lora_a", f"{pair.name}.lora_b"),
+            (shape[::-1] for shape in pair.shapes(rows[pair.name])),
+            (type_name,) * 2,
+            strict=True,
+        )
+    )
     return LoraPlan(arch.GGUF_NAME, type_name, metadata, tuple(layout), tuple(pairs))
 
 
 def _refuse_what_cannot_be_carried(adapter: Adapter, tied: bool, stored: dict[str, StoredTensor], twins: tuple[str, str]) -> None:
     """twins: the names of embeddings and output matrix."""
-    problems = [f"{name} differs from the base's ({tensor.name})" for name, tensor in adapter.replacements(twins).items()
-                if name not in stored or tensor.shape != stored[name].shape or not np.array_equal(tensor.load(), stored[name].load())]
+    problems = [
+        f"{name} differs from the base's ({tensor.name})"
+        for name, tensor in adapter.replacements(twins).items()
+        if name not in stored or tensor.shape != stored[name].shape or not np.array_equal(tensor.load(), stored[name].load())
+    ]
     for name, change in adapter.changes.items():
         if "magnitude" in change.parts:
             problems.append(f"{name} is scaled by DoRA")
@@ -155,8 +171,11 @@ def _pairs(adapter: Adapter, tensors: list[TensorPlan], alpha: float) -> list[Pa
             key = (re.sub(r"\d+", "", tensor.name), tensor.shape)
             if key not in proven:
                 if len(tensor.sources) != 1 or len(tensor.shape) != 2 or not _moves_rows_only(tensor, change):
-                    raise ConversionError("A GGUF LoRA cannot carry this adapter",
-                                          f"{tensor.name} is not made from {name} by reordering its rows alone.", MERGE_INSTEAD)
+                    raise ConversionError(
+                        "A GGUF LoRA cannot carry this adapter",
+                        f"{tensor.name} is not made from {name} by reordering its rows alone.",
+                        MERGE_INSTEAD,
+                    )
                 proven.add(key)
             gain = change.scale * change.rank / alpha
             pairs.append(Pair(tensor.name, change, 1.0 if math.isclose(gain, 1.0, rel_tol=1e-7) else gain, build))

@@ -41,18 +41,36 @@ def _refuse(adapter: Header, cause: str, remedy: str = "Choose an adapter made f
 
 def _check_metadata(base: Header, adapter: Header) -> None:
     said = adapter.metadata
-    wrong = next((key for key, kind in (("general.type", STRING), ("general.architecture", STRING), ("adapter.type", STRING),
-                                        ("adapter.lora.alpha", F32)) if adapter.kinds.get(key) not in (kind, None)), None)
+    wrong = next(
+        (
+            key
+            for key, kind in (
+                ("general.type", STRING),
+                ("general.architecture", STRING),
+                ("adapter.type", STRING),
+                ("adapter.lora.alpha", F32),
+            )
+            if adapter.kinds.get(key) not in (kind, None)
+        ),
+        None,
+    )
     if wrong:
         raise _refuse(adapter, f"{wrong} is of another kind than it should be.", "Make the file anew.")
     if said.get("general.type") != "adapter":
-        raise _refuse(adapter, f"Its general.type is {said.get('general.type')!r}: it is a model, not an adapter."
-                      if "general.type" in said else "It has no general.type: it is no adapter.")
+        raise _refuse(
+            adapter,
+            f"Its general.type is {said.get('general.type')!r}: it is a model, not an adapter."
+            if "general.type" in said
+            else "It has no general.type: it is no adapter.",
+        )
     if said.get("adapter.type") != "lora":
         raise _refuse(adapter, f"Its adapter.type is {said.get('adapter.type')!r}; only 'lora' is known.")
     if said.get("general.architecture") != base.metadata.get("general.architecture"):
-        raise _refuse(adapter, f"It is for the architecture {said.get('general.architecture')!r}; "
-                               f"the base's is {base.metadata.get('general.architecture')!r}.")
+        raise _refuse(
+            adapter,
+            f"It is for the architecture {said.get('general.architecture')!r}; "
+            f"the base's is {base.metadata.get('general.architecture')!r}.",
+        )
     if not math.isfinite(said.get("adapter.lora.alpha", 0.0)):
         raise _refuse(adapter, "Its adapter.lora.alpha is not a finite number.", "Make the file anew.")
     if adapter.kinds.get("adapter.alora.invocation_tokens") == ARRAY or "adapter.alora.invocation_tokens" in said:
@@ -68,8 +86,11 @@ def _check_pair(base: Header, adapter: Header, stem: str, shapes: dict[str, tupl
     shape, a, b = base.tensors[stem].shape, shapes["lora_a"], shapes["lora_b"]
     if stem == EMBEDDINGS:
         if OUTPUT not in base.tensors:
-            raise _refuse(adapter, "It changes the embeddings, which are the output matrix too in this base; llama.cpp aborts at that.",
-                          "Use a model with the adapter merged.")
+            raise _refuse(
+                adapter,
+                "It changes the embeddings, which are the output matrix too in this base; llama.cpp aborts at that.",
+                "Use a model with the adapter merged.",
+            )
         expected = ((b[0], shape[1]), (b[0], shape[0]))
     else:
         expected = ((shape[0], a[1]), (a[1], shape[1]))

@@ -19,15 +19,41 @@ from converters.errors import ConversionError
 from converters.weights import FLOATS, Rows, StoredTensor, check_finite, finite, read_json, read_safetensors
 
 IGNORED = {
-    "task_type", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "target_modules",
+    "task_type",
+    "peft_version",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+    "lora_dropout",
+    "target_modules",
     "exclude_modules",
-    "layers_to_transform", "layers_pattern", "modules_to_save", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
+    "layers_to_transform",
+    "layers_pattern",
+    "modules_to_save",
+    "loftq_config",
+    "eva_config",
+    "corda_config",
+    "lora_ga_config",
     "qalora_group_size",
-    "runtime_config", "ensure_weight_tying", "megatron_core", "fan_in_fan_out"}
+    "runtime_config",
+    "ensure_weight_tying",
+    "megatron_core",
+    "fan_in_fan_out",
+}
 """Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result. PEFT sets
 fan_in_fan_out right by the kind of module, whatever the file says, and so does `Adapter.check` by the architecture."""
-USED = {"peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "bias", "init_lora_weights",
-        "trainable_token_indices"}
+USED = {
+    "peft_type",
+    "r",
+    "lora_alpha",
+    "use_rslora",
+    "use_dora",
+    "rank_pattern",
+    "alpha_pattern",
+    "bias",
+    "init_lora_weights",
+    "trainable_token_indices",
+}
 STARTS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
 ROWS = 64
@@ -36,9 +62,19 @@ KEPT = 8
 """Factors kept in memory, since a tensor merged some rows at a time needs one of its two whole every time."""
 PREFIX = "base_model.model."
 PARTS = {
-    "lora_A.weight": "A", "lora_B.weight": "B", "lora_embedding_A": "A", "lora_embedding_B": "B", "lora_magnitude_vector": "magnitude",
-    "lora_magnitude_vector.weight": "magnitude", "token_adapter.trainable_tokens_delta": "rows", "token_adapter.base_layer.weight": "full",
-    "base_layer.weight": "full", "original_module.weight": "base", "modules_to_save.weight": "full", "weight": "full"}
+    "lora_A.weight": "A",
+    "lora_B.weight": "B",
+    "lora_embedding_A": "A",
+    "lora_embedding_B": "B",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    "token_adapter.trainable_tokens_delta": "rows",
+    "token_adapter.base_layer.weight": "full",
+    "base_layer.weight": "full",
+    "original_module.weight": "base",
+    "modules_to_save.weight": "full",
+    "weight": "full",
+}
 """Ends of an adapter's tensor names, longer ones before what they end in, and what part of a change each is."""
 
 
@@ -75,9 +111,9 @@ class Change:
         """Add weight·scale·B·A to some rows of the base's tensor, in place."""
         left, right = self.factors(rows)
         for start in range(0, len(values), ROWS):
-            delta = left[start:start + ROWS] @ right
+            delta = left[start : start + ROWS] @ right
             delta *= np.float32(self.scale * weight)
-            values[start:start + ROWS] += delta
+            values[start : start + ROWS] += delta
 
     def column_norms(self, base: StoredTensor) -> np.ndarray:
         """Euclidean norms [1, columns] of the merged tensor's columns, summed in float64, some rows at a time; found once."""
@@ -104,14 +140,18 @@ def _check_config(config: dict[str, Any]) -> None:
     if config.get("bias", "none") != "none":
         raise _refuse(f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.")
     if config.get("init_lora_weights", True) not in STARTS:
-        raise _refuse(f"init_lora_weights = {config['init_lora_weights']!r} is not supported",
-                      "Such an adapter belongs to a base that its start changed.",
-                      "Convert it to a plain LoRA with PEFT (save_pretrained with path_initial_model_for_weight_conversion).")
+        raise _refuse(
+            f"init_lora_weights = {config['init_lora_weights']!r} is not supported",
+            "Such an adapter belongs to a base that its start changed.",
+            "Convert it to a plain LoRA with PEFT (save_pretrained with path_initial_model_for_weight_conversion).",
+        )
     known = IGNORED | USED | ({"auto_mapping"} if _names_transformers(config.get("auto_mapping")) else set())
     for key, value in config.items():
         if key not in known and value not in (None, False, [], {}, ""):
-            raise _refuse(f"adapter_config.json sets {key}",
-                          f"{key} = {str(value)[:100]!r} may change what the adapter computes, and is not known here.")
+            raise _refuse(
+                f"adapter_config.json sets {key}",
+                f"{key} = {str(value)[:100]!r} may change what the adapter computes, and is not known here.",
+            )
 
 
 def _names_transformers(mapping: Any) -> bool:
@@ -134,20 +174,26 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
         raise _refuse("adapter_config.json does not make sense", f"{key} is not a table.", "Get the adapter again.")
     for pattern, value in patterns.items():
         if re.search(r"\)[*+{]", pattern) or len(re.findall("[*+{]", pattern)) > 3:  # could run for years on a long name
-            raise _refuse("adapter_config.json does not make sense", f"The {key} {pattern[:100]!r} is too involved a pattern.",
-                          "Write the modules' names instead.")
+            raise _refuse(
+                "adapter_config.json does not make sense",
+                f"The {key} {pattern[:100]!r} is too involved a pattern.",
+                "Write the modules' names instead.",
+            )
         try:
             if re.match(rf"(.*\.)?({pattern})$", module):
                 return value
         except re.error as error:
-            raise _refuse("adapter_config.json does not make sense", f"The {key} {pattern[:100]!r} is not a pattern: {error}.",
-                          "Get the adapter again.") from error
+            raise _refuse(
+                "adapter_config.json does not make sense",
+                f"The {key} {pattern[:100]!r} is not a pattern: {error}.",
+                "Get the adapter again.",
+            ) from error
     return default
 
 
 def _row_norms(weight: np.ndarray) -> np.ndarray:
     """Euclidean norms [rows, 1], summed in float64, some rows at a time."""
-    squares = (np.square(weight[start:start + ROWS], dtype=np.float64) for start in range(0, len(weight), ROWS))
+    squares = (np.square(weight[start : start + ROWS], dtype=np.float64) for start in range(0, len(weight), ROWS))
     return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
 
 
@@ -161,8 +207,11 @@ class Adapter:
 
     def __init__(self, folder: Path) -> None:
         if not (folder / "adapter_model.safetensors").is_file():
-            raise ConversionError("No adapter weights", f"{folder} has no adapter_model.safetensors.",
-                                  "Choose an adapter folder that PEFT saved as safetensors.")
+            raise ConversionError(
+                "No adapter weights",
+                f"{folder} has no adapter_model.safetensors.",
+                "Choose an adapter folder that PEFT saved as safetensors.",
+            )
         self.folder = folder
         self.config = read_json(folder / "adapter_config.json", limit=2**24)
         _check_config(self.config)
@@ -177,14 +226,14 @@ class Adapter:
         name = tensor.name.removeprefix(PREFIX)
         suffix = next((suffix for suffix in PARTS if name.endswith("." + suffix)), None)
         if suffix is None or tensor.dtype not in FLOATS or not tensor.name.startswith(PREFIX):
-            raise _refuse("The adapter holds a tensor that cannot be merged",
-                          f"{tensor.name} ({tensor.dtype}) is no LoRA factor of a known kind.")
-        module = name[:-len(suffix) - 1]
+            raise _refuse(
+                "The adapter holds a tensor that cannot be merged", f"{tensor.name} ({tensor.dtype}) is no LoRA factor of a known kind."
+            )
+        module = name[: -len(suffix) - 1]
         change = self.changes.setdefault(f"{module}.weight", Change(module))
         twin = change.parts.get(PARTS[suffix])
         if twin and (PARTS[suffix] != "full" or not twin.same_as(tensor)):  # where the vocabulary grew, PEFT saves trained matrices twice
-            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {twin.name}.",
-                          "Get the adapter again.")
+            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {twin.name}.", "Get the adapter again.")
         change.parts[PARTS[suffix]] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
 
@@ -215,8 +264,11 @@ class Adapter:
         for name, change in self.changes.items():
             if name not in shapes:
                 stray = next(iter(change.parts.values())).name
-                raise _refuse("The adapter does not belong to this base", f"{stray} changes {name}, which the base does not have.",
-                              "Choose the base it was trained on.")
+                raise _refuse(
+                    "The adapter does not belong to this base",
+                    f"{stray} changes {name}, which the base does not have.",
+                    "Choose the base it was trained on.",
+                )
             change.transposed = name.endswith(transposed) if transposed else False
             self._check_change(change, shapes[name])
 
@@ -232,26 +284,37 @@ class Adapter:
             alpha = _number(config, "lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))
             change.rank, change.scale = int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
             if len(shape) != 2 or not {"A", "B"} <= set(parts) or "rows" in parts or ("magnitude" in parts) != bool(config.get("use_dora")):
-                raise _refuse("The adapter is not complete",
-                              f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
-                              "Choose another checkpoint.")
+                raise _refuse(
+                    "The adapter is not complete",
+                    f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
+                    "Choose another checkpoint.",
+                )
             rows, columns = shape[::-1] if change.flipped else shape
             expected |= {"A": (change.rank, columns), "B": (rows, change.rank), "magnitude": (rows,)}
         for kind, found in parts.items():
             if found != expected[kind]:
-                raise _refuse("The adapter does not fit this base",
-                              f"{change.parts[kind].name} has shape {list(found)} where {list(expected[kind])} belongs.",
-                              "Choose the base it was trained on.")
+                raise _refuse(
+                    "The adapter does not fit this base",
+                    f"{change.parts[kind].name} has shape {list(found)} where {list(expected[kind])} belongs.",
+                    "Choose the base it was trained on.",
+                )
 
     def _indices(self, module: str, rows: int) -> tuple[int, ...]:
         """The rows that trainable tokens are, from the configuration: a list for the embeddings, or a table by module."""
         given = self.config.get("trainable_token_indices")
         if isinstance(given, dict):
             given = next((value for key, value in given.items() if module == key or module.endswith(f".{key}")), None)
-        if not isinstance(given, list) or not given or not all(type(one) is int and 0 <= one < rows for one in given) \
-                or len(set(given)) != len(given):
-            raise _refuse("adapter_config.json does not make sense", f"trainable_token_indices does not name rows of {module}.",
-                          "Get the adapter again.")
+        if (
+            not isinstance(given, list)
+            or not given
+            or not all(type(one) is int and 0 <= one < rows for one in given)
+            or len(set(given)) != len(given)
+        ):
+            raise _refuse(
+                "adapter_config.json does not make sense",
+                f"trainable_token_indices does not name rows of {module}.",
+                "Get the adapter again.",
+            )
         return tuple(given)
 
     def touches(self, name: str) -> bool:

@@ -30,8 +30,9 @@ class Mix:
 
     def full(self) -> dict[str, StoredTensor]:
         """The tensors that an adapter replaces whole."""
-        return {name: change.parts["full"] for adapter, _ in self.adapters for name, change in adapter.changes.items()
-                if "full" in change.parts}
+        return {
+            name: change.parts["full"] for adapter, _ in self.adapters for name, change in adapter.changes.items() if "full" in change.parts
+        }
 
     def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
         """The base's own tensors that the adapters carry (see `Adapter.replacements`); two must not carry different ones."""
@@ -40,8 +41,11 @@ class Mix:
             for name, tensor in adapter.replacements(names).items():
                 other = found.setdefault(name, tensor)
                 if not other.same_as(tensor):
-                    raise ConversionError("The adapters do not go together", f"They carry different versions of the base's {name}.",
-                                          "Merge them one after the other, or choose one.")
+                    raise ConversionError(
+                        "The adapters do not go together",
+                        f"They carry different versions of the base's {name}.",
+                        "Merge them one after the other, or choose one.",
+                    )
         return found
 
     def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
@@ -58,8 +62,11 @@ class Mix:
                     problems.append(f"{adapter.folder.name} changes {name} by {_words(kinds)}, and {others[0]} changes it too")
         if problems:
             more = f" … and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise ConversionError("These adapters cannot be combined", "; ".join(problems[:3]) + more + ".",
-                                  "Use each at weight 1 where it changes more than low-rank factors, and only one of them there.")
+            raise ConversionError(
+                "These adapters cannot be combined",
+                "; ".join(problems[:3]) + more + ".",
+                "Use each at weight 1 where it changes more than low-rank factors, and only one of them there.",
+            )
 
     def touches(self, name: str) -> bool:
         """Whether any of the adapters changes this base tensor."""

@@ -25,8 +25,12 @@ LETTERS_APART = ("gpt-4o", "tekken")
 
 
 def _byte_level(step: Any, use_regex: bool) -> bool:
-    return (isinstance(step, dict) and step.get("type") == "ByteLevel" and not step.get("add_prefix_space", True)
-            and step.get("use_regex", True) == use_regex)
+    return (
+        isinstance(step, dict)
+        and step.get("type") == "ByteLevel"
+        and not step.get("add_prefix_space", True)
+        and step.get("use_regex", True) == use_regex
+    )
 
 
 def _steps(pre_tokenizer: Any) -> list[Any]:
@@ -47,8 +51,12 @@ def recognise(tokenizer: dict[str, Any]) -> str:
     if normalizer is None or normalizer == {"type": "NFC"}:
         if len(steps) == 1 and _byte_level(steps[0], True) and not ignore_merges:
             name = "gpt-2"
-        elif len(steps) == 2 and _byte_level(steps[1], True) and steps[0] == {"type": "Digits",
-        "individual_digits": True} and not ignore_merges:
+        elif (
+            len(steps) == 2
+            and _byte_level(steps[1], True)
+            and steps[0] == {"type": "Digits", "individual_digits": True}
+            and not ignore_merges
+        ):
             name = "smollm"
         elif len(steps) == 2 and _byte_level(steps[1], False) and isinstance(steps[0], dict) and _isolates(steps[0]):
             name = SPLITS.get((steps[0]["pattern"].get("Regex"), ignore_merges))
@@ -58,7 +66,8 @@ def recognise(tokenizer: dict[str, Any]) -> str:
             "The tokenizer is not recognised",
             f"Its normalizer ({_kind(normalizer)}) and pre-tokenizer ({', '.join(map(_kind, steps))}; ignore_merges {ignore_merges}) "
             f"are none of: {known}.",
-            "Choose a base model with one of these tokenizers.")
+            "Choose a base model with one of these tokenizers.",
+        )
     return name
 
 

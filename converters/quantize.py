@@ -11,9 +11,22 @@ from converters.errors import ConversionError
 from converters.gguf_file import TYPES, data_size
 
 FILE_TYPES = {
-    "F32": (0, "F32"), "F16": (1, "F16"), "BF16": (32, "BF16"), "Q8_0": (7, "Q8_0"), "Q6_K": (18, "Q6_K"), "Q5_K_M": (17, "Q5_K"),
-    "Q5_K_S": (16, "Q5_K"), "Q4_1": (3, "Q4_1"), "Q4_K_M": (15, "Q4_K"), "Q4_K_S": (14, "Q4_K"), "Q4_0": (2, "Q4_0"),
-    "IQ4_NL": (25, "IQ4_NL"), "IQ4_XS": (30, "IQ4_XS"), "Q3_K_M": (12, "Q3_K"), "Q2_K": (10, "Q2_K")}
+    "F32": (0, "F32"),
+    "F16": (1, "F16"),
+    "BF16": (32, "BF16"),
+    "Q8_0": (7, "Q8_0"),
+    "Q6_K": (18, "Q6_K"),
+    "Q5_K_M": (17, "Q5_K"),
+    "Q5_K_S": (16, "Q5_K"),
+    "Q4_1": (3, "Q4_1"),
+    "Q4_K_M": (15, "Q4_K"),
+    "Q4_K_S": (14, "Q4_K"),
+    "Q4_0": (2, "Q4_0"),
+    "IQ4_NL": (25, "IQ4_NL"),
+    "IQ4_XS": (30, "IQ4_XS"),
+    "Q3_K_M": (12, "Q3_K"),
+    "Q2_K": (10, "Q2_K"),
+}
 """What a user asks for, the largest first: the file's type number (include/llama.h, llama_ftype) and the type most of its tensors get.
 None of them requires an importance matrix (src/llama-quant.cpp, `tensor_requires_imatrix`)."""
 UNQUANTIZED = ("F32", "F16", "BF16")
@@ -56,8 +69,15 @@ def _layer_order(item: tuple[str, tuple[int, ...]]) -> tuple[int, str]:
     return (int(parts[1]), item[0]) if parts[0] == "blk" else (-1, item[0])
 
 
-def choose_types(tensors: Iterable[tuple[str, tuple[int, ...]]], file_type: str, blocks: int, *, gqa: int = 1, seventy_b: bool = False,
-                 imatrix: bool = False) -> dict[str, str]:
+def choose_types(
+    tensors: Iterable[tuple[str, tuple[int, ...]]],
+    file_type: str,
+    blocks: int,
+    *,
+    gqa: int = 1,
+    seventy_b: bool = False,
+    imatrix: bool = False,
+) -> dict[str, str]:
     """The type of every tensor in a file of a given type, as `llama_model_quantize` chooses from an F32 file of a model without experts.
 
     tensors: GGUF names and shapes in numpy's order (row length last). blocks: number of layers. gqa: query heads for each key-value head in
@@ -146,15 +166,21 @@ def usable_cores() -> int:
 
 def _overflow(name: str, type_name: str, weighed: bool = False) -> ConversionError:
     if weighed:
-        return ConversionError(f"{name} does not fit {type_name} under this importance matrix",
-                               "Some weights, block scales or importances are larger than this type can hold.",
-                               "Export without the importance matrix, or as F32 or BF16.")
-    return ConversionError(f"{name} does not fit {type_name}", "Some of its weights or block scales are larger than this type can hold.",
-                           "Export as F32 or BF16 instead.")
+        return ConversionError(
+            f"{name} does not fit {type_name} under this importance matrix",
+            "Some weights, block scales or importances are larger than this type can hold.",
+            "Export without the importance matrix, or as F32 or BF16.",
+        )
+    return ConversionError(
+        f"{name} does not fit {type_name}",
+        "Some of its weights or block scales are larger than this type can hold.",
+        "Export as F32 or BF16 instead.",
+    )
 
 
-def quantize(values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None,
-             importance: np.ndarray | None = None) -> np.ndarray:
+def quantize(
+    values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None, importance: np.ndarray | None = None
+) -> np.ndarray:
     """Turn float32 [..., row] into the bytes of a ggml type (uint8, flat), the same bytes that llama.cpp writes.
 
     importance: float32 [row], how much each place in a row matters. Types that know no importance take no notice of it.
@@ -178,7 +204,7 @@ def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importanc
     fast = compiled.worth(type_name, importance is not None, rows.size)
 
     def work(first: int) -> bool:
-        part, place = rows[first:first + step], out[first * row_bytes:(first + step) * row_bytes]
+        part, place = rows[first : first + step], out[first * row_bytes : (first + step) * row_bytes]
         if fast is None:
             written = ggml.quantize(part, type_name, place, importance)
         else:

@@ -33,8 +33,16 @@ DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 SHARD = 5 * 10**9
 """Bytes of weights in a file at most, unless one tensor alone has more."""
 HARMLESS: dict[str, Any] = {
-    "rope.scaling.type": "none", "expert_count": 0, "expert_used_count": 0, "leading_dense_block_count": 0, "attention.causal": True,
-    "attention.sliding_window": 0, "tensor_data_layout": "Meta AI original pth", "nextn_predict_layers": 0, "rope.scaling.finetuned": True}
+    "rope.scaling.type": "none",
+    "expert_count": 0,
+    "expert_used_count": 0,
+    "leading_dense_block_count": 0,
+    "attention.causal": True,
+    "attention.sliding_window": 0,
+    "tensor_data_layout": "Meta AI original pth",
+    "nextn_predict_layers": 0,
+    "rope.scaling.finetuned": True,
+}
 """Values under keys of the architecture that change nothing, and that ours does not write."""
 
 
@@ -96,8 +104,9 @@ class Restoration:
         for key in ("model", "tokens", "merges", "scores"):
             ours, theirs = made.get(f"tokenizer.ggml.{key}"), said.get(f"tokenizer.ggml.{key}")
             if ours is not None and theirs is not None and not np.array_equal(ours.data, theirs):
-                raise ConversionError("The vocabulary cannot be read back", f"A tokenizer.json does not give the same {key} again.",
-                                      "Use another file.")
+                raise ConversionError(
+                    "The vocabulary cannot be read back", f"A tokenizer.json does not give the same {key} again.", "Use another file."
+                )
 
     def write(self, shard: Shard, file: BinaryIO, progress: Callable[[int], None] | None = None) -> None:
         """Write a safetensors file into an open one, at its start. progress: called with the bytes of every part written.
@@ -147,8 +156,10 @@ def plan(path: Path, dtype: str | None = None, shard: int = SHARD) -> Restoratio
     arch = _architecture(file)
     config = {"model_type": arch.__name__.rpartition(".")[2], **arch.configuration(file)}
     tokenizer, notes = load_tokenizer(file.header), list[str]()
-    if len(tokenizer.tokenizer["model"]["vocab"]) > config["vocab_size"] or len(file.header.metadata["tokenizer.ggml.tokens"]) \
-            != config["vocab_size"]:
+    if (
+        len(tokenizer.tokenizer["model"]["vocab"]) > config["vocab_size"]
+        or len(file.header.metadata["tokenizer.ggml.tokens"]) != config["vocab_size"]
+    ):
         raise file.unsound(f"It has {len(file.header.metadata['tokenizer.ggml.tokens'])} tokens and embeddings for {config['vocab_size']}.")
     try:
         full = with_defaults(config)
@@ -173,14 +184,20 @@ def _architecture(file: GgufModel) -> ModuleType:
     metadata, name = file.header.metadata, file.header.path.name
     parts, kind = metadata.get("split.count", 1), metadata.get("general.type", "model")
     if not _equal(parts, 1):
-        raise ConversionError(f"{name} is one of {str(parts)[:40]} parts", "A model split over several GGUF files is not read.",
-                              "Join them with llama.cpp's llama-gguf-split --merge.")
+        raise ConversionError(
+            f"{name} is one of {str(parts)[:40]} parts",
+            "A model split over several GGUF files is not read.",
+            "Join them with llama.cpp's llama-gguf-split --merge.",
+        )
     if not isinstance(kind, str) or kind != "model":
         raise ConversionError(f"{name} is no model", f"It holds a {str(kind)[:40]}.", "Choose the model's own file.")
     arch = restoring(file.arch)
     if arch is None:
-        raise ConversionError(f"GGUF files of the architecture {file.arch[:40]!r} cannot be read back",
-                              f"Supported model types: {', '.join(supported())}.", "Use a model of one of these types.")
+        raise ConversionError(
+            f"GGUF files of the architecture {file.arch[:40]!r} cannot be read back",
+            f"Supported model types: {', '.join(supported())}.",
+            "Use a model of one of these types.",
+        )
     odd = next((info for info in file.header.tensors.values() if info.type not in FLOAT_TYPES), None)
     if odd:
         raise ConversionError(f"The type {odd.type} cannot be dequantized", f"The tensor {odd.name} of {name} has it.", "Use another file.")
@@ -200,8 +217,11 @@ def _same_settings(file: GgufModel, said: dict[str, Value]) -> None:
         if key not in said and name == "vocab_size" and _equal(value, file.shape("token_embd.weight")[0]):
             continue
         if key not in said or not _equal(said[key].data, value):
-            raise ConversionError(f"The setting {key} cannot be read back", f"It is {str(value)[:100]} in {file.header.path.name}; a model "
-                                  "folder of this architecture has none that would say so.", "Use another file.")
+            raise ConversionError(
+                f"The setting {key} cannot be read back",
+                f"It is {str(value)[:100]} in {file.header.path.name}; a model folder of this architecture has none that would say so.",
+                "Use another file.",
+            )
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -220,13 +240,17 @@ def _same_tensors(file: GgufModel, plans: list[TensorPlan]) -> None:
             problems.append(f"{name} has shape {list(file.shape(name))}, not {list(one.shape)}")
         elif not one.sources and not np.allclose(file.tensor(name), one.build(), rtol=1e-5, atol=0):
             problems.append(f"{name} holds other values than the settings give")
-    problems += [f"{name} is not part of this architecture" for name in file.header.tensors.keys() - planned.keys()
-                 if not (file.tied and name == "output.weight")]
+    problems += [
+        f"{name} is not part of this architecture"
+        for name in file.header.tensors.keys() - planned.keys()
+        if not (file.tied and name == "output.weight")
+    ]
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
         found = "; ".join(sorted(problems)[:5]) + more
-        raise ConversionError(f"The tensors of {file.header.path.name} do not fit its settings", f"{found}.",
-                              "Get the file again, or use another one.")
+        raise ConversionError(
+            f"The tensors of {file.header.path.name} do not fit its settings", f"{found}.", "Get the file again, or use another one."
+        )
 
 
 def _main_type(file: GgufModel) -> str:

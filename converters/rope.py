@@ -45,15 +45,20 @@ def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...
     """
     kind = settings["rope_type"]
     if not partial and settings.get("partial_rotary_factor") not in (None, 1):
-        raise ConversionError(f"Rope setting partial_rotary_factor = {settings['partial_rotary_factor']!r} is not supported",
-                              "llama.cpp rotates whole heads in this architecture.", "Use another base model.")
+        raise ConversionError(
+            f"Rope setting partial_rotary_factor = {settings['partial_rotary_factor']!r} is not supported",
+            "llama.cpp rotates whole heads in this architecture.",
+            "Use another base model.",
+        )
     keys = {f"{arch}.rope.freq_base": f32(number(settings, "rope_theta"))}
     if kind == "default":
         return keys
     if kind not in supported:
-        raise ConversionError(f"Rope scaling '{kind}' is not supported",
-                              f"This architecture is converted with: default, {', '.join(supported)}.",
-                              "Use a model without it.")
+        raise ConversionError(
+            f"Rope scaling '{kind}' is not supported",
+            f"This architecture is converted with: default, {', '.join(supported)}.",
+            "Use a model without it.",
+        )
     if kind == "linear":
         keys |= {f"{arch}.rope.scaling.type": text("linear"), f"{arch}.rope.scaling.factor": f32(number(settings, "factor"))}
     if kind == "yarn":
@@ -67,12 +72,18 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
     """
     for key, only in (("mscale", None), ("mscale_all_dim", None), ("truncate", True), ("beta_fast", 32), ("beta_slow", 1)):
         if settings.get(key) not in (None, only):
-            raise ConversionError(f"Rope setting {key} = {settings[key]!r} is not supported",
-                                  "llama.cpp cannot be told of it in this architecture's file.", "Use a model without it.")
+            raise ConversionError(
+                f"Rope setting {key} = {settings[key]!r} is not supported",
+                "llama.cpp cannot be told of it in this architecture's file.",
+                "Use a model without it.",
+            )
     factor = number(settings, "factor")
     prefix = f"{arch}.rope.scaling"
-    keys = {f"{prefix}.type": text("yarn"), f"{prefix}.factor": f32(factor),
-            f"{prefix}.original_context_length": u32(int(number(settings, "original_max_position_embeddings")))}
+    keys = {
+        f"{prefix}.type": text("yarn"),
+        f"{prefix}.factor": f32(factor),
+        f"{prefix}.original_context_length": u32(int(number(settings, "original_max_position_embeddings"))),
+    }
     keys |= {f"{prefix}.yarn_{key}": f32(number(settings, key)) for key in ("beta_fast", "beta_slow") if settings.get(key) is not None}
     if settings.get("attention_factor") is not None:
         keys[f"{prefix}.attn_factor"] = f32(number(settings, "attention_factor") / (1 + 0.1 * math.log(max(factor, 1.0))))
@@ -87,8 +98,11 @@ def rope_configuration(file: GgufModel, default_theta: float = 10000.0) -> dict[
         settings |= {"rope_type": kind, "factor": file.real("rope.scaling.factor")}
     if kind == "yarn":
         settings["original_max_position_embeddings"] = file.whole("rope.scaling.original_context_length")
-        settings |= {key: file.real(f"rope.scaling.yarn_{key}") for key in ("beta_fast", "beta_slow")
-                     if file.get(f"rope.scaling.yarn_{key}") is not None}
+        settings |= {
+            key: file.real(f"rope.scaling.yarn_{key}")
+            for key in ("beta_fast", "beta_slow")
+            if file.get(f"rope.scaling.yarn_{key}") is not None
+        }
         if file.get("rope.scaling.attn_factor") is not None:
             scale = 1 + 0.1 * math.log(max(settings["factor"], 1.0))
             settings["attention_factor"] = file.real("rope.scaling.attn_factor") * scale
@@ -120,12 +134,17 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
             high = short(round(1 - 1 / float(start), 3))
             guesses.insert(0, (high, float(round(float(slope) * (high - 1)))))
     for high, context in guesses:
-        settings = {"factor": short(factor), "low_freq_factor": 1.0, "high_freq_factor": high,
-                    "original_max_position_embeddings": int(context)}
+        settings = {
+            "factor": short(factor),
+            "low_freq_factor": 1.0,
+            "high_freq_factor": high,
+            "original_max_position_embeddings": int(context),
+        }
         if context >= 1 and high > 1 and np.allclose(llama3_factors(settings | {"rope_theta": theta}, size), found, rtol=1e-5, atol=0):
             return settings
-    raise ConversionError("The rotary factors are not recognised", "rope_freqs.weight is none that Llama 3's scaling makes.",
-                          "Use another file.")
+    raise ConversionError(
+        "The rotary factors are not recognised", "rope_freqs.weight is none that Llama 3's scaling makes.", "Use another file."
+    )
 
 
 def llama3_factors(settings: dict[str, Any], head_dim: int) -> np.ndarray:
@@ -137,8 +156,9 @@ def llama3_factors(settings: dict[str, Any], head_dim: int) -> np.ndarray:
     factor, low, high = (number(settings, key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
     context = number(settings, "original_max_position_embeddings")
     if high <= low:
-        raise ConversionError("config.json does not make sense", f"high_freq_factor {high} is not above low_freq_factor {low}.",
-                              "Get the file again.")
+        raise ConversionError(
+            "config.json does not make sense", f"high_freq_factor {high} is not above low_freq_factor {low}.", "Get the file again."
+        )
     one, exponents = np.float32(1), np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
     frequencies = one / np.power(number(settings, "rope_theta"), exponents.astype(np.float64)).astype(np.float32)
     wavelengths = one / frequencies * np.float32(2 * math.pi)

@@ -36,7 +36,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise ValueError(f"wire type {wire}")
         if size > len(data) - at:
             raise ValueError("a field passes the end")
-        yield number, data[at:at + size]
+        yield number, data[at : at + size]
         at += size
 
 
@@ -97,8 +97,10 @@ def write_pieces(pieces: list[Piece], space_prefix: bool) -> bytes:
 
     space_prefix: whether a text gets a space in front.
     """
-    parts = [_sized(1, _sized(1, piece.text.encode()) + b"\x15" + struct.pack("<f", piece.score) + b"\x18" + _number(piece.type))
-             for piece in pieces]
+    parts = [
+        _sized(1, _sized(1, piece.text.encode()) + b"\x15" + struct.pack("<f", piece.score) + b"\x18" + _number(piece.type))
+        for piece in pieces
+    ]
     trainer = b"\x18\x02" + b"\x98\x02\x01"  # model_type = BPE, byte_fallback = true
     spaces = b"\x18" + _number(space_prefix) + b"\x20\x00\x28\x01"  # add_dummy_prefix, remove_extra_whitespaces, escape_whitespaces
     normalizer = _sized(1, b"identity") + spaces

@@ -7,10 +7,32 @@ from converters.gguf_file import Value, boolean, u32
 
 SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding", "sep": "seperator", "cls": "cls", "mask": "mask"}
 """Names of special tokens in Hugging Face's files and in GGUF's keys (the misspelt one is GGUF's)."""
-STOPS = frozenset((
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>", "<|endoftext|>", "</s>",
-    "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
-    "<\uff5cend▁of▁sentence\uff5c>", "[e~["))
+STOPS = frozenset(
+    (
+        "<|eot_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<|flush|>",
+        "<|calls|>",
+        "<end_of_turn>",
+        "<|endoftext|>",
+        "</s>",
+        "<|eom_id|>",
+        "<EOT>",
+        "_<EOT>",
+        "[EOT]",
+        "[EOS]",
+        "<|end_of_text|>",
+        "<end_of_utterance>",
+        "<eos>",
+        "<turn|>",
+        "<|tool_response>",
+        "<\uff5cend▁of▁sentence\uff5c>",
+        "[e~[",
+    )
+)
 """Texts of tokens at which llama.cpp stops by itself (src/llama-vocab.cpp, `special_eog_ids`)."""
 
 
@@ -23,8 +45,14 @@ def _id_list(value: Any) -> list[int]:
     return [one for one in (value if isinstance(value, list) else [value]) if type(one) is int]
 
 
-def special_keys(ids: dict[str, int], tokenizer: dict[str, Any], settings: dict[str, Any], config: dict[str, Any],
-                 generation: dict[str, Any], starts: bool) -> dict[str, Value]:
+def special_keys(
+    ids: dict[str, int],
+    tokenizer: dict[str, Any],
+    settings: dict[str, Any],
+    config: dict[str, Any],
+    generation: dict[str, Any],
+    starts: bool,
+) -> dict[str, Value]:
     """Ids of special tokens (tokenizer_config.json's word first, then config.json's), further stop tokens, and what is added to a text.
 
     starts: whether llama.cpp adds a first token unless it is told not to. What no file speaks of is written only where that is wrong.
@@ -49,8 +77,11 @@ def special_keys(ids: dict[str, int], tokenizer: dict[str, Any], settings: dict[
         raise unsound(f"Special tokens are missing or out of range ({wrong or 'a token to add at the start or end has no id'}).")
     keys = {f"{SPECIAL[name]}_token_id": u32(number) for name, number in found.items()}
     texts = {number: token for token, number in ids.items()}
-    stops = [number for number in _id_list(generation.get("eos_token_id")) + _id_list(config.get("eos_token_id"))
-             if number != found.get("eos") and texts.get(number, "</s>") not in STOPS]
+    stops = [
+        number
+        for number in _id_list(generation.get("eos_token_id")) + _id_list(config.get("eos_token_id"))
+        if number != found.get("eos") and texts.get(number, "</s>") not in STOPS
+    ]
     for name, number in zip(("eot", "eom"), dict.fromkeys(stops), strict=False):
         keys[f"{name}_token_id"] = u32(number)
     if not _speaks(tokenizer):
@@ -92,7 +123,7 @@ def _separates(tokenizer: dict[str, Any], found: dict[str, int], ids: dict[str, 
         if step.get("type") == "TemplateProcessing":
             places = [piece.get("Sequence", {}).get("id") for piece in step.get("pair") or []]
             if "A" in places and "B" in places:
-                names = [piece.get("SpecialToken", {}).get("id") for piece in step["pair"][places.index("A") + 1:places.index("B")]]
-                between = [ids.get(name) for name in names[1 if ends else 0:]]
+                names = [piece.get("SpecialToken", {}).get("id") for piece in step["pair"][places.index("A") + 1 : places.index("B")]]
+                between = [ids.get(name) for name in names[1 if ends else 0 :]]
                 return any(number in (found.get("sep"), found.get("eos")) for number in between if number is not None) if names else None
     return None

@@ -9,8 +9,13 @@ from converters.errors import ConversionError
 from converters.weights import JsonObject, StoredTensor
 
 HEAD = "lm_head.weight"
-WHOLE = {"gemma3": ("gemma3_text",), "gemma4": ("gemma4_text",), "mistral3": ("mistral", "ministral3"), "qwen3_5": ("qwen3_5_text",),
-         "lfm2_vl": ("lfm2",)}
+WHOLE = {
+    "gemma3": ("gemma3_text",),
+    "gemma4": ("gemma4_text",),
+    "mistral3": ("mistral", "ministral3"),
+    "qwen3_5": ("qwen3_5_text",),
+    "lfm2_vl": ("lfm2",),
+}
 """Vision-language model types, with the types that their text part may have."""
 PREFIXES = ("model.language_model.", "language_model.model.", "language_model.")
 """What stands before the text part's names where a text model has "model.": today's form, and older ones."""
@@ -29,11 +34,17 @@ def settings(config: JsonObject, wanted: bool) -> tuple[JsonObject, bool]:
         return config, False
     inner = text.get("model_type") if isinstance(text, dict) else None
     if not isinstance(text, dict) or inner not in WHOLE[str(kind)]:
-        raise ConversionError(f"The text part of this {kind} model cannot be converted",
-                              f"It is of type {str(inner)[:40]!r}; supported: {', '.join(WHOLE[str(kind)])}.", "Choose another base model.")
+        raise ConversionError(
+            f"The text part of this {kind} model cannot be converted",
+            f"It is of type {str(inner)[:40]!r}; supported: {', '.join(WHOLE[str(kind)])}.",
+            "Choose another base model.",
+        )
     if not wanted:
-        raise ConversionError(f"{kind} is a vision-language model", "Only its text part can be converted: a GGUF of it sees no images.",
-                              "Add --text-only to convert that part alone.")
+        raise ConversionError(
+            f"{kind} is a vision-language model",
+            "Only its text part can be converted: a GGUF of it sees no images.",
+            "Add --text-only to convert that part alone.",
+        )
     inherited = {key: config[key] for key in INHERITED if config.get(key) is not None}
     if "quantization_config" in config:
         inherited["quantization_config"] = config["quantization_config"]
@@ -44,8 +55,9 @@ def tensors(stored: dict[str, StoredTensor]) -> tuple[dict[str, StoredTensor], s
     """The text part's tensors under a text model's names, and in words what is left out."""
     prefix = next((one for one in PREFIXES if f"{one}embed_tokens.weight" in stored), None)
     if prefix is None:
-        raise ConversionError("The text part is not found", f"No tensor is called {PREFIXES[0]}embed_tokens.weight.",
-                              "Choose a complete model folder.")
+        raise ConversionError(
+            "The text part is not found", f"No tensor is called {PREFIXES[0]}embed_tokens.weight.", "Choose a complete model folder."
+        )
     kept: dict[str, StoredTensor] = {}
     left: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():

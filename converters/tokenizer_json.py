@@ -93,8 +93,11 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
     vocabulary = _Vocabulary(header)
     kind = vocabulary.word("model")
     if kind not in KINDS:
-        raise ConversionError(f"The tokenizer {str(kind)[:40]!r} cannot be read back",
-                              f"Supported: {', '.join(f'{name} ({what})' for name, what in KINDS.items())}.", "Use another file.")
+        raise ConversionError(
+            f"The tokenizer {str(kind)[:40]!r} cannot be read back",
+            f"Supported: {', '.join(f'{name} ({what})' for name, what in KINDS.items())}.",
+            "Use another file.",
+        )
     pieces = None
     if kind == "gpt2":
         parts = _byte_level(vocabulary)
@@ -114,16 +117,19 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
         settings["chat_template"] = template
     stops = [special[name] for name in ("eos", "eot", "eom") if name in special]
     stops += [number for number in vocabulary.of_type[CONTROL] if vocabulary.tokens[number] in STOPS]
-    return TokenizerFiles(tokenizer, settings, pieces, {f"{name}_token_id": special.get(name) for name in ("bos", "eos", "pad")},
-                          list(dict.fromkeys(stops)))
+    return TokenizerFiles(
+        tokenizer, settings, pieces, {f"{name}_token_id": special.get(name) for name in ("bos", "eos", "pad")}, list(dict.fromkeys(stops))
+    )
 
 
 def _added(vocabulary: _Vocabulary) -> list[JsonObject]:
     """What is found in a text before it is split: control and user-defined tokens."""
     numbers = sorted(vocabulary.of_type[CONTROL] + vocabulary.of_type[USER_DEFINED] + vocabulary.of_type[UNKNOWN])
     usual = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return [{"id": number, "content": vocabulary.tokens[number], **usual, "special": int(vocabulary.types[number]) != USER_DEFINED}
-            for number in numbers]
+    return [
+        {"id": number, "content": vocabulary.tokens[number], **usual, "special": int(vocabulary.types[number]) != USER_DEFINED}
+        for number in numbers
+    ]
 
 
 def _listed(vocabulary: _Vocabulary) -> list[list[str]]:
@@ -170,12 +176,17 @@ def _byte_level(vocabulary: _Vocabulary) -> JsonObject:
         pre = [{"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}, BYTE_LEVEL]
     elif name != "gpt-2":
         named = "without a name" if name is None else repr(name[:40])
-        raise ConversionError(f"The pre-tokenizer {named} cannot be read back",
-                              f"Supported: {', '.join(sorted({'gpt-2', 'smollm', *splits}))}; another would split text otherwise.",
-                              "Use another file.")
-    return {"normalizer": None, "pre_tokenizer": pre[0] if len(pre) == 1 else {"type": "Sequence", "pretokenizers": pre},
-            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-            "model": _model(vocabulary, _listed(vocabulary), None, False, ignore_merges=whole)}
+        raise ConversionError(
+            f"The pre-tokenizer {named} cannot be read back",
+            f"Supported: {', '.join(sorted({'gpt-2', 'smollm', *splits}))}; another would split text otherwise.",
+            "Use another file.",
+        )
+    return {
+        "normalizer": None,
+        "pre_tokenizer": pre[0] if len(pre) == 1 else {"type": "Sequence", "pretokenizers": pre},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": _model(vocabulary, _listed(vocabulary), None, False, ignore_merges=whole),
+    }
 
 
 def _characters(vocabulary: _Vocabulary, merges: list[list[str]], sentencepiece: bool) -> JsonObject:
@@ -186,14 +197,29 @@ def _characters(vocabulary: _Vocabulary, merges: list[list[str]], sentencepiece:
     if prefix:
         normalizer = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": SPACE}, REPLACE]}
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
-    return {"normalizer": normalizer, "pre_tokenizer": None if sentencepiece else NO_SPLIT,
-            "decoder": {"type": "Sequence", "decoders": decoders}, "model": _model(vocabulary, merges, unknown, True)}
+    return {
+        "normalizer": normalizer,
+        "pre_tokenizer": None if sentencepiece else NO_SPLIT,
+        "decoder": {"type": "Sequence", "decoders": decoders},
+        "model": _model(vocabulary, merges, unknown, True),
+    }
 
 
-def _model(vocabulary: _Vocabulary, merges: list[list[str]], unknown: str | None, bytes_too: bool,
-           ignore_merges: bool = False) -> JsonObject:
-    return {"type": "BPE", "dropout": None, "unk_token": unknown, "continuing_subword_prefix": None, "end_of_word_suffix": None,
-            "fuse_unk": bytes_too, "byte_fallback": bytes_too, "ignore_merges": ignore_merges, "vocab": vocabulary.ids, "merges": merges}
+def _model(
+    vocabulary: _Vocabulary, merges: list[list[str]], unknown: str | None, bytes_too: bool, ignore_merges: bool = False
+) -> JsonObject:
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": unknown,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": bytes_too,
+        "byte_fallback": bytes_too,
+        "ignore_merges": ignore_merges,
+        "vocab": vocabulary.ids,
+        "merges": merges,
+    }
 
 
 def _processor(vocabulary: _Vocabulary, first: int | None, last: int | None, special: dict[str, int]) -> JsonObject | None:
@@ -211,9 +237,12 @@ def _processor(vocabulary: _Vocabulary, first: int | None, last: int | None, spe
         return {"Sequence": {"id": name, "type_id": part}}
 
     end = token(last) if separates is not None else []
-    return {"type": "TemplateProcessing", "single": [*token(first), text("A", 0), *token(last)],
-            "pair": [*token(first), text("A", 0), *end, *token(between, 1), text("B", 1), *token(last, 1)],
-            "special_tokens": {name: {"id": name, "ids": [number], "tokens": [name]} for number, name in used.items()}}
+    return {
+        "type": "TemplateProcessing",
+        "single": [*token(first), text("A", 0), *token(last)],
+        "pair": [*token(first), text("A", 0), *end, *token(between, 1), text("B", 1), *token(last, 1)],
+        "special_tokens": {name: {"id": name, "ids": [number], "tokens": [name]} for number, name in used.items()},
+    }
 
 
 def _pieces(vocabulary: _Vocabulary) -> bytes:

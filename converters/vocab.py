@@ -36,8 +36,9 @@ class Vocabulary:
     notes: list[str] = field(default_factory=list)
 
 
-def load_vocabulary(folder: Path, config: dict[str, Any], chat_template: str | None = None, *, added_first: bool = False,
-                    plain_bpe: bool = False) -> tuple[dict[str, Value], list[str]]:
+def load_vocabulary(
+    folder: Path, config: dict[str, Any], chat_template: str | None = None, *, added_first: bool = False, plain_bpe: bool = False
+) -> tuple[dict[str, Value], list[str]]:
     """All `tokenizer.*` keys for a model folder, and notes on where llama.cpp differs.
 
     config: config.json, for vocab_size (unused ids are filled with [PAD…]) and special ids. added_first: what tokenizer.json says of an
@@ -52,19 +53,23 @@ def load_vocabulary(folder: Path, config: dict[str, Any], chat_template: str | N
         raise unsound(f"Its files are not of the form they should be ({type(error).__name__}: {error}).") from error
 
 
-def _load(folder: Path, tokenizer: dict[str, Any], config: dict[str, Any], chat_template: str | None, added_first: bool,
-          plain_bpe: bool) -> tuple[dict[str, Value], list[str]]:
+def _load(
+    folder: Path, tokenizer: dict[str, Any], config: dict[str, Any], chat_template: str | None, added_first: bool, plain_bpe: bool
+) -> tuple[dict[str, Value], list[str]]:
     settings = read_json(folder / "tokenizer_config.json", 2**26) if (folder / "tokenizer_config.json").is_file() else {}
     generation = read_json(folder / "generation_config.json", 2**24) if (folder / "generation_config.json").is_file() else {}
     ids, added = _ids(tokenizer)
     size = config.get("vocab_size", len(ids))
     ids, added, notes = _within(ids, added, size)
     if type(size) is not int or not ids or max(ids.values()) >= size or size > MAX_STRINGS:
-        raise unsound(f"It has {len(ids)} tokens with ids up to {max(ids.values(), default=-1)}; the model has room for {size!r}.",
-                       "Choose a folder whose tokenizer belongs to its model.")
+        raise unsound(
+            f"It has {len(ids)} tokens with ids up to {max(ids.values(), default=-1)}; the model has room for {size!r}.",
+            "Choose a folder whose tokenizer belongs to its model.",
+        )
     if 2 * len(ids) < size:  # rows that fill up a matrix are far fewer
-        raise unsound(f"It has {len(ids)} tokens; the model has embeddings for {size}.",
-                      "Choose a folder whose tokenizer belongs to its model.")
+        raise unsound(
+            f"It has {len(ids)} tokens; the model has embeddings for {size}.", "Choose a folder whose tokenizer belongs to its model."
+        )
     if not tokenizer["model"].get("byte_fallback"):
         vocabulary = _byte_level(tokenizer, ids, size)
     elif plain_bpe and not _space_prefix(tokenizer)[0]:
@@ -91,14 +96,19 @@ def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]
     model, added = tokenizer.get("model"), tokenizer.get("added_tokens") or []
     if not isinstance(model, dict) or model.get("type") != "BPE":
         kind = model.get("type") if isinstance(model, dict) else None
-        raise unsound(f"tokenizer.json holds a model of type {kind!r}; byte-level BPE and SentencePiece-style BPE are supported.",
-                       "Choose another base model.")
+        raise unsound(
+            f"tokenizer.json holds a model of type {kind!r}; byte-level BPE and SentencePiece-style BPE are supported.",
+            "Choose another base model.",
+        )
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
             raise unsound(f"Its model sets {key}, which llama.cpp does not know.", "Choose another base model.")
     ids = model.get("vocab")
-    if not isinstance(ids, dict) or not isinstance(added, list) or not all(
-            isinstance(token, dict) and isinstance(token.get("content"), str) and type(token.get("id")) is int for token in added):
+    if (
+        not isinstance(ids, dict)
+        or not isinstance(added, list)
+        or not all(isinstance(token, dict) and isinstance(token.get("content"), str) and type(token.get("id")) is int for token in added)
+    ):
         raise unsound("tokenizer.json has no readable vocabulary.")
     ids = dict(ids)
     for token in added:
@@ -122,8 +132,12 @@ def _merges(tokenizer: dict[str, Any], ids: dict[str, int]) -> list[tuple[str, s
     pairs = []
     for merge in tokenizer["model"].get("merges") or []:
         parts = merge.split(" ") if isinstance(merge, str) else merge
-        if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) and part in ids for part in parts) \
-                or "".join(parts) not in ids:
+        if (
+            not isinstance(parts, list)
+            or len(parts) != 2
+            or not all(isinstance(part, str) and part in ids for part in parts)
+            or "".join(parts) not in ids
+        ):
             raise unsound(f"The merge {str(merge)[:100]!r} joins what is no token.")
         pairs.append((parts[0], parts[1]))
     return pairs
@@ -189,8 +203,10 @@ def _plain(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabul
 def _check_bytes(ids: dict[str, int]) -> None:
     missing = next((byte for byte in range(256) if f"<0x{byte:02X}>" not in ids), None)
     if missing is not None:
-        raise unsound(f"The byte token <0x{missing:02X}> is missing, without which llama.cpp cannot spell unknown characters.",
-                      "Choose another base model.")
+        raise unsound(
+            f"The byte token <0x{missing:02X}> is missing, without which llama.cpp cannot spell unknown characters.",
+            "Choose another base model.",
+        )
 
 
 def _derive_scores(order: list[list[str]], ids: dict[str, int], unknown: str | None, types: list[int], scores: list[float]) -> None:
@@ -226,8 +242,10 @@ def merge_order(merges: list[tuple[str, str]], ids: dict[str, int]) -> list[list
             order[at:] = [[one for equals in order[at:] for one in equals]]
             place |= dict.fromkeys(order[at], at)
             if any(one.strip(SPACE) for one in order[at]):
-                raise unsound("Its merges cannot be written as one score per token: merges to the same token stand apart.",
-                               "Use a base model with another tokenizer.")
+                raise unsound(
+                    "Its merges cannot be written as one score per token: merges to the same token stand apart.",
+                    "Use a base model with another tokenizer.",
+                )
     _check_complete(set(merges), ids)
     return order
 
@@ -237,8 +255,10 @@ def _check_complete(listed: set[tuple[str, str]], ids: dict[str, int]) -> None:
         if not re.fullmatch("<.*>", token):
             for cut in range(1, len(token)):
                 if token[:cut] in ids and token[cut:] in ids and (token[:cut], token[cut:]) not in listed:
-                    raise unsound(f"Its merges cannot be written as one score per token: {token[:cut]!r} + {token[cut:]!r} is not listed.",
-                                   "Use a base model with another tokenizer.")
+                    raise unsound(
+                        f"Its merges cannot be written as one score per token: {token[:cut]!r} + {token[cut:]!r} is not listed.",
+                        "Use a base model with another tokenizer.",
+                    )
 
 
 def _space_prefix(tokenizer: dict[str, Any]) -> tuple[bool, list[str]]:
@@ -249,18 +269,27 @@ def _space_prefix(tokenizer: dict[str, Any]) -> tuple[bool, list[str]]:
         return True, []
     if pre in (None, NO_SPLIT) and normalizer in (replace, {"type": "Sequence", "normalizers": [replace]}):
         return False, []
-    if normalizer is None and isinstance(pre, dict) and pre.get("type") == "Metaspace" and pre.get("replacement") == SPACE \
-            and pre.get("split", True) is False:
+    if (
+        normalizer is None
+        and isinstance(pre, dict)
+        and pre.get("type") == "Metaspace"
+        and pre.get("replacement") == SPACE
+        and pre.get("split", True) is False
+    ):
         scheme = pre.get("prepend_scheme", "always")
         if scheme == "never":
             return False, []
         if scheme in ("always", "first"):
             where = "" if scheme == "always" else " and only at the very start"
-            return True, [f"The tokenizer puts a space before text that does not start with one{where}; "
-                          "llama.cpp puts one at the start and after every special token."]
-    raise ConversionError("The tokenizer is not recognised",
-                          "It falls back to bytes like SentencePiece, but its normalizer and pre-tokenizer are of no known form.",
-                          "Choose another base model.")
+            return True, [
+                f"The tokenizer puts a space before text that does not start with one{where}; "
+                "llama.cpp puts one at the start and after every special token."
+            ]
+    raise ConversionError(
+        "The tokenizer is not recognised",
+        "It falls back to bytes like SentencePiece, but its normalizer and pre-tokenizer are of no known form.",
+        "Choose another base model.",
+    )
 
 
 def _looks_special(token: str) -> bool:

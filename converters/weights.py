@@ -11,8 +11,24 @@ import numpy as np
 from converters.errors import ConversionError
 
 FLOATS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
-SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
-         "F32": 4, "I64": 8, "U64": 8, "F64": 8}
+SIZES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "F8_E8M0": 1,
+    "I16": 2,
+    "U16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "I32": 4,
+    "U32": 4,
+    "F32": 4,
+    "I64": 8,
+    "U64": 8,
+    "F64": 8,
+}
 JsonObject = dict[str, Any]
 MAX_HEADER = 100_000_000
 """The limit of the safetensors library itself."""
@@ -61,23 +77,27 @@ def check_finite(values: np.ndarray, name: str, path: Path | None = None) -> Non
     """Refuse NaN and infinity, naming the tensor."""
     if not finite(values):
         where = f" in {path.name}" if path else ""
-        raise ConversionError("The weights hold NaN or infinity", f"The tensor {name}{where} is not finite.",
-                              "The training diverged or the file is damaged: use an earlier checkpoint or get the model again.")
+        raise ConversionError(
+            "The weights hold NaN or infinity",
+            f"The tensor {name}{where} is not finite.",
+            "The training diverged or the file is damaged: use an earlier checkpoint or get the model again.",
+        )
 
 
 def finite(values: np.ndarray) -> bool:
     """Whether no float is NaN or infinite: times zero, these alone do not give zero."""
     flat, zeros = np.ascontiguousarray(values).reshape(-1), np.zeros(CHUNK, values.dtype)
     with np.errstate(invalid="ignore"):
-        return all(np.dot(part, zeros[:part.size]) == 0 for part in (flat[start:start + CHUNK] for start in range(0, flat.size, CHUNK)))
+        return all(np.dot(part, zeros[: part.size]) == 0 for part in (flat[start : start + CHUNK] for start in range(0, flat.size, CHUNK)))
 
 
 def read_json(path: Path, limit: int = MAX_JSON) -> dict[str, Any]:
     """A JSON object from a file of bounded size; ConversionError where it is missing or is not one."""
     try:
         if path.stat().st_size > limit:
-            raise ConversionError(f"{path.name} is too large", f"It has {path.stat().st_size} bytes; at most {limit} make sense.",
-                                  "Get the file again.")
+            raise ConversionError(
+                f"{path.name} is too large", f"It has {path.stat().st_size} bytes; at most {limit} make sense.", "Get the file again."
+            )
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ConversionError(f"{path.name} is missing", f"{path.parent} has no {path.name}.", "Choose a complete model folder.") from error
@@ -157,18 +177,22 @@ def read_folder(folder: Path) -> dict[str, StoredTensor]:
         return read_safetensors(single)
     if not index.is_file():
         raise ConversionError(
-            "No safetensors weights", f"{folder} has neither model.safetensors nor model.safetensors.index.json.",
+            "No safetensors weights",
+            f"{folder} has neither model.safetensors nor model.safetensors.index.json.",
             "Files like pytorch_model.bin can run code and are not read: get the model's safetensors version, or save it again with "
-            "transformers.")
+            "transformers.",
+        )
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
         raise ConversionError(f"{index.name} cannot be read", "It has no weight_map.", "Get the file again.")
     shards: dict[str, dict[str, StoredTensor]] = {}
     for name in sorted(set(places.values())):
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors") or not (folder / name).is_file():
-            raise ConversionError(f"{index.name} names a file that cannot be read",
-                                  f"{name[:200]!r} is not a safetensors file in {folder}.",
-                                  "Get the missing shard.")
+            raise ConversionError(
+                f"{index.name} names a file that cannot be read",
+                f"{name[:200]!r} is not a safetensors file in {folder}.",
+                "Get the missing shard.",
+            )
         shards[name] = read_safetensors(folder / name)
     for tensor, name in places.items():
         if tensor not in shards[name]:

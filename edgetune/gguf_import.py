@@ -57,5 +57,11 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
         if plan.index:
             write_json(folder / "model.safetensors.index.json", plan.index)
         files = sorted(one.name for one in folder.iterdir())
-    return {"path": str(out), "model_type": plan.config["model_type"], "dtype": plan.dtype, "bytes": plan.size, "files": files,
-            "notes": list(plan.notes)}
+    return {
+        "path": str(out),
+        "model_type": plan.config["model_type"],
+        "dtype": plan.dtype,
+        "bytes": plan.size,
+        "files": files,
+        "notes": list(plan.notes),
+    }

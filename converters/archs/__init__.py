@@ -54,8 +54,11 @@ def architecture(config: dict[str, Any]) -> ModuleType:
     """The module for a configuration's `model_type`, or a ConversionError that says what there is."""
     kind = config.get("model_type")
     if kind not in supported():
-        raise ConversionError(f"Models of type {kind!r} cannot be converted", f"Supported model types: {', '.join(supported())}.",
-                              "Choose a base model of one of these types.")
+        raise ConversionError(
+            f"Models of type {kind!r} cannot be converted",
+            f"Supported model types: {', '.join(supported())}.",
+            "Choose a base model of one of these types.",
+        )
     return importlib.import_module(f"{__name__}.{kind}")
 
 
@@ -84,9 +87,11 @@ def refuse_unless(config: dict[str, Any], key: str, expected: Any, default: Any 
     """Refuse a setting by name when it is not the one value that llama.cpp computes for this architecture."""
     value = config.get(key, default)
     if value != expected:
-        raise ConversionError(f"{key} = {value!r} is not supported",
-                              f"llama.cpp computes this architecture with {key} = {expected!r} only.",
-                              "Choose another base model.")
+        raise ConversionError(
+            f"{key} = {value!r} is not supported",
+            f"llama.cpp computes this architecture with {key} = {expected!r} only.",
+            "Choose another base model.",
+        )
 
 
 @cache

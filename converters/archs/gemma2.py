@@ -15,14 +15,34 @@ CLASS = "Gemma2ForCausalLM"
 ACTIVATION = ("hidden_activation", "gelu_pytorch_tanh")
 SLIDING, FULL = "sliding_attention", "full_attention"
 DEFAULTS = {
-    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 8192, "rms_norm_eps": 1e-6, "attention_bias": False,
-    "query_pre_attn_scalar": 256, "sliding_window": 4096, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
-    "tie_word_embeddings": True}
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "max_position_embeddings": 8192,
+    "rms_norm_eps": 1e-6,
+    "attention_bias": False,
+    "query_pre_attn_scalar": 256,
+    "sliding_window": 4096,
+    "attn_logit_softcapping": 50.0,
+    "final_logit_softcapping": 30.0,
+    "tie_word_embeddings": True,
+}
 ALWAYS_TIED = True
 TINY = {
-    "model_type": "gemma2", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 24, "query_pre_attn_scalar": 24, "max_position_embeddings": 512, "sliding_window": 16,
-    "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "final_logit_softcapping": 20.0, "attn_logit_softcapping": 40.0,
+    "model_type": "gemma2",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "query_pre_attn_scalar": 24,
+    "max_position_embeddings": 512,
+    "sliding_window": 16,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": True,
+    "final_logit_softcapping": 20.0,
+    "attn_logit_softcapping": 40.0,
     "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
 
@@ -40,9 +60,11 @@ def check_shape(config: dict[str, Any], period: int, largest: int) -> None:
     refuse_unless(config, "query_pre_attn_scalar", integer(config, "hidden_size") // head.query if layers == largest else head.size)
     expected = [SLIDING if (layer + 1) % period else FULL for layer in range(layers)]
     if (config.get("layer_types") or expected) != expected:
-        raise ConversionError("layer_types is not supported",
-                              f"llama.cpp computes this architecture with every layer but the {period}th attending to a window.",
-                              "Choose another base model.")
+        raise ConversionError(
+            "layer_types is not supported",
+            f"llama.cpp computes this architecture with every layer but the {period}th attending to a window.",
+            "Choose another base model.",
+        )
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
@@ -75,8 +97,10 @@ def capped(file: GgufModel) -> dict[str, float | None]:
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
-    return windowed_configuration(file, largest=46) | {"attn_logit_softcapping": file.real("attn_logit_softcapping"),
-                                                       "rope_parameters": rope_configuration(file)}
+    return windowed_configuration(file, largest=46) | {
+        "attn_logit_softcapping": file.real("attn_logit_softcapping"),
+        "rope_parameters": rope_configuration(file),
+    }
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

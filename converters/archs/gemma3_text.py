@@ -13,21 +13,43 @@ GGUF_NAME = "gemma3"
 CLASS = "Gemma3ForCausalLM"
 THETAS = {FULL: 1000000.0, SLIDING: 10000.0}
 DEFAULTS = {
-    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "attention_bias": False,
-    "query_pre_attn_scalar": 256, "sliding_window": 4096, "tie_word_embeddings": True}
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-6,
+    "attention_bias": False,
+    "query_pre_attn_scalar": 256,
+    "sliding_window": 4096,
+    "tie_word_embeddings": True,
+}
 TINY = {
-    "model_type": "gemma3_text", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 7,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 24, "query_pre_attn_scalar": 24, "max_position_embeddings": 512,
-    "sliding_window": 16, "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "rope_parameters": {
-        FULL: {"rope_type": "linear", "factor": 3.0, "rope_theta": 50000.0}, SLIDING: {"rope_type": "default", "rope_theta": 20000.0}},
+    "model_type": "gemma3_text",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 7,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "query_pre_attn_scalar": 24,
+    "max_position_embeddings": 512,
+    "sliding_window": 16,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": True,
+    "rope_parameters": {
+        FULL: {"rope_type": "linear", "factor": 3.0, "rope_theta": 50000.0},
+        SLIDING: {"rope_type": "default", "rope_theta": 20000.0},
+    },
 }
 
 
 def ropes(config: dict[str, Any], defaults: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rope settings of each type of layer; the older form names two bases and one scaling (configuration_gemma3.py)."""
     given = config.get("rope_parameters") or {}
-    older = {FULL: {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})},
-             SLIDING: {"rope_theta": config.get("rope_local_base_freq")}}
+    older = {
+        FULL: {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})},
+        SLIDING: {"rope_theta": config.get("rope_local_base_freq")},
+    }
     found = {}
     for kind, default in defaults.items():
         settings = {key: value for key, value in (older[kind] | (given.get(kind) or {})).items() if value is not None}

@@ -16,24 +16,53 @@ from converters.rope import number
 GGUF_NAME = "gemma4"
 CLASS = "Gemma4ForCausalLM"
 DEFAULTS = {
-    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "attention_bias": False,
-    "sliding_window": 512, "hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 262144, "attention_k_eq_v": False,
-    "num_kv_shared_layers": 0, "enable_moe_block": False, "use_double_wide_mlp": False, "tie_word_embeddings": True}
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-6,
+    "attention_bias": False,
+    "sliding_window": 512,
+    "hidden_size_per_layer_input": 256,
+    "vocab_size_per_layer_input": 262144,
+    "attention_k_eq_v": False,
+    "num_kv_shared_layers": 0,
+    "enable_moe_block": False,
+    "use_double_wide_mlp": False,
+    "tie_word_embeddings": True,
+}
 IGNORED = r"model\.layers\.\d+\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\.weight"
 """Layers that reuse keys and values may still hold what made their own."""
 VOCABULARY = {"plain_bpe": True, "added_first": True}
-ROPES = {FULL: {"rope_type": "proportional", "rope_theta": THETAS[FULL], "partial_rotary_factor": 0.25},
-         SLIDING: {"rope_type": "default", "rope_theta": THETAS[SLIDING]}}
+ROPES = {
+    FULL: {"rope_type": "proportional", "rope_theta": THETAS[FULL], "partial_rotary_factor": 0.25},
+    SLIDING: {"rope_type": "default", "rope_theta": THETAS[SLIDING]},
+}
 UNROTATED = 1e30
 """What llama.cpp divides the frequencies by that shall not rotate (conversion/gemma.py)."""
 TINY = {
-    "model_type": "gemma4_text", "vocab_size": 96, "vocab_size_per_layer_input": 96, "hidden_size": 64, "intermediate_size": 96,
-    "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 24, "max_position_embeddings": 512,
-    "sliding_window": 16, "hidden_size_per_layer_input": 32, "num_kv_shared_layers": 2, "use_double_wide_mlp": True,
-    "layer_types": [SLIDING, SLIDING, SLIDING, FULL, SLIDING, FULL], "final_logit_softcapping": 20.0, "rms_norm_eps": 1e-5,
-    "attention_k_eq_v": True, "tie_word_embeddings": True, "rope_parameters": {
+    "model_type": "gemma4_text",
+    "vocab_size": 96,
+    "vocab_size_per_layer_input": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "max_position_embeddings": 512,
+    "sliding_window": 16,
+    "hidden_size_per_layer_input": 32,
+    "num_kv_shared_layers": 2,
+    "use_double_wide_mlp": True,
+    "layer_types": [SLIDING, SLIDING, SLIDING, FULL, SLIDING, FULL],
+    "final_logit_softcapping": 20.0,
+    "rms_norm_eps": 1e-5,
+    "attention_k_eq_v": True,
+    "tie_word_embeddings": True,
+    "rope_parameters": {
         FULL: {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 50000.0},
-        SLIDING: {"rope_type": "default", "rope_theta": 20000.0}},
+        SLIDING: {"rope_type": "default", "rope_theta": 20000.0},
+    },
     "per_layer_config": {"3": {"head_dim": 48, "num_key_value_heads": 1}, "5": {"head_dim": 48, "num_key_value_heads": 1}},
 }
 
@@ -68,8 +97,11 @@ def _layers(config: dict[str, Any]) -> list[Layer]:
         inner = integer(config, "intermediate_size") * (2 if reuses and config["use_double_wide_mlp"] else 1)
         layers.append(Layer(kind == SLIDING, reuses, Heads(query, number_kv, size), inner))
     if len({layer.head for layer in layers if layer.sliding}) > 1 or len({layer.head for layer in layers if not layer.sliding}) > 1:
-        raise ConversionError("per_layer_config is not supported", "llama.cpp knows one size of heads for each of the two types of layers.",
-                              "Choose another base model.")
+        raise ConversionError(
+            "per_layer_config is not supported",
+            "llama.cpp knows one size of heads for each of the two types of layers.",
+            "Choose another base model.",
+        )
     return layers
 
 
@@ -104,16 +136,23 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     refuse_unless(rope[SLIDING], "partial_rotary_factor", 1, default=1)
     full, sliding = layers[-1].head, next((layer.head for layer in layers if layer.sliding), None)
     if sliding is None:
-        raise ConversionError("layer_types without sliding_attention is not supported", "llama.cpp's gemma4 has both types of layers.",
-                              "Choose another base model.")
+        raise ConversionError(
+            "layer_types without sliding_attention is not supported",
+            "llama.cpp's gemma4 has both types of layers.",
+            "Choose another base model.",
+        )
     per_layer = config["hidden_size_per_layer_input"] or 0
     if per_layer:
         refuse_unless(config, "vocab_size_per_layer_input", integer(config, "vocab_size"))
     keys = {
-        "rope.freq_base": f32(number(rope[FULL], "rope_theta")), "rope.freq_base_swa": f32(number(rope[SLIDING], "rope_theta")),
-        "rope.dimension_count": u32(full.size), "rope.dimension_count_swa": u32(sliding.size),
-        "attention.key_length": u32(full.size), "attention.value_length": u32(full.size),
-        "attention.key_length_swa": u32(sliding.size), "attention.value_length_swa": u32(sliding.size),
+        "rope.freq_base": f32(number(rope[FULL], "rope_theta")),
+        "rope.freq_base_swa": f32(number(rope[SLIDING], "rope_theta")),
+        "rope.dimension_count": u32(full.size),
+        "rope.dimension_count_swa": u32(sliding.size),
+        "attention.key_length": u32(full.size),
+        "attention.value_length": u32(full.size),
+        "attention.key_length_swa": u32(sliding.size),
+        "attention.value_length_swa": u32(sliding.size),
         "attention.sliding_window": u32(integer(config, "sliding_window")),
         "attention.sliding_window_pattern": booleans(layer.sliding for layer in layers),
         "attention.shared_kv_layers": u32(sum(layer.reuses for layer in layers)),
@@ -140,21 +179,35 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     wide = isinstance(file.get("feed_forward_length"), np.ndarray)
     usual = next((number for number, kind in zip(kv, kinds, strict=True) if kind == SLIDING), kv[0])
     factors = file.tensor("rope_freqs.weight")
-    return config | capped(file) | {
-        "num_key_value_heads": usual,
-        "intermediate_size": file.each("feed_forward_length", count)[0] if wide else config["intermediate_size"],
-        "use_double_wide_mlp": wide, "head_dim": file.whole("attention.key_length_swa"), "layer_types": kinds,
-        "num_kv_shared_layers": shared, "sliding_window": file.whole("attention.sliding_window"),
-        "hidden_size_per_layer_input": file.whole("embedding_length_per_layer_input", 0, least=0),
-        "vocab_size_per_layer_input": config["vocab_size"],
-        "attention_k_eq_v": any(kind == FULL and layer < count - shared and not file.has(f"blk.{layer}.attn_v.weight")
-                                for layer, kind in enumerate(kinds)),
-        "per_layer_config": {str(layer): {"head_dim": size, "num_key_value_heads": kv[layer]}
-                             for layer, kind in enumerate(kinds) if kind == FULL},
-        "rope_parameters": {
-            FULL: {"rope_type": "proportional", "rope_theta": file.real("rope.freq_base"),
-                   "partial_rotary_factor": float(np.count_nonzero(factors == 1)) / len(factors)},
-            SLIDING: {"rope_type": "default", "rope_theta": file.real("rope.freq_base_swa")}}}
+    return (
+        config
+        | capped(file)
+        | {
+            "num_key_value_heads": usual,
+            "intermediate_size": file.each("feed_forward_length", count)[0] if wide else config["intermediate_size"],
+            "use_double_wide_mlp": wide,
+            "head_dim": file.whole("attention.key_length_swa"),
+            "layer_types": kinds,
+            "num_kv_shared_layers": shared,
+            "sliding_window": file.whole("attention.sliding_window"),
+            "hidden_size_per_layer_input": file.whole("embedding_length_per_layer_input", 0, least=0),
+            "vocab_size_per_layer_input": config["vocab_size"],
+            "attention_k_eq_v": any(
+                kind == FULL and layer < count - shared and not file.has(f"blk.{layer}.attn_v.weight") for layer, kind in enumerate(kinds)
+            ),
+            "per_layer_config": {
+                str(layer): {"head_dim": size, "num_key_value_heads": kv[layer]} for layer, kind in enumerate(kinds) if kind == FULL
+            },
+            "rope_parameters": {
+                FULL: {
+                    "rope_type": "proportional",
+                    "rope_theta": file.real("rope.freq_base"),
+                    "partial_rotary_factor": float(np.count_nonzero(factors == 1)) / len(factors),
+                },
+                SLIDING: {"rope_type": "default", "rope_theta": file.real("rope.freq_base_swa")},
+            },
+        }
+    )
 
 
 def _rope_factors(config: dict[str, Any], size: int) -> np.ndarray:

@@ -15,8 +15,19 @@ CLASS = "GPT2LMHeadModel"
 EMBEDDINGS = "transformer.wte.weight"
 TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 DEFAULTS = {"n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True}
-TINY = {"model_type": "gpt2", "vocab_size": 96, "n_positions": 256, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_inner": 160,
-        "layer_norm_epsilon": 1e-4, "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": True}
+TINY = {
+    "model_type": "gpt2",
+    "vocab_size": 96,
+    "n_positions": 256,
+    "n_embd": 64,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_inner": 160,
+    "layer_norm_epsilon": 1e-4,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "tie_word_embeddings": True,
+}
 
 
 def _inner(config: dict[str, Any]) -> int:
@@ -25,8 +36,13 @@ def _inner(config: dict[str, Any]) -> int:
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
     """Hyper-parameters (src/models/gpt2.cpp)."""
-    for key, only in (("activation_function", "gelu_new"), ("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False),
-                      ("add_cross_attention", False), ("quantization_config", None)):
+    for key, only in (
+        ("activation_function", "gelu_new"),
+        ("scale_attn_weights", True),
+        ("scale_attn_by_inverse_layer_idx", False),
+        ("add_cross_attention", False),
+        ("quantization_config", None),
+    ):
         refuse_unless(config, key, only, default=only)
     hidden, heads = integer(config, "n_embd"), integer(config, "n_head")
     if hidden % heads:
@@ -54,10 +70,15 @@ def _turned_back(weight: np.ndarray) -> np.ndarray:
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
     return {
-        "vocab_size": file.shape("token_embd.weight")[0], "n_positions": file.whole("context_length"),
-        "n_embd": file.whole("embedding_length"), "n_layer": file.whole("block_count"), "n_head": file.whole("attention.head_count"),
-        "n_inner": file.whole("feed_forward_length"), "layer_norm_epsilon": file.real("attention.layer_norm_epsilon"),
-        "tie_word_embeddings": file.tied}
+        "vocab_size": file.shape("token_embd.weight")[0],
+        "n_positions": file.whole("context_length"),
+        "n_embd": file.whole("embedding_length"),
+        "n_layer": file.whole("block_count"),
+        "n_head": file.whole("attention.head_count"),
+        "n_inner": file.whole("feed_forward_length"),
+        "layer_norm_epsilon": file.real("attention.layer_norm_epsilon"),
+        "tie_word_embeddings": file.tied,
+    }
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

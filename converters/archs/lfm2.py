@@ -14,13 +14,33 @@ GGUF_NAME = "lfm2"
 CLASS = "Lfm2ForCausalLM"
 CONV, FULL = "conv", "full_attention"
 DEFAULTS = {
-    "num_key_value_heads": 8, "max_position_embeddings": 128000, "norm_eps": 1e-5, "rope_theta": 1000000.0, "conv_bias": False,
-    "conv_L_cache": 3, "block_multiple_of": 256, "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": True,
-    "tie_word_embeddings": True}
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 128000,
+    "norm_eps": 1e-5,
+    "rope_theta": 1000000.0,
+    "conv_bias": False,
+    "conv_L_cache": 3,
+    "block_multiple_of": 256,
+    "block_ffn_dim_multiplier": 1.0,
+    "block_auto_adjust_ff_dim": True,
+    "tie_word_embeddings": True,
+}
 TINY = {
-    "model_type": "lfm2", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 512, "norm_eps": 1e-4, "conv_L_cache": 4, "block_multiple_of": 32,
-    "layer_types": [CONV, CONV, FULL, CONV], "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2,
+    "model_type": "lfm2",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "norm_eps": 1e-4,
+    "conv_L_cache": 4,
+    "block_multiple_of": 32,
+    "layer_types": [CONV, CONV, FULL, CONV],
+    "tie_word_embeddings": True,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
     "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
 
@@ -70,8 +90,12 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     if not any(kv):
         raise file.unsound("No layer has attention.")
     return decoder_configuration(file, own_size=False, epsilon="norm_eps") | {
-        "num_key_value_heads": max(kv), "layer_types": [FULL if number else CONV for number in kv], "conv_L_cache":
-        file.whole("shortconv.l_cache"), "block_auto_adjust_ff_dim": False, "rope_parameters": rope_configuration(file)}
+        "num_key_value_heads": max(kv),
+        "layer_types": [FULL if number else CONV for number in kv],
+        "conv_L_cache": file.whole("shortconv.l_cache"),
+        "block_auto_adjust_ff_dim": False,
+        "rope_parameters": rope_configuration(file),
+    }
 
 
 def _flat(kernel: np.ndarray) -> np.ndarray:

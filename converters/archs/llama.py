@@ -13,11 +13,26 @@ GGUF_NAME = "llama"
 CLASS = "LlamaForCausalLM"
 DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}
 TINY = {
-    "model_type": "llama", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 24, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "attention_bias": True,
-    "tie_word_embeddings": False, "rope_parameters": {
-        "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 64},
+    "model_type": "llama",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "attention_bias": True,
+    "tie_word_embeddings": False,
+    "rope_parameters": {
+        "rope_type": "llama3",
+        "rope_theta": 10000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
 }
 WITHOUT_BIAS = {"attention_bias": False, "mlp_bias": False}
 SCALINGS = ("linear", "llama3", "yarn")
@@ -52,8 +67,14 @@ def tensors(config: dict[str, Any], tied: bool, arch: str = GGUF_NAME) -> list[T
     for layer in range(made.layers):
         prefix = f"model.layers.{layer}"
         made.add(f"{prefix}.input_layernorm.weight", hidden)
-        made.attention(f"{prefix}.self_attn", hidden, head, (attention_bias, attention_bias),
-                       query=partial(interleave, head.query), key=partial(interleave, head.kv))
+        made.attention(
+            f"{prefix}.self_attn",
+            hidden,
+            head,
+            (attention_bias, attention_bias),
+            query=partial(interleave, head.query),
+            key=partial(interleave, head.kv),
+        )
         made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
         made.gated_mlp(f"{prefix}.mlp", hidden, inner, bool(config["mlp_bias"]))
     made.end(config, tied)

@@ -7,12 +7,27 @@ from converters.decoder import refuse_windows
 from converters.gguf_file import Value
 
 GGUF_NAME = "llama"
-DEFAULTS = {"num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "sliding_window": 4096,
-            "tie_word_embeddings": False}
+DEFAULTS = {
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-6,
+    "sliding_window": 4096,
+    "tie_word_embeddings": False,
+}
 TINY = {
-    "model_type": "mistral", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 24, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "sliding_window": None,
-    "tie_word_embeddings": False, "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
+    "model_type": "mistral",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "sliding_window": None,
+    "tie_word_embeddings": False,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
 seventy_b = llama.seventy_b
 

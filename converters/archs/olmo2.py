@@ -12,9 +12,19 @@ GGUF_NAME = "olmo2"
 CLASS = "Olmo2ForCausalLM"
 DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "attention_bias": False, "tie_word_embeddings": False}
 TINY = {
-    "model_type": "olmo2", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "tie_word_embeddings": False, "pad_token_id": 0,
-    "eos_token_id": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
+    "model_type": "olmo2",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": False,
+    "pad_token_id": 0,
+    "eos_token_id": 2,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
 
 

@@ -14,16 +14,38 @@ from converters.rope import number, rope_settings
 
 GGUF_NAME = "phi3"
 CLASS = "Phi3ForCausalLM"
-DEFAULTS = {"max_position_embeddings": 4096, "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "sliding_window": None,
-            "tie_word_embeddings": False}
+DEFAULTS = {
+    "max_position_embeddings": 4096,
+    "original_max_position_embeddings": 4096,
+    "rms_norm_eps": 1e-5,
+    "sliding_window": None,
+    "tie_word_embeddings": False,
+}
 VOCABULARY = {"added_first": True}
 """Its </s> is a token like others."""
 TINY = {
-    "model_type": "phi3", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 1, "max_position_embeddings": 512, "original_max_position_embeddings": 32, "rms_norm_eps": 1e-5,
-    "tie_word_embeddings": False, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "rope_parameters": {
-        "rope_type": "longrope", "rope_theta": 20000.0, "original_max_position_embeddings": 32, "partial_rotary_factor": 0.75,
-        "short_factor": [1 + 0.1 * i for i in range(12)], "long_factor": [1.5 + 0.3 * i for i in range(12)]},
+    "model_type": "phi3",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 512,
+    "original_max_position_embeddings": 32,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": False,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "rope_parameters": {
+        "rope_type": "longrope",
+        "rope_theta": 20000.0,
+        "original_max_position_embeddings": 32,
+        "partial_rotary_factor": 0.75,
+        "short_factor": [1 + 0.1 * i for i in range(12)],
+        "long_factor": [1.5 + 0.3 * i for i in range(12)],
+    },
 }
 
 
@@ -39,8 +61,9 @@ def _rope(config: dict[str, Any]) -> dict[str, Any]:
         rope["rope_type"] = "longrope"
     rope.setdefault("original_max_position_embeddings", config["original_max_position_embeddings"])
     if rope["rope_type"] not in ("default", "longrope"):
-        raise ConversionError(f"Rope scaling '{rope['rope_type']}' is not supported", "Phi-3 is converted with: default, longrope.",
-                              "Use a model without it.")
+        raise ConversionError(
+            f"Rope scaling '{rope['rope_type']}' is not supported", "Phi-3 is converted with: default, longrope.", "Use a model without it."
+        )
     return rope
 
 
@@ -78,8 +101,12 @@ def configuration(file: GgufModel) -> dict[str, Any]:
         rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
         rope |= {f"{kind}_factor": [short(one) for one in file.tensor(f"rope_factors_{kind}.weight")] for kind in ("short", "long")}
         rope["attention_factor"] = file.real("rope.scaling.attn_factor")
-    return config | {"original_max_position_embeddings": original, "partial_rotary_factor": share, "rope_parameters": rope,
-                     "sliding_window": file.whole("attention.sliding_window", 0, least=0) or None}
+    return config | {
+        "original_max_position_embeddings": original,
+        "partial_rotary_factor": share,
+        "rope_parameters": rope,
+        "sliding_window": file.whole("attention.sliding_window", 0, least=0) or None,
+    }
 
 
 def _factors(rope: dict[str, Any], key: str, count: int) -> np.ndarray:

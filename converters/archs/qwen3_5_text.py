@@ -15,18 +15,41 @@ GGUF_NAME = "qwen35"
 CLASS = "Qwen3_5ForCausalLM"
 LINEAR, FULL = "linear_attention", "full_attention"
 DEFAULTS = {
-    "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "attention_bias": False,
-    "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 16,
-    "linear_num_value_heads": 32, "full_attention_interval": 4, "partial_rotary_factor": 0.25, "tie_word_embeddings": False}
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "max_position_embeddings": 32768,
+    "rms_norm_eps": 1e-6,
+    "attention_bias": False,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "full_attention_interval": 4,
+    "partial_rotary_factor": 0.25,
+    "tie_word_embeddings": False,
+}
 IGNORED = r"(model\.)?mtp\..*"
 """The layer that predicts a second token."""
 SECTIONS = (11, 11, 10)
 """How rotary positions of images are divided; for text all parts are equal (modeling_qwen3_5.py, `Qwen3_5TextRotaryEmbedding`)."""
 TINY = {
-    "model_type": "qwen3_5_text", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
-    "layer_types": [LINEAR, LINEAR, LINEAR, FULL], "linear_num_key_heads": 2, "linear_num_value_heads": 6, "linear_key_head_dim": 32,
-    "linear_value_head_dim": 32, "tie_word_embeddings": True,
+    "model_type": "qwen3_5_text",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-6,
+    "layer_types": [LINEAR, LINEAR, LINEAR, FULL],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+    "linear_key_head_dim": 32,
+    "linear_value_head_dim": 32,
+    "tie_word_embeddings": True,
     "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0, "partial_rotary_factor": 0.25},
 }
 
@@ -96,10 +119,16 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     if file.get("rope.dimension_sections") is not None:
         rope["mrope_section"] = file.each("rope.dimension_sections", 4)[:3]
     return config | {
-        "linear_conv_kernel_dim": file.whole("ssm.conv_kernel"), "linear_key_head_dim": size, "linear_value_head_dim": size,
-        "linear_num_key_heads": file.whole("ssm.group_count"), "linear_num_value_heads": values, "full_attention_interval": interval,
-        "layer_types": [LINEAR if one else FULL for one in linear], "partial_rotary_factor": rope["partial_rotary_factor"],
-        "rope_parameters": rope}
+        "linear_conv_kernel_dim": file.whole("ssm.conv_kernel"),
+        "linear_key_head_dim": size,
+        "linear_value_head_dim": size,
+        "linear_num_key_heads": file.whole("ssm.group_count"),
+        "linear_num_value_heads": values,
+        "full_attention_interval": interval,
+        "layer_types": [LINEAR if one else FULL for one in linear],
+        "partial_rotary_factor": rope["partial_rotary_factor"],
+        "rope_parameters": rope,
+    }
 
 
 @moves_rows

@@ -11,12 +11,32 @@ from converters.rope import rope_configuration
 
 GGUF_NAME = "smollm3"
 CLASS = "SmolLM3ForCausalLM"
-DEFAULTS = {"num_key_value_heads": 4, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "attention_bias": False, "mlp_bias": False,
-            "rope_theta": 2000000.0, "use_sliding_window": False, "no_rope_layer_interval": 4, "tie_word_embeddings": True}
+DEFAULTS = {
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 32768,
+    "rms_norm_eps": 1e-6,
+    "attention_bias": False,
+    "mlp_bias": False,
+    "rope_theta": 2000000.0,
+    "use_sliding_window": False,
+    "no_rope_layer_interval": 4,
+    "tie_word_embeddings": True,
+}
 TINY = {
-    "model_type": "smollm3", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 5, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "pad_token_id": 0,
-    "bos_token_id": 1, "eos_token_id": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
+    "model_type": "smollm3",
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": True,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
 STEP = 4
 """llama.cpp leaves out the positions of every fourth layer, and can be told of no other (src/models/smollm3.cpp)."""
@@ -36,8 +56,11 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         refuse_unless(config, key, False)
     refuse_layers_but(config, "full_attention")
     if _rotated(config) != [bool((layer + 1) % STEP) for layer in range(blocks(config))]:
-        raise ConversionError("no_rope_layers is not supported", f"llama.cpp leaves out the positions of every {STEP}th layer only.",
-                              "Choose another base model.")
+        raise ConversionError(
+            "no_rope_layers is not supported",
+            f"llama.cpp leaves out the positions of every {STEP}th layer only.",
+            "Choose another base model.",
+        )
     return llama.metadata(config, GGUF_NAME, head_size=config.get("head_dim") is not None)
 
 

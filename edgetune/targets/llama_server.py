@@ -46,7 +46,7 @@ def _shell(argument: str) -> str:
 def _batch(argument: str) -> str:
     """An argument in a .bat file, where % stands for variables."""
     argument = argument.replace("%", "%%")
-    return f'"{argument}"' if any(c in argument for c in ' &()^;,=') else argument
+    return f'"{argument}"' if any(c in argument for c in " &()^;,=") else argument
 
 
 def _readme(product: Product, command: str, dated: bool) -> str:

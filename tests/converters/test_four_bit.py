@@ -35,9 +35,7 @@ def quantized(path: Path, shape: tuple[int, ...], kind: str, nested: bool, dtype
 
 @pytest.mark.parametrize(("kind", "nested", "dtype"), CASES)
 @pytest.mark.parametrize(("shape", "block"), [((96, 64), 64), ((520, 128), 64), ((37, 50), 64), ((70, 24), 128)])
-def test_weights_are_bitsandbytes_own(
-    tmp_path: Path, kind: str, nested: bool, dtype: str, shape: tuple[int, int], block: int
-) -> None:
+def test_weights_are_bitsandbytes_own(tmp_path: Path, kind: str, nested: bool, dtype: str, shape: tuple[int, int], block: int) -> None:
     expected = quantized(tmp_path / "w.safetensors", shape, kind, nested, dtype, block)
     found = four_bit.unpack(dict(read_safetensors(tmp_path / "w.safetensors")))
     assert list(found) == ["w"] and found["w"].shape == shape

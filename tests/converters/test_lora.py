@@ -91,9 +91,7 @@ def test_on_its_base_it_computes_what_the_merged_model_does(make_model: MakeMode
     assert mean_kl(merged, tuned) <= 1e-9 < 1e-2 < mean_kl(merged, plain)
 
 
-def test_its_strength_and_several_together_are_those_of_a_merge_with_weights(
-    make_model: MakeModel, llama_cpp: Any, tmp_path: Path
-) -> None:
+def test_its_strength_and_several_together_are_those_of_a_merge_with_weights(make_model: MakeModel, llama_cpp: Any, tmp_path: Path) -> None:
     folder = make_model(BASE)
     write_gguf(folder, tmp_path / "base.gguf", "F32")
     weighted, loaded = [(tmp_path / "a", 0.4), (tmp_path / "b", -0.7)], []

@@ -180,9 +180,7 @@ def test_sentencepiece_reads_the_model_written(shared: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("factor", "high", "context"), [(8.0, 4.0, 8192), (32.0, 4.0, 8192), (8.0, 4.0, 64), (4.0, 2.5, 4096)])
-def test_llama_3s_rotary_factors_are_recognised(
-    make_model: MakeModel, tmp_path: Path, factor: float, high: float, context: int
-) -> None:
+def test_llama_3s_rotary_factors_are_recognised(make_model: MakeModel, tmp_path: Path, factor: float, high: float, context: int) -> None:
     """They stand in the file as a tensor, not as the numbers they were made of."""
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": high,
             "original_max_position_embeddings": context}  # fmt: skip

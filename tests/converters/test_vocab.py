@@ -152,7 +152,7 @@ def _steps(name: str, behavior: str) -> list[Any]:
 @pytest.mark.parametrize("behavior", ["isolated", "removed"])
 @pytest.mark.parametrize("name", ["qwen2", "qwen35", "gpt-2", "smollm", "smaug-bpe", "gpt-4o", "tekken"])
 def test_byte_level_tokenizers_made_here(llama_cpp: Any, tmp_path: Path, name: str, behavior: str) -> None:
-    """"Removed" and inverted is the other way to say that the matches are the words."""
+    """ "Removed" and inverted is the other way to say that the matches are the words."""
     byte_level_tokenizer(tmp_path, 360, _steps(name, behavior))
     _edited(tmp_path, lambda tokenizer: tokenizer["model"].update(ignore_merges=name == "tekken"))
     metadata, notes = load_vocabulary(tmp_path, {})

@@ -171,7 +171,7 @@ def test_verification_sees_a_wrong_template(change: tuple[str, str], shared: Pat
     [
         '{{- $a := "x" }}{{ if eq $a "x" }} 1 {{- else }}2{{ end }}',
         '{{ define "t" }}{{ if . }}{{ slice . 0 1 }}.{{ template "t" (slice . 1) }}{{ end }}{{ end }}{{ template "t" "abc" }}',
-        '{{ range $i, $m := .Messages }}{{ $i }}{{ $m.Role }}{{ len .Content }}{{ end }}',
+        "{{ range $i, $m := .Messages }}{{ $i }}{{ $m.Role }}{{ len .Content }}{{ end }}",
         '{{ $n := false }}{{ range .Messages }}{{ $n = true }}{{ end }}{{ if and $n (not .Think) (ge (len .Messages) 2) }}"{{ end }}',
         '"\\u00e9{{ "\\u00e9\\x1c}}\\"" }}',
         '{{ template "no such thing" . }}',
@@ -188,5 +188,3 @@ def test_the_evaluator_is_go(source: str, go_render: GoRender) -> None:
         assert theirs["error"]
     else:
         assert (theirs["text"], theirs["error"]) == (ours, "")
-
-

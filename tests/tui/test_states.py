@@ -187,9 +187,7 @@ def test_dialogs_that_ask(drive: Drive, snapshot: Snapshot, keeper: Run) -> None
     drive(scene)
 
 
-def test_export_under_way_and_after(
-    drive: Drive, snapshot: Snapshot, keeper: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_export_under_way_and_after(drive: Drive, snapshot: Snapshot, keeper: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgetune import pace
     from tui.screens.export import Export
 

@@ -46,9 +46,7 @@ def test_home_and_models(drive: Drive, snapshot: Snapshot, hold: Hold, workspace
     drive(scene)
 
 
-def test_steps_of_a_new_run(
-    drive: Drive, snapshot: Snapshot, hold: Hold, facts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_of_a_new_run(drive: Drive, snapshot: Snapshot, hold: Hold, facts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(facts, Path.cwd() / "facts.jsonl")
     begun = asyncio.Event()
 
@@ -97,9 +95,7 @@ def test_steps_of_a_new_run(
     drive(scene)
 
 
-def test_looks(
-    drive: Drive, snapshot: Snapshot, hold: Hold, make_run: MakeRun, facts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_looks(drive: Drive, snapshot: Snapshot, hold: Hold, make_run: MakeRun, facts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tui.screens.compare import Compare
 
     shutil.copy(facts, Path.cwd() / "facts.jsonl")

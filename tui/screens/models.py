@@ -37,10 +37,13 @@ class Models(Dialog[list[Model]]):
     def compose(self) -> ComposeResult:
         """A list."""
         with Vertical(classes="box ways") as box:
-            box.border_title, box.border_subtitle = self.NAME, (
-                told("Enter takes it, {models.file} names a file, {dialog.close} closes")
-                if self.most == 1
-                else told("Enter marks, {models.file} adds a file, {models.take} takes them, {dialog.close} closes")
+            box.border_title, box.border_subtitle = (
+                self.NAME,
+                (
+                    told("Enter takes it, {models.file} names a file, {dialog.close} closes")
+                    if self.most == 1
+                    else told("Enter marks, {models.file} adds a file, {models.take} takes them, {dialog.close} closes")
+                ),
             )
             yield Listing("", "model", "what it is", empty="looking for models …")
 

@@ -155,14 +155,16 @@ class _Emitter(Writer):
                 raise Unmatched("a word in the system message changes it")
             size = len(word.encode())
             if not number:
-                self.act('$switched := false', '$rest := ""', '$kept := ""', "$found := false", "$more := false")
+                self.act("$switched := false", '$rest := ""', '$kept := ""', "$found := false", "$more := false")
             self.act("$rest = $system", '$kept = ""', "$found = false", "$more = $has")
-            self.raw(loop(
-                f"{{{{ if lt (len $rest) {size} }}}}{{{{ $kept = print $kept $rest }}}}{{{{ $more = false }}}}"
-                f"{{{{ else if eq (slice $rest 0 {size}) {quoted(word)} }}}}{{{{ $found = true }}}}{{{{ $rest = slice $rest {size} }}}}"
-                "{{ else }}{{ $kept = print $kept (slice $rest 0 1) }}{{ $rest = slice $rest 1 }}{{ end }}",
-                refuse(TOO_LONG),
-            ))
+            self.raw(
+                loop(
+                    f"{{{{ if lt (len $rest) {size} }}}}{{{{ $kept = print $kept $rest }}}}{{{{ $more = false }}}}"
+                    f"{{{{ else if eq (slice $rest 0 {size}) {quoted(word)} }}}}{{{{ $found = true }}}}{{{{ $rest = slice $rest {size} }}}}"
+                    "{{ else }}{{ $kept = print $kept (slice $rest 0 1) }}{{ $rest = slice $rest 1 }}{{ end }}",
+                    refuse(TOO_LONG),
+                )
+            )
             self.act("$system = $kept", "if and $found (not $switched)", "$switched = true", f"$off = {str(off).lower()}", "end")
         if not system.empty and system.form.changes:
             if not system.switches:
@@ -240,12 +242,14 @@ class _Emitter(Writer):
         """Print what follows the last mark, found by going through the text."""
         size = len(answer.cut.encode())
         self.act("$left := .Content", "$shown := .Content", "$found := false", "$more := true")
-        self.raw(loop(
-            f"{{{{ if lt (len $left) {size} }}}}{{{{ $more = false }}}}{{{{ else if eq (slice $left 0 {size}) {quoted(answer.cut)} }}}}"
-            f"{{{{ $left = slice $left {size} }}}}{{{{ $shown = $left }}}}{{{{ $found = true }}}}"
-            "{{ else }}{{ $left = slice $left 1 }}{{ end }}",
-            refuse(TOO_LONG),
-        ))
+        self.raw(
+            loop(
+                f"{{{{ if lt (len $left) {size} }}}}{{{{ $more = false }}}}{{{{ else if eq (slice $left 0 {size}) {quoted(answer.cut)} }}}}"
+                f"{{{{ $left = slice $left {size} }}}}{{{{ $shown = $left }}}}{{{{ $found = true }}}}"
+                "{{ else }}{{ $left = slice $left 1 }}{{ end }}",
+                refuse(TOO_LONG),
+            )
+        )
         self.act("if $found")
         self.show(answer.cut_form, "$shown")
         self.act("else")

@@ -10,7 +10,7 @@ from typing import Any
 
 _ACTION = re.compile(r"\{\{(- )?\s*((?:/\*.*?\*/|\"(?:[^\"\\]|\\.)*\"|[^\"}]|\}(?!\}))*?)\s*( -)?\}\}", re.S)
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|:=|[=(),]|\$?(?:\.?[A-Za-z_]\w*)+|\$|\.|\d+)')
-_ESCAPE = re.compile(r'\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))')
+_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))")
 
 
 class GoError(Exception):

@@ -162,7 +162,6 @@ class RecipeStep(Step):
         return safe_text(self.draft.problem)
 
 
-
 def parsed(name: str, text: str) -> Any:
     """What was typed, as the recipe takes it: empty for automatic, commas between several; numbers are pydantic's to read."""
     annotation = Recipe.model_fields[name].annotation
