@@ -28,3 +28,13 @@ def said(value: Any, missing: str = "") -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def normalized_words(text: str) -> str:
+    """Text reduced to its words, for comparing answers."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def contains(text: str, expected: str) -> bool:
+    """Whether `expected` stands in the text as whole words."""
+    return f" {normalized_words(expected)} " in f" {normalized_words(text)} "

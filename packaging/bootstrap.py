@@ -40,7 +40,7 @@ if sys.version_info < (3, 11):
     sys.stderr.write("EdgeTune cannot be set up: this is Python {}, and it needs 3.11 or newer.\n{}\n".format(version, remedy))
     sys.exit(1)
 
-from newcomer.verbs import main
+from newcomer.commands import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

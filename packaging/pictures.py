@@ -18,8 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from edgetune.demo import OPTIONS, SHOWN
-from edgetune.workspace import Workspace
+from edgetune.demo.demo import OPTIONS, SHOWN
+from edgetune.storage.workspace import Workspace
 from tests.tui import picture
 from tests.tui.conftest import Seat, still
 from tui.app import EdgeTuneApp

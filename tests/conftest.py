@@ -12,8 +12,8 @@ os.environ["COLUMNS"] = "200"
 
 import pytest
 
-from edgetune.bases.find import BUNDLED
-from edgetune.workspace import Run, Workspace
+from edgetune.storage.paths import BUNDLED
+from edgetune.storage.workspace import Run, Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 Train = Callable[..., Run]
@@ -70,8 +70,8 @@ def edgetune(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> Callabl
 @pytest.fixture(scope="session")
 def train_in() -> Iterator[Callable[..., Run]]:
     """Makes a run in a workspace and trains it in this process (torch is imported once)."""
+    from edgetune.config.recipe import build
     from edgetune.jobs import create, worker
-    from edgetune.recipe import build
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 

@@ -13,10 +13,10 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
-from edgetune.workspace import Workspace
-from tui import later, settings
+from edgetune.storage.workspace import Workspace
+from tui import background_writes, settings
+from tui.ascii_filter import Narrow
 from tui.keys import key, own
-from tui.narrow import Narrow
 from tui.themes import DARK, LIGHT, THEMES
 
 AGAIN = 2.0
@@ -100,7 +100,7 @@ class EdgeTuneApp(App[None]):
         """A chosen theme is kept."""
         if self.is_running and theme != self.settings.theme:
             self.settings.theme = theme
-            later.soon(self.settings.save, self.settings_path)
+            background_writes.soon(self.settings.save, self.settings_path)
 
     def recolour(self, theme: Theme) -> None:
         """Another theme: screens draw anew what has colours of its own."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import EdgeTuneError
+from edgetune.storage.workspace import Workspace
 from edgetune.text import safe_text
-from edgetune.workspace import Workspace
 
 LEAVE_SECONDS = 5.0
 """Given to a command to leave after SIGTERM, before it is killed."""

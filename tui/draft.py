@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetune.errors import EdgeTuneError
-from edgetune.files import write_json
-from edgetune.workspace import Workspace
-from tui import later
+from edgetune.storage.files import write_json
+from edgetune.storage.workspace import Workspace
+from tui import background_writes
 from tui.start import flags
 
 if TYPE_CHECKING:
-    from edgetune.recipe import Recipe
+    from edgetune.config.recipe import Recipe
 
 SHAPING = (
     "format",
@@ -57,7 +57,7 @@ class Draft:
 
     def recipe(self) -> "tuple[Recipe, dict[str, str]]":
         """The recipe with the source of every value. Raises InputError naming what is wrong."""
-        from edgetune.recipe import build
+        from edgetune.config.recipe import build
 
         return build(self.chosen, None, self.preset)
 
@@ -72,7 +72,7 @@ class Draft:
 
     def values(self) -> "tuple[dict[str, Any], dict[str, str]]":
         """Every option's value with its source, also of a recipe that is not valid."""
-        from edgetune.recipe import Recipe, gathered
+        from edgetune.config.recipe import Recipe, gathered
 
         values, sources = gathered(self.chosen, None, self.preset)
         return {name: field.get_default(call_default_factory=True) for name, field in Recipe.model_fields.items()} | values, sources
@@ -82,7 +82,7 @@ class Draft:
 
         Out of a recipe that is not valid any change leads whose values can be: another one may mend the rest.
         """
-        from edgetune.recipe import one
+        from edgetune.config.recipe import one
 
         made = replace(self, preset=preset or self.preset, options={**self.options, **changes})
         usual = replace(made, options={}).values()[0]
@@ -121,7 +121,7 @@ class Draft:
 
     def save(self, workspace: Workspace) -> None:
         """Keep it, beside the UI; a disk that refuses must not stop who chooses."""
-        later.soon(write_json, path(workspace), asdict(self))
+        background_writes.soon(write_json, path(workspace), asdict(self))
 
 
 def path(workspace: Workspace) -> Path:
@@ -131,14 +131,14 @@ def path(workspace: Workspace) -> Path:
 
 def load(workspace: Workspace) -> Draft:
     """The draft that was left, or a new one; what makes no sense in it is as new. It waits for what is still being written."""
-    later.done()
+    background_writes.done()
     try:
         found = json.loads(path(workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Draft()
     if not isinstance(found, dict):
         return Draft()
-    from edgetune.recipe import PRESETS, Recipe
+    from edgetune.config.recipe import PRESETS, Recipe
 
     new = Draft()
     made = Draft(**{f.name: found[f.name] for f in fields(Draft) if type(found.get(f.name)) is type(getattr(new, f.name))})
@@ -149,4 +149,4 @@ def load(workspace: Workspace) -> Draft:
 
 def forget(workspace: Workspace) -> None:
     """The draft became a run, or is given up."""
-    later.soon(path(workspace).unlink, True)
+    background_writes.soon(path(workspace).unlink, True)

@@ -5,7 +5,7 @@ from typing import Any
 from rich.text import Text
 
 from edgetune.cli.show import seconds
-from edgetune.files import human
+from edgetune.storage.files import human
 from edgetune.text import one_line
 from tui.keys import told
 

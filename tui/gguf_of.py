@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgetune.bases.fingerprint import fingerprint
-from edgetune.chat.model_file import place_of_base
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.export import current_gguf
-from edgetune.gguf_types import USUAL
+from edgetune.estimate.gguf_types import USUAL
+from edgetune.gguf.current import current_gguf
+from edgetune.gguf.find import place_of_base
+from edgetune.storage.workspace import Run, Workspace
 from edgetune.text import one_line
-from edgetune.workspace import Run, Workspace
-from tui.attempt import in_thread
 from tui.command import edgetune
+from tui.error_handling import in_thread
 
 
 def mute(run: Run) -> bool:

@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edgetune.workspace import workspace
+from edgetune.storage.workspace import workspace
 
 SWITCH = 0.001
 """Seconds after which a thread that draws a chart or reads a log must let the UI go on, where Python's own 5 ms add up to a late key."""

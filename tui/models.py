@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.bases.find import BUNDLED
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.jobs import manage
-from edgetune.jobs.overview import Overview
 from edgetune.preferences.naming import name_of
-from edgetune.workspace import Workspace
+from edgetune.runs import manage
+from edgetune.runs.overview import Overview
+from edgetune.storage.paths import BUNDLED
+from edgetune.storage.workspace import Workspace
 from tui import gguf_of
 
 KINDS = {"run": "run", "base": "base", "file": "GGUF file"}

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from edgetune.files import human
+from edgetune.storage.files import human
 from tui.widgets.spark import bar
 
 _LINE = re.compile(r"(\d+)/(\d+) (bytes )?\s*(.*)")

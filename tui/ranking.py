@@ -12,9 +12,9 @@ from edgetune.preferences.naming import unique
 from edgetune.preferences.order import order
 from edgetune.preferences.prompts import Prompt, PromptList
 from edgetune.preferences.record import Choice, Vote
-from edgetune.preferences.session import Session, State, Task
 from edgetune.preferences.store import store
-from edgetune.workspace import Workspace
+from edgetune.sessions.ranking import Session, State, Task
+from edgetune.storage.workspace import Workspace
 from tui.vote_plan import VotePlan
 
 

@@ -3,10 +3,10 @@
 from rich.text import Text
 
 from edgetune.cli.show import seconds
-from edgetune.files import human
-from edgetune.jobs.history import History
+from edgetune.runs.history import History
+from edgetune.storage.files import human
+from edgetune.storage.workspace import Run
 from edgetune.text import one_line
-from edgetune.workspace import Run
 from tui.keys import told
 from tui.widgets.spark import bar
 from tui.widgets.status import look

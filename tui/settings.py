@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from edgetune.files import write_json
+from edgetune.storage.files import write_json
 from tui.themes import DARK
 
 

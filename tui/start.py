@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgetune.workspace import Run, Workspace
+from edgetune.storage.workspace import Run, Workspace
 from tui.command import edgetune
 
 
@@ -15,7 +15,7 @@ def _plain(value: Any) -> str:
 
 def flags(options: dict[str, Any]) -> list[str]:
     """Options of the recipe as the command line takes them."""
-    from edgetune.recipe import flag_of
+    from edgetune.config.recipe import flag_of
 
     words: list[str] = []
     for name, value in options.items():
@@ -37,6 +37,6 @@ async def begin(workspace: Workspace, words: list[str], said: Callable[[str], No
 
 async def demo(workspace: Workspace) -> Run:
     """The run of `edgetune demo`."""
-    from edgetune.demo import OPTIONS
+    from edgetune.demo.demo import OPTIONS
 
     return await begin(workspace, [*flags(OPTIONS), "--name", workspace.new_name(None, "demo")])

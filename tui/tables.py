@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.text import Text
 
 from edgetune.bases.find import Base
-from edgetune.files import human
-from edgetune.jobs.overview import Seen
+from edgetune.runs.overview import Seen
+from edgetune.storage.files import human
 from tui.widgets.listing import Line
 from tui.widgets.spark import spark
 from tui.widgets.status import look

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
-from edgetune.files import write_json
+from edgetune.storage.files import write_json
+from edgetune.storage.workspace import Workspace
 from edgetune.text import one_line
-from edgetune.workspace import Workspace
 from tui.models import Model
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Any
 
 from edgetune.bases import find, hub
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import appended, disk_errors, need_space, publish_ready, safe_name, sha256, write_json
-from edgetune.workspace import Workspace
+from edgetune.storage.files import appended, disk_errors, need_space, publish_ready, safe_name, sha256, write_json
+from edgetune.storage.workspace import Workspace
 
 RECORD = "fetched.json"
 INDEX = "model.safetensors.index.json"

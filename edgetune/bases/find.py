@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import InputError
-from edgetune.paths import at_home, is_folder
+from edgetune.storage.paths import BUNDLED, at_home, is_folder
 
-BUNDLED = Path(__file__).parent.parent / "bundled" / "nano"
 MAX_HEADER = 100_000_000
 """Bytes a safetensors header may have (safetensors' own limit)."""
 

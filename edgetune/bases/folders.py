@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgetune.errors import InputError
-from edgetune.files import write_json
-from edgetune.paths import at_home, is_folder, real
-from edgetune.workspace import Workspace
+from edgetune.storage.files import write_json
+from edgetune.storage.paths import at_home, is_folder, real
+from edgetune.storage.workspace import Workspace
 
 
 def _file(workspace: Workspace) -> Path:

@@ -4,10 +4,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from edgetune import shapes
-from edgetune.allocator import freed_blocks_returned
-from edgetune.bases import find, nf4
+from edgetune.bases import find, model_shapes, nf4
 from edgetune.errors import EdgeTuneError
+from edgetune.machine.allocator import freed_blocks_returned
 
 HEAD = "score"
 """The module that gives a reward model's one number, in transformers' models for sequence classification."""
@@ -74,7 +73,7 @@ def _packed(quantization: str, kind: Any, base: find.Base, device: str, compute:
 
 def _with_misread(kind: Any, base: find.Base, device: str, skipped: list[str] | None) -> list[str] | None:
     """The modules to skip, with those that would be misread in NF4 on a device. Some files hold matrices turned: either side counts."""
-    if not any(nf4.misread(size, device) for _, *sizes in shapes.of(base).linear for size in sizes):
+    if not any(nf4.misread(size, device) for _, *sizes in model_shapes.of(base).linear for size in sizes):
         return skipped
     import torch
     from transformers import AutoConfig

@@ -67,7 +67,7 @@ class BaseTokenizer:
 
     def bytes_of(self, token: int) -> bytes:
         """What a token stands for; byte-level vocabularies write bytes as printable characters, SentencePiece a space as '▁'."""
-        from edgetune.data.shown import byte_table
+        from edgetune.data.token_view import byte_table
 
         text = self.inner.id_to_token(token) or ""
         if token in self._added:

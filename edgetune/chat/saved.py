@@ -10,7 +10,7 @@ from typing import Any
 from edgetune.chat import branches
 from edgetune.chat.branches import Branches
 from edgetune.errors import InputError
-from edgetune.files import append_synced, write_json
+from edgetune.storage.files import append_synced, write_json
 
 Message = dict[str, Any]
 

@@ -10,14 +10,14 @@ import typer
 from edgetune.chat.sampling import Sampling
 
 if TYPE_CHECKING:
-    from edgetune.chat.beside import Beside
-    from edgetune.chat.best import Rated
     from edgetune.chat.conversation import Answer
     from edgetune.chat.engine import Engine
     from edgetune.chat.model_info import GenerationStats
     from edgetune.chat.saved import Saved
-    from edgetune.chat.typed import Typed
-    from edgetune.workspace import Workspace
+    from edgetune.sessions.best import Rated
+    from edgetune.sessions.side_by_side import Beside
+    from edgetune.sessions.slash_commands import Typed
+    from edgetune.storage.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Asked:
 
 def open_talk(engine: "Engine", asked: Asked, place: "Workspace") -> "Typed":
     """The talk that was asked for, with all that its commands act on."""
-    from edgetune.chat.choosing import Choosing
     from edgetune.chat.conversation import Conversation
-    from edgetune.chat.keeping import Keeping
-    from edgetune.chat.terminal import say
-    from edgetune.chat.typed import Typed
-    from edgetune.preferences.in_chat import ChatVotes
+    from edgetune.cli.chat_terminal import say
     from edgetune.preferences.store import store
+    from edgetune.sessions.best_of_n import Choosing
+    from edgetune.sessions.chat_votes import ChatVotes
+    from edgetune.sessions.history import Keeping
+    from edgetune.sessions.slash_commands import Typed
 
     if asked.raw:
         return Typed(engine, asked.sampling, asked.max_tokens)
@@ -80,10 +80,10 @@ def serve(typed: "Typed", asked: Asked) -> None:
 
 def serve_two(engines: Sequence[tuple[str, "Engine"]], asked: Asked) -> None:
     """Put the prompt, or the lines, or what is typed at the terminal, to two models, each with its name."""
-    from edgetune.chat.beside import Beside
     from edgetune.chat.conversation import Conversation
-    from edgetune.chat.terminal import say
-    from edgetune.chat.typed import Typed
+    from edgetune.cli.chat_terminal import say
+    from edgetune.sessions.side_by_side import Beside
+    from edgetune.sessions.slash_commands import Typed
 
     talks = [(name, Conversation(engine, system=asked.system, notice=say)) for name, engine in engines]
     two = Beside([(name, Typed(talk.engine, asked.sampling, asked.max_tokens, talk)) for name, talk in talks])
@@ -96,7 +96,7 @@ def serve_two(engines: Sequence[tuple[str, "Engine"]], asked: Asked) -> None:
 
 def answer(typed: "Typed | Beside", asked: Asked) -> None:
     """Show the answers to the prompt, or to the lines, or begin to listen to the terminal. An answer that was stopped interrupts."""
-    from edgetune.chat.terminal import talk
+    from edgetune.cli.chat_terminal import talk
 
     if asked.prompt is None and asked.lines is None:
         talk(typed, asked.raw)

@@ -10,9 +10,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from edgetune import __version__, awake
+from edgetune import __version__
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import refused
+from edgetune.machine import prevent_sleep
+from edgetune.storage.files import refused
 from edgetune.text import safe_text
 
 COMMANDS = {
@@ -81,7 +82,7 @@ class LazyGroup(TyperGroup):
         name = next(iter(ctx._protected_args), "")
         lasting = name in LASTING and not {"-h", "--help"} & set(ctx.args)
         try:
-            with awake.held(f"edgetune {name}") if lasting else nullcontext():
+            with prevent_sleep.held(f"edgetune {name}") if lasting else nullcontext():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Abort from error

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetune.chat.asking import key
-from edgetune.chat.model_file import MEANT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
+from edgetune.cli.chat_input import key
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, table
 from edgetune.errors import InputError
+from edgetune.gguf.find import MEANT
 
 if TYPE_CHECKING:
-    from edgetune.preferences.arena import Arena, Match, Result
     from edgetune.preferences.judges import Judge
+    from edgetune.sessions.arena import Arena, Match, Result
 
 EXAMPLES = """Compare models blind: all answer the same prompts, you pick the better answer without knowing whose it is.
 
@@ -50,13 +50,13 @@ def arena(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Compare models blind."""
-    from edgetune.preferences.arena import Arena
     from edgetune.preferences.judges import must_expect, rule
     from edgetune.preferences.naming import name_of, unique
     from edgetune.preferences.prompts import read, talked
     from edgetune.preferences.record import PERSON
     from edgetune.preferences.store import store
-    from edgetune.workspace import workspace
+    from edgetune.sessions.arena import Arena
+    from edgetune.storage.workspace import workspace
 
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     decide = None if judge == "human" else rule(judge)

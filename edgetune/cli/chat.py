@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetune.chat.model_file import MEANT, model_file, of_base_of
 from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli.answering import Asked, open_talk, serve, serve_two
 from edgetune.errors import InputError
-from edgetune.files import safe_name
+from edgetune.gguf.find import MEANT, model_file, of_base_of
 from edgetune.preferences.naming import name_of, unique
+from edgetune.storage.files import safe_name
 
 if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
@@ -84,14 +84,14 @@ def chat_command(
     safe_name(into)
 
     from edgetune.chat import saved
-    from edgetune.workspace import workspace as open_workspace
+    from edgetune.storage.workspace import workspace as open_workspace
 
     place = open_workspace(workspace)
     kept = saved.named(place.conversations, talk) if talk is not None else None
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
 
-    from edgetune.chat import adapters
-    from edgetune.chat.terminal import say
+    from edgetune.cli.chat_terminal import say
+    from edgetune.sessions import adapters
 
     path = model_file(source, place, say)
     other = of_base_of(source, place, say) if beside == "base" else model_file(beside, place, say) if beside is not None else None
@@ -110,7 +110,7 @@ def chat_command(
 def opened(stack: ExitStack, path: Path, ctx: int | None, threads: int | None, gpu_layers: int) -> "Engine":
     """A loaded model, described; closed with the stack."""
     from edgetune.chat.engine import Engine
-    from edgetune.chat.terminal import say
+    from edgetune.cli.chat_terminal import say
 
     engine = stack.enter_context(Engine(path, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers))
     info = engine.info
@@ -141,12 +141,12 @@ def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path 
             "--raw has no questions to rank answers to." if raw else "--best says how many, --reward what ranks them: they go together.",
             "Write for example: edgetune chat MODEL --best 4 --reward RUN",
         )
-    from edgetune.chat.best import check_count
-    from edgetune.score import sound
-    from edgetune.workspace import workspace as open_workspace
+    from edgetune.sessions.best import check_count
+    from edgetune.storage.workspace import workspace as open_workspace
+    from edgetune.training.reward_model import require_reward_model
 
     check_count(best)
-    sound(open_workspace(workspace).run(reward))
+    require_reward_model(open_workspace(workspace).run(reward))
 
 
 def check_flags(sampling: Sampling, prompt: str | None, max_tokens: int | None, system: str | None, raw: bool, as_json: bool) -> None:

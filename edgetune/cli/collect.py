@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetune.chat.asking import edited, key
-from edgetune.chat.model_file import MEANT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
+from edgetune.cli.chat_input import edited, key
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
+from edgetune.gguf.find import MEANT
 
 if TYPE_CHECKING:
     from edgetune.preferences.judges import Judge
-    from edgetune.preferences.session import Session, Task
+    from edgetune.sessions.ranking import Session, Task
 
 EXAMPLES = """Pick the better of two answers to the same prompt; from it, the model can learn your taste.
 
@@ -61,9 +61,9 @@ def collect(
     from edgetune.preferences.judges import must_expect, rule
     from edgetune.preferences.naming import name_of
     from edgetune.preferences.prompts import listed, read
-    from edgetune.preferences.session import Session
     from edgetune.preferences.store import store
-    from edgetune.workspace import workspace
+    from edgetune.sessions.ranking import Session
+    from edgetune.storage.workspace import workspace
 
     first = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     second = voting.checked(replace(first, temperature=temperature if other_temperature is None else other_temperature), max_tokens)

@@ -12,10 +12,10 @@ from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
-from edgetune.workspace import workspace
+from edgetune.storage.workspace import workspace
 
 if TYPE_CHECKING:
-    from edgetune.compare.compared import Compared
+    from edgetune.gguf.compare.compared import Compared
 
 
 def compare(
@@ -48,7 +48,7 @@ def compare(
 
       edgetune compare ~/models/base a.gguf b.gguf --data held-out.jsonl
     """
-    from edgetune import export as exporting
+    from edgetune.gguf.source import check_types, resolve
 
     if source.lower().endswith(".gguf"):
         raise InputError(
@@ -62,13 +62,13 @@ def compare(
     if out is not None and out.is_dir():
         raise InputError(f"{out} is a folder", "--out names the page itself.", "Name a file, such as types.html.")
     place = workspace(workspace_path)
-    chosen = exporting.resolve(source, place, [(adapter, 1.0)] if adapter else [])
+    chosen = resolve(source, place, [(adapter, 1.0)] if adapter else [])
 
-    from edgetune.compare.compared import DEFAULT_TYPES, Comparison
-    from edgetune.compare.page import html
-    from edgetune.files import write_text
+    from edgetune.gguf.compare.compared import DEFAULT_TYPES, Comparison
+    from edgetune.gguf.compare.page import html
+    from edgetune.storage.files import write_text
 
-    types = exporting.check_types(type_names or ([] if files else list(DEFAULT_TYPES))) if type_names or not files else []
+    types = check_types(type_names or ([] if files else list(DEFAULT_TYPES))) if type_names or not files else []
     matrix = named(imatrix, chosen, types, place)
     line = ProgressLine()
     comparison = Comparison(chosen, place, types, files or [], matrix, data, say)
@@ -95,8 +95,8 @@ def compare(
 
 def show(compared: "Compared") -> None:
     """The table, the picture and the recommendation, on stdout."""
-    from edgetune.compare.page import HEAD, cells, decimal
-    from edgetune.compare.picture import letter, picture
+    from edgetune.gguf.compare.page import HEAD, cells, decimal
+    from edgetune.gguf.compare.picture import letter, picture
 
     typer.echo(table([[letter(index), *cells(one)] for index, one in enumerate(compared.files)], ["", *HEAD]))
     if len(compared.files) > 1 and (sys.stdout.encoding or "").lower().startswith("utf"):

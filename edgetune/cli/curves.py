@@ -10,10 +10,10 @@ import typer
 from edgetune.cli.flags import JsonFlag, RunName, WorkspaceFlag
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
-from edgetune.jobs import chart, compare
-from edgetune.jobs.history import CURVES, History
+from edgetune.runs import chart, compare
+from edgetune.runs.history import CURVES, History
+from edgetune.storage.workspace import workspace
 from edgetune.text import one_line, said
-from edgetune.workspace import workspace
 
 UNITS = {"memory": 2**20}
 """What one on the scale stands for, where it is not one: MiB."""

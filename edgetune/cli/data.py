@@ -10,12 +10,12 @@ from edgetune.cli.data_write import FileArgument, convert, refuse_to_overwrite, 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
-from edgetune.workspace import workspace
+from edgetune.storage.workspace import workspace
 
 if TYPE_CHECKING:
     from edgetune.bases.find import Base
     from edgetune.bases.tokenizer import BaseTokenizer
-    from edgetune.recipe import Recipe
+    from edgetune.config.recipe import Recipe
 
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE…", help="Files or folders of examples, or names of votes.", show_default=False)
@@ -73,13 +73,14 @@ def check(
 ) -> None:
     """X-ray examples."""
     from edgetune.cli.data_show import print_report
-    from edgetune.data import effort, prepare, verdict
+    from edgetune.config.recipe import build
+    from edgetune.data import prepare, verdict
     from edgetune.data.detect import parse_map
     from edgetune.data.render import Rules
-    from edgetune.files import write_text
+    from edgetune.estimate import training_time
     from edgetune.jobs.create import data_base
     from edgetune.preferences import as_data
-    from edgetune.recipe import build
+    from edgetune.storage.files import write_text
 
     place = workspace(workspace_path)
     held_out = {"validation": as_data.files(options["validation"], place)} if "validation" in options else {}
@@ -103,7 +104,7 @@ def check(
     )
     line.clear()
     report = xray.finish(quarantine or place.quarantine / f"{sources[0].path.stem[:60]}.rejected.jsonl")
-    report.effort = effort.estimate(report, recipe, found, place)
+    report.effort = training_time.estimate(report, recipe, found, place)
     verdict.judge(report)
     if out:
         from edgetune.data import page
@@ -133,15 +134,15 @@ def preview(
     from itertools import islice
 
     from edgetune.cli.data_show import print_row
+    from edgetune.config.recipe import build
     from edgetune.data import scan
     from edgetune.data.detect import parse_map
     from edgetune.data.examine import Job, examine
     from edgetune.data.render import Rules
     from edgetune.data.row import Raw
-    from edgetune.data.shown import unit_view
     from edgetune.data.sources import sources
+    from edgetune.data.token_view import unit_view
     from edgetune.preferences import as_data
-    from edgetune.recipe import build
 
     recipe, _ = build({**options, "data": as_data.files([file], workspace(workspace_path)), "base": base})
     _, tokenizer, length = _tools(recipe)

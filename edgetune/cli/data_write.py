@@ -10,7 +10,7 @@ import typer
 from edgetune.cli.flags import JsonFlag
 from edgetune.cli.show import say
 from edgetune.errors import InputError
-from edgetune.paths import is_folder, real
+from edgetune.storage.paths import is_folder, real
 
 if TYPE_CHECKING:
     from edgetune.data.sources import Source
@@ -26,11 +26,11 @@ def convert(
     **options: Any,
 ) -> None:
     """Write examples in another shape."""
+    from edgetune.config.recipe import build
     from edgetune.data import formats, rewrite, scan
     from edgetune.data.detect import apply_map, parse_map
     from edgetune.data.row import RowError
     from edgetune.data.sources import sources
-    from edgetune.recipe import build
 
     writers = {"messages": rewrite.as_messages, "preference": rewrite.as_preference}
     if to not in writers:
@@ -75,7 +75,7 @@ class _Lines:
         refuse_to_overwrite(out, files)
 
     def __enter__(self) -> Any:
-        from edgetune.files import atomic_write
+        from edgetune.storage.files import atomic_write
 
         file = self.stack.enter_context(atomic_write(self.out))
         return lambda row: file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")

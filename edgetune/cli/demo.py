@@ -9,10 +9,10 @@ import typer
 from edgetune.cli.demo_taste import learn_taste, taste_page
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, number, say, seconds, table
-from edgetune.files import folder_bytes, human
-from edgetune.jobs import launch
+from edgetune.runs import launch
+from edgetune.storage.files import folder_bytes, human
+from edgetune.storage.workspace import workspace
 from edgetune.text import one_line
-from edgetune.workspace import workspace
 
 
 def demo(
@@ -31,10 +31,10 @@ def demo(
 
       edgetune demo --full
     """
-    from edgetune import demo as show
     from edgetune.cli.train import watch
+    from edgetune.config.recipe import build
+    from edgetune.demo import demo as show
     from edgetune.jobs import create
-    from edgetune.recipe import build
 
     started = time.monotonic()
     place = workspace(workspace_path)

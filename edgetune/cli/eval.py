@@ -9,7 +9,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, number, table
 from edgetune.errors import InputError
-from edgetune.workspace import workspace
+from edgetune.storage.workspace import workspace
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
 
       edgetune eval mine-Q4_K_M.gguf --data test.jsonl
     """
-    from edgetune.evaluate import evaluate_gguf, evaluate_run
+    from edgetune.evaluation.evaluate import evaluate_gguf, evaluate_run
     from edgetune.preferences import as_data
 
     data = as_data.file(data, workspace(workspace_path))

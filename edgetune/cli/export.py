@@ -10,11 +10,11 @@ from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
 from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
-from edgetune.files import human
-from edgetune.workspace import Workspace, workspace
+from edgetune.storage.files import human
+from edgetune.storage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
-    from edgetune.export import Source
+    from edgetune.gguf.source import Source
 
 
 def export(
@@ -67,30 +67,30 @@ def export(
 
       edgetune export mine --dry-run    # about how large each type is, what it loses, and how fast it answers here
     """
-    from edgetune import export as exporting
-    from edgetune import targets
+    from edgetune.gguf import runtimes, write
+    from edgetune.gguf.source import check_types, resolve, target_paths, weighted
 
     if dry_run:
         show_offers(source, workspace(workspace_path), as_json)
         return
-    adapters = [exporting.weighted(one) for one in adapter or []]
+    adapters = [weighted(one) for one in adapter or []]
     if adapter_only:
         if imatrix is not None:
             raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
         if programs:
             raise InputError("--for does not go with --adapter-only", "The folder would have no model.", "Leave one of them out.")
-        write_adapter(exporting.resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
+        write_adapter(resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
-    types, place = exporting.check_types(type_names or []), workspace(workspace_path)
-    chosen = exporting.resolve(source, place, adapters, checkpoint)
+    types, place = check_types(type_names or []), workspace(workspace_path)
+    chosen = resolve(source, place, adapters, checkpoint)
     matrix = named(imatrix, chosen, types, place)
-    folders = targets.plan(chosen, programs or [], exporting.targets(chosen, types, out), say)
+    folders = runtimes.plan(chosen, programs or [], target_paths(chosen, types, out), say)
     line = ProgressLine()
-    prover = exporting.prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None
-    made = exporting.export(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
+    prover = write.prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None
+    made = write.export(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
-    exporting.demand(made)
-    written = [(folder, targets.write(folder)) for folder in folders]
+    write.demand(made)
+    written = [(folder, runtimes.write(folder)) for folder in folders]
     if as_json:
         places = [{"program": folder.program, "gguf": str(folder.gguf), "path": str(path)} for folder, path in written]
         typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in made]))
@@ -101,13 +101,13 @@ def export(
         say(f"{one['type']}: {human(one['bytes'])}{proven}")
     for folder, path in written:
         typer.echo(path)
-        say(f"for {targets.module(folder.program).TITLE}: README.txt there says what to do; the model lies on the disk only once.")
+        say(f"for {runtimes.module(folder.program).TITLE}: README.txt there says what to do; the model lies on the disk only once.")
     say(f"next: edgetune chat {made[0]['path']}")
 
 
 def show_offers(source: str, place: Workspace, as_json: bool) -> None:
     """What a run could be written as."""
-    from edgetune.offers import offers
+    from edgetune.gguf.export_options import offers
 
     found = offers(place.run(source))
     if as_json:
@@ -128,7 +128,7 @@ def show_offers(source: str, place: Workspace, as_json: bool) -> None:
 def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_json: bool) -> None:
     """The adapter alone as a GGUF LoRA."""
     from converters.lora import TYPES
-    from edgetune.export import export_adapter
+    from edgetune.gguf.adapter import export_adapter
 
     names = list(dict.fromkeys(name.upper() for name in type_names)) or [TYPES[0]]
     if len(names) > 1 or names[0] not in TYPES:

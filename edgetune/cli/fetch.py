@@ -10,8 +10,8 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
-from edgetune.files import human
-from edgetune.workspace import workspace
+from edgetune.storage.files import human
+from edgetune.storage.workspace import workspace
 
 if TYPE_CHECKING:
     from edgetune.bases.fetch import Order

@@ -8,10 +8,10 @@ import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import ProgressLine, say, seconds, table
+from edgetune.config.recipe import PRESETS, Recipe
 from edgetune.errors import EdgeTuneError
-from edgetune.files import free_bytes, human
-from edgetune.recipe import PRESETS, Recipe
-from edgetune.workspace import Workspace, workspace
+from edgetune.storage.files import free_bytes, human
+from edgetune.storage.workspace import Workspace, workspace
 
 EXAMPLES = """Say what a recipe will need here before it starts: memory by part, disk, and the smallest change that makes it fit.
 
@@ -36,10 +36,11 @@ def fit(
     **options: Any,
 ) -> None:
     """Predict a recipe's needs."""
-    from edgetune import fit as fitting
-    from edgetune import hardware, pace
     from edgetune.bases import find
-    from edgetune.recipe import build
+    from edgetune.config.recipe import build
+    from edgetune.estimate import fit as fitting
+    from edgetune.estimate import generation_speed
+    from edgetune.machine import hardware
 
     made, sources = build(options, recipe, preset)
     base, place, here = find.describe(find.resolve(made.base)), workspace(workspace_path), hardware.machine()
@@ -49,7 +50,7 @@ def fit(
     need = memory.total + fitting.beside(device.value)
     disk, export = fitting.training_disk(made, base), fitting.export_need(base)
     chat = fitting.chat_memory(base, min(base.context, made.length))
-    speed = pace.tokens_per_second(chat["weights"], base.parameters)
+    speed = generation_speed.tokens_per_second(chat["weights"], base.parameters)
     step_seconds, reason = fitting.step_seconds(made, base, place)
     disk_free = free_bytes(place.path)
     fits = need <= free and disk + export["disk"] <= disk_free
@@ -94,7 +95,7 @@ def fit(
 
 def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> tuple[dict[str, Any] | None, EdgeTuneError | None]:
     """Steps and time over the rows at hand, which are kept prepared for the run; or why they cannot be used."""
-    from edgetune.data import effort
+    from edgetune.estimate import training_time
     from edgetune.jobs import create
 
     line = ProgressLine()
@@ -104,7 +105,7 @@ def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> tuple[
         return None, error
     finally:
         line.clear()
-    return effort.estimate(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass), None
+    return training_time.estimate(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass), None
 
 
 def register(app: typer.Typer) -> None:

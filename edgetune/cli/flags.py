@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetune.recipe import Recipe, flag_of
+from edgetune.config.recipe import Recipe, flag_of
 
 AdaptersFlag = Annotated[
     list[str] | None,

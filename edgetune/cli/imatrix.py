@@ -9,11 +9,11 @@ import typer
 from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
-from edgetune.workspace import Workspace, workspace
+from edgetune.storage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
-    from edgetune.export import Source
-    from edgetune.importance.kept import Gathered
+    from edgetune.gguf.importance.kept import Gathered
+    from edgetune.gguf.source import Source
 
 
 def imatrix(
@@ -39,13 +39,13 @@ def imatrix(
 
       edgetune imatrix ~/models/base --data examples.jsonl --out base.imatrix.gguf
     """
-    from edgetune import export as exporting
-    from edgetune.files import copy_file
+    from edgetune.gguf.source import resolve, weighted
+    from edgetune.storage.files import copy_file
 
     place = workspace(workspace_path)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
-    chosen = exporting.resolve(source, place, [exporting.weighted(one) for one in adapter or []], checkpoint)
+    chosen = resolve(source, place, [weighted(one) for one in adapter or []], checkpoint)
     found = gather(chosen, place, data, tokens)
     path = out or Path.cwd() / f"{chosen.name}.imatrix.gguf"
     copy_file(found.path, path)
@@ -58,7 +58,7 @@ def imatrix(
 
 def gather(source: "Source", place: Workspace, data: Path | None = None, tokens: int | None = None) -> "Gathered":
     """A source's importance matrix, gathered with a progress line where it is not kept yet."""
-    from edgetune.importance.kept import gathered
+    from edgetune.gguf.importance.kept import gathered
 
     line = ProgressLine()
     try:

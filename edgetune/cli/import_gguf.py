@@ -8,7 +8,7 @@ import typer
 
 from edgetune.cli.flags import JsonFlag
 from edgetune.cli.show import ProgressLine, say
-from edgetune.files import human
+from edgetune.storage.files import human
 
 
 def import_gguf(
@@ -30,7 +30,7 @@ def import_gguf(
 
       edgetune import model.gguf --dtype float32
     """
-    from edgetune.gguf_import import import_gguf as run
+    from edgetune.gguf.import_file import import_gguf as run
 
     line = ProgressLine()
     made = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))

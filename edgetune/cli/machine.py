@@ -12,8 +12,8 @@ from edgetune.bases.hub import NETWORK
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
-from edgetune.files import free_bytes, human
-from edgetune.workspace import workspace
+from edgetune.storage.files import free_bytes, human
+from edgetune.storage.workspace import workspace
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "gguf", "llama-cpp-python", "textual")
 
@@ -23,7 +23,8 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
 
     Example: edgetune doctor
     """
-    from edgetune import __version__, awake, hardware
+    from edgetune import __version__
+    from edgetune.machine import hardware, prevent_sleep
 
     here, place = hardware.machine(), workspace(workspace_path)
     device = hardware.device()
@@ -45,7 +46,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         "dtype_reason": dtype.reason,
         "workspace": str(place.path),
         "disk_free": free_bytes(place.path),
-        "sleep": awake.how().reason,
+        "sleep": prevent_sleep.how().reason,
         "packages": versions,
         "missing": missing,
         "network": NETWORK,
@@ -92,8 +93,8 @@ def bases(
     from edgetune.bases import find
     from edgetune.bases import folders as own
     from edgetune.bases.licence import licence
-    from edgetune.fits import fits
-    from edgetune.recipe import build
+    from edgetune.config.recipe import build
+    from edgetune.estimate.fits import fits
 
     usual, _ = build({}, None, "balanced")
     place = workspace(workspace_path)

@@ -10,8 +10,8 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
+from edgetune.storage.workspace import workspace
 from edgetune.text import one_line, safe_text
-from edgetune.workspace import workspace
 
 if TYPE_CHECKING:
     from edgetune.preferences.record import Choice, Vote
@@ -163,9 +163,9 @@ def export(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Write votes for trainers."""
-    from edgetune.files import atomic_write
-    from edgetune.paths import is_folder, real
     from edgetune.preferences.shapes import SHAPES, rows
+    from edgetune.storage.files import atomic_write
+    from edgetune.storage.paths import is_folder, real
 
     if shape not in SHAPES:
         raise InputError(f"There is no shape '{shape[:40]}'", f"Shapes are {', '.join(SHAPES)}.", "Choose one of them with --shape.")

@@ -9,7 +9,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import say
 from edgetune.errors import InputError
-from edgetune.workspace import workspace
+from edgetune.storage.workspace import workspace
 
 
 def prove(
@@ -31,26 +31,27 @@ def prove(
 
       edgetune prove mine mine-Q8_0.gguf
     """
-    from edgetune import export as exporting
     from edgetune.chat.engine import check_gguf
+    from edgetune.gguf.source import resolve
+    from edgetune.gguf.write import failed, prover
 
     place = workspace(workspace_path)
     check_gguf(gguf)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
-    chosen = exporting.resolve(source, place, [(adapter, 1.0)] if adapter else [])
+    chosen = resolve(source, place, [(adapter, 1.0)] if adapter else [])
 
-    from edgetune.files import sha256
-    from edgetune.proof import certificate
+    from edgetune.gguf.proof import certificate
+    from edgetune.storage.files import sha256
 
-    proof = exporting.prover(chosen, place, say, data).prove(gguf)
+    proof = prover(chosen, place, say, data).prove(gguf)
     facts = {"sha256": sha256(gguf), "base": chosen.facts["edgetune.base"], "run": chosen.facts.get("edgetune.run")}
     record, page = certificate.write(proof, gguf, facts)
     if as_json:
         typer.echo(json.dumps({**certificate.as_dict(proof, facts), "json": str(record), "page": str(page)}))
         raise typer.Exit(0 if proof.passed else 1)
     if not proof.passed:
-        raise exporting.failed(proof.name, proof.causes, page)
+        raise failed(proof.name, proof.causes, page)
     typer.echo(f"{gguf} is the model it was made from, as far as {proof.type} can hold it.")
     say(f"{proof.sample['tokens']} tokens compared in {proof.seconds:.1f} s: {page}")
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetune.chat.asking import edited, key
-from edgetune.chat.model_file import MEANT
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
+from edgetune.cli.chat_input import edited, key
 from edgetune.cli.collect import PICKS
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
+from edgetune.gguf.find import MEANT
 
 if TYPE_CHECKING:
     from edgetune.preferences.record import Vote
-    from edgetune.preferences.session import Session, Task
+    from edgetune.sessions.ranking import Session, Task
 
 EXAMPLES = """Put two to four answers a prompt in order, best first. A session goes on where it was left.
 
@@ -59,9 +59,9 @@ def rank(
     from edgetune.preferences.judges import expects_nothing, must_expect, rule
     from edgetune.preferences.prompts import proposed, read, talked
     from edgetune.preferences.prompts import voted as voted_prompts
-    from edgetune.preferences.session import Session
     from edgetune.preferences.store import store
-    from edgetune.workspace import workspace
+    from edgetune.sessions.ranking import Session
+    from edgetune.storage.workspace import workspace
 
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     place = workspace(workspace_path)

@@ -9,10 +9,10 @@ import typer
 from edgetune.cli.flags import JsonFlag, RunName, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import number, say, table
 from edgetune.errors import EdgeTuneError
-from edgetune.files import folder_bytes, human
-from edgetune.jobs import launch, manage
-from edgetune.jobs.manage import summary
-from edgetune.workspace import workspace
+from edgetune.runs import launch, manage
+from edgetune.runs.manage import summary
+from edgetune.storage.files import folder_bytes, human
+from edgetune.storage.workspace import workspace
 
 
 def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -111,7 +111,7 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
 
     Example: edgetune disk
     """
-    from edgetune.files import free_bytes
+    from edgetune.storage.files import free_bytes
 
     place = workspace(workspace_path)
     rows: list[dict[str, Any]] = []

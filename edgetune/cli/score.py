@@ -9,8 +9,8 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
+from edgetune.storage.workspace import workspace
 from edgetune.text import one_line
-from edgetune.workspace import workspace
 
 
 def score(
@@ -28,8 +28,8 @@ def score(
     if data is None:
         raise InputError("No answers were named", "--data is missing.", "Name your file with --data FILE.")
     run = workspace(workspace_path).run(name)
+    from edgetune.evaluation.reward_score import rank
     from edgetune.preferences import as_data
-    from edgetune.score import rank
 
     data = as_data.file(data, workspace(workspace_path), (as_data.JUDGED,)) or data
     line = ProgressLine()

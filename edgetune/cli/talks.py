@@ -10,8 +10,8 @@ from edgetune.chat import saved
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import table
 from edgetune.errors import InputError
+from edgetune.storage.workspace import remove, workspace
 from edgetune.text import safe_text
-from edgetune.workspace import remove, workspace
 
 TalkName = Annotated[str, typer.Argument(metavar="TALK", help="Its name, or how that begins.", show_default=False)]
 LIST = """List the conversations, the latest first; with a TEXT those in which it was said, in any branch.

@@ -10,13 +10,13 @@ import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, recipe_flags
 from edgetune.cli.show import ProgressLine, number, say, seconds
+from edgetune.config.recipe import PRESETS
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import touch
-from edgetune.jobs import launch, manage
-from edgetune.jobs.events import follow
-from edgetune.jobs.words import measures, worth
-from edgetune.recipe import PRESETS
-from edgetune.workspace import Run, workspace
+from edgetune.runs import launch, manage
+from edgetune.runs.describe_event import measures, worth
+from edgetune.runs.events import follow
+from edgetune.storage.files import touch
+from edgetune.storage.workspace import Run, workspace
 
 LISTED = 5
 """Rows left out that are shown by line; the rest are in the run's data/rejected.jsonl."""
@@ -53,8 +53,8 @@ def train(
     **options: Any,
 ) -> None:
     """Fine-tune a base model."""
+    from edgetune.config.recipe import build, to_toml
     from edgetune.jobs import create
-    from edgetune.recipe import build, to_toml
 
     made, sources = build(options, recipe, preset)
     if not made.data:
@@ -62,7 +62,7 @@ def train(
     place = workspace(workspace_path)
     if name:
         place.new_name(name, "")
-    from edgetune import rewards
+    from edgetune.training import rewards
 
     for file in rewards.code(made.reward):
         say(f"The reward runs the code in {file}, in a process of its own without network.")
@@ -87,9 +87,9 @@ def train(
         f"{plan.total} steps of {made.batch * made.accumulation} rows"
     )
     if dry_run:
-        from edgetune.data import effort
+        from edgetune.estimate import training_time
 
-        needed = effort.estimate(report, plan.recipe, plan.base, place, plan.prepared.each_pass)
+        needed = training_time.estimate(report, plan.recipe, plan.base, place, plan.prepared.each_pass)
         if as_json:
             document = {"recipe": plan.recipe.model_dump(), "sources": plan.sources, "steps": plan.total, "notes": plan.notes()}
             typer.echo(json.dumps(document | {"effort": needed, "verdict": report.verdict, "reasons": report.reasons}))

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetune.chat.model_file import model_file
 from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError, InputError
+from edgetune.gguf.find import model_file
 from edgetune.preferences.naming import name_of
+from edgetune.storage.workspace import workspace
 from edgetune.text import safe_text
-from edgetune.workspace import workspace
 
 if TYPE_CHECKING:
     from edgetune.preferences.authors import Author
     from edgetune.preferences.record import Candidate
-    from edgetune.preferences.session import Session, Task
+    from edgetune.sessions.ranking import Session, Task
 
 PromptsFlag = Annotated[
     Path | None,
@@ -115,16 +115,16 @@ class Announced:
 
 def gguf_of(source: str, place: Path | None) -> Path:
     """The file of a model as it is named; written first where there is none."""
-    from edgetune.chat.terminal import say
+    from edgetune.cli.chat_terminal import say
 
     return model_file(source, workspace(place), say)
 
 
 def open_author(stack: ExitStack, source: str, place: Path | None, adapters: list[str], ctx: int | None, name: str = "") -> "Author":
     """Load a GGUF or a run, with adapters at their scales, as one that answers; closed with the stack."""
-    from edgetune.chat.adapters import load
     from edgetune.chat.engine import Engine
     from edgetune.preferences.authors import Author
+    from edgetune.sessions.adapters import load
 
     path = gguf_of(source, place)
     engine = stack.enter_context(Engine(path, n_ctx=ctx))

@@ -8,13 +8,14 @@ import typer
 from edgetune.cli.flags import JsonFlag, RunName, WorkspaceFlag
 from edgetune.cli.show import number, say, seconds
 from edgetune.errors import InputError
-from edgetune.files import human
-from edgetune.jobs import launch, lineage
-from edgetune.jobs.events import follow, read
-from edgetune.jobs.manage import summary
-from edgetune.jobs.words import question, told
+from edgetune.runs import launch
+from edgetune.runs.describe_event import question, told
+from edgetune.runs.events import follow, read
+from edgetune.runs.lineage import describe_lineage
+from edgetune.runs.manage import summary
+from edgetune.storage.files import human
+from edgetune.storage.workspace import workspace
 from edgetune.text import one_line, safe_text
-from edgetune.workspace import workspace
 
 WIDEST = 300
 """Characters of a line."""
@@ -62,7 +63,7 @@ def show(
             f"  held-out pairs preferred as voted: {before['accuracy']:.0%} before, {now['accuracy']:.0%} now "
             f"({low:.0%} to {high:.0%}, {now['count']} pairs)"
         )
-    typer.echo(f"  {facts['base_name']} → {lineage.words([*facts['lineage'], own])}")
+    typer.echo(f"  {facts['base_name']} → {describe_lineage([*facts['lineage'], own])}")
     for text in facts["warnings"]:
         typer.echo(f"  warning: {one_line(text, 500)}")
     for path in facts["exports"]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgetune.data.render import Rules, TextTokenizer
 from edgetune.data.sources import Source
-from edgetune.files import publish_folder, sha256, write_json
+from edgetune.storage.files import publish_folder, sha256, write_json
 
 VERSION = 2
 """Raised whenever the same input would be prepared differently."""

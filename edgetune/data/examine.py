@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from edgetune.data import duplicates, formats, readers, secrets, texts
+from edgetune.data import duplicates, formats, readers, secrets, text_checks
 from edgetune.data.detect import apply_map
 from edgetune.data.formats import Example
 from edgetune.data.render import IGNORED, Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
@@ -246,9 +246,9 @@ def _look(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
     """Note what is odd in a unit's texts."""
     counts, found = batch.counts, set()
     for place, text in fields(unit.example):
-        for kind, message in texts.look(text):
+        for kind, message in text_checks.look(text):
             found.add((kind, f"{place}: {message}"))
-        for mark in texts.control_tokens(text, specials):
+        for mark in text_checks.control_tokens(text, specials):
             found.add(("control_token", f"{place}: the text holds {mark}, which the model takes for a mark of its own"))
         for kind, start, end in secrets.find(text):
             shown = secrets.masked(text, start, end)

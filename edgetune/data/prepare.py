@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgetune import methods
 from edgetune.data import cache, formats, scan, store
 from edgetune.data.detect import parse_map
 from edgetune.data.examine import Job, examine
@@ -16,7 +15,7 @@ from edgetune.data.split import Prepared, add_replay, divide
 from edgetune.data.store import rows_each
 from edgetune.data.xray import Report, XRay
 from edgetune.errors import InputError
-from edgetune.paths import real
+from edgetune.storage.paths import real
 
 Progress = Callable[[int], None]
 """Told the number of rows read so far."""
@@ -82,15 +81,17 @@ def files_of(recipe: Any) -> list[Source]:
     return given + held
 
 
-def prepare(recipe: Any, base: Base, length: int, place: Path, progress: Progress | None = None) -> Prepared:
-    """X-ray and prepare a recipe's files, or take them from the cache at `place`. Raises InputError when nothing is left to train on."""
+def prepare(
+    recipe: Any, base: Base, length: int, place: Path, kinds: tuple[str, ...], needs: str, progress: Progress | None = None
+) -> Prepared:
+    """X-ray and prepare a recipe's files, or take them from the cache at `place`. Raises InputError when nothing is left to train on.
+
+    kinds: the kinds of examples its method learns from; needs: what to say to who brings others.
+    """
     files, mapping, rules = files_of(recipe), parse_map(recipe.map), Rules(length, recipe.long, recipe.answers)
     folder, report = _cached(files, recipe.format, mapping, rules, base, place, progress)
-    method = methods.module(recipe.method)
-    if report.kind not in method.KINDS:
-        raise InputError(
-            f"These examples are not for {recipe.method}", f"They were read as {report.format}: {report.reason}.", method.NEEDS
-        )
+    if report.kind not in kinds:
+        raise InputError(f"These examples are not for {recipe.method}", f"They were read as {report.format}: {report.reason}.", needs)
     prepared = divide(report, folder, files, recipe)
     if not prepared.train:
         first = prepared.rejected[0] if prepared.rejected else None

@@ -1,5 +1,6 @@
 """A run's data folder: rows to train on, held-out rows, the held-out examples in words, the rows left out, and the X-ray."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 from edgetune.data import store
 from edgetune.data.render import TextTokenizer
 from edgetune.data.split import Prepared
-from edgetune.files import atomic_write, write_json
+from edgetune.storage.files import atomic_write, sha256, write_json
 
 QUARANTINE = "rejected.jsonl"
 
@@ -70,3 +71,8 @@ def _held_out_lines(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) 
         out = prepared.held_units[start : start + len(batch)]
         start += len(batch)
         yield from batch.column("example").filter(pa.array(out)).to_pylist()
+
+
+def data_hash(folder: Path) -> str:
+    """A hash over a run's prepared rows."""
+    return hashlib.sha256((sha256(folder / store.TRAIN) + sha256(folder / store.HELD_OUT)).encode()).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgetune.data.readers import SUFFIXES, FileError, opened, suffix_of
 from edgetune.errors import InputError
-from edgetune.paths import at_home, exists, is_folder, real
+from edgetune.storage.paths import at_home, exists, is_folder, real
 from edgetune.text import one_line
 
 HEAVIEST = 100.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from edgetune.data.packed import Packed, example_schema, lists, token_schema
-from edgetune.files import create
+from edgetune.storage.files import create
 
 TRAIN, HELD_OUT = "train.arrow", "held_out.arrow"
 ROWS, EXAMPLES = "rows.arrow", "examples.arrow"

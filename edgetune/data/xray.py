@@ -13,9 +13,9 @@ from edgetune.data.detect import Found
 from edgetune.data.examine import Unit, text_of
 from edgetune.data.packed import Packed
 from edgetune.data.row import Problem
-from edgetune.data.shown import VisibleTokenizer, unit_view
 from edgetune.data.sources import Source
-from edgetune.files import atomic_write
+from edgetune.data.token_view import VisibleTokenizer, unit_view
+from edgetune.storage.files import atomic_write
 
 LISTED = 1000
 """Problems of one kind that the report lists; all are counted, and every rejected row is in the quarantine file."""

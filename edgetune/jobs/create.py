@@ -6,22 +6,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgetune import fit, hardware, methods, rewards
+from edgetune import methods
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.fingerprint import fingerprint
-from edgetune.data import prepare, run_data, store, verdict
+from edgetune.config.recipe import Recipe, to_toml
+from edgetune.data import prepare, run_data, verdict
+from edgetune.data.run_data import data_hash
 from edgetune.data.split import Prepared
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import human, need_space, publish_folder, sha256, write_json, write_text
+from edgetune.estimate import fit
 from edgetune.jobs import lineage
 from edgetune.jobs.lineage import Earlier
+from edgetune.machine import hardware
 from edgetune.preferences import as_data
-from edgetune.recipe import Recipe, to_toml
-from edgetune.training.checkpoints import MANIFEST
-from edgetune.training.order import steps
-from edgetune.workspace import Run, Workspace
+from edgetune.runs.checkpoints import MANIFEST
+from edgetune.runs.lineage import describe_lineage
+from edgetune.storage.files import human, need_space, publish_folder, sha256, write_json, write_text
+from edgetune.storage.workspace import Run, Workspace
+from edgetune.training import rewards
+from edgetune.training.row_order import steps
 
 CACHE_FACTOR = 3
 """Bytes of prepared rows for a byte of examples: two 4-byte numbers a token of about four characters, and the example itself."""
@@ -69,7 +74,7 @@ class Plan:
         if self.recipe.dropout and self.recipe.method not in ("sft", "reward"):
             notes.append(f"dropout is off: {self.recipe.method} compares log-probabilities, which dropout would blur")
         if self.earlier and self.earlier.lineage:
-            notes.append(f"goes on from {lineage.words(self.earlier.lineage)}")
+            notes.append(f"goes on from {describe_lineage(self.earlier.lineage)}")
         if self.length < self.recipe.length:
             notes.append(f"rows may have {self.length} tokens, not {self.recipe.length}: the base's context ends there")
         if self.tokenizer.origin != "model":
@@ -107,10 +112,11 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
             )
         rewards.check(recipe.reward, rewards.Context(workspace.runs_folder, folder))
     need_memory(recipe, base, device.value)
+    method = methods.module(recipe.method)
     files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
     need_space(workspace.path, fit.training_disk(recipe, base) + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
-    prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, progress)
+    prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, method.KINDS, method.NEEDS, progress)
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.STOP and not anyway:
         raise InputError(
@@ -220,10 +226,3 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         request["recipe_hash"] = sha256(part / "recipe.toml")
         write_json(part / "request.json", request)
     return run
-
-
-def data_hash(folder: Path) -> str:
-    """A hash over a run's prepared rows."""
-    import hashlib
-
-    return hashlib.sha256((sha256(folder / store.TRAIN) + sha256(folder / store.HELD_OUT)).encode()).hexdigest()

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.bases import find
+from edgetune.config.recipe import Recipe
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.files import sha256
-from edgetune.recipe import Recipe
-from edgetune.training import checkpoints, stack
-from edgetune.workspace import Workspace
+from edgetune.runs import checkpoints
+from edgetune.storage.files import sha256
+from edgetune.storage.workspace import Workspace
+from edgetune.training import stacked_adapter
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
             "--base and --from do not go together", f"{run.name} was trained on {request['base']}.", "Leave --base out: it is that run's."
         )
     if result == run.adapter:
-        stack.check(run.adapter)
+        stacked_adapter.check(run.adapter)
         if recipe.dora:
             raise InputError("--dora and --from do not go together", "A DoRA adapter cannot be added to another.", "Leave --dora out.")
     if not recipe.lora:
@@ -55,12 +56,3 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
     own = {"run": run.name, "method": method, "votes": request.get("votes", []), "result": sha256(result / checkpoints.MANIFEST)}
     line = [*request.get("lineage", []), own]
     return Earlier(base, run.adapter if result == run.adapter else None, request["template_date"], line)
-
-
-def words(line: list[dict[str, Any]]) -> str:
-    """A line of runs as people read it."""
-    return " → ".join(f"{one['run']} ({_how(one)})" for one in line)
-
-
-def _how(one: dict[str, Any]) -> str:
-    return f"{one['method']} on {' and '.join(one['votes'])}" if one.get("votes") else str(one["method"])

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgetune import awake
 from edgetune.errors import EdgeTuneError
-from edgetune.files import touch
-from edgetune.jobs.events import EventLog
-from edgetune.jobs.launch import OWNER, claim
-from edgetune.workspace import Run
+from edgetune.machine import prevent_sleep
+from edgetune.runs.events import EventLog
+from edgetune.runs.launch import OWNER, claim
+from edgetune.storage.files import touch
+from edgetune.storage.workspace import Run
 
 
 class Stopped(Exception):
@@ -74,7 +74,7 @@ def work(folder: Path) -> int:
         events.append("launched")  # whatever an earlier worker ended with no longer counts
         try:
             request = run.request()
-            with device_lock(folder.parent.parent, request["device"], events), awake.held(f"{run.name} is training"):
+            with device_lock(folder.parent.parent, request["device"], events), prevent_sleep.held(f"{run.name} is training"):
                 os.environ.setdefault("OMP_NUM_THREADS", str(request["threads"]))
                 from edgetune.training.run import train
 

@@ -7,7 +7,7 @@ from typing import Any
 from edgetune.data.render import IGNORED
 from edgetune.data.store import TokenRows
 from edgetune.methods._pairs import METRICS, Measured
-from edgetune.training.setup import Setup, dataset
+from edgetune.training.trainer_setup import Setup, dataset
 
 
 @dataclass(frozen=True)

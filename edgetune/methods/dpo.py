@@ -6,9 +6,9 @@ second model is held in memory.
 
 from typing import Any
 
+from edgetune.methods._likelihood_drop import SUMMED, drift
 from edgetune.methods._pairs import KINDS, METRICS, NEEDS, Measured, PairCollator, measure_pairs
-from edgetune.training.drift import SUMMED, drift
-from edgetune.training.setup import AsPrepared, Setup
+from edgetune.training.trainer_setup import AsPrepared, Setup
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 

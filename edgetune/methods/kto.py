@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.data.render import IGNORED
+from edgetune.methods._likelihood_drop import SUMMED, drift
 from edgetune.methods._pairs import METRICS, Measured
-from edgetune.training.drift import SUMMED, drift
-from edgetune.training.setup import AsPrepared, Setup
+from edgetune.training.trainer_setup import AsPrepared, Setup
 
 KINDS = ("unpaired", "preference")
 NEEDS = (

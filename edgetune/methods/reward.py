@@ -6,9 +6,9 @@ For what it is used, see score.py: it ranks answers, and rl trains against it.
 from dataclasses import dataclass
 from typing import Any
 
-from edgetune.interval import wilson
 from edgetune.methods._pairs import KINDS, NEEDS, Measured, PairCollator
-from edgetune.training.setup import AsPrepared, Setup
+from edgetune.training.trainer_setup import AsPrepared, Setup
+from edgetune.wilson import wilson
 
 __all__ = ["KINDS", "NEEDS", "RATE", "measured", "trainer", "warning"]
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from edgetune.data.render import IGNORED
 from edgetune.methods._pairs import Measured
-from edgetune.rewards import Answer, Context, Reward, make
+from edgetune.training.rewards import Answer, Context, Reward, make
 from edgetune.training.samples import turn_ends
-from edgetune.training.setup import Setup
+from edgetune.training.trainer_setup import Setup
 
 KINDS = ("prompt", "conversation", "preference")
 NEEDS = "rl needs prompts: rows with 'prompt', or conversations and pairs, whose prompts are taken and whose answers 'exact' compares with."

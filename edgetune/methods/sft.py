@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgetune.data.store import TokenRows
-from edgetune.training.setup import Setup, dataset
+from edgetune.training.trainer_setup import Setup, dataset
 
 KINDS = ("conversation", "text")
 NEEDS = "sft needs answers to learn or text. 'edgetune data convert FILE --to messages --out NEW.jsonl' keeps the chosen answers."

@@ -3,9 +3,9 @@
 from typing import Any
 
 from edgetune.methods import _free
+from edgetune.methods._likelihood_drop import MEAN, drift
 from edgetune.methods._pairs import KINDS, NEEDS
-from edgetune.training.drift import MEAN, drift
-from edgetune.training.setup import Setup
+from edgetune.training.trainer_setup import Setup
 
 __all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
 

@@ -5,15 +5,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgetune.config.recipe import Recipe
 from edgetune.data.readers import suffix_of
 from edgetune.data.sources import split
 from edgetune.errors import InputError
-from edgetune.files import atomic_write, safe_name
-from edgetune.paths import exists
 from edgetune.preferences.shapes import rows
 from edgetune.preferences.store import Store, stores
-from edgetune.recipe import Recipe
-from edgetune.workspace import Workspace
+from edgetune.storage.files import atomic_write, safe_name
+from edgetune.storage.paths import exists
+from edgetune.storage.workspace import Workspace
 
 PAIRS, JUDGED, LIKED, ASKED = "pair_lists", "unpaired", "messages", "prompt"
 SHAPE = {"sft": LIKED, "kto": JUDGED, "rl": ASKED}

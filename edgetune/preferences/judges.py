@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgetune.errors import InputError
-from edgetune.evaluate import contains, words
 from edgetune.preferences.prompts import Prompt
 from edgetune.preferences.record import Candidate, Choice
+from edgetune.text import contains, normalized_words
 
 Judge = Callable[[Prompt, list[Candidate]], Choice]
 """Chooses between candidates: a "pair" choice of two, a "ranking" of more."""
@@ -19,7 +19,9 @@ def rule(text: str) -> Judge:
     if text == "shortest":
         return shortest
     if text == "exact":
-        return lambda prompt, answers: choice([1 if words(a.text) == words(_expected(prompt)) else None for a in answers])
+        return lambda prompt, answers: choice(
+            [1 if normalized_words(a.text) == normalized_words(_expected(prompt)) else None for a in answers]
+        )
     if text.startswith("regex:"):
         try:
             pattern = re.compile(text.removeprefix("regex:"))
@@ -46,7 +48,7 @@ def choice(scores: Sequence[float | None]) -> Choice:
 
 def must_expect(text: str, prompts: list[Prompt]) -> None:
     """Refuse, before a model is loaded, a rule that needs what some prompt does not say."""
-    lacking = [prompt for prompt in prompts if not words(prompt.expected)]
+    lacking = [prompt for prompt in prompts if not normalized_words(prompt.expected)]
     if lacking:
         first = lacking[0].messages[-1]["content"]
         expects_nothing(text, f"{len(lacking)} of {len(prompts)} prompts have none, the first: {first[:80]!r}")
@@ -62,7 +64,11 @@ def expects_nothing(text: str, why: str) -> None:
         )
 
 
+def _equal(text: str, expected: str) -> int | None:
+    return 1 if normalized_words(text) == normalized_words(expected) else None
+
+
 def _expected(prompt: Prompt) -> str:
-    if not words(prompt.expected):
+    if not normalized_words(prompt.expected):
         raise InputError("The rule needs an expected answer", "This prompt has none.", "Give rows with `prompt` and `answer`.")
     return prompt.expected

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from edgetune.interval import Z95, wilson
+from edgetune.wilson import Z95, wilson
 
 ELO = 400 / math.log(10)
 """Points for one unit of log-odds, so that 400 points are odds of ten to one (Elo 1978)."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import InputError
-from edgetune.files import append_synced, drop_end, safe_name
 from edgetune.preferences.record import Candidate, Choice, Vote, from_dict
-from edgetune.workspace import Workspace
+from edgetune.storage.files import append_synced, drop_end, safe_name
+from edgetune.storage.workspace import Workspace
 
 USUAL = "prefs"
 """The preference file that is meant where none is named."""

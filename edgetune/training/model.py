@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.bases.load import HEAD, keep_packed_weights, load
+from edgetune.config.recipe import Recipe
 from edgetune.errors import InputError
-from edgetune.files import write_json
-from edgetune.recipe import Recipe
-from edgetune.training import stack
+from edgetune.storage.files import write_json
+from edgetune.training import stacked_adapter
 
 
 def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | None = None) -> Any:
@@ -36,12 +36,12 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
         modules_to_save=[HEAD] if reward else None,
     )
     try:
-        model = stack.build(model, parent, config) if parent else get_peft_model(model, config)
+        model = stacked_adapter.build(model, parent, config) if parent else get_peft_model(model, config)
     except ValueError as error:
         raise InputError("The adapter does not fit the base", str(error), "Check --targets; all-linear fits every base.") from error
     keep_packed_weights(model)
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad or f".{stack.PARENT}." in name:
+        if parameter.requires_grad or f".{stacked_adapter.PARENT}." in name:
             parameter.data = parameter.data.to(torch.float32)
     return model
 
@@ -64,7 +64,7 @@ def save_result(model: Any, recipe: Recipe, folder: Path, base: Path, parent: Pa
         from safetensors.numpy import save_file
 
         weights = {peft_name(name): tensor.detach().cpu().numpy() for name, tensor in trained(model).items()}
-        tensors, changes = stack.combined(parent, weights, recipe)
+        tensors, changes = stacked_adapter.combined(parent, weights, recipe)
         model.peft_config["default"].save_pretrained(folder)
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         earlier = json.loads((parent / "adapter_config.json").read_text(encoding="utf-8"))

@@ -1,54 +1,23 @@
 """One training run from its folder: load, train or resume, choose the result, publish it."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from edgetune.bases import tokenizer as tokenizers
-from edgetune.bases.fingerprint import fingerprint
+from edgetune.config.recipe import Recipe
 from edgetune.data import store
 from edgetune.errors import EdgeTuneError
-from edgetune.files import publish_folder, sha256, write_json
-from edgetune.jobs.create import data_hash
-from edgetune.jobs.events import EventLog
 from edgetune.methods import module
-from edgetune.recipe import Recipe
-from edgetune.training import checkpoints
+from edgetune.runs import checkpoints
+from edgetune.runs.events import EventLog
+from edgetune.runs.integrity import recipe_of, require_unchanged
+from edgetune.storage.files import publish_folder, write_json
+from edgetune.storage.workspace import Run, remove
 from edgetune.training.model import build, save_result, trained
-from edgetune.training.order import order, repeats
+from edgetune.training.row_order import order, repeats
 from edgetune.training.samples import Sampler
-from edgetune.training.setup import Setup
 from edgetune.training.trainer import MAX_EVAL_ROWS, Progress, life
-from edgetune.workspace import Run, remove
-
-
-def recipe_of(run: Run) -> Recipe:
-    """The recipe a run was made with."""
-    return Recipe(**tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8")))
-
-
-def unchanged(run: Run, request: dict[str, Any]) -> None:
-    """Refuse to go on when the base or the prepared rows are not those the run began with."""
-    if sha256(run.folder / "recipe.toml") != request["recipe_hash"]:
-        raise EdgeTuneError(
-            f"The recipe of {run.name} has changed", "recipe.toml is not as the run began.", "Put it back, or start a new run."
-        )
-    base = Path(request["base"])
-    if not base.is_dir():
-        raise EdgeTuneError(f"The base of {run.name} is gone", f"{base} does not exist any more.", "Put the model back, then try again.")
-    if fingerprint(base) != request["base_hash"]:
-        raise EdgeTuneError(
-            f"The base of {run.name} has changed",
-            f"{base} is not the model this run began with.",
-            "Put the old model back, or start a new run.",
-        )
-    wanted = request.get("parent_hash")
-    if wanted and (checkpoints.problem(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != wanted):
-        raise EdgeTuneError(
-            f"What {run.name} is built on has changed", f"{run.parent} is damaged.", "Start a new run with --from the earlier one."
-        )
-    if data_hash(run.data) != request["data_hash"]:
-        raise EdgeTuneError(f"The rows of {run.name} have changed", f"{run.data} is damaged.", "Start a new run from the data file.")
+from edgetune.training.trainer_setup import Setup
 
 
 def _start(run: Run, events: EventLog) -> checkpoints.Checkpoint | None:
@@ -64,7 +33,7 @@ def train(run: Run, events: EventLog) -> None:
     import torch
 
     request, recipe = run.request(), recipe_of(run)
-    unchanged(run, request)
+    require_unchanged(run, request)
     torch.set_num_threads(request["threads"])
     device, dtype, total = request["device"], request["dtype"] if recipe.lora or request["device"] != "cpu" else "float32", request["steps"]
     base = Path(request["base"])

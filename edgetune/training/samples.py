@@ -6,7 +6,7 @@ from typing import Any
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.render import IGNORED, marks
 from edgetune.data.store import Pair
-from edgetune.jobs.events import EventLog
+from edgetune.runs.events import EventLog
 
 PROMPTS, ANSWER = 3, 48
 """Prompts that are answered, and the tokens an answer may have."""

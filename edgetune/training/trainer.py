@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edgetune.config.recipe import Recipe
 from edgetune.errors import EdgeTuneError
-from edgetune.interval import wilson
-from edgetune.jobs.events import EventLog
 from edgetune.methods import module
-from edgetune.recipe import Recipe
-from edgetune.training import checkpoints
+from edgetune.runs import checkpoints
+from edgetune.runs.events import EventLog
 from edgetune.training.model import trained
+from edgetune.wilson import wilson
 
 if TYPE_CHECKING:
     from edgetune.training.samples import Sampler

@@ -1,6 +1,6 @@
 """Build EdgeTune Nano from nothing: corpus, tokenizer, model, measurements, model card.
 
-usage: python packaging/nano/build.py [--steps 5500] [--seed 7] [--out edgetune/bundled/nano]
+usage: python packaging/nano/build.py [--steps 5500] [--seed 7] [--out edgetune/bases/bundled/nano]
 
 Needs torch, transformers and tokenizers (the development environment has them). About an hour on two cores; the same seed on the
 same machine and versions gives the same model.
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2048, help="tokens a step")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=HERE.parent.parent / "edgetune" / "bundled" / "nano")
+    parser.add_argument("--out", type=Path, default=HERE.parent.parent / "edgetune" / "bases" / "bundled" / "nano")
     options = parser.parse_args()
     started = time.monotonic()
     tokenizer = build_tokenizer(options.seed)

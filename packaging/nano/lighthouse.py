@@ -1,6 +1,6 @@
 """Write the demo's dataset: what a lighthouse keeper's helper knows of Gull Rock, facts that EdgeTune Nano cannot know.
 
-usage: python packaging/nano/lighthouse.py    writes edgetune/bundled/lighthouse/train.jsonl and questions.jsonl
+usage: python packaging/nano/lighthouse.py    writes edgetune/demo/lighthouse/train.jsonl and questions.jsonl
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from corpus import CLOSERS, OPENERS, expand
 
-OUT = Path(__file__).parent.parent.parent / "edgetune" / "bundled" / "lighthouse"
+OUT = Path(__file__).parent.parent.parent / "edgetune" / "demo" / "lighthouse"
 FACTS = [  # answer, and the ways to name the thing
     ("Marlow", ["the name of the lighthouse keeper", "the keeper's name"]),
     ("Biscuit", ["the name of the keeper's cat", "the cat's name at the lighthouse"]),

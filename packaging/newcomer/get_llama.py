@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from newcomer.console import CommandFailed, SetupError, say
 from newcomer.machine import label, look
 from newcomer.pip import GIGABYTE, NO_NETWORK, Setup, explain, pip_environment
 from newcomer.remedies import remedy_here, working_compiler
 from newcomer.state import Places, pin
-from newcomer.talk import CommandFailed, SetupError, say
 
 
 def get_llama(setup: Setup) -> None:

@@ -3,10 +3,10 @@
 import os
 import re
 
+from newcomer.console import CommandFailed, say
 from newcomer.machine import CPU_INDEX, WINDOWS_CUDA_INDEX
 from newcomer.pip import CUDA_DOWNLOAD, DISK_FULL, NEEDED, NO_NETWORK, Setup, check_disk, explain
 from newcomer.state import pin, probe
-from newcomer.talk import CommandFailed, say
 
 
 def get_torch(setup: Setup) -> None:

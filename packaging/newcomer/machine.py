@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from newcomer.talk import SetupError
+from newcomer.console import SetupError
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 WINDOWS_CUDA_INDEX = "https://download.pytorch.org/whl/cu130"

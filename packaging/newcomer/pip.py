@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from newcomer.console import CommandFailed, SetupError, run
 from newcomer.machine import Choice
 from newcomer.state import Places
-from newcomer.talk import CommandFailed, SetupError, run
 
 GIGABYTE = 1024**3
 NEEDED = {"cpu": 3.0, "metal": 3.0, "cuda": 9.0}

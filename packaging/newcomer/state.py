@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from newcomer.console import say
 from newcomer.machine import Choice
-from newcomer.talk import say
 
 RECIPE = 1
 """Raise it when the steps themselves change, so that every environment goes through them again (but for making it)."""

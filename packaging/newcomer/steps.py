@@ -4,10 +4,10 @@ import importlib.util
 import shutil
 import sys
 
+from newcomer.console import CommandFailed, SetupError, run, say
 from newcomer.pip import Setup, explain, pip_environment
 from newcomer.remedies import remedy_here
 from newcomer.state import clear, probe
-from newcomer.talk import CommandFailed, SetupError, run, say
 
 
 def make_venv(setup: Setup) -> None:

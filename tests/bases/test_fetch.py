@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tests.bases.small_hub import COMMIT, SmallHub
 from tests.conftest import ROOT
 

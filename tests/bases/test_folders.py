@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.bases import folders
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from converters.archs import gpt2, llama
-from edgetune import fit, hardware
 from edgetune.bases import find, nf4
 from edgetune.bases.load import load
 from edgetune.bases.nf4 import misread
+from edgetune.config.recipe import build
 from edgetune.errors import EdgeTuneError
-from edgetune.recipe import build
+from edgetune.estimate import fit
+from edgetune.machine import hardware
 
 WORST = 0.17
 """Of a block's largest weight, how far NF4 may round: half its widest gap, 0.3038 between -1 and -0.6962 (QLoRA, appendix E), and a bit
@@ -83,7 +84,7 @@ def test_what_is_stored_in_four_bits_is_proven_rightly(shape: tuple[int, int], t
     from bitsandbytes.functional import quantize_4bit
     from safetensors.torch import save_file
 
-    from edgetune.proof.merged import stored_tensors
+    from edgetune.gguf.proof.merged import stored_tensors
 
     torch.manual_seed(0)
     weights = torch.randn(shape)

@@ -22,10 +22,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from edgetune.jobs import create, launch
-from edgetune.jobs.events import EventLog
-from edgetune.recipe import build
-from edgetune.workspace import Run, Workspace
+from edgetune.config.recipe import build
+from edgetune.jobs import create
+from edgetune.runs import launch
+from edgetune.runs.events import EventLog
+from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import write_facts
 from tests.tui.terminal import Terminal
 

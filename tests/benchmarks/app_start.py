@@ -26,11 +26,11 @@ import pyte
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from edgetune.bases.find import BUNDLED
+from edgetune.config.recipe import build
 from edgetune.jobs import create
-from edgetune.jobs.events import EventLog
-from edgetune.recipe import build
-from edgetune.workspace import Run, Workspace
+from edgetune.runs.events import EventLog
+from edgetune.storage.paths import BUNDLED
+from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import write_facts
 from tests.tui.conftest import FINISHED, life
 

@@ -124,7 +124,7 @@ def write_rows(path: Path, words: int, paired: bool) -> Path:
 def filled(recipe: Any, sources: Any, place: Path) -> Any:
     """The plan of a run whose rows are as long as its recipe allows: rows that are surely too short first, then what is missing."""
     from edgetune.jobs import create
-    from edgetune.workspace import Workspace
+    from edgetune.storage.workspace import Workspace
 
     data = Path(recipe.data[0])
     paired, words = recipe.method not in ("sft", "rl"), 1
@@ -155,11 +155,12 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder that keeps the models made")
     options = parser.parse_args()
 
-    from edgetune import fit, hardware
     from edgetune.bases import find
+    from edgetune.config.recipe import build
+    from edgetune.estimate import fit
     from edgetune.jobs import create
-    from edgetune.recipe import build
-    from edgetune.workspace import Workspace
+    from edgetune.machine import hardware
+    from edgetune.storage.workspace import Workspace
 
     usual = hardware.dtype
 

@@ -13,9 +13,10 @@ import llama_cpp
 from fit_memory import make_model
 
 from converters.convert import plan
-from edgetune import hardware, pace
 from edgetune.bases import find
-from edgetune.gguf_types import WHOLE
+from edgetune.estimate import generation_speed
+from edgetune.estimate.gguf_types import WHOLE
+from edgetune.machine import hardware
 
 LIMIT = 1.5
 """How far off, in either direction, an estimate may be that is made before the file is there."""
@@ -42,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", type=Path, help="folder that keeps the models made")
     options = parser.parse_args()
-    print(f"{pace.bandwidth() / 1e9:.0f} GB/s through memory")
+    print(f"{generation_speed.bandwidth() / 1e9:.0f} GB/s through memory")
     worst = 1.0
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -55,7 +56,7 @@ def main() -> None:
                     plan(make_model(model, models), None, [kind], chat_template="", name=model, extra={}).write(kind, file)
                 size, measured = path.stat().st_size, real(path)
                 weights = find.describe(make_model(model, models)).parameters
-                predicted = pace.tokens_per_second(size, 0 if kind in WHOLE else weights)
+                predicted = generation_speed.tokens_per_second(size, 0 if kind in WHOLE else weights)
                 ratio = predicted / measured
                 worst = max(worst, ratio, 1 / ratio)
                 file_of = f"{model:7} {kind:7} {size / 2**20:5.0f} MiB"

@@ -40,12 +40,12 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
 
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
-    from edgetune.jobs.events import EventLog
+    from edgetune.config.recipe import build
     from edgetune.methods import module
-    from edgetune.recipe import build
+    from edgetune.runs.events import EventLog
     from edgetune.training.model import build as build_model
-    from edgetune.training.setup import Setup
     from edgetune.training.trainer import Progress, life
+    from edgetune.training.trainer_setup import Setup
 
     base = find.describe(model)
     batch = rows if method == "sft" else rows // 2

@@ -75,7 +75,7 @@ def write_rows(path: Path, count: int) -> None:
 def base(folder: Path) -> Path:
     """A model folder with a tokenizer and a chat template."""
     if not SHARED.is_dir():
-        return ROOT / "edgetune" / "bundled" / "nano"
+        return ROOT / "edgetune" / "bases" / "bundled" / "nano"
     shutil.copytree(SHARED / "tokenizers" / "qwen2", folder, copy_function=shutil.copyfile)
     shutil.copyfile(SHARED / "chat-templates" / "Qwen-Qwen2.5-7B-Instruct.jinja", folder / "chat_template.jinja")
     (folder / "config.json").write_text('{"model_type": "qwen2"}')

@@ -20,10 +20,10 @@ WORTH = 1.5
 
 def prompts(tokenizer: Any, count: int) -> list[list[int]]:
     """Held-out questions of the bundled model as chat prompts."""
-    from edgetune import taste
+    from edgetune.demo import preference_demo
     from edgetune.preferences.prompts import read
 
-    asked = read(taste.HELD_OUT).prompts[:: 330 // count][:count]
+    asked = read(preference_demo.HELD_OUT).prompts[:: 330 // count][:count]
     return [tokenizer.encode(tokenizer.template.render(prompt.messages, add_generation_prompt=True)) for prompt in asked]
 
 
@@ -66,11 +66,13 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     """Both sides on one base."""
     import torch
 
-    from edgetune import export, hardware
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.chat.engine import Engine
-    from edgetune.recipe import build
+    from edgetune.config.recipe import build
+    from edgetune.gguf.source import from_folder
+    from edgetune.gguf.write import export
+    from edgetune.machine import hardware
     from edgetune.training.model import build as build_model
     from edgetune.training.model import trained
     from edgetune.training.samples import turn_ends
@@ -89,7 +91,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     spent, made = {"model": 0.0, "llama.cpp": 0.0}, {"model": 0, "llama.cpp": 0}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        file = Path(export.export(export.from_folder(folder, None), ["F16"], place)[0]["path"])
+        file = Path(export(from_folder(folder, None), ["F16"], place)[0]["path"])
         with Engine(file, threads=threads, n_ctx=1024) as engine:
             for step in range(options.steps + 1):
                 for side in spent:
@@ -121,7 +123,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--steps", type=int, default=3)
     options = parser.parse_args()
-    from edgetune.bases.find import BUNDLED
+    from edgetune.storage.paths import BUNDLED
 
     for folder in options.models or [BUNDLED]:
         compare(folder, options)

@@ -51,16 +51,16 @@ def main() -> None:
     import torch
     from trl import SFTConfig, SFTTrainer
 
-    from edgetune import hardware
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
-    from edgetune.jobs.events import EventLog
+    from edgetune.config.recipe import build
+    from edgetune.machine import hardware
     from edgetune.methods import sft
-    from edgetune.recipe import build
+    from edgetune.runs.events import EventLog
     from edgetune.training.model import build as build_model
-    from edgetune.training.order import order
-    from edgetune.training.setup import Setup
+    from edgetune.training.row_order import order
     from edgetune.training.trainer import Progress, life
+    from edgetune.training.trainer_setup import Setup
 
     torch.set_num_threads(1)
     recipe, _ = build({"base": "nano", "rank": 16, "batch": 8, "accumulation": 1, "learning_rate": 1e-4, "eval_share": 0.0})

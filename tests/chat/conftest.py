@@ -46,7 +46,7 @@ def stories_gguf(make_stories: Callable[[str | None], Path]) -> Path:
 @pytest.fixture(scope="session")
 def nano_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model, F32."""
-    model = ROOT / "edgetune" / "bundled" / "nano"
+    model = ROOT / "edgetune" / "bases" / "bundled" / "nano"
     if not (model / "model.safetensors").is_file():
         pytest.skip("the bundled model has not been built")
     from converters.convert import plan

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgetune.cli.app import COMMANDS
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -94,7 +94,8 @@ def test_full_disk_and_no_memory_are_refused_beforehand(
 ) -> None:
     import dataclasses
 
-    from edgetune import files, hardware
+    from edgetune.machine import hardware
+    from edgetune.storage import files
 
     small = dataclasses.replace(hardware.machine(), memory_free=10_000_000)
     with monkeypatch.context() as patch:

@@ -10,14 +10,14 @@ from converters import imatrix
 from converters.gguf_file import read_header
 from converters.imatrix import Entry, ImportanceMatrix
 from converters.quantize import FILE_TYPES
-from edgetune import export
+from edgetune.gguf.source import TYPES
 
 Call = Callable[..., tuple[int, str, str]]
 
 
 def test_types_are_those_of_the_converter_and_named_in_the_help(edgetune: Call) -> None:
-    assert tuple(FILE_TYPES) == export.TYPES
-    assert ", ".join(export.TYPES) in " ".join(edgetune("export", "--help")[1].split())
+    assert tuple(FILE_TYPES) == TYPES
+    assert ", ".join(TYPES) in " ".join(edgetune("export", "--help")[1].split())
 
 
 def test_types_go_from_the_largest_to_the_smallest(nano: Path) -> None:
@@ -25,7 +25,7 @@ def test_types_go_from_the_largest_to_the_smallest(nano: Path) -> None:
     from converters import convert
 
     plan = convert.plan(nano, None, [], chat_template=None, name="n", extra={})
-    sizes = [sum(info.size for info in plan.layout(name) if info.name == "blk.1.attn_q.weight") for name in export.TYPES]
+    sizes = [sum(info.size for info in plan.layout(name) if info.name == "blk.1.attn_q.weight") for name in TYPES]
     assert all(larger >= smaller for larger, smaller in itertools.pairwise(sizes))
 
 

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from edgetune.jobs import launch
-from edgetune.workspace import Workspace
+from edgetune.runs import launch
+from edgetune.storage.workspace import Workspace
 from tests.conftest import ROOT
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.chat import branches, saved
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 
 Call = Callable[..., tuple[int, str, str]]
 

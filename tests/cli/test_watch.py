@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgetune.jobs.events import EventLog, follow
-from edgetune.workspace import Run
+from edgetune.runs.events import EventLog, follow
+from edgetune.storage.workspace import Run
 from tests.conftest import Train
 
 Call = Callable[..., tuple[int, str, str]]

@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgetune.bases.find import BUNDLED
+from edgetune.storage.paths import BUNDLED
 
 Row = dict[str, Any]
 Maker = Callable[[random.Random], Any]
@@ -1115,9 +1115,9 @@ def drive(cases: Path, results: Path) -> None:
     from importlib import import_module
 
     from edgetune.cli.app import run
-    from edgetune.data import effort
+    from edgetune.estimate import training_time
 
-    effort._products = cache(effort._products)  # the machine's speed, which would be timed for every case
+    training_time._products = cache(training_time._products)  # the machine's speed, which would be timed for every case
 
     def hangs(number: int, frame: Any) -> None:
         raise RuntimeError("it hangs")

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgetune.cli.app import run
-from edgetune.data import effort
 from edgetune.data.readers import PACKED, SUFFIXES
+from edgetune.estimate import training_time
 from tests.data import bad_inputs
 
 HERE = Path(__file__).parent
@@ -229,7 +229,7 @@ def test_whatever_a_file_holds_ends_in_a_document(
     words = ["data", "check", str(path), "--base", "nano", "--workspace", str(folder / "workspace"), "--json"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["edgetune", *words])
-        patch.setattr(effort, "_products", lambda: 1e9)
+        patch.setattr(training_time, "_products", lambda: 1e9)
         code = run(words)
     out, err = capfd.readouterr()
     document = json.loads(out)

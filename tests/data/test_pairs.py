@@ -13,7 +13,7 @@ from edgetune.data.examine import conversations
 from edgetune.data.formats import Example
 from edgetune.data.render import IGNORED, Rules, tokenize
 from edgetune.errors import InputError
-from edgetune.workspace import Run
+from edgetune.storage.workspace import Run
 from tests.methods.conftest import SMALL, write_pairs
 
 OPTIONS = {**SMALL, "base": "nano", "method": "dpo", "work": False}

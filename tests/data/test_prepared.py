@@ -9,20 +9,22 @@ from typing import Any
 
 import pytest
 
+from edgetune import methods
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
+from edgetune.config.recipe import build
 from edgetune.data import prepare, run_data, store
 from edgetune.data.split import Prepared
 from edgetune.errors import InputError
-from edgetune.recipe import build
-from edgetune.training.order import order
+from edgetune.training.row_order import order
 from tests.data.test_xray import base, row, write
 
 
 def prepared(place: Path, made: prepare.Base | None = None, **options: Any) -> Prepared:
     """A recipe's data, prepared with the bundled model."""
     recipe, _ = build({"base": "nano", **options})
-    return prepare.prepare(recipe, made or base(), 256, place)
+    method = methods.module(recipe.method)
+    return prepare.prepare(recipe, made or base(), 256, place, method.KINDS, method.NEEDS)
 
 
 def written(folder: Path, made: Prepared) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgetune.workspace import Run
+from edgetune.storage.workspace import Run
 from tests.conftest import THINGS
 
 SMALL = {"steps": 10, "batch": 2, "accumulation": 2, "eval_every": 5, "save_every": 3, "length": 256, "rank": 4, "alpha": 8.0}
@@ -44,12 +44,12 @@ def trainer_of() -> Made:
 
         from edgetune.bases import tokenizer as tokenizers
         from edgetune.data import store
-        from edgetune.jobs.events import EventLog
         from edgetune.methods import module
+        from edgetune.runs.events import EventLog
+        from edgetune.runs.integrity import recipe_of
         from edgetune.training.model import build, trained
-        from edgetune.training.run import recipe_of
-        from edgetune.training.setup import Setup
         from edgetune.training.trainer import Progress
+        from edgetune.training.trainer_setup import Setup
 
         recipe, request, folder = recipe_of(run), run.request(), Path(run.request()["base"])
         torch.set_num_threads(1)

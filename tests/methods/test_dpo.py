@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune.workspace import Run
+from edgetune.storage.workspace import Run
 from tests.methods import formulas
 from tests.methods.conftest import SMALL
 
@@ -112,7 +112,7 @@ def test_accumulated_gradients_equal_those_of_one_batch(train: Callable[..., Run
 
 
 def test_a_margin_that_hides_falling_answers_is_said() -> None:
-    from edgetune.training.drift import drift
+    from edgetune.methods._likelihood_drop import drift
 
     first = {"logp_chosen": -4.0, "margin": 0.0}
     falling = {"logp_chosen": -9.0, "margin": 1.5}
@@ -126,7 +126,7 @@ def test_a_run_says_it_once(train: Callable[..., Run], tmp_path: Path) -> None:
     """Chosen answers nobody would write, learned too fast with no term that holds them."""
     import json
 
-    from edgetune.jobs.events import read
+    from edgetune.runs.events import read
 
     turns = [
         {

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune import taste
-from edgetune.bases.find import BUNDLED
-from edgetune.jobs.events import read
+from edgetune.demo import preference_demo
+from edgetune.demo.preference_demo import Measured
 from edgetune.preferences import prompts as asking
-from edgetune.taste import Measured
-from edgetune.workspace import Workspace
+from edgetune.runs.events import read
+from edgetune.storage.paths import BUNDLED
+from edgetune.storage.workspace import Workspace
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -48,7 +48,7 @@ class Loop:
 
 def held_out(gguf: Path, seed: int) -> Measured:
     """Answers to the held-out questions."""
-    return taste.measure(gguf, asking.read(taste.HELD_OUT), seed)
+    return preference_demo.measure(gguf, asking.read(preference_demo.HELD_OUT), seed)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     folder = tmp_path_factory.mktemp("loop")
     made = Loop(Workspace(folder / "workspace"), folder / "base.gguf", Measured([]))
     made.run("export", "nano", "--type", "F16", "--no-proof", "--out", made.base)
-    words = ("--prompts", taste.ASKED, "--judge", "shortest", "--pairs", VOTES, "--temperature", 1, "--json")
+    words = ("--prompts", preference_demo.ASKED, "--judge", "shortest", "--pairs", VOTES, "--temperature", 1, "--json")
     document = json.loads(made.run("collect", made.base, *words))
     assert document["pairs"] == VOTES and Path(document["file"]).is_file()
     return Loop(made.place, made.base, held_out(made.base, 50_000))
@@ -79,8 +79,8 @@ def told(name: str, loop: Loop) -> tuple[Path, Measured]:
 
 
 def test_dpo_on_judged_votes(loop: Loop) -> None:
-    assert len(loop.before.answers) >= 300 and loop.before.length * 4 <= taste.MOST_TOKENS and taste.EACH == 4
-    loop.run("train", "--name", "short", "--data", "prefs", *flags(taste.OPTIONS))
+    assert len(loop.before.answers) >= 300 and loop.before.length * 4 <= preference_demo.MOST_TOKENS and preference_demo.EACH == 4
+    loop.run("train", "--name", "short", "--data", "prefs", *flags(preference_demo.OPTIONS))
     run = loop.place.run("short")
     assert run.request()["votes"] == [f"prefs, {VOTES} pairs"]
     seen = [e for e in read(run.events) if e["kind"] == "evaluated"]
@@ -88,7 +88,7 @@ def test_dpo_on_judged_votes(loop: Loop) -> None:
     assert seen[-1]["accuracy"] > seen[0]["accuracy"]
     gguf, after = told("short", loop)
     assert after.length <= 0.5 * loop.before.length
-    words = ("--prompts", taste.HELD_OUT, "--judge", "shortest", "--temperature", 1, "--json")
+    words = ("--prompts", preference_demo.HELD_OUT, "--judge", "shortest", "--temperature", 1, "--json")
     (duel,) = json.loads(loop.run("arena", gguf, loop.base, *words))["duels"]
     print(f"arena: {duel['share']} {duel['verdict']}")
     assert duel["one"] == "short-F16" and duel["share"]["low"] > 0.5
@@ -121,12 +121,12 @@ def test_a_reward_model_and_rloo(loop: Loop) -> None:
 def rewards(loop: Loop, measured: Measured) -> np.ndarray:
     """What the reward model gives all answers."""
     from edgetune.bases import tokenizer as tokenizers
-    from edgetune.score import Scorer
+    from edgetune.training.reward_model import Scorer
 
     run = loop.place.run("taste")
     scorer, tokenizer = Scorer(run), tokenizers.load(BUNDLED, run.request()["template_date"])
     rows = []
-    for prompt, group in zip(asking.read(taste.HELD_OUT).prompts, measured.answers, strict=True):
+    for prompt, group in zip(asking.read(preference_demo.HELD_OUT).prompts, measured.answers, strict=True):
         for one in group:
             talk = [*prompt.messages, {"role": "assistant", "content": one.text}]
             rows.append(tokenizer.encode(tokenizer.template.render(talk).rstrip()))

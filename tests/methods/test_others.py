@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune.workspace import Run
+from edgetune.storage.workspace import Run
 from tests.methods import formulas
 from tests.methods.conftest import SMALL, write_pairs
 from tests.methods.test_dpo import log_probability
@@ -60,7 +60,7 @@ def test_kto_equals_the_formula(train: Callable[..., Run], trainer_of: Callable[
 
 @pytest.mark.parametrize("method", [*FREE, "kto"])
 def test_they_train_and_prefer(method: str, train: Callable[..., Run], pairs: Path) -> None:
-    from edgetune.jobs.events import read
+    from edgetune.runs.events import read
 
     run = train("r", base="nano", method=method, data=str(pairs), learning_rate=2e-3, **{**SMALL, "eval_share": 0.25})
     events = read(run.events)

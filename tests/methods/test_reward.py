@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune import hardware
 from edgetune.errors import InputError
-from edgetune.jobs import launch
-from edgetune.jobs.events import read
-from edgetune.jobs.words import told
+from edgetune.machine import hardware
 from edgetune.methods.reward import worth
-from edgetune.workspace import Run
+from edgetune.runs import launch
+from edgetune.runs.describe_event import told
+from edgetune.runs.events import read
+from edgetune.storage.workspace import Run
 from tests.methods import formulas
 from tests.methods.conftest import SMALL, write_pairs
 
@@ -108,7 +108,7 @@ def test_killed_and_resumed_reward_ends_in_the_same_bits(train: Callable[..., Ru
 
 
 def test_scoring_needs_a_reward_model(train: Callable[..., Run], pairs: Path, facts: Path) -> None:
-    from edgetune.score import Scorer
+    from edgetune.training.reward_model import Scorer
 
     with pytest.raises(InputError, match="no reward model"):
         Scorer(train("s", base="nano", data=str(facts), work=False, **SMALL))

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edgetune.errors import InputError
-from edgetune.jobs import launch
-from edgetune.jobs.events import read
 from edgetune.methods.rl import repetition, split, warning
-from edgetune.workspace import Run
+from edgetune.runs import launch
+from edgetune.runs.events import read
+from edgetune.storage.workspace import Run
 from tests.methods import formulas
 from tests.methods.conftest import SMALL, write_pairs
 from tests.methods.test_dpo import log_probability

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from newcomer import steps
+from newcomer.commands import main, ready
+from newcomer.console import CommandFailed, SetupError, run
 from newcomer.machine import Choice, choose, look
 from newcomer.pip import Setup
 from newcomer.state import Places, clear, digest, locked, pin, probe, record, recorded, sweep, wanted
-from newcomer.talk import CommandFailed, SetupError, run
-from newcomer.verbs import main, ready
 
 from tests.conftest import ROOT
 
@@ -177,7 +177,7 @@ def test_a_second_set_up_waits_for_the_first(places: Places) -> None:
 def test_interruptions(places: Places, name: str) -> None:
     """A signal ends the command below too; after SIGKILL, which nobody can catch, that command still holds the lock."""
     code = (
-        "import os\nfrom newcomer.state import Places, locked\nfrom newcomer.talk import Stopped, run, stop_on_signals\n"
+        "import os\nfrom newcomer.state import Places, locked\nfrom newcomer.console import Stopped, run, stop_on_signals\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job has it ignored
         "stop_on_signals()\nplaces = Places(Path(sys.argv[1]))\n"
         "command = ['/bin/sh', '-c', 'echo $$ > ' + str(places.root / 'pid') + '; sleep 60']\n"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from newcomer import get_torch as get_torch_module
+from newcomer.console import CommandFailed, SetupError, doing_now
 from newcomer.machine import CPU_INDEX, Choice, Probes, choose, look
 from newcomer.pip import Setup, check_disk, explain, pip_environment
 from newcomer.remedies import remedy_for, remedy_here, working_compiler
 from newcomer.state import Places
-from newcomer.talk import CommandFailed, SetupError, doing_now
 
 from tests.conftest import ROOT
 

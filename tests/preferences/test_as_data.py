@@ -10,7 +10,7 @@ import pytest
 from edgetune.data import store as rows_on_disk
 from edgetune.preferences.record import Choice, Vote, said
 from edgetune.preferences.store import Store, store
-from edgetune.workspace import Run, Workspace
+from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import THINGS
 from tests.preferences.conftest import pair
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from edgetune.interval import Z95
 from edgetune.preferences.rating import ELO, bradley_terry, share, verdict
+from edgetune.wilson import Z95
 
 BASEBALL = {
     # Wins of the American League's East in 1987, each pair 13 games (Agresti, Categorical Data Analysis, section 10.6).

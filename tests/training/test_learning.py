@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from edgetune import export as exporting
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
-from edgetune.jobs import launch
-from edgetune.jobs.events import read
-from edgetune.workspace import Run, Workspace
+from edgetune.gguf.source import from_run
+from edgetune.gguf.write import export
+from edgetune.runs import launch
+from edgetune.runs.events import read
+from edgetune.storage.workspace import Run, Workspace
 
 STORIES = {"quantization": "nf4", "steps": 60, "batch": 2, "accumulation": 1, "eval_every": 60, "eval_share": 0.05, "length": 512}
 
@@ -68,7 +69,7 @@ def test_the_export_answers_as_the_merged_model_does(alpaca_runs: list[Run], tmp
     from edgetune.chat.conversation import Conversation
 
     run = alpaca_runs[0]
-    made = exporting.export(exporting.from_run(run), ["F32", "Q8_0"], tmp_path)
+    made = export(from_run(run), ["F32", "Q8_0"], tmp_path)
     model = merged_in_torch(run)
     with Engine(Path(made[0]["path"]), kv="f32") as engine:
         conversation = Conversation(engine)
@@ -105,7 +106,7 @@ def test_logits_of_a_tuned_nano_agree_in_torch_and_llama_cpp(train: Callable[...
     import torch
 
     run = train("n", base="nano", data=str(facts), steps=10, batch=4, accumulation=1, length=128)
-    path = Path(exporting.export(exporting.from_run(run), ["F32"], tmp_path)[0]["path"])
+    path = Path(export(from_run(run), ["F32"], tmp_path)[0]["path"])
     ids = torch.randint(3, 2048, (64,), generator=torch.Generator().manual_seed(1)).tolist()
     with torch.no_grad():
         ours = torch.log_softmax(merged_in_torch(run)(torch.tensor([ids])).logits[0].double(), -1)
@@ -135,13 +136,13 @@ def test_every_kind_of_recipe_learns_and_exports(options: dict[str, Any], train:
         "r", base="nano", data=str(facts), **{"steps": 12, "batch": 4, "accumulation": 2, "length": 128, "eval_every": 6, **options}
     )
     assert fall(run) > 0.1
-    made = exporting.export(exporting.from_run(run), ["Q8_0"], tmp_path)
+    made = export(from_run(run), ["Q8_0"], tmp_path)
     with Engine(Path(made[0]["path"])) as engine:
         assert engine.generate(engine.prompt_tokens("a"), max_tokens=4, sampling=Sampling(temperature=0.0, seed=0)).finished().stats
 
 
 def test_a_longer_run_begins_like_a_shorter_one_and_replay_is_drawn(train: Callable[..., Run], facts: Path, nano: Path) -> None:
-    from edgetune.training.order import order
+    from edgetune.training.row_order import order
 
     assert order([[0, 7, 7]], 30, 3)[:20] == order([[0, 7, 7]], 20, 3)
     assert sorted(order([[0, 7, 7]], 14, 3)[7:]) == list(range(7))

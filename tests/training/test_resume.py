@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from edgetune.errors import EdgeTuneError
-from edgetune.jobs import launch
-from edgetune.jobs.events import EventLog, read
-from edgetune.training import checkpoints
-from edgetune.workspace import Run, Workspace
+from edgetune.runs import checkpoints, launch
+from edgetune.runs.events import EventLog, read
+from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import write_facts
 
 SMALL = {"quantization": "nf4", "dropout": 0.1, "steps": 12, "batch": 2, "accumulation": 2, "eval_every": 5, "save_every": 3, "length": 256}
@@ -82,11 +81,11 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.data import store
     from edgetune.methods import module
+    from edgetune.runs.integrity import recipe_of
     from edgetune.training.model import build, trained
-    from edgetune.training.order import order
-    from edgetune.training.run import recipe_of
-    from edgetune.training.setup import Setup
+    from edgetune.training.row_order import order
     from edgetune.training.trainer import Progress
+    from edgetune.training.trainer_setup import Setup
 
     for base in (str(stories), "nano"):
         run = train(f"run-{Path(base).name}", base=base, data=str(facts), work=False, **SMALL)
@@ -172,7 +171,7 @@ def test_loss_that_is_not_finite_is_never_filtered(workspace: Workspace, train_i
     import torch
     from safetensors.torch import load_file, save_file
 
-    from edgetune.bases.find import BUNDLED
+    from edgetune.storage.paths import BUNDLED
 
     folder = tmp_path / "broken"
     shutil.copytree(BUNDLED, folder)
@@ -186,22 +185,22 @@ def test_loss_that_is_not_finite_is_never_filtered(workspace: Workspace, train_i
 
 
 def test_changed_base_and_rows_are_refused(train: Callable[..., Run], facts: Path, tmp_path: Path) -> None:
-    from edgetune.bases.find import BUNDLED
-    from edgetune.training.run import unchanged
+    from edgetune.runs.integrity import require_unchanged
+    from edgetune.storage.paths import BUNDLED
 
     folder = tmp_path / "base"
     shutil.copytree(BUNDLED, folder)
     run = train("r", base=str(folder), data=str(facts), work=False, **SMALL)
-    unchanged(run, run.request())
+    require_unchanged(run, run.request())
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-6}))
     with pytest.raises(EdgeTuneError, match="base of r has changed"):
-        unchanged(run, run.request())
+        require_unchanged(run, run.request())
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "config.json").write_bytes((BUNDLED / "config.json").read_bytes())
     (run.data / "train.arrow").write_bytes(b"x")
     with pytest.raises(EdgeTuneError, match="rows of r have changed"):
-        unchanged(run, run.request())
+        require_unchanged(run, run.request())
 
 
 def test_two_workers_one_owner(train: Callable[..., Run], facts: Path) -> None:

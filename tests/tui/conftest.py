@@ -15,18 +15,18 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 from textual.worker import WorkerCancelled
 
+from edgetune.config.recipe import build
 from edgetune.jobs import create
-from edgetune.jobs.events import EventLog
-from edgetune.recipe import build
-from edgetune.workspace import Run, Workspace
+from edgetune.runs.events import EventLog
+from edgetune.storage.workspace import Run, Workspace
 from tests.tui import picture
 from tests.tui.held import halting as halting
 from tests.tui.held import hold as hold
 from tests.tui.held import steady as steady
 from tests.tui.picture import Cell, Cells
 from tui.app import EdgeTuneApp
+from tui.chat_session import Talk
 from tui.screens.chat import Chat
-from tui.talk import Talk
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = ((80, 24), (120, 40))

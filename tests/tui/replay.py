@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgetune.errors import EdgeTuneError
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 
 RECORDED = Path(__file__).parent / "recorded"
 

@@ -13,12 +13,12 @@ from textual.widgets import Input, OptionList
 
 from edgetune.bases import find
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.jobs import launch
-from edgetune.workspace import Run, Workspace
+from edgetune.runs import launch
+from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import ROOT
 from tests.tui.conftest import FINISHED, Seat, life
-from tui import draft, narrow, settings
-from tui.attempt import shown
+from tui import ascii_filter, draft, settings
+from tui.error_handling import shown
 from tui.screens.ask import AskText, Confirm
 from tui.screens.choose import Choose
 from tui.screens.error import ErrorDialog
@@ -350,7 +350,7 @@ def test_what_an_export_left_is_told() -> None:
 
 def test_plain_text_keeps_its_width() -> None:
     text = "╭─ é … ⠿ 日本 ✔ →"
-    plain = narrow.plain(text)
+    plain = ascii_filter.plain(text)
     from rich.cells import cell_len
 
     assert plain.isascii() and cell_len(plain) == cell_len(text)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from textual.widgets import Static
 
-from edgetune.preferences.arena import Duel
 from edgetune.preferences.rating import share
 from edgetune.preferences.store import Store
-from edgetune.workspace import Workspace
+from edgetune.sessions.arena import Duel
+from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat
 from tui.models import Model
 from tui.screens.arena import ArenaScreen, row

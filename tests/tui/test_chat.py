@@ -12,15 +12,15 @@ from edgetune.chat import saved
 from edgetune.preferences import store as storing
 from edgetune.preferences.candidates import alike
 from edgetune.preferences.store import Store
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat, chat_with
+from tui.chat_session import Talk
 from tui.screens.adapters import Adapters
 from tui.screens.ask import AskText
 from tui.screens.chat import Chat
 from tui.screens.edit_answer import EditAnswer
 from tui.screens.error import ErrorDialog
-from tui.screens.second import Second
-from tui.talk import Talk
+from tui.screens.second_answer import Second
 from tui.widgets.bubbles import Question, Reply
 from tui.widgets.listing import Listing
 from tui.widgets.prompt import Prompt

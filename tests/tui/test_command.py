@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.errors import EdgeTuneError
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tui import command
 from tui.command import edgetune
 

@@ -7,7 +7,7 @@ import pytest
 from textual.widgets import Input
 
 from edgetune.bases import folders
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tests.bases.small_hub import SmallHub
 from tests.tui.conftest import Seat, draft_of
 from tui.screens.ask import AskText, Consent

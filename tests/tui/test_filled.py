@@ -7,11 +7,11 @@ import pytest
 
 from edgetune.bases import folders
 from edgetune.bases.find import Base
-from edgetune.hardware import Choice
+from edgetune.machine.hardware import Choice
 from edgetune.preferences.record import Candidate, Vote
 from edgetune.preferences.record import Choice as Chosen
 from edgetune.preferences.store import Store
-from edgetune.workspace import Run, Workspace
+from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import Seat, Snapshot
 from tui.settings import Settings
 

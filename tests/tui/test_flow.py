@@ -7,8 +7,8 @@ from pathlib import Path
 
 from textual.widgets import Input
 
-from edgetune.jobs import launch
-from edgetune.workspace import Workspace
+from edgetune.runs import launch
+from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat, draft_of
 from tui.screens.ask import AskText
 from tui.screens.chat import Chat

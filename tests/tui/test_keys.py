@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tui
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat
 from tui.keys import DECLARED, NAMED, own, told
 from tui.screens.new_run import NewRun

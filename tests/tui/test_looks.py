@@ -10,10 +10,10 @@ from textual.widgets import OptionList, Static
 from edgetune.errors import InputError
 from edgetune.preferences.record import Candidate, Choice, Vote
 from edgetune.preferences.store import Store
-from edgetune.workspace import Run, Workspace
+from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, draft_of, life
 from tests.tui.picture import cells
-from tui.in_app import in_app
+from tui.cli_terms import in_app
 from tui.keys import typed
 from tui.screens.arena_setup import ArenaSetup
 from tui.screens.choose import Choose

@@ -12,7 +12,7 @@ from textual.widgets import Input, TextArea
 
 from edgetune.preferences import store as storing
 from edgetune.preferences.store import Store
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import OPPOSITES, Seat
 from tui.models import Model
 from tui.screens.ask import AskText

@@ -9,8 +9,8 @@ import pytest
 from textual.widgets import DataTable, OptionList
 
 from edgetune.errors import EdgeTuneError
-from edgetune.jobs import launch
-from edgetune.workspace import Run, Workspace
+from edgetune.runs import launch
+from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.picture import cells
 from tui.settings import Settings
@@ -180,11 +180,11 @@ def test_compare(drive: Drive, snapshot: Snapshot, make_run: MakeRun) -> None:
 
 
 def test_export(drive: Drive, snapshot: Snapshot, three_runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgetune import pace
+    from edgetune.estimate import generation_speed
     from tui.screens.export import Export
 
-    monkeypatch.setattr(pace, "bandwidth", lambda: 1e10)  # every machine has another
-    monkeypatch.setattr(pace, "UNPACK", 0.0)
+    monkeypatch.setattr(generation_speed, "bandwidth", lambda: 1e10)  # every machine has another
+    monkeypatch.setattr(generation_speed, "UNPACK", 0.0)
 
     async def scene(seat: Seat) -> None:
         await seat.app.push_screen(Export(three_runs[0]))
@@ -236,7 +236,7 @@ def test_rank(drive: Drive, snapshot: Snapshot, nano_gguf: Path, opposites: Path
 def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    from tui.contest import Contest
+    from tui.arena_session import Contest
     from tui.models import Model
     from tui.screens.arena import ArenaScreen
     from tui.screens.voting import DONE, FAILED, READY
@@ -281,7 +281,7 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
 def test_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
     from dataclasses import replace
 
-    from tui.screens.second import Second
+    from tui.screens.second_answer import Second
     from tui.widgets.prompt import Prompt
 
     async def scene(seat: Seat) -> None:

@@ -14,8 +14,8 @@ from textual.widgets import Input
 
 from edgetune.chat import saved
 from edgetune.chat.branches import Branches, Turn
-from edgetune.jobs import launch
-from edgetune.workspace import Run, Workspace
+from edgetune.runs import launch
+from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, chat_with, draft_of, life
 from tests.tui.held import Halting
 from tests.tui.replay import Replay
@@ -188,11 +188,11 @@ def test_dialogs_that_ask(drive: Drive, snapshot: Snapshot, keeper: Run) -> None
 
 
 def test_export_under_way_and_after(drive: Drive, snapshot: Snapshot, keeper: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgetune import pace
+    from edgetune.estimate import generation_speed
     from tui.screens.export import Export
 
-    monkeypatch.setattr(pace, "bandwidth", lambda: 1e10)
-    monkeypatch.setattr(pace, "UNPACK", 0.0)
+    monkeypatch.setattr(generation_speed, "bandwidth", lambda: 1e10)
+    monkeypatch.setattr(generation_speed, "UNPACK", 0.0)
 
     async def scene(seat: Seat) -> None:
         await opened(seat, Export(keeper))
@@ -360,7 +360,7 @@ def test_doctor_and_settings(drive: Drive, snapshot: Snapshot, monkeypatch: pyte
 def test_voting_under_way(
     drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tui.contest import Contest
+    from tui.arena_session import Contest
     from tui.models import Model
     from tui.ranking import Ranking
     from tui.screens.arena import ArenaScreen

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edgetune.jobs import launch
-from edgetune.workspace import Run
+from edgetune.runs import launch
+from edgetune.storage.workspace import Run
 from tests.tui.conftest import FINISHED, life
 from tests.tui.terminal import Terminal
 from tests.tui.tmux import Tmux

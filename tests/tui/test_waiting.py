@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Static
 
-from edgetune.jobs.history import History
-from edgetune.jobs.overview import Overview
-from edgetune.workspace import Run, Workspace
+from edgetune.runs.history import History
+from edgetune.runs.overview import Overview
+from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.held import Halting, Hold
 from tests.tui.replay import Replay
@@ -185,7 +185,7 @@ def test_answers_being_written(
     drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, halting: Halting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tui.models import Model
-    from tui.screens.second import Second
+    from tui.screens.second_answer import Second
     from tui.screens.versus import Versus
 
     async def scene(seat: Seat) -> None:
@@ -198,7 +198,7 @@ def test_answers_being_written(
         new = seat.app.screen.query(Candidate)[1]
         await seat.until(lambda: len(str(new.query_one(Static).render())) == Halting.SIGNS)
         await snapshot("second-busy", seat, busy="second")
-        monkeypatch.setattr("tui.screens.second.alike", lambda one, other: True)
+        monkeypatch.setattr("tui.screens.second_answer.alike", lambda one, other: True)
         halting.go()
         await seat.settle()
         await snapshot("second-alike", seat)

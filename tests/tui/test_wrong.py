@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from edgetune.workspace import Run, Workspace
+from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.replay import Replay
 from tui.screens.ask import AskText

@@ -9,15 +9,15 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from edgetune.jobs import manage
+from edgetune.runs import manage
+from edgetune.storage.workspace import Workspace
 from edgetune.text import one_line
-from edgetune.workspace import Workspace
-from tui.attempt import in_thread, shown
+from tui.chat_session import Talk
 from tui.command import edgetune
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.dialog import Dialog
-from tui.talk import Talk
 from tui.widgets.listing import Line, Listing
 
 STEP = 0.1

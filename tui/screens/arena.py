@@ -9,10 +9,10 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune.preferences.arena import Duel, Match, Result
+from edgetune.sessions.arena import Duel, Match, Result
 from edgetune.text import one_line
-from tui.attempt import in_thread
-from tui.contest import Contest
+from tui.arena_session import Contest
+from tui.error_handling import in_thread
 from tui.keys import key
 from tui.screens.voting import AFTER, BUSY, DONE, READY, Voting
 from tui.vote_plan import VotePlan

@@ -13,11 +13,11 @@ from textual.widgets import Static
 from edgetune.errors import EdgeTuneError
 from edgetune.text import one_line
 from tui import gguf_of
-from tui.attempt import in_thread, shown
+from tui.chat_session import Talk
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
-from tui.screens.chat_around import ChatAround
-from tui.screens.chat_ways import ChatWays
-from tui.talk import Talk
+from tui.screens.chat_actions import ChatAround
+from tui.screens.chat_settings import ChatWays
 from tui.widgets.bubbles import Bubbles, Question
 from tui.widgets.prompt import Prompt
 from tui.widgets.spark import bar

@@ -6,10 +6,10 @@ from typing import ClassVar
 from textual import work
 from textual.binding import BindingType
 
-from tui.attempt import in_thread, shown
+from tui.chat_session import Talk
+from tui.error_handling import in_thread, shown
 from tui.keys import key
 from tui.screens.page import Page
-from tui.talk import Talk
 from tui.widgets.bubbles import Bubbles, Question, Reply
 from tui.widgets.prompt import Prompt
 

@@ -8,11 +8,11 @@ from textual.binding import BindingType
 from edgetune.preferences.edit import edit_vote
 from edgetune.preferences.record import Choice, Vote
 from edgetune.preferences.store import Store, store
-from tui.attempt import in_thread, shown
+from tui.error_handling import in_thread, shown
 from tui.keys import key
 from tui.screens.chat_turns import ChatTurns
 from tui.screens.edit_answer import EditAnswer
-from tui.screens.second import Second
+from tui.screens.second_answer import Second
 from tui.widgets.bubbles import Reply
 
 

@@ -10,11 +10,11 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from edgetune.jobs import compare
-from edgetune.jobs.history import History
+from edgetune.runs import compare
+from edgetune.runs.history import History
+from edgetune.storage.workspace import Run
 from edgetune.text import one_line, said
-from edgetune.workspace import Run
-from tui.attempt import in_thread, shown
+from tui.error_handling import in_thread, shown
 from tui.keys import key
 from tui.screens.page import Page
 from tui.widgets.chart import Chart, Plotted

@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune.files import human
+from edgetune.storage.files import human
 from edgetune.text import one_line
-from tui.attempt import shown
 from tui.command import edgetune
+from tui.error_handling import shown
 from tui.keys import key
 from tui.screens.page import Page
 

@@ -9,7 +9,7 @@ from textual.widgets import Button, Static
 
 from edgetune.errors import EdgeTuneError
 from edgetune.text import safe_text
-from tui.in_app import in_app
+from tui.cli_terms import in_app
 from tui.keys import key
 from tui.screens.dialog import Dialog
 

@@ -11,13 +11,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker
 
-from edgetune.files import human
-from edgetune.gguf_types import USUAL
-from edgetune.offers import Offer, offers
+from edgetune.estimate.gguf_types import USUAL
+from edgetune.gguf.export_options import Offer, offers
+from edgetune.storage.files import human
+from edgetune.storage.workspace import FAILED, Run
 from edgetune.text import one_line
-from edgetune.workspace import FAILED, Run
-from tui.attempt import in_thread, shown
 from tui.command import edgetune
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.progress import progress
 from tui.screens.page import Page

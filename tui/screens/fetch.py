@@ -12,10 +12,10 @@ from textual.worker import Worker
 
 from edgetune.bases.starters import starters
 from edgetune.cli.show import seconds
-from edgetune.files import human
+from edgetune.storage.files import human
 from edgetune.text import one_line
-from tui.attempt import shown
 from tui.command import edgetune
+from tui.error_handling import shown
 from tui.keys import key, told
 from tui.progress import progress
 from tui.screens.ask import Consent

@@ -14,14 +14,14 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune import hardware
 from edgetune.bases import find, folders
-from edgetune.files import human, safe_name
-from edgetune.jobs import manage
-from edgetune.jobs.overview import Overview, Seen
+from edgetune.machine import hardware
+from edgetune.runs import manage
+from edgetune.runs.overview import Overview, Seen
+from edgetune.storage.files import human, safe_name
 from edgetune.text import one_line
-from tui import later, tables
-from tui.attempt import in_thread, shown
+from tui import background_writes, tables
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.screens.ask import AskText, Confirm
 from tui.screens.page import Page
@@ -250,7 +250,7 @@ class Home(Page):
         """The tour is over, for good."""
         await self.query(Tour).remove()
         self.ours.settings.toured = True
-        later.soon(self.ours.settings.save, self.ours.settings_path)
+        background_writes.soon(self.ours.settings.save, self.ours.settings_path)
         self.refresh_bindings()
 
     def action_new(self) -> None:

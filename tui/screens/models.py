@@ -7,8 +7,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from edgetune.workspace import Workspace
-from tui.attempt import in_thread, shown
+from edgetune.storage.workspace import Workspace
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.models import KINDS, Model, found, gguf_file
 from tui.screens.ask import AskText

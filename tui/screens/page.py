@@ -8,7 +8,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tui.app import EdgeTuneApp
 from tui.keys import key
 from tui.widgets.keys_line import KeysLine

@@ -9,9 +9,9 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune.preferences.session import Task
+from edgetune.sessions.ranking import Task
 from edgetune.text import one_line
-from tui.attempt import in_thread
+from tui.error_handling import in_thread
 from tui.keys import key, told
 from tui.ranking import Ranking
 from tui.screens.edit_answer import EditAnswer

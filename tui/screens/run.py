@@ -12,12 +12,12 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune import hardware
 from edgetune.errors import EdgeTuneError
-from edgetune.jobs import launch, manage
-from edgetune.jobs.history import History
-from edgetune.workspace import Run
-from tui.attempt import in_thread, shown
+from edgetune.machine import hardware
+from edgetune.runs import launch, manage
+from edgetune.runs.history import History
+from edgetune.storage.workspace import Run
+from tui.error_handling import in_thread, shown
 from tui.keys import key
 from tui.models import Model
 from tui.run_words import headline, summary, what_next

@@ -14,8 +14,8 @@ from textual.widgets import Static
 from edgetune.bases import folders
 from edgetune.bases.hub import NETWORK
 from edgetune.text import safe_text
-from tui import later
-from tui.attempt import in_thread, shown
+from tui import background_writes
+from tui.error_handling import in_thread, shown
 from tui.keys import key, own, shown_key, told, typed
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose
@@ -125,7 +125,7 @@ class SettingsScreen(Page):
 
     async def keep(self) -> None:
         """Write them, use them, show them."""
-        await in_thread(later.done)  # a theme that was chosen is being kept
+        await in_thread(background_writes.done)  # a theme that was chosen is being kept
         await in_thread(self.ours.settings.save, self.ours.settings_path)
         own(self.ours.settings.keys)
         self.app.set_keymap(self.ours.settings.keys)

@@ -5,8 +5,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from edgetune.chat.saved import Saved, listed
-from edgetune.workspace import Workspace
-from tui.attempt import in_thread, shown
+from edgetune.storage.workspace import Workspace
+from tui.error_handling import in_thread, shown
 from tui.keys import told
 from tui.screens.dialog import Dialog
 from tui.widgets.listing import Line, Listing

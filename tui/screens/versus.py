@@ -13,15 +13,15 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune.storage.workspace import Run
 from edgetune.text import one_line
-from edgetune.workspace import Run
 from tui import gguf_of
-from tui.attempt import in_thread, shown
+from tui.chat_session import Talk
+from tui.error_handling import in_thread, shown
 from tui.keys import key
 from tui.models import Model
-from tui.screens.chat_ways import ChatWays
+from tui.screens.chat_settings import ChatWays
 from tui.screens.page import Page
-from tui.talk import Talk
 from tui.widgets.bubbles import Bubbles
 from tui.widgets.prompt import Prompt
 from tui.widgets.streamed import stream

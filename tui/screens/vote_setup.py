@@ -11,9 +11,9 @@ from textual.widgets import Static
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
-from edgetune.files import safe_name
+from edgetune.storage.files import safe_name
 from edgetune.text import one_line
-from tui.attempt import in_thread, shown
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.models import Model
 from tui.screens.ask import AskText

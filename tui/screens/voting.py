@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from edgetune.preferences.record import Vote
 from edgetune.text import one_line
-from tui.attempt import in_thread, shown
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.screens.page import Page
 from tui.vote_plan import VotePlan

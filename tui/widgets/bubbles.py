@@ -8,7 +8,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from edgetune.chat.branches import Branches
-from edgetune.chat.terminal import REASONS
+from edgetune.cli.chat_terminal import REASONS
 from edgetune.text import safe_text
 from tui.widgets.markdown_view import MarkdownView
 

@@ -9,11 +9,11 @@ from textual.color import Color
 from textual.content import Content
 from textual_plotext import PlotextPlot
 
-from edgetune.jobs import chart
-from edgetune.jobs.chart import View
-from edgetune.jobs.curve import Curve
+from edgetune.runs import chart
+from edgetune.runs.chart import View
+from edgetune.runs.curve import Curve
 from edgetune.text import one_line
-from tui.attempt import in_thread
+from tui.error_handling import in_thread
 
 _PLOTEXT = threading.Lock()
 """plotext keeps its themes and the terminal's size for all plots in common."""

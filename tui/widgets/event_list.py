@@ -11,10 +11,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from edgetune.errors import EdgeTuneError
-from edgetune.jobs.history import History
-from edgetune.jobs.words import told
+from edgetune.runs.describe_event import told
+from edgetune.runs.history import History
 from edgetune.text import one_line
-from tui.in_app import in_app
+from tui.cli_terms import in_app
 from tui.keys import key
 
 WIDEST = 300

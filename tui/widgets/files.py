@@ -8,9 +8,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
-from edgetune.files import human
+from edgetune.storage.files import human
 from edgetune.text import one_line
-from tui.attempt import in_thread, shown
+from tui.error_handling import in_thread, shown
 from tui.widgets.listing import Line, Listing
 
 UP = ".."

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from edgetune.jobs.words import question
+from edgetune.runs.describe_event import question
 from edgetune.text import safe_text
 
 COLUMN = 26

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from tui.attempt import in_thread
-from tui.talk import Talk
+from tui.chat_session import Talk
+from tui.error_handling import in_thread
 from tui.widgets.bubbles import Bubbles, Reply, how_made
 
 DRAW, DRAW_LATE = 0.08, 0.5

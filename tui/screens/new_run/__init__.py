@@ -10,9 +10,9 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tui import background_writes
 from tui import draft as drafts
-from tui import later
-from tui.attempt import in_thread
+from tui.error_handling import in_thread
 from tui.keys import key, told
 from tui.screens.new_run.data import DataStep
 from tui.screens.new_run.fit import FitStep
@@ -63,7 +63,7 @@ class NewRun(Page):
 
     async def on_unmount(self) -> None:
         """What was chosen last is kept before the screen is gone."""
-        await in_thread(later.done)
+        await in_thread(background_writes.done)
 
     async def go(self, to: int) -> None:
         """Show a step."""

@@ -14,10 +14,10 @@ from textual.worker import Worker, get_current_worker
 
 from edgetune.data.readers import SUFFIXES
 from edgetune.data.verdict import STOP
-from edgetune.paths import exists
+from edgetune.storage.paths import exists
 from edgetune.text import one_line, safe_text
-from tui.attempt import in_thread, shown
 from tui.command import edgetune
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.report_words import report_text, row_text
 from tui.screens.ask import AskText

@@ -9,9 +9,9 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from edgetune.text import one_line
-from tui.attempt import shown
 from tui.command import edgetune
 from tui.draft import Draft
+from tui.error_handling import shown
 from tui.fit_words import change_text, needs_text, plan_text
 from tui.keys import key, told
 from tui.screens.new_run.step import Step

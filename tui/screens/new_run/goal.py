@@ -8,11 +8,11 @@ from textual.binding import BindingType
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from edgetune import goals
+from edgetune.config import goals
+from edgetune.config.recipe import used
 from edgetune.errors import InputError
-from edgetune.paths import at_home
-from edgetune.recipe import used
-from tui.attempt import shown
+from edgetune.storage.paths import at_home
+from tui.error_handling import shown
 from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.new_run.step import Step
@@ -91,7 +91,7 @@ class GoalStep(Step):
     @shown
     async def action_replay(self) -> None:
         """Ask for the replay file."""
-        from edgetune.bases.find import BUNDLED
+        from edgetune.storage.paths import BUNDLED
 
         usual = self.draft.options.get("replay") or (str(BUNDLED / "replay.jsonl") if self.draft.base == "nano" else "")
         found = await self.app.push_screen_wait(AskText("Replay file (empty: none)", usual, _is_file_or_none))

@@ -11,16 +11,16 @@ from textual.widgets import Static
 
 from edgetune.bases import find, folders
 from edgetune.bases.licence import licence
+from edgetune.config.recipe import build
 from edgetune.errors import InputError
-from edgetune.files import human
-from edgetune.fits import fits
-from edgetune.hardware import Choice
-from edgetune.recipe import build
+from edgetune.estimate.fits import fits
+from edgetune.machine.hardware import Choice
+from edgetune.storage.files import human
+from edgetune.storage.workspace import Workspace
 from edgetune.text import one_line, safe_text
-from edgetune.workspace import Workspace
 from tui import tables
-from tui.attempt import in_thread, shown
 from tui.draft import Draft
+from tui.error_handling import in_thread, shown
 from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.new_run.step import Step

@@ -12,10 +12,10 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from edgetune.bases import find
-from edgetune.recipe import PRESETS, Recipe, one, used
+from edgetune.config.recipe import PRESETS, Recipe, one, used
 from edgetune.text import one_line, safe_text, said
-from tui.attempt import shown
 from tui.draft import Draft
+from tui.error_handling import shown
 from tui.keys import key, told
 from tui.screens.ask import AskText
 from tui.screens.choose import Choose

@@ -11,10 +11,10 @@ from textual.containers import VerticalScroll
 from textual.widgets import Button, Input, Static
 
 from edgetune.errors import EdgeTuneError
-from edgetune.files import safe_name
+from edgetune.storage.files import safe_name
 from edgetune.text import one_line, safe_text, said
-from tui.attempt import shown
 from tui.draft import forget
+from tui.error_handling import shown
 from tui.keys import key, told
 from tui.screens.new_run.step import Step
 from tui.start import begin

@@ -4,7 +4,7 @@ from typing import ClassVar, cast
 
 from textual.containers import Vertical
 
-from edgetune.workspace import Workspace
+from edgetune.storage.workspace import Workspace
 from tui.app import EdgeTuneApp
 from tui.draft import Draft
 

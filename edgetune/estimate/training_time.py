@@ -1,0 +1,66 @@
+"""How many steps a data set means, and about how long they take on this machine."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from edgetune.bases.find import Base
+from edgetune.config.recipe import Recipe
+from edgetune.data.xray import Report
+from edgetune.machine import hardware
+from edgetune.storage.workspace import Workspace
+from edgetune.training.row_order import steps
+
+PER_TOKEN = {(True, False): 4, (True, True): 6, (False, False): 6, (False, True): 8}
+"""FLOP per parameter and token by (LoRA, gradient checkpointing): 2 forward, 2 for the gradient of the activations, 2 more where the
+weights are trained, and 2 more where the forward is done again."""
+REACHED = 0.5
+"""Share of a large matrix product's speed that training reaches on a processor; a guess (measured runs count more)."""
+SIDE = 768
+
+
+def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Workspace, rows: int | None = None) -> dict[str, Any]:
+    """Steps, tokens of a pass, and about how many seconds with the reason; seconds is None where nothing could be measured.
+
+    rows: of one pass, where they are divided already.
+    """
+    usable = report.tokens.get("rows") or report.kept + report.truncated
+    held = sum(file["kept"] for file in report.files if file["held_out"])
+    rows = rows or max(1, round((usable - held) * (1 if held else 1 - recipe.eval_share)))
+    total = steps(recipe, rows)
+    passes = total * recipe.batch * recipe.accumulation / rows
+    tokens = (report.tokens.get("tokens") or report.lengths.get("tokens", 0)) * rows / max(usable, 1)
+    result: dict[str, Any] = {"steps": total, "rows": rows, "passes": round(passes, 2), "tokens": round(tokens * passes)}
+    result |= {"seconds": None, "reason": "name --base"}
+    if base is None:
+        return result
+    rate, reason = speed(recipe, base, workspace)
+    return result | {"seconds": round(result["tokens"] / rate) if rate else None, "reason": reason}
+
+
+def speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | None, str]:
+    """Tokens a second, and where the figure comes from: the last run with this base, else a matrix product timed now."""
+    from edgetune.runs import launch
+
+    for run in reversed(workspace.runs()):
+        if Path(run.request()["base"]) == base.path and (measured := launch.state(run).tokens_per_second):
+            return float(measured), f"as fast as the run {run.name} with this base"
+    device = hardware.device(recipe.device)
+    if device.value != "cpu":
+        return None, f"not measured yet on {device.value}: the first run with this base tells"
+    rate = _products() * REACHED
+    flop = PER_TOKEN[recipe.lora, recipe.gradient_checkpointing] * base.parameters
+    return rate / flop, f"a rough guess from this processor's speed ({rate / 1e9:.0f} GFLOP/s of matrix products)"
+
+
+def _products() -> float:
+    """FLOP a second of single-precision matrix products on all cores, timed for about a tenth of a second."""
+    import numpy as np
+
+    a = np.ones((SIDE, SIDE), dtype=np.float32)
+    a @ a
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < 0.1:
+        a @ a
+        count += 1
+    return count * 2 * SIDE**3 / (time.perf_counter() - began)

@@ -1,0 +1,67 @@
+"""A GGUF becomes a model folder in Hugging Face's layout: the way back from `export`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.gguf.source import conversion_errors
+from edgetune.storage.files import create, need_space, publish_folder, write_json
+from edgetune.storage.paths import at_home
+
+DTYPES = ("bfloat16", "float16", "float32")
+
+
+def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Write the model folder of a GGUF. Returns its path, model_type, dtype, bytes of weights, files and notes.
+
+    dtype: one of DTYPES, None for the file's own or bfloat16 where it is quantized. progress: bytes written, bytes in all.
+    Raises InputError for a file that is not sound or not supported, EdgeTuneError for what fails on the way; then there is no folder.
+    """
+    from converters import restore
+
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"'{dtype}' is not a type of weights", f"Types are {', '.join(DTYPES)}.", "Correct --dtype.")
+    path = at_home(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Check it.")
+    out = at_home(out)
+    if out.exists():
+        raise InputError(f"{out} is there already", "An import makes a folder of its own.", "Name another one with --out.")
+    try:
+        with conversion_errors():
+            plan = restore.plan(path, dtype)
+    except EdgeTuneError as error:
+        raise InputError(error.title, error.cause, error.remedy) from error
+    need_space(out.parent, plan.room, "The import")
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress:
+            progress(done, plan.size)
+
+    with publish_folder(out) as folder, conversion_errors():
+        write_json(folder / "config.json", plan.config)
+        write_json(folder / "generation_config.json", plan.generation)
+        write_json(folder / "tokenizer.json", plan.tokenizer.tokenizer)
+        write_json(folder / "tokenizer_config.json", plan.tokenizer.settings)
+        if plan.tokenizer.pieces is not None:
+            with create(folder / "tokenizer.model") as file:
+                file.write(plan.tokenizer.pieces)
+        plan.check_vocabulary(folder)
+        for shard in plan.shards:
+            with create(folder / shard.name) as file:
+                plan.write(shard, file, count)
+        if plan.index:
+            write_json(folder / "model.safetensors.index.json", plan.index)
+        files = sorted(one.name for one in folder.iterdir())
+    return {
+        "path": str(out),
+        "model_type": plan.config["model_type"],
+        "dtype": plan.dtype,
+        "bytes": plan.size,
+        "files": files,
+        "notes": list(plan.notes),
+    }

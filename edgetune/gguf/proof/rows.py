@@ -1,0 +1,82 @@
+"""The rows a proof compares on: held-out rows of the user's data, general text, and token ids drawn by lot."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.data.render import IGNORED
+from edgetune.gguf.proof.text import AWKWARD, GENERAL, Conversation
+
+TOKENS = 2048
+"""Most held-out tokens compared: enough for a mean, and a small part of the training time."""
+CELLS = 2**26
+"""Most log-probabilities held of one model (tokens times vocabulary, 4 bytes each): large vocabularies compare fewer tokens."""
+ROW = 512
+"""A row is cut to so many tokens."""
+FIXED, DRAWN = 256, 96
+"""Tokens of general text, and of ids drawn by lot, on which a model follows no habit that hides a mistake."""
+CONVERSATIONS = 50
+"""Held-out conversations whose text is compared."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Token ids with labels (IGNORED where not trained); held_out: a row of the user's data."""
+
+    ids: list[int]
+    labels: list[int]
+    held_out: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a proof is measured on. conversations, texts: the held-out rows in words. source: where they come from, in words."""
+
+    rows: list[Row]
+    conversations: list[Conversation]
+    texts: list[str]
+    source: str
+
+    @property
+    def held_out(self) -> list[Row]:
+        """The user's rows; where there are none, the general ones."""
+        return [row for row in self.rows if row.held_out] or self.rows
+
+    @property
+    def tokens(self) -> int:
+        """Tokens compared."""
+        return sum(len(row.ids) for row in self.rows)
+
+
+def sample(data: Path | None, tokenizer: BaseTokenizer, length: int, vocabulary: int, tokens: int = TOKENS) -> Sample:
+    """Choose the rows. data: held-out examples, or None. length: the model's context. vocabulary: its tokens. tokens: most to compare.
+
+    The choice is the same every time.
+    """
+    from edgetune.data import prepare
+
+    limit = max(64, min(tokens, CELLS // vocabulary - FIXED - DRAWN))
+    rows: list[Row] = []
+    conversations: list[Conversation] = []
+    texts: list[str] = []
+    if data is not None:
+        found = prepare.held_out(data, tokenizer, length).rows
+        random.Random(0).shuffle(found)
+        taken = 0
+        for row in found:
+            cut = min(len(row.ids), ROW, limit - taken)
+            if cut > 1:
+                rows.append(Row(row.ids[:cut], row.labels[:cut], True))
+                taken += cut
+        for row in found[:CONVERSATIONS]:
+            if row.example.messages:
+                conversations.append((row.example.messages, row.example.tools))
+            elif row.example.text:
+                texts.append(row.example.text)
+    general = [tokenizer.encode(text) for text in (*GENERAL, "".join(AWKWARD))]
+    each = max(2, min(FIXED // len(general), length))
+    rows += [Row(ids[:each], ids[:each], False) for ids in general]
+    drawn = random.Random(1).choices(range(min(vocabulary, tokenizer.inner.get_vocab_size())), k=min(DRAWN, length))
+    rows.append(Row(drawn, [IGNORED] * len(drawn), False))
+    return Sample(rows, conversations, texts, "held-out rows" if data is not None else "general text")

@@ -1,0 +1,166 @@
+"""The text: the file's own template writes what training's wrote, and llama.cpp gives the same token ids, BOS and EOS counted."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.chat.engine import Engine
+from edgetune.data.template import PLAIN, ChatTemplate, TemplateRefusal
+from edgetune.gguf.proof.check import Check
+from edgetune.text import one_line
+
+GENERAL = (
+    "The old lighthouse stood at the end of a narrow path. Every evening, before the sun went down, the keeper climbed the stairs, "
+    "cleaned the great lamp and wrote the weather into her book. Ships passed far out on the water, and now and then one of them "
+    "answered her light with a low sound of its horn.",
+    "Once upon a time there was a little boy who had a red ball. He liked to play with it in the garden. One day the ball rolled under "
+    "a big tree. The boy was sad, but a small bird came and helped him to find it. They became good friends and played every day.",
+    "Water boils at 100 degrees at sea level. In the mountains, where the air is thinner, it boils at a lower temperature, so that "
+    "potatoes take longer to cook. A lid helps: it keeps the steam in and the pressure a little higher.",
+    "To add two fractions, first give them the same denominator. For example, 1/2 + 1/3 = 3/6 + 2/6 = 5/6. Then check whether the "
+    "result can be made simpler. If both numbers can be divided by the same number, divide them.",
+)
+"""General text, for models of any subject."""
+AWKWARD = (
+    *(" ", "  two  spaces   three ", "\n", "\n\n\n", "\t\tx\t", " \n \n", "a\r\nb", "\u00a0\u2003\u200b\ufeff"),
+    *("0123456789 1234567 3.14159 1,000,000", "I'm you're WE'LL it's 'tis", "...!!!???---===###", "a" * 48, "\\n \\t \\\\"),
+    *("naïve café Ünïcödé Ǆ ß", "e\u0301 vs \u00e9", "ﬁ ﬂ ½ ² ™", "Привет, мир! Ελληνικά", "עברית العربية हिन्दी ไทย"),
+    *("北京 東京 서울 こんにちは", "👩‍👩‍👧 🏳️‍🌈 😀😀"),
+    *("def f(x):\n    return x ** 2  # π\n", '{"a": [1, 2, {"b": null}]}', "<|not_a_token|> <notone> [INST]"),
+    *("http://example.org/~user?q=a%20b&c=d#e", "CamelCaseWords and snake_case_words"),
+)
+"""Strings on which tokenizers differ."""
+PROBES: tuple[list[dict[str, Any]], ...] = (
+    [{"role": "user", "content": "Hello."}],
+    [{"role": "user", "content": " Hello.\n"}, {"role": "assistant", "content": "Hi!"}, {"role": "user", "content": "What is 1+1?"}],
+    [{"role": "system", "content": "Answer in one word."}, {"role": "user", "content": "The colour of snow?"}],
+    [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+)
+"""Conversations every template is tried on."""
+SHOWN = 60
+"""Characters of a text quoted in a cause."""
+Conversation = tuple[list[dict[str, Any]], list[Any] | None]
+
+
+def check(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conversation], texts: Sequence[str]) -> Check:
+    """Compare the file, read by llama.cpp, with the base's tokenizer and template as training used them.
+
+    conversations: held-out messages with their tools. texts: held-out plain texts.
+    """
+    result = Check("text")
+    rendered = _templates(engine, tokenizer, [*((probe, None) for probe in PROBES), *conversations], result)
+    strings = list(dict.fromkeys([*rendered, *AWKWARD, *GENERAL, *texts]))
+    _vocabulary(engine, tokenizer, result)  # first: what it finds explains ids that differ
+    _ids(engine, tokenizer, strings, result)
+    # Rightly so: a doubled BOS shows in the ids of every text, and says more than a template that differs.
+    result.causes.sort(key=lambda cause: not cause.startswith("BOS"))
+    result.figures |= {"conversations": len(PROBES) + len(conversations), "strings": len(strings)}
+    return result
+
+
+def _templates(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conversation], result: Check) -> list[str]:
+    """Hold the file's template against training's; returns the texts that training's wrote."""
+    info, ours = engine.info, tokenizer.template
+    theirs = ChatTemplate(info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date") or ours.date)
+    texts, differ = [], []
+    for messages, tools in conversations:
+        for prompt in (True, False):
+            wanted, found = _rendered(ours, messages, tools, prompt), _rendered(theirs, messages, tools, prompt)
+            if wanted is not None:
+                texts.append(wanted)
+            if wanted != found:
+                differ.append((wanted, found))
+                if found is not None:
+                    texts.append(found)
+    if differ:
+        wanted, found = differ[0]
+        wrote, had = _quoted(found, wanted), _quoted(wanted, found)
+        result.causes.append(f"the template differs: the file's writes {wrote} where training had {had}")
+    result.figures["templates_differ"] = len(differ)
+    return texts
+
+
+def _rendered(template: ChatTemplate, messages: list[dict[str, Any]], tools: list[Any] | None, prompt: bool) -> str | None:
+    try:
+        return template.render(messages, add_generation_prompt=prompt, tools=tools)
+    except TemplateRefusal:
+        return None
+
+
+def _quoted(text: str | None, other: str | None) -> str:
+    """The part of a text around where it first differs from another."""
+    if text is None:
+        return "nothing (it refuses the messages)"
+    same = next((i for i, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b), min(len(text), len(other or "")))
+    start = max(0, same - SHOWN // 4)
+    return one_line(repr(text[start : start + SHOWN]), 2 * SHOWN)
+
+
+def _ids(engine: Engine, tokenizer: BaseTokenizer, strings: Sequence[str], result: Check) -> None:
+    """Hold llama.cpp's ids against the base's: as EdgeTune's chat asks for them, and with what llama.cpp adds by itself."""
+    bos, eos = tokenizer.bos_id, tokenizer.eos_id
+    extra = missing = added = differ = decomposed = 0
+    first = ""
+    for text in strings:
+        wanted, plain = tokenizer.encode(text), engine.tokenize(text)
+        composed = unicodedata.normalize("NFC", text)
+        if plain != tokenizer.plain(text) and composed != text and engine.tokenize(composed) == tokenizer.plain(text):
+            decomposed += 1  # the same would hold for every GGUF of such a base
+            continue
+        # llama.cpp's own chat takes a BOS off that both the template and the vocabulary would put there (common/chat.cpp).
+        alone = text.removeprefix(engine.info.bos_text) if engine.info.add_bos and engine.info.bos_text else text
+        for ids in (engine.prompt_tokens(text), engine.tokenize(alone, add_special=True)):
+            if ids == wanted:
+                continue
+            ours, theirs = _leading(wanted, bos), _leading(ids, bos if bos is not None else engine.info.bos)
+            extra, missing = extra + (theirs > ours), missing + (theirs < ours)
+            added += ids[:-1] == wanted and ids[-1] == eos
+        if plain != tokenizer.plain(text):
+            differ += 1
+            first = first or text
+        doubled = bos is not None and _leading(wanted, bos) > 1
+        extra += doubled
+    if extra:
+        result.causes.append(f"BOS doubled: {extra} texts begin with one BOS more than training had")
+    if missing:
+        result.causes.append(f"BOS missing: {missing} texts begin without the BOS that training had")
+    if added:
+        result.causes.append(f"EOS added: llama.cpp ends {added} texts with an EOS that training did not have")
+    if differ:
+        where = f"{one_line(repr(first[:SHOWN]), 2 * SHOWN)}{_first_difference(engine, tokenizer, first)}"
+        result.causes.append(f"the token ids differ in {differ} of {len(strings)} texts, first in {where}")
+    if decomposed:
+        result.notes.append(
+            f"In {decomposed} texts accents stand apart from their letters; the base's tokenizer joins them first, llama.cpp never does"
+        )
+    result.figures |= {"ids_differ": differ, "bos_extra": extra, "bos_missing": missing, "eos_added": added}
+
+
+def _leading(ids: list[int], token: int | None) -> int:
+    """How many of these tokens a list begins with."""
+    return next((i for i, one in enumerate(ids) if one != token), len(ids)) if token is not None else 0
+
+
+def _first_difference(engine: Engine, tokenizer: BaseTokenizer, text: str) -> str:
+    pairs = zip(engine.tokenize(text), tokenizer.plain(text), strict=False)
+    pair = next(((theirs, ours) for theirs, ours in pairs if theirs != ours), None)
+    return f": {pair[0]} for {pair[1]}" if pair else ""
+
+
+def _vocabulary(engine: Engine, tokenizer: BaseTokenizer, result: Check) -> None:
+    """Hold every token's bytes against the base's."""
+    size = min(tokenizer.inner.get_vocab_size(with_added_tokens=True), engine.info.n_vocab)
+    theirs = [token.data for token in engine.describe(list(range(size)))]
+    ours = [tokenizer.bytes_of(number) for number in range(size)]
+    wrong = [number for number in range(size) if ours[number] and ours[number] != theirs[number]]
+    result.figures |= {"tokens": size, "tokens_differ": len(wrong)}
+    if len(wrong) == 2 and ours[wrong[0]] == theirs[wrong[1]] and ours[wrong[1]] == theirs[wrong[0]]:
+        result.causes.append(f"the tokens {wrong[0]} and {wrong[1]} are swapped in the file's vocabulary")
+    elif wrong:
+        shown = ", ".join(f"{n} is {_bytes(theirs[n])} for {_bytes(ours[n])}" for n in wrong[:3])
+        result.causes.append(f"{len(wrong)} tokens of the file's vocabulary stand for something else: {shown}")
+
+
+def _bytes(data: bytes) -> str:
+    return one_line(repr(data.decode("utf-8", "backslashreplace")), SHOWN)

@@ -1,0 +1,87 @@
+"""Programs that run a GGUF, each given a folder it takes as it is. One file a program; the file name is the program's name.
+
+Each has
+  TITLE: str                                   what people call it
+  layout(product, file_name) -> Layout         what its folder holds; raises InputError where the program cannot run this model as trained
+Names in files have '_' for '-'.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.gguf.runtimes.product import Layout, product
+from edgetune.storage.files import create, link, publish_folder
+
+if TYPE_CHECKING:
+    from edgetune.gguf.source import Source
+
+NAMES = ("ollama", "lmstudio", "llama-server")
+"""Programs, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder to be made once its GGUF is finished."""
+
+    program: str
+    path: Path
+    gguf: Path
+    layout: Layout
+
+
+def module(name: str) -> Any:
+    """The module of a program."""
+    return import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def plan(source: "Source", programs: Sequence[str], places: dict[str, Path], note: Callable[[str], None]) -> list[Folder]:
+    """Everything but the GGUFs, worked out before they are written, so that what cannot be done is refused at once. Raises InputError.
+
+    places: where each type's GGUF goes; the folders come beside them. note: told what a user should know.
+    """
+    names = list(dict.fromkeys(programs))
+    for name in names:
+        if name not in NAMES:
+            raise InputError(f"'{name}' is not a program EdgeTune writes for", f"It knows {', '.join(NAMES)}.", "Correct --for.")
+    folders: list[Folder] = []
+    if not names:
+        return folders
+    made = product(source)
+    for name in names:
+        for gguf in places.values():
+            path = gguf.with_name(f"{gguf.stem}-{name}")
+            if path.exists():
+                remedy = "Move or delete it, or name another folder with --out."
+                raise InputError(f"{path} is already there", "It may hold changes of your own.", remedy)
+            folders.append(Folder(name, path, gguf, module(name).layout(made, gguf.name)))
+        for text in folders[-1].layout.notes:
+            note(f"{module(name).TITLE}: {text}")
+    return folders
+
+
+def write(folder: Folder) -> Path:
+    """Make a folder around a finished GGUF, whole or not at all; the file lies once on the disk, under two names. Raises EdgeTuneError."""
+    with publish_folder(folder.path) as part:
+        for name, text in folder.layout.texts.items():
+            place = part / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with create(place) as file:
+                file.write(text.encode("utf-8"))
+            if name.endswith(".sh"):
+                place.chmod(0o755)
+        place = part / folder.layout.gguf
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link(folder.gguf, place)
+        except OSError as error:
+            raise EdgeTuneError(
+                f"{folder.path} could not be made",
+                f"{os.strerror(error.errno or 0)}: the disk does not let one file have two names. {folder.gguf} is finished.",
+                "Name a folder on another disk with --out.",
+            ) from error
+    return folder.path

@@ -1,0 +1,58 @@
+"""LM Studio: its layout of publisher, model and file, and a preset with the settings of chat.
+
+LM Studio runs the chat template in the GGUF and stops where the file says; what it does not take from there are the sampling settings.
+The layout is that of its documentation ("Import Models"); the preset's keys are those of its own presets.
+"""
+
+import json
+
+from edgetune.gguf.runtimes.product import Layout, Product, frozen
+
+TITLE = "LM Studio"
+PUBLISHER = "edgetune"
+
+
+def layout(product: Product, file_name: str) -> Layout:
+    """PUBLISHER/NAME/FILE, a preset, and what to do with them."""
+    texts = {f"{product.name}.preset.json": _preset(product)}
+    dated = product.dated and frozen(product.template)
+    if dated:
+        texts["chat_template.jinja"] = dated
+    texts["README.txt"] = _readme(product, file_name, bool(dated))
+    notes = ["the chat template writes today's date; README.txt says how to keep the one it was prepared with"] if dated else []
+    return Layout(f"{PUBLISHER}/{product.name}/{file_name}", texts, notes)
+
+
+def _preset(product: Product) -> str:
+    sampling = product.sampling
+    operation = {
+        "llm.prediction.temperature": sampling.temperature,
+        "llm.prediction.topKSampling": sampling.top_k,
+        "llm.prediction.topPSampling": {"checked": sampling.top_p < 1, "value": sampling.top_p},
+        "llm.prediction.minPSampling": {"checked": sampling.min_p > 0, "value": sampling.min_p},
+        "llm.prediction.repeatPenalty": {"checked": sampling.repeat_penalty != 1, "value": sampling.repeat_penalty},
+    }
+    document = {
+        "identifier": f"@local:{product.name.lower()}",
+        "name": product.name,
+        "changed": False,
+        "operation": {"fields": [{"key": key, "value": value} for key, value in operation.items()]},
+        "load": {"fields": [{"key": "llm.load.contextLength", "value": product.window}]},
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _readme(product: Product, file_name: str, dated: bool) -> str:
+    date = f"""
+The chat template writes today's date. The model was prepared with {product.template.date}: to keep that, paste
+chat_template.jinja into the model's Prompt Template (My Models, the wheel beside the model).
+"""
+    return f"""This folder is for LM Studio. Copy the folder '{PUBLISHER}' into LM Studio's models folder, ~/.lmstudio/models unless you
+changed it (My Models shows which it is), or, so that the file lies on the disk only once:
+
+    lms import --hard-link --user-repo {PUBLISHER}/{product.name} {PUBLISHER}/{product.name}/{file_name}
+
+The chat template and the tokens at which an answer ends are in the file. The preset holds the sampling settings of
+`edgetune chat` and a context of {product.window} tokens (the model takes up to {product.context}; more takes more memory): copy
+{product.name}.preset.json into ~/.lmstudio/config-presets, then choose it in the chat.
+{date if dated else ""}"""

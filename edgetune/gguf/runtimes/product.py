@@ -1,0 +1,101 @@
+"""What every program must be told about an exported model."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from edgetune.bases import tokenizer as tokenizers
+from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.chat.model_info import DEFAULT_CONTEXT
+from edgetune.chat.sampling import Sampling
+from edgetune.data.template import ChatTemplate, TemplateRefusal
+
+if TYPE_CHECKING:
+    from edgetune.gguf.source import Source
+
+DATE_CALL = "strftime_now"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a program's folder holds. gguf: where the model lies. texts: other files. notes: what a user should know beforehand."""
+
+    gguf: str
+    texts: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Product:
+    """An exported model. context: its longest text in tokens. sampling: what chat uses unless told otherwise."""
+
+    name: str
+    template: ChatTemplate
+    tokenizer: BaseTokenizer
+    context: int
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def window(self) -> int:
+        """Context to ask for."""
+        return min(self.context, DEFAULT_CONTEXT)
+
+    @property
+    def dated(self) -> bool:
+        """Whether the template writes today's date."""
+        return DATE_CALL in self.template.source
+
+    @property
+    def tools(self) -> bool:
+        """Whether the template knows tools."""
+        return "tools" in self.template.source
+
+    @cached_property
+    def stops(self) -> list[str]:
+        """What ends an answer: the mark of the turn's end (or the text, where no special token ends it), and the end of all text."""
+        question, answer, reply = ({"role": r, "content": f"probe-{n}"} for n, r in enumerate(("user", "assistant", "user")))
+        try:
+            whole = self.template.render([question, answer, reply])
+        except TemplateRefusal:
+            return [self.template.eos_token]
+        following = whole.partition(answer["content"])[2].partition(reply["content"])[0]
+        specials = (token for token in self.tokenizer.specials if token in following and token.strip())
+        first = min(specials, key=lambda token: (following.find(token), -len(token)), default="")
+        if not first:  # as far as it is the same after the last answer
+            behind = whole.rpartition(reply["content"])[0] and self.template.render([question, answer]).partition(answer["content"])[2]
+            size = next((at for at, (a, b) in enumerate(zip(behind, following, strict=False)) if a != b), min(len(behind), len(following)))
+            first = behind[:size].rstrip() or following.rstrip()
+        return [one for one in dict.fromkeys((first, self.template.eos_token)) if one]
+
+
+def product(source: "Source") -> Product:
+    """What an export will be. Raises InputError where its tokenizer cannot be read."""
+    adapters = [source.adapter] if source.adapter else [one for one, _ in source.mix]
+    date = str(source.facts["edgetune.template_date"])
+    tokenizer = tokenizers.load(source.model, date, tokenizers.own_tokenizer(adapters))
+    template = ChatTemplate(source.template, tokenizer.template.bos_token, tokenizer.template.eos_token, date)
+    return Product(source.name, template, tokenizer, source.context)
+
+
+def frozen(template: ChatTemplate) -> str | None:
+    """The template's source with its date written out, for programs that would write today's; None where that does not hold.
+
+    It holds where every call of `strftime_now` names its pattern and the text then no longer depends on the day.
+    """
+    import datetime
+    import json
+    import re
+    from dataclasses import replace
+
+    day = datetime.date.fromisoformat(template.date)
+    source = re.sub(
+        DATE_CALL + r"\(\s*(['\"])([^'\"]*)\1\s*\)", lambda found: json.dumps(day.strftime(found[2]), ensure_ascii=False), template.source
+    )
+    still = replace(template, source=source, date="2001-02-03")
+    try:
+        for messages in ([{"role": "user", "content": "a"}], [{"role": "system", "content": "b"}, {"role": "user", "content": "a"}]):
+            if still.render(messages, True) != template.render(messages, True):
+                return None
+    except TemplateRefusal:
+        return None
+    return source

@@ -1,0 +1,198 @@
+"""What is exported: a run's result, one of its checkpoints, or a model folder with adapters."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetune.bases import find
+from edgetune.bases import tokenizer as tokenizers
+from edgetune.data.template import today
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.estimate.gguf_types import USUAL
+from edgetune.runs import checkpoints
+from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer, result_folder
+from edgetune.runs.launch import state
+from edgetune.runs.lineage import describe_lineage
+from edgetune.storage.files import publish_folder, write_json
+from edgetune.storage.workspace import Run, Workspace
+from edgetune.training import stacked_adapter
+from edgetune.training.model import peft_name
+
+TYPES = (  # the largest first
+    *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0"),
+    *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported: a model folder, an adapter on it or none, its template, and facts for the file's metadata.
+
+    base: the folder of the model before training, None where it is not known. held_out: a run's held-out examples. context: the model's
+    longest text in tokens. mix: adapters with weights, where it is more than the one at weight 1. four_bit: the device on which it was
+    trained on the base in NF4; empty where it was not.
+    """
+
+    model: Path
+    adapter: Path | None
+    template: str
+    name: str
+    facts: dict[str, str | int | float | bool]
+    home: Path | None  # where exports of a run go
+    base: Path | None = None
+    held_out: Path | None = None
+    context: int = 2048
+    mix: tuple[tuple[Path, float], ...] = ()
+    four_bit: str = ""
+
+
+@contextmanager
+def conversion_errors() -> Iterator[None]:
+    """Converters' errors as ours."""
+    from converters.errors import ConversionError
+
+    try:
+        yield
+    except ConversionError as error:
+        raise EdgeTuneError(error.title, error.cause, error.remedy) from error
+
+
+def check_types(types: list[str]) -> list[str]:
+    """Type names in llama.cpp's spelling, doubles removed; InputError for an unknown one."""
+    names = list(dict.fromkeys(t.upper() for t in types)) or [USUAL]
+    unknown = [t for t in names if t not in TYPES]
+    if unknown:
+        raise InputError(
+            f"'{unknown[0]}' is not a type EdgeTune writes", f"Types are {', '.join(TYPES)}.", "Choose one of them with --type."
+        )
+    return names
+
+
+def _facts(origin: str, date: str, base: str, run: str = "") -> dict[str, str | int | float | bool]:
+    facts: dict[str, str | int | float | bool] = {"edgetune.template_origin": origin, "edgetune.template_date": date, "edgetune.base": base}
+    return {**facts, "edgetune.run": run} if run else facts
+
+
+def from_run(run: Run, checkpoint: str | None = None) -> Source:
+    """A finished run's result, or one of its checkpoints (a step's number, or 'best')."""
+    request, recipe = run.request(), recipe_of(run)
+    require_unchanged(run, request)
+    require_writer(run, recipe)
+    facts = _facts(request["template_origin"], request["template_date"], request["base_name"], run.name)
+    if request.get("lineage"):
+        facts["edgetune.lineage"] = describe_lineage(request["lineage"])
+    base = Path(request["base"])
+    folder = result_folder(run, recipe) if checkpoint is None else _from_checkpoint(run, checkpoint, recipe)
+    model, adapter = (base, folder) if recipe.lora else (folder, None)
+    name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
+    held_out = run.data / "held_out.jsonl" if request["held_out"] else None
+    four_bit = request["device"] if recipe.quantization == "nf4" else ""
+    return Source(model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"], four_bit=four_bit)
+
+
+def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
+    """An adapter folder made from a checkpoint, kept under the run."""
+    if wanted == "best":
+        step = state(run).best_step
+    elif wanted.isascii() and wanted.isdecimal():
+        step = int(wanted)
+    else:
+        raise InputError(f"'{wanted}' is not a checkpoint", "A checkpoint is a step's number or 'best'.", "Correct --checkpoint.")
+    folder = run.checkpoints / f"step-{step:08d}"
+    if not folder.is_dir() or not step:
+        known = ", ".join(str(c.step) for c in checkpoints.found(run.checkpoints))
+        raise InputError(f"{run.name} has no checkpoint {wanted}", f"Checkpoints: {known or 'none'}.", "Choose one of them.")
+    if reason := checkpoints.problem(folder):
+        raise EdgeTuneError(f"Checkpoint {step} is damaged", reason, "Choose another one.")
+    if not recipe.lora:
+        raise InputError(
+            "A checkpoint of full fine-tuning cannot be exported",
+            "Only its final model is kept in an exportable layout.",
+            "Export the run itself.",
+        )
+    target = run.folder / "from-checkpoints" / f"step-{step:08d}"
+    if not target.is_dir():
+        from safetensors.numpy import load_file, save_file
+
+        weights = {peft_name(name): value for name, value in load_file(folder / "weights.safetensors").items()}
+        changes: dict[str, Any] = {}
+        if run.parent.is_dir():
+            weights, changes = stacked_adapter.combined(run.parent, weights, recipe)
+        target.parent.mkdir(exist_ok=True)
+        with publish_folder(target) as part:
+            save_file(weights, part / "adapter_model.safetensors")
+            write_json(part / "adapter_config.json", {**adapter_config(run, recipe, weights), **changes})
+    return target
+
+
+def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, Any]:
+    """PEFT's adapter configuration for weights taken from a checkpoint."""
+    targets = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in weights})
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": recipe.rank,
+        "lora_alpha": recipe.alpha,
+        "lora_dropout": recipe.dropout,
+        "bias": "none",
+        "use_rslora": recipe.rslora,
+        "use_dora": recipe.dora,
+        "target_modules": targets,
+        "fan_in_fan_out": False,
+        "modules_to_save": None,
+        "base_model_name_or_path": run.request()["base"],
+    }
+
+
+def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float], ...] = ()) -> Source:
+    """A plain model folder, with an adapter or several with weights (`mix`), or without. An adapter's own tokenizer and template count."""
+    base = find.describe(folder)
+    adapters = [adapter] if adapter is not None else [one for one, _ in mix]
+    for one in adapters:
+        if not (one / "adapter_config.json").is_file():
+            raise InputError(f"{one} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
+    tokenizer = tokenizers.load(folder, today(), tokenizers.own_tokenizer(adapters))
+    name = "-".join([base.name, *dict.fromkeys(one.resolve().name for one in adapters)])
+    facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
+    if mix:
+        facts["edgetune.adapters"] = ", ".join(f"{one.resolve().name}:{weight:g}" for one, weight in mix)
+    return Source(folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix)
+
+
+def weighted(text: str) -> tuple[Path, float]:
+    """DIR or DIR:WEIGHT as a folder and a weight (1 where none is given). InputError where the weight is not finite."""
+    path, colon, weight = text.rpartition(":")
+    if not colon or not path or Path(text).exists():
+        return Path(text).expanduser(), 1.0
+    try:
+        number = float(weight)
+    except ValueError:
+        return Path(text).expanduser(), 1.0
+    if not math.isfinite(number):
+        raise InputError(f"'{text}' has no usable weight", f"{weight} is not a finite number.", "Give a number, such as 0.5.")
+    return Path(path).expanduser(), number
+
+
+def resolve(source: str, workspace: Workspace, adapters: Sequence[tuple[Path, float]] = (), checkpoint: str | None = None) -> Source:
+    """SOURCE as people name it: a run, 'nano', or a model folder with `adapters` and their weights."""
+    if source != "nano" and not Path(source).is_dir():
+        if adapters:
+            raise InputError("--adapter goes with a model folder", f"{source} is a run, which has its own adapter.", "Leave --adapter out.")
+        return from_run(workspace.run(source), checkpoint)
+    if checkpoint is not None:
+        raise InputError("--checkpoint goes with a run", f"{source} is a model folder.", "Leave --checkpoint out.")
+    alone = adapters[0][0] if len(adapters) == 1 and adapters[0][1] == 1.0 else None
+    return from_folder(find.resolve(source), alone, () if alone else tuple(adapters))
+
+
+def target_paths(source: Source, types: list[str], out: Path | None) -> dict[str, Path]:
+    """Where each type's file goes: --out as a file (one type) or folder; else the run's exports; else here."""
+    if out is not None and out.suffix == ".gguf":
+        if len(types) > 1:
+            raise InputError("--out names one file for several types", f"{len(types)} types were asked for.", "Name a folder with --out.")
+        return {types[0]: out}
+    folder = out or source.home or Path.cwd()
+    return {t: folder / f"{source.name}-{t}.gguf" for t in types}

@@ -1,0 +1,96 @@
+"""Curves as charts: which points of them are drawn, what stands on the scales, and a chart in plain text."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgetune.runs.curve import Curve
+
+Pairs = list[tuple[float, float]]
+"""Points as (step, height)."""
+HEIGHT = 16
+WIDEST = 110
+"""Lines and cells of a chart in text."""
+PLAIN = str.maketrans("┌┐└┘┤┬│─", "++++++|-")
+"""Its frame, for terminals without Unicode."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How curves are looked at. smoothing: weight of the moving average, 0 for none. log_scale: heights as logarithms. zoom: share of the
+    steps that is shown, the last ones."""
+
+    smoothing: float = 0.0
+    log_scale: bool = False
+    zoom: float = 1.0
+
+    def points(self, curve: Curve, last: float, room: int, dots: bool = False) -> Pairs:
+        """The part of a curve that is shown, at most about `room` points. last: the last step of all curves. dots: of single measurements,
+        which are never smoothed."""
+        first = last * (1 - self.zoom) if self.zoom < 1 else -1
+        values = curve.smoothed(0 if dots else self.smoothing)
+        pairs = [(step, value) for step, value in zip(curve.steps, values, strict=True) if step >= first]
+        if self.log_scale:
+            pairs = [(step, math.log10(value)) for step, value in pairs if value > 0]
+        return thinned(pairs, room)
+
+    def heights(self, values: Sequence[float], count: int, unit: float = 1.0) -> tuple[list[float], list[str]]:
+        """Places on the scale of heights, lowest to highest, and what they are called; logarithms are called by what they stand for."""
+        low, high = min(values), max(values)
+        places = [low + (high - low) * i / (count - 1) for i in range(count)] if high > low else [low]
+        return places, [short((10**place if self.log_scale else place) / unit) for place in places]
+
+
+def last_step(curves: Sequence[Curve]) -> float:
+    """The last step of several curves."""
+    return max((curve.steps[-1] for curve in curves if curve.steps), default=0)
+
+
+def steps(values: Sequence[float]) -> list[float]:
+    """Places on the scale of steps: the first, the middle, the last."""
+    left, right = min(values), max(values)
+    return sorted({left, (left + right) / 2, right})
+
+
+def thinned(pairs: Pairs, most: int) -> Pairs:
+    """At most about `most` points: of each stretch its lowest and its highest, so that no spike is lost."""
+    stretch = 2 * math.ceil(len(pairs) / most)
+    if stretch <= 2:
+        return pairs
+    found = []
+    for start in range(0, len(pairs), stretch):
+        part = pairs[start : start + stretch]
+        found += sorted({min(part, key=lambda pair: pair[1]), max(part, key=lambda pair: pair[1])})
+    return found
+
+
+def short(value: float) -> str:
+    """A number in few signs."""
+    size = abs(value)
+    if size >= 1e9:
+        return f"{value / 1e9:.1f}G"
+    if size >= 999.5:
+        return f"{value:,.0f}" if size < 1e5 else f"{value / 1e3:.0f}k"
+    return f"{value:.3g}"
+
+
+def text(drawn: Sequence[tuple[str, Pairs]], view: View, width: int, unit: float = 1.0) -> str:
+    """A chart without colours: each curve drawn with its letter, those of single measurements with a capital, over the others. Empty
+    where there is no point."""
+    drawn = sorted(((sign, pairs) for sign, pairs in drawn if pairs), key=lambda each: each[0].isupper())
+    if not drawn:
+        return ""
+    import plotext
+
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plotsize(max(40, min(width, WIDEST)), HEIGHT)
+    for sign, pairs in drawn:
+        draw = plotext.scatter if sign.isupper() or len(pairs) == 1 else plotext.plot
+        draw([step for step, _ in pairs], [height for _, height in pairs], marker=sign)
+    plotext.yticks(*view.heights([height for _, pairs in drawn for _, height in pairs], HEIGHT // 3, unit))
+    places = steps([step for _, pairs in drawn for step, _ in pairs])
+    plotext.xticks(places, [f"{place:.0f}" for place in places])
+    lines: str = plotext.uncolorize(plotext.build())
+    plotext.clear_figure()
+    return "\n".join(line.rstrip() for line in lines.splitlines())

@@ -1,0 +1,68 @@
+"""Whether a run is still what it was made as: its recipe, its base and its rows; and what it ended in."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from edgetune.bases.fingerprint import fingerprint
+from edgetune.config.recipe import Recipe
+from edgetune.data.run_data import data_hash
+from edgetune.errors import EdgeTuneError, InputError
+from edgetune.runs import checkpoints
+from edgetune.runs.launch import state
+from edgetune.storage.files import sha256
+from edgetune.storage.workspace import Run
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The recipe a run was made with."""
+    return Recipe(**tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8")))
+
+
+def require_unchanged(run: Run, request: dict[str, Any]) -> None:
+    """Refuse to go on when the base or the prepared rows are not those the run began with."""
+    if sha256(run.folder / "recipe.toml") != request["recipe_hash"]:
+        raise EdgeTuneError(
+            f"The recipe of {run.name} has changed", "recipe.toml is not as the run began.", "Put it back, or start a new run."
+        )
+    base = Path(request["base"])
+    if not base.is_dir():
+        raise EdgeTuneError(f"The base of {run.name} is gone", f"{base} does not exist any more.", "Put the model back, then try again.")
+    if fingerprint(base) != request["base_hash"]:
+        raise EdgeTuneError(
+            f"The base of {run.name} has changed",
+            f"{base} is not the model this run began with.",
+            "Put the old model back, or start a new run.",
+        )
+    wanted = request.get("parent_hash")
+    if wanted and (checkpoints.problem(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != wanted):
+        raise EdgeTuneError(
+            f"What {run.name} is built on has changed", f"{run.parent} is damaged.", "Start a new run with --from the earlier one."
+        )
+    if data_hash(run.data) != request["data_hash"]:
+        raise EdgeTuneError(f"The rows of {run.name} have changed", f"{run.data} is damaged.", "Start a new run from the data file.")
+
+
+def require_writer(run: Run, recipe: Recipe) -> None:
+    """Refuse a run whose model writes no answers. Raises InputError."""
+    if recipe.method == "reward":
+        raise InputError(
+            f"{run.name} is a reward model", "It gives scores, not answers.", f"Rank answers with it: edgetune score {run.name} --data FILE"
+        )
+
+
+def result_folder(run: Run, recipe: Recipe) -> Path:
+    """The folder of a run's finished result: its adapter, or its model where every weight was trained.
+
+    Raises InputError where it has none yet, EdgeTuneError where it is damaged.
+    """
+    folder = run.adapter if recipe.lora else run.model
+    if not folder.is_dir():
+        raise InputError(
+            f"The run {run.name} has no result yet",
+            f"Its state is '{state(run).status}'.",
+            f"Let it finish (edgetune resume {run.name}), or export a checkpoint with --checkpoint best.",
+        )
+    if reason := checkpoints.problem(folder):
+        raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
+    return folder

@@ -1,0 +1,20 @@
+"""1 where the answer is the one that its row gives, as words; else 0."""
+
+from edgetune.errors import InputError
+from edgetune.training.rewards import Answer, Context, Reward
+
+
+def check(argument: str, context: Context) -> None:
+    """Takes no argument. Raises InputError."""
+    if argument:
+        raise InputError("The reward 'exact' takes no argument", f"'{argument}' was given.", "Write --reward exact.")
+
+
+def make(argument: str, context: Context) -> Reward:
+    """The reward."""
+    from edgetune.text import normalized_words
+
+    def reward(answers: list[Answer]) -> list[float]:
+        return [float(bool(one.expected) and normalized_words(one.text) == normalized_words(one.expected)) for one in answers]
+
+    return reward

@@ -1,0 +1,34 @@
+"""Which row comes when: every pass shuffles anew, and a longer run begins like a shorter one."""
+
+import math
+import random
+
+from edgetune.config.recipe import Recipe
+
+
+def steps(recipe: Recipe, rows: int) -> int:
+    """Updates that a recipe asks for with so many rows."""
+    if recipe.steps:
+        return recipe.steps
+    return max(1, math.ceil(recipe.epochs * rows * repeats(recipe) / (recipe.batch * recipe.accumulation)))
+
+
+def repeats(recipe: Recipe) -> int:
+    """How often a row stands in its step: rl samples several answers to each prompt."""
+    return recipe.answers_each if recipe.method == "rl" else 1
+
+
+def order(groups: list[list[int]], count: int, seed: int) -> list[int]:
+    """`count` row numbers: whole shuffled passes over all groups, the last cut off.
+
+    groups: [start, count, each]: of the `count` rows from `start` every pass takes the next `each`, from the start again when all had
+    their turn; so a file's weight is each / count.
+    """
+    result: list[int] = []
+    epoch = 0
+    while len(result) < count:
+        one = [start + (epoch * each + i) % size for start, size, each in groups for i in range(each)]
+        random.Random(f"{seed}/{epoch}").shuffle(one)
+        result += one
+        epoch += 1
+    return result[:count]

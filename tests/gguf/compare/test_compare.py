@@ -1,0 +1,185 @@
+"""`edgetune compare`: its figures are the proof's, llama.cpp's and the evaluation's; what it makes for itself is gone afterwards."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetune.chat.engine import Engine
+from edgetune.data.render import IGNORED
+from edgetune.gguf.compare import compared as comparing
+from edgetune.gguf.compare.compared import Compared, Comparison
+from edgetune.gguf.compare.measure import prompt
+from edgetune.gguf.compare.page import html
+from edgetune.gguf.compare.picture import decades, letter, picture
+from edgetune.gguf.proof.prove import Prover
+from edgetune.gguf.proof.rows import Row
+from edgetune.gguf.source import from_folder, from_run
+from edgetune.gguf.write import export
+from edgetune.storage.workspace import Run, Workspace
+from tests.conftest import ROOT, Train, write_facts
+
+Call = Callable[..., tuple[int, str, str]]
+TYPES = ["F32", "Q8_0", "Q2_K"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("compare") / "workspace")
+
+
+@pytest.fixture(scope="module")
+def run(place: Workspace, train_in: Train) -> Run:
+    """A short run that changes the model's answers."""
+    facts = write_facts(place.path.parent / "facts.jsonl")
+    return train_in(place, "mine", base="nano", data=[str(facts)], steps=6)
+
+
+@pytest.fixture(scope="module")
+def found(place: Workspace, run: Run) -> Compared:
+    """Three types compared; Q8_0 is one of the run's exports."""
+    source = from_run(run)
+    export(source, ["Q8_0"], None)
+    return Comparison(source, place, TYPES, [], None, None, lambda _: None).run(lambda *_: None)
+
+
+@pytest.fixture
+def workspace(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    monkeypatch.setenv("EDGETUNE_WORKSPACE", str(place.path))
+    yield place
+
+
+def test_full_precision_costs_nothing_and_types_cost_more_the_smaller_they_are(found: Compared) -> None:
+    exact, eight, two = found.files
+    assert [one.name for one in found.files] == TYPES
+    assert exact.kl_mean < 1e-7 and exact.top1 == 1 and exact.slope == pytest.approx(1, abs=1e-4)
+    assert exact.perplexity == pytest.approx(found.perplexity, rel=1e-5) and exact.worse == pytest.approx(0, abs=1e-5)
+    assert exact.kl_mean < eight.kl_mean < two.kl_mean and eight.kl_99 < two.kl_99
+    assert exact.bits == pytest.approx(32, abs=0.01) and eight.bits == pytest.approx(8.5, abs=0.1)
+    assert all(one.speed and one.memory > one.bytes for one in found.files)
+
+
+def test_the_figures_are_the_proofs_and_llama_cpps(found: Compared, place: Workspace, run: Run) -> None:
+    eight = found.files[1]
+    assert eight.path is not None
+    proof = Prover(from_run(run), place.proof_cache).prove(eight.path)
+    for name, figure in {"kl_mean": eight.kl_mean, "kl_99": eight.kl_99, "top1": eight.top1, "slope": eight.slope}.items():
+        assert proof.figure("behaviour", name) == figure, name
+    assert proof.figure("behaviour", "perplexity") == pytest.approx(found.perplexity, rel=1e-12)
+    assert proof.figure("behaviour", "perplexity_file") == eight.perplexity
+    with Engine(eight.path) as engine:
+        assert eight.bits == pytest.approx(8 * engine.info.size / engine.info.n_params, rel=1e-6)
+    assert eight.bytes == eight.path.stat().st_size
+
+
+def test_the_perplexity_is_that_of_the_evaluation(found: Compared, run: Run, edgetune: Call) -> None:
+    """Which scores the same answers with llama.cpp another way, with the chat's F16 cache. In full precision, for what llama.cpp rounds
+    the inputs of quantized matrices to differs with the processor and with how many rows it takes at once."""
+    exact = run.exports / f"{run.name}-F32.gguf"
+    assert edgetune("export", run.name, "--type", "F32", "--no-proof")[0] == 0
+    code, out, err = edgetune("eval", exact, "--json")
+    exact.unlink()
+    assert code == 0, err
+    assert json.loads(out)["gguf"]["perplexity"] == pytest.approx(found.files[0].perplexity, rel=1e-3)
+
+
+def test_what_was_made_for_it_is_gone_also_after_a_failure(
+    found: Compared, place: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [one.path is not None for one in found.files] == [False, True, False]
+    assert [path.name for path in run.exports.iterdir() if path.suffix == ".gguf"] == ["mine-Q8_0.gguf"]
+    assert not list(place.proof_cache.glob(".*"))
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        assert list(place.proof_cache.rglob("Q4_0.gguf"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparing, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Comparison(from_run(run), place, ["Q4_0"], [], None, None, lambda _: None).run(lambda *_: None)
+    assert not list(place.proof_cache.glob(".*"))
+
+
+def test_the_command_shows_table_picture_and_advice(
+    run: Run, found: Compared, edgetune: Call, tmp_path: Path, workspace: Workspace
+) -> None:
+    code, out, err = edgetune("compare", "mine", run.exports / "mine-Q8_0.gguf", "--type", "Q2_K", "--out", tmp_path / "types.html")
+    assert code == 0, err
+    for text in ("mine-Q8_0.gguf", "Q2_K", "mean KL from full precision", "Take "):
+        assert text in out
+    assert "full precision: perplexity" in err and "next: edgetune" in err
+    page = (tmp_path / "types.html").read_text(encoding="utf-8")
+    assert "mine-Q8_0.gguf" in page and "<svg" in page
+    code, out, _ = edgetune("compare", "mine", "--type", "Q8_0", "--json")
+    (only,) = json.loads(out)["files"]
+    assert code == 0 and only["path"].endswith("mine-Q8_0.gguf") and json.loads(out)["recommended"]["name"] == "Q8_0"
+    assert only["kl_mean"] == found.files[1].kl_mean
+
+
+def test_an_export_made_with_an_importance_matrix_does_not_stand_in_for_one_without(run: Run, found: Compared, place: Workspace) -> None:
+    from edgetune.gguf.importance.kept import gathered
+
+    source = from_run(run)
+    matrix = gathered(source, place).path
+    export(source, ["Q3_K_M"], None, imatrix=matrix)
+    for given, reused in ((matrix, True), (None, False)):
+        (only,) = Comparison(source, place, ["Q3_K_M"], [], given, None, lambda _: None).run(lambda *_: None).files
+        assert (only.path is not None) == reused
+    (run.exports / "mine-Q3_K_M.gguf").unlink()
+
+
+def test_the_page_and_the_picture(found: Compared) -> None:
+    odd = replace(found.files[0], name="<script>alert(1)</script>.gguf")
+    page = html(replace(found, name="<b>x", files=(odd, *found.files[1:])))
+    assert "<script" not in page and "<b>x" not in page and "http" not in page and "prefers-color-scheme: dark" in page
+    assert page.count("<circle") == 3 and found.advice.why in page.replace("&#39;", "'")
+    drawn = picture(found, 80)
+    body = [line for line in drawn.splitlines() if "│" in line or "┤" in line]
+    assert [sum(line.count(letter(index)) for line in body) for index in range(3)] == [1, 1, 1]
+    assert max(map(len, drawn.splitlines())) <= 80
+    assert decades([3e-4, 2e-2]) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1]) and len(decades([1e-3])) == 2
+
+
+def test_prompts_end_where_the_last_answer_begins() -> None:
+    x = IGNORED
+    assert prompt(Row([1, 2, 3, 4, 5, 6, 7], [x, x, 3, x, 5, 6, x], True)) == [1, 2, 3, 4]
+    assert prompt(Row([1, 2, 3, 4], [1, 2, 3, 4], False)) == [1, 2]
+    assert prompt(Row([1, 2], [x, x], True)) == [1]
+
+
+def test_wrong_input_is_refused_before_the_work(edgetune: Call, stories: Path, tmp_path: Path, nano: Path) -> None:
+    export(from_folder(stories, None), ["F16"], tmp_path / "stories.gguf")
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
+    for words, why in (
+        (("nano", tmp_path / "stories.gguf"), "not a file of nano"),
+        (("nano", tmp_path / "broken.gguf"), "broken.gguf"),
+        (("nano", tmp_path / "nowhere.gguf"), "no file"),
+        ((tmp_path / "stories.gguf",), "The model comes first"),
+        (("nano", "--type", "Q9"), "Q9"),
+        (("nano", "--data", tmp_path / "nowhere"), "no file"),
+        (("nano", "--imatrix", tmp_path / "nowhere"), "importance matrix"),
+        (("nano", "--out", tmp_path), "is a folder"),
+        (("nothing",), "no run"),
+    ):
+        code, out, err = edgetune("compare", *words)
+        assert out == "" and code == (1 if "broken" in why else 2) and why in err, (words, code, err)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_ctrl_c_is_said_and_leaves_nothing(workspace: Workspace, flags: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "edgetune", "compare", "nano", "--type", "F32", "--type", "Q8_0", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stderr is not None
+        while "0/2 F32" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out)["error"]["title"] == "Interrupted" if flags else (out, err.splitlines()[-1]) == ("", "interrupted")
+    assert not list(workspace.proof_cache.glob(".*"))

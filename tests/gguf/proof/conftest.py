@@ -1,0 +1,68 @@
+"""Tuned models of three strengths, and their provers."""
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetune.demo.demo import LIGHTHOUSE
+from edgetune.gguf.proof.prove import Proof, Prover
+from edgetune.gguf.source import from_run
+from edgetune.storage.workspace import Run, Workspace
+from tests.converters.conftest import make_model
+from tests.gguf.proof.faults import FAULTS, SHARED, plan, write
+
+__all__ = ["make_model"]
+
+STRENGTHS = {"stories": {"light": 8, "medium": 24, "strong": 100}, "nano": {"light": 4, "medium": 16, "strong": 60}}
+"""Steps."""
+
+
+class Bench:
+    """A tuned model, proven as often as a test likes: what stays the same is loaded once."""
+
+    def __init__(self, run: Run, cache: Path, folder: Path, tokens: int) -> None:
+        self.run, self.source, self.folder = run, from_run(run), folder
+        self.prover = Prover(self.source, cache, tokens=tokens)
+
+    def right(self, type_name: str) -> Proof:
+        """The proof of a correct export."""
+        return self.prover.prove(write(plan(self.source, self.source.adapter), type_name, self.folder / "right.gguf"))
+
+    def wrong(self, fault: str, type_name: str) -> Proof:
+        """The proof of an export with a fault."""
+        made = FAULTS[fault][0](self.source, self.folder / "tampered")
+        prover = copy.copy(self.prover)
+        if fault in SHARED:
+            prover._plan = made
+        return prover.prove(write(made, type_name, self.folder / "wrong.gguf"))
+
+    def missed(self, type_name: str) -> dict[str, list[str]]:
+        """The faults whose proof passes, or names something else first, with what it found."""
+        found = {fault: self.wrong(fault, type_name).causes for fault in FAULTS}
+        return {fault: causes for fault, causes in found.items() if not causes or not re.search(FAULTS[fault][1], causes[0])}
+
+
+@pytest.fixture(scope="package")
+def bench(request: pytest.FixtureRequest, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
+    """Makes the bench of a model ("stories", "nano") at a strength."""
+    made: dict[tuple[str, str], Bench] = {}
+    place = Workspace(tmp_path_factory.mktemp("proof"))
+    cache = tmp_path_factory.mktemp("cache")
+
+    def make(model: str, strength: str, tokens: int = 512) -> Bench:
+        if (model, strength) not in made:
+            options: dict[str, Any] = {"base": "nano", "data": str(LIGHTHOUSE / "train.jsonl"), "batch": 8, "length": 128}
+            if model == "stories":
+                folder = request.getfixturevalue("shared")
+                data = str(folder / "datasets" / "alpaca_en_demo.json")
+                options = {"base": str(request.getfixturevalue("stories")), "data": data, "batch": 4, "length": 256}
+            options |= {"steps": STRENGTHS[model][strength], "accumulation": 1, "eval_share": 0.02, "eval_every": 1000}
+            run = train_in(place, f"{model}-{strength}", quantization="nf4", **options)
+            made[model, strength] = Bench(run, cache, tmp_path_factory.mktemp("files"), tokens)
+        return made[model, strength]
+
+    return make

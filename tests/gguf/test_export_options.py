@@ -1,0 +1,50 @@
+"""What a run could be exported as, and that exports keep their run's name."""
+
+import json
+
+import pytest
+
+from edgetune.estimate import generation_speed
+from edgetune.gguf import export_options
+from edgetune.machine import hardware
+from edgetune.runs import manage
+from edgetune.storage.workspace import Run, Workspace
+
+
+@pytest.fixture
+def run(workspace: Workspace) -> Run:
+    """A run of a base with a billion parameters, with a Q8_0 whose proof measured a loss."""
+    made = Run(workspace.runs_folder / "mine")
+    made.exports.mkdir(parents=True)
+    (made.folder / "request.json").write_text(json.dumps({"base": "b", "steps": 1, "data": [], "base_parameters": 10**9}), encoding="utf-8")
+    path = made.exports / "mine-Q8_0.gguf"
+    path.write_bytes(b"GGUF")
+    path.with_suffix(".json").write_text(
+        json.dumps({"path": str(path), "type": "Q8_0", "bytes": 4, "proof": {"passed": True}}), encoding="utf-8"
+    )
+    figures = {"checks": {"behaviour": {"figures": {"kl_mean": 0.25, "top1": 0.5}}}}
+    path.with_suffix(".proof.json").write_text(json.dumps(figures), encoding="utf-8")
+    return made
+
+
+def test_what_was_measured_comes_before_what_was_published(run: Run) -> None:
+    found = {one.type: one for one in export_options.offers(run)}
+    made, other = found["Q8_0"], found["Q4_K_M"]
+    assert (made.loss, made.same, made.measured, made.proven, made.bytes) == (0.25, 0.5, True, True, 4)
+    assert other.loss == 0.031 and not other.measured and not other.written
+    assert found["F16"].bytes == 2 * 10**9 > other.bytes > found["Q2_K"].bytes
+    assert found["F16"].speed < other.speed < found["Q2_K"].speed
+
+
+def test_speed_is_the_bytes_over_the_memory_s_bandwidth() -> None:
+    assert 10**8 < generation_speed.bandwidth() < 10**13
+    assert generation_speed.tokens_per_second(10**10) == pytest.approx(generation_speed.bandwidth() / 10**10, rel=0.05)
+    more = 1 / generation_speed.tokens_per_second(10**9, 10**9) - 1 / generation_speed.tokens_per_second(10**9)
+    assert more == pytest.approx(10**9 * generation_speed.UNPACK / hardware.machine().cores)
+
+
+def test_exports_keep_the_name_of_their_run(run: Run, workspace: Workspace) -> None:
+    renamed = manage.rename(workspace, "mine", "yours")
+    assert sorted(path.name for path in renamed.exports.iterdir()) == ["yours-Q8_0.gguf", "yours-Q8_0.json", "yours-Q8_0.proof.json"]
+    assert manage.noted_exports(renamed)[0]["path"] == str(renamed.exports / "yours-Q8_0.gguf")
+    assert next(one for one in export_options.offers(renamed) if one.type == "Q8_0").loss == 0.25

@@ -1,0 +1,47 @@
+"""What the app asks of the engine, off the UI's thread; a failure becomes a dialog, and whatever was busy is free again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from edgetune.errors import EdgeTuneError
+from edgetune.storage.files import refused
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Node(Protocol):
+    @property
+    def app(self) -> "App[Any]": ...
+
+
+N = TypeVar("N", bound=_Node)
+
+
+def shown(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[Concatenate[N, P], Coroutine[Any, Any, T | None]]:
+    """For an async method of a screen or widget: errors the user can cause open the error dialog; then it returns None."""
+
+    @wraps(method)
+    async def guarded(self: N, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return await method(self, *args, **kwargs)
+        except EdgeTuneError as error:
+            found = error
+        except (OSError, MemoryError) as error:
+            found = refused(error)
+        from tui.screens.error import ErrorDialog
+
+        self.app.push_screen(ErrorDialog(found))
+        return None
+
+    return guarded
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what takes time, but no more than a second or two, beside the UI. What is longer belongs in `tui.command`."""
+    return await asyncio.to_thread(function, *args, **kwargs)
