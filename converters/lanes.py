@@ -110,7 +110,7 @@ class Lanes:
         return (bounded > low).select(bounded, low)
 
     def absolute(self) -> "Lanes":
-        """|x|"""
+        """The absolute value, |x|."""
         return self.code.intrinsic("llvm.fabs", self)
 
     def root(self) -> "Lanes":

@@ -160,7 +160,7 @@ def _names_transformers(mapping: Any) -> bool:
     return isinstance(library, str) and library.startswith("transformers.models.")
 
 
-def _number(config: dict[str, Any], key: str, value: Any) -> float:
+def _number(key: str, value: Any) -> float:
     sound = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
     if not sound or (key == "r" and (value < 1 or value != int(value))):
         raise _refuse("adapter_config.json does not make sense", f"{key} is {value!r}.", "Get the adapter again.")
@@ -280,8 +280,8 @@ class Adapter:
             expected["rows"] = (len(change.indices), *shape[1:])
         if set(parts) - {"full", "base", "rows"}:
             config = self.config
-            rank = _number(config, "r", _pattern(config, "rank_pattern", change.module, config.get("r")))
-            alpha = _number(config, "lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))
+            rank = _number("r", _pattern(config, "rank_pattern", change.module, config.get("r")))
+            alpha = _number("lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))
             change.rank, change.scale = int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
             if len(shape) != 2 or not {"A", "B"} <= set(parts) or "rows" in parts or ("magnitude" in parts) != bool(config.get("use_dora")):
                 raise _refuse(

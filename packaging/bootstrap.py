@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 if sys.version_info < (3, 11):
-    which = getattr(shutil, "which", lambda name: None)  # Python 2.7 has none
+    which = getattr(shutil, "which", lambda _name: None)  # Python 2.7 has none
     newer = []
     for name in filter(which, ("python3.11", "python3.12", "python3.13", "python3.14")):
         trial = subprocess.Popen([name, "-c", "import ensurepip"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

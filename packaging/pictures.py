@@ -40,7 +40,7 @@ STEPS = 256
 """Enough for the questions that are asked in the chat."""
 
 
-def train(place: Workspace, name: str, **options: object) -> None:
+def train(name: str, **options: object) -> None:
     """A run of the bundled model on the bundled examples, done when this returns."""
     words = flags({**OPTIONS, "threads": 1, "eval_every": STEPS // 8, "save_every": STEPS // 2, **options})
     command = [sys.executable, "-m", "edgetune", "train", *words, "--name", name]
@@ -144,7 +144,7 @@ async def draw(place: Workspace) -> list[str]:
         for name, scene in SCENES.items():
             try:
                 await scene(seat)
-            except Exception as error:  # the others are still worth having
+            except Exception as error:  # noqa: BLE001 - the others are still worth having
                 failed.append(f"{name}: {type(error).__name__}: {error}")
                 continue
             still(app)
@@ -167,8 +167,8 @@ def main() -> None:
         examples = Path(folder) / "examples"
         examples.mkdir()
         shutil.copy(OPTIONS["data"][0], examples / "lighthouse.jsonl")
-        train(place, "small", rank=8, alpha=16.0, steps=STEPS // 8)
-        train(place, "lighthouse", steps=STEPS)
+        train("small", rank=8, alpha=16.0, steps=STEPS // 8)
+        train("lighthouse", steps=STEPS)
         with contextlib.chdir(examples):
             failed = asyncio.run(draw(place))
     if failed:

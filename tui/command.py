@@ -22,7 +22,7 @@ SAID = 12
 """Last lines of its talk that are shown when it dies."""
 
 
-async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None] = lambda line: None) -> Any:
+async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None] = lambda _line: None) -> Any:
     """Run `edgetune WORDS --json` and give its document. said: gets each line that it says meanwhile.
 
     Raises the command's own EdgeTuneError. When cancelled, the command is stopped and waited for.

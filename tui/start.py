@@ -29,7 +29,7 @@ def flags(options: dict[str, Any]) -> list[str]:
     return words
 
 
-async def begin(workspace: Workspace, words: list[str], said: Callable[[str], None] = lambda line: None) -> Run:
+async def begin(workspace: Workspace, words: list[str], said: Callable[[str], None] = lambda _line: None) -> Run:
     """Check, make and launch a run; the run. Raises EdgeTuneError where it cannot be."""
     document = await edgetune(workspace, "train", *words, "--detach", said=said)
     return Run(Path(document["folder"]))

@@ -105,7 +105,7 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    return normed_tensors(config, tied, GGUF_NAME, lambda made, prefix: None)
+    return normed_tensors(config, tied, GGUF_NAME, lambda _made, _prefix: None)
 
 
 def normed_tensors(config: dict[str, Any], tied: bool, arch: str, more: Callable[[Tensors, str], None]) -> list[TensorPlan]:

@@ -25,7 +25,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the hub lists it. sha256: of LFS files. blob: git's SHA-1 of "blob SIZE\\0" and the content, of the others."""
+    r"""A file as the hub lists it. sha256: of LFS files. blob: git's SHA-1 of "blob SIZE\0" and the content, of the others."""
 
     name: str
     size: int

@@ -21,7 +21,7 @@ def key(question: str) -> str | None:
 
 
 def edited(text: str) -> str | None:
-    """A text as the person changes it: in $VISUAL or $EDITOR at a terminal, else the next line, in which \\n stands for a new line."""
+    r"""A text as the person changes it: in $VISUAL or $EDITOR at a terminal, else the next line, in which \n stands for a new line."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not (editor and sys.stdin.isatty()):
         line = key("your version, on one line (\\n for a new line):")

@@ -184,7 +184,7 @@ class _Interrupts:
         self.pressed = self.detached = False
         self.old = {sign: signal.signal(sign, self._note) for sign in (signal.SIGINT, signal.SIGTERM)}
 
-    def _note(self, number: int, frame: Any) -> None:
+    def _note(self, number: int, _frame: Any) -> None:
         if number == signal.SIGTERM or not (sys.stdin.isatty() and sys.stderr.isatty()):
             self._stop()
         else:

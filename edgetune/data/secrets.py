@@ -46,7 +46,7 @@ def _jwt(value: str) -> bool:
         return False
 
 
-def _no_check(value: str) -> bool:
+def _no_check(_value: str) -> bool:
     return True
 
 

@@ -38,6 +38,7 @@ class TemplateRefusal(InputError):
 
 @cache
 def environment() -> Any:
+    """The sandbox in which chat templates run, made once: what transformers gives templates, and nothing of the machine."""
     from jinja2 import nodes
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment

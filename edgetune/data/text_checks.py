@@ -128,7 +128,7 @@ def _characters(text: str) -> Iterator[Finding]:
 
 
 def _count(noun: str, characters: list[str]) -> str:
-    """ "3 control characters (U+0007, U+0008)"."""
+    """As in: 3 control characters (U+0007, U+0008)."""
     codes = ", ".join(f"U+{ord(c):04X}" for c, _ in Counter(characters).most_common(3))
     return f"{len(characters)} {noun}{'s'[: len(characters) > 1]} ({codes})"
 

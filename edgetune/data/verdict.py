@@ -104,16 +104,8 @@ def _stops(report: "Report") -> Iterator[tuple[str, str]]:
         )
 
 
-def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
-    usable = report.kept + report.truncated
-    wrong = report.rejected - report.rejected_counts.get("too_long", 0)
-    if report.rejected and wrong <= MANY_REJECTED * report.read and usable:
-        kind, count = _worst(report)
-        fix = LONGER if kind == "too_long" else f"Correct {_first(report, kind)}"
-        yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", fix
-    for kind in ("secret", "card", "iban"):
-        if count := report.problem_counts.get(kind, 0):
-            yield f"{rows(count, PLAIN[kind])}: the model may repeat it", f"Take it out: {_first(report, kind)}"
+def _split_warnings(report: "Report") -> Iterator[tuple[str, str]]:
+    """Validation rows that are, or are nearly, training rows."""
     split = report.split
     if split and 0 < split["shared"] <= MOST * split["held_out"]:
         yield (
@@ -123,9 +115,10 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
     if split and split["nearly_shared"] > LEAK * split["held_out"]:
         near = f"{split['nearly_shared']:,} of {split['held_out']:,} validation rows nearly repeat training rows"
         yield near, f"Look at {_first(report, 'near_leak')}"
-    for kind, count in report.problem_counts.items():
-        if kind in PLAIN and kind not in (*QUIET, "secret", "card", "iban") and (count > MOST * usable or kind != "html"):
-            yield rows(count, PLAIN[kind]), f"Look at {_first(report, kind)}"
+
+
+def _repeated_or_lopsided(report: "Report", usable: int) -> Iterator[tuple[str, str]]:
+    """Rows that repeat others, and pairs in which the length alone tells the better answer."""
     copies = report.duplicates.get("train", {})
     for part, words in (("exact", "repeat another row"), ("near", "nearly repeat another row")):
         if copies.get(part, 0) > COPIES * usable:
@@ -139,6 +132,23 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
                 f"the {side} answer is the longer one in {pair[f'{side}_longer']:.0%} of the pairs: length is what a model learns first",
                 "Add pairs in which length says nothing, or use a length-normalised loss.",
             )
+
+
+def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
+    usable = report.kept + report.truncated
+    wrong = report.rejected - report.rejected_counts.get("too_long", 0)
+    if report.rejected and wrong <= MANY_REJECTED * report.read and usable:
+        kind, count = _worst(report)
+        fix = LONGER if kind == "too_long" else f"Correct {_first(report, kind)}"
+        yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", fix
+    for kind in ("secret", "card", "iban"):
+        if count := report.problem_counts.get(kind, 0):
+            yield f"{rows(count, PLAIN[kind])}: the model may repeat it", f"Take it out: {_first(report, kind)}"
+    yield from _split_warnings(report)
+    for kind, count in report.problem_counts.items():
+        if kind in PLAIN and kind not in (*QUIET, "secret", "card", "iban") and (count > MOST * usable or kind != "html"):
+            yield rows(count, PLAIN[kind]), f"Look at {_first(report, kind)}"
+    yield from _repeated_or_lopsided(report, usable)
     if 0 < usable < FEW:
         few = "only 1 row: nothing but this" if usable == 1 else f"only {usable} rows: nothing but these"
         yield f"{few} is learned", "Add examples; a hundred is a start for a style, more for facts."

@@ -1,0 +1,1 @@
+"""Memory, disk, time and speed, predicted before anything starts."""

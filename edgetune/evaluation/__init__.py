@@ -1,0 +1,1 @@
+"""Held-out loss and answers, and scores by a reward model."""

@@ -62,7 +62,7 @@ def measure(
             progress(number, len(asked))
     exact = [normalized_words(a) == normalized_words(r.expected) for a, r in zip(replies, asked, strict=True)]
     holds = [contains(a, r.expected) for a, r in zip(replies, asked, strict=True)]
-    share = (lambda hits: sum(hits) / len(hits)) if asked else (lambda hits: None)
+    share = (lambda hits: sum(hits) / len(hits)) if asked else (lambda _hits: None)
     return {
         "loss": loss,
         "perplexity": math.exp(min(loss, 50)),

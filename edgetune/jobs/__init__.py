@@ -1,0 +1,1 @@
+"""Everything long, as a job: create its folder, launch its worker process, run it."""

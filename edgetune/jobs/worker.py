@@ -48,7 +48,7 @@ def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None
 def _ask_to_stop(folder: Path) -> None:
     """Let TERM, INT and HUP set the same flag as a stop request."""
 
-    def handler(number: int, frame: Any) -> None:
+    def handler(_number: int, _frame: Any) -> None:
         touch(folder / "stop")
 
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
@@ -94,7 +94,7 @@ def work(folder: Path) -> int:
                 ).as_dict(),
             )
             return 1
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever ends a run, its log must say so
             traceback.print_exc()
             if "out of memory" in str(error).lower():
                 shown = EdgeTuneError(

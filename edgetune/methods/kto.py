@@ -32,6 +32,7 @@ class JudgedCollator:
     length: int
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch of rows as tensors."""
         import torch
 
         parts = []

@@ -1,0 +1,1 @@
+"""Votes: record and store them, generate candidates, rate models, export to every preference format."""

@@ -1,0 +1,1 @@
+"""A run's folder: events, history, curves, checkpoints, comparison, lineage, and housekeeping."""

@@ -60,7 +60,7 @@ class AskText(Dialog[str]):
     NAME = "A short text"
     ABOUT = "Type it and press Enter."
 
-    def __init__(self, question: str, value: str = "", check: Callable[[str], object] = lambda text: None) -> None:
+    def __init__(self, question: str, value: str = "", check: Callable[[str], object] = lambda _text: None) -> None:
         super().__init__()
         self.question, self.value, self.check = question, value, check
 

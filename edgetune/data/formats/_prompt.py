@@ -53,7 +53,7 @@ def _history(history: Any) -> list[dict[str, Any]]:
 
 
 def dialogue(text: str) -> list[dict[str, Any]]:
-    """The turns of a conversation written as one text, `\\n\\nHuman: … \\n\\nAssistant: …`. Raises RowError: empty, and of text fields."""
+    r"""The turns of a conversation written as one text, `\n\nHuman: … \n\nAssistant: …`. Raises RowError: empty, and of text fields."""
     pieces = _SPEAKER.split(text)
     role = {"Human": "user", "Assistant": "assistant"}
     turns = [{"role": role[pieces[i]], "content": pieces[i + 1].strip()} for i in range(1, len(pieces), 2)]

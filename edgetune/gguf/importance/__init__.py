@@ -1,0 +1,1 @@
+"""Importance matrices, gathered on a run's own training data."""

@@ -1,0 +1,1 @@
+"""The proof: a finished GGUF file checked against the model and adapter it was made from."""

@@ -32,7 +32,7 @@ def limit(memory: int, seconds: int) -> None:
     except ImportError:  # Windows has no such limits; the time is kept by the parent
         pass
 
-    def refuse(event: str, arguments: object) -> None:
+    def refuse(event: str, _arguments: object) -> None:
         if event.startswith(FORBIDDEN):
             raise PermissionError(f"a reward may not use {event}")
 

@@ -60,7 +60,7 @@ class FitStep(Step):
         notes.update("")
         change.display = False
         try:
-            self.fit = await edgetune(self.workspace, "fit", *self.draft.recipe_words(data=False), said=lambda line: None)
+            self.fit = await edgetune(self.workspace, "fit", *self.draft.recipe_words(data=False), said=lambda _line: None)
         except BaseException:
             needs.update(told("It cannot be predicted this way. Go back and change it, or press {fit.again} to check again."))
             raise

@@ -222,7 +222,7 @@ class _Emitter(Writer):
                 raise Unmatched("it writes thinking otherwise when told not to think")
             if not all(text.startswith(start) for text in (lead, *(pick(s).before for s in shapes))):
                 start = ""
-            self._before(lambda s: start)
+            self._before(lambda _s: start)
             self.act("if .Thinking")  # the marks of thinking alone between the actions: Ollama finds them so
             self.text(lead[len(start) :])
             self.show(form, ".Thinking")

@@ -220,20 +220,20 @@ def _operand(tokens: list[str], at: int) -> tuple[Value, int]:
         return value, at + 1
     if token.startswith('"'):
         text = unquote(token)
-        return (lambda scope, dot: text), at + 1
+        return (lambda _scope, _dot: text), at + 1
     if token.isdigit():
-        return (lambda scope, dot: int(token)), at + 1
+        return (lambda _scope, _dot: int(token)), at + 1
     if token in ("true", "false"):
-        return (lambda scope, dot: token == "true"), at + 1
+        return (lambda _scope, _dot: token == "true"), at + 1
     if token == ".":
-        return (lambda scope, dot: dot), at + 1
+        return (lambda _scope, dot: dot), at + 1
     if token.startswith("."):
-        return (lambda scope, dot: dot[token[1:]]), at + 1
+        return (lambda _scope, dot: dot[token[1:]]), at + 1
     if token.startswith("$"):
         name, _, member = token.partition(".")
         if not member:
-            return (lambda scope, dot: scope.get(name)), at + 1
-        return (lambda scope, dot: scope.get(name)[member]), at + 1
+            return (lambda scope, _dot: scope.get(name)), at + 1
+        return (lambda scope, _dot: scope.get(name)[member]), at + 1
     raise ValueError(f"{token!r} is not known")
 
 

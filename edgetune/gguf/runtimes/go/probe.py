@@ -41,6 +41,7 @@ def turn(role: str, content: str, **more: str) -> Message:
 
 
 def put(messages: list[Message], mark: str, text: str) -> list[Message]:
+    """The messages, with a text in place of the content that is the mark."""
     return [{**message, "content": text} if message["content"] == mark else message for message in messages]
 
 
