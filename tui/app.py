@@ -14,9 +14,12 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from edgetune.storage.workspace import Workspace
-from tui import background_writes, settings
+from tui import background_writes
 from tui.ascii_filter import Narrow
+from tui.base_app import BaseApp
 from tui.keys import key, own
+from tui.navigation import open_screen
+from tui.pages.page import Page
 from tui.themes import DARK, LIGHT, THEMES
 
 AGAIN = 2.0
@@ -24,7 +27,7 @@ AGAIN = 2.0
 INTERRUPTED = 130
 
 
-class EdgeTuneApp(App[None]):
+class EdgeTuneApp(BaseApp):
     """The terminal app on one workspace."""
 
     CSS_PATH = "edgetune.tcss"
@@ -39,12 +42,9 @@ class EdgeTuneApp(App[None]):
     ]
 
     def __init__(self, workspace: Workspace, ascii_only: bool = False) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.ascii_only = ascii_only
+        super().__init__(workspace, ascii_only)
         if ascii_only:
             self._filters.append(Narrow())
-        self.settings = settings.load(self.settings_path)
         own(self.settings.keys)
         for theme in THEMES:
             self.register_theme(theme)
@@ -53,19 +53,12 @@ class EdgeTuneApp(App[None]):
         self.stylesheet.set_variables(self.get_css_variables())
         self._pressed = 0.0
 
-    @property
-    def settings_path(self) -> Any:
-        """Where the app keeps its settings."""
-        return self.workspace.path / "app.json"
-
     def on_mount(self) -> None:
         """Keys of the user's own, signals, and the first screen."""
         self.set_keymap(self.settings.keys)
         self.theme_changed_signal.subscribe(self, self.recolour)
         self._leave_on_signals()
-        from tui.screens.home import Home
-
-        self.push_screen(Home())
+        open_screen(self, "home")
 
     def _leave_on_signals(self) -> None:
         """TERM and HUP leave as Ctrl-Q does: Textual itself would leave the terminal raw."""
@@ -104,8 +97,6 @@ class EdgeTuneApp(App[None]):
 
     def recolour(self, theme: Theme) -> None:
         """Another theme: screens draw anew what has colours of its own."""
-        from tui.screens.page import Page
-
         for screen in self.screen_stack:
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.recolour()
@@ -116,9 +107,7 @@ class EdgeTuneApp(App[None]):
 
     def action_help(self) -> None:
         """Show the help of the screen that is open."""
-        from tui.screens.help import Help
-
-        self.push_screen(Help(self.screen))
+        open_screen(self, "help", self.screen)
 
     def action_help_quit(self) -> None:
         """Ctrl-C: pressed twice it leaves, for that is what people try first."""
@@ -127,10 +116,3 @@ class EdgeTuneApp(App[None]):
             self.exit(return_code=INTERRUPTED)
         self._pressed = now
         self.notify("Ctrl+C again leaves; running jobs go on.", timeout=AGAIN)
-
-    def say(self, text: str, severity: Any = "information") -> None:
-        """A toast. The text is shown as it is: no markup, nothing that drives a terminal."""
-        from edgetune.text import safe_text
-
-        self.clear_notifications()  # one at a time: they would hide what they speak of
-        self.notify(safe_text(text), severity=severity, markup=False)

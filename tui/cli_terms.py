@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from tui.keys import told
+from tui.keys import with_keys
 
 FLAGS = {
     "--map": "Columns ({data.map})",
@@ -22,9 +22,9 @@ def in_app(text: str) -> str:
     """A message of the engine for who reads it in the app. Flags that the app does not have stay as they are."""
 
     def named(flag: re.Match[str]) -> str:
-        return told(FLAGS[flag[0]]) if flag[0] in FLAGS else _options().get(flag[0], flag[0])
+        return with_keys(FLAGS[flag[0]]) if flag[0] in FLAGS else _options().get(flag[0], flag[0])
 
-    return _FLAG.sub(named, _RESUME.sub(told("{run.resume} on its screen"), text))
+    return _FLAG.sub(named, _RESUME.sub(with_keys("{run.resume} on its screen"), text))
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from edgetune.errors import EdgeTuneError
 from edgetune.storage.files import refused
+from tui.navigation import open_screen
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -23,7 +24,7 @@ class _Node(Protocol):
 N = TypeVar("N", bound=_Node)
 
 
-def shown(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[Concatenate[N, P], Coroutine[Any, Any, T | None]]:
+def show_errors(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[Concatenate[N, P], Coroutine[Any, Any, T | None]]:
     """For an async method of a screen or widget: errors the user can cause open the error dialog; then it returns None."""
 
     @wraps(method)
@@ -34,14 +35,12 @@ def shown(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[Concate
             found = error
         except (OSError, MemoryError) as error:
             found = refused(error)
-        from tui.screens.error import ErrorDialog
-
-        self.app.push_screen(ErrorDialog(found))
+        open_screen(self.app, "error", found)
         return None
 
     return guarded
 
 
-async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run what takes time, but no more than a second or two, beside the UI. What is longer belongs in `tui.command`."""
     return await asyncio.to_thread(function, *args, **kwargs)

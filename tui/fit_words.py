@@ -7,7 +7,7 @@ from rich.text import Text
 from edgetune.cli.show import seconds
 from edgetune.storage.files import human
 from edgetune.text import one_line
-from tui.keys import told
+from tui.keys import with_keys
 
 WIDE = 100
 """Cells from which on a bar is long."""
@@ -91,13 +91,13 @@ def change_text(fit: dict[str, Any], applied: dict[str, tuple[Any, Any]], colour
     if fit["need"] > fit["free"]:
         text.append("It does not fit in memory. ", f"bold {colours.get('error', '')}")
         if fit["change"]:
-            text.append(told("Press {fit.apply} for the smallest change: "), "bold")
+            text.append(with_keys("Press {fit.apply} for the smallest change: "), "bold")
             text.append(f"{one_line(fit['change']['words'], 300)} ({human(fit['change']['need'])}).")
         else:
             text.append("No change makes it fit: choose a smaller base, or close other programs.")
     elif fit["disk"] + fit["export"]["disk"] > fit["disk_free"]:
         text.append("The disk has too little room. ", f"bold {colours.get('error', '')}")
-        text.append(told("Free space: {home.prune} on Home removes what can be made again."))
+        text.append(with_keys("Free space: {home.prune} on Home removes what can be made again."))
     text.rstrip()
     return text
 

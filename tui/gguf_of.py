@@ -11,7 +11,7 @@ from edgetune.gguf.find import place_of_base
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.text import one_line
 from tui.command import edgetune
-from tui.error_handling import in_thread
+from tui.error_handling import run_in_thread
 
 
 def mute(run: Run) -> bool:
@@ -25,12 +25,12 @@ def mute(run: Run) -> bool:
 async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> Path:
     """A run's GGUF. InputError for a reward model, which has nothing to say."""
     name = one_line(run.name)
-    if await in_thread(mute, run):
+    if await run_in_thread(mute, run):
         raise InputError(
             f"{name} is a reward model", "It gives scores, not answers.", "Chat with the run it judges, or rank answers: edgetune score."
         )
     tell(f"looking for an export of {name} …")
-    if found := await in_thread(current_gguf, run):
+    if found := await run_in_thread(current_gguf, run):
         return found
     tell(f"{name} has no export yet: writing one as {USUAL}, and proving it …")
     made = await edgetune(workspace, "export", run.name, "--type", USUAL)
@@ -39,13 +39,13 @@ async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> 
 
 async def base(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> Path:
     """The GGUF of what a run began with, kept in the workspace's cache by the base's hash."""
-    request = await in_thread(run.request)
+    request = await run_in_thread(run.request)
     return await _cached(workspace, Path(request["base"]), str(request["base_name"]), str(request["base_hash"]), tell)
 
 
 async def base_file(workspace: Workspace, folder: Path, tell: Callable[[str], None]) -> Path:
     """The GGUF of a base model's folder, kept like that of a run's base."""
-    return await _cached(workspace, folder, folder.name, await in_thread(fingerprint, folder), tell)
+    return await _cached(workspace, folder, folder.name, await run_in_thread(fingerprint, folder), tell)
 
 
 async def _cached(workspace: Workspace, folder: Path, name: str, digest: str, tell: Callable[[str], None]) -> Path:

@@ -60,7 +60,7 @@ def own(keys: dict[str, str]) -> None:
     OWN.update(keys)
 
 
-def told(text: str) -> str:
+def with_keys(text: str) -> str:
     """A text of ours that names keys as "{home.new}", with those that hold now; where no screen declared one yet, what it does."""
 
     def now(found: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ from edgetune.runs.history import History
 from edgetune.storage.files import human
 from edgetune.storage.workspace import Run
 from edgetune.text import one_line
-from tui.keys import told
+from tui.keys import with_keys
 from tui.widgets.spark import bar
 from tui.widgets.status import look
 
@@ -39,7 +39,7 @@ def what_next(run: Run, method: str) -> str:
     """What a finished run is good for."""
     if method == "reward":
         return f"Next, in a shell: edgetune score {run.name} --data answers.jsonl ranks answers by it"
-    return told("Next: {run.chat} chat, {run.export} export, {run.rank} rank its answers")
+    return with_keys("Next: {run.chat} chat, {run.export} export, {run.rank} rank its answers")
 
 
 def next_step(history: History, status: str, method: str) -> str:
@@ -52,16 +52,16 @@ def next_step(history: History, status: str, method: str) -> str:
         better = fell if not measured or after < before else f"It did not get better on rows it has not seen ({fell})."  # type: ignore[operator]
         return f"{better}  {what_next(history.run, method)}".strip()
     if status == "failed" and state.error:
-        then = told("{run.why} says why and what to do; {run.resume} goes on.")
+        then = with_keys("{run.why} says why and what to do; {run.resume} goes on.")
         return one_line(f"{state.error['title']}. {then}", 200)
     if status == "interrupted":
-        return told("Press {run.resume} to go on from the last checkpoint; {run.why} says why it ended.")
+        return with_keys("Press {run.resume} to go on from the last checkpoint; {run.why} says why it ended.")
     if status == "stopped":
-        return told("Press {run.resume} to go on from the last checkpoint.")
+        return with_keys("Press {run.resume} to go on from the last checkpoint.")
     if status == "waiting" or not state.step:
         goes_on = "Loading the model; it goes on from its last checkpoint."
         loading = goes_on if history.curves["eval_loss"].values else "Loading the model; the first evaluation comes before the first step."
-        return told("Press {run.resume} to start it.") if status == "new" else loading
+        return with_keys("Press {run.resume} to start it.") if status == "new" else loading
     return fell or f"The {'next' if history.curves['eval_loss'].values else 'first'} evaluation comes soon."
 
 

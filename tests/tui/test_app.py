@@ -18,16 +18,16 @@ from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import ROOT
 from tests.tui.conftest import FINISHED, Seat, life
 from tui import ascii_filter, draft, settings
-from tui.error_handling import shown
-from tui.screens.ask import AskText, Confirm
-from tui.screens.choose import Choose
-from tui.screens.error import ErrorDialog
+from tui.dialogs.ask import AskText, Confirm
+from tui.dialogs.choose import Choose
+from tui.dialogs.error import ErrorDialog
+from tui.error_handling import show_errors
 from tui.screens.export import ended
 from tui.screens.home import Home
 from tui.screens.new_run import NewRun
-from tui.screens.new_run.recipe import RecipeStep
 from tui.screens.run import RunScreen
 from tui.screens.settings import SettingsScreen, bindings
+from tui.steps.recipe import RecipeStep
 from tui.widgets.listing import Listing
 
 Drive = Callable[..., None]
@@ -166,7 +166,7 @@ def test_an_engine_error_opens_a_dialog_and_focus_returns(drive: Drive) -> None:
         class Part:
             app = seat.app
 
-            @shown
+            @show_errors
             async def work(self) -> None:
                 raise EdgeTuneError("It broke", "because", "mend it")
 

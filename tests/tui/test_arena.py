@@ -11,11 +11,11 @@ from edgetune.preferences.store import Store
 from edgetune.sessions.arena import Duel
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat
+from tui.dialogs.error import ErrorDialog
 from tui.models import Model
+from tui.pages.voting import DONE, READY
 from tui.screens.arena import ArenaScreen, row
 from tui.screens.arena_setup import ArenaSetup
-from tui.screens.error import ErrorDialog
-from tui.screens.voting import DONE, READY
 
 Drive = Callable[..., None]
 Cli = Callable[..., tuple[int, str, str]]

@@ -15,12 +15,12 @@ from edgetune.preferences.store import Store
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat, chat_with
 from tui.chat_session import Talk
-from tui.screens.adapters import Adapters
-from tui.screens.ask import AskText
+from tui.dialogs.adapters import Adapters
+from tui.dialogs.ask import AskText
+from tui.dialogs.edit_answer import EditAnswer
+from tui.dialogs.error import ErrorDialog
+from tui.dialogs.second_answer import SecondAnswer
 from tui.screens.chat import Chat
-from tui.screens.edit_answer import EditAnswer
-from tui.screens.error import ErrorDialog
-from tui.screens.second_answer import Second
 from tui.widgets.bubbles import Question, Reply
 from tui.widgets.listing import Listing
 from tui.widgets.prompt import Prompt
@@ -158,7 +158,7 @@ def test_a_second_answer_beside_the_first(drive: Drive, workspace: Workspace, na
         first = talk.messages[-1]["content"]
         await seat.press("f4")
         second = seat.app.screen
-        assert isinstance(second, Second)
+        assert isinstance(second, SecondAnswer)
         await seat.until(lambda: second.ready)
         await seat.pilot.press(key)
         await seat.until(lambda: seat.app.screen is chat)
@@ -178,7 +178,7 @@ def test_leaving_the_second_answer_leaves_all_as_it_was(drive: Drive, workspace:
         await ask(seat, HOT)
         before = list(talk.branches.turns)
         await seat.pilot.press("f4")
-        await seat.until(lambda: isinstance(seat.app.screen, Second))
+        await seat.until(lambda: isinstance(seat.app.screen, SecondAnswer))
         await seat.pilot.press("escape")
         await seat.until(lambda: seat.app.screen is chat)
         await seat.settle()
@@ -306,13 +306,13 @@ def test_a_reward_model_is_not_offered_and_it_is_said_why(drive: Drive, make_run
 
 
 def test_two_models_side_by_side(drive: Drive, nano_gguf: Path, nano_q4: Path) -> None:
-    from tui.screens.models import Models
+    from tui.dialogs.choose_models import ChooseModels
     from tui.screens.versus import Versus
 
     async def scene(seat: Seat) -> None:
         await opened(seat, nano_gguf)
         await seat.pilot.press("f12")
-        await seat.until(lambda: isinstance(seat.app.screen, Models))
+        await seat.until(lambda: isinstance(seat.app.screen, ChooseModels))
         await seat.settle()
         await seat.pilot.press("f")
         await seat.until(lambda: isinstance(seat.app.screen, AskText))

@@ -10,11 +10,11 @@ from edgetune.bases import folders
 from edgetune.storage.workspace import Workspace
 from tests.bases.small_hub import SmallHub
 from tests.tui.conftest import Seat, draft_of
-from tui.screens.ask import AskText, Consent
-from tui.screens.error import ErrorDialog
-from tui.screens.fetch import Fetch
+from tui.dialogs.ask import AskText, Consent
+from tui.dialogs.error import ErrorDialog
+from tui.dialogs.fetch import Fetch
 from tui.screens.new_run import NewRun
-from tui.screens.new_run.model import ModelStep
+from tui.steps.model import ModelStep
 
 
 @pytest.fixture

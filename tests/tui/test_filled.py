@@ -29,7 +29,7 @@ BASES = (
 
 
 def test_bases_of_all_sizes(drive: Drive, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tui.screens.new_run import model
+    from tui.steps import model
 
     found = [
         model.Found(Base(Path(f"/home/ada/models/{name}"), name, kind, weights, size, context, {}), Choice(fits, why), licence)

@@ -10,13 +10,13 @@ from textual.widgets import Input
 from edgetune.runs import launch
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat, draft_of
-from tui.screens.ask import AskText
+from tui.dialogs.ask import AskText
+from tui.dialogs.conversations import Conversations
 from tui.screens.chat import Chat
 from tui.screens.export import Export
 from tui.screens.home import Home
 from tui.screens.new_run import NewRun
 from tui.screens.run import RunScreen
-from tui.screens.talks import Talks
 from tui.screens.versus import Versus
 from tui.widgets.bubbles import Reply
 from tui.widgets.prompt import Prompt
@@ -118,7 +118,7 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         await seat.press("ctrl+l")
         assert not chat.query(Reply) and not chat.talk.messages
         await seat.press("f3")
-        await seat.until(lambda: isinstance(seat.app.screen, Talks))
+        await seat.until(lambda: isinstance(seat.app.screen, Conversations))
         await seat.settle()
         await seat.press("enter")
         await seat.until(lambda: len(chat.query(Reply)) == 1)

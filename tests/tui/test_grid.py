@@ -9,9 +9,9 @@ from pathlib import Path
 
 import tui
 from tests.tui.conftest import SIZES, SNAPSHOTS
-from tui.screens.dialog import Dialog
-from tui.screens.new_run.step import Step
-from tui.screens.page import Page
+from tui.dialogs.dialog import Dialog
+from tui.pages.page import Page
+from tui.steps.step import Step
 
 STATES = ("empty", "busy", "full", "failed")
 
@@ -40,12 +40,12 @@ GRID: dict[str, tuple[str, str, str, str]] = {
     "Compare": ("compare-empty", "compare-busy", "compare", "compare-failed"),
     "Export": ("export", "export-busy", "export-done", "export-failed"),
     "Chat": ("chat-empty", "chat-busy", "chat-full", "chat-failed"),
-    "Talks": ("talks-empty", "talks-busy", "talks", Not("files that are no conversations are left out")),
+    "Conversations": ("talks-empty", "talks-busy", "talks", Not("files that are no conversations are left out")),
     "Adapters": ("chat-adapters", "chat-adapters-busy", "chat-adapters-full", "chat-adapters-failed"),
-    "ChatWays": (FORM, AT_ONCE, "chat-ways", "chat-ways-failed"),
-    "Second": (BEGINS, "second-busy", "chat-second", "second-alike"),
+    "ChatSettingsDialog": (FORM, AT_ONCE, "chat-ways", "chat-ways-failed"),
+    "SecondAnswer": (BEGINS, "second-busy", "chat-second", "second-alike"),
     "Versus": ("versus-empty", "versus-busy", "versus", "versus-failed"),
-    "Models": (Not("the bundled model is always there"), "models-busy", "models", "models-failed"),
+    "ChooseModels": (Not("the bundled model is always there"), "models-busy", "models", "models-failed"),
     "Data": ("data-empty", "data-busy", "data-bad", "data-failed"),
     "Doctor": (BEGINS, "doctor-busy", "doctor", "doctor-failed"),
     "SettingsScreen": ("settings", AT_ONCE, "settings-full", "settings-failed"),

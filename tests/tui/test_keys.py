@@ -10,7 +10,7 @@ import pytest
 import tui
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat
-from tui.keys import DECLARED, NAMED, own, told
+from tui.keys import DECLARED, NAMED, own, with_keys
 from tui.screens.new_run import NewRun
 from tui.screens.settings import declared
 from tui.settings import Settings
@@ -27,10 +27,10 @@ def as_usual() -> Iterator[None]:
 
 def test_keys_of_the_users_own_are_told() -> None:
     declared()
-    assert told("{home.new}, {data.add}, {chat.up} and {page.help}") == "n, +, Ctrl+Up and ?"
+    assert with_keys("{home.new}, {data.add}, {chat.up} and {page.help}") == "n, +, Ctrl+Up and ?"
     own({"home.new": "f6,N"})
-    assert told("Press {home.new}; {this} and {} stay") == "Press F6; {this} and {} stay"
-    assert told("{home.nothing}") == "nothing"
+    assert with_keys("Press {home.new}; {this} and {} stay") == "Press F6; {this} and {} stay"
+    assert with_keys("{home.nothing}") == "nothing"
 
 
 def texts() -> Iterator[str]:

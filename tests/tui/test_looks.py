@@ -14,12 +14,12 @@ from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, draft_of, life
 from tests.tui.picture import cells
 from tui.cli_terms import in_app
+from tui.dialogs.choose import Choose
+from tui.dialogs.choose_models import ChooseModels
+from tui.dialogs.error import ErrorDialog
 from tui.keys import typed
 from tui.screens.arena_setup import ArenaSetup
-from tui.screens.choose import Choose
-from tui.screens.error import ErrorDialog
 from tui.screens.home import Home
-from tui.screens.models import Models
 from tui.screens.new_run import NewRun
 from tui.screens.rank_setup import RankSetup
 from tui.screens.run import RunScreen
@@ -234,7 +234,7 @@ def test_small_things_are_as_one_expects(drive: Drive, workspace: Workspace) -> 
         assert not isinstance(seat.app.screen, ErrorDialog), "Close has the focus"
         await seat.press("escape", "k")
         await seat.pilot.press("enter")
-        await seat.until(lambda: isinstance(seat.app.screen, Models))
+        await seat.until(lambda: isinstance(seat.app.screen, ChooseModels))
         await seat.settle()
         assert "esc Close" in seat.text().splitlines()[-1], "a dialog's own keys"
         await seat.press("s")

@@ -14,15 +14,15 @@ from edgetune.preferences import store as storing
 from edgetune.preferences.store import Store
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import OPPOSITES, Seat
+from tui.dialogs.ask import AskText
+from tui.dialogs.choose import Choose
+from tui.dialogs.choose_models import ChooseModels
+from tui.dialogs.edit_answer import EditAnswer
+from tui.dialogs.error import ErrorDialog
 from tui.models import Model
-from tui.screens.ask import AskText
-from tui.screens.choose import Choose
-from tui.screens.edit_answer import EditAnswer
-from tui.screens.error import ErrorDialog
-from tui.screens.models import Models
+from tui.pages.voting import DONE, FAILED, READY
 from tui.screens.rank import Rank
 from tui.screens.rank_setup import RankSetup
-from tui.screens.voting import DONE, FAILED, READY
 from tui.vote_plan import VotePlan
 from tui.widgets.candidates import Candidate, Candidates
 
@@ -66,7 +66,7 @@ def test_from_home_to_votes_and_on_where_it_was_left(drive: Drive, workspace: Wo
         assert isinstance(seat.app.screen, ErrorDialog) and "A model is needed" in seat.text()
         await seat.press("escape")
         await seat.pilot.press("enter")
-        await seat.until(lambda: isinstance(seat.app.screen, Models))
+        await seat.until(lambda: isinstance(seat.app.screen, ChooseModels))
         await seat.settle()
         assert "nano" in seat.text(), "the bundled model is always there"
         await seat.pilot.press("f")

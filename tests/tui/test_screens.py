@@ -119,8 +119,8 @@ def test_run(drive: Drive, snapshot: Snapshot, three_runs: list[Run], name: str)
 
 
 def test_dialogs(drive: Drive, snapshot: Snapshot) -> None:
-    from tui.screens.ask import Confirm
-    from tui.screens.error import ErrorDialog
+    from tui.dialogs.ask import Confirm
+    from tui.dialogs.error import ErrorDialog
 
     async def scene(seat: Seat) -> None:
         await seat.press("question_mark")
@@ -198,9 +198,9 @@ def test_rank(drive: Drive, snapshot: Snapshot, nano_gguf: Path, opposites: Path
     import threading
 
     from tui.models import Model
+    from tui.pages.voting import DONE, FAILED, READY
     from tui.ranking import Ranking
     from tui.screens.rank import Rank
-    from tui.screens.voting import DONE, FAILED, READY
     from tui.vote_plan import VotePlan
 
     opposites.write_text("What is the opposite of hot?\n", encoding="utf-8")
@@ -238,8 +238,8 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
 
     from tui.arena_session import Contest
     from tui.models import Model
+    from tui.pages.voting import DONE, FAILED, READY
     from tui.screens.arena import ArenaScreen
-    from tui.screens.voting import DONE, FAILED, READY
     from tui.vote_plan import VotePlan
 
     models = [Model("file", str(nano_gguf)), Model("file", str(nano_q4))]
@@ -281,7 +281,7 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
 def test_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
     from dataclasses import replace
 
-    from tui.screens.second_answer import Second
+    from tui.dialogs.second_answer import SecondAnswer
     from tui.widgets.prompt import Prompt
 
     async def scene(seat: Seat) -> None:
@@ -294,7 +294,7 @@ def test_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
         chat.query_one(Prompt).text = "What is the opposite of hot?"
         await seat.press("enter")
         await seat.pilot.press("f4")
-        await seat.until(lambda: isinstance(seat.app.screen, Second) and seat.app.screen.ready)
+        await seat.until(lambda: isinstance(seat.app.screen, SecondAnswer) and seat.app.screen.ready)
         await snapshot("chat-second", seat)
 
     drive(scene)

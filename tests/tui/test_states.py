@@ -19,8 +19,8 @@ from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, chat_with, draft_of, life
 from tests.tui.held import Halting
 from tests.tui.replay import Replay
-from tui.screens.error import ErrorDialog
-from tui.screens.help import Help
+from tui.dialogs.error import ErrorDialog
+from tui.dialogs.help import Help
 from tui.screens.new_run import NewRun
 from tui.widgets.bubbles import Reply
 from tui.widgets.prompt import Prompt
@@ -115,14 +115,14 @@ def test_new_run_steps(drive: Drive, snapshot: Snapshot, facts: Path, monkeypatc
         await seat.press("enter", "v")
         await snapshot("new-recipe-all", seat)
         await seat.press("v")
-        busy = Replay(monkeypatch, "tui.screens.new_run.fit", "fit", "check", held=2)
+        busy = Replay(monkeypatch, "tui.steps.fit", "fit", "check", held=2)
         await seat.pilot.press("ctrl+n")
         await seat.until(lambda: "weights" in seat.text() and "data: good" in seat.text())
         busy.go.set()
         await seat.settle()
         assert "It can start." in seat.text()
         await snapshot("new-fit", seat)
-        Replay(monkeypatch, "tui.screens.new_run.fit", "too-much", "check")
+        Replay(monkeypatch, "tui.steps.fit", "too-much", "check")
         await seat.press("g")
         assert "Press a for the smallest change" in seat.text()
         await snapshot("new-fit-too-much", seat)
@@ -151,7 +151,7 @@ def test_data_that_teaches_nothing(drive: Drive, snapshot: Snapshot, monkeypatch
         await snapshot("data-empty", seat)
         await seat.press("enter")
         await snapshot("data-bad", seat)
-        Replay(monkeypatch, "tui.screens.new_run.data", "unreadable")
+        Replay(monkeypatch, "tui.steps.data", "unreadable")
         await seat.press("enter")
         await dialog(seat)
         await snapshot("data-failed", seat)
@@ -160,8 +160,8 @@ def test_data_that_teaches_nothing(drive: Drive, snapshot: Snapshot, monkeypatch
 
 
 def test_dialogs_that_ask(drive: Drive, snapshot: Snapshot, keeper: Run) -> None:
-    from tui.screens.choose import Choose
-    from tui.screens.edit_answer import EditAnswer
+    from tui.dialogs.choose import Choose
+    from tui.dialogs.edit_answer import EditAnswer
 
     async def scene(seat: Seat) -> None:
         await seat.pilot.press("r")
@@ -275,7 +275,7 @@ def test_chat_in_every_state(
 
 def test_adapters(drive: Drive, snapshot: Snapshot, workspace: Workspace, nano: Path, nano_gguf: Path, keeper: Run, tmp_path: Path) -> None:
     from tests.tui.test_chat import make_lora
-    from tui.screens.models import Models
+    from tui.dialogs.choose_models import ChooseModels
 
     keeper.adapter.mkdir()
     (keeper.adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
@@ -287,7 +287,7 @@ def test_adapters(drive: Drive, snapshot: Snapshot, workspace: Workspace, nano: 
         await snapshot("chat-adapters-full", seat)
         await seat.press("escape")
         await seat.pilot.press("ctrl+g")
-        await dialog(seat, Models)
+        await dialog(seat, ChooseModels)
         await seat.settle()
         await snapshot("models", seat)
 
@@ -316,13 +316,13 @@ def test_two_models(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: 
 
 
 def test_getting_a_model(drive: Drive, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tui.screens.ask import Consent
-    from tui.screens.fetch import Fetch
+    from tui.dialogs.ask import Consent
+    from tui.dialogs.fetch import Fetch
 
     async def scene(seat: Seat) -> None:
         await seat.press("n", "g")
         await snapshot("fetch", seat)
-        busy = Replay(monkeypatch, "tui.screens.fetch", "offered", "fetched", held=7)
+        busy = Replay(monkeypatch, "tui.dialogs.fetch", "offered", "fetched", held=7)
         fetch = seat.app.screen
         assert isinstance(fetch, Fetch)
         fetch.query_one("#wanted", Input).value = "acme/small"

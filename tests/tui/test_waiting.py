@@ -27,8 +27,8 @@ MakeRun = Callable[..., Run]
 
 
 def test_home_and_models(drive: Drive, snapshot: Snapshot, hold: Hold, workspace: Workspace) -> None:
+    from tui.dialogs.choose_models import ChooseModels
     from tui.screens.home import Home
-    from tui.screens.models import Models
 
     async def scene(seat: Seat) -> None:
         looks = hold(Overview, "look")
@@ -36,8 +36,8 @@ def test_home_and_models(drive: Drive, snapshot: Snapshot, hold: Hold, workspace
         await seat.until(lambda: "looking for runs" in seat.text())
         await snapshot("home-busy", seat, busy="runs")
         looks.set()
-        found = hold(importlib.import_module("tui.screens.models"), "found")
-        await seat.app.push_screen(Models(workspace, [], 2))
+        found = hold(importlib.import_module("tui.dialogs.choose_models"), "found")
+        await seat.app.push_screen(ChooseModels(workspace, [], 2))
         await seat.until(lambda: "looking for models" in seat.text())
         await snapshot("models-busy", seat, busy="default")
         found.set()
@@ -55,7 +55,7 @@ def test_steps_of_a_new_run(drive: Drive, snapshot: Snapshot, hold: Hold, facts:
         raise OSError(28, "No space left on device", "/home/ada/edgetune/runs/r")
 
     async def scene(seat: Seat) -> None:
-        bases = hold(importlib.import_module("tui.screens.new_run.model"), "_bases")
+        bases = hold(importlib.import_module("tui.steps.model"), "_bases")
         await seat.pilot.press("n")
         await seat.until(lambda: "looking for models" in seat.text())
         await snapshot("new-model-busy", seat, busy="default")
@@ -63,7 +63,7 @@ def test_steps_of_a_new_run(drive: Drive, snapshot: Snapshot, hold: Hold, facts:
         await seat.settle()
         await seat.press("enter", "down")
         with monkeypatch.context() as for_now:
-            reads = Replay(for_now, "tui.screens.new_run.data", "unreadable", held=0)
+            reads = Replay(for_now, "tui.steps.data", "unreadable", held=0)
             await seat.pilot.press("enter")
             await snapshot("new-data-busy", seat, busy="xray")
             reads.go.set()
@@ -72,7 +72,7 @@ def test_steps_of_a_new_run(drive: Drive, snapshot: Snapshot, hold: Hold, facts:
         await seat.press("escape", "enter")
         await seat.press("ctrl+n")
         await seat.press("enter")
-        checks = Replay(monkeypatch, "tui.screens.new_run.fit", "fit", "nothing-left", held=0)
+        checks = Replay(monkeypatch, "tui.steps.fit", "fit", "nothing-left", held=0)
         await seat.pilot.press("ctrl+n")
         await seat.until(lambda: "weights" in seat.text() and "checking" in seat.text())
         await snapshot("new-fit-busy", seat, busy="fit")
@@ -80,11 +80,11 @@ def test_steps_of_a_new_run(drive: Drive, snapshot: Snapshot, hold: Hold, facts:
         await seat.settle()
         await snapshot("new-fit-failed", seat)
         await seat.press("escape")
-        Replay(monkeypatch, "tui.screens.new_run.fit", "fit", "check")
+        Replay(monkeypatch, "tui.steps.fit", "fit", "check")
         await seat.press("g")
         seat.app.screen.step.draft.data = ["/home/ada/examples/facts.jsonl"]  # type: ignore[attr-defined]
         await seat.press("ctrl+n")
-        monkeypatch.setattr("tui.screens.new_run.start.begin", begin)
+        monkeypatch.setattr("tui.steps.start.begin", begin)
         await seat.pilot.press("ctrl+s")  # the button itself, pressed, would be lit for a moment
         await seat.until(lambda: "starting" in str(seat.app.screen.query_one(Button).label))
         await snapshot("new-start-busy", seat, busy="start")
@@ -103,7 +103,7 @@ def test_looks(drive: Drive, snapshot: Snapshot, hold: Hold, make_run: MakeRun, 
 
     async def scene(seat: Seat) -> None:
         await seat.press("x")
-        reads = Replay(monkeypatch, "tui.screens.new_run.data", "unreadable", held=0)
+        reads = Replay(monkeypatch, "tui.steps.data", "unreadable", held=0)
         await seat.press("down")
         await seat.pilot.press("enter")
         await snapshot("data-busy", seat, busy="xray")
@@ -165,13 +165,13 @@ def test_around_a_chat(
 
     async def scene(seat: Seat) -> None:
         await chat_with(seat, nano_gguf, temperature=0.0, seed=1)
-        talks = hold(importlib.import_module("tui.screens.talks"), "listed")
+        talks = hold(importlib.import_module("tui.dialogs.conversations"), "listed")
         await seat.pilot.press("f3")
         await seat.until(lambda: "Conversations" in seat.text())
         await snapshot("talks-busy", seat, busy="default")
         talks.set()
         await seat.press("escape", "f9")
-        writes = Replay(monkeypatch, "tui.screens.adapters", "export", held=0)
+        writes = Replay(monkeypatch, "tui.dialogs.adapters", "export", held=0)
         await seat.pilot.press("enter")
         await seat.until(lambda: "writing the adapter" in str(seat.app.screen.query_one(".how", Static).render()))
         await snapshot("chat-adapters-busy", seat, busy="turn")
@@ -184,8 +184,8 @@ def test_around_a_chat(
 def test_answers_being_written(
     drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, halting: Halting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from tui.dialogs.second_answer import SecondAnswer
     from tui.models import Model
-    from tui.screens.second_answer import Second
     from tui.screens.versus import Versus
 
     async def scene(seat: Seat) -> None:
@@ -194,11 +194,11 @@ def test_answers_being_written(
         await seat.press("enter")
         halting.halt()
         await seat.pilot.press("f4")
-        await seat.until(lambda: isinstance(seat.app.screen, Second) and seat.app.screen.query(Candidate))
+        await seat.until(lambda: isinstance(seat.app.screen, SecondAnswer) and seat.app.screen.query(Candidate))
         new = seat.app.screen.query(Candidate)[1]
         await seat.until(lambda: len(str(new.query_one(Static).render())) == Halting.SIGNS)
         await snapshot("second-busy", seat, busy="second")
-        monkeypatch.setattr("tui.screens.second_answer.alike", lambda one, other: True)
+        monkeypatch.setattr("tui.dialogs.second_answer.alike", lambda one, other: True)
         halting.go()
         await seat.settle()
         await snapshot("second-alike", seat)

@@ -10,8 +10,8 @@ from textual.widgets import Input
 from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.replay import Replay
-from tui.screens.ask import AskText
-from tui.screens.error import ErrorDialog
+from tui.dialogs.ask import AskText
+from tui.dialogs.error import ErrorDialog
 from tui.widgets.listing import Listing
 
 Drive = Callable[..., None]
@@ -56,8 +56,8 @@ def test_steps_of_a_new_run(drive: Drive, snapshot: Snapshot) -> None:
 
 
 def test_settings_and_models(drive: Drive, snapshot: Snapshot, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tui.screens.fetch import Fetch
-    from tui.screens.models import Models
+    from tui.dialogs.choose_models import ChooseModels
+    from tui.dialogs.fetch import Fetch
 
     async def scene(seat: Seat) -> None:
         await seat.press("s")
@@ -66,13 +66,13 @@ def test_settings_and_models(drive: Drive, snapshot: Snapshot, workspace: Worksp
         await typed(seat, "hyper+nothing")
         await snapshot("settings-failed", seat)
         await seat.press("escape", "escape")
-        await seat.app.push_screen(Models(workspace, [], 2))
+        await seat.app.push_screen(ChooseModels(workspace, [], 2))
         await seat.settle()
         await seat.pilot.press("f")
         await typed(seat, "/no/such/file.gguf")
         await snapshot("models-failed", seat)
         await seat.press("escape", "escape")
-        Replay(monkeypatch, "tui.screens.fetch", "gated")
+        Replay(monkeypatch, "tui.dialogs.fetch", "gated")
         await seat.app.push_screen(Fetch())
         seat.app.screen.query_one("#wanted", Input).value = "acme/small"
         await seat.pilot.press("enter")

@@ -12,9 +12,9 @@ from textual.widgets import Static
 from edgetune.sessions.arena import Duel, Match, Result
 from edgetune.text import one_line
 from tui.arena_session import Contest
-from tui.error_handling import in_thread
+from tui.error_handling import run_in_thread
 from tui.keys import key
-from tui.screens.voting import AFTER, BUSY, DONE, READY, Voting
+from tui.pages.voting import AFTER, BUSY, DONE, READY, Voting
 from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
@@ -68,7 +68,7 @@ class ArenaScreen(Voting[Contest]):
         def told(*now: int) -> None:
             far[:] = now
 
-        writing = asyncio.create_task(in_thread(contest.write, told))
+        writing = asyncio.create_task(run_in_thread(contest.write, told))
         try:
             while not writing.done():
                 await asyncio.wait({writing}, timeout=DRAW)
@@ -87,7 +87,7 @@ class ArenaScreen(Voting[Contest]):
         """The next two answers, and the table as the votes stand."""
         assert self.asking is not None
         self.now(BUSY)
-        self.match, result, left = await in_thread(self.asking.next)
+        self.match, result, left = await run_in_thread(self.asking.next)
         self.table(result)
         if self.match is None:
             self.query_one(Asked).note("\n".join(["All is compared.", *(f"{sentence(duel)}" for duel in result.duels)]))

@@ -1,7 +1,6 @@
 """Before an arena: which models meet, on which prompts, where the votes go."""
 
-from tui.screens.page import Page
-from tui.screens.vote_setup import VoteSetup
+from tui.pages.vote_setup import VoteSetup
 from tui.vote_plan import VotePlan
 
 
@@ -13,6 +12,7 @@ class ArenaSetup(VoteSetup):
         "Models answer the same prompts, and you pick the better answer without knowing whose it is: base against tuned, "
         "full precision against quantized, one run against another. It goes on where it was left."
     )
+    VOTES_ON = "arena"
     LEAST, MOST = 2, 8
     FILE = "arena.json"
     USUAL = VotePlan(temperature=0.7, into="arena")
@@ -25,9 +25,3 @@ class ArenaSetup(VoteSetup):
         ("max_tokens", "longest answer", "in tokens; empty: 512, at most half the context"),
         ("into", "votes go to", "the preference file of that name"),
     )
-
-    def screen_for(self, plan: VotePlan) -> Page:
-        """The arena."""
-        from tui.screens.arena import ArenaScreen
-
-        return ArenaScreen(plan)

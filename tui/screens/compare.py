@@ -14,9 +14,9 @@ from edgetune.runs import compare
 from edgetune.runs.history import History
 from edgetune.storage.workspace import Run
 from edgetune.text import one_line, said
-from tui.error_handling import in_thread, shown
+from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
-from tui.screens.page import Page
+from tui.pages.page import Page
 from tui.widgets.chart import Chart, Plotted
 from tui.widgets.listing import Line, Listing
 
@@ -59,18 +59,18 @@ class Compare(Page):
         self.read()
 
     @work(exclusive=True)
-    @shown
+    @show_errors
     async def read(self) -> None:
         """Both logs to their ends, and both recipes."""
         chart, (one, other) = self.query_one(Chart), self.histories
         for history in self.histories:
-            while found := await in_thread(history.read):
+            while found := await run_in_thread(history.read):
                 history.take(found)
         chart.empty = "nothing measured yet"
         chart.draw_anew()
         self.query_one(Listing).empty("The two cannot be compared.")
-        differences = await in_thread(compare.differences, one.run, other.run)
-        first, second = await in_thread(lambda: (compare.results(one), compare.results(other)))
+        differences = await run_in_thread(compare.differences, one.run, other.run)
+        first, second = await run_in_thread(lambda: (compare.results(one), compare.results(other)))
         bold = f"bold {self.app.theme_variables.get('accent', '')}"
         lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a, "-"), said(b, "-"))) for name, a, b in differences]
         lines += [Line(f"result {name}", (name, said(value, "-"), said(second[name], "-"))) for name, value in first.items()]

@@ -9,8 +9,8 @@ from textual.widgets import Static
 
 from tui import draft as drafts
 from tui.keys import key
-from tui.screens.new_run.data import DataStep
-from tui.screens.page import Page
+from tui.pages.page import Page
+from tui.steps.data import DataStep
 
 
 class Looked(DataStep):

@@ -13,9 +13,9 @@ from textual.widgets import Static
 from edgetune.storage.files import human
 from edgetune.text import one_line
 from tui.command import edgetune
-from tui.error_handling import shown
+from tui.error_handling import show_errors
 from tui.keys import key
-from tui.screens.page import Page
+from tui.pages.page import Page
 
 
 class Doctor(Page):
@@ -42,7 +42,7 @@ class Doctor(Page):
         self.action_again()
 
     @work(exclusive=True)
-    @shown
+    @show_errors
     async def action_again(self) -> None:
         """Ask the command line."""
         self.found = await edgetune(self.workspace, "doctor")

@@ -17,10 +17,11 @@ from edgetune.storage.files import human
 from edgetune.storage.workspace import FAILED, Run
 from edgetune.text import one_line
 from tui.command import edgetune
-from tui.error_handling import in_thread, shown
-from tui.keys import key, told
+from tui.error_handling import run_in_thread, show_errors
+from tui.keys import key, with_keys
+from tui.navigation import open_screen
+from tui.pages.page import Page
 from tui.progress import progress
-from tui.screens.page import Page
 from tui.widgets.listing import Line, Listing
 
 PROGRAMS = {
@@ -67,7 +68,7 @@ class Export(Page):
         types.border_title = f"Types of GGUF for {self.run_shown.name}"
         yield types
         yield Static("", id="type", markup=False)
-        yield Static(told("{export.mark} marks, {export.write} writes."), id="progress", markup=False)
+        yield Static(with_keys("{export.mark} marks, {export.write} writes."), id="progress", markup=False)
 
     def on_mount(self) -> None:
         """What is there."""
@@ -76,10 +77,10 @@ class Export(Page):
         self.look()
 
     @work(exclusive=True, group="look")
-    @shown
+    @show_errors
     async def look(self) -> None:
         """Types, with those that were written already."""
-        self.offers = {one.type: one for one in await in_thread(offers, self.run_shown)}
+        self.offers = {one.type: one for one in await run_in_thread(offers, self.run_shown)}
         self.draw()
 
     def draw(self) -> None:
@@ -172,13 +173,13 @@ class Export(Page):
             self._writing.cancel()
 
     @work(exclusive=True, group="write")
-    @shown
+    @show_errors
     async def write(self) -> None:
         """Run `edgetune export`, show its progress and what the proofs find."""
         types, self.head = self.types, ""
         words = [word for name in types for word in ("--type", name)]
         words += [word for name in PROGRAMS if name in self.marked for word in ("--for", name)]
-        before, self.found = await in_thread(_files, self.run_shown), []
+        before, self.found = await run_in_thread(_files, self.run_shown), []
         self._tell(f"writing and proving {', '.join(types)} …")
         try:
             made = await edgetune(self.workspace, "export", self.run_shown.name, *words, said=self._said)
@@ -190,7 +191,7 @@ class Export(Page):
             self.call_later(self.look)
         folders = [Path(place["path"]).name for one in made for place in one.get("for", [])]
         written = ", ".join(f"{one['type']} {human(one['bytes'])}" for one in made)
-        chat = told("Press {export.chat} to chat.")
+        chat = with_keys("Press {export.chat} to chat.")
         self._tell(f"Made {written}. {chat}", *([f"folders: {', '.join(folders)}"] if folders else []))
 
     def _said(self, line: str) -> None:
@@ -211,9 +212,7 @@ class Export(Page):
 
     def action_chat(self) -> None:
         """Chat with the run."""
-        from tui.screens.chat import Chat
-
-        self.app.push_screen(Chat(self.run_shown.name))
+        open_screen(self.app, "chat", self.run_shown.name)
 
 
 def _round(speed: float) -> int:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,10 +20,11 @@ from edgetune.runs.overview import Overview, Seen
 from edgetune.storage.files import human, safe_name
 from edgetune.text import one_line
 from tui import background_writes, tables
-from tui.error_handling import in_thread, shown
-from tui.keys import key, told
-from tui.screens.ask import AskText, Confirm
-from tui.screens.page import Page
+from tui.dialogs.ask import AskText, Confirm
+from tui.error_handling import run_in_thread, show_errors
+from tui.keys import key, with_keys
+from tui.navigation import open_screen
+from tui.pages.page import Page
 from tui.widgets.listing import Listing
 from tui.widgets.tour import Tour
 
@@ -66,18 +66,18 @@ class Home(Page):
         key(
             "home.rank",
             "k",
-            "screen('rank_setup', 'RankSetup')",
+            "screen('rank_setup')",
             "Rank",
             "Put a model's answers in order: it learns your taste.",
         ),
-        key("home.arena", "a", "screen('arena_setup', 'ArenaSetup')", "Arena", "Compare models blind, with how sure it is."),
+        key("home.arena", "a", "screen('arena_setup')", "Arena", "Compare models blind, with how sure it is."),
         key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
         key("home.compare", "v", "compare", "Compare", "Lay the marked run over another one.", show=False),
         key("home.delete", "d,delete", "delete", "Delete", "Delete the marked run and all it made.", show=False),
         key("home.prune", "p", "prune", "Free space", "Remove old checkpoints, caches and leftovers.", show=False),
-        key("home.data", "x", "screen('data', 'Data')", "Data", "Look at a file of examples without making a run.", show=False),
-        key("home.doctor", "o", "screen('doctor', 'Doctor')", "Doctor", "What this machine has, and what would be used.", show=False),
-        key("home.settings", "s", "screen('settings', 'SettingsScreen')", "Settings", "Theme, folders of models, keys.", show=False),
+        key("home.data", "x", "screen('data')", "Data", "Look at a file of examples without making a run.", show=False),
+        key("home.doctor", "o", "screen('doctor')", "Doctor", "What this machine has, and what would be used.", show=False),
+        key("home.settings", "s", "screen('settings')", "Settings", "Theme, folders of models, keys.", show=False),
         key("home.tour", "f4", "tour", "Tour", "A short tour of the app, in four steps.", show=False),
         key("tour.next", "space", "tour_next", "Next of the tour", "The next step of the tour.", show=False),
         key("tour.skip", "escape", "tour_skip", "Skip the tour", "End the tour; its key begins it again.", show=False),
@@ -128,15 +128,15 @@ class Home(Page):
             self.look(bases=True)
 
     @work(group="runs")
-    @shown
+    @show_errors
     async def look(self, bases: bool = False) -> None:
         """Runs and exports as they are now; with `bases`, the models on disk too, drawn with them unless a slow disk keeps them waiting."""
         self._busy = True
-        found = asyncio.create_task(in_thread(lambda: find.described(folders.places(self.workspace)))) if bases else None
+        found = asyncio.create_task(run_in_thread(lambda: find.described(folders.places(self.workspace)))) if bases else None
         try:
             async with self._one_look:
-                seen = await in_thread(self.overview.look)
-            exports = await in_thread(_exports, seen)
+                seen = await run_in_thread(self.overview.look)
+            exports = await run_in_thread(_exports, seen)
             if found:
                 await asyncio.wait({found}, timeout=TOGETHER)
         finally:
@@ -154,8 +154,8 @@ class Home(Page):
         seen = list(self.runs.values())
         ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
         runs, files = self.run_list, self.export_list
-        runs.empty(Content.from_markup(NOTHING, trying=told("{home.try}"), new=told("{home.new}")))
-        files.empty(told("No exports yet.\n{home.export} on a finished run writes one."))
+        runs.empty(Content.from_markup(NOTHING, trying=with_keys("{home.try}"), new=with_keys("{home.new}")))
+        files.empty(with_keys("No exports yet.\n{home.export} on a finished run writes one."))
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
         files.show([tables.export_line(path, size) for path, size in self._exports])
         files.border_subtitle = "Enter chats with it" if self._exports else ""
@@ -163,10 +163,10 @@ class Home(Page):
         runs.border_subtitle = f"Enter opens it · {human(used)} on disk" if seen else ""
 
     @work
-    @shown
+    @show_errors
     async def look_at_machine(self) -> None:
         """The machine's line."""
-        line = await in_thread(hardware.in_one_line)
+        line = await run_in_thread(hardware.in_one_line)
         self.query_one("#machine", Static).update(one_line(f"This machine {line}", 300))
 
     @property
@@ -207,19 +207,15 @@ class Home(Page):
     @on(Listing.Chosen, "#runs")
     def open_run(self, event: Listing.Chosen) -> None:
         """Enter on a run."""
-        from tui.screens.run import RunScreen
-
         if (seen := self.runs.get(event.key)) and seen.problem:
             self.ours.say(seen.problem, "warning")
         elif seen:
-            self.app.push_screen(RunScreen(seen.run))
+            open_screen(self.app, "run", seen.run)
 
     @on(Listing.Chosen, "#exports")
     def open_export(self, event: Listing.Chosen) -> None:
         """Enter on an export."""
-        from tui.screens.chat import Chat
-
-        self.app.push_screen(Chat(event.key))
+        open_screen(self.app, "chat", event.key)
 
     @on(Listing.Chosen, "#bases")
     def open_base(self, event: Listing.Chosen) -> None:
@@ -227,13 +223,12 @@ class Home(Page):
         self._new(event.key)
 
     def _new(self, base: str = "") -> None:
-        from tui.screens.new_run import NewRun
 
-        self.app.push_screen(NewRun(base))
+        open_screen(self.app, "new_run", base)
 
-    def action_screen(self, module: str, name: str) -> None:
-        """Open a screen that needs nothing of this one; it is imported only now."""
-        self.app.push_screen(getattr(import_module(f"tui.screens.{module}"), name)())
+    def action_screen(self, name: str) -> None:
+        """Open a screen that needs nothing of this one."""
+        open_screen(self.app, name)
 
     async def action_tour(self) -> None:
         """The tour, from its first step."""
@@ -259,85 +254,77 @@ class Home(Page):
 
     def action_chat(self) -> None:
         """Chat with the export or the run."""
-        from tui.screens.chat import Chat
-
         if self.file:
-            self.app.push_screen(Chat(str(self.file)))
+            open_screen(self.app, "chat", str(self.file))
         elif self.marked:
-            self.app.push_screen(Chat(self.marked.name))
+            open_screen(self.app, "chat", self.marked.name)
 
     def action_versus(self) -> None:
         """Base and tuned side by side."""
-        from tui.screens.versus import Versus
-
         if self.marked:
-            self.app.push_screen(Versus(self.marked.run))
+            open_screen(self.app, "versus", self.marked.run)
 
     def action_export(self) -> None:
         """The export screen of the run."""
-        from tui.screens.export import Export
-
         if self.marked:
-            self.app.push_screen(Export(self.marked.run))
+            open_screen(self.app, "export", self.marked.run)
 
     @work(exclusive=True, group="start")
-    @shown
+    @show_errors
     async def action_try_it(self) -> None:
         """Begin the demo's run and open it."""
-        from tui.screens.run import RunScreen
         from tui.start import demo
 
         self.ours.say("The bundled model gets ready to learn …")
-        self.app.push_screen(RunScreen(await demo(self.workspace)))
+        open_screen(self.app, "run", await demo(self.workspace))
 
     @work(group="dialog")
-    @shown
+    @show_errors
     async def action_rename(self) -> None:
         """Ask for a name, and rename."""
         if not (marked := self.marked):
             return
         name = await self.app.push_screen_wait(AskText(f"A new name for {marked.name}", marked.name, safe_name))
         if name and name != marked.name:
-            await in_thread(manage.rename, self.workspace, marked.name, name)
+            await run_in_thread(manage.rename, self.workspace, marked.name, name)
             self.look()
 
     @work(group="dialog")
-    @shown
+    @show_errors
     async def action_compare(self) -> None:
         """Ask for the other run, and compare."""
-        from tui.screens.choose import Choose
-        from tui.screens.compare import Compare
+        from tui.dialogs.choose import Choose
 
         if not (marked := self.marked):
             return
         others = [name for name in self.runs if name != marked.name]
         if other := await self.app.push_screen_wait(Choose(f"Compare {marked.name} with", others)):
-            self.app.push_screen(Compare(marked.run, self.runs[other].run))
+            open_screen(self.app, "compare", marked.run, self.runs[other].run)
 
     @work(group="dialog")
-    @shown
+    @show_errors
     async def action_delete(self) -> None:
         """Ask, and delete."""
         if not (marked := self.marked):
             return
         question = f"Delete {marked.name} and all it made ({human(marked.bytes)})? This cannot be undone."
         if await self.app.push_screen_wait(Confirm(question, "Delete")):
-            freed = await in_thread(manage.delete, self.workspace, marked.name)
+            freed = await run_in_thread(manage.delete, self.workspace, marked.name)
             self.ours.say(f"{marked.name} is deleted; {human(freed)} are free.")
             self.look()
 
     @work(group="dialog")
-    @shown
+    @show_errors
     async def action_prune(self) -> None:
         """Say what would go, ask, and free it."""
-        found = await in_thread(manage.prunable, self.workspace)
+        found = await run_in_thread(manage.prunable, self.workspace)
         if not found:
             self.ours.say("Nothing to free.")
             return
         size = sum(found.values())
         question = f"Remove {len(found)} old checkpoints, caches and leftovers and free {human(size)}? Caches can be made again."
         if await self.app.push_screen_wait(Confirm(question, "Remove")):
-            await in_thread(manage.prune, found)
+            await run_in_thread(manage.prune, found)
             self.ours.say(f"{human(size)} freed")
             self.overview.measure_again()
             self.look()

@@ -11,11 +11,11 @@ from textual.widgets import Static
 
 from edgetune.sessions.ranking import Task
 from edgetune.text import one_line
-from tui.error_handling import in_thread
-from tui.keys import key, told
+from tui.dialogs.edit_answer import EditAnswer
+from tui.error_handling import run_in_thread
+from tui.keys import key, with_keys
+from tui.pages.voting import AFTER, BUSY, DONE, READY, Voting
 from tui.ranking import Ranking
-from tui.screens.edit_answer import EditAnswer
-from tui.screens.voting import AFTER, BUSY, DONE, READY, Voting
 from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
@@ -72,7 +72,7 @@ class Rank(Voting[Ranking]):
         assert ranking is not None
         self.now(BUSY)
         self.tell(f"{said}  The next answers are being written …".strip())
-        writing = asyncio.create_task(in_thread(ranking.next))
+        writing = asyncio.create_task(run_in_thread(ranking.next))
         notices: list[str] = []
         try:
             while not writing.done():
@@ -98,8 +98,8 @@ class Rank(Voting[Ranking]):
         task = self.to_vote
         if task is None:
             self.query_one(Asked).note(
-                told("All prompts are done. {voting.undo} takes the last vote back, {page.back} leaves.\n\n")
-                + told("To teach a model your taste: {home.new} on Home; Votes in its step 'Data' takes those of ")
+                with_keys("All prompts are done. {voting.undo} takes the last vote back, {page.back} leaves.\n\n")
+                + with_keys("To teach a model your taste: {home.new} on Home; Votes in its step 'Data' takes those of ")
                 + f"{self.plan.into}."
             )
             self.query_one(Candidates).show([])
@@ -132,7 +132,7 @@ class Rank(Voting[Ranking]):
         if self.status == READY:
             self.order, self.editing = event.order, False
             self.query_one(Candidates).rank(self.order)
-            self.tell(told("Best first, as they stand now: {rank.rest} takes this order, {rank.clear} clears it."))
+            self.tell(with_keys("Best first, as they stand now: {rank.rest} takes this order, {rank.clear} clears it."))
             self.refresh_bindings()
 
     def action_place(self, number: int) -> None:

@@ -1,8 +1,6 @@
 """Before ranking: who answers, what is asked, how many answers, where the votes go."""
 
-from tui.screens.page import Page
-from tui.screens.vote_setup import VoteSetup
-from tui.vote_plan import VotePlan
+from tui.pages.vote_setup import VoteSetup
 
 
 class RankSetup(VoteSetup):
@@ -22,9 +20,3 @@ class RankSetup(VoteSetup):
         ("max_tokens", "longest answer", "in tokens; empty: 512, at most half the context"),
         ("into", "votes go to", "the preference file of that name, for 'train --method dpo'"),
     )
-
-    def screen_for(self, plan: VotePlan) -> Page:
-        """The ranking."""
-        from tui.screens.rank import Rank
-
-        return Rank(plan)

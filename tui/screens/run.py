@@ -17,11 +17,12 @@ from edgetune.machine import hardware
 from edgetune.runs import launch, manage
 from edgetune.runs.history import History
 from edgetune.storage.workspace import Run
-from tui.error_handling import in_thread, shown
+from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
 from tui.models import Model
+from tui.navigation import open_screen
+from tui.pages.page import Page
 from tui.run_words import headline, summary, what_next
-from tui.screens.page import Page
 from tui.widgets.chart import Chart, Plotted
 from tui.widgets.event_list import EventList
 from tui.widgets.samples import Samples
@@ -111,19 +112,19 @@ class RunScreen(Page):
     async def feel(self) -> None:
         """How warm the device is, while it works and somebody looks."""
         if self.status in LIVE and self.app.screen is self:
-            self.temperature = await in_thread(hardware.temperature, self.history.state.device)
+            self.temperature = await run_in_thread(hardware.temperature, self.history.state.device)
 
     @work(group="follow")
-    @shown
+    @show_errors
     async def follow(self) -> None:
         """Read what is new in the log, a piece at a time, and draw it."""
         self._busy = True
         try:
-            while found := await in_thread(self.history.read):
+            while found := await run_in_thread(self.history.read):
                 self.history.take(found)
             if not self.method:
-                self.method = str((await in_thread(self.run_shown.request)).get("method", "sft"))
-            self.draw(await in_thread(lambda: self.history.status))
+                self.method = str((await run_in_thread(self.run_shown.request)).get("method", "sft"))
+            self.draw(await run_in_thread(lambda: self.history.status))
             self._fresh = False
         finally:
             self._busy = False
@@ -170,11 +171,9 @@ class RunScreen(Page):
 
     def failed(self) -> None:
         """Say why the run ended."""
-        from tui.screens.error import ErrorDialog
-
         error = self.history.state.error
         found = EdgeTuneError(error["title"], error["cause"], error["remedy"]) if error else launch.died(self.run_shown)
-        self.app.push_screen(ErrorDialog(found))
+        open_screen(self.app, "error", found)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
@@ -235,33 +234,29 @@ class RunScreen(Page):
         self.ours.say(f"The last {now:.0%} of the steps" if now < 1 else "All steps")
 
     @work(group="control")
-    @shown
+    @show_errors
     async def action_pause(self) -> None:
         """Ask the worker to stop after a checkpoint."""
-        await in_thread(launch.request_stop, self.run_shown)
+        await run_in_thread(launch.request_stop, self.run_shown)
         self.ours.say("It stops at the end of this step, after a checkpoint.")
         self.follow_on()
 
     @work(group="control", exclusive=True)
-    @shown
+    @show_errors
     async def action_resume(self) -> None:
         """Launch a worker that goes on."""
-        await in_thread(manage.prepare_resume, self.run_shown)
-        await in_thread(launch.start, self.run_shown.folder)
+        await run_in_thread(manage.prepare_resume, self.run_shown)
+        await run_in_thread(launch.start, self.run_shown.folder)
         self.ours.say("It goes on from its last checkpoint.")
         self.follow_on()
 
     def action_chat(self) -> None:
         """Talk with the result."""
-        from tui.screens.chat import Chat
-
-        self.app.push_screen(Chat(self.run_shown.name))
+        open_screen(self.app, "chat", self.run_shown.name)
 
     def action_versus(self) -> None:
         """Base and tuned side by side."""
-        from tui.screens.versus import Versus
-
-        self.app.push_screen(Versus(self.run_shown))
+        open_screen(self.app, "versus", self.run_shown)
 
     def action_why(self) -> None:
         """Why it ended."""
@@ -269,21 +264,15 @@ class RunScreen(Page):
 
     def action_rank(self) -> None:
         """Answers of the result, put in order."""
-        from tui.screens.rank_setup import RankSetup
-
-        self.app.push_screen(RankSetup([Model("run", self.run_shown.name)]))
+        open_screen(self.app, "rank_setup", [Model("run", self.run_shown.name)])
 
     @work(group="control")
-    @shown
+    @show_errors
     async def action_arena(self) -> None:
         """The result and what it was made from, blind."""
-        from tui.screens.arena_setup import ArenaSetup
-
-        base = (await in_thread(self.run_shown.request))["base"]
-        self.app.push_screen(ArenaSetup([Model("run", self.run_shown.name), Model("base", str(base))]))
+        base = (await run_in_thread(self.run_shown.request))["base"]
+        open_screen(self.app, "arena_setup", [Model("run", self.run_shown.name), Model("base", str(base))])
 
     def action_export(self) -> None:
         """Write GGUF files."""
-        from tui.screens.export import Export
-
-        self.app.push_screen(Export(self.run_shown))
+        open_screen(self.app, "export", self.run_shown)

@@ -15,11 +15,11 @@ from edgetune.bases import folders
 from edgetune.bases.hub import NETWORK
 from edgetune.text import safe_text
 from tui import background_writes
-from tui.error_handling import in_thread, shown
-from tui.keys import key, own, shown_key, told, typed
-from tui.screens.ask import AskText
-from tui.screens.choose import Choose
-from tui.screens.page import Page
+from tui.dialogs.ask import AskText
+from tui.dialogs.choose import Choose
+from tui.error_handling import run_in_thread, show_errors
+from tui.keys import key, own, shown_key, typed, with_keys
+from tui.pages.page import Page
 from tui.themes import DARK
 from tui.widgets.listing import Line, Listing
 
@@ -58,7 +58,7 @@ class SettingsScreen(Page):
         """The settings as they are."""
         kept, places = self.ours.settings, folders.listed(self.workspace)
         lines = [
-            Line("theme", ("theme", self.app.theme, told("colours; {app.theme} switches between dark and light"))),
+            Line("theme", ("theme", self.app.theme, with_keys("colours; {app.theme} switches between dark and light"))),
             Line("folders", ("folders", ", ".join(places) or "-", "where to look for models, beside the usual places")),
         ]
         for binding in bindings():
@@ -71,7 +71,7 @@ class SettingsScreen(Page):
 
     @on(Listing.Chosen)
     @work(group="dialog")
-    @shown
+    @show_errors
     async def change(self, event: Listing.Chosen) -> None:
         """Ask for another value."""
         kept, name = self.ours.settings, event.key
@@ -84,7 +84,7 @@ class SettingsScreen(Page):
             asked = AskText("Folders, with commas between them", ", ".join(known), lambda text: typed_folders(text, known))
             text = await self.app.push_screen_wait(asked)
             if text is not None:
-                await in_thread(folders.keep, self.workspace, typed_folders(text, known))
+                await run_in_thread(folders.keep, self.workspace, typed_folders(text, known))
         else:
             question = f"Keys for {name.removeprefix('key ')}, with commas between them"
             text = await self.app.push_screen_wait(AskText(question, self.key_of(name), typed))
@@ -112,12 +112,12 @@ class SettingsScreen(Page):
         return self.ours.settings.keys.get(found.id or "", found.key)
 
     @work
-    @shown
+    @show_errors
     async def action_reset(self) -> None:
         """As it usually is."""
         kept, name = self.ours.settings, self.query_one(Listing).current or ""
         if name == "folders":
-            await in_thread(folders.keep, self.workspace, [])
+            await run_in_thread(folders.keep, self.workspace, [])
         elif name == "theme":
             self.app.theme = kept.theme = DARK
         kept.keys.pop(name.removeprefix("key "), None)
@@ -125,8 +125,8 @@ class SettingsScreen(Page):
 
     async def keep(self) -> None:
         """Write them, use them, show them."""
-        await in_thread(background_writes.done)  # a theme that was chosen is being kept
-        await in_thread(self.ours.settings.save, self.ours.settings_path)
+        await run_in_thread(background_writes.done)  # a theme that was chosen is being kept
+        await run_in_thread(self.ours.settings.save, self.ours.settings_path)
         own(self.ours.settings.keys)
         self.app.set_keymap(self.ours.settings.keys)
         self.draw()

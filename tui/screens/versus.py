@@ -17,11 +17,11 @@ from edgetune.storage.workspace import Run
 from edgetune.text import one_line
 from tui import gguf_of
 from tui.chat_session import Talk
-from tui.error_handling import in_thread, shown
+from tui.dialogs.chat_settings import ChatSettingsDialog
+from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
 from tui.models import Model
-from tui.screens.chat_settings import ChatWays
-from tui.screens.page import Page
+from tui.pages.page import Page
 from tui.widgets.bubbles import Bubbles
 from tui.widgets.prompt import Prompt
 from tui.widgets.streamed import stream
@@ -78,14 +78,14 @@ class Versus(Page):
         self.query_one("#gauge", Static).update(text)
 
     @work(exclusive=True, group="talk")
-    @shown
+    @show_errors
     async def load(self) -> None:
         """Find or write both files, and load them."""
         try:
             talks = [Talk(path) for path in await self.files()]
             for talk in talks:
                 self.tell(f"loading {talk.path.name} …")
-                await in_thread(talk.load)
+                await run_in_thread(talk.load)
                 talk.ways.sampling = replace(talk.ways.sampling, temperature=0.0)
         except BaseException:
             self.tell("The two models are not loaded.")
@@ -107,7 +107,7 @@ class Versus(Page):
             self.ours.say("Not yet: the models load, or answer.")
 
     @work(exclusive=True, group="talk")
-    @shown
+    @show_errors
     async def answer(self, text: str) -> None:
         """Ask the base, then the tuned model."""
         self.answering = True
@@ -149,7 +149,7 @@ class Versus(Page):
             other.ways = replace(one.ways)
             self._ready()
 
-        self.app.push_screen(ChatWays(one.ways, votes=False), same)
+        self.app.push_screen(ChatSettingsDialog(one.ways, votes=False), same)
 
     def on_unmount(self) -> None:
         """The processes end with the screen."""

@@ -13,7 +13,7 @@ from edgetune.runs import chart
 from edgetune.runs.chart import View
 from edgetune.runs.curve import Curve
 from edgetune.text import one_line
-from tui.error_handling import in_thread
+from tui.error_handling import run_in_thread
 
 _PLOTEXT = threading.Lock()
 """plotext keeps its themes and the terminal's size for all plots in common."""
@@ -66,7 +66,7 @@ class Chart(PlotextPlot):
             while self._stale or self._looks != (self.size, self.app.theme):
                 self._stale, looks = False, (self.size, self.app.theme)
                 points = [(one, *self._points(one)) for one in self.curves]
-                self._picture = await in_thread(self._draw, [each for each in points if each[1]], self.app.theme_variables)
+                self._picture = await run_in_thread(self._draw, [each for each in points if each[1]], self.app.theme_variables)
                 self._looks = looks
                 self.refresh()
         finally:

@@ -10,7 +10,7 @@ from textual.message import Message
 
 from edgetune.storage.files import human
 from edgetune.text import one_line
-from tui.error_handling import in_thread, shown
+from tui.error_handling import run_in_thread, show_errors
 from tui.widgets.listing import Line, Listing
 
 UP = ".."
@@ -38,10 +38,10 @@ class Files(Vertical):
         """Open the first folder."""
         self.run_worker(self.open(self.folder), exclusive=True)
 
-    @shown
+    @show_errors
     async def open(self, folder: Path) -> None:
         """Show a folder, its first file marked; the folder one comes from where there is that."""
-        lines = await in_thread(_lines, folder, self.endings)
+        lines = await run_in_thread(_lines, folder, self.endings)
         came_from, self.folder = self.folder, folder
         listing = self.query_one(Listing)
         listing.border_title = Content(one_line(folder.name or str(folder), 40))

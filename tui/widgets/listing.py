@@ -14,7 +14,7 @@ from textual.visual import VisualType
 from textual.widgets import DataTable, Input, Static
 
 from edgetune.text import one_line
-from tui.keys import key, told
+from tui.keys import key, with_keys
 from tui.widgets.columns import cut, fitted
 
 Cell = str | Text
@@ -126,7 +126,7 @@ class Listing(Vertical):
 
     def _tell(self) -> None:
         """Why there are no rows."""
-        self.query_one(".empty", Static).update(told(NO_MATCH) if self.lines else self._empty)
+        self.query_one(".empty", Static).update(with_keys(NO_MATCH) if self.lines else self._empty)
 
     def on_resize(self) -> None:
         """Another width has room for more or less of each column."""

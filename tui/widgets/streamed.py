@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from tui.chat_session import Talk
-from tui.error_handling import in_thread
+from tui.error_handling import run_in_thread
 from tui.widgets.bubbles import Bubbles, Reply, how_made
 
 DRAW, DRAW_LATE = 0.08, 0.5
@@ -19,7 +19,7 @@ async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
 
 async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[], None]) -> None:
     """Show in `reply` what `write` lets the model write."""
-    writing = asyncio.create_task(in_thread(write))
+    writing = asyncio.create_task(run_in_thread(write))
     try:
         await drawn(talk, writing, reply.markdown.append)
     except asyncio.CancelledError:  # the screen is left

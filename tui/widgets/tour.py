@@ -3,7 +3,7 @@
 from rich.text import Text
 from textual.widgets import Static
 
-from tui.keys import told
+from tui.keys import with_keys
 
 STEPS = (
     ("Home", "your runs, the files made of them, and the models on this machine. Tab goes from list to list, Enter opens what is marked."),
@@ -54,7 +54,7 @@ class Tour(Static):
         title, words = STEPS[self.at]
         last = self.at == len(STEPS) - 1
         self.border_title = f"Tour {self.at + 1} of {len(STEPS)}"
-        self.border_subtitle = told("{tour.next} or {tour.skip}: done" if last else "{tour.next}: next   {tour.skip}: skip")
+        self.border_subtitle = with_keys("{tour.next} or {tour.skip}: done" if last else "{tour.next}: next   {tour.skip}: skip")
         text = Text(f"{title}: ", style="bold")
-        text.append(told(words), style="not bold")
+        text.append(with_keys(words), style="not bold")
         self.update(text)

@@ -1,0 +1,1 @@
+"""Dialogs: what a screen asks or shows in front of itself."""

@@ -1,0 +1,137 @@
+"""Adapters of a talk: on or off, and how strong, without loading the model again."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from edgetune.runs import manage
+from edgetune.storage.workspace import Workspace
+from edgetune.text import one_line
+from tui.chat_session import Talk
+from tui.command import edgetune
+from tui.dialogs.ask import AskText
+from tui.dialogs.dialog import Dialog
+from tui.error_handling import run_in_thread, show_errors
+from tui.keys import key, with_keys
+from tui.widgets.listing import Line, Listing
+
+STEP = 0.1
+WRITE = "write:"
+"""Before the name of a run whose adapter is not written as a GGUF yet."""
+
+
+class Adapters(Dialog[None]):
+    """Turns the adapters of a talk."""
+
+    NAME = "Adapters"
+    ABOUT = (
+        "A run's adapter can be used on its base at any strength: 1 is as it was trained, 0 not at all, between them a milder version. "
+        "It holds from the next answer on; the model is not loaded again."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("adapters.less", "left,minus", "strength(-1)", "Weaker", "A tenth less."),
+        key("adapters.more", "right,plus", "strength(1)", "Stronger", "A tenth more."),
+        key("adapters.file", "f", "file", "A file", "Load a GGUF LoRA by its path."),
+    ]
+
+    def __init__(self, workspace: Workspace, talk: Talk) -> None:
+        super().__init__()
+        self.workspace, self.talk = workspace, talk
+        self.there: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """A list, and a word about the model."""
+        with Vertical(classes="box ways") as box:
+            keys = with_keys(
+                "Enter: on or off, {adapters.less} and {adapters.more}: strength, {adapters.file}: a file, {dialog.close} closes"
+            )
+            box.border_title, box.border_subtitle = self.NAME, keys
+            nothing = with_keys("No run has an adapter as a GGUF yet.\n{adapters.file} loads one from a file.")
+            yield Listing("", "strength", "adapter", "", empty=nothing)
+            yield Static("", classes="how", markup=False)
+
+    def on_mount(self) -> None:
+        """Look for them."""
+        self.query_one(Listing).table.focus()
+        if of := self.talk.load().info.metadata.get("edgetune.run"):
+            self.tell(f"This file already holds what {of} learned: its own adapter would count twice.")
+        self.look()
+
+    def tell(self, text: str) -> None:
+        """A word below the list."""
+        self.query_one(".how", Static).update(one_line(text, 200))
+
+    @work
+    @show_errors
+    async def look(self) -> None:
+        """All there are."""
+        self.there = await run_in_thread(found, self.workspace)
+        self.draw()
+
+    def draw(self) -> None:
+        """The list as it is."""
+        loaded = [str(path) for path, _ in self.talk.loaded]
+        lines = []
+        for place in dict.fromkeys([*loaded, *self.there]):
+            if place.startswith(WRITE):
+                lines.append(Line(place, ("", "-", place.removeprefix(WRITE), "not written yet; Enter writes it")))
+                continue
+            scale = self.talk.scale_of(Path(place))
+            lines.append(
+                Line(place, ("on" if scale else "off", f"{scale or 0:g}", Path(place).stem, "loaded" if scale is not None else ""))
+            )
+        self.query_one(Listing).show(lines)
+
+    @on(Listing.Chosen)
+    def toggle(self, event: Listing.Chosen) -> None:
+        """Enter."""
+        if event.key.startswith(WRITE):
+            self.write(event.key.removeprefix(WRITE))
+        else:
+            self.turn(Path(event.key), 0.0 if self.talk.scale_of(Path(event.key)) else 1.0)
+
+    def action_strength(self, step: int) -> None:
+        """A tenth more or less."""
+        current = self.query_one(Listing).current
+        if current and not current.startswith(WRITE):
+            self.turn(Path(current), round((self.talk.scale_of(Path(current)) or 0.0) + step * STEP, 2))
+
+    @work(exclusive=True, group="turn")
+    @show_errors
+    async def turn(self, path: Path, scale: float) -> None:
+        """Use it so strong from now on."""
+        await run_in_thread(self.talk.turn, path, scale)
+        self.draw()
+
+    @work(exclusive=True, group="turn")
+    @show_errors
+    async def write(self, run: str) -> None:
+        """Write a run's adapter as a GGUF."""
+        self.tell(f"writing the adapter of {run} …")
+        try:
+            await edgetune(self.workspace, "export", run, "--adapter-only")
+        finally:
+            self.tell("")
+        self.look()
+
+    @work(group="dialog")
+    async def action_file(self) -> None:
+        """Ask for a path."""
+        if text := await self.app.push_screen_wait(AskText("Path of a GGUF LoRA made for this base")):
+            self.turn(Path(text).expanduser().absolute(), 1.0)
+
+
+def found(workspace: Workspace) -> list[str]:
+    """Adapters of runs as GGUF files; and runs with one that is not written yet."""
+    files, unwritten = [], []
+    for run in reversed(workspace.runs()):
+        written = manage.adapters(run)
+        files += [str(path) for path in written]
+        if not written and (run.adapter / "adapter_config.json").is_file():
+            unwritten.append(WRITE + run.name)
+    return [*files, *unwritten]

@@ -1,0 +1,94 @@
+"""Which models are asked: any of those that were found, or GGUF files from elsewhere."""
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+
+from edgetune.storage.workspace import Workspace
+from tui.dialogs.ask import AskText
+from tui.dialogs.dialog import Dialog
+from tui.error_handling import run_in_thread, show_errors
+from tui.keys import key, with_keys
+from tui.models import KINDS, Model, found, gguf_file
+from tui.widgets.listing import Line, Listing
+
+
+class ChooseModels(Dialog[list[Model]]):
+    """Gives those that were marked."""
+
+    NAME = "Models"
+    ABOUT = (
+        "Enter takes the marked model; where several can be taken, it marks or unmarks, and {models.take} takes those. "
+        "What has no GGUF yet is written as one when it is needed."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("models.take", "s", "take", "Take them", "Use the marked models."),
+        key("models.file", "f", "file", "A file", "Add a GGUF file by its path."),
+    ]
+
+    def __init__(self, workspace: Workspace, marked: list[Model], most: int) -> None:
+        super().__init__()
+        self.workspace, self.marked, self.most = workspace, list(marked), most
+        self.models = list(marked)
+
+    def compose(self) -> ComposeResult:
+        """A list."""
+        with Vertical(classes="box ways") as box:
+            box.border_title, box.border_subtitle = (
+                self.NAME,
+                (
+                    with_keys("Enter takes it, {models.file} names a file, {dialog.close} closes")
+                    if self.most == 1
+                    else with_keys("Enter marks, {models.file} adds a file, {models.take} takes them, {dialog.close} closes")
+                ),
+            )
+            yield Listing("", "model", "what it is", empty="looking for models …")
+
+    def on_mount(self) -> None:
+        """Look for them."""
+        self.query_one(Listing).table.focus()
+        self.look()
+
+    @work
+    @show_errors
+    async def look(self) -> None:
+        """All models there are."""
+        self.models = list(dict.fromkeys([*await run_in_thread(found, self.workspace), *self.marked]))
+        self.draw()
+
+    def draw(self) -> None:
+        """The list with its marks."""
+        lines = []
+        for number, model in enumerate(self.models):
+            mark = str(self.marked.index(model) + 1) if model in self.marked else " "
+            lines.append(Line(str(number), (mark, model.name, KINDS.get(model.kind, model.kind)), model.place.lower()))
+        self.query_one(Listing).show(lines)
+
+    @on(Listing.Chosen)
+    def toggle(self, event: Listing.Chosen) -> None:
+        """Enter."""
+        model = self.models[int(event.key)]
+        if self.most == 1:
+            self.dismiss([model])
+        elif model in self.marked:
+            self.marked.remove(model)
+        elif len(self.marked) < self.most:
+            self.marked.append(model)
+        self.draw()
+
+    @work(group="dialog")
+    async def action_file(self) -> None:
+        """Ask for a path."""
+        if text := await self.app.push_screen_wait(AskText("Path of a GGUF file", check=gguf_file)):
+            model = gguf_file(text)
+            self.models = list(dict.fromkeys([*self.models, model]))
+            self.marked = list(dict.fromkeys([*self.marked, model]))[: self.most]
+            self.draw()
+
+    def action_take(self) -> None:
+        """Use the marked ones, or the one under the cursor where none is marked."""
+        current = self.query_one(Listing).current
+        self.dismiss(self.marked or ([self.models[int(current)]] if current else []))

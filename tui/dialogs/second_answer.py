@@ -1,0 +1,153 @@
+"""A second answer beside the first, and which is better."""
+
+import asyncio
+from contextlib import suppress
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Static
+from textual.worker import WorkerError
+
+from edgetune.preferences.candidates import alike
+from edgetune.preferences.record import Choice, Vote
+from edgetune.preferences.store import Store
+from edgetune.sessions.chat_votes import tries
+from edgetune.text import one_line
+from tui.chat_session import Talk
+from tui.dialogs.dialog import Dialog
+from tui.error_handling import run_in_thread, show_errors
+from tui.keys import key, with_keys
+from tui.widgets.asked import Asked
+from tui.widgets.candidates import Candidate, Candidates
+from tui.widgets.keys_line import KeysLine
+from tui.widgets.streamed import drawn
+from tui.widgets.top_bar import TopBar
+
+
+class SecondAnswer(Dialog[str]):
+    """Gives what to say below the answer that stands; None when no vote was taken. The other answer stays as a branch."""
+
+    NAME = "Which is better?"
+    ABOUT = "The answer before is 1, the new one 2. The talk goes on with 2 where it is better, else with 1; the other stays as a branch."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("second.left", "1", "pick('left')", "1 is better", "The answer before is better."),
+        key("second.right", "2", "pick('right')", "2 is better", "The new answer is better; the talk goes on with it."),
+        key("second.tie", "t", "pick('tie')", "Tie", "Both are as good."),
+        key("second.bad", "b", "pick('bad')", "Both bad", "Neither is any good."),
+    ]
+
+    def __init__(self, talk: Talk, first: int, votes: Store) -> None:
+        super().__init__()
+        self.talk, self.first, self.votes = talk, first, votes
+        self.before = talk.branches.tip
+        self.second: int | None = None
+        self.ready = self.leaving = False
+
+    def compose(self) -> ComposeResult:
+        """The question and two answers."""
+        yield TopBar(self.NAME)
+        yield Asked()
+        yield Candidates(id="sides")
+        yield Static("", id="said", markup=False)
+        yield KeysLine()
+
+    def on_mount(self) -> None:
+        """Begin to write."""
+        self.query_one(Asked).show(self.talk.asked(self.first)[-1:])
+        self.write()
+
+    def tell(self, text: str) -> None:
+        """Say what goes on."""
+        self.query_one("#said", Static).update(one_line(text, 300))
+
+    @work(exclusive=True, group="second")
+    @show_errors
+    async def write(self) -> None:
+        """Until it differs from the first, hotter with each try."""
+        talk, first = self.talk, self.talk.candidate(self.first).text
+        question, said = talk.branches.turns[self.first].parent, "A second answer is being written …"
+        for attempt, settings in enumerate(tries(talk.ways.sampling)):
+            if attempt:
+                said = f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}."
+            self.tell(said)
+            try:
+                text = await self._one(question, settings, first)
+            finally:
+                self.second = talk.branches.tip if talk.branches.tip != question else None
+            if not alike(first, text) and not self.leaving:
+                self.ready = True
+                self.tell((said if attempt else "") + " Which is better?")
+                self.refresh_bindings()
+                return
+            self.forget()
+            if self.leaving:
+                return
+        self.tell(with_keys("The answers hardly differ even so, and a vote between twins teaches nothing. {dialog.close} goes back."))
+
+    def forget(self) -> None:
+        """Drop the second answer: nobody chose between the two."""
+        if self.second is not None and self.second != self.before:
+            self.talk.branches.forget(self.second, self.before)
+        self.second = None
+        self.talk.go(self.before)
+
+    async def _one(self, question: int, settings: object, first: str) -> str:
+        text = ""
+
+        def show(piece: str) -> None:
+            nonlocal text
+            text += piece
+            self.query_one(Candidates).show([first, text])
+
+        writing = asyncio.create_task(run_in_thread(self.talk.again, question, settings))  # type: ignore[arg-type]
+        await drawn(self.talk, writing, show)
+        return text
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        return self.ready if action == "pick" else True
+
+    @on(Candidate.Picked)
+    def picked(self, event: Candidate.Picked) -> None:
+        """A click is a key."""
+        if self.ready:
+            self.action_pick("right" if event.number else "left")
+
+    @work(group="pick", exclusive=True)
+    @show_errors
+    async def action_pick(self, value: str) -> None:
+        """Vote; leave when the disk has it."""
+        talk, second = self.talk, self.second
+        if second is None or not self.ready:
+            return
+        self.ready = False
+        self.refresh_bindings()
+        vote = Vote(talk.asked(self.first), [talk.candidate(self.first), talk.candidate(second)], Choice("pair", value), "chat")
+        try:
+            await run_in_thread(self.votes.add, vote)
+        except Exception:
+            self.ready = True
+            self.refresh_bindings()
+            raise
+        talk.go(second if value == "right" else self.before)
+        words = {"left": "better than its other branch", "right": "better than its other branch", "tie": "a tie", "bad": "both bad"}
+        self.dismiss(f"vote: {words[value]}, kept in {self.votes.name}")
+
+    def action_close(self) -> None:
+        """Stop the writing; the first answer stands."""
+        self.leave()
+
+    @work(group="close", exclusive=True)
+    async def leave(self) -> None:
+        """Wait for the writing to stop, then leave."""
+        self.leaving = True
+        self.talk.stop()
+        for worker in [worker for worker in self.workers if worker.group == "second" and not worker.is_finished]:
+            with suppress(WorkerError):
+                await worker.wait()
+        if not self.ready:
+            self.forget()
+        self.talk.go(self.before)
+        self.dismiss(None)
