@@ -156,3 +156,14 @@ def test_code_that_comes_with_a_model_is_never_trusted(package: str) -> None:
                 assert isinstance(node.value, ast.Constant) and node.value.value is False, path
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert node.value != "trust_remote_code", path
+
+
+def test_sessions_leave_the_terminal_to_the_front_ends() -> None:
+    front_end = {"signal", "readline", "curses", "getpass", "typer", "textual", "select"}
+    for path in sources("edgetune/sessions"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {name for name, _ in imports(path)}
+        assert not names & front_end, f"{path.name} imports {names & front_end}"
+        streams = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr in ("stdin", "stdout", "stderr")}
+        calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        assert not streams and not calls & {"print", "input", "breakpoint"}, f"{path.name} reads or writes the terminal"

@@ -13,7 +13,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
 from edgetune.preferences.record import Candidate
 from edgetune.preferences.store import USUAL
-from edgetune.sessions.chat_votes import candidate, made, maker
+from edgetune.sessions.chat_votes import candidate_of, candidate_of_turn, provenance
 from edgetune.text import safe_text
 from tui.model_process import Loaded
 
@@ -42,7 +42,7 @@ class Talk(Loaded):
         self.branches = Branches()
         self._conversation: Conversation | None = None
         self._answer: Answer | None = None
-        self._kept = saved.Place()
+        self._kept = saved.ConversationFile()
         self._lock, self._pieces = threading.Lock(), list[str]()
 
     def started(self, engine: Engine) -> None:
@@ -108,7 +108,9 @@ class Talk(Loaded):
             raise
         finally:
             self._answer = None
-            self.branches.add("assistant", answer.text, made(candidate(answer, sampling, engine, self.path.stem)) | _speed(self.stats))
+            self.branches.add(
+                "assistant", answer.text, provenance(candidate_of(answer, sampling, engine, self.path.stem)) | _speed(self.stats)
+            )
 
     def _failed(self, error: EdgeTuneError) -> None:
         if error.exit_code != 2:
@@ -143,24 +145,24 @@ class Talk(Loaded):
 
     def reset(self) -> None:
         """Forget all messages; what was kept of them stays."""
-        self.stats, self._kept = None, saved.Place()
+        self.stats, self._kept = None, saved.ConversationFile()
         self.branches = Branches()
         self._follow()
 
     def keep(self, folder: Path) -> None:
         """Write down what was said so far, all branches of it."""
-        self._kept.keep(folder, self.path.name, self.ways.system, self.branches)
+        self._kept.save(folder, self.path.name, self.ways.system, self.branches)
 
-    def take_up(self, talk: saved.Saved) -> None:
+    def take_up(self, talk: saved.SavedConversation) -> None:
         """Go on with a conversation that was kept."""
         self.load()
         self.branches = Branches(talk.branches.turns, talk.branches.tip)
-        self.ways.system, self.stats, self._kept = talk.system, None, saved.Place.of(talk)
+        self.ways.system, self.stats, self._kept = talk.system, None, saved.ConversationFile.of(talk)
         self._follow()
 
     def candidate(self, at: int) -> Candidate:
         """An answer as votes know it."""
-        return maker(self.branches.turns[at])
+        return candidate_of_turn(self.branches.turns[at])
 
     def asked(self, at: int) -> list[Message]:
         """The turns that an answer answers, the system prompt first."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from edgetune.errors import EdgeTuneError
 from edgetune.text import safe_text
@@ -119,14 +119,40 @@ class Child:
             how = f"It was ended by {signal.Signals(-code).name}."
         else:
             how = "It was closed." if code == 0 else f"It ended with code {code}."
-        said = safe_text(" ".join(line for line in list(self._errors)[-6:] if line))
+        last_lines = safe_text(" ".join(line for line in list(self._errors)[-6:] if line))
         out_of_memory = code == -getattr(signal, "SIGKILL", 9)
         remedy = (
             "It was probably out of memory: use a shorter context (--ctx) or a smaller quantization."
             if out_of_memory
             else "Try again; if it repeats, use a shorter context (--ctx) or export the model again."
         )
-        return EdgeTuneError(f"{self._title} stopped", f"{how} {said}".strip(), remedy)
+        return EdgeTuneError(f"{self._title} stopped", f"{how} {last_lines}".strip(), remedy)
+
+
+class ModelProcess:
+    """A model loaded in a child process, until `close`; a context manager.
+
+    module, title: as for `Child`. load: what the process needs to load the model; `loaded` is what it answers. Where loading fails, the
+    process is ended before the error is raised.
+    """
+
+    def __init__(self, module: str = "edgetune.chat.llama_process", title: str = "llama.cpp", **load: Any) -> None:
+        self._child = Child(module, title)
+        try:
+            self.loaded: Any = self._child.ask("load", **load)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and wait for it; harmless when repeated."""
+        self._child.close()
 
 
 def _start(module: str) -> subprocess.Popen[bytes]:

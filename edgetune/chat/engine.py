@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from edgetune.chat.child import Child
+from edgetune.chat.child import Child, ModelProcess
 from edgetune.chat.model_info import GenerationStats, ModelInfo, RowScore, TokenInfo
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
@@ -69,7 +69,7 @@ class Adapter:
     scale: float
 
 
-class Engine:
+class Engine(ModelProcess):
     """A GGUF loaded in a llama.cpp process of its own; a context manager. For one thread at a time.
 
     path: the file. n_ctx: context in tokens; None: the model's training context, at most 4,096. threads: None chooses by size.
@@ -81,26 +81,11 @@ class Engine:
         self, path: Path, *, n_ctx: int | None = None, threads: int | None = None, gpu_layers: int = ALL_LAYERS, kv: str = "f16"
     ) -> None:
         check_gguf(path)
-        self.adapters: dict[str, Adapter] = {}
         check_bounds(n_ctx, threads, gpu_layers)
         self.path = path
-        self._child = Child()
-        try:
-            place = str(path.absolute())
-            self.info = ModelInfo(**self._child.ask("load", path=place, n_ctx=n_ctx, threads=threads, n_gpu_layers=gpu_layers, kv=kv))
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the process and wait for it; harmless when repeated."""
-        self._child.close()
+        self.adapters: dict[str, Adapter] = {}
+        super().__init__(path=str(path.absolute()), n_ctx=n_ctx, threads=threads, n_gpu_layers=gpu_layers, kv=kv)
+        self.info = ModelInfo(**self.loaded)
 
     @property
     def pid(self) -> int:
@@ -175,7 +160,9 @@ class Engine:
         stops: texts that end the answer. stop_ids: tokens that do, beside the model's own end-of-generation tokens.
         """
         if max_tokens < 1:
-            raise InputError("Nothing to generate", f"max-tokens is {max_tokens}; it must be at least 1.", "Correct it and try again.")
+            raise InputError(
+                "Nothing to generate", f"max-tokens is {max_tokens}; it must be at least 1.", "Use a number within these bounds."
+            )
         number = self._child.send(
             "generate",
             tokens=tokens,
@@ -215,7 +202,7 @@ def check_bounds(n_ctx: int | None, threads: int | None, gpu_layers: int) -> Non
         if value is not None and not least <= value <= most
     ]
     if problems:
-        raise InputError("A number is out of bounds", " ".join(problems), "Correct it and try again.")
+        raise InputError("A number is out of bounds", " ".join(problems), "Use a number within these bounds.")
 
 
 def check_scale(scale: float) -> None:

@@ -5,6 +5,15 @@ from dataclasses import dataclass
 DEFAULT_CONTEXT = 4096
 """Tokens of context that chat asks for unless told otherwise, where the model has as many; more takes more memory."""
 
+STOP_REASONS = {
+    "end": "end of turn",
+    "stop": "end of turn",
+    "length": "--max-tokens reached",
+    "context": "context full",
+    "cancelled": "stopped",
+}
+"""Why an answer ended (`GenerationStats.reason`), as people read it."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:

@@ -1,4 +1,4 @@
-"""Conversations kept as files, one JSON document each; and as examples to train on."""
+"""Conversations saved as files, one JSON document each; and as examples to train on."""
 
 import json
 import time
@@ -16,9 +16,11 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A kept conversation. model: the file it was with. system: its system prompt, or empty. messages: its branch that was open. seen:
-    its file's stamp."""
+class SavedConversation:
+    """A conversation read from its file.
+
+    model: the file it was with. system: its system prompt, or empty. messages: the branch that was open. seen: its file's stamp.
+    """
 
     path: Path
     model: str
@@ -35,27 +37,27 @@ class Saved:
     @property
     def title(self) -> str:
         """Its first question."""
-        said = [str(message["content"]) for message in self.messages if message["role"] == "user"]
-        return next(iter([*said, *(turn.content for turn in self.branches.turns if turn.role == "user")]), "")
+        questions = [str(message["content"]) for message in self.messages if message["role"] == "user"]
+        return next(iter([*questions, *(turn.content for turn in self.branches.turns if turn.role == "user")]), "")
 
     @property
     def text(self) -> str:
-        """All that was said in any branch, to search in."""
+        """The text of all branches, to search in."""
         return "\n".join(turn.content for turn in self.branches.turns)
 
 
 def new_path(folder: Path) -> Path:
-    """Where a conversation that begins now is kept."""
+    """The file of a conversation that begins now."""
     stem, number = time.strftime("%Y%m%d-%H%M%S"), 1
     while (path := folder / f"{stem}-{number}.json").exists():
         number += 1
     return path
 
 
-def keep(path: Path, model: str, system: str, messages: Sequence[Message] | Branches) -> None:
-    """Write a conversation, with all its branches where it has them; one that was kept there before is replaced."""
-    talk = messages if isinstance(messages, Branches) else branches.line(messages)
-    document = {"model": model, "system": system, "messages": talk.messages(), "turns": talk.rows(), "tip": talk.tip}
+def save(path: Path, model: str, system: str, messages: Sequence[Message] | Branches) -> None:
+    """Write a conversation, with all its branches where it has them; what the file held before is replaced."""
+    tree = messages if isinstance(messages, Branches) else branches.line(messages)
+    document = {"model": model, "system": system, "messages": tree.messages(), "turns": tree.rows(), "tip": tree.tip}
     write_json(path, document)
 
 
@@ -69,55 +71,61 @@ def stamp(path: Path) -> tuple[int, int] | None:
 
 
 @dataclass
-class Place:
-    """Where a talk that goes on is kept. path: its file, once it has one. seen: the file as it was last read or written here."""
+class ConversationFile:
+    """The file of a conversation that continues. path: None until it is saved. seen: the file as it was last read or written here."""
 
     path: Path | None = None
     seen: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, talk: Saved) -> "Place":
-        """That of a talk that was read just now."""
-        return cls(talk.path, talk.seen)
+    def of(cls, conversation: SavedConversation) -> "ConversationFile":
+        """That of a conversation that was read just now."""
+        return cls(conversation.path, conversation.seen)
 
-    def keep(self, folder: Path, model: str, system: str, talk: Branches) -> bool:
-        """Write it down. Where another program wrote on in the file meanwhile, it gets a new one, so that neither is lost; then True."""
-        elsewhere = self.path is not None and stamp(self.path) not in (None, self.seen)
-        if self.path is None or elsewhere:
+    def save(self, folder: Path, model: str, system: str, tree: Branches) -> bool:
+        """Write the conversation. True where another program had changed the file: it then gets a new one, so that neither is lost."""
+        changed = self.path is not None and stamp(self.path) not in (None, self.seen)
+        if self.path is None or changed:
             self.path = new_path(folder)
-        keep(self.path, model, system, talk)
+        save(self.path, model, system, tree)
         self.seen = stamp(self.path)
-        return elsewhere
+        return changed
 
 
-def listed(folder: Path) -> list[Saved]:
-    """All kept conversations, the latest first; files that are none are left out."""
-    found = []
+def list_conversations(folder: Path) -> list[SavedConversation]:
+    """All saved conversations, the latest first; files that are none are left out."""
+    conversations = []
     for path in folder.glob("*.json") if folder.is_dir() else []:
         try:
             seen = stamp(path)
             document = json.loads(path.read_text(encoding="utf-8"))
-            messages = [{"role": str(one["role"]), "content": str(one["content"])} for one in document["messages"]]
+            messages = [{"role": str(message["role"]), "content": str(message["content"])} for message in document["messages"]]
             forked = branches.read(document["turns"], document["tip"]) if "turns" in document else branches.line(messages)
-            found.append(Saved(path, str(document.get("model", "")), str(document.get("system", "")), messages, forked, seen))
+            model, system = str(document.get("model", "")), str(document.get("system", ""))
+            conversations.append(SavedConversation(path, model, system, messages, forked, seen))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-    return sorted(found, key=lambda talk: talk.seen or (0, 0), reverse=True)
+    return sorted(conversations, key=lambda conversation: conversation.seen or (0, 0), reverse=True)
 
 
-def holding(text: str, talks: Sequence[Saved]) -> list[Saved]:
-    """Those in which a text was said, in any branch; capitals do not count."""
-    return [talk for talk in talks if text.strip().lower() in talk.text.lower()]
+def search(text: str, conversations: Sequence[SavedConversation]) -> list[SavedConversation]:
+    """Those that hold a text, in any branch; capitals do not count."""
+    return [conversation for conversation in conversations if text.strip().lower() in conversation.text.lower()]
 
 
-def named(folder: Path, name: str) -> Saved:
-    """The conversation of a name, or of the beginning of one that no other has. InputError where there is none."""
-    talks = listed(folder)
-    found = [talk for talk in talks if talk.name == name] or [talk for talk in talks if name and talk.name.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    why = f"{len(found)} conversations begin so." if found else f"{len(talks)} conversations are kept, none of them called so."
-    raise InputError(f"No one conversation is called '{name[:40]}'", why, "'edgetune talks list' lists them.")
+def find_conversation(folder: Path, name: str) -> SavedConversation:
+    """The conversation of a name, or of the beginning of one that no other has. InputError otherwise."""
+    conversations = list_conversations(folder)
+    exact = [c for c in conversations if c.name == name]
+    matching = exact or [c for c in conversations if name and c.name.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+
+    if matching:
+        cause = f"The names of {len(matching)} conversations begin with it; it must be one."
+    else:
+        cause = f"{len(conversations)} conversations are saved, none of them with this name."
+    raise InputError(f"There is no conversation '{name[:40]}'", cause, "'edgetune conversations list' lists them.")
 
 
 def add_example(path: Path, system: str, messages: Sequence[Message]) -> None:

@@ -1,4 +1,4 @@
-"""What `edgetune chat` does with a loaded model: answers a prompt, the lines of a pipe, or whoever sits at the terminal."""
+"""What `edgetune chat` does with a loaded model: answers a prompt, the lines of a pipe, or the person at the terminal."""
 
 import json
 from collections.abc import Sequence
@@ -13,119 +13,118 @@ if TYPE_CHECKING:
     from edgetune.chat.conversation import Answer
     from edgetune.chat.engine import Engine
     from edgetune.chat.model_info import GenerationStats
-    from edgetune.chat.saved import Saved
-    from edgetune.sessions.best import Rated
-    from edgetune.sessions.side_by_side import Beside
-    from edgetune.sessions.slash_commands import Typed
+    from edgetune.chat.saved import SavedConversation
+    from edgetune.sessions.best_of_n import RankedAnswer
+    from edgetune.sessions.side_by_side import SideBySide
+    from edgetune.sessions.slash_commands import ChatCommands
     from edgetune.storage.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked for with the flags. lines: questions from a pipe. ranking: how many answers are ranked, and the reward run that does
-    it. talk: one that was kept, to go on with."""
+class ChatOptions:
+    """What the flags ask for.
+
+    prompt: asked once. lines: questions from a pipe. votes_file: name of the preference file. best_of_n: how many answers are ranked, and
+    the reward run that does it. save: whether the conversation is saved. resume: a saved conversation to continue.
+    """
 
     sampling: Sampling
-    max_tokens: int | None
-    prompt: str | None
-    lines: list[str] | None
-    system: str | None
-    raw: bool
-    as_json: bool
-    into: str
-    ranking: tuple[int, str] | None
-    keep: bool
-    talk: "Saved | None"
+    max_tokens: int | None = None
+    prompt: str | None = None
+    lines: list[str] | None = None
+    system: str | None = None
+    raw: bool = False
+    as_json: bool = False
+    votes_file: str = "prefs"
+    best_of_n: tuple[int, str] | None = None
+    save: bool = False
+    resume: "SavedConversation | None" = None
 
 
-def open_talk(engine: "Engine", asked: Asked, place: "Workspace") -> "Typed":
-    """The talk that was asked for, with all that its commands act on."""
+def open_chat(engine: "Engine", options: ChatOptions, workspace: "Workspace") -> "ChatCommands":
+    """The conversation that was asked for, with all that its commands act on."""
     from edgetune.chat.conversation import Conversation
-    from edgetune.cli.chat_terminal import say
+    from edgetune.cli.chat_terminal import Terminal
     from edgetune.preferences.store import store
-    from edgetune.sessions.best_of_n import Choosing
+    from edgetune.sessions.best_of_n import BestOfNCommands
     from edgetune.sessions.chat_votes import ChatVotes
-    from edgetune.sessions.history import Keeping
-    from edgetune.sessions.slash_commands import Typed
+    from edgetune.sessions.history import History
+    from edgetune.sessions.slash_commands import ChatCommands
 
-    if asked.raw:
-        return Typed(engine, asked.sampling, asked.max_tokens)
-    talk = Conversation(engine, system=asked.system, notice=say)
-    votes = ChatVotes(store(place, asked.into), talk, engine.path.stem)
-    choosing = Choosing(talk, votes, place.run, say)
-    keeping = Keeping(talk, votes, place.conversations, say)
-    keeping.wanted = asked.keep
-    if asked.talk is not None:
-        keeping.take_up(asked.talk)
-    if asked.ranking:
-        choosing.start(*asked.ranking)
-    return Typed(engine, asked.sampling, asked.max_tokens, talk, votes, choosing, keeping)
+    console = Terminal()
+    if options.raw:
+        return ChatCommands(engine, console, options.sampling, options.max_tokens)
+
+    conversation = Conversation(engine, system=options.system, notice=console.say)
+    votes = ChatVotes(store(workspace, options.votes_file), conversation, engine.path.stem)
+    best_of_n = BestOfNCommands(conversation, votes, workspace.run, console)
+    history = History(conversation, votes, workspace.conversations, console)
+
+    history.saving = options.save
+    if options.resume is not None:
+        history.resume(options.resume)
+    if options.best_of_n:
+        best_of_n.start(*options.best_of_n)
+    return ChatCommands(engine, console, options.sampling, options.max_tokens, conversation, votes, best_of_n, history)
 
 
-def serve(typed: "Typed", asked: Asked) -> None:
-    """Answer the prompt, or the lines, or whoever sits at the terminal."""
+def serve(chat: "ChatCommands", options: ChatOptions) -> None:
+    """Answer the prompt, the lines, or the person at the terminal."""
     try:
-        if asked.prompt is not None and asked.as_json:
-            rated = typed.choosing.ask(asked.prompt, typed.sampling, typed.max_tokens) if typed.choosing and typed.choosing.on else []
-            made = rated[0].answer if rated else typed.whole(asked.prompt)
-            if typed.keeping:
-                typed.keeping.answered()
-            print_json(asked.prompt, made, rated)
-        else:
-            answer(typed, asked)
+        if options.prompt is None or not options.as_json:
+            answer(chat, options)
+            return
+        ranked = chat.best_of_n.ask(options.prompt, chat.sampling, chat.max_tokens) if chat.best_of_n and chat.best_of_n.on else []
+        written = ranked[0].answer if ranked else chat.whole(options.prompt)
+        if chat.history:
+            chat.history.record_exchange()
+        print_json(options.prompt, written, ranked)
     finally:
-        if typed.choosing:
-            typed.choosing.close()
+        if chat.best_of_n:
+            chat.best_of_n.close()
 
 
-def serve_two(engines: Sequence[tuple[str, "Engine"]], asked: Asked) -> None:
-    """Put the prompt, or the lines, or what is typed at the terminal, to two models, each with its name."""
+def serve_two(engines: Sequence[tuple[str, "Engine"]], options: ChatOptions) -> None:
+    """Put the prompt, the lines, or what is typed at the terminal to two models, each with its name."""
     from edgetune.chat.conversation import Conversation
-    from edgetune.cli.chat_terminal import say
-    from edgetune.sessions.side_by_side import Beside
-    from edgetune.sessions.slash_commands import Typed
+    from edgetune.cli.chat_terminal import Terminal
+    from edgetune.sessions.side_by_side import SideBySide
+    from edgetune.sessions.slash_commands import ChatCommands
 
-    talks = [(name, Conversation(engine, system=asked.system, notice=say)) for name, engine in engines]
-    two = Beside([(name, Typed(talk.engine, asked.sampling, asked.max_tokens, talk)) for name, talk in talks])
-    if asked.prompt is None or not asked.as_json:
-        answer(two, asked)
+    console = Terminal()
+    conversations = [(name, Conversation(engine, system=options.system, notice=console.say)) for name, engine in engines]
+    chats = [(name, ChatCommands(c.engine, console, options.sampling, options.max_tokens, c)) for name, c in conversations]
+    both = SideBySide(chats, console)
+    if options.prompt is None or not options.as_json:
+        answer(both, options)
         return
-    answers = [{"model": name, "answer": text, **measured(stats)} for name, text, stats in two.answers(asked.prompt)]
-    typer.echo(json.dumps({"prompt": asked.prompt, "answers": answers}))
+    answers = [{"model": name, "answer": text, **stats_document(stats)} for name, text, stats in both.answers(options.prompt)]
+    typer.echo(json.dumps({"prompt": options.prompt, "answers": answers}))
 
 
-def answer(typed: "Typed | Beside", asked: Asked) -> None:
-    """Show the answers to the prompt, or to the lines, or begin to listen to the terminal. An answer that was stopped interrupts."""
-    from edgetune.cli.chat_terminal import talk
+def answer(chat: "ChatCommands | SideBySide", options: ChatOptions) -> None:
+    """Show the answers to the prompt or to the lines, or read from the terminal. An answer that was stopped interrupts."""
+    from edgetune.cli.chat_terminal import read_and_answer
 
-    if asked.prompt is None and asked.lines is None:
-        talk(typed, asked.raw)
+    if options.prompt is None and options.lines is None:
+        read_and_answer(chat, options.raw)
         return
-    for line in [asked.prompt] if asked.prompt is not None else asked.lines or []:
-        reason = typed.question(line) if asked.prompt is not None else typed.piped(line)
+    for line in [options.prompt] if options.prompt is not None else options.lines or []:
+        reason = chat.question(line) if options.prompt is not None else chat.piped(line)
         if reason == "cancelled":
             raise KeyboardInterrupt
 
 
-def print_json(prompt: str, answer: "Answer", rated: "list[Rated]") -> None:
+def print_json(prompt: str, answer: "Answer", ranked: "list[RankedAnswer]") -> None:
     """The whole answer as one JSON document, with all that were ranked, if any."""
-    stats = answer.stats
-    ranked = {"ranked": [{"answer": one.answer.text, "reward": one.reward, "seed": one.sampling.seed} for one in rated]} if rated else {}
-    assert stats is not None
-    typer.echo(
-        json.dumps(
-            {
-                "prompt": prompt,
-                "rendered": answer.rendered,
-                "answer": answer.text,
-                **measured(stats),
-                **ranked,
-            }
-        )
-    )
+    assert answer.stats is not None
+    document = {"prompt": prompt, "rendered": answer.rendered, "answer": answer.text, **stats_document(answer.stats)}
+    if ranked:
+        document["ranked"] = [{"answer": item.answer.text, "reward": item.reward, "seed": item.sampling.seed} for item in ranked]
+    typer.echo(json.dumps(document))
 
 
-def measured(stats: "GenerationStats") -> dict[str, int | float | str]:
-    """How an answer went, for JSON."""
+def stats_document(stats: "GenerationStats") -> dict[str, object]:
+    """An answer's statistics, for JSON."""
     speed = round(stats.tokens_per_second, 1)
     return {"tokens": stats.tokens, "tokens_per_second": speed, "stop_reason": stats.reason, "seed": stats.seed}

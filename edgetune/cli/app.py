@@ -47,8 +47,11 @@ COMMANDS = {
     "arena": ("arena", "Compare models blind, with win rate, interval and rating."),
     "prefs": ("prefs", "The votes: list, show, export, import, dedupe, delete."),
     "chat": ("chat", "Chat with a run, a base or a GGUF, offline."),
-    "talks": ("talks", "Conversations that were kept: list, search, show, turn into examples, delete."),
+    "conversations": ("conversations", "Saved conversations: list, search, show, turn into examples, delete."),
 }
+
+FORMER_NAMES = {"talks": "conversations"}
+"""Commands by the names they had before: they still work, but are not listed."""
 
 LASTING = ("fetch", "eval", "score", "export", "import", "imatrix", "prove", "compare")
 """Commands that may take long, for which sleep is held off; a training run's worker sees to itself."""
@@ -67,15 +70,16 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name. For the list of all commands a stand-in with its one line serves."""
-        if cmd_name not in COMMANDS:
+        name = FORMER_NAMES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
             return None
-        module, line = COMMANDS[cmd_name]
+        module, line = COMMANDS[name]
         if len(sys.argv) < 2 or cmd_name not in sys.argv:
             return typer.core.TyperCommand(cmd_name, help=line, short_help=line)
         app = typer.Typer(rich_markup_mode=None, add_completion=False)
         import_module(f"edgetune.cli.{module}").register(app)
         app.callback()(lambda: None)  # with a callback Typer keeps a group even of one command
-        return typer.main.get_command(app).commands[cmd_name]  # type: ignore[attr-defined]
+        return typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Left to itself, Typer makes of Ctrl-C an exit code without a word, and without a JSON document."""

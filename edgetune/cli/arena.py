@@ -9,7 +9,7 @@ import typer
 
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
-from edgetune.cli.chat_input import key
+from edgetune.cli.chat_input import ask_key
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, table
 from edgetune.errors import InputError
@@ -113,7 +113,7 @@ def by_hand(game: "Arena", match: "Match", screen: voting.Screen) -> bool:
     screen.question(match.prompt)
     screen.show(match.candidates)
     while True:
-        pressed = key(f"({len(game.unvoted())} left) {HELP}")
+        pressed = ask_key(f"({len(game.unvoted())} left) {HELP}")
         if pressed is None or pressed == "q":
             return False
         if pressed == "u":

@@ -1,4 +1,4 @@
-"""`edgetune chat`: talk with a run, a base or a GGUF file through llama.cpp."""
+"""`edgetune chat`: chat with a run, a base or a GGUF file through llama.cpp."""
 
 import sys
 from contextlib import ExitStack
@@ -9,7 +9,8 @@ import typer
 
 from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
-from edgetune.cli.answering import Asked, open_talk, serve, serve_two
+from edgetune.cli.answering import ChatOptions, open_chat, serve, serve_two
+from edgetune.cli.former_flags import with_former_flags
 from edgetune.errors import InputError
 from edgetune.gguf.find import MEANT, model_file, of_base_of
 from edgetune.preferences.naming import name_of, unique
@@ -18,7 +19,8 @@ from edgetune.storage.files import safe_name
 if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
 
-USUAL = Sampling()
+DEFAULTS = Sampling()
+FORMER_FLAGS = {"--keep": "--save", "--talk": "--resume", "--beside": "--side-by-side"}
 EXAMPLES = """Chat with a GGUF file, a finished run or a base model, offline, through llama.cpp.
 
 Examples:
@@ -33,9 +35,9 @@ Examples:
 
   edgetune chat my-run --best 4 --reward taste
 
-  edgetune chat my-run --beside base --temperature 0
+  edgetune chat my-run --side-by-side base --temperature 0
 
-  edgetune chat my-run --talk 20261128-1
+  edgetune chat my-run --resume 20261128-1
 """
 
 
@@ -47,11 +49,11 @@ def chat_command(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Ask this once and leave; without it, chat (or read questions from stdin).")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).")] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; 1 is the model's own spread.")] = USUAL.temperature,
-    top_k: Annotated[int, typer.Option(help="Choose among the K likeliest tokens; 0 for all.")] = USUAL.top_k,
-    top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens that together reach P.")] = USUAL.top_p,
-    min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the likeliest.")] = USUAL.min_p,
-    repeat_penalty: Annotated[float, typer.Option(help="Above 1, avoid the last 64 tokens.")] = USUAL.repeat_penalty,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; 1 is the model's own spread.")] = DEFAULTS.temperature,
+    top_k: Annotated[int, typer.Option(help="Choose among the K likeliest tokens; 0 for all.")] = DEFAULTS.top_k,
+    top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens that together reach P.")] = DEFAULTS.top_p,
+    min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the likeliest.")] = DEFAULTS.min_p,
+    repeat_penalty: Annotated[float, typer.Option(help="Above 1, avoid the last 64 tokens.")] = DEFAULTS.repeat_penalty,
     seed: Annotated[int | None, typer.Option(help="Repeat the same choices (a new seed for each answer).")] = None,
     system: Annotated[str | None, typer.Option(help="A system message to begin with.")] = None,
     ctx: Annotated[int | None, typer.Option(help=f"Context in tokens (the model's own, at most {DEFAULT_CONTEXT}).")] = None,
@@ -65,50 +67,58 @@ def chat_command(
     reward: Annotated[
         str | None, typer.Option(metavar="RUN", help="The run of method reward that ranks them, for --best.", show_default=False)
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep this talk, as the app does; 'edgetune talks' lists what is kept.")] = False,
-    talk: Annotated[
-        str | None, typer.Option(metavar="TALK", help="Go on with a talk that was kept; its file is added to.", show_default=False)
+    save: Annotated[
+        bool, typer.Option("--save", help="Save this conversation, as the app does; 'edgetune conversations' lists what is saved.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Continue a saved conversation, in its file.", show_default=False)
     ] = None,
-    beside: Annotated[
+    side_by_side: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="The same questions to this model too; 'base' is what a run began with.", show_default=False),
+        typer.Option(metavar="MODEL", help="Ask this model the same questions too; 'base' is the base of the run.", show_default=False),
     ] = None,
-    into: Annotated[str, typer.Option(metavar="NAME", help="The preference file that takes /up, /down, /edit, /vote and /pick.")] = "prefs",
+    into: Annotated[str, typer.Option(metavar="NAME", help="The preference file where /up, /down, /edit, /vote and /pick save.")] = "prefs",
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
     """Chat with a run, a base or a GGUF file."""
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
     check_best(best, reward, raw, workspace)
-    check_talk(keep, talk, beside, raw, best, system)
+    check_conversation(save, resume, side_by_side, raw, best, system)
     safe_name(into)
 
     from edgetune.chat import saved
     from edgetune.storage.workspace import workspace as open_workspace
 
-    place = open_workspace(workspace)
-    kept = saved.named(place.conversations, talk) if talk is not None else None
+    opened_workspace = open_workspace(workspace)
+    conversation = saved.find_conversation(opened_workspace.conversations, resume) if resume is not None else None
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
 
     from edgetune.cli.chat_terminal import say
     from edgetune.sessions import adapters
 
-    path = model_file(source, place, say)
-    other = of_base_of(source, place, say) if beside == "base" else model_file(beside, place, say) if beside is not None else None
+    path = model_file(source, opened_workspace, say)
+    other = None
+    if side_by_side == "base":
+        other = of_base_of(source, opened_workspace, say)
+    elif side_by_side is not None:
+        other = model_file(side_by_side, opened_workspace, say)
+
     with ExitStack() as stack:
-        engine = opened(stack, path, ctx, threads, gpu_layers)
-        adapters.load(engine, adapter or [])
-        ranking = (best, reward) if best is not None and reward is not None else None
-        asked = Asked(sampling, max_tokens, prompt, lines, system, raw, as_json, into, ranking, keep, kept)
-        if other is None or beside is None:
-            serve(open_talk(engine, asked, place), asked)
+        engine = open_engine(stack, path, ctx, threads, gpu_layers)
+        adapters.load(engine, adapter or [], say)
+        best_of_n = (best, reward) if best is not None and reward is not None else None
+        options = ChatOptions(sampling, max_tokens, prompt, lines, system, raw, as_json, into, best_of_n, save, conversation)
+        if other is None or side_by_side is None:
+            serve(open_chat(engine, options, opened_workspace), options)
         else:
-            names = unique([name_of(source), name_of(beside)])
-            serve_two(list(zip(names, (engine, opened(stack, other, ctx, threads, gpu_layers)), strict=True)), asked)
+            names = unique([name_of(source), name_of(side_by_side)])
+            engines = engine, open_engine(stack, other, ctx, threads, gpu_layers)
+            serve_two(list(zip(names, engines, strict=True)), options)
 
 
-def opened(stack: ExitStack, path: Path, ctx: int | None, threads: int | None, gpu_layers: int) -> "Engine":
-    """A loaded model, described; closed with the stack."""
+def open_engine(stack: ExitStack, path: Path, ctx: int | None, threads: int | None, gpu_layers: int) -> "Engine":
+    """Load a model and describe it; it is closed with the stack."""
     from edgetune.chat.engine import Engine
     from edgetune.cli.chat_terminal import say
 
@@ -120,15 +130,17 @@ def opened(stack: ExitStack, path: Path, ctx: int | None, threads: int | None, g
     return engine
 
 
-def check_talk(keep: bool, talk: str | None, beside: str | None, raw: bool, best: int | None, system: str | None) -> None:
-    """Refuse, all together, flags that do not go with --keep, --talk or --beside."""
-    problems = ["--raw completes text: there is no talk to keep."] if raw and (keep or talk is not None) else []
-    if talk is not None and system is not None:
-        problems.append("--talk has a system message of its own, or none, so --system cannot give another.")
-    if beside is not None and (raw or keep or talk is not None or best is not None):
-        problems.append("--beside puts questions to two models: --raw, --keep, --talk and --best do not go with it.")
+def check_conversation(save: bool, resume: str | None, side_by_side: str | None, raw: bool, best: int | None, system: str | None) -> None:
+    """Refuse, all together, flags that do not go with --save, --resume or --side-by-side."""
+    problems = []
+    if raw and (save or resume is not None):
+        problems.append("--raw completes text, so there is no conversation to save or resume.")
+    if resume is not None and system is not None:
+        problems.append("--resume uses the system message that was saved with the conversation, so --system cannot set another.")
+    if side_by_side is not None and (raw or save or resume is not None or best is not None):
+        problems.append("--side-by-side asks two models: --raw, --save, --resume and --best do not go with it.")
     if problems:
-        raise InputError("Chat cannot begin this way", " ".join(problems), "Leave one of them out.")
+        raise InputError("These flags do not go together", " ".join(problems), "Leave one of them out.")
 
 
 def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path | None) -> None:
@@ -138,10 +150,12 @@ def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path 
     if best is None or reward is None or raw:
         raise InputError(
             "Chat cannot rank answers this way",
-            "--raw has no questions to rank answers to." if raw else "--best says how many, --reward what ranks them: they go together.",
+            "--raw has no questions to rank answers to."
+            if raw
+            else "--best sets how many answers, --reward what ranks them: both are needed.",
             "Write for example: edgetune chat MODEL --best 4 --reward RUN",
         )
-    from edgetune.sessions.best import check_count
+    from edgetune.sessions.best_of_n import check_count
     from edgetune.storage.workspace import workspace as open_workspace
     from edgetune.training.reward_model import require_reward_model
 
@@ -150,7 +164,7 @@ def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path 
 
 
 def check_flags(sampling: Sampling, prompt: str | None, max_tokens: int | None, system: str | None, raw: bool, as_json: bool) -> None:
-    """Refuse, all together, what cannot be done, before anything is loaded."""
+    """Refuse, all together, what cannot be done, before a model is loaded."""
     problems = sampling.problems()
     if max_tokens is not None and max_tokens < 1:
         problems.append(f"max-tokens is {max_tokens}; it must be at least 1.")
@@ -159,9 +173,9 @@ def check_flags(sampling: Sampling, prompt: str | None, max_tokens: int | None, 
     if raw and system is not None:
         problems.append("--raw uses no template, so it cannot have a --system message.")
     if prompt == "" and not raw:
-        problems.append("the prompt is empty; only --raw can begin from nothing.")
+        problems.append("the prompt is empty; only --raw can start from an empty text.")
     if problems:
-        raise InputError("Chat cannot begin this way", " ".join(problems), "Correct the flags; 'edgetune chat --help' explains them.")
+        raise InputError("Chat cannot start with these flags", " ".join(problems), "Change them; 'edgetune chat --help' explains each.")
 
 
 def stdin_questions() -> list[str]:
@@ -178,4 +192,4 @@ def stdin_questions() -> list[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("chat", help=EXAMPLES)(chat_command)
+    app.command("chat", help=EXAMPLES, cls=with_former_flags(FORMER_FLAGS))(chat_command)

@@ -1,4 +1,4 @@
-"""What a person is asked in the middle of a talk: a key, or a text as they would have it; lines of stdin where there is no terminal."""
+"""What a person is asked during a conversation: a key, or an edited text; lines of stdin where there is no terminal."""
 
 import os
 import shlex
@@ -11,7 +11,7 @@ from edgetune.errors import InputError
 from edgetune.text import safe_text
 
 
-def key(question: str) -> str | None:
+def ask_key(question: str) -> str | None:
     """What a person answers, without spaces around it; a line of stdin where there is no terminal; None at the end of it."""
     print(safe_text(question), end=" ", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
@@ -20,11 +20,11 @@ def key(question: str) -> str | None:
     return line.strip() if line else None
 
 
-def edited(text: str) -> str | None:
+def edit_text(text: str) -> str | None:
     r"""A text as the person changes it: in $VISUAL or $EDITOR at a terminal, else the next line, in which \n stands for a new line."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not (editor and sys.stdin.isatty()):
-        line = key("your version, on one line (\\n for a new line):")
+        line = ask_key("your version, on one line (\\n for a new line):")
         return None if line is None else line.replace("\\n", "\n")
     from edgetune.storage.files import write_text
 
@@ -35,6 +35,6 @@ def edited(text: str) -> str | None:
             subprocess.run([*shlex.split(editor), str(path)], check=True)
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             raise InputError(
-                "The editor could not be used", str(error), "Set EDITOR to one that works, or unset it to type a line."
+                "The editor could not be used", str(error), "Set EDITOR to an editor that works, or unset it to type the text on one line."
             ) from error
         return path.read_text(encoding="utf-8", errors="replace").strip()

@@ -9,7 +9,7 @@ import typer
 
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
-from edgetune.cli.chat_input import edited, key
+from edgetune.cli.chat_input import ask_key, edit_text
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
 from edgetune.gguf.find import MEANT
@@ -108,7 +108,7 @@ def typed(session: "Session", screen: voting.Screen) -> None:
     from edgetune.preferences.prompts import Prompt
 
     screen.say("Type a prompt; an empty line or Ctrl-D leaves.")
-    while text := key("prompt:"):
+    while text := ask_key("prompt:"):
         task = session.asked(Prompt([{"role": "user", "content": text}]), screen.answer, screen.say)
         screen.close()
         while task is not None:
@@ -124,7 +124,7 @@ def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool
         screen.question(task.prompt)
         screen.show(task.candidates)
     while True:
-        pressed = key(HELP)
+        pressed = ask_key(HELP)
         if pressed is None or pressed == "q":
             return False
         try:
@@ -154,7 +154,7 @@ def vote_by(session: "Session", task: "Task", pressed: str, screen: voting.Scree
         screen.say(f"taken {session.thumbs(number, pressed[0] == '+').id}")
         return False
     if pressed[:1] == "e" and number is not None:
-        text = edited(task.candidates[number].text)
+        text = edit_text(task.candidates[number].text)
         if text is None:
             return False
         screen.say(f"taken {session.edited(number, text).id}")

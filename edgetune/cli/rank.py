@@ -8,7 +8,7 @@ import typer
 
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
-from edgetune.cli.chat_input import edited, key
+from edgetune.cli.chat_input import ask_key, edit_text
 from edgetune.cli.collect import PICKS
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
@@ -107,7 +107,7 @@ def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool
         screen.show(task.candidates)
     count = len(task.candidates)
     while True:
-        pressed = key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
+        pressed = ask_key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
         if pressed is None or pressed == "q":
             return False
         try:
@@ -132,7 +132,7 @@ def vote_by(session: "Session", task: "Task", pressed: str) -> "Vote | None":
     count = len(task.candidates)
     if pressed in [f"e{number}" for number in range(1, count + 1)]:
         number = int(pressed[1:]) - 1
-        text = edited(task.candidates[number].text)
+        text = edit_text(task.candidates[number].text)
         return None if text is None else session.edited(number, text)
     if count == 2 and pressed in ("t", "b"):
         return session.take(Choice("pair", PICKS[pressed]))

@@ -123,12 +123,13 @@ def gguf_of(source: str, place: Path | None) -> Path:
 def open_author(stack: ExitStack, source: str, place: Path | None, adapters: list[str], ctx: int | None, name: str = "") -> "Author":
     """Load a GGUF or a run, with adapters at their scales, as one that answers; closed with the stack."""
     from edgetune.chat.engine import Engine
+    from edgetune.cli.chat_terminal import say
     from edgetune.preferences.authors import Author
     from edgetune.sessions.adapters import load
 
     path = gguf_of(source, place)
     engine = stack.enter_context(Engine(path, n_ctx=ctx))
-    load(engine, adapters)
+    load(engine, adapters, say)
     return Author(name or name_of(source), engine, {known: adapter.scale for known, adapter in engine.adapters.items()})
 
 

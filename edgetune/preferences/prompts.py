@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetune.chat.saved import listed as listed_talks
+from edgetune.chat.saved import list_conversations
 from edgetune.data.row import RowError
 from edgetune.errors import InputError
 from edgetune.preferences.record import Turns, Vote
@@ -73,15 +73,18 @@ def voted(votes: Iterable[Vote], name: str) -> PromptList:
 
 
 def talked(folder: Path) -> PromptList:
-    """Every question of the conversations kept in a folder, with what was said before it. InputError when there is none."""
-    found = []
-    for talk in listed_talks(folder):
-        first = [{"role": "system", "content": talk.system}] if talk.system else []
-        asked = (at for at, message in enumerate(talk.messages) if message["role"] == "user" and message["content"].strip())
-        found += [Prompt([*first, *talk.messages[: at + 1]]) for at in asked]
-    if not found:
-        raise InputError("No conversation was kept yet", f"{folder} holds none.", "Chat in the app or with --keep, or name a file.")
-    return _once(found, "talks", [])
+    """Every question of the conversations saved in a folder, with what was said before it. InputError when there is none."""
+    questions = []
+    for conversation in list_conversations(folder):
+        system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+        for number, message in enumerate(conversation.messages):
+            if message["role"] == "user" and message["content"].strip():
+                questions.append(Prompt([*system, *conversation.messages[: number + 1]]))
+    if not questions:
+        raise InputError(
+            "No conversation is saved yet", f"{folder} holds none.", "Chat in the app or with --save, or name a file of prompts."
+        )
+    return _once(questions, "talks", [])
 
 
 def proposed(author: "Author", count: int, seed: int) -> PromptList:

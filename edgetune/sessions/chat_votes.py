@@ -13,11 +13,14 @@ from edgetune.preferences.candidates import HOTTER, hotter
 from edgetune.preferences.edit import edit_vote
 from edgetune.preferences.record import Candidate, Choice, Turns, Vote, said
 from edgetune.preferences.store import Store
-from edgetune.sessions.best import Rated
+from edgetune.sessions.best_of_n import RankedAnswer
 
 
 class ChatVotes:
-    """Takes votes on a conversation's last answer, and lets it go on with what was chosen. store: where votes go. name: the model's."""
+    """Saves votes on a conversation's last answer, and lets the conversation continue with what was chosen.
+
+    store: where votes go. name: the model's.
+    """
 
     def __init__(self, store: Store, conversation: Conversation, name: str) -> None:
         self.store, self.conversation, self.name = store, conversation, name
@@ -31,23 +34,23 @@ class ChatVotes:
         """The last answer with what made it; None where there is none."""
         return self._last
 
-    def resume(self, last: Candidate | None) -> None:
+    def vote_on(self, last: Candidate | None) -> None:
         """Let votes be on another answer, which the conversation now ends with; None where it has none."""
         self._last, self._second, self._ranked = last, None, []
 
-    def answered(self, answer: Answer, sampling: Sampling) -> None:
+    def record_answer(self, answer: Answer, sampling: Sampling) -> None:
         """Remember an answer that has ended, with what made it."""
-        self.resume(candidate(answer, sampling, self.conversation.engine, self.name))
+        self.vote_on(candidate_of(answer, sampling, self.conversation.engine, self.name))
 
-    def ranked(self, rated: list[Rated], by: str) -> None:
-        """Remember answers that a reward model ranked, the best first, which stands in the conversation. by: the reward model's run."""
-        self._ranked = [candidate(one.answer, one.sampling, self.conversation.engine, self.name) for one in rated]
+    def record_ranked(self, ranked: list[RankedAnswer], by: str) -> None:
+        """Remember answers that a reward model ranked, the best first, which the conversation continues with. by: its run."""
+        self._ranked = [candidate_of(item.answer, item.sampling, self.conversation.engine, self.name) for item in ranked]
         self._last, self._second = self._ranked[0], None
-        self._about = {"reward_model": by, "rewards": [round(one.reward, 4) for one in rated]}
+        self._about = {"reward_model": by, "rewards": [round(item.reward, 4) for item in ranked]}
 
     def pick(self, number: int) -> Vote:
-        """The ranked answer of a number (from 1) over all the others; the conversation goes on with it. InputError where there is none."""
-        prompt, _ = self._asked()
+        """Prefer a ranked answer (from 1) to all others; the conversation continues with it. InputError where there is none."""
+        prompt, _ = self._last_exchange()
         if len(self._ranked) < 2:
             raise InputError("There is nothing to pick from", "The last answer was not the best of several.", "Begin with: /best 4 RUN")
         if not 1 <= number <= len(self._ranked):
@@ -61,12 +64,12 @@ class ChatVotes:
 
     def thumbs(self, good: bool) -> Vote:
         """A verdict on the last answer. InputError where there is none."""
-        prompt, last = self._asked()
+        prompt, last = self._last_exchange()
         return self.store.add(Vote(prompt, [last], Choice("thumbs", good), "chat"))
 
     def edit(self, text: str) -> Vote:
-        """The last answer as it should have been; it stands in the conversation from now on."""
-        prompt, last = self._asked()
+        """The last answer as it should have been; the conversation continues with it."""
+        prompt, last = self._last_exchange()
         vote = self.store.add(edit_vote(prompt, last, text, "chat"))
         self.conversation.messages[-1] = {"role": "assistant", "content": text}
         self._last = vote.candidates[1]
@@ -74,29 +77,29 @@ class ChatVotes:
 
     def text(self) -> str:
         """The last answer."""
-        return self._asked()[1].text
+        return self._last_exchange()[1].text
 
-    def again(self, sampling: Sampling, max_tokens: int | None) -> Answer:
-        """Begin a second answer to the last question; after it has ended, `second` says so and `choose` chooses."""
-        prompt, _ = self._asked()
-        talk = self.conversation
-        before = list(talk.messages)
+    def begin_second(self, sampling: Sampling, max_tokens: int | None) -> Answer:
+        """Begin a second answer to the last question; after it has ended, `record_second` remembers it and `choose` chooses."""
+        prompt, _ = self._last_exchange()
+        conversation = self.conversation
+        before = list(conversation.messages)
         try:
-            talk.messages = before[:-2]
-            return talk.ask(str(prompt[-1]["content"]), sampling=sampling, max_tokens=max_tokens)
+            conversation.messages = before[:-2]
+            return conversation.ask(str(prompt[-1]["content"]), sampling=sampling, max_tokens=max_tokens)
         except BaseException:
-            talk.messages = before
+            conversation.messages = before
             raise
 
-    def second(self, answer: Answer, sampling: Sampling) -> None:
-        """Remember the second answer, which has ended; until `choose`, the first one stands in the conversation."""
-        self._second = candidate(answer, sampling, self.conversation.engine, self.name)
+    def record_second(self, answer: Answer, sampling: Sampling) -> None:
+        """Remember the second answer, which has ended; until `choose`, the conversation continues with the first one."""
+        self._second = candidate_of(answer, sampling, self.conversation.engine, self.name)
         assert self._last is not None
         self.conversation.messages[-1] = {"role": "assistant", "content": self._last.text}
 
     def choose(self, value: str) -> Vote:
-        """left, right, tie or bad, of the last answer and its second; the conversation goes on with the chosen one."""
-        prompt, last = self._asked()
+        """left, right, tie or bad, of the last answer and its second; it continues with the chosen one."""
+        prompt, last = self._last_exchange()
         if self._second is None:
             raise InputError("There is no second answer", "Only one was written.", "/vote writes one.")
         vote = self.store.add(Vote(prompt, [last, self._second], Choice("pair", value), "chat"))
@@ -106,11 +109,11 @@ class ChatVotes:
         self._second = None
         return vote
 
-    def leave(self) -> None:
+    def discard_second(self) -> None:
         """Forget the second answer without a vote."""
         self._second = None
 
-    def _asked(self) -> tuple[Turns, Candidate]:
+    def _last_exchange(self) -> tuple[Turns, Candidate]:
         """The turns that the last answer answers, and it. InputError where there is none."""
         messages = self.conversation.messages
         if self._last is None or len(messages) < 2 or messages[-1]["content"] != self._last.text:
@@ -119,7 +122,7 @@ class ChatVotes:
         return [*system, *messages[:-1]], self._last
 
 
-def candidate(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> Candidate:
+def candidate_of(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> Candidate:
     """An answer that has ended, with what made it. name: the model's."""
     stats = answer.stats
     return said(
@@ -132,22 +135,22 @@ def candidate(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> 
     )
 
 
-MADE = ("model", "path", "adapters", "sampling", "stop_reason")
-"""What a turn of a kept talk holds of how it was made."""
+PROVENANCE = ("model", "path", "adapters", "sampling", "stop_reason")
+"""What a turn of a saved conversation holds of how it was made."""
 
 
-def made(answer: Candidate | None) -> dict[str, Any]:
-    """What made an answer, as a kept talk holds it."""
-    return {name: getattr(answer, name) for name in MADE if getattr(answer, name)} if answer else {}
+def provenance(answer: Candidate | None) -> dict[str, Any]:
+    """What made an answer, as a saved conversation holds it."""
+    return {name: getattr(answer, name) for name in PROVENANCE if getattr(answer, name)} if answer else {}
 
 
-def maker(turn: Turn) -> Candidate:
-    """An answer of a kept talk as votes know it."""
-    return Candidate([turn.message], **{name: turn.made[name] for name in MADE if name in turn.made})
+def candidate_of_turn(turn: Turn) -> Candidate:
+    """An answer of a saved conversation as votes know it."""
+    return Candidate([turn.message], **{name: turn.made[name] for name in PROVENANCE if name in turn.made})
 
 
-def tries(sampling: Sampling) -> Iterator[Sampling]:
-    """Settings for a second answer, try by try: other seeds, and hotter after the first while it hardly differs from the first answer."""
+def second_answer_settings(sampling: Sampling) -> Iterator[Sampling]:
+    """Settings for a second answer, one per attempt: another seed each, and from the second attempt on a higher temperature."""
     settings = sampling
     for attempt in range(len(HOTTER) + 1):
         if sampling.seed is not None:  # the seed that was asked for gives the first answer again

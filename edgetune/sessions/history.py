@@ -1,4 +1,4 @@
-"""A talk with all its branches, kept as the app keeps it; as typed: /again, /turns, /go N, /keep."""
+"""A conversation with all its branches, saved as the app saves it; as typed: /again, /turns, /go N, /save."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,105 +9,117 @@ from edgetune.chat.branches import Branches
 from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
+from edgetune.sessions.console import Console
 
 if TYPE_CHECKING:
     from edgetune.sessions.chat_votes import ChatVotes
 
-COMMANDS = ("/again", "/turns", "/go", "/keep")
+COMMANDS = ("/again", "/turns", "/go", "/save")
 
 
-class Keeping:
-    """Follows a conversation turn by turn. folder: where talks are kept. votes: knows what made the last answer. say: talks to the
-    person. wanted: whether the talk is written down, with every turn anew."""
+class History:
+    """Follows a conversation turn by turn. folder: where conversations are saved. votes: knows what made the last answer.
 
-    def __init__(self, talk: Conversation, votes: "ChatVotes", folder: Path, say: Callable[[str], None]) -> None:
-        self.talk, self.votes, self.folder, self._say = talk, votes, folder, say
+    saving: whether the conversation is written to its file, after every turn.
+    """
+
+    def __init__(self, conversation: Conversation, votes: "ChatVotes", folder: Path, console: Console) -> None:
+        self.conversation, self.votes, self.folder, self.console = conversation, votes, folder, console
         self.branches = Branches()
-        self.wanted = False
-        self._place = saved.Place()
+        self.saving = False
+        self._file = saved.ConversationFile()
 
-    def take_up(self, kept: saved.Saved) -> None:
-        """Go on with a talk that was kept, in its file."""
-        self.branches, self._place, self.wanted = Branches(kept.branches.turns, kept.branches.tip), saved.Place.of(kept), True
-        self.talk.system = kept.system or None
-        self._follow()
+    def resume(self, conversation: saved.SavedConversation) -> None:
+        """Continue a conversation that was saved, in its file."""
+        self.branches = Branches(conversation.branches.turns, conversation.branches.tip)
+        self._file = saved.ConversationFile.of(conversation)
+        self.saving = True
+        self.conversation.system = conversation.system or None
+        self._follow_branch()
 
-    def begin(self) -> None:
-        """A new talk; the one before stays as it was kept."""
-        self.branches, self._place = Branches(), saved.Place()
+    def start(self) -> None:
+        """A new conversation; the one before stays as it was saved."""
+        self.branches, self._file = Branches(), saved.ConversationFile()
 
-    def answered(self) -> None:
-        """Take down the question and the answer that the conversation now ends with."""
-        self.branches.add("user", str(self.talk.messages[-2]["content"]))
-        self._take_down()
+    def record_exchange(self) -> None:
+        """Add the question and the answer that the conversation now ends with."""
+        self.branches.add("user", str(self.conversation.messages[-2]["content"]))
+        self._record_answer()
 
-    def settled(self) -> None:
-        """Take down the last answer where a vote put another in its place: the one before stays as a branch."""
+    def record_replacement(self) -> None:
+        """Add the last answer where a vote put another in its place: the one before stays as a branch."""
         turns, tip = self.branches.turns, self.branches.tip
-        said = str(self.talk.messages[-1]["content"]) if self.talk.messages else None
-        if said is None or turns[tip].content == said:
+        last = str(self.conversation.messages[-1]["content"]) if self.conversation.messages else None
+        if last is None or turns[tip].content == last:
             return
         self.branches.go(turns[tip].parent)
-        self._take_down()
+        self._record_answer()
 
-    def _take_down(self) -> None:
-        from edgetune.sessions.chat_votes import made
+    def _record_answer(self) -> None:
+        from edgetune.sessions.chat_votes import provenance
 
-        self.branches.add("assistant", str(self.talk.messages[-1]["content"]), made(self.votes.last))
+        self.branches.add("assistant", str(self.conversation.messages[-1]["content"]), provenance(self.votes.last))
         self._write()
 
     def _write(self) -> None:
-        if self.wanted and self.branches.turns:
-            elsewhere = self._place.keep(self.folder, self.talk.engine.path.name, self.talk.system or "", self.branches)
-            if elsewhere and self._place.path:
-                self._say(f"Another program went on with this talk too: what is said here is kept as {self._place.path.stem}.")
+        if not (self.saving and self.branches.turns):
+            return
+        model = self.conversation.engine.path.name
+        moved = self._file.save(self.folder, model, self.conversation.system or "", self.branches)
+        if moved and self._file.path:
+            self.console.say(f"Another program also continued this conversation: your part is saved as {self._file.path.stem}.")
 
-    def _follow(self) -> None:
-        """What the model sees is the branch that is open, and votes are on its last answer."""
-        from edgetune.sessions.chat_votes import maker
+    def _follow_branch(self) -> None:
+        """Show the model the branch that is open, and let votes be on its last answer."""
+        from edgetune.sessions.chat_votes import candidate_of_turn
 
-        self.talk.messages = self.branches.messages()
-        self.votes.resume(maker(self.branches.turns[self.branches.tip]) if self.talk.messages else None)
+        self.conversation.messages = self.branches.messages()
+        last = candidate_of_turn(self.branches.turns[self.branches.tip]) if self.conversation.messages else None
+        self.votes.vote_on(last)
 
-    def carry_out(
-        self, word: str, rest: str, sampling: Sampling, ask: Callable[[str, Sampling], Answer], show: Callable[[Answer], object]
-    ) -> None:
-        """Carry out one of COMMANDS. ask: begins an answer. show: streams it. InputError where it cannot be."""
-        if word == "/again":
-            self._again(sampling, ask, show)
-        elif word == "/turns":
-            self._say("\n".join(self.branches.lines()) or "Nothing was said yet.")
-        elif word == "/go":
-            self._go(rest)
+    def run(self, command: str, arguments: str, sampling: Sampling, ask: Callable[[str, Sampling], Answer]) -> None:
+        """Carry out one of COMMANDS. ask: begins an answer. InputError where it cannot be carried out."""
+        if command == "/again":
+            self._answer_again(sampling, ask)
+        elif command == "/turns":
+            self.console.say("\n".join(self.branches.lines()) or "The conversation is empty.")
+        elif command == "/go":
+            self._go(arguments)
         else:
-            self.wanted = True
+            self.saving = True
             self._write()
-            kept = f"This talk is kept as {self._place.path.stem}" if self._place.path else "This talk is kept from its first answer on"
-            self._say(f"{kept}; 'edgetune talks' and the app find it.")
+            where = f"as {self._file.path.stem}" if self._file.path else "from its first answer on"
+            self.console.say(f"This conversation is saved {where}; 'edgetune conversations' and the app find it.")
 
-    def _again(self, sampling: Sampling, ask: Callable[[str, Sampling], Answer], show: Callable[[Answer], object]) -> None:
-        at = next((at for at in reversed(self.branches.path()) if self.branches.turns[at].role == "user"), None)
-        if at is None:
+    def _answer_again(self, sampling: Sampling, ask: Callable[[str, Sampling], Answer]) -> None:
+        question = next((turn for turn in reversed(self.branches.path()) if self.branches.turns[turn].role == "user"), None)
+        if question is None:
             raise InputError("There is no question to answer again", "Nothing was asked yet.", "Ask something first.")
-        before = self.talk.messages
-        self.talk.messages = self.branches.messages(at)[:-1]
-        try:
-            answer = ask(self.branches.turns[at].content, sampling)
-        except BaseException:
-            self.talk.messages = before
-            raise
-        show(answer)
-        self.votes.answered(answer, sampling)
-        self.branches.go(at)
-        self._take_down()
 
-    def _go(self, rest: str) -> None:
-        at = int(rest) - 1 if rest.isascii() and rest.isdigit() and len(rest) < 7 else -1
+        # The model must not see the answer that is replaced; where it cannot begin, the conversation is as before.
+        before = self.conversation.messages
+        self.conversation.messages = self.branches.messages(question)[:-1]
+        try:
+            answer = ask(self.branches.turns[question].content, sampling)
+        except BaseException:
+            self.conversation.messages = before
+            raise
+
+        self.console.stream(answer)
+        self.votes.record_answer(answer, sampling)
+        self.branches.go(question)
+        self._record_answer()
+
+    def _go(self, arguments: str) -> None:
+        number = int(arguments) - 1 if arguments.isascii() and arguments.isdigit() and len(arguments) < 7 else -1
         turns = self.branches.turns
-        if not 0 <= at < len(turns):
-            raise InputError(f"There is no turn '{rest[:20]}'", f"There are {len(turns)}.", "/turns shows their numbers.")
-        turn = turns[at]
-        self.branches.go(at if turn.role == "assistant" else turn.parent)
-        self._follow()
+        if not 0 <= number < len(turns):
+            raise InputError(f"There is no turn '{arguments[:20]}'", f"There are {len(turns)}.", "/turns shows their numbers.")
+
+        turn = turns[number]
+        self.branches.go(number if turn.role == "assistant" else turn.parent)
+        self._follow_branch()
         self._write()
-        self._say(f"The talk goes on from {'here' if turn.role == 'assistant' else 'before this question'}: {turn.content}")
+        self.console.say(
+            f"The conversation continues from {'here' if turn.role == 'assistant' else 'before this question'}: {turn.content}"
+        )

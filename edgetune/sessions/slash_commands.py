@@ -1,35 +1,36 @@
-"""What is typed in a talk, line by line: questions, and the commands that begin with a slash."""
+"""What is typed in a conversation, line by line: questions, and the commands that begin with a slash."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgetune.chat.conversation import Answer, Conversation, complete
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
-from edgetune.cli.chat_terminal import say, show
-from edgetune.sessions import adapters, voting
-from edgetune.sessions.best_of_n import COMMANDS as CHOOSING
-from edgetune.sessions.history import COMMANDS as KEEPING
+from edgetune.sessions import adapters, vote_commands
+from edgetune.sessions.best_of_n import COMMANDS as BEST_OF_N
+from edgetune.sessions.console import Console
+from edgetune.sessions.history import COMMANDS as HISTORY
 
 if TYPE_CHECKING:
-    from edgetune.sessions.best_of_n import Choosing
+    from edgetune.sessions.best_of_n import BestOfNCommands
     from edgetune.sessions.chat_votes import ChatVotes
-    from edgetune.sessions.history import Keeping
+    from edgetune.sessions.history import History
 
 HELP = """  /reset         forget the conversation
-  /system TEXT   set the system message and start anew (no TEXT: none)
-  /seed N        repeat the same choices (no N: draw a new seed for each answer)
-  /temp T        temperature, 0 to always take the likeliest token; so too /top-k N, /top-p P, /min-p P, /penalty R
-  /adapters      list the adapters; /adapter NAME SCALE turns one up or down (0: off), /adapter FILE SCALE loads one
-  /again         another answer to the last question; the one before stays as a branch
-  /turns         all that was said, numbered; /go N goes on from a turn, and what came after it stays as a branch
-  /keep          keep this talk with its branches, as the app does
-  /up, /down     thumbs on the last answer: kept as a vote, from which the model can learn
-  /edit TEXT     the last answer as it should have been (no TEXT: in $EDITOR); the chat goes on with it
+  /system TEXT   set the system message and start again (no TEXT: none)
+  /seed N        use the same seed for every answer (no N: a new one for each)
+  /temp T        temperature; 0 always takes the likeliest token. Likewise /top-k N, /top-p P, /min-p P, /penalty R
+  /adapters      list the adapters; /adapter NAME SCALE sets the scale of one (0: off), /adapter FILE SCALE loads one
+  /again         another answer to the last question; the previous answer stays as a branch
+  /turns         every turn so far, numbered; /go N continues from a turn, and what came after it stays as a branch
+  /save          save this conversation with its branches, as the app does
+  /up, /down     thumbs on the last answer: saved as a vote, from which the model can learn
+  /edit TEXT     the last answer as it should have been (no TEXT: in $EDITOR); the chat continues with it
   /vote          write a second answer and choose between the two
   /best N RUN    write N answers and show the one that a reward run likes best; /rewards shows all, /pick K votes for another
-  /quit          leave (or Ctrl-D); Ctrl-C stops an answer and keeps what is there"""
-SAMPLING = {
+  /quit          leave (or Ctrl-D); Ctrl-C stops an answer and keeps what is written"""
+SAMPLING_COMMANDS = {
     "/seed": "seed",
     "/temp": "temperature",
     "/top-k": "top_k",
@@ -37,23 +38,26 @@ SAMPLING = {
     "/min-p": "min_p",
     "/penalty": "repeat_penalty",
 }
-"""Commands that turn one of the sampling settings."""
+"""Commands that change one of the sampling settings, with its name."""
+FORMER_COMMANDS = {"/keep": "/save"}
+"""Commands by the names they had before, which still work."""
 
 
 @dataclass
-class Typed:
-    """A talk as it is typed. conversation: None where text is completed as it is, and nothing but the engine can then be acted on.
+class ChatCommands:
+    """A conversation as it is typed. conversation: None where text is completed as it is; only commands on the engine then work.
 
-    votes, choosing, keeping: what /up and the like, /best and the like, /again and the like act on.
+    votes, best_of_n, history: what /up and the like, /best and the like, /again and the like act on.
     """
 
     engine: Engine
+    console: Console
     sampling: Sampling
     max_tokens: int | None = None
     conversation: Conversation | None = None
     votes: "ChatVotes | None" = None
-    choosing: "Choosing | None" = None
-    keeping: "Keeping | None" = None
+    best_of_n: "BestOfNCommands | None" = None
+    history: "History | None" = None
 
     def ask(self, text: str, sampling: Sampling) -> Answer:
         """Begin an answer to a question, or a text's completion."""
@@ -67,90 +71,97 @@ class Typed:
         for _ in answer:
             pass
         if self.votes is not None:
-            self.votes.answered(answer, self.sampling)
+            self.votes.record_answer(answer, self.sampling)
         return answer
 
     def question(self, text: str) -> str:
         """Ask, and show the answer; why it ended. With /best on, several are written and the best one is shown."""
-        if self.choosing is not None and self.choosing.on:
-            self.choosing.show(text, self.sampling, self.max_tokens)
+        if self.best_of_n is not None and self.best_of_n.on:
+            self.best_of_n.show(text, self.sampling, self.max_tokens)
             reason = "end"
         else:
             answer = self.ask(text, self.sampling)
-            reason = show(answer).reason
+            reason = self.console.stream(answer).reason
             if self.votes is not None:
-                self.votes.answered(answer, self.sampling)
-        if self.keeping is not None:
-            self.keeping.answered()
+                self.votes.record_answer(answer, self.sampling)
+        if self.history is not None:
+            self.history.record_exchange()
         return reason
 
     def piped(self, line: str) -> str:
-        """A line of a pipe: a question, or a command that asks nothing back; why the answer ended. InputError where it cannot be."""
-        word, rest = parted(line)
-        known = (word in voting.PIPED and (rest or word != "/edit")) or word in (*CHOOSING, *KEEPING)
-        if self.conversation is None or not known:
+        """A line of a pipe: a question, or a command that asks nothing back; why the answer ended. InputError where it cannot be
+        carried out."""
+        command, arguments = split_command(line)
+        votes_without_asking = command in vote_commands.PIPED and (arguments or command != "/edit")
+        if self.conversation is None or not (votes_without_asking or command in (*BEST_OF_N, *HISTORY)):
             return self.question(line)
-        self.command(word, rest)
+        self.command(command, arguments)
         return "end"
 
     def line(self, line: str) -> bool:
-        """A line of a terminal; False to leave. InputError where it cannot be."""
-        word, rest = parted(line)
-        if word.startswith("/"):
-            return word != "/quit" and self.command(word, rest)
-        if word:
+        """A line of a terminal; False to leave. InputError where it cannot be carried out."""
+        command, arguments = split_command(line)
+        if command.startswith("/"):
+            return command != "/quit" and self.command(command, arguments)
+        if command:
             self.question(line)
         return True
 
-    def command(self, word: str, rest: str) -> bool:
+    def command(self, command: str, arguments: str) -> bool:
         """Carry out a command; always True."""
-        if word in ("/adapter", "/adapters"):
-            say(adapters.listed(self.engine)) if word == "/adapters" else adapters.turn(self.engine, rest)
-        elif word in voting.COMMANDS:
-            voting.carry_out(word, rest, self.votes, self.sampling, self.max_tokens, say, show)
-            self._settle()
-        elif word in CHOOSING and self.choosing is not None:
-            self.choosing.carry_out(word, rest)
-            self._settle()
-        elif word in KEEPING and self.keeping is not None:
-            self.keeping.carry_out(word, rest, self.sampling, self.ask, show)
-        elif word in SAMPLING:
-            self.sampling = turned(word, rest, self.sampling)
-        elif word in ("/reset", "/system") and self.conversation is not None:
-            self._begin_anew(self.conversation, word, rest)
-        elif word == "/help":
+        say = self.console.say
+        if command == "/adapters":
+            say(adapters.describe(self.engine))
+        elif command == "/adapter":
+            adapters.set_scale(self.engine, arguments, say)
+        elif command in vote_commands.COMMANDS:
+            vote_commands.run_vote_command(command, arguments, self.votes, self.sampling, self.max_tokens, self.console)
+            self._record_replacement()
+        elif command in BEST_OF_N and self.best_of_n is not None:
+            self.best_of_n.run(command, arguments)
+            self._record_replacement()
+        elif command in HISTORY and self.history is not None:
+            self.history.run(command, arguments, self.sampling, self.ask)
+        elif command in SAMPLING_COMMANDS:
+            self.sampling = change_sampling(command, arguments, self.sampling, say)
+        elif command in ("/reset", "/system") and self.conversation is not None:
+            self._start_again(self.conversation, command, arguments)
+        elif command == "/help":
             say(HELP)
         else:
-            say(f"There is no command {word}{'' if self.conversation else ' with --raw'}; /help lists them.")
+            say(f"There is no command {command}{'' if self.conversation else ' with --raw'}; /help lists them.")
         return True
 
-    def _settle(self) -> None:
-        if self.keeping is not None:
-            self.keeping.settled()
+    def _record_replacement(self) -> None:
+        if self.history is not None:
+            self.history.record_replacement()
 
-    def _begin_anew(self, conversation: Conversation, word: str, rest: str) -> None:
-        if word == "/system":
-            conversation.system = rest or None
+    def _start_again(self, conversation: Conversation, command: str, arguments: str) -> None:
+        if command == "/system":
+            conversation.system = arguments or None
         conversation.reset()
-        if self.keeping is not None:
-            self.keeping.begin()
-        say(f"The conversation starts anew{', with this system message' if conversation.system else ''}.")
+        if self.history is not None:
+            self.history.start()
+        self.console.say(f"The conversation starts again{', with this system message' if conversation.system else ''}.")
 
 
-def parted(line: str) -> tuple[str, str]:
-    """The first word, and the rest."""
-    word, _, rest = line.strip().partition(" ")
-    return word, rest.strip()
+def split_command(line: str) -> tuple[str, str]:
+    """The first word, by its present name where it is a former command, and the rest."""
+    command, _, arguments = line.strip().partition(" ")
+    return FORMER_COMMANDS.get(command, command), arguments.strip()
 
 
-def turned(word: str, rest: str, sampling: Sampling) -> Sampling:
-    """The settings with one of them turned, said aloud; unchanged when the value is no number. InputError when it is out of bounds."""
-    name = SAMPLING[word]
+def change_sampling(command: str, arguments: str, sampling: Sampling, say: Callable[[str], None]) -> Sampling:
+    """The settings with one of them changed, which `say` shows; unchanged where it is no number. InputError where it is out of bounds."""
+    name = SAMPLING_COMMANDS[command]
+    value: Any
     try:
-        value: Any = None if name == "seed" and not rest else int(rest) if name in ("seed", "top_k") else float(rest)
+        number = int if name in ("seed", "top_k") else float
+        value = None if name == "seed" and not arguments else number(arguments)
     except ValueError:
-        say(f"{word} needs a number.")
+        say(f"{command} needs a number.")
         return sampling
+
     changed = replace(sampling, **{name: value})
     changed.checked()
     seed = "a new one for each answer" if changed.seed is None else changed.seed

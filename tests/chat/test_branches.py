@@ -46,10 +46,10 @@ def test_a_question_asked_otherwise_and_an_answer_written_anew_keep_the_old_bran
 def test_all_branches_are_kept_and_old_files_still_load(tmp_path: Path) -> None:
     talk = forked()
     talk.replace(6, "better", {"model": "person"})
-    saved.keep(tmp_path / "new.json", "m.gguf", "Be short.", talk)
+    saved.save(tmp_path / "new.json", "m.gguf", "Be short.", talk)
     old = {"model": "m.gguf", "system": "", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}]}
     (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
-    found = {one.path.stem: one for one in saved.listed(tmp_path)}
+    found = {one.path.stem: one for one in saved.list_conversations(tmp_path)}
     assert found["new"].branches.turns == talk.turns and found["new"].branches.tip == talk.tip
     assert found["new"].messages == talk.messages(), "what knows no branches reads the open one"
     assert "e" in found["new"].text.split(), "every branch is searched"

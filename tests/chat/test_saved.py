@@ -17,15 +17,15 @@ TALK = [{"role": "user", "content": "Who keeps the light?\x1b[31m"}, {"role": "a
 
 def test_what_is_kept_comes_back_and_what_is_damaged_is_left_out(tmp_path: Path) -> None:
     for number in range(2):
-        saved.keep(saved.new_path(tmp_path), f"model-{number}.gguf", "Be short.", TALK)
+        saved.save(saved.new_path(tmp_path), f"model-{number}.gguf", "Be short.", TALK)
     for name, text in (("a.json", "{"), ("b.json", "[]"), ("c.json", '{"messages": [{"role": 1}]}'), ("d.json", '{"messages": 3}')):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    found = saved.listed(tmp_path)
+    found = saved.list_conversations(tmp_path)
     assert len(found) == 2 and {talk.model for talk in found} == {"model-0.gguf", "model-1.gguf"}
     assert all(talk.messages == TALK and talk.system == "Be short." and talk.title == TALK[0]["content"] for talk in found)
-    saved.keep(found[0].path, "model.gguf", "", [])
-    assert len(saved.listed(tmp_path)) == 2
-    assert saved.listed(tmp_path / "nothing") == []
+    saved.save(found[0].path, "model.gguf", "", [])
+    assert len(saved.list_conversations(tmp_path)) == 2
+    assert saved.list_conversations(tmp_path / "nothing") == []
 
 
 def test_a_conversation_becomes_an_example_that_can_be_trained_on(tmp_path: Path) -> None:
@@ -56,21 +56,21 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_examples_whole(tmp
 
 
 def test_two_that_go_on_with_one_talk_both_keep_what_was_said(tmp_path: Path) -> None:
-    saved.keep(saved.new_path(tmp_path), "model.gguf", "", TALK)
-    (talk,) = saved.listed(tmp_path)
-    one, other = saved.Place.of(talk), saved.Place.of(talk)
+    saved.save(saved.new_path(tmp_path), "model.gguf", "", TALK)
+    (talk,) = saved.list_conversations(tmp_path)
+    one, other = saved.ConversationFile.of(talk), saved.ConversationFile.of(talk)
     longer, different = [*TALK, *TALK], [*TALK, {"role": "user", "content": "And then?"}]
-    assert not one.keep(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
-    assert not one.keep(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
-    assert other.keep(tmp_path, "model.gguf", "", branches.line(different)) and other.path != talk.path
-    assert sorted(len(kept.messages) for kept in saved.listed(tmp_path)) == [3, 4]
+    assert not one.save(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
+    assert not one.save(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
+    assert other.save(tmp_path, "model.gguf", "", branches.line(different)) and other.path != talk.path
+    assert sorted(len(kept.messages) for kept in saved.list_conversations(tmp_path)) == [3, 4]
     assert one.path
     one.path.unlink()
-    assert not one.keep(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path, "deleted is not written on"
+    assert not one.save(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path, "deleted is not written on"
 
 
 def test_a_link_to_nothing_hides_no_talk(tmp_path: Path) -> None:
-    saved.keep(saved.new_path(tmp_path), "model.gguf", "", TALK)
+    saved.save(saved.new_path(tmp_path), "model.gguf", "", TALK)
     (tmp_path / "gone.json").symlink_to(tmp_path / "nothing")
     (tmp_path / "deep.json").write_text("[" * 100_000, encoding="utf-8")
-    assert len(saved.listed(tmp_path)) == 1
+    assert len(saved.list_conversations(tmp_path)) == 1

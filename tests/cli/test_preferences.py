@@ -112,7 +112,7 @@ def test_votes_in_chat(edgetune: Call, files: dict[str, Path], monkeypatch: pyte
     lines = "What is the opposite of hot?\n/up\n/edit Cold, dear.\nAnd of big?\n/down\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     code, out, err = edgetune("chat", files["F32"], "--system", "Be kind.")
-    assert code == 0 and "/up" not in out and err.count("taken") == 3, err
+    assert code == 0 and "/up" not in out and err.count("saved ") == 3, err
     up, edit, down = json.loads(edgetune("prefs", "list", "prefs", "--json")[1])
     assert (up["choice"]["value"], down["choice"]["value"], edit["choice"]["type"]) == (True, False, "edit")
     assert edit["candidates"][1] == {"completion": [{"role": "assistant", "content": "Cold, dear."}], "model": "person"}

@@ -12,10 +12,10 @@ import pytest
 from converters import convert, lora
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
-from edgetune.cli.chat_terminal import talk
+from edgetune.cli.chat_terminal import Terminal, read_and_answer, say
 from edgetune.errors import InputError
 from edgetune.sessions import adapters
-from edgetune.sessions.slash_commands import Typed
+from edgetune.sessions.slash_commands import ChatCommands
 from edgetune.storage.paths import BUNDLED
 from tests.converters.adapters import fixed_adapter
 from tests.converters.reference import mean_kl
@@ -104,13 +104,15 @@ def test_a_wrong_adapter_is_refused_and_the_engine_lives_on(
         other.load_adapter(made["a.gguf"])
 
 
-def test_in_the_talk(engine: Engine, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    adapters.load(engine, [f"{made['a.gguf']}:0.8", str(made["a.gguf"])])
+def test_in_the_conversation(
+    engine: Engine, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapters.load(engine, [f"{made['a.gguf']}:0.8", str(made["a.gguf"])], say)
     typed = iter(
         ["/adapters", "/adapter a 0", "/adapter nobody 1", "/adapter", f"/adapter {made['b.gguf']} 0.5", "/adapter b 0.25", "/quit"]
     )
     monkeypatch.setattr(builtins, "input", lambda _prompt="": next(typed))
-    talk(Typed(engine, Sampling()))
+    read_and_answer(ChatCommands(engine, Terminal(), Sampling()))
     said = capsys.readouterr().err
     assert "a  0.8" in said and "a-2  1" in said and "adapter a at 0: not used" in said
     assert "No adapter is called 'nobody'" in said and "needs a name" in said

@@ -14,7 +14,7 @@ from edgetune.chat.conversation import Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
-from edgetune.sessions.best import BestOf
+from edgetune.sessions.best_of_n import BestOfN
 from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import ROOT
 from tests.methods.conftest import SMALL, write_pairs
@@ -68,7 +68,7 @@ def test_the_others_can_be_voted_for(call: Call, nano_gguf: Path, monkeypatch: p
     lines = f"/best 4 taste\n{QUESTION}\n/rewards\n/pick 2\n/best off\nAnd of big?\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     code, out, err = call("chat", nano_gguf, "--temperature", 1, "--seed", 3, "--max-tokens", 40, "--into", "picked")
-    assert code == 0 and "[the best of" in err and "[2] " in err and "taken " in err, err
+    assert code == 0 and "[the best of" in err and "[2] " in err and "saved " in err, err
     (vote,) = json.loads(call("prefs", "list", "picked", "--json")[1])
     answers = [candidate["completion"][0]["content"] for candidate in vote["candidates"]]
     assert vote["choice"] == {"type": "ranking", "value": [2, 1, *[2] * (len(answers) - 2)]} and vote["source"] == "chat"
@@ -78,7 +78,7 @@ def test_the_others_can_be_voted_for(call: Call, nano_gguf: Path, monkeypatch: p
 
 
 def test_stopped_early_and_the_talk_afterwards(place: Workspace, nano_gguf: Path) -> None:
-    with Engine(nano_gguf, threads=1) as engine, BestOf(place.run("taste"), 5) as best:
+    with Engine(nano_gguf, threads=1) as engine, BestOfN(place.run("taste"), 5) as best:
         talk, seen = Conversation(engine), []
 
         def watch(number: int, _text: str) -> None:

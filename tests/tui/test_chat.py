@@ -66,7 +66,7 @@ def test_branches_are_made_switched_and_kept(drive: Drive, workspace: Workspace,
         await ask(seat, UP)
         assert talk.messages[:4] == first, "the model goes on from the branch that is open"
         assert talk._conversation is not None and talk._conversation.messages == talk.messages
-        [kept] = saved.listed(workspace.conversations)
+        [kept] = saved.list_conversations(workspace.conversations)
         assert kept.branches.turns == talk.branches.turns and kept.messages == talk.messages
         await seat.press("escape")
         chat, talk = await opened(seat, nano_gguf)

@@ -231,9 +231,9 @@ def kept(workspace: Workspace) -> None:
     """Two conversations, one with branches."""
     turns = [Turn("user", "How do I get to the island?"), Turn("assistant", "Swim.", 0), Turn("assistant", MARKDOWN, 0)]
     turns += [Turn("user", "What is the name of the cat?", 2), Turn("assistant", "Biscuit. Every helper of the keeper knows that.", 3)]
-    saved.keep(workspace.conversations / "20260102-100000-1.json", "keeper-Q4_K_M.gguf", "", Branches(turns))
+    saved.save(workspace.conversations / "20260102-100000-1.json", "keeper-Q4_K_M.gguf", "", Branches(turns))
     turns = [Turn("user", "What is the opposite of hot?"), Turn("assistant", "Cold.", 0)]
-    saved.keep(workspace.conversations / "20260101-100000-1.json", "nano.gguf", "Be short.", Branches(turns))
+    saved.save(workspace.conversations / "20260101-100000-1.json", "nano.gguf", "Be short.", Branches(turns))
     for number, path in enumerate(sorted(workspace.conversations.iterdir())):
         os.utime(path, (number, number))
 

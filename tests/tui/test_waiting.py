@@ -165,7 +165,7 @@ def test_around_a_chat(
 
     async def scene(seat: Seat) -> None:
         await chat_with(seat, nano_gguf, temperature=0.0, seed=1)
-        talks = hold(importlib.import_module("tui.dialogs.conversations"), "listed")
+        talks = hold(importlib.import_module("tui.dialogs.conversations"), "list_conversations")
         await seat.pilot.press("f3")
         await seat.until(lambda: "Conversations" in seat.text())
         await snapshot("talks-busy", seat, busy="default")

@@ -4,7 +4,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from edgetune.chat.saved import Saved, listed
+from edgetune.chat.saved import SavedConversation, list_conversations
 from edgetune.storage.workspace import Workspace
 from tui.dialogs.dialog import Dialog
 from tui.error_handling import run_in_thread, show_errors
@@ -12,7 +12,7 @@ from tui.keys import with_keys
 from tui.widgets.listing import Line, Listing
 
 
-class Conversations(Dialog[Saved]):
+class Conversations(Dialog[SavedConversation]):
     """Gives the conversation that was chosen."""
 
     NAME = "Conversations"
@@ -21,7 +21,7 @@ class Conversations(Dialog[Saved]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
-        self.talks: dict[str, Saved] = {}
+        self.talks: dict[str, SavedConversation] = {}
 
     def compose(self) -> ComposeResult:
         """A list."""
@@ -38,7 +38,7 @@ class Conversations(Dialog[Saved]):
     @show_errors
     async def look(self) -> None:
         """Read what is kept."""
-        found = await run_in_thread(listed, self.workspace.conversations)
+        found = await run_in_thread(list_conversations, self.workspace.conversations)
         self.talks = {talk.path.name: talk for talk in found}
         self.query_one(Listing).empty("No conversation was kept yet.")
         self.query_one(Listing).show(

@@ -13,7 +13,7 @@ from textual.worker import WorkerError
 from edgetune.preferences.candidates import alike
 from edgetune.preferences.record import Choice, Vote
 from edgetune.preferences.store import Store
-from edgetune.sessions.chat_votes import tries
+from edgetune.sessions.chat_votes import second_answer_settings
 from edgetune.text import one_line
 from tui.chat_session import Talk
 from tui.dialogs.dialog import Dialog
@@ -68,7 +68,7 @@ class SecondAnswer(Dialog[str]):
         """Until it differs from the first, hotter with each try."""
         talk, first = self.talk, self.talk.candidate(self.first).text
         question, said = talk.branches.turns[self.first].parent, "A second answer is being written …"
-        for attempt, settings in enumerate(tries(talk.ways.sampling)):
+        for attempt, settings in enumerate(second_answer_settings(talk.ways.sampling)):
             if attempt:
                 said = f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}."
             self.tell(said)

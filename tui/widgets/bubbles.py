@@ -8,7 +8,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from edgetune.chat.branches import Branches
-from edgetune.cli.chat_terminal import REASONS
+from edgetune.chat.model_info import STOP_REASONS
 from edgetune.text import safe_text
 from tui.widgets.markdown_view import MarkdownView
 
@@ -28,7 +28,7 @@ def how_made(made: dict[str, Any]) -> str:
     words = []
     if isinstance(tokens, int) and isinstance(speed, int | float):
         words.append(f"{tokens} tokens, {speed:,.0f} tokens/s")
-    if reason := REASONS.get(str(made.get("stop_reason"))):
+    if reason := STOP_REASONS.get(str(made.get("stop_reason"))):
         words.append(reason)
     if isinstance(seed, int):
         words.append(f"seed {seed}")
