@@ -42,7 +42,7 @@ STEPS = 256
 
 def train(name: str, **options: object) -> None:
     """A run of the bundled model on the bundled examples, done when this returns."""
-    words = flags({**OPTIONS, "threads": 1, "eval_every": STEPS // 8, "save_every": STEPS // 2, **options})
+    words = flags({**OPTIONS, "threads": 1, "eval_steps": STEPS // 8, "save_steps": STEPS // 2, **options})
     command = [sys.executable, "-m", "edgetune", "train", *words, "--name", name]
     subprocess.run(command, check=True, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
@@ -167,8 +167,8 @@ def main() -> None:
         examples = Path(folder) / "examples"
         examples.mkdir()
         shutil.copy(OPTIONS["data"][0], examples / "lighthouse.jsonl")
-        train("small", rank=8, alpha=16.0, steps=STEPS // 8)
-        train("lighthouse", steps=STEPS)
+        train("small", rank=8, alpha=16.0, max_steps=STEPS // 8)
+        train("lighthouse", max_steps=STEPS)
         with contextlib.chdir(examples):
             failed = asyncio.run(draw(place))
     if failed:

@@ -6,7 +6,7 @@ from functools import cache
 from tui.keys import with_keys
 
 FLAGS = {
-    "--map": "Columns ({data.map})",
+    "--column-map": "Columns ({data.map})",
     "--format": "Shape ({data.format})",
     "--anyway": "Anyway ({data.anyway})",
     "--data": "the step 'Data'",

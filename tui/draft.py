@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 SHAPING = (
     "format",
-    "map",
-    "length",
-    "long",
-    "answers",
+    "column_map",
+    "max_length",
+    "overlong",
+    "train_on",
     "epochs",
-    "steps",
-    "batch",
-    "accumulation",
-    "eval_share",
+    "max_steps",
+    "batch_size",
+    "gradient_accumulation",
+    "validation_split",
     "data_seed",
     "validation",
 )
@@ -138,12 +138,15 @@ def load(workspace: Workspace) -> Draft:
         return Draft()
     if not isinstance(found, dict):
         return Draft()
-    from edgetune.config.recipe import PRESETS, Recipe
+    from edgetune.config.recipe import PRESETS, Recipe, current_names
 
     new = Draft()
     made = Draft(**{f.name: found[f.name] for f in fields(Draft) if type(found.get(f.name)) is type(getattr(new, f.name))})
     made.preset = made.preset if made.preset in PRESETS else new.preset
-    made.options = {name: value for name, value in made.options.items() if name in Recipe.model_fields}
+    try:
+        made.options = {name: value for name, value in current_names(made.options).items() if name in Recipe.model_fields}
+    except EdgeTuneError:
+        made.options = {}
     return made
 
 

@@ -110,7 +110,9 @@ def plan_text(plan: dict[str, Any], fit: dict[str, Any], colours: dict[str, str]
     else:
         text.append("It can start.\n", f"bold {colours.get('success', '')}")
     recipe = plan["recipe"]
-    text.append(f"{plan['steps']:,} step{'s' if plan['steps'] != 1 else ''} of {recipe['batch'] * recipe['accumulation']} rows; ")
+    text.append(
+        f"{plan['steps']:,} step{'s' if plan['steps'] != 1 else ''} of {recipe['batch_size'] * recipe['gradient_accumulation']} rows; "
+    )
     text.append(f"learning rate {recipe['learning_rate']:g} ({plan['sources']['learning_rate']})\n")
     for note in plan["notes"]:
         text.append(f"- {one_line(note, 300)}\n")

@@ -21,9 +21,20 @@ FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE…", help="Files or folders of examples, or names of votes.", show_default=False)
 ]
 
-READING = ("format", "map")
-SHAPING = ("length", "long", "answers")
-LENGTH = ("validation", *READING, *SHAPING, "packing", "epochs", "steps", "batch", "accumulation", "eval_share", "data_seed")
+READING = ("format", "column_map")
+SHAPING = ("max_length", "overlong", "train_on")
+LENGTH = (
+    "validation",
+    *READING,
+    *SHAPING,
+    "packing",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "gradient_accumulation",
+    "validation_split",
+    "data_seed",
+)
 
 CHECK = """X-ray examples: what a run would learn from them, and what is wrong with them. Ends with a verdict.
 
@@ -33,7 +44,7 @@ Examples:
 
   edgetune data check examples.jsonl --base ~/models/Qwen3-0.6B
 
-  edgetune data check train.csv --validation valid.csv --map instruction=question,output=answer --out report.html
+  edgetune data check train.csv --validation valid.csv --column-map instruction=question,output=answer --out report.html
 """
 PREVIEW = """Show one row as it is read, as it is converted, and (with --base) as it is rendered: trained tokens stand between ⟦ and ⟧.
 
@@ -56,10 +67,10 @@ def _tools(recipe: "Recipe") -> "tuple[Base | None, BaseTokenizer | None, int]":
     from edgetune.data.template import today
 
     if not recipe.base:
-        return None, None, recipe.length
+        return None, None, recipe.max_length
     folder = find.resolve(recipe.base)
     base = find.describe(folder)
-    return base, tokenizers.load(folder, today()), min(recipe.length, base.context)
+    return base, tokenizers.load(folder, today()), min(recipe.max_length, base.context)
 
 
 def check(
@@ -97,8 +108,8 @@ def check(
     xray = prepare.survey(
         sources,
         recipe.format,
-        parse_map(recipe.map),
-        Rules(length, recipe.long, recipe.answers) if with_base else None,
+        parse_map(recipe.column_map),
+        Rules(length, recipe.overlong, recipe.train_on) if with_base else None,
         with_base,
         progress=lambda read: line.count(f"{read:,} rows read"),
     )
@@ -146,7 +157,7 @@ def preview(
 
     recipe, _ = build({**options, "data": as_data.files([file], workspace(workspace_path)), "base": base})
     _, tokenizer, length = _tools(recipe)
-    files, mapping = sources(recipe.data), parse_map(recipe.map)
+    files, mapping = sources(recipe.data), parse_map(recipe.column_map)
     every = scan.recognise(files, recipe.format, mapping)
     raws = ((piece.source, piece.file, raw) for piece in scan.raw_pieces(files) for raw in piece.raws)
     there: tuple[int, str, Raw] | None = next(islice(raws, row - 1, None), None)
@@ -154,7 +165,7 @@ def preview(
         raise InputError(f"There is no row {row}", f"{file} has fewer rows.", "Name a smaller --row.")
     number, name, raw = there
     found = every[number]
-    job = Job(tuple(one.format for one in every), mapping, Rules(length, recipe.long, recipe.answers), look=True)
+    job = Job(tuple(one.format for one in every), mapping, Rules(length, recipe.overlong, recipe.train_on), look=True)
     batch = examine(number, name, [raw], job, tokenizer)
     result: dict[str, Any] = {"file": name, "line": raw.line, "format": found.format, "reason": found.reason}
     result["problems"] = [{"kind": p.kind, "message": p.message} for p in batch.problems]

@@ -36,7 +36,7 @@ def convert(
     if to not in writers:
         raise InputError(f"Examples cannot be converted to '{to}'", f"Known are {', '.join(writers)}.", "Choose one of them with --to.")
     recipe, _ = build({**options, "data": [file]})
-    files, mapping = sources(recipe.data), parse_map(recipe.map)
+    files, mapping = sources(recipe.data), parse_map(recipe.column_map)
     found = {str(s.path): one.format for s, one in zip(files, scan.recognise(files, recipe.format, mapping), strict=True)}
     read = written = 0
     refused: list[tuple[str, int, str, str]] = []

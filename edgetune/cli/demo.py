@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from edgetune.cli.demo_taste import learn_taste, taste_page
-from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag, former_flags
 from edgetune.cli.show import ProgressLine, number, say, seconds, table
 from edgetune.runs import launch
 from edgetune.storage.files import folder_bytes, human
@@ -16,7 +16,7 @@ from edgetune.text import one_line
 
 
 def demo(
-    steps: Annotated[int | None, typer.Option(help="Train this many steps instead.", min=1, show_default=False)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Train this many steps instead.", min=1, show_default=False)] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Also a taste: a rule votes on answers, DPO learns from its votes, an arena compares.")
     ] = False,
@@ -38,7 +38,7 @@ def demo(
 
     started = time.monotonic()
     place = workspace(workspace_path)
-    recipe, sources = build({**show.OPTIONS, **({"steps": steps} if steps else {})})
+    recipe, sources = build({**show.OPTIONS, **({"max_steps": max_steps} if max_steps else {})})
     plan = create.plan(recipe, sources, place)
     say("EdgeTune Nano, a chat model of 5 million parameters that ships with EdgeTune, learns about a lighthouse it has never heard of.")
     for note in plan.notes():
@@ -112,4 +112,4 @@ def page(facts: dict[str, Any]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("demo")(demo)
+    app.command("demo")(former_flags(demo))

@@ -17,13 +17,13 @@ EXAMPLES = """Say what a recipe will need here before it starts: memory by part,
 
 Examples:
 
-  edgetune fit --base ~/models/Qwen3-0.6B --length 2048
+  edgetune fit --base ~/models/Qwen3-0.6B --max-length 2048
 
-  edgetune fit --recipe recipe.toml --batch 1 --json
+  edgetune fit --recipe recipe.toml --batch-size 1 --json
 
   edgetune fit --base ~/models/Qwen3-0.6B --data examples.jsonl
 
-Exit code 1 when it does not fit. Memory is for rows as long as --length allows; with --data, which is read and prepared as a run would,
+Exit code 1 when it does not fit. Memory is for rows as long as --max-length allows; with --data, which is read and prepared as a run would,
 the time of all steps over these rows is told too; where they cannot be used, that is said last.
 """
 
@@ -42,14 +42,14 @@ def fit(
     from edgetune.estimate import generation_speed
     from edgetune.machine import hardware
 
-    made, sources = build(options, recipe, preset)
+    made, sources = build(options, recipe, preset, say)
     base, place, here = find.describe(find.resolve(made.base)), workspace(workspace_path), hardware.machine()
     device = hardware.device(made.device)
     free = fitting.free_memory(device.value)
     memory = fitting.training_memory(made, base, device.value)
     need = memory.total + fitting.beside(device.value)
     disk, export = fitting.training_disk(made, base), fitting.export_need(base)
-    chat = fitting.chat_memory(base, min(base.context, made.length))
+    chat = fitting.chat_memory(base, min(base.context, made.max_length))
     speed = generation_speed.tokens_per_second(chat["weights"], base.parameters)
     step_seconds, reason = fitting.step_seconds(made, base, place)
     disk_free = free_bytes(place.path)
@@ -77,7 +77,7 @@ def fit(
         talk = human(sum(chat.values()))
         typer.echo(f"answers: about {speed:.0f} tokens/s as Q4_K_M on the processor (estimated from this machine's memory speed and cores)")
         typer.echo(f"export: about {human(export['memory'])} of memory and {seconds(export['seconds'])} as Q4_K_M, without its proof")
-        typer.echo(f"chat: {talk} of memory at {made.length} tokens (not measured)")
+        typer.echo(f"chat: {talk} of memory at {made.max_length} tokens (not measured)")
         if not memory.measured:
             say("The constants for this device are not measured.")
         say(

@@ -1,5 +1,6 @@
 """Flags that several commands share, and the recipe's options as flags."""
 
+import copy
 import inspect
 import types
 import typing
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetune.config.recipe import Recipe, flag_of
+from edgetune.cli.show import say
+from edgetune.config.recipe import Recipe, current_names, flag_of, former_names
 
 AdaptersFlag = Annotated[
     list[str] | None,
@@ -60,6 +62,33 @@ def recipe_flags(function: Callable[..., None], only: tuple[str, ...] = ()) -> C
         own = {p for p in signature.parameters}
         options = {k: v for k, v in values.items() if k not in own and v is not None and v != []}
         function(**{k: v for k, v in values.items() if k in own}, **options)
+
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = function.__doc__
+    return former_flags(command)
+
+
+def former_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """Let a command still take the recipe's options under their former flags: hidden from its help, with a note which flag replaced it."""
+    signature = inspect.signature(function)
+    former = {old: new for old, new in former_names().items() if new in signature.parameters}
+
+    # A former flag reads its value just as the flag that replaced it does, bounds included.
+    parameters = list(signature.parameters.values())
+    for old, new in former.items():
+        kind, option = typing.get_args(signature.parameters[new].annotation)
+        option = copy.copy(option)
+        option.default = flag_of(old)  # inside Annotated, Typer keeps the first flag here
+        option.param_decls = ()
+        option.hidden = True
+        annotation = typing.cast(Any, Annotated)[kind, option]
+        parameters.append(inspect.Parameter(old, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+
+    def command(**values: Any) -> None:
+        unset = {name for name in (*former, *former.values()) if values.get(name) in (None, [])}
+        given = current_names({name: value for name, value in values.items() if name not in unset}, say, spell=flag_of)
+        function(**{name: given.get(name, values[name]) for name in signature.parameters})
 
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, former_flags
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
 from edgetune.storage.workspace import workspace
@@ -194,8 +194,8 @@ def take(
     file: Annotated[str, typer.Argument(metavar="FILE", help="File or folder of preferences.", show_default=False)],
     into: Annotated[str, typer.Option("--into", metavar="NAME", help="The preference file of the workspace that takes them.")] = "prefs",
     form: Annotated[str, typer.Option("--format", help="The rows' shape, where it is not told from them.")] = "auto",
-    mapping: Annotated[
-        list[str] | None, typer.Option("--map", metavar="TARGET=SOURCE", help="Columns renamed.", show_default=False)
+    column_map: Annotated[
+        list[str] | None, typer.Option("--column-map", metavar="TARGET=SOURCE", help="Columns renamed.", show_default=False)
     ] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
@@ -205,7 +205,7 @@ def take(
     from edgetune.preferences.importing import take as take_file
     from edgetune.preferences.store import store
 
-    done = take_file(file, store(workspace(workspace_path), into), form, parse_map(mapping or []))
+    done = take_file(file, store(workspace(workspace_path), into), form, parse_map(column_map or []))
     for name, line, reason in done.left_out[:5]:
         say(f"left out {name}:{line}: {reason}")
     if as_json:
@@ -276,7 +276,13 @@ def register(app: typer.Typer) -> None:
         if ctx.invoked_subcommand is None:
             typer.echo(ctx.get_help())
 
-    commands = {"list": (listing, LIST), "show": (show, SHOW), "edit": (edit, EDIT), "export": (export, EXPORT), "import": (take, IMPORT)}
+    commands = {
+        "list": (listing, LIST),
+        "show": (show, SHOW),
+        "edit": (edit, EDIT),
+        "export": (export, EXPORT),
+        "import": (former_flags(take), IMPORT),
+    }
     commands |= {"dedupe": (dedupe, DEDUPE), "delete": (delete, DELETE), "restore": (restore, RESTORE)}
     for word, (function, text) in commands.items():
         group.command(word, help=text)(function)  # type: ignore[type-var,unused-ignore]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, recipe_flags
+from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, former_flags, recipe_flags
 from edgetune.cli.show import ProgressLine, number, say, seconds
 from edgetune.config.recipe import PRESETS
 from edgetune.errors import EdgeTuneError, InputError
@@ -29,7 +29,7 @@ Examples:
 
   edgetune train --base ~/models/Qwen3-0.6B --data chats.json --preset careful --replay old.jsonl
 
-  edgetune train --recipe recipe.toml --steps 200 --detach
+  edgetune train --recipe recipe.toml --max-steps 200 --detach
 
   edgetune train --from mine --method dpo --data prefs --preset pairs-200
 
@@ -56,7 +56,7 @@ def train(
     from edgetune.config.recipe import build, to_toml
     from edgetune.jobs import create
 
-    made, sources = build(options, recipe, preset)
+    made, sources = build(options, recipe, preset, say)
     if not made.data:
         raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE, or your votes: --data prefs.")
     place = workspace(workspace_path)
@@ -84,7 +84,7 @@ def train(
     )
     say(
         f"learning rate {plan.recipe.learning_rate:g} ({plan.sources['learning_rate']}), "
-        f"{plan.total} steps of {made.batch * made.accumulation} rows"
+        f"{plan.total} steps of {made.batch_size * made.gradient_accumulation} rows"
     )
     if dry_run:
         from edgetune.estimate import training_time
@@ -104,21 +104,21 @@ def train(
 
 def resume(
     name: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", show_default=False)],
-    steps: Annotated[int | None, typer.Option(help="New total of steps: extends a finished run.", min=1, show_default=False)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="New total of steps: extends a finished run.", min=1, show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave the worker running and return.")] = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Go on with an interrupted or stopped run from its newest valid checkpoint; with --steps, extend a finished one.
+    """Go on with an interrupted or stopped run from its newest valid checkpoint; with --max-steps, extend a finished one.
 
     Examples:
 
       edgetune resume mine
 
-      edgetune resume mine --steps 400
+      edgetune resume mine --max-steps 400
     """
     run = workspace(workspace_path).run(name)
-    manage.prepare_resume(run, steps)
+    manage.prepare_resume(run, max_steps)
     begin(run, detach, as_json)
 
 
@@ -243,4 +243,4 @@ def report(run: Run, as_json: bool, code: int) -> None:
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("train", help=EXAMPLES)(recipe_flags(train))
-    app.command("resume")(resume)
+    app.command("resume")(former_flags(resume))

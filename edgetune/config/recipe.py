@@ -1,6 +1,7 @@
 """Every option of a run, declared once: it renders as TOML key, command-line flag and form field."""
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -15,12 +16,14 @@ PRESETS = ("quick", "balanced", "careful", "pairs-50", "pairs-200", "pairs-1000"
 Method = Literal["sft", "dpo", "orpo", "simpo", "cpo", "kto", "reward", "rl"]
 
 
-def _option(default: Any, help: str, why: str = "", flag: str = "", of: tuple[str, ...] = (), **bounds: Any) -> Any:
-    """A field with its one-line help and the reason to change it.
+def _option(default: Any, help: str, why: str, flag: str = "", formerly: str = "", of: tuple[str, ...] = (), **bounds: Any) -> Any:
+    """A field with its help and the reason to change it, each in full sentences.
 
-    flag: its name on the command line, where it is another. of: the methods that use it, where not all do.
+    flag: its name on the command line, where it is another. formerly: the name it had before, which is still understood.
+    of: the methods that use it, where not all do.
     """
-    extra: dict[str, Any] = {"why": why} | ({"flag": flag} if flag else {}) | ({"of": list(of)} if of else {})
+    optional = {"flag": flag, "formerly": formerly, "of": list(of)}
+    extra: dict[str, Any] = {"why": why} | {key: value for key, value in optional.items() if value}
     return Field(default=default, description=help, json_schema_extra=extra, **bounds)
 
 
@@ -30,115 +33,232 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     base: str = _option(
-        "", "folder of the base model (Hugging Face layout, safetensors), or 'nano' for the bundled one", "the model you start from"
+        "",
+        "Folder of the base model in the Hugging Face layout (safetensors), or 'nano' for the bundled one.",
+        "Training starts from this model.",
     )
     data: list[str] = _option(
         [],
-        "file or folder of examples (.jsonl .json .csv .parquet .txt .pdf …), or the name of votes (prefs); FILE:2 counts twice",
-        "what the model will learn",
+        "Files or folders of examples (.jsonl .json .csv .parquet .txt .pdf …), or the name of votes (prefs); FILE:2 counts twice.",
+        "The model learns from these examples.",
     )
-    validation: list[str] = _option([], "file of examples held out to measure on, instead of a share", "when you have a split of your own")
-    format: str = _option("auto", "shape of the examples; 'auto' looks at them", "set it when the shape is mistaken")
-    map: list[str] = _option([], "columns under other names: instruction=question,output=answer", "when the columns have names of your own")
+    validation: list[str] = _option(
+        [], "Files of examples to validate on, in place of a split of the data.", "Name them when you already have a validation set."
+    )
+    format: str = _option("auto", "Format of the examples; 'auto' detects it from the rows.", "Set it when the detected format is wrong.")
+    column_map: list[str] = _option(
+        [],
+        "Maps known columns to yours, as in instruction=question,output=answer.",
+        "Use it when your columns have other names.",
+        formerly="map",
+    )
     from_run: str = _option(
-        "", "earlier run to go on from: its adapter stays as it is and a new one is put on it", "the step after sft is usually dpo", "from"
+        "",
+        "Earlier run to continue from: its adapter is kept unchanged and a new one is trained on top of it.",
+        "The step after sft is usually dpo.",
+        flag="from",
     )
     method: Method = _option(
-        "sft", "training method", "sft teaches answers from examples; the others a taste, from better and worse answers"
+        "sft", "Training method.", "SFT teaches answers from examples; the other methods teach a preference from better and worse answers."
     )
-    loss: Literal["sigmoid", "ipo", "robust", "apo_zero", "apo_down", "sigmoid_norm"] = _option(
+    loss_type: Literal["sigmoid", "ipo", "robust", "apo_zero", "apo_down", "sigmoid_norm"] = _option(
         "sigmoid",
-        "dpo: how pairs pull",
+        "For dpo: loss on the preference pairs.",
         "sigmoid is plain DPO; ipo does not run away on pairs that are never in doubt; robust expects some wrong votes; apo_zero raises "
-        "chosen answers, apo_down lowers both where the model is better than they are; sigmoid_norm counts every token alike, so that "
-        "length says nothing",
+        "chosen answers, apo_down lowers both where the model is better than they are; sigmoid_norm weighs every token equally, so that "
+        "length says nothing.",
+        formerly="loss",
         of=("dpo",),
     )
     beta: float | None = _option(
         None,
-        "how close to the model before training to stay (default: 0.1, simpo 2, rl 0.05)",
-        "high: small, safe changes; low: stronger ones that may cost what the model knows. For orpo the weight of the preference beside "
-        "the answers, for simpo the scale of the mean log-probability",
+        "How close to the reference model to stay (default: 0.1, simpo 2, rl 0.05).",
+        "High values allow small, safe changes; low values allow stronger ones that may cost what the model knows. For orpo it is the "
+        "weight of the preference beside the answers, for simpo the scale of the mean log-probability.",
         gt=0,
         le=100,
         of=("dpo", "orpo", "simpo", "cpo", "kto", "rl"),
     )
     sft_weight: float = _option(
-        0.0, "dpo: weight of learning the chosen answers themselves", "0.3 keeps them likely and guards facts", ge=0, le=100, of=("dpo",)
+        0.0,
+        "For dpo: weight of the SFT loss on the chosen answers.",
+        "0.3 keeps them likely and guards facts.",
+        ge=0,
+        le=100,
+        of=("dpo",),
     )
     label_smoothing: float = _option(
-        0.0, "dpo with loss robust, cpo: share of votes thought wrong", "0.1 when votes waver", ge=0, lt=0.5, of=("dpo", "cpo")
+        0.0,
+        "For cpo, and dpo with loss_type robust: share of votes assumed to be wrong.",
+        "Use 0.1 when votes waver.",
+        ge=0,
+        lt=0.5,
+        of=("dpo", "cpo"),
     )
-    gamma: float = _option(0.5, "simpo: margin by which the chosen answer should win", "more pulls harder", ge=0, le=100, of=("simpo",))
+    simpo_gamma: float = _option(
+        0.5,
+        "For simpo: margin by which the chosen answer should win.",
+        "A larger margin pulls harder.",
+        formerly="gamma",
+        ge=0,
+        le=100,
+        of=("simpo",),
+    )
     quantization: Literal["nf4", "int8", "none"] = _option(
-        "nf4", "how the frozen base is held in memory while training", "nf4 needs a quarter of the memory; none is exact"
+        "nf4", "Quantization of the frozen base while training.", "nf4 needs a quarter of the memory; none is exact."
     )
     reward: list[str] = _option(
         [],
-        "rl: what to strive for; several add up: model:RUN, exact, regex:PATTERN, json_schema:FILE, length:TOKENS, python_file:FILE",
-        "a reward run stands for a person's taste; the others are checked by rule",
+        "For rl: what to reward; several add up: model:RUN, exact, regex:PATTERN, json_schema:FILE, length:TOKENS, python_file:FILE.",
+        "A reward model (model:RUN) stands for a person's taste; the others are checked by rule.",
         of=("rl",),
     )
     algorithm: Literal["rloo", "grpo"] = _option(
-        "rloo", "rl: how rewards become gradients", "rloo is simpler; grpo scales by the spread within a prompt's answers", of=("rl",)
+        "rloo",
+        "For rl: how rewards become advantages.",
+        "rloo is simpler; grpo scales by the spread within a prompt's completions.",
+        of=("rl",),
     )
-    answers_each: int = _option(
-        4, "rl: answers sampled to each prompt", "more tell better from worse more surely, and cost time", ge=2, le=64, of=("rl",)
+    num_generations: int = _option(
+        4,
+        "For rl: completions sampled for each prompt.",
+        "More of them tell better from worse more reliably, and take longer.",
+        formerly="answers_each",
+        ge=2,
+        le=64,
+        of=("rl",),
     )
-    answer_tokens: int = _option(128, "rl: longest sampled answer in tokens", "time grows with it", ge=1, le=8192, of=("rl",))
-    temperature: float = _option(1.0, "rl: temperature of sampling", "answers that are all alike teach nothing", gt=0, le=2, of=("rl",))
+    max_completion_length: int = _option(
+        128,
+        "For rl: maximum length of a sampled completion in tokens.",
+        "Sampling takes longer with it.",
+        formerly="answer_tokens",
+        ge=1,
+        le=8192,
+        of=("rl",),
+    )
+    temperature: float = _option(
+        1.0, "For rl: sampling temperature.", "Completions that are all alike teach nothing.", gt=0, le=2, of=("rl",)
+    )
     kl_limit: float = _option(
         0.5,
-        "rl: stop when the model is further from the one before than so many nats a token",
-        "a guard against hacked rewards",
+        "For rl: stop when the KL divergence from the reference model exceeds this many nats per token.",
+        "It guards against reward hacking.",
         gt=0,
         le=100,
         of=("rl",),
     )
-    lora: bool = _option(True, "train a LoRA adapter; off trains every weight", "off needs about ten times the memory")
-    rank: int = _option(16, "LoRA rank", "higher learns more and forgets more", ge=1, le=1024)
-    alpha: float = _option(32.0, "LoRA alpha: the adapter counts alpha / rank times", "usually once or twice the rank", gt=0, le=4096)
-    dropout: float = _option(0.0, "LoRA dropout", "0.05 to 0.1 holds back learning by heart on few rows", ge=0, lt=1)
-    targets: list[str] = _option(["all-linear"], "layers that get an adapter", "all-linear learns best; q_proj and v_proj are smallest")
-    rslora: bool = _option(False, "scale by alpha / sqrt(rank)", "steadier at ranks above 64")
-    dora: bool = _option(False, "train magnitude and direction apart (DoRA)", "a little better at small ranks, slower")
+    lora: bool = _option(
+        True, "Train a LoRA adapter; when off, train every weight.", "Training every weight needs about ten times the memory."
+    )
+    rank: int = _option(16, "LoRA rank.", "A higher rank learns more and forgets more.", ge=1, le=1024)
+    alpha: float = _option(
+        32.0, "LoRA alpha: the adapter is scaled by alpha / rank.", "It is usually once or twice the rank.", gt=0, le=4096
+    )
+    dropout: float = _option(0.0, "LoRA dropout.", "0.05 to 0.1 reduces overfitting on few rows.", ge=0, lt=1)
+    target_modules: list[str] = _option(
+        ["all-linear"],
+        "Modules that get a LoRA adapter.",
+        "all-linear learns best; q_proj and v_proj alone are smallest.",
+        formerly="targets",
+    )
+    rslora: bool = _option(False, "Scale the adapter by alpha / sqrt(rank) (rsLoRA).", "It is steadier at ranks above 64.")
+    dora: bool = _option(False, "Train magnitude and direction separately (DoRA).", "It is a little better at small ranks, and slower.")
     learning_rate: float | None = _option(
-        None, "peak learning rate (default: by the base's size)", "lower when the loss jumps, higher when it hardly moves", gt=0, le=1
+        None,
+        "Peak learning rate (default: by the size of the base).",
+        "Lower it when the loss jumps, raise it when the loss hardly moves.",
+        gt=0,
+        le=1,
     )
-    schedule: Literal["cosine", "linear", "constant"] = _option("cosine", "how the learning rate falls", "cosine suits nearly everything")
-    warmup: float = _option(
-        0.03, "share of the steps in which the learning rate rises", "more when the first steps are rough", ge=0, le=0.5
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = _option(
+        "cosine", "Shape of the learning rate's decay.", "cosine suits nearly everything.", formerly="schedule"
     )
-    weight_decay: float = _option(0.0, "AdamW weight decay", "0.01 to 0.1 for full fine-tuning", ge=0, le=1)
-    max_grad_norm: float = _option(1.0, "gradients are clipped to this norm", "guards against single bad batches", gt=0, le=1000)
-    batch: int = _option(4, "rows per step and accumulation", "lower when memory is short", ge=1, le=4096)
-    accumulation: int = _option(4, "batches added up before each update", "raise it when you lower the batch", ge=1, le=4096)
-    length: int = _option(1024, "longest row in tokens", "memory grows with it", ge=8, le=1_048_576)
-    long: Literal["drop", "truncate", "split"] = _option(
-        "drop", "rows over the length: left out, cut so that the answer stays, or split at turns", "each is counted and listed"
+    warmup_ratio: float = _option(
+        0.03,
+        "Share of the steps during which the learning rate rises.",
+        "Raise it when the loss is rough in the first steps.",
+        formerly="warmup",
+        ge=0,
+        le=0.5,
     )
-    answers: Literal["all", "last"] = _option("all", "answers of a conversation that are trained on", "last, when earlier ones are context")
-    packing: bool = _option(False, "put several short rows into one", "faster when rows are short", of=("sft",))
-    epochs: float = _option(3.0, "passes over the examples", "more for few rows, fewer for many", gt=0, le=1000)
-    steps: int | None = _option(None, "number of updates instead of epochs", "an exact length", ge=1, le=10_000_000)
-    eval_share: float = _option(0.1, "share of the rows held out to measure on", "never trained on", ge=0, le=0.5)
-    eval_every: int | None = _option(None, "evaluate after so many steps (default: ten times a run)", "each evaluation takes time", ge=1)
-    save_every: int | None = _option(None, "checkpoint after so many steps (default: ten times a run)", "what a power cut can cost", ge=1)
-    replay: str | None = _option(None, "second file, of what the base should not forget", "keeps old skills", of=("sft",))
-    replay_share: float = _option(0.25, "share of the rows drawn from the replay file", "more forgets less", gt=0, lt=1, of=("sft",))
-    keep_best: bool = _option(True, "the result is the checkpoint with the lowest held-out loss", "guards against training too long")
-    patience: int | None = _option(None, "stop after so many evaluations without improvement", "saves time", ge=1)
-    gradient_checkpointing: bool = _option(False, "recompute activations instead of keeping them", "less memory, about a third slower")
-    seed: int = _option(0, "seed of everything random", "another seed, another draw", ge=0, le=2**31 - 1)
+    weight_decay: float = _option(0.0, "AdamW weight decay.", "Use 0.01 to 0.1 for full fine-tuning.", ge=0, le=1)
+    max_grad_norm: float = _option(1.0, "Gradients are clipped to this norm.", "It guards against single bad batches.", gt=0, le=1000)
+    batch_size: int = _option(4, "Rows that are processed at once.", "Lower it when memory is short.", formerly="batch", ge=1, le=4096)
+    gradient_accumulation: int = _option(
+        4,
+        "Batches whose gradients are added up before each update.",
+        "Raise it when you lower the batch size.",
+        formerly="accumulation",
+        ge=1,
+        le=4096,
+    )
+    max_length: int = _option(1024, "Maximum length of a row in tokens.", "Memory grows with it.", formerly="length", ge=8, le=1_048_576)
+    overlong: Literal["drop", "truncate", "split"] = _option(
+        "drop",
+        "What happens to rows longer than max_length: left out, cut so that the answer stays, or split between turns.",
+        "Each such row is counted and listed.",
+        formerly="long",
+    )
+    train_on: Literal["all", "last"] = _option(
+        "all",
+        "Answers of a conversation to train on.",
+        "Choose last when the earlier ones are only context.",
+        formerly="answers",
+    )
+    packing: bool = _option(False, "Pack several short rows into one.", "It is faster when rows are short.", of=("sft",))
+    epochs: float = _option(3.0, "Passes over the examples.", "Use more for few rows, fewer for many.", gt=0, le=1000)
+    max_steps: int | None = _option(
+        None, "Number of updates, in place of epochs.", "Set it when you want an exact length.", formerly="steps", ge=1, le=10_000_000
+    )
+    validation_split: float = _option(
+        0.1, "Share of the rows held out for validation.", "These rows are never trained on.", formerly="eval_share", ge=0, le=0.5
+    )
+    eval_steps: int | None = _option(
+        None, "Steps between evaluations (default: ten evaluations a run).", "Each evaluation takes time.", formerly="eval_every", ge=1
+    )
+    save_steps: int | None = _option(
+        None,
+        "Steps between checkpoints (default: ten checkpoints a run).",
+        "A power cut costs at most that many.",
+        formerly="save_every",
+        ge=1,
+    )
+    replay: str | None = _option(None, "Second file of examples that the base should not forget.", "It keeps old skills.", of=("sft",))
+    replay_ratio: float = _option(
+        0.25,
+        "Share of the rows drawn from the replay file.",
+        "With more of them the model forgets less.",
+        formerly="replay_share",
+        gt=0,
+        lt=1,
+        of=("sft",),
+    )
+    keep_best: bool = _option(
+        True, "Keep the checkpoint with the lowest validation loss as the result.", "It guards against training too long."
+    )
+    early_stopping_patience: int | None = _option(
+        None, "Stop after this many evaluations without improvement.", "It saves time.", formerly="patience", ge=1
+    )
+    gradient_checkpointing: bool = _option(
+        False, "Recompute activations in place of keeping them.", "It needs less memory and is about a third slower."
+    )
+    seed: int = _option(
+        0, "Seed of everything random except the data's split and order.", "Another seed gives another result.", ge=0, le=2**31 - 1
+    )
     data_seed: int = _option(
-        0, "seed of the split and the order of the rows", "keep it to compare runs on the same split", ge=0, le=2**31 - 1
+        0, "Seed of the split and the order of the rows.", "Keep it to compare runs on the same split.", ge=0, le=2**31 - 1
     )
-    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = _option("auto", "where to train", "auto takes the best that is there")
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = _option("auto", "Device to train on.", "auto takes the best one available.")
     threads: int | None = _option(
-        None, "processor threads (default: one for tiny models, else all cores)", "the same number gives the same bits", ge=1, le=1024
+        None,
+        "Processor threads (default: one for tiny models, else all cores).",
+        "The same number of threads gives the same result bit for bit.",
+        ge=1,
+        le=1024,
     )
 
-    @field_validator("data", "validation", "map", "targets", "reward", mode="before")
+    @field_validator("data", "validation", "column_map", "target_modules", "reward", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -164,22 +284,23 @@ class Recipe(BaseModel):
             for name in ("packing", "replay"):
                 if getattr(self, name):
                     raise ValueError(f"{name} goes with method sft, not with {self.method}")
-        if self.method == "kto" and self.batch < 2:
-            raise ValueError("method kto needs batch 2 or more: it holds every answer against another prompt's")
-        if self.method == "rl" and self.batch * self.accumulation % self.answers_each:
+        if self.method == "kto" and self.batch_size < 2:
+            raise ValueError("method kto needs batch_size 2 or more: it compares every answer with another prompt's")
+        if self.method == "rl" and self.batch_size * self.gradient_accumulation % self.num_generations:
             raise ValueError(
-                f"batch times accumulation must be a multiple of answers_each ({self.answers_each}): a prompt's answers go together"
+                f"batch_size times gradient_accumulation must be a multiple of num_generations ({self.num_generations}): "
+                "the completions of a prompt belong in one update"
             )
         if self.reward and self.method != "rl":
             raise ValueError(f"reward goes with method rl, not with {self.method}")
-        if self.method in ("dpo", "kto", "rl") and "lm_head" in self.targets:
-            raise ValueError(f"method {self.method} cannot train an adapter on lm_head; leave it out of targets")
-        if self.label_smoothing and self.method == "dpo" and self.loss != "robust":
-            raise ValueError("label_smoothing goes with loss robust")
+        if self.method in ("dpo", "kto", "rl") and "lm_head" in self.target_modules:
+            raise ValueError(f"method {self.method} cannot train an adapter on lm_head; leave it out of target_modules")
+        if self.label_smoothing and self.method == "dpo" and self.loss_type != "robust":
+            raise ValueError("label_smoothing goes with loss_type robust")
         return self
 
 
-ADAPTER = ("rank", "alpha", "dropout", "targets", "rslora", "dora")
+ADAPTER = ("rank", "alpha", "dropout", "target_modules", "rslora", "dora")
 """Options of the LoRA adapter."""
 
 
@@ -191,9 +312,40 @@ def used(name: str, method: str, lora: bool = True) -> bool:
 
 
 def flag_of(name: str) -> str:
-    """What an option is called on the command line."""
-    extra = Recipe.model_fields[name].json_schema_extra
+    """What an option is called on the command line, also under its former name."""
+    extra = Recipe.model_fields[name].json_schema_extra if name in Recipe.model_fields else None
     return f"--{extra['flag']}" if isinstance(extra, dict) and "flag" in extra else f"--{name.replace('_', '-')}"
+
+
+def former_names() -> dict[str, str]:
+    """The options' former names, each with the name it has now."""
+    extras = {name: field.json_schema_extra for name, field in Recipe.model_fields.items()}
+    return {str(extra["formerly"]): name for name, extra in extras.items() if isinstance(extra, dict) and "formerly" in extra}
+
+
+def current_names(
+    values: dict[str, Any], note: Callable[[str], None] | None = None, where: str = "", spell: Callable[[str], str] = str
+) -> dict[str, Any]:
+    """Values of a recipe with every former name replaced by the one it has now, in their order.
+
+    note: is told which name replaced which. where: the source, such as "recipe.toml: ", set before messages. spell: how a name is written.
+    Raises InputError where a value is given under both names.
+    """
+    former = former_names()
+    current: dict[str, Any] = {}
+    for key, value in values.items():
+        name = former.get(key, key)
+        if name != key:
+            if name in values:
+                raise InputError(
+                    f"{where}{spell(name)} and {spell(key)} are both given",
+                    f"{spell(key)} is the former name of {spell(name)}: they set the same option.",
+                    f"Remove {spell(key)}.",
+                )
+            if note:
+                note(f"{where}{spell(key)} is now called {spell(name)}; the former name still works.")
+        current[name] = value
+    return current
 
 
 def preset(name: str) -> dict[str, Any]:
@@ -213,11 +365,13 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"The recipe {path} cannot be read", str(error), "Correct the file, or leave --recipe out.") from error
 
 
-def gathered(flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+def gathered(
+    flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None, note: Callable[[str], None] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """What `build` makes a recipe of, not looked at yet: the values that are set, and the source of every one."""
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Recipe.model_fields, "default")
-    from_file = read(file) if file else {}
+    from_file = current_names(read(file), note, f"{file}: ") if file else {}
     if preset_name is None and isinstance(from_file.get("preset"), str):
         preset_name = from_file["preset"]
     from_file.pop("preset", None)
@@ -241,12 +395,14 @@ def one(name: str, value: Any) -> Any:
         raise InputError(f"{name} cannot be {value!r}", error.errors()[0]["msg"] + ".", "Correct it.") from error
 
 
-def build(flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None) -> tuple[Recipe, dict[str, str]]:
+def build(
+    flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None, note: Callable[[str], None] | None = None
+) -> tuple[Recipe, dict[str, str]]:
     """Put a recipe together: flags beat the file, the file beats the preset. Returns it with the source of every value.
 
-    Raises InputError naming all wrong values together.
+    note: is told of every former name in the file. Raises InputError naming all wrong values together.
     """
-    values, sources = gathered(flags, file, preset_name)
+    values, sources = gathered(flags, file, preset_name, note)
     try:
         return Recipe(**values), sources
     except ValidationError as error:

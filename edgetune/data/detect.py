@@ -178,15 +178,15 @@ def _remedy(rows: list[Row]) -> str:
         if found:
             written = one_line(",".join(f"{target}={source}" for target, source in mapping.items()), 200)
             word = f'"{written}"' if re.search(r"[^\w.,=-]", written) else written
-            return f"Try --map {word}: {formats.module(found.format).TITLE} then fits {found.matching:,} of {found.sampled:,} rows."
+            return f"Try --column-map {word}: {formats.module(found.format).TITLE} then fits {found.matching:,} of {found.sampled:,} rows."
     return (
-        "Say which column is which, as in --map instruction=COLUMN,output=COLUMN, or name a format with --format "
+        "Say which column is which, as in --column-map instruction=COLUMN,output=COLUMN, or name a format with --format "
         f"({', '.join(formats.ORDER)})."
     )
 
 
 def parse_map(text: list[str]) -> dict[str, str]:
-    """What `--map` says, as {known column: the rows' column}; each text is one or several TARGET=SOURCE joined by commas.
+    """What `--column-map` says, as {known column: the rows' column}; each text is one or several TARGET=SOURCE joined by commas.
 
     Raises InputError for what is not of that form, and for a column named twice on the same side.
     """
@@ -195,13 +195,13 @@ def parse_map(text: list[str]) -> dict[str, str]:
         target, equals, source = (part.strip() for part in piece.partition("="))
         if not (target and equals and source):
             raise InputError(
-                f"--map does not understand {piece.strip()!r}",
+                f"--column-map does not understand {piece.strip()!r}",
                 "It should name a column EdgeTune knows, an equals sign, and your column.",
-                "Write it as in --map instruction=question,output=answer.",
+                "Write it as in --column-map instruction=question,output=answer.",
             )
         if target in mapping or source in mapping.values():
             twice = target if target in mapping else source
-            raise InputError(f"--map names {twice!r} twice", "Each column can stand for one other.", "Leave one of them out.")
+            raise InputError(f"--column-map names {twice!r} twice", "Each column can stand for one other.", "Leave one of them out.")
         mapping[target] = source
     return mapping
 
@@ -217,7 +217,7 @@ def check_map(rows: list[Row], mapping: dict[str, str]) -> None:
         raise ShapeError(
             "no_column",
             readable[0],
-            f"No row has {' or '.join(map(repr, lacking))}, which --map names",
+            f"No row has {' or '.join(map(repr, lacking))}, which --column-map names",
             f"The first row is at {_place(readable[0])}. {columns.shown(values)}",
             f"Did you mean {' and '.join(near)}?" if near else "Name columns that are there.",
         )

@@ -88,7 +88,7 @@ def prepare(
 
     kinds: the kinds of examples its method learns from; needs: what to say to who brings others.
     """
-    files, mapping, rules = files_of(recipe), parse_map(recipe.map), Rules(length, recipe.long, recipe.answers)
+    files, mapping, rules = files_of(recipe), parse_map(recipe.column_map), Rules(length, recipe.overlong, recipe.train_on)
     folder, report = _cached(files, recipe.format, mapping, rules, base, place, progress)
     if report.kind not in kinds:
         raise InputError(f"These examples are not for {recipe.method}", f"They were read as {report.format}: {report.reason}.", needs)
@@ -100,7 +100,7 @@ def prepare(
             f"{report.rejected} of {report.read} rows were left out; the first, {first.file}:{first.line}: {first.message}."
             if first
             else "All rows are held out.",
-            "Correct the rows, or raise --length if they are too long.",
+            "Correct the rows, or raise --max-length if they are too long.",
         )
     if recipe.replay:
         add_replay(prepared, *_cached(sources([recipe.replay]), "auto", {}, Rules(length), base, place, None), recipe)

@@ -73,7 +73,7 @@ def divide(report: Report, folder: Path, files: list[Source], recipe: Any) -> Pr
     else:
         row_unit = np.repeat(np.arange(len(source)), rows)
     named = np.array([s.held_out for s in files], dtype=bool)
-    held = named[row_source] if named.any() else held_out_units(digest, recipe.eval_share, recipe.data_seed)[row_unit]
+    held = named[row_source] if named.any() else held_out_units(digest, recipe.validation_split, recipe.data_seed)[row_unit]
     units = named[source] if named.any() else np.zeros(len(source), dtype=bool)
     if not named.any() and len(held):
         units[np.repeat(np.arange(len(source)), rows)[held]] = True
@@ -118,8 +118,10 @@ def add_replay(prepared: Prepared, folder: Path, report: Report, recipe: Any) ->
     if not pool:
         raise InputError("No replay row fits", f"All {report.read} rows of {recipe.replay} were left out.", "Choose another --replay file.")
     own, each_pass = prepared.train, prepared.each_pass
-    each = round(each_pass * recipe.replay_share / (1 - recipe.replay_share))
-    rows_asked = recipe.steps * recipe.batch * recipe.accumulation if recipe.steps else recipe.epochs * (each_pass + each)
+    each = round(each_pass * recipe.replay_ratio / (1 - recipe.replay_ratio))
+    rows_asked = (
+        recipe.max_steps * recipe.batch_size * recipe.gradient_accumulation if recipe.max_steps else recipe.epochs * (each_pass + each)
+    )
     passes = 1 if recipe.packing else math.ceil(rows_asked / (each_pass + each))
     chosen = random.Random(recipe.data_seed).sample(pool, min(each * passes, len(pool)))
     wanted = {number: place for place, number in enumerate(chosen)}

@@ -37,7 +37,7 @@ PLAIN = {
     "personal": "hold e-mail addresses or phone numbers",
 }
 """Warnings about texts: what the rows do, in words."""
-LONGER = "Raise --length, or cut long rows with --long truncate or --long split."
+LONGER = "Raise --max-length, or cut long rows with --overlong truncate or --overlong split."
 QUIET = {"personal", "duplicate", "near_duplicate", "leak", "near_leak"}
 """Kinds that are counted but are no warning by themselves, or have a sentence of their own."""
 
@@ -155,4 +155,4 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
     lost = report.tokens.get("lost_answers", 0)
     if lost:
         some = "1 answer does not fit and is" if lost == 1 else f"{lost:,} answers do not fit and are"
-        yield f"{some} not trained on", "Raise --length, or use --long split."
+        yield f"{some} not trained on", "Raise --max-length, or use --overlong split."

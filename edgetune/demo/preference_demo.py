@@ -31,9 +31,9 @@ OPTIONS: dict[str, Any] = {
     "epochs": 3.0,
     "learning_rate": 7e-4,
     "sft_weight": 0.3,
-    "batch": 4,
-    "accumulation": 1,
-    "length": 256,
+    "batch_size": 4,
+    "gradient_accumulation": 1,
+    "max_length": 256,
 }
 """DPO as small bases need it: many small steps, and the chosen answers learned themselves, which guards the facts."""
 Progress = Callable[[int, int], None]

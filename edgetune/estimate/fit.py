@@ -77,7 +77,7 @@ def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     shape = model_shapes.of(base)
     compute = 4 if not recipe.lora or hardware.dtype(device).value == "float32" else 2
     weights = _held(recipe, shape, compute, device)
-    moved = shape.adapter_weights(recipe.rank, recipe.targets) if recipe.lora else shape.linear_weights + shape.other
+    moved = shape.adapter_weights(recipe.rank, recipe.target_modules) if recipe.lora else shape.linear_weights + shape.other
     adapter = 4 * moved if recipe.lora else 0
     tokens = _tokens(recipe, base)
     layer = tokens * _floats(recipe, shape, compute) * compute
@@ -96,7 +96,7 @@ def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     mapped = not cuda and not quantized and shape.file_bytes < 1.05 * compute * (shape.linear_weights + shape.other)
     head += 0 if recipe.lora else 4 * shape.hidden * shape.vocabulary  # the head's own gradient, in fp32
     moments = 8 * moved
-    held = gradients if recipe.accumulation > 1 else 0
+    held = gradients if recipe.gradient_accumulation > 1 else 0
     step = 0 if recipe.lora else max(largest, shape.hidden * shape.vocabulary)
     moments_of_peak = {
         "head": (adapter, moments + held, kept, head, runtime),
@@ -118,8 +118,8 @@ def _held(recipe: Recipe, shape: model_shapes.Shapes, compute: int, device: str)
 def _tokens(recipe: Recipe, base: find.Base) -> int:
     """Tokens of a batch of full rows: a pair is two of them, and rl's prompts stand before the answers that are written to them."""
     if recipe.method == "rl":
-        return recipe.batch * (min(recipe.length, base.context - recipe.answer_tokens) + recipe.answer_tokens)
-    return recipe.batch * min(recipe.length, base.context) * (2 if recipe.method in PAIRED else 1)
+        return recipe.batch_size * (min(recipe.max_length, base.context - recipe.max_completion_length) + recipe.max_completion_length)
+    return recipe.batch_size * min(recipe.max_length, base.context) * (2 if recipe.method in PAIRED else 1)
 
 
 def _head(recipe: Recipe, shape: model_shapes.Shapes, tokens: int, cuda: bool) -> int:
@@ -145,7 +145,7 @@ def _floats(recipe: Recipe, shape: model_shapes.Shapes, compute: float) -> int:
 def training_disk(recipe: Recipe, base: find.Base) -> int:
     """Bytes of the checkpoints that stay (the newest two, the best, one being written; each weights and two moments) and the result."""
     shape = model_shapes.of(base)
-    moved = shape.adapter_weights(recipe.rank, recipe.targets) if recipe.lora else shape.linear_weights + shape.other
+    moved = shape.adapter_weights(recipe.rank, recipe.target_modules) if recipe.lora else shape.linear_weights + shape.other
     return 4 * (12 * moved) + 4 * moved
 
 
@@ -194,7 +194,7 @@ def step_seconds(recipe: Recipe, base: find.Base, workspace: Workspace) -> tuple
     from edgetune.estimate.training_time import speed
 
     rate, reason = speed(recipe, base, workspace)
-    tokens = recipe.batch * recipe.accumulation * min(recipe.length, base.context)
+    tokens = recipe.batch_size * recipe.gradient_accumulation * min(recipe.max_length, base.context)
     return (tokens / rate if rate else None), reason
 
 
@@ -210,21 +210,31 @@ class Change:
 def candidates(recipe: Recipe) -> list[tuple[dict[str, Any], str]]:
     """Changes that save memory, the least harmful first."""
     found: list[tuple[dict[str, Any], str]] = []
-    batch, accumulation = recipe.batch, recipe.accumulation
+    batch, accumulation = recipe.batch_size, recipe.gradient_accumulation
     while batch > 1 and batch % 2 == 0:
         batch, accumulation = batch // 2, accumulation * 2
-        found.append(({"batch": batch, "accumulation": accumulation}, f"batch {batch}, accumulation {accumulation}: same result, slower"))
+        found.append(
+            (
+                {"batch_size": batch, "gradient_accumulation": accumulation},
+                f"batch size {batch}, gradient accumulation {accumulation}: same result, slower",
+            )
+        )
     if batch > 1:
-        found.append(({"batch": 1, "accumulation": accumulation * batch}, "batch 1, the rest accumulated: the same result, slower"))
+        found.append(
+            (
+                {"batch_size": 1, "gradient_accumulation": accumulation * batch},
+                "batch size 1, the rest accumulated: the same result, slower",
+            )
+        )
     if not recipe.gradient_checkpointing:
         found.append(({"gradient_checkpointing": True}, "gradient checkpointing: the same result, about a third slower"))
     if recipe.lora and recipe.quantization != "nf4":
         found.append(({"quantization": "nf4"}, "the base in nf4: a little less exact"))
     if not recipe.lora:
         found.append(({"lora": True, "quantization": "nf4"}, "a LoRA adapter instead of every weight"))
-    length = recipe.length // 2
+    length = recipe.max_length // 2
     while length >= 128:
-        found.append(({"length": length}, f"rows of at most {length} tokens: longer ones are treated as --long says"))
+        found.append(({"max_length": length}, f"rows of at most {length} tokens: longer ones are treated as --overlong says"))
         length //= 2
     if recipe.lora and recipe.rank > 8:
         found.append(({"rank": 8, "alpha": recipe.alpha * 8 / recipe.rank}, "rank 8: learns less"))

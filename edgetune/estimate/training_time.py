@@ -26,9 +26,9 @@ def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Works
     """
     usable = report.tokens.get("rows") or report.kept + report.truncated
     held = sum(file["kept"] for file in report.files if file["held_out"])
-    rows = rows or max(1, round((usable - held) * (1 if held else 1 - recipe.eval_share)))
+    rows = rows or max(1, round((usable - held) * (1 if held else 1 - recipe.validation_split)))
     total = steps(recipe, rows)
-    passes = total * recipe.batch * recipe.accumulation / rows
+    passes = total * recipe.batch_size * recipe.gradient_accumulation / rows
     tokens = (report.tokens.get("tokens") or report.lengths.get("tokens", 0)) * rows / max(usable, 1)
     result: dict[str, Any] = {"steps": total, "rows": rows, "passes": round(passes, 2), "tokens": round(tokens * passes)}
     result |= {"seconds": None, "reason": "name --base"}

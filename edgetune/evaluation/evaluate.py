@@ -191,7 +191,7 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
     tokenizer = tokenizers.load(base, request["template_date"])
     found = prepare.held_out(data or run.data / "held_out.jsonl", tokenizer, request["context"]) if data or request["held_out"] else None
     if found is None:
-        raise InputError(f"{run.name} held nothing out", "Its eval_share is 0.", "Name a file with --data.")
+        raise InputError(f"{run.name} held nothing out", "Its validation_split is 0.", "Name a file with --data.")
     rows = rows_of(found.rows)
     stops = sorted({tokenizer.eos_id, *(r.ids[-1] for r in rows if r.ids[-1] in tokenizer.specials.values())})
     result: dict[str, Any] = {

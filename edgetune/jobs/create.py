@@ -75,8 +75,8 @@ class Plan:
             notes.append(f"dropout is off: {self.recipe.method} compares log-probabilities, which dropout would blur")
         if self.earlier and self.earlier.lineage:
             notes.append(f"goes on from {describe_lineage(self.earlier.lineage)}")
-        if self.length < self.recipe.length:
-            notes.append(f"rows may have {self.length} tokens, not {self.recipe.length}: the base's context ends there")
+        if self.length < self.recipe.max_length:
+            notes.append(f"rows may have {self.length} tokens, not {self.recipe.max_length}: the base's context ends there")
         if self.tokenizer.origin != "model":
             what = "ChatML, whose marks it knows," if self.tokenizer.origin == "chatml" else "a plain one"
             notes.append(f"the base has no chat template: {what} is used, kept with the run and written into the export")
@@ -101,14 +101,14 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     find.full_precision(folder, base.config)
     device = hardware.device(recipe.device)
     tokenizer = tokenizers.load(folder, earlier.date if earlier else today())
-    length = min(recipe.length, base.context)
+    length = min(recipe.max_length, base.context)
     if recipe.method == "rl":
-        length = min(recipe.length, base.context - recipe.answer_tokens)
+        length = min(recipe.max_length, base.context - recipe.max_completion_length)
         if length < 8:
             raise InputError(
                 "No prompt fits",
-                f"The base takes {base.context} tokens, {recipe.answer_tokens} of them the answer's.",
-                "Lower --answer-tokens.",
+                f"The base takes {base.context} tokens, {recipe.max_completion_length} of them the answer's.",
+                "Lower --max-completion-length.",
             )
         rewards.check(recipe.reward, rewards.Context(workspace.runs_folder, folder))
     need_memory(recipe, base, device.value)
@@ -163,7 +163,7 @@ def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
 
 def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
     """Refuse what cannot fit even if every row were short: the base, the trained weights with moments and gradients, the interpreter."""
-    short = recipe.model_copy(update={"length": min(recipe.length, 64), "batch": 1})
+    short = recipe.model_copy(update={"max_length": min(recipe.max_length, 64), "batch_size": 1})
     need, free = fit.beside(device) + fit.training_memory(short, base, device).total, fit.free_memory(device)
     if need > free:
         change = fit.smallest_change(recipe, base, device, free)

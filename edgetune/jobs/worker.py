@@ -90,7 +90,7 @@ def work(folder: Path) -> int:
             events.append(
                 "failed",
                 error=EdgeTuneError(
-                    "Out of memory", "The machine has no memory left.", "Lower --batch or --length, or use --quantization nf4."
+                    "Out of memory", "The machine has no memory left.", "Lower --batch-size or --max-length, or use --quantization nf4."
                 ).as_dict(),
             )
             return 1
@@ -100,7 +100,7 @@ def work(folder: Path) -> int:
                 shown = EdgeTuneError(
                     "Out of memory",
                     str(error).splitlines()[0],
-                    "Lower --batch (and raise --accumulation), --length, or use --gradient-checkpointing.",
+                    "Lower --batch-size (and raise --gradient-accumulation), --max-length, or use --gradient-checkpointing.",
                 )
             else:
                 shown = EdgeTuneError(

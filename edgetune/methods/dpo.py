@@ -40,7 +40,7 @@ def trainer(setup: Setup) -> Any:
     mixed = recipe.sft_weight > 0
     config = DPOConfig(
         **setup.arguments(),
-        loss_type=[recipe.loss, "sft"] if mixed else [recipe.loss],
+        loss_type=[recipe.loss_type, "sft"] if mixed else [recipe.loss_type],
         loss_weights=[1.0, recipe.sft_weight] if mixed else None,
         beta=BETA if recipe.beta is None else recipe.beta,
         label_smoothing=recipe.label_smoothing,

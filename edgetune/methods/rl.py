@@ -94,11 +94,11 @@ def trainer(setup: Setup) -> Any:
 
         def expand(self, order: list[int]) -> list[int]:
             """TRL's order: a step's prompts, each as often as it is answered, once for every batch that the answers are shared among."""
-            each = recipe.batch * recipe.accumulation // recipe.answers_each
+            each = recipe.batch_size * recipe.gradient_accumulation // recipe.num_generations
             result: list[int] = []
             for start in range(0, len(order), each):
-                step = [number for number in order[start : start + each] for _ in range(recipe.answers_each)]
-                result += step * recipe.accumulation
+                step = [number for number in order[start : start + each] for _ in range(recipe.num_generations)]
+                result += step * recipe.gradient_accumulation
             return result
 
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
@@ -138,10 +138,10 @@ def trainer(setup: Setup) -> Any:
 
     shared = {
         **setup.arguments(),
-        "num_generations": recipe.answers_each,
+        "num_generations": recipe.num_generations,
         "num_generations_eval": 1,
-        "steps_per_generation": recipe.accumulation,
-        "max_completion_length": recipe.answer_tokens,
+        "steps_per_generation": recipe.gradient_accumulation,
+        "max_completion_length": recipe.max_completion_length,
         "temperature": recipe.temperature,
         "beta": BETA if recipe.beta is None else recipe.beta,
         "disable_dropout": True,

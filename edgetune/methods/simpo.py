@@ -22,5 +22,5 @@ def trainer(setup: Setup) -> Any:
     """TRL's trainer with our life; its fields are still to be set."""
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    options = {"beta": BETA if setup.recipe.beta is None else setup.recipe.beta, "simpo_gamma": setup.recipe.gamma}
+    options = {"beta": BETA if setup.recipe.beta is None else setup.recipe.beta, "simpo_gamma": setup.recipe.simpo_gamma}
     return _free.make(CPOTrainer, CPOConfig, setup, loss_type="simpo", cpo_alpha=0.0, **options)

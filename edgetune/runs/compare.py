@@ -3,15 +3,16 @@
 import tomllib
 from typing import Any
 
+from edgetune.config.recipe import current_names
 from edgetune.errors import EdgeTuneError
 from edgetune.runs.history import History
 from edgetune.storage.workspace import Run
 
 
 def recipe(run: Run) -> dict[str, Any]:
-    """A run's frozen recipe as it stands in its file. EdgeTuneError: it cannot be read."""
+    """A run's frozen recipe, under the names that options have now. EdgeTuneError: it cannot be read."""
     try:
-        return tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8"))
+        return current_names(tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EdgeTuneError(f"The run {run.name} is damaged", f"recipe.toml: {error}", f"Delete it: edgetune delete {run.name}") from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.bases.fingerprint import fingerprint
-from edgetune.config.recipe import Recipe
+from edgetune.config.recipe import Recipe, current_names
 from edgetune.data.run_data import data_hash
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.runs import checkpoints
@@ -15,8 +15,8 @@ from edgetune.storage.workspace import Run
 
 
 def recipe_of(run: Run) -> Recipe:
-    """The recipe a run was made with."""
-    return Recipe(**tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8")))
+    """The recipe a run was made with; its file may use former names, which stay in it because its hash is kept."""
+    return Recipe(**current_names(tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8"))))
 
 
 def require_unchanged(run: Run, request: dict[str, Any]) -> None:

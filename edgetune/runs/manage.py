@@ -135,12 +135,14 @@ def prepare_resume(run: Run, steps: int | None = None) -> None:
     if steps is not None:
         if steps <= state.step and steps < request["steps"]:
             raise InputError(
-                f"--steps {steps} is behind the run", f"{run.name} is at step {state.step} of {request['steps']}.", "Give a larger total."
+                f"--max-steps {steps} is behind the run",
+                f"{run.name} is at step {state.step} of {request['steps']}.",
+                "Give a larger total.",
             )
         write_json(run.folder / "request.json", {**request, "steps": steps})
     elif state.status == "finished" and not problem(run.adapter if run.adapter.exists() else run.model):
         raise InputError(
             f"{run.name} is finished",
             f"It did all {state.total} steps.",
-            f"Extend it with --steps, for example --steps {2 * state.total}.",
+            f"Extend it with --max-steps, for example --max-steps {2 * state.total}.",
         )

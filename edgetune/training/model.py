@@ -23,7 +23,7 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
 
     reward = recipe.method == "reward"
     model = load(base, device, dtype, recipe.quantization, reward)
-    targets: Any = "all-linear" if recipe.targets == ["all-linear"] else recipe.targets
+    targets: Any = "all-linear" if recipe.target_modules == ["all-linear"] else recipe.target_modules
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
@@ -38,7 +38,7 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
     try:
         model = stacked_adapter.build(model, parent, config) if parent else get_peft_model(model, config)
     except ValueError as error:
-        raise InputError("The adapter does not fit the base", str(error), "Check --targets; all-linear fits every base.") from error
+        raise InputError("The adapter does not fit the base", str(error), "Check --target-modules; all-linear fits every base.") from error
     keep_packed_weights(model)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad or f".{stacked_adapter.PARENT}." in name:

@@ -8,14 +8,14 @@ from edgetune.config.recipe import Recipe
 
 def steps(recipe: Recipe, rows: int) -> int:
     """Updates that a recipe asks for with so many rows."""
-    if recipe.steps:
-        return recipe.steps
-    return max(1, math.ceil(recipe.epochs * rows * repeats(recipe) / (recipe.batch * recipe.accumulation)))
+    if recipe.max_steps:
+        return recipe.max_steps
+    return max(1, math.ceil(recipe.epochs * rows * repeats(recipe) / (recipe.batch_size * recipe.gradient_accumulation)))
 
 
 def repeats(recipe: Recipe) -> int:
     """How often a row stands in its step: rl samples several answers to each prompt."""
-    return recipe.answers_each if recipe.method == "rl" else 1
+    return recipe.num_generations if recipe.method == "rl" else 1
 
 
 def order(groups: list[list[int]], count: int, seed: int) -> list[int]:

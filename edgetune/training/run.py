@@ -46,7 +46,7 @@ def train(run: Run, events: EventLog) -> None:
     trainer = module(recipe.method).trainer(setup)
     packed = len(trainer.train_dataset)
     groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
-    trainer.order = order(groups, total * recipe.batch * recipe.accumulation // repeats(recipe), recipe.data_seed)
+    trainer.order = order(groups, total * recipe.batch_size * recipe.gradient_accumulation // repeats(recipe), recipe.data_seed)
     if hasattr(trainer, "begin"):
         trainer.begin(request)
     trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
@@ -55,7 +55,7 @@ def train(run: Run, events: EventLog) -> None:
     sampler = None
     if recipe.method != "reward":  # which gives scores, not answers
         sampler = Sampler(held_out if len(held_out) else rows, tokenizer, events, request["context"])
-    trainer.add_callback(life(trainer, total, recipe.eval_every or tenth, recipe.save_every or tenth, sampler))
+    trainer.add_callback(life(trainer, total, recipe.eval_steps or tenth, recipe.save_steps or tenth, sampler))
     events.append(
         "started",
         total=total,

@@ -29,7 +29,7 @@ class Diverged(EdgeTuneError):
         super().__init__(
             f"Training diverged at step {step}",
             f"{what} is not finite. The last good checkpoint is kept.",
-            "Lower --learning-rate (a third is a good try) or raise --warmup, and start again.",
+            "Lower --learning-rate (a third is a good try) or raise --warmup-ratio, and start again.",
         )
 
 
@@ -201,7 +201,7 @@ def with_our_life(trainer_class: type) -> type:
             if not progress.warned and self.metrics and (text := module(self.recipe.method).warning(values, progress.first)):
                 progress.warned = True
                 self.events.append("warning", step=step, text=text)
-            if self.recipe.patience and progress.without_gain >= self.recipe.patience:
+            if self.recipe.early_stopping_patience and progress.without_gain >= self.recipe.early_stopping_patience:
                 self.events.append("note", text=f"The held-out loss has not improved {progress.without_gain} times: stopping early.")
                 self.control.should_training_stop = True
                 self.control.should_save = True

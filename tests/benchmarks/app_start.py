@@ -45,7 +45,7 @@ def furnished(folder: Path) -> Path:
     """A workspace with runs, exports and bases."""
     place = Workspace(folder / "workspace")
     facts = write_facts(folder / "facts.jsonl")
-    recipe, sources = build({"base": "nano", "data": [str(facts)], "threads": 1, "steps": 100})
+    recipe, sources = build({"base": "nano", "data": [str(facts)], "threads": 1, "max_steps": 100})
     made = create.make(create.plan(recipe, sources, place), place, "run-01")
     runs = [made, *(Run(made.folder.with_name(f"run-{number:02}")) for number in range(2, RUNS + 1))]
     for run in runs[1:]:

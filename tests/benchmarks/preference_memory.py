@@ -50,7 +50,14 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
     base = find.describe(model)
     batch = rows if method == "sft" else rows // 2
     recipe, _ = build(
-        {"base": str(model), "method": method, "quantization": quantization, "batch": batch, "accumulation": 1, "learning_rate": 1e-4}
+        {
+            "base": str(model),
+            "method": method,
+            "quantization": quantization,
+            "batch_size": batch,
+            "gradient_accumulation": 1,
+            "learning_rate": 1e-4,
+        }
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

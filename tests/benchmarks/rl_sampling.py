@@ -80,7 +80,9 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     base = find.describe(folder)
     threads = int(hardware.threads(base.parameters, None).value)
     torch.set_num_threads(threads)
-    recipe, _ = build({"base": str(folder), "method": "rl", "quantization": options.quantization, "batch": 4, "accumulation": 1})
+    recipe, _ = build(
+        {"base": str(folder), "method": "rl", "quantization": options.quantization, "batch_size": 4, "gradient_accumulation": 1}
+    )
     tokenizer = tokenizers.load(folder, "2026-01-01")
     model = build_model(recipe, folder, "cpu", hardware.dtype("cpu").value)
     with torch.no_grad():

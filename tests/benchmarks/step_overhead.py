@@ -63,7 +63,9 @@ def main() -> None:
     from edgetune.training.trainer_setup import Setup
 
     torch.set_num_threads(1)
-    recipe, _ = build({"base": "nano", "rank": 16, "batch": 8, "accumulation": 1, "learning_rate": 1e-4, "eval_share": 0.0})
+    recipe, _ = build(
+        {"base": "nano", "rank": 16, "batch_size": 8, "gradient_accumulation": 1, "learning_rate": 1e-4, "validation_split": 0.0}
+    )
     dtype, total = hardware.dtype("cpu").value, options.steps
     tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
 

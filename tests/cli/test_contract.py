@@ -41,7 +41,7 @@ def test_version_help_and_no_words(edgetune: Call) -> None:
         (["train", "--base", "nano", "--data", "{facts}", "--rank", "x"], 2, "rank"),
         (["train", "--base", "nano", "--data", "{facts}", "--preset", "fast"], 2, "no preset"),
         (["train", "--base", "nano", "--data", "{facts}", "--name", "../x"], 2, "cannot be a name"),
-        (["train", "--base", "nano", "--data", "{facts}", "--length", "8"], 2, "Nothing is left"),
+        (["train", "--base", "nano", "--data", "{facts}", "--max-length", "8"], 2, "Nothing is left"),
         (["train", "--base", "nano", "--data", "{facts}", "--device", "mps"], 2, "mps"),
         (["train", "--base", "{empty}", "--data", "{facts}"], 2, "not a model folder"),
         (["train", "--base", "nano", "--data", "{facts}", "--bogus"], 2, "bogus"),
@@ -116,19 +116,32 @@ def test_full_disk_and_no_memory_are_refused_beforehand(
 
 def test_dry_run_shows_the_recipe_with_sources(edgetune: Call, facts: Path) -> None:
     code, out, err = edgetune("train", "--base", "nano", "--data", facts, "--rank", 4, "--dry-run")
-    assert code == 0 and "rank = 4  # LoRA rank [flag]" in out and "automatic" in out and "36 rows read" in err
+    assert code == 0 and "rank = 4  # LoRA rank. [flag]" in out and "automatic" in out and "36 rows read" in err
 
 
 def test_the_life_of_a_run(edgetune: Call, facts: Path, workspace: Workspace, tmp_path: Path) -> None:
-    words: list[Any] = ["--base", "nano", "--data", facts, "--batch", 4, "--accumulation", 1, "--length", 128, "--threads", 1]
-    code, out, err = edgetune("train", *words, "--steps", 6, "--save-every", 2, "--name", "mine", "--json")
+    words: list[Any] = [
+        "--base",
+        "nano",
+        "--data",
+        facts,
+        "--batch-size",
+        4,
+        "--gradient-accumulation",
+        1,
+        "--max-length",
+        128,
+        "--threads",
+        1,
+    ]
+    code, out, err = edgetune("train", *words, "--max-steps", 6, "--save-steps", 2, "--name", "mine", "--json")
     assert code == 0, err
     made = json.loads(out)
     assert (made["name"], made["status"], made["step"], made["read"]) == ("mine", "finished", 6, 36)
     assert edgetune("train", *words, "--name", "mine")[0] == 2
     code, out, err = edgetune("resume", "mine")
     assert code == 2 and "finished" in err
-    code, out, err = edgetune("resume", "mine", "--steps", 9, "--json")
+    code, out, err = edgetune("resume", "mine", "--max-steps", 9, "--json")
     assert code == 0 and json.loads(out)["step"] == 9, err
     assert "mine" in edgetune("runs")[1]
     assert "rank = 16" in edgetune("show", "mine")[1]

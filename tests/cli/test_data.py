@@ -76,8 +76,8 @@ def test_columns_can_be_mapped(edgetune: Call, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("Q,A\n" + "".join(f"what is {i},it is {i}\n" for i in range(12)), encoding="utf-8")
     code, _, err = edgetune("data", "check", path)
-    assert code == 2 and "--map" in err and "Q" in err
-    code, out, _ = edgetune("data", "check", path, "--map", "instruction=Q,output=A", "--json")
+    assert code == 2 and "--column-map" in err and "Q" in err
+    code, out, _ = edgetune("data", "check", path, "--column-map", "instruction=Q,output=A", "--json")
     assert code == 0 and json.loads(out)["kept"] == 12
 
 

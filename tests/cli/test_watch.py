@@ -35,7 +35,7 @@ def live(run: Run, steps: int, slower: float = 1.0) -> Run:
 @pytest.fixture
 def two(train: Train, facts: Path) -> list[Run]:
     """Two runs that differ in rank, one with half the steps of the other."""
-    words: dict[str, Any] = {"work": False, "base": "nano", "data": [str(facts)], "steps": 100}
+    words: dict[str, Any] = {"work": False, "base": "nano", "data": [str(facts)], "max_steps": 100}
     return [live(train("mine", **words), 100), live(train("other", **words, rank=4), 50, 2.0)]
 
 

@@ -13,8 +13,8 @@ def test_sources_in_order_of_strength(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
     file.write_text("rank = 8\nepochs = 2.0\n", encoding="utf-8")
     recipe, sources = build({"rank": 4}, file, "careful")
-    assert (recipe.rank, recipe.epochs, recipe.length, recipe.batch) == (4, 2.0, 2048, 4)
-    assert (sources["rank"], sources["epochs"], sources["length"], sources["batch"]) == (
+    assert (recipe.rank, recipe.epochs, recipe.max_length, recipe.batch_size) == (4, 2.0, 2048, 4)
+    assert (sources["rank"], sources["epochs"], sources["max_length"], sources["batch_size"]) == (
         "flag",
         f"file {file}",
         "preset careful",
@@ -24,9 +24,9 @@ def test_sources_in_order_of_strength(tmp_path: Path) -> None:
 
 def test_all_wrong_values_are_named_together() -> None:
     with pytest.raises(InputError) as caught:
-        build({"rank": 0, "quantization": "nf3", "batch": -1})
+        build({"rank": 0, "quantization": "nf3", "batch_size": -1})
     assert caught.value.exit_code == 2
-    for name in ("rank", "quantization", "batch"):
+    for name in ("rank", "quantization", "batch_size"):
         assert name in caught.value.cause
 
 
@@ -50,7 +50,7 @@ def test_full_fine_tuning_refuses_packed_weights() -> None:
 
 
 def test_toml_round_trip() -> None:
-    recipe, sources = build({"base": "nano", "data": ["a b.jsonl", 'quote".json'], "steps": 5, "learning_rate": 1e-3})
+    recipe, sources = build({"base": "nano", "data": ["a b.jsonl", 'quote".json'], "max_steps": 5, "learning_rate": 1e-3})
     assert Recipe(**tomllib.loads(to_toml(recipe, sources))) == recipe
 
 

@@ -495,7 +495,7 @@ def _long_question(rng: random.Random) -> Row:
 
 
 LIMIT = {"edgetune.data.readers.json_lines.MAX_ROW": 1 << 20}
-SHORT = ("--length", "256")
+SHORT = ("--max-length", "256")
 SECRET = "ghp_" + "a8Kq2Zt7Lw5Xn3Vb9Rm4Jc6Hd1Sf0Gy5Pe8U"
 """Of the shape of a token; nobody's."""
 
@@ -586,8 +586,8 @@ FAULTS = (
     Fault("empty prompt alone", "empty", prompt, _with(prompt, value=" "), JSON + COLUMNS),
     # Rows that a base cannot take.
     Fault("too long", "too_long", turns, _long, JSON, SHORT),
-    Fault("answer too long to cut", "too_long", turns, _long, JSON, (*SHORT, "--long", "truncate")),
-    Fault("long question", "shortened", turns, _long_question, JSON, (*SHORT, "--long", "truncate"), warning=True, truncated=True),
+    Fault("answer too long to cut", "too_long", turns, _long, JSON, (*SHORT, "--overlong", "truncate")),
+    Fault("long question", "shortened", turns, _long_question, JSON, (*SHORT, "--overlong", "truncate"), warning=True, truncated=True),
     Fault("template refuses", "template_refuses", turns, _said("system", "user", "assistant"), JSON, ("--base", "{strict}")),
     Fault("template opens otherwise", "prompt_not_prefix", turns, _said("system", "user", "assistant"), JSON, ("--base", "{twofold}")),
     # Texts that are kept, with a warning.
@@ -696,9 +696,9 @@ class Builder:
             self.add(name, ["data", "check", path, "--base", "nano", "--json"], 1, read=15, rejected=rejected)
         path, lines = parquet(self.stem("all too long"), [_long(self.rng) for _ in range(12)], self.rng)
         rejected = tuple((str(path), line, "too_long") for line in lines)
-        self.add("all too long", ["data", "check", path, "--base", "nano", "--length", 64, "--json"], 1, read=12, rejected=rejected)
+        self.add("all too long", ["data", "check", path, "--base", "nano", "--max-length", 64, "--json"], 1, read=12, rejected=rejected)
         self.add(
-            "training on what is too long", ["train", "--base", "nano", "--data", path, "--length", 64, "--json"], 2,
+            "training on what is too long", ["train", "--base", "nano", "--data", path, "--max-length", 64, "--json"], 2,
             says=("Nothing is left", f"{path}:1:", "12 of 12"),
         )  # fmt: skip
         others: list[tuple[str, Maker]] = [("no sft on pairs", pair), ("no sft on prompts", prompt), ("no sft on labels", labelled)]
@@ -759,7 +759,7 @@ class Builder:
 
         path, lines, read = self.mix("mapped", semicolons, renamed, lambda rng: renamed(rng, ""), 2)
         rejected = tuple((str(path), line, "empty") for line in lines)
-        words = ["data", "check", path, "--map", "instruction=frage,output=antwort", "--base", "nano", "--json"]
+        words = ["data", "check", path, "--column-map", "instruction=frage,output=antwort", "--base", "nano", "--json"]
         self.add("behind a mapping", words, 0, read=read, rejected=rejected)
         path, lines, read = self.mix("asked for", member, alpaca, lambda rng: completion(rng), 9)
         rejected = tuple((str(path), line, "missing") for line in lines)
@@ -999,10 +999,17 @@ class Builder:
         at = next(number for number, line in enumerate(good.read_text(encoding="utf-8").split("\n"), 1) if line.strip())
         check("another format", good, "--format", "ranking", says=("No row fits", "ranking"), kind="wrong_format", file=str(good), line=at)
         check("no such format", good, "--format", "mesages", says=("mesages", "messages"))
-        check("map without a sign", good, "--map", "instruction", says=("instruction",))
-        check("map twice", good, "--map", "instruction=a,instruction=b", says=("twice",))
+        check("map without a sign", good, "--column-map", "instruction", says=("instruction",))
+        check("map twice", good, "--column-map", "instruction=a,instruction=b", says=("twice",))
         check(
-            "map of no column", good, "--map", "messages=mesages", says=("mesages", "messages"), kind="no_column", file=str(good), line=at
+            "map of no column",
+            good,
+            "--column-map",
+            "messages=mesages",
+            says=("mesages", "messages"),
+            kind="no_column",
+            file=str(good),
+            line=at,
         )
         twin = self.stem("twin").with_suffix(".jsonl")
         twin.symlink_to(good)
@@ -1014,9 +1021,9 @@ class Builder:
         check("validation is data", good, "--validation", good, says=("held out", str(good)))
         check("validation is data by a link", good, "--validation", twin, says=("held out",))
         check("no such base", good, "--base", self.folder / "nowhere", says=("no base model",))
-        check("length 1", good, "--length", 1, says=("length",))
-        check("length in words", good, "--length", "long", says=("length",))
-        check("cut in an unknown way", good, "--long", "fold", says=("long",))
+        check("length 1", good, "--max-length", 1, says=("length",))
+        check("length in words", good, "--max-length", "long", says=("length",))
+        check("cut in an unknown way", good, "--overlong", "fold", says=("long",))
         check("no such flag", good, "--bse", "nano", says=("--bse",))
         check("report into a folder", good, "--out", self.folder, says=("no place",))
         page = good.with_name("page.html")

@@ -81,7 +81,7 @@ def test_too_many_rows_without_a_shape_are_not_passed_over() -> None:
 def test_a_proposed_mapping_works(row: dict[str, Any]) -> None:
     error = refused(*[row] * 3)
     assert all(f"{column} (" in error.cause for column in row)
-    found = re.search(r'--map (?:"([^"]*)"|(\S+)):', error.remedy)
+    found = re.search(r'--column-map (?:"([^"]*)"|(\S+)):', error.remedy)
     assert found, error.remedy
     mapping = parse_map([found[1] or found[2]])
     check_map(rows(row), mapping)
@@ -92,14 +92,14 @@ def test_a_proposed_mapping_works(row: dict[str, Any]) -> None:
 def test_columns_that_say_nothing_are_shown_with_how_to_map_them() -> None:
     error = refused({"a1": None, "b2": "y" * 10_000}, {"a1": "found\x1b[31m", "b2": ""})
     assert "a1 ('found" in error.cause and "\x1b" not in error.cause and len(error.cause) < 200
-    assert "--map instruction=COLUMN,output=COLUMN" in error.remedy
+    assert "--column-map instruction=COLUMN,output=COLUMN" in error.remedy
 
 
 def test_a_format_that_is_asked_for_must_fit_a_row() -> None:
     error = refused(ALPACA, asked="sharegpt")
     assert "Found instead: Alpaca: 1 of 1" in error.cause
     assert "Did you mean sharegpt?" in refused(ALPACA, asked="sharegtp").cause
-    assert "--map" in refused({"Question": "q", "Answer": "a"}, asked="alpaca").remedy
+    assert "--column-map" in refused({"Question": "q", "Answer": "a"}, asked="alpaca").remedy
     labelled = {"prompt": "q", "completion": "a", "label": "easy"}
     assert detect(rows(labelled)).format == "unpaired"
     assert detect(rows(labelled), "prompt_completion").reason == "asked for; 1 of 1 sampled rows fit prompt and completion"
@@ -152,7 +152,7 @@ def test_a_mapping_renames_columns_and_follows_paths() -> None:
 
 @pytest.mark.parametrize("text", ["question", "=question", "instruction=", "a=b,,c=d", "", "a=b,a=c", "a=b,c=b"])
 def test_a_mapping_that_says_nothing_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--map"):
+    with pytest.raises(InputError, match="--column-map"):
         parse_map([text])
 
 

@@ -31,7 +31,7 @@ def test_both_sides_are_what_training_on_that_answer_would_be(nano: Path, tmp_pa
     """A pair's rows beside the rows of the same two conversations as sft prepares them, which are tested against transformers."""
     file = write_pairs(tmp_path / "p.jsonl", 12)
     given = [json.loads(line) for line in file.read_text().splitlines()]
-    run = train("r", data=str(file), **{**OPTIONS, "eval_share": 0.0})
+    run = train("r", data=str(file), **{**OPTIONS, "validation_split": 0.0})
     tokenizer = tokenizers.load(nano, run.request()["template_date"])
     rows = rows_of(run)
     assert len(rows) == len(given)
@@ -93,7 +93,7 @@ def test_pairs_that_become_equal_tokens_are_left_out(nano: Path) -> None:
 def test_pairs_are_split_whole_and_equal_ones_together(tmp_path: Path, train: Callable[..., Run]) -> None:
     file = write_pairs(tmp_path / "p.jsonl", 24)
     file.write_text(file.read_text() * 2, encoding="utf-8")
-    run = train("r", data=str(file), **{**OPTIONS, "eval_share": 0.25})
+    run = train("r", data=str(file), **{**OPTIONS, "validation_split": 0.25})
     trained, held = ({json.dumps(row) for row in rows_of(run, name)} for name in (store.TRAIN, store.HELD_OUT))
     assert not trained & held and len(trained | held) == 24
     request = run.request()
@@ -108,7 +108,7 @@ def test_rankings_become_a_row_for_every_pair(tmp_path: Path, train: Callable[..
 
     lines = [json.dumps(module("ranking").SAMPLE | {"prompt": f"Question {i}?"}) for i in range(20)]
     (tmp_path / "r.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    run = train("r", data=str(tmp_path / "r.jsonl"), **{**OPTIONS, "eval_share": 0.0})
+    run = train("r", data=str(tmp_path / "r.jsonl"), **{**OPTIONS, "validation_split": 0.0})
     each = len(module("ranking").convert(module("ranking").SAMPLE).pairs)
     assert run.request()["kept"] * each == run.request()["train"]
 

@@ -39,14 +39,14 @@ def written(folder: Path, made: Prepared) -> tuple[list[str], list[str]]:
 
 def test_the_split_is_whole_and_without_leaks(tmp_path: Path) -> None:
     rows = [row(i % 50) for i in range(100)]  # every row twice
-    made = prepared(tmp_path / "cache", data=str(write(tmp_path / "a.jsonl", rows)), eval_share=0.2)
+    made = prepared(tmp_path / "cache", data=str(write(tmp_path / "a.jsonl", rows)), validation_split=0.2)
     train, held = written(tmp_path / "run", made)
     assert len(train) == made.train == 80 and len(held) == made.held_out == 20 and not set(train) & set(held)
     assert all(count == 2 for count in Counter(train + held).values())
     said = [json.loads(line)["messages"][0]["content"] for line in (tmp_path / "run" / "held_out.jsonl").read_text().splitlines()]
     assert Counter(said) == Counter(q for q in (r["instruction"] for r in rows) if any(q in h for h in held))
-    again = written(tmp_path / "again", prepared(tmp_path / "cache", data=str(tmp_path / "a.jsonl"), eval_share=0.2))
-    other = written(tmp_path / "other", prepared(tmp_path / "cache", data=str(tmp_path / "a.jsonl"), eval_share=0.2, data_seed=1))
+    again = written(tmp_path / "again", prepared(tmp_path / "cache", data=str(tmp_path / "a.jsonl"), validation_split=0.2))
+    other = written(tmp_path / "other", prepared(tmp_path / "cache", data=str(tmp_path / "a.jsonl"), validation_split=0.2, data_seed=1))
     assert again == (train, held) and other[1] != held
 
 
@@ -66,7 +66,7 @@ def test_files_held_out_by_name_take_the_place_of_a_share(tmp_path: Path) -> Non
 def test_weights_draw_a_files_rows_more_or_less_often(tmp_path: Path) -> None:
     often = write(tmp_path / "often.jsonl", [row(i) for i in range(10)])
     seldom = write(tmp_path / "seldom.jsonl", [row(i) for i in range(10, 30)])
-    made = prepared(tmp_path / "cache", data=[f"{often}:2", f"{seldom}:0.5"], eval_share=0.0)
+    made = prepared(tmp_path / "cache", data=[f"{often}:2", f"{seldom}:0.5"], validation_split=0.0)
     assert [(g.start, g.count, g.each) for g in made.groups] == [(0, 10, 20), (10, 20, 10)] and made.each_pass == 30
     drawn = Counter(order([[g.start, g.count, g.each] for g in made.groups], 60, 0))
     assert {drawn[i] for i in range(10)} == {4} and {drawn[i] for i in range(10, 30)} == {1}
@@ -83,7 +83,7 @@ def test_a_second_start_takes_the_rows_from_the_cache(tmp_path: Path, monkeypatc
         patch.setattr(prepare, "survey", never)
         second = prepared(tmp_path / "cache", data=str(path))
         assert second.report == first.report and second.folder == first.folder
-        for name, value in (("long", "truncate"), ("answers", "last"), ("format", "alpaca")):
+        for name, value in (("overlong", "truncate"), ("train_on", "last"), ("format", "alpaca")):
             with pytest.raises(AssertionError, match="read again"):
                 prepared(tmp_path / "cache", None, data=str(path), **{name: value})
     rows = first.folder / store.ROWS
@@ -105,7 +105,7 @@ def test_the_cache_keeps_the_newest(tmp_path: Path) -> None:
 def test_documents_are_cut_at_paragraphs_and_end_once(tmp_path: Path) -> None:
     paragraphs = [f"Paragraph {i}. " + "The lamp of the tower turns all night. " * (2 + i % 4) for i in range(150)]
     (tmp_path / "book.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
-    made = prepared(tmp_path / "cache", data=str(tmp_path / "book.txt"), eval_share=0.0)
+    made = prepared(tmp_path / "cache", data=str(tmp_path / "book.txt"), validation_split=0.0)
     folder = tmp_path / "run"
     folder.mkdir()
     tokens = base().tokenizer
@@ -122,7 +122,7 @@ def test_documents_are_cut_at_paragraphs_and_end_once(tmp_path: Path) -> None:
 def test_replay_rows_are_drawn_behind_the_own_and_never_held_out(tmp_path: Path) -> None:
     own = write(tmp_path / "own.jsonl", [row(i) for i in range(20)])
     old = write(tmp_path / "old.jsonl", [row(i) for i in range(200)])  # holds every own row too
-    made = prepared(tmp_path / "cache", data=str(own), replay=str(old), replay_share=0.5, epochs=2.0, eval_share=0.5)
+    made = prepared(tmp_path / "cache", data=str(own), replay=str(old), replay_ratio=0.5, epochs=2.0, validation_split=0.5)
     train, held = written(tmp_path / "run", made)
     assert [(g.start, g.count, g.each) for g in made.groups] == [(0, 10, 10), (10, 20, 10)]
     assert len(train) == 30 and not set(train) & set(held)
@@ -155,7 +155,7 @@ def test_files_of_several_shapes_go_together_and_of_several_kinds_do_not(tmp_pat
     one = write(tmp_path / "a.jsonl", [row(i) for i in range(10)])
     turns = [[{"from": "human", "value": f"hey {i}"}, {"from": "gpt", "value": f"ho {i}"}] for i in range(5)]
     two = write(tmp_path / "b.jsonl", [{"conversations": turn} for turn in turns])
-    made = prepared(tmp_path / "cache", data=[str(one), str(two)], eval_share=0.0)
+    made = prepared(tmp_path / "cache", data=[str(one), str(two)], validation_split=0.0)
     assert made.report.format == "alpaca and sharegpt" and made.train == 15 and made.report.rejected == 0
     assert [file["format"] for file in made.report.files] == ["alpaca", "sharegpt"] and "a.jsonl: Alpaca: 10 of 10" in made.report.reason
     (tmp_path / "c.txt").write_text("Just text.")

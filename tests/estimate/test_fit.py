@@ -15,7 +15,7 @@ from edgetune.jobs import create
 from tests.conftest import Train
 
 Call = Callable[..., tuple[int, str, str]]
-FULL: dict[str, Any] = {"base": "nano", "quantization": "none", "batch": 8, "accumulation": 2, "length": 512}
+FULL: dict[str, Any] = {"base": "nano", "quantization": "none", "batch_size": 8, "gradient_accumulation": 2, "max_length": 512}
 
 
 @pytest.mark.parametrize("targets", [["all-linear"], ["q_proj", "v_proj"]])
@@ -33,7 +33,17 @@ def test_the_adapter_has_as_many_weights_as_peft_makes(targets: list[str], nano:
 
 
 def test_the_disk_of_checkpoints_is_what_a_run_leaves(train: Train, facts: Path, nano: Path) -> None:
-    run = train("disk", base=str(nano), data=[str(facts)], rank=32, steps=2, save_every=1, batch=2, accumulation=1, quantization="none")
+    run = train(
+        "disk",
+        base=str(nano),
+        data=[str(facts)],
+        rank=32,
+        max_steps=2,
+        save_steps=1,
+        batch_size=2,
+        gradient_accumulation=1,
+        quantization="none",
+    )
     weights = sum(p.stat().st_size for p in run.checkpoints.glob("*/weights.safetensors"))
     moments = sum(p.stat().st_size for p in run.checkpoints.glob("*/optimizer.safetensors"))
     count = len(list(run.checkpoints.glob("step-*")))
@@ -45,15 +55,15 @@ def test_the_disk_of_checkpoints_is_what_a_run_leaves(train: Train, facts: Path,
 
 
 def test_a_change_that_the_method_cannot_have_is_not_proposed(nano: Path) -> None:
-    base, recipe = find.describe(nano), Recipe(**{**FULL, "method": "kto", "batch": 4, "accumulation": 4096})
+    base, recipe = find.describe(nano), Recipe(**{**FULL, "method": "kto", "batch_size": 4, "gradient_accumulation": 4096})
     need = fit.training_memory(recipe, base, "cpu").total + fit.INTERPRETER
     for free in range(fit.INTERPRETER, need, need // 40):
         change = fit.smallest_change(recipe, base, "cpu", free)
-        assert change is None or (change.needed <= free and Recipe(**{**recipe.model_dump(), **change.values}).batch >= 2)
+        assert change is None or (change.needed <= free and Recipe(**{**recipe.model_dump(), **change.values}).batch_size >= 2)
     assert fit.smallest_change(recipe, base, "cpu", need - 1)
 
 
-@pytest.mark.parametrize("less", [{"batch": 1}, {"length": 64}, {"gradient_checkpointing": True}, {"rank": 4}])
+@pytest.mark.parametrize("less", [{"batch_size": 1}, {"max_length": 64}, {"gradient_checkpointing": True}, {"rank": 4}])
 def test_what_should_save_memory_does(less: dict[str, int], nano: Path) -> None:
     base, recipe = find.describe(nano), Recipe(**FULL)
     assert fit.training_memory(recipe.model_copy(update=less), base, "cpu").total < fit.training_memory(recipe, base, "cpu").total
@@ -62,7 +72,7 @@ def test_what_should_save_memory_does(less: dict[str, int], nano: Path) -> None:
 def test_a_pair_counts_as_two_rows_and_a_reward_model_has_no_logits(nano: Path) -> None:
     base = find.describe(nano)
     sft, dpo, orpo, reward = (
-        fit.training_memory(Recipe(**{**FULL, "method": method, "batch": batch}), base, "cpu")
+        fit.training_memory(Recipe(**{**FULL, "method": method, "batch_size": batch}), base, "cpu")
         for method, batch in (("sft", 8), ("dpo", 4), ("orpo", 4), ("reward", 4))
     )
     assert dpo == sft
@@ -96,7 +106,7 @@ def test_a_layer_keeps_what_torch_saves_of_it(name: str, nano: Path, monkeypatch
         out = model.get_base_model().model(input_ids=ids, attention_mask=mask, use_cache=False)
     assert out.last_hidden_state.requires_grad
     monkeypatch.setattr(fit.hardware, "dtype", lambda device: Choice(name, ""))
-    told = fit.training_memory(recipe.model_copy(update={"batch": rows, "length": width}), base, "cpu")
+    told = fit.training_memory(recipe.model_copy(update={"batch_size": rows, "max_length": width}), base, "cpu")
     assert told.activations == pytest.approx(sum(size for size, _ in saved.values()), rel=0.15)
 
 
@@ -104,7 +114,7 @@ def test_the_smallest_change_fits_and_keeps_the_rows_of_an_update(nano: Path) ->
     base, recipe = find.describe(nano), Recipe(**FULL)
     need = fit.training_memory(recipe, base, "cpu").total + fit.INTERPRETER
     change = fit.smallest_change(recipe, base, "cpu", need - 1)
-    assert change and change.values == {"batch": 4, "accumulation": 4} and change.needed < need
+    assert change and change.values == {"batch_size": 4, "gradient_accumulation": 4} and change.needed < need
     tight = fit.smallest_change(recipe, base, "cpu", change.needed * 2 // 3)
     assert tight and tight.needed <= change.needed * 2 // 3
     assert fit.smallest_change(recipe, base, "cpu", fit.INTERPRETER) is None
@@ -117,17 +127,17 @@ def test_what_cannot_fit_is_refused_before_a_run_is_made(nano: Path, monkeypatch
 
 
 def test_the_command_prints_one_document(edgetune: Call) -> None:
-    code, out, _ = edgetune("fit", "--base", "nano", "--length", "128", "--json")
+    code, out, _ = edgetune("fit", "--base", "nano", "--max-length", "128", "--json")
     made = json.loads(out)
     assert code == 0 and made["fits"] and made["change"] is None
     parts = [value for name, value in made["memory"].items() if name not in ("total", "measured")]
     assert sum(parts) == made["memory"]["total"] == made["need"] - fit.INTERPRETER
-    code, out, err = edgetune("fit", "--base", "nano", "--batch", "4096", "--length", "100000")
+    code, out, err = edgetune("fit", "--base", "nano", "--batch-size", "4096", "--max-length", "100000")
     assert code == 1 and "does not fit" in err and "Smallest change" in err
 
 
 def test_with_rows_it_tells_the_time_of_the_whole_run(edgetune: Call, facts: Path) -> None:
-    words = ("--base", "nano", "--data", str(facts), "--length", "64", "--epochs", "2", "--json")
+    words = ("--base", "nano", "--data", str(facts), "--max-length", "64", "--epochs", "2", "--json")
     _, out, err = edgetune("fit", *words)
     effort = json.loads(out)["effort"]
     started = json.loads(edgetune("train", *words, "--dry-run")[1])

@@ -80,7 +80,7 @@ def test_it_ends_when_the_worker_is_killed(program: Callable[[str], Path], tmp_p
 
 def test_a_job_holds_it_while_it_runs(program: Callable[[str], Path], train: Callable[..., Run], nano: Path, facts: Path) -> None:
     log = program("systemd-inhibit")
-    train("held", base=str(nano), data=[str(facts)], steps=1, batch=2)
+    train("held", base=str(nano), data=[str(facts)], max_steps=1, batch_size=2)
     assert "--why=held" in called(log) and not psutil.pid_exists(int(called(log)[0]))
 
 

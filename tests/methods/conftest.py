@@ -10,7 +10,16 @@ import pytest
 from edgetune.storage.workspace import Run
 from tests.conftest import THINGS
 
-SMALL = {"steps": 10, "batch": 2, "accumulation": 2, "eval_every": 5, "save_every": 3, "length": 256, "rank": 4, "alpha": 8.0}
+SMALL = {
+    "max_steps": 10,
+    "batch_size": 2,
+    "gradient_accumulation": 2,
+    "eval_steps": 5,
+    "save_steps": 3,
+    "max_length": 256,
+    "rank": 4,
+    "alpha": 8.0,
+}
 
 
 def write_pairs(path: Path, count: int = 24) -> Path:

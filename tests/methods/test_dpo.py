@@ -62,7 +62,7 @@ def ratios(made: Any, reference: Any, rows: list[dict[str, Any]]) -> list[tuple[
 def test_losses_equal_the_formulas(loss: str, train: Callable[..., Run], trainer_of: Callable[..., Any], pairs: Path, nano: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    options = {**SMALL, "loss": loss, "beta": BETA, **({"label_smoothing": WRONG} if loss == "robust" else {})}
+    options = {**SMALL, "loss_type": loss, "beta": BETA, **({"label_smoothing": WRONG} if loss == "robust" else {})}
     run = train("r", base="nano", method="dpo", data=str(pairs), quantization="none", work=False, **options)
     made, reference = trainer_of(run), AutoModelForCausalLM.from_pretrained(nano, dtype="float32")
     rows = made.train_dataset.to_list()[:3]
@@ -100,7 +100,7 @@ def test_accumulated_gradients_equal_those_of_one_batch(train: Callable[..., Run
     options = {**SMALL, "base": "nano", "method": "dpo", "data": str(pairs), "quantization": "none", "work": False}
     gradients = []
     for name, batch, accumulation in (("one", 4, 1), ("two", 2, 2)):
-        made = trainer_of(train(name, **{**options, "batch": batch, "accumulation": accumulation}))
+        made = trainer_of(train(name, **{**options, "batch_size": batch, "gradient_accumulation": accumulation}))
         made.current_gradient_accumulation_steps = accumulation
         rows = made.train_dataset.to_list()[:4]
         made.model.train()
@@ -137,7 +137,7 @@ def test_a_run_says_it_once(train: Callable[..., Run], tmp_path: Path) -> None:
         for i in range(24)
     ]
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, turns)), encoding="utf-8")
-    hot = {**SMALL, "steps": 30, "eval_every": 10, "learning_rate": 0.02}
+    hot = {**SMALL, "max_steps": 30, "eval_steps": 10, "learning_rate": 0.02}
     run = train("r", base="nano", method="dpo", data=str(tmp_path / "p.jsonl"), **hot)
     said = [event for event in read(run.events) if event["kind"] == "warning"]
     assert len(said) == 1 and "--sft-weight 0.3" in said[0]["text"]

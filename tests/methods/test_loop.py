@@ -98,15 +98,28 @@ def test_dpo_on_judged_votes(loop: Loop) -> None:
 def test_a_reward_model_and_rloo(loop: Loop) -> None:
     loop.run(
         *("train", "--name", "taste", "--base", "nano", "--method", "reward", "--data", "prefs", "--rank", 16, "--epochs", 5),
-        *("--length", 256, "--batch", 4, "--accumulation", 1, "--eval-share", 0.3, "--learning-rate", 1e-3),
+        *("--max-length", 256, "--batch-size", 4, "--gradient-accumulation", 1, "--validation-split", 0.3, "--learning-rate", 1e-3),
     )
     worth = json.loads((loop.place.run("taste").folder / "measured.json").read_text())
     print(worth)
     assert worth["accuracy"] >= 0.85
     loop.run(
         *("train", "--name", "liked", "--base", "nano", "--method", "rl", "--data", "prefs", "--reward", "model:taste", "--rank", 16),
-        *("--steps", 36, "--batch", 16, "--accumulation", 1, "--answers-each", 4, "--answer-tokens", 64, "--length", 256),
-        *("--learning-rate", 1.5e-3, "--eval-share", 0.1, "--eval-every", 36),
+        *(
+            "--max-steps",
+            36,
+            "--batch-size",
+            16,
+            "--gradient-accumulation",
+            1,
+            "--num-generations",
+            4,
+            "--max-completion-length",
+            64,
+            "--max-length",
+            256,
+        ),
+        *("--learning-rate", 1.5e-3, "--validation-split", 0.1, "--eval-steps", 36),
     )
     events = read(loop.place.run("liked").events)
     steps = [e for e in events if e["kind"] == "step"]

@@ -23,7 +23,7 @@ FREE: dict[str, Callable[[float, float, int, int], float]] = {
 
 @pytest.mark.parametrize("method", FREE)
 def test_losses_without_a_reference(method: str, train: Callable[..., Run], trainer_of: Callable[..., Any], pairs: Path) -> None:
-    run = train("r", base="nano", method=method, data=str(pairs), quantization="none", work=False, beta=0.3, gamma=0.7, **SMALL)
+    run = train("r", base="nano", method=method, data=str(pairs), quantization="none", work=False, beta=0.3, simpo_gamma=0.7, **SMALL)
     made = trainer_of(run)
     made.model.eval()
     rows = made.train_dataset.to_list()[:3]
@@ -62,7 +62,7 @@ def test_kto_equals_the_formula(train: Callable[..., Run], trainer_of: Callable[
 def test_they_train_and_prefer(method: str, train: Callable[..., Run], pairs: Path) -> None:
     from edgetune.runs.events import read
 
-    run = train("r", base="nano", method=method, data=str(pairs), learning_rate=2e-3, **{**SMALL, "eval_share": 0.25})
+    run = train("r", base="nano", method=method, data=str(pairs), learning_rate=2e-3, **{**SMALL, "validation_split": 0.25})
     events = read(run.events)
     seen = [e for e in events if e["kind"] == "evaluated"]
     assert seen[-1]["margin"] > seen[0]["margin"] and seen[-1]["loss"] < seen[0]["loss"]
@@ -76,7 +76,7 @@ def test_kto_takes_judged_answers_and_both_kinds_keep_their_verdict(train: Calla
 
     lines = [json.dumps({"prompt": f"What is {i}?", "completion": f"It is {i}.", "label": i % 3 == 0}) for i in range(30)]
     (tmp_path / "judged.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    run = train("r", base="nano", method="kto", data=str(tmp_path / "judged.jsonl"), work=False, **{**SMALL, "eval_share": 0.0})
+    run = train("r", base="nano", method="kto", data=str(tmp_path / "judged.jsonl"), work=False, **{**SMALL, "validation_split": 0.0})
     assert [row["label"] for row in store.TokenRows(run.data / store.TRAIN).whole(30)] == [i % 3 == 0 for i in range(30)]
     apart = train("s", base="nano", method="kto", data=str(write_pairs(tmp_path / "p.jsonl")), work=False, **SMALL)
     held = store.TokenRows(apart.data / store.HELD_OUT).whole(100)

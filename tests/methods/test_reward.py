@@ -58,7 +58,7 @@ def test_what_a_reward_model_is_worth() -> None:
 
 def test_the_head_is_measured_on_a_base_in_bf16(train: Callable[..., Run], pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "dtype", lambda *_: hardware.Choice("bfloat16", "asked for"))
-    run = train("r", data=str(pairs), **{**TASTE, "steps": 1})
+    run = train("r", data=str(pairs), **{**TASTE, "max_steps": 1})
     found = {event["kind"]: event for event in read(run.events)}
     assert found["started"]["dtype"] == "bfloat16"
     assert math.isfinite(found["evaluated"]["loss"]) and 0 <= found["measured"]["accuracy"] <= 1
@@ -68,7 +68,9 @@ def test_it_learns_a_taste_and_ranks_with_it(
     train: Callable[..., Run], edgetune: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     run = train(
-        "taste", data=str(write_pairs(tmp_path / "p.jsonl", 60)), **{**TASTE, "steps": 25, "eval_share": 0.25, "learning_rate": 3e-3}
+        "taste",
+        data=str(write_pairs(tmp_path / "p.jsonl", 60)),
+        **{**TASTE, "max_steps": 25, "validation_split": 0.25, "learning_rate": 3e-3},
     )
     events = read(run.events)
     seen = [e for e in events if e["kind"] == "evaluated"]

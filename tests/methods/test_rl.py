@@ -21,7 +21,16 @@ from tests.methods.conftest import SMALL, write_pairs
 from tests.methods.test_dpo import log_probability
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-RL = {**SMALL, "base": "nano", "method": "rl", "batch": 4, "accumulation": 2, "answers_each": 4, "answer_tokens": 24, "steps": 6}
+RL = {
+    **SMALL,
+    "base": "nano",
+    "method": "rl",
+    "batch_size": 4,
+    "gradient_accumulation": 2,
+    "num_generations": 4,
+    "max_completion_length": 24,
+    "max_steps": 6,
+}
 
 
 @pytest.fixture
@@ -66,8 +75,8 @@ def test_advantages_equal_the_formula(
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
 def test_a_reward_is_learned_and_the_distance_shown(algorithm: str, train: Callable[..., Run], prompts: Path) -> None:
-    options = {**RL, "steps": 20, "learning_rate": 2e-3, "algorithm": algorithm, "kl_limit": 50.0, "keep_best": False, "beta": 0.01}
-    run = train("r", data=str(prompts), reward="length:2", **{**options, "eval_share": 0.4, "eval_every": 20})
+    options = {**RL, "max_steps": 20, "learning_rate": 2e-3, "algorithm": algorithm, "kl_limit": 50.0, "keep_best": False, "beta": 0.01}
+    run = train("r", data=str(prompts), reward="length:2", **{**options, "validation_split": 0.4, "eval_steps": 20})
     events = read(run.events)
     steps = [e for e in events if e["kind"] == "step"]
     assert len(steps) == 20 and all({"reward", "kl", "length", "repetition"} <= set(e) for e in steps)
@@ -77,7 +86,7 @@ def test_a_reward_is_learned_and_the_distance_shown(algorithm: str, train: Calla
 
 
 def test_beyond_the_limit_the_last_good_adapter_is_kept(train: Callable[..., Run], prompts: Path) -> None:
-    options = {**RL, "steps": 40, "learning_rate": 0.02, "save_every": 1, "eval_share": 0.0, "kl_limit": 0.2, "beta": 0.001}
+    options = {**RL, "max_steps": 40, "learning_rate": 0.02, "save_steps": 1, "validation_split": 0.0, "kl_limit": 0.2, "beta": 0.001}
     run = train("r", data=str(prompts), reward="length:20", **options)
     events = read(run.events)
     (said,) = [e for e in events if e["kind"] == "warning" and "nats a token" in e["text"]]
@@ -91,7 +100,7 @@ def test_killed_and_resumed_rl_ends_in_the_same_bits(train: Callable[..., Run], 
     import torch
     from safetensors.torch import load_file
 
-    options = {**RL, "steps": 8, "data": str(prompts), "reward": "length:4", "quantization": "nf4"}
+    options = {**RL, "max_steps": 8, "data": str(prompts), "reward": "length:4", "quantization": "nf4"}
     whole, killed = train("whole", **options), train("killed", work=False, **options)
     worker = launch.start(killed.folder)
     while worker.poll() is None and launch.state(killed).step < 5:
@@ -106,8 +115,8 @@ def test_killed_and_resumed_rl_ends_in_the_same_bits(train: Callable[..., Run], 
 
 def test_against_a_reward_model(train: Callable[..., Run], tmp_path: Path, stories: Path) -> None:
     file = write_pairs(tmp_path / "p.jsonl", 40)
-    train("taste", base="nano", method="reward", data=str(file), **{**SMALL, "steps": 15, "learning_rate": 3e-3})
-    run = train("r", data=str(file), reward="model:taste", **{**RL, "steps": 2})
+    train("taste", base="nano", method="reward", data=str(file), **{**SMALL, "max_steps": 15, "learning_rate": 3e-3})
+    run = train("r", data=str(file), reward="model:taste", **{**RL, "max_steps": 2})
     assert all(np.isfinite(e["reward"]) for e in read(run.events) if e["kind"] == "step")
     with pytest.raises(InputError, match="other tokens"):
         train("other", data=str(file), reward="model:taste", work=False, **{**RL, "base": str(stories)})

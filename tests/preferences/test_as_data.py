@@ -15,7 +15,7 @@ from tests.conftest import THINGS
 from tests.preferences.conftest import pair
 
 Call = Callable[..., tuple[int, str, str]]
-SMALL = {"rank": 4, "length": 256, "steps": 2, "batch": 4, "accumulation": 1, "quantization": "none"}
+SMALL = {"rank": 4, "max_length": 256, "max_steps": 2, "batch_size": 4, "gradient_accumulation": 1, "quantization": "none"}
 WORDS = [word for name, value in SMALL.items() for word in (f"--{name}", value)]
 
 
@@ -48,7 +48,7 @@ def texts(run: Run) -> list[Any]:
     ],
 )
 def test_every_method_reads_its_shape(method: str, said_of_it: str, count: int, train: Callable[..., Run], votes: Store) -> None:
-    more = {"reward": "length:5", "answer_tokens": 8, "answers_each": 2} if method == "rl" else {}
+    more = {"reward": "length:5", "max_completion_length": 8, "num_generations": 2} if method == "rl" else {}
     run = train("r", work=False, base="nano", method=method, data="prefs", **SMALL, **more)
     request = run.request()
     assert request["votes"] == [said_of_it] and request["read"] == request["kept"] == count

@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, train_in: Callable[..., Run]
     found = Workspace(folder / "workspace")
     pairs = str(write_pairs(folder / "pairs.jsonl", 60))
     options = {**SMALL, "base": "nano", "method": "reward", "data": pairs, "learning_rate": 3e-3}
-    train_in(found, "taste", **{**options, "steps": 25, "eval_every": 25, "save_every": 25})
+    train_in(found, "taste", **{**options, "max_steps": 25, "eval_steps": 25, "save_steps": 25})
     train_in(found, "unfinished", work=False, **options)
     train_in(found, "other", work=False, **{**options, "method": "dpo"})
     return found

@@ -14,7 +14,15 @@ from edgetune.runs import launch
 from edgetune.runs.events import read
 from edgetune.storage.workspace import Run, Workspace
 
-STORIES = {"quantization": "nf4", "steps": 60, "batch": 2, "accumulation": 1, "eval_every": 60, "eval_share": 0.05, "length": 512}
+STORIES = {
+    "quantization": "nf4",
+    "max_steps": 60,
+    "batch_size": 2,
+    "gradient_accumulation": 1,
+    "eval_steps": 60,
+    "validation_split": 0.05,
+    "max_length": 512,
+}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +113,7 @@ def test_merged_tensors_equal_pefts(alpaca_runs: list[Run]) -> None:
 def test_logits_of_a_tuned_nano_agree_in_torch_and_llama_cpp(train: Callable[..., Run], facts: Path, tmp_path: Path) -> None:
     import torch
 
-    run = train("n", base="nano", data=str(facts), steps=10, batch=4, accumulation=1, length=128)
+    run = train("n", base="nano", data=str(facts), max_steps=10, batch_size=4, gradient_accumulation=1, max_length=128)
     path = Path(export(from_run(run), ["F32"], tmp_path)[0]["path"])
     ids = torch.randint(3, 2048, (64,), generator=torch.Generator().manual_seed(1)).tolist()
     with torch.no_grad():
@@ -124,16 +132,19 @@ def test_logits_of_a_tuned_nano_agree_in_torch_and_llama_cpp(train: Callable[...
         {"quantization": "none"},
         {"quantization": "none", "lora": False, "learning_rate": 1e-3},
         {"dora": True},
-        {"rslora": True, "targets": ["q_proj", "v_proj"]},
+        {"rslora": True, "target_modules": ["q_proj", "v_proj"]},
         {"packing": True},
         {"gradient_checkpointing": True},
-        {"schedule": "constant", "weight_decay": 0.1},
+        {"lr_scheduler_type": "constant", "weight_decay": 0.1},
     ],
     ids=lambda o: "-".join(o),
 )
 def test_every_kind_of_recipe_learns_and_exports(options: dict[str, Any], train: Callable[..., Run], facts: Path, tmp_path: Path) -> None:
     run = train(
-        "r", base="nano", data=str(facts), **{"steps": 12, "batch": 4, "accumulation": 2, "length": 128, "eval_every": 6, **options}
+        "r",
+        base="nano",
+        data=str(facts),
+        **{"max_steps": 12, "batch_size": 4, "gradient_accumulation": 2, "max_length": 128, "eval_steps": 6, **options},
     )
     assert fall(run) > 0.1
     made = export(from_run(run), ["Q8_0"], tmp_path)
@@ -146,7 +157,7 @@ def test_a_longer_run_begins_like_a_shorter_one_and_replay_is_drawn(train: Calla
 
     assert order([[0, 7, 7]], 30, 3)[:20] == order([[0, 7, 7]], 20, 3)
     assert sorted(order([[0, 7, 7]], 14, 3)[7:]) == list(range(7))
-    run = train("replayed", base="nano", data=str(facts), work=False, replay=str(nano / "replay.jsonl"), replay_share=0.5)
+    run = train("replayed", base="nano", data=str(facts), work=False, replay=str(nano / "replay.jsonl"), replay_ratio=0.5)
     request = run.request()
     (_, own, each), (start, drawn, replay_each) = request["groups"]
     assert each == own == start == replay_each and drawn == 3 * own
@@ -162,15 +173,15 @@ def test_early_stopping_keeps_the_best(train: Callable[..., Run], facts: Path) -
         "early",
         base="nano",
         data=str(facts),
-        steps=60,
-        batch=8,
-        accumulation=1,
-        length=128,
+        max_steps=60,
+        batch_size=8,
+        gradient_accumulation=1,
+        max_length=128,
         learning_rate=0.02,
-        eval_every=2,
-        save_every=50,
-        patience=2,
-        warmup=0.0,
+        eval_steps=2,
+        save_steps=50,
+        early_stopping_patience=2,
+        warmup_ratio=0.0,
     )
     state, events = launch.state(run), read(run.events)
     assert state.status == "finished" and state.step < 60

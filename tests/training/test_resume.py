@@ -17,7 +17,16 @@ from edgetune.runs.events import EventLog, read
 from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import write_facts
 
-SMALL = {"quantization": "nf4", "dropout": 0.1, "steps": 12, "batch": 2, "accumulation": 2, "eval_every": 5, "save_every": 3, "length": 256}
+SMALL = {
+    "quantization": "nf4",
+    "dropout": 0.1,
+    "max_steps": 12,
+    "batch_size": 2,
+    "gradient_accumulation": 2,
+    "eval_steps": 5,
+    "save_steps": 3,
+    "max_length": 256,
+}
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +152,14 @@ def test_a_diverged_run_stops_and_says_so(workspace: Workspace, train_in: Any, f
         data=str(facts),
         work=False,
         quantization="none",
-        steps=12,
-        batch=2,
-        accumulation=1,
-        length=128,
+        max_steps=12,
+        batch_size=2,
+        gradient_accumulation=1,
+        max_length=128,
         learning_rate=1.0,
-        schedule="constant",
+        lr_scheduler_type="constant",
         max_grad_norm=1000.0,
-        warmup=0.0,
+        warmup_ratio=0.0,
     )
     rows = run.data / "train.arrow"
     worker = launch.start(run.folder)
@@ -178,7 +187,7 @@ def test_loss_that_is_not_finite_is_never_filtered(workspace: Workspace, train_i
     tensors = load_file(folder / "model.safetensors")
     tensors["model.norm.weight"][0] = torch.inf
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    run = train_in(workspace, "inf", base=str(folder), data=str(facts), work=False, **{**SMALL, "eval_share": 0.0})
+    run = train_in(workspace, "inf", base=str(folder), data=str(facts), work=False, **{**SMALL, "validation_split": 0.0})
     assert launch.start(run.folder).wait() == 1
     state = launch.state(run)
     assert state.status == "failed" and state.error and "not finite" in state.error["cause"]
@@ -204,7 +213,7 @@ def test_changed_base_and_rows_are_refused(train: Callable[..., Run], facts: Pat
 
 
 def test_two_workers_one_owner(train: Callable[..., Run], facts: Path) -> None:
-    run = train("one", base="nano", data=str(facts), work=False, **{**SMALL, "steps": 4})
+    run = train("one", base="nano", data=str(facts), work=False, **{**SMALL, "max_steps": 4})
     workers = [launch.start(run.folder) for _ in range(2)]
     codes = sorted(w.wait() for w in workers)
     assert codes == [0, 1]

@@ -51,7 +51,7 @@ def test_what_remains_is_the_earlier_run_and_what_is_published_is_the_sum(
 ) -> None:
     from edgetune.training.model import save_result, trained
 
-    run = train("r", from_run="taught", data=str(pairs), work=False, **{**TASTE, "quantization": "none", "targets": targets})
+    run = train("r", from_run="taught", data=str(pairs), work=False, **{**TASTE, "quantization": "none", "target_modules": targets})
     made = trainer_of(run)
     made.model.eval()
     assert all(".default" in name and ".parent" not in name for name in trained(made.model))
@@ -134,7 +134,7 @@ def test_what_cannot_be_built_on_is_refused(taught: Run, train: Callable[..., Ru
     train("unfinished", base="nano", data=str(facts), work=False, **SMALL)
     with pytest.raises(InputError, match="no result yet"):
         train("c", from_run="unfinished", data=str(pairs), work=False, **TASTE)
-    train("dora", base="nano", data=str(facts), **{**SMALL, "dora": True, "steps": 1})
+    train("dora", base="nano", data=str(facts), **{**SMALL, "dora": True, "max_steps": 1})
     with pytest.raises(InputError, match="cannot be built on"):
         train("d", from_run="dora", data=str(pairs), work=False, **TASTE)
     made = train("e", from_run="taught", data=str(pairs), work=False, **TASTE)

@@ -116,7 +116,7 @@ def make_run(workspace: Workspace, facts: Path) -> Callable[..., Run]:
     """A real run's folder whose worker never started, with these events in its log."""
 
     def make(name: str, events: list[dict[str, Any]], **options: Any) -> Run:
-        recipe, sources = build({"base": "nano", "data": [str(facts)], "threads": 1, "steps": 100, **options})
+        recipe, sources = build({"base": "nano", "data": [str(facts)], "threads": 1, "max_steps": 100, **options})
         run = create.make(create.plan(recipe, sources, workspace), workspace, name)
         log = EventLog(run.events)
         for event in events:

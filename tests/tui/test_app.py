@@ -310,22 +310,22 @@ def test_a_recipe_that_cannot_be_is_shown_and_can_be_mended(drive: Drive, worksp
         assert seat.app.screen.query(RecipeStep), "it is no valid step"
         await seat.press("v")
         shown = {line.key for line in step.query_one(Listing).lines}
-        assert {"beta", "sft_weight"} <= shown and not shown & {"gamma", "kl_limit", "replay_share", "algorithm"}
+        assert {"beta", "sft_weight"} <= shown and not shown & {"simpo_gamma", "kl_limit", "replay_ratio", "algorithm"}
         for name in ("replay", "packing"):
             rows = [line.key for line in step.query_one(Listing).lines]
             step.query_one(Listing).table.move_cursor(row=rows.index(name))
             await seat.press("u")
         assert step.draft.options == {"method": "dpo"} and not step.draft.problem and "replay" not in seat.text()
-        step.draft.options = {"batch": 8, "method": "kto"}
+        step.draft.options = {"batch_size": 8, "method": "kto"}
         with pytest.raises(InputError, match="not valid"):
-            step.set("batch", 1)
-        assert step.draft.options == {"batch": 8, "method": "kto"}
+            step.set("batch_size", 1)
+        assert step.draft.options == {"batch_size": 8, "method": "kto"}
 
     drive(scene, (120, 40))
 
 
 def test_what_does_not_fit_is_changed_with_one_key(drive: Drive, workspace: Workspace, facts: Path) -> None:
-    draft.Draft(base="nano", data=[str(facts)], goal="teach", kind="conversation", options={"batch": 4096}, step=4).save(workspace)
+    draft.Draft(base="nano", data=[str(facts)], goal="teach", kind="conversation", options={"batch_size": 4096}, step=4).save(workspace)
 
     async def scene(seat: Seat) -> None:
         await seat.press("n")
@@ -333,10 +333,10 @@ def test_what_does_not_fit_is_changed_with_one_key(drive: Drive, workspace: Work
         await seat.press("a")
         text = seat.text()
         options = draft.load(workspace).options
-        assert options["batch"] < 4096 and options["batch"] * options["accumulation"] == 4096 * 4
-        assert f"batch 4096 → {options['batch']}" in text and "does not fit" not in text and "It can start." in text
+        assert options["batch_size"] < 4096 and options["batch_size"] * options["gradient_accumulation"] == 4096 * 4
+        assert f"batch size 4096 → {options['batch_size']}" in text and "does not fit" not in text and "It can start." in text
         await seat.press("ctrl+b")
-        assert "* batch" in seat.text() and "* accumulation" in seat.text()
+        assert "* batch" in seat.text() and "* gradient accumulation" in seat.text()
 
     drive(scene, (120, 40))
 
@@ -386,7 +386,7 @@ def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) 
         await seat.press("enter")
         await seat.until(lambda: "6 rows read" in seat.text())
         await seat.settle()
-        assert draft.load(workspace).options == {"map": ["instruction=ask,output=say"]}
+        assert draft.load(workspace).options == {"column_map": ["instruction=ask,output=say"]}
         assert "⟦It is 0.<|im_end|>⟧" in seat.text()
 
     drive(scene, (120, 40))

@@ -39,8 +39,8 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         await seat.press("ctrl+n")
         await seat.press("enter")
         assert screen.at == 3
-        await change(seat, "steps", "6")
-        await change(seat, "batch", "2")
+        await change(seat, "max_steps", "6")
+        await change(seat, "batch_size", "2")
 
     async def change(seat: Seat, name: str, value: str) -> None:
         listing = seat.app.screen.query_one("#options")
@@ -53,13 +53,13 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
 
     drive(begin)
     kept = draft_of(workspace)
-    assert kept["options"]["steps"] == 6 and kept["options"]["batch"] == 2 and kept["step"] == 3
+    assert kept["options"]["max_steps"] == 6 and kept["options"]["batch_size"] == 2 and kept["step"] == 3
 
     async def go_on(seat: Seat) -> None:
         await seat.press("n")
         screen = seat.app.screen
         assert isinstance(screen, NewRun) and screen.at == 3, "it goes on where it was left"
-        assert "* steps" in seat.text()
+        assert "* max steps" in seat.text()
         await seat.press("ctrl+n")
         assert "It can start." in seat.text()
         await seat.press("ctrl+n")

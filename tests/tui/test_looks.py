@@ -209,8 +209,8 @@ def test_the_engine_s_words_are_those_of_the_app() -> None:
     declared()
     assert in_app("Stopped after step 3; 'edgetune resume a-1' goes on.") == "Stopped after step 3; r on its screen goes on."
     assert in_app("Let it finish: edgetune resume nano-sft-1.") == "Let it finish: r on its screen."
-    assert in_app("Lower --learning-rate, --batch or --length.") == "Lower 'learning rate', 'batch' or 'length'."
-    assert in_app("Say it, as in --map a=B, or with --format.") == "Say it, as in Columns (m) a=B, or with Shape (f)."
+    assert in_app("Lower --learning-rate, --batch-size or --max-length.") == "Lower 'learning rate', 'batch size' or 'max length'."
+    assert in_app("Say it, as in --column-map a=B, or with --format.") == "Say it, as in Columns (m) a=B, or with Shape (f)."
     assert in_app("give it with --token-file FILE; a -- b, x--data") == "give it with --token-file FILE; a -- b, x--data"
 
 

@@ -154,7 +154,7 @@ def test_new_run(drive: Drive, snapshot: Snapshot, facts: Path) -> None:
         await snapshot("new-recipe", seat)
         await seat.press("v")
         shown = {row.value for row in seat.app.screen.query_one("RecipeStep DataTable", DataTable).rows}
-        assert {"weight_decay", "rslora"} < shown and not {"label_smoothing", "gamma", "reward"} & shown
+        assert {"weight_decay", "rslora"} < shown and not {"label_smoothing", "simpo_gamma", "reward"} & shown
         await seat.press("ctrl+n")
         assert "It can start." in seat.text() and "weights" in seat.text()
         await seat.press("ctrl+n")

@@ -161,7 +161,7 @@ class DataStep(Step):
     async def show_row(self) -> None:
         """A row token by token."""
         words = ["data", "preview", self.draft.data[0], "--row", str(self.row), *(["--base", self.draft.base] if self.draft.base else [])]
-        words += flags({name: self.draft.options[name] for name in ("format", "map") if name in self.draft.options})
+        words += flags({name: self.draft.options[name] for name in ("format", "column_map") if name in self.draft.options})
         row = await edgetune(self.workspace, *words)
         self.query_one("#rows").border_title = f"Row {self.row}: what is marked is trained on"
         self.query_one("#row", Static).update(row_text(row, self.app.theme_variables))
@@ -190,11 +190,11 @@ class DataStep(Step):
         """Name the columns."""
         from edgetune.data.detect import parse_map
 
-        now = ",".join(self.draft.options.get("map", []))
+        now = ",".join(self.draft.options.get("column_map", []))
         question = "Columns under other names, as instruction=question,output=answer (empty: as they are)"
         found = await self.app.push_screen_wait(AskText(question, now, lambda text: parse_map([text] if text.strip() else [])))
         if found is not None:
-            self._read_as("map", [found] if found.strip() else None)
+            self._read_as("column_map", [found] if found.strip() else None)
 
     def _read_as(self, name: str, value: Any) -> None:
         self.draft.options.pop(name, None)

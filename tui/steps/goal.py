@@ -17,7 +17,7 @@ from tui.error_handling import show_errors
 from tui.keys import key, with_keys
 from tui.steps.step import Step
 
-KEPT = ("replay", "replay_share", "format", "map")
+KEPT = ("replay", "replay_ratio", "format", "column_map")
 """Options that stay when another goal is taken, where its method uses them."""
 
 

@@ -22,7 +22,18 @@ from tui.keys import key, with_keys
 from tui.steps.step import Step
 from tui.widgets.listing import Line, Listing
 
-SIMPLE = ("epochs", "steps", "learning_rate", "rank", "length", "batch", "eval_share", "replay", "replay_share", "quantization")
+SIMPLE = (
+    "epochs",
+    "max_steps",
+    "learning_rate",
+    "rank",
+    "max_length",
+    "batch_size",
+    "validation_split",
+    "replay",
+    "replay_ratio",
+    "quantization",
+)
 """Options that the simple view shows, beside those that were changed."""
 ELSEWHERE = ("base", "data")
 """Options that other steps set."""
@@ -93,7 +104,7 @@ class RecipeStep(Step):
         event.stop()
         field = Recipe.model_fields[event.key]
         why = (field.json_schema_extra or {}).get("why", "") if isinstance(field.json_schema_extra, dict) else ""
-        self.query_one("#hint", Static).update(f"{field.description}.\n{why}." if why else f"{field.description}.")
+        self.query_one("#hint", Static).update(f"{field.description}\n{why}" if why else field.description or "")
         self.refresh_bindings()
 
     @on(Listing.Chosen)
@@ -124,7 +135,7 @@ class RecipeStep(Step):
     def set(self, name: str, value: Any) -> None:
         """Take a value; one that the preset has anyway is no change. Raises InputError, and the recipe is as before."""
         self._take(self.draft.changed_to({name: value}))
-        if name == "length" and self.draft.base and value > (context := find.describe(find.resolve(self.draft.base)).context):
+        if name == "max_length" and self.draft.base and value > (context := find.describe(find.resolve(self.draft.base)).context):
             self.ours.say(f"The base takes {context:,} tokens: rows are no longer than that.", "warning")
 
     def _take(self, draft: Draft) -> None:

@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def run(place: Workspace, train_in: Train) -> Run:
     """A short run that changes the model's answers."""
     facts = write_facts(place.path.parent / "facts.jsonl")
-    return train_in(place, "mine", base="nano", data=[str(facts)], steps=6)
+    return train_in(place, "mine", base="nano", data=[str(facts)], max_steps=6)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 def test_auto_is_gathered_on_the_runs_training_data_and_kept_with_the_run(edgetune: Call, train: Train, facts: Path) -> None:
-    run = train("mine", base="nano", data=[str(facts)], steps=2)
+    run = train("mine", base="nano", data=[str(facts)], max_steps=2)
     code, out, err = edgetune("export", "mine", "--type", "IQ4_XS", "--type", "Q8_0", "--imatrix", "auto", "--json")
     assert code == 0 and "tokens of training data" in err, err
     (kept,) = (run.folder / "imatrix").iterdir()

@@ -55,12 +55,12 @@ def bench(request: pytest.FixtureRequest, train_in: Any, tmp_path_factory: pytes
 
     def make(model: str, strength: str, tokens: int = 512) -> Bench:
         if (model, strength) not in made:
-            options: dict[str, Any] = {"base": "nano", "data": str(LIGHTHOUSE / "train.jsonl"), "batch": 8, "length": 128}
+            options: dict[str, Any] = {"base": "nano", "data": str(LIGHTHOUSE / "train.jsonl"), "batch_size": 8, "max_length": 128}
             if model == "stories":
                 folder = request.getfixturevalue("shared")
                 data = str(folder / "datasets" / "alpaca_en_demo.json")
-                options = {"base": str(request.getfixturevalue("stories")), "data": data, "batch": 4, "length": 256}
-            options |= {"steps": STRENGTHS[model][strength], "accumulation": 1, "eval_share": 0.02, "eval_every": 1000}
+                options = {"base": str(request.getfixturevalue("stories")), "data": data, "batch_size": 4, "max_length": 256}
+            options |= {"max_steps": STRENGTHS[model][strength], "gradient_accumulation": 1, "validation_split": 0.02, "eval_steps": 1000}
             run = train_in(place, f"{model}-{strength}", quantization="nf4", **options)
             made[model, strength] = Bench(run, cache, tmp_path_factory.mktemp("files"), tokens)
         return made[model, strength]
