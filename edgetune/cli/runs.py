@@ -11,7 +11,7 @@ from edgetune.cli.show import number, say, table
 from edgetune.errors import EdgeTuneError
 from edgetune.runs import launch, manage
 from edgetune.runs.manage import summary
-from edgetune.storage.files import folder_bytes, human
+from edgetune.storage.files import folder_bytes, human, refused
 from edgetune.storage.workspace import workspace
 
 
@@ -24,7 +24,8 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     for run in workspace(workspace_path).runs():
         try:
             found.append(summary(run))
-        except EdgeTuneError as error:
+        except (EdgeTuneError, OSError) as problem:
+            error = refused(problem) if isinstance(problem, OSError) else problem
             say(f"{error.title}. {error.cause} {error.remedy}")
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
@@ -87,7 +88,7 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
 
     Example: edgetune prune
     """
-    sizes = manage.prunable(workspace(workspace_path))
+    sizes = manage.prunable(workspace(workspace_path), say)
     victims = list(sizes)
     freed = sum(sizes.values())
     if as_json and not yes:

@@ -8,7 +8,9 @@ from edgetune.bases.find import Base
 from edgetune.config.recipe import Recipe
 from edgetune.data.xray import Report
 from edgetune.machine import hardware
-from edgetune.storage.workspace import Workspace
+from edgetune.runs import manage
+from edgetune.runs.integrity import recipe_of
+from edgetune.storage.workspace import Run, Workspace
 from edgetune.training.row_order import steps
 
 PER_TOKEN = {(True, False): 4, (True, True): 6, (False, False): 6, (False, True): 8}
@@ -39,18 +41,33 @@ def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Works
 
 
 def speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | None, str]:
-    """Tokens a second, and where the figure comes from: the last run with this base, else a matrix product timed now."""
-    from edgetune.runs import launch
-
-    for run in reversed(workspace.runs()):
-        if Path(run.request()["base"]) == base.path and (measured := launch.state(run).tokens_per_second):
-            return float(measured), f"as fast as the run {run.name} with this base"
+    """Tokens a second, and where the figure comes from: the last run that was trained on this base the same
+    way on the same device, else a matrix product timed now. A damaged run counts as none."""
     device = hardware.device(recipe.device)
+    for run, request, state in reversed(list(manage.readable(workspace))):
+        same_place = Path(request["base"]) == base.path and request["device"] == device.value
+        if same_place and state.tokens_per_second and _comparable(run, recipe, base.context):
+            return float(state.tokens_per_second), f"as fast as the run {run.name}, trained the same way"
     if device.value != "cpu":
         return None, f"not measured yet on {device.value}: the first run with this base tells"
     rate = _products() * REACHED
     flop = PER_TOKEN[recipe.lora, recipe.gradient_checkpointing] * base.parameters
     return rate / flop, f"a rough guess from this processor's speed ({rate / 1e9:.0f} GFLOP/s of matrix products)"
+
+
+def _comparable(run: Run, recipe: Recipe, context: int) -> bool:
+    """Whether a run's tokens take as long as this recipe's would; not where its recipe cannot be read. context: the base's, in tokens."""
+    try:
+        other = recipe_of(run)
+    except (OSError, ValueError):
+        return False
+    return _cost(other, context) == _cost(recipe, context)
+
+
+def _cost(recipe: Recipe, context: int) -> tuple[object, ...]:
+    """What the time of a token depends on, the base and the device aside."""
+    weights = (recipe.quantization, recipe.lora, recipe.dora, recipe.gradient_checkpointing)
+    return (recipe.method, *weights, recipe.packing, min(recipe.max_length, context))
 
 
 def _products() -> float:

@@ -1,6 +1,7 @@
 """Make a run's folder from a recipe: everything is checked and prepared here, before a worker starts and torch is imported."""
 
 import shutil
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -181,6 +182,7 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
     run = Run(workspace.runs_folder / workspace.new_name(name, stem))
     template = made.tokenizer.template
     request: dict[str, Any] = {
+        "created": round(time.time(), 3),
         "base": str(made.base.path),
         "base_name": made.base.name,
         "base_hash": fingerprint(made.base.path),

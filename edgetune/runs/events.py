@@ -100,42 +100,58 @@ class State:
 
 
 def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
-    """The state that a run's events lead to, from the beginning or going on from `state`, which is changed."""
+    """The state that a run's events lead to, from the beginning or going on from `state`, which is changed.
+
+    Raises EdgeTuneError where an event lacks what its kind must say.
+    """
     state = State() if state is None else state
     for event in events:
-        kind = event["kind"]
-        if kind == "started":
-            state.status, state.error = "running", None
-            state.total, state.device = event["total"], event["device"]
-        elif kind in ("launched", "waiting"):
-            state.status, state.error, state.eta = "waiting", None, None
-        elif kind == "step":
-            state.status = "running"
-            state.step, state.loss, state.tokens_per_second, state.eta = (
-                event["step"],
-                event["loss"],
-                event["tokens_per_second"],
-                event["eta"],
-            )
-            state.seconds += event["seconds"]
-        elif kind == "evaluated":
-            state.eval_loss = event["loss"]
-            if event["step"] == 0:
-                state.base_loss = event["loss"]
-            elif event["improved"]:
-                state.best_loss, state.best_step = event["loss"], event["step"]
-            if "accuracy" in event:
-                state.accuracy = {key: event[key] for key in ("accuracy", "interval", "count")}
-                state.base_accuracy = state.accuracy if event["step"] == 0 else state.base_accuracy
-        elif kind == "warning":
-            state.warnings.append(event["text"])
-        elif kind == "sample":
-            state.samples.append(event)
-        elif kind in FINAL:
-            state.status = kind
-            state.error = event.get("error")
-            state.eta = None
+        try:
+            _apply(state, event)
+        except (KeyError, TypeError) as error:
+            kind = event.get("kind") if isinstance(event, dict) else None
+            raise EdgeTuneError(
+                "The run's event log is damaged",
+                f"An event of the kind {kind!r} has no {error}.",
+                "Copy it from a backup, or delete the run.",
+            ) from error
     return state
+
+
+def _apply(state: State, event: dict[str, Any]) -> None:
+    """Change the state as one event says. KeyError or TypeError where the event is not what a worker writes."""
+    kind = event["kind"]
+    if kind == "started":
+        state.status, state.error = "running", None
+        state.total, state.device = event["total"], event["device"]
+    elif kind in ("launched", "waiting"):
+        state.status, state.error, state.eta = "waiting", None, None
+    elif kind == "step":
+        state.status = "running"
+        state.step, state.loss, state.tokens_per_second, state.eta = (
+            event["step"],
+            event["loss"],
+            event["tokens_per_second"],
+            event["eta"],
+        )
+        state.seconds += event["seconds"]
+    elif kind == "evaluated":
+        state.eval_loss = event["loss"]
+        if event["step"] == 0:
+            state.base_loss = event["loss"]
+        elif event["improved"]:
+            state.best_loss, state.best_step = event["loss"], event["step"]
+        if "accuracy" in event:
+            state.accuracy = {key: event[key] for key in ("accuracy", "interval", "count")}
+            state.base_accuracy = state.accuracy if event["step"] == 0 else state.base_accuracy
+    elif kind == "warning":
+        state.warnings.append(event["text"])
+    elif kind == "sample":
+        state.samples.append(event)
+    elif kind in FINAL:
+        state.status = kind
+        state.error = event.get("error")
+        state.eta = None
 
 
 def _over(events: list[dict[str, Any]]) -> bool:

@@ -1,13 +1,14 @@
 """What happens to runs besides training them: described, renamed, deleted, resumed, and cleared of what can be made again."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.runs import launch
+from edgetune.runs.events import State
 from edgetune.storage.files import folder_bytes, safe_name, write_json
 from edgetune.storage.workspace import FAILED, Run, Workspace, remove
 
@@ -102,17 +103,32 @@ def delete(workspace: Workspace, name: str) -> int:
     return size
 
 
-def prunable(workspace: Workspace) -> dict[Path, int]:
+def _quiet(_: str) -> None:
+    """For whom no note matters."""
+
+
+def readable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> Iterator[tuple[Run, dict[str, Any], State]]:
+    """Every run with its request and its state, oldest first; a damaged one is left out, and `note` is told its name and the reason."""
+    for run in workspace.runs():
+        try:
+            found = run, run.request(), launch.state(run)
+        except (EdgeTuneError, OSError) as error:
+            cause = error.cause if isinstance(error, EdgeTuneError) else str(error)
+            note(f"{run.name} is damaged and left out: {cause}")
+        else:
+            yield found
+
+
+def prunable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> dict[Path, int]:
     """What can go, with its bytes: old checkpoints of finished runs (the newest and the best stay), files that failed their proof, caches,
-    leftovers of interruptions."""
+    leftovers of interruptions. note: told of each damaged run, of which nothing goes."""
     from edgetune.bases import fetch
     from edgetune.runs.checkpoints import found
 
     caches = [folder for folder in workspace.caches if folder.is_dir()]
     kept = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
     victims = workspace.leftovers() + [p for p in kept if p.parent != workspace.fetch_cache or not fetch.in_work(p)]
-    for run in workspace.runs():
-        state = launch.state(run)
+    for run, _, state in readable(workspace, note):
         if state.status == "finished" and not launch.alive(run.folder):
             victims += [c.folder for c in found(run.checkpoints)[:-1] if c.step != state.best_step]
             victims += sorted(run.exports.glob(f"*{FAILED.removesuffix('.gguf')}.*"))

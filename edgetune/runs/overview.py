@@ -8,6 +8,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.runs import launch
 from edgetune.runs.curve import Curve
 from edgetune.runs.events import AT_ONCE, State, Tail, fold
+from edgetune.storage.files import refused
 from edgetune.storage.workspace import Run, Workspace
 
 POINTS = 40
@@ -78,11 +79,11 @@ def _update(seen: Seen, tail: Tail) -> None:
         while events := [event for _, event in tail.placed(AT_ONCE)]:
             _take(seen, events)
             changed = True
-    except EdgeTuneError as error:
+    except FileNotFoundError:
+        raise
+    except (EdgeTuneError, OSError) as problem:
+        error = refused(problem) if isinstance(problem, OSError) else problem
         seen.status, seen.problem = "damaged", f"{error.title}. {error.cause}"
-        return
-    except KeyError as error:
-        seen.status, seen.problem = "damaged", f"request.json has no {error}"
         return
     before, seen.status = seen.status, launch.shown_status(seen.run, seen.state)
     if not seen.measured or changed or before != seen.status:

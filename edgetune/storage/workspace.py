@@ -16,6 +16,9 @@ from edgetune.storage.paths import BUNDLED
 FAILED = ".failed.gguf"
 """Suffix of an export that failed its proof."""
 
+NEEDED = ("base", "base_name", "data", "steps", "read", "kept", "rejected", "held_out", "device", "dtype")
+"""What every run's request holds, whichever version made it."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -72,7 +75,8 @@ class Run:
         """What was asked for when the run was made: base, hashes, template, counts."""
         try:
             value: dict[str, Any] = json.loads((self.folder / "request.json").read_text(encoding="utf-8"))
-            value["steps"], value["data"]
+            for key in NEEDED:
+                value[key]
             if Path(value["base"]).parts[-2:] == ("bundled", "nano") and not Path(value["base"]).exists():
                 value["base"] = str(BUNDLED)  # the installation it was made with lay elsewhere; the base's hash is checked all the same
             return value
@@ -80,6 +84,16 @@ class Run:
             raise EdgeTuneError(
                 f"The run {self.name} is damaged", f"request.json: {error}", f"Delete it: edgetune delete {self.name}"
             ) from error
+
+    def created(self) -> float:
+        """When the run was made, in seconds since 1970. Raises FileNotFoundError where there is no run.
+
+        Runs that have not noted it: the time of their recipe, which nothing changes later.
+        """
+        request, recipe = self.folder / "request.json", self.folder / "recipe.toml"
+        with suppress(ValueError, KeyError, TypeError):  # a damaged run is listed too, in the place that its files' times give it
+            return float(json.loads(request.read_text(encoding="utf-8"))["created"])
+        return (recipe if recipe.exists() else request).stat().st_mtime
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -159,11 +173,12 @@ class Workspace:
 
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
-        made: dict[Path, float] = {}
+        created: dict[Run, float] = {}
         for folder in self.runs_folder.iterdir() if self.runs_folder.is_dir() else ():
-            with suppress(FileNotFoundError, NotADirectoryError):  # no run, or one that is deleted or renamed this moment
-                made[folder] = (folder / "request.json").stat().st_mtime
-        return [Run(folder) for folder in sorted(made, key=made.__getitem__) if not folder.name.endswith(TEMPORARY)]
+            if not folder.name.endswith(TEMPORARY):
+                with suppress(FileNotFoundError, NotADirectoryError):  # no run, or one that is deleted or renamed this moment
+                    created[Run(folder)] = Run(folder).created()
+        return sorted(created, key=created.__getitem__)
 
     def run(self, name: str) -> Run:
         """The run of a name; InputError when there is none."""

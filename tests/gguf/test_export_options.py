@@ -8,7 +8,7 @@ from edgetune.estimate import generation_speed
 from edgetune.gguf import export_options
 from edgetune.machine import hardware
 from edgetune.runs import manage
-from edgetune.storage.workspace import Run, Workspace
+from edgetune.storage.workspace import NEEDED, Run, Workspace
 
 
 @pytest.fixture
@@ -16,7 +16,8 @@ def run(workspace: Workspace) -> Run:
     """A run of a base with a billion parameters, with a Q8_0 whose proof measured a loss."""
     made = Run(workspace.runs_folder / "mine")
     made.exports.mkdir(parents=True)
-    (made.folder / "request.json").write_text(json.dumps({"base": "b", "steps": 1, "data": [], "base_parameters": 10**9}), encoding="utf-8")
+    request = dict.fromkeys(NEEDED, "") | {"steps": 1, "data": [], "base_parameters": 10**9}
+    (made.folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     path = made.exports / "mine-Q8_0.gguf"
     path.write_bytes(b"GGUF")
     path.with_suffix(".json").write_text(
