@@ -38,6 +38,13 @@ def test_code_names_only_screens_that_there_are() -> None:
     assert named and named <= set(SCREENS)
 
 
+def test_every_form_before_a_vote_names_the_screen_that_votes() -> None:
+    from tui.screens.arena_setup import ArenaSetup
+    from tui.screens.rank_setup import RankSetup
+
+    assert {form.VOTES_ON for form in (ArenaSetup, RankSetup)} == {"arena", "rank"} <= set(SCREENS)
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(KeyError):
         create("no such screen")

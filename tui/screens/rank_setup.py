@@ -11,6 +11,7 @@ class RankSetup(VoteSetup):
         "A model writes several answers to a prompt, you put them in order, best first; from that it can learn your taste. "
         "Every vote is on disk before it counts, and a session goes on where it was left."
     )
+    VOTES_ON = "rank"
     FILE = "rank.json"
     ROWS = (
         ("models", "models", "who answers; several take turns, and whose answer is which is not shown"),
