@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converters import ggml
-from converters.gguf_file import TYPES, data_size
+from converters.gguf_file import GGML_TYPES, data_size
 
 if TYPE_CHECKING:
     from converters.lanes import Compiled
 
 KERNELS = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K")
-UNWEIGHED = ("Q8_0",)
+IGNORES_IMPORTANCE = ("Q8_0",)
 """Types that take no notice of an importance matrix."""
 WORTH_COMPILING = 2**22
 """Weights from which on compiling a kernel, about half a second, is paid back."""
-BLOCK = 256
-TRIED = 768
+QK_K = 256
+CHECKED_BLOCKS = 768
 """Blocks that the check quantizes both ways."""
 
 
@@ -32,9 +32,9 @@ _asked: Counter[tuple[str, bool]] = Counter()
 _building = threading.Lock()
 
 
-def worth(type_name: str, weighed: bool, weights: int) -> "Compiled | None":
+def kernel_if_worthwhile(type_name: str, weighed: bool, weights: int) -> "Compiled | None":
     """The kernel of a type once enough weights were asked for; called before quantizing so many. None while a thread compiles it."""
-    weighed = weighed and type_name not in UNWEIGHED
+    weighed = weighed and type_name not in IGNORES_IMPORTANCE
     if type_name not in KERNELS or not _building.acquire(blocking=False):
         return None
     try:
@@ -50,17 +50,17 @@ def kernel(type_name: str, weighed: bool = False) -> "Compiled | None":
     if type_name not in KERNELS or importlib.util.find_spec("llvmlite") is None:
         return None
     try:
-        from converters.k_blocks import build
+        from converters.k_blocks import build_kernel
 
-        made = build(type_name, weighed)
+        made = build_kernel(type_name, weighed)
     except (OSError, RuntimeError):  # LLVM's library cannot be loaded, or does not know this processor
         return None
     return made if _agrees(made, type_name, weighed) else None
 
 
-def quantize(kernel: "Compiled", rows: np.ndarray, type_name: str, out: np.ndarray, importance: np.ndarray | None = None) -> int:
+def run_kernel(kernel: "Compiled", rows: np.ndarray, type_name: str, out: np.ndarray, importance: np.ndarray | None = None) -> int:
     """As `ggml.quantize`; blocks that do not fill the lanes go through ggml."""
-    length, size = TYPES[type_name].weights, TYPES[type_name].size
+    length, size = GGML_TYPES[type_name].weights, GGML_TYPES[type_name].size
     blocks, in_row = rows.size // length, rows.shape[1] // length
     full = blocks - blocks % kernel.width
     weights = None if importance is None else importance.ctypes.data
@@ -69,14 +69,14 @@ def quantize(kernel: "Compiled", rows: np.ndarray, type_name: str, out: np.ndarr
     for block in range(full, blocks):
         start = block % in_row * length
         own = None if importance is None else importance[start : start + length]
-        ggml.quantize(rest[block], type_name, out[block * size : (block + 1) * size], own)
+        ggml.quantize_rows(rest[block], type_name, out[block * size : (block + 1) * size], own)
     return blocks * size
 
 
-def samples(blocks: int, seed: int = 0) -> np.ndarray:
+def sample_blocks(blocks: int, seed: int = 0) -> np.ndarray:
     """Blocks of every kind [blocks, 256]: normal, heavy-tailed, constant, zero in part, tiny to huge, one sign only, few values."""
     random = np.random.default_rng(seed)
-    values = random.standard_normal((blocks, BLOCK), np.float32)
+    values = random.standard_normal((blocks, QK_K), np.float32)
     scales = np.float32(10.0) ** random.integers(-6, 3, (blocks, 1)).astype(np.float32)
     values *= scales
     values[1::12] = random.standard_t(1.5, values[1::12].shape).astype(np.float32) * scales[1::12]
@@ -93,10 +93,10 @@ def samples(blocks: int, seed: int = 0) -> np.ndarray:
 
 
 def _agrees(kernel: "Compiled", type_name: str, weighed: bool) -> bool:
-    rows = samples(TRIED).reshape(-1, 4 * BLOCK)
+    rows = sample_blocks(CHECKED_BLOCKS).reshape(-1, 4 * QK_K)
     importance = np.random.default_rng(1).random(rows.shape[1], np.float32) if weighed else None
     ours, theirs = (np.empty(data_size((rows.size,), type_name), np.uint8) for _ in range(2))
-    ggml.prepare(type_name)
-    quantize(kernel, rows, type_name, ours, importance)
-    ggml.quantize(rows, type_name, theirs, importance)
+    ggml.initialize_type(type_name)
+    run_kernel(kernel, rows, type_name, ours, importance)
+    ggml.quantize_rows(rows, type_name, theirs, importance)
     return np.array_equal(ours, theirs)

@@ -1,6 +1,6 @@
 """From a model folder, and an adapter if there is one, to a GGUF: everything is checked first, then one tensor after the other is written.
 
-plan = convert.plan(model_dir, adapter_dir, ["Q4_K_M"], chat_template=template, name="my-run", extra={})
+plan = convert.plan_gguf(model_dir, adapter_dir, ["Q4_K_M"], chat_template=template, name="my-run", extra={})
 plan.size("Q4_K_M")              # bytes, exactly
 plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped, some rows at a time
 """
@@ -19,17 +19,16 @@ import numpy as np
 from converters import four_bit, text_part
 from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
-from converters.gguf_file import Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, plain, text, u32
+from converters.gguf_file import Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, scalar_value, text, u32
 from converters.imatrix import ImportanceMatrix
 from converters.inputs import MatrixInput, matrix_inputs
-from converters.mix import Mix, Weighted
-from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize, usable_cores
-from converters.slabs import in_order, slabs
-from converters.slabs import size as slab_size
+from converters.mix import Mix, WeightedAdapter
+from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize_tensor, usable_cores
+from converters.slabs import in_order, slab_size, slabs
 from converters.vocab import load_vocabulary
-from converters.weights import FLOATS, Rows, StoredTensor, read_folder, read_json
+from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, read_folder, read_json
 
-EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+DEFAULT_EMBEDDINGS, LM_HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
 Part = tuple[TensorPlan, int, list[np.ndarray]]
@@ -62,13 +61,13 @@ class Plan:
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, place and size."""
-        seventy_b = getattr(self._arch, "seventy_b", None)
+        is_70b = getattr(self._arch, "is_70b", None)
         chosen = choose_types(
             ((tensor.name, tensor.shape) for tensor in self._tensors),
             type_name,
             _layers(self._tensors),
             gqa=_shared_heads(self._metadata),
-            seventy_b=seventy_b is not None and seventy_b(self._config),
+            is_70b=is_70b is not None and is_70b(self._config),
             imatrix=self._imatrix is not None,
         )
         return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
@@ -87,7 +86,7 @@ class Plan:
         layout = self.layout(type_name)
         return len(encode_header(self.metadata(type_name), layout)) + sum(padded(info.size) for info in layout)
 
-    def merged_tensor(self, name: str, rows: Rows = slice(None)) -> np.ndarray:
+    def merged_tensor(self, name: str, rows: RowSelection = slice(None)) -> np.ndarray:
         """One of the model's tensors, or some of its rows, in float32, with the adapter merged in (Hugging Face's name and order)."""
         stored = self._stored[name]
         if self._adapter and self._adapter.touches(name):
@@ -135,13 +134,13 @@ class Plan:
 def _quantized(tensor: TensorPlan, types: list[str], importance: np.ndarray | None, slab: Callable[[], np.ndarray]) -> Part:
     """A slab made and quantized to each type."""
     values = slab()
-    made = {type_name: quantize(values, type_name, tensor.name, 1, importance) for type_name in dict.fromkeys(types)}
+    made = {type_name: quantize_tensor(values, type_name, tensor.name, 1, importance) for type_name in dict.fromkeys(types)}
     return tensor, values.size, [made[type_name] for type_name in types]
 
 
-def plan(
+def plan_gguf(
     model_dir: Path,
-    adapter_dir: Path | Sequence[Weighted] | None,
+    adapter_dir: Path | Sequence[WeightedAdapter] | None,
     types: list[str],
     *,
     chat_template: str | None,
@@ -160,12 +159,12 @@ def plan(
     """
     for type_name in types:
         check_type(type_name)
-    part, has_more = text_part.settings(read_json(model_dir / "config.json", 2**24), text_only)
-    given, notes = four_bit.settings(part)
+    part, has_more = text_part.text_configuration(read_json(model_dir / "config.json", 2**24), text_only)
+    given, notes = four_bit.without_four_bit(part)
     arch, config = architecture(given), with_defaults(given)
     stored, adapter = read_base(model_dir, arch), None
     if has_more:
-        stored, left_out = text_part.tensors(stored)
+        stored, left_out = text_part.text_tensors(stored)
         notes.append(left_out)
     tokenizer = model_dir
     if adapter_dir:
@@ -184,7 +183,7 @@ def plan(
     for key, value in extra.items():
         if key in metadata or key in ("general.file_type", "general.quantization_version", "general.alignment"):
             raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
-        metadata[key] = plain(value)
+        metadata[key] = scalar_value(value)
     tied = ties(arch, config, stored, adapter)
     tensors = tuple(arch.tensors(config, tied))
     metadata["general.size_label"] = text(_size_label(tensors))
@@ -225,7 +224,7 @@ def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix
 
     Where the vocabulary grew, PEFT saves the grown matrices beside the factors; of a tied base both are the one that is there.
     """
-    both = embeddings, HEAD
+    both = embeddings, LM_HEAD
     carried = adapter.replacements(both)
     stored |= carried
     if config["tie_word_embeddings"] and len(carried) == 1:
@@ -241,7 +240,7 @@ def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix
 
 def embeddings_name(arch: ModuleType) -> str:
     """The embeddings' name in a model of this architecture."""
-    return str(getattr(arch, "EMBEDDINGS", EMBEDDINGS))
+    return str(getattr(arch, "EMBEDDINGS", DEFAULT_EMBEDDINGS))
 
 
 def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
@@ -253,7 +252,7 @@ def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
     prefix = embeddings.partition(".")[0] + "."
     if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
         return stored
-    return {name if name == HEAD else prefix + name: tensor for name, tensor in stored.items()}
+    return {name if name == LM_HEAD else prefix + name: tensor for name, tensor in stored.items()}
 
 
 def _size_label(tensors: tuple[TensorPlan, ...]) -> str:
@@ -286,14 +285,14 @@ def ties(arch: ModuleType, config: dict[str, Any], stored: dict[str, StoredTenso
 
 
 def _share(stored: dict[str, StoredTensor], embeddings: str, adapter: Mix | None) -> bool:
-    if embeddings in stored and HEAD in stored:
-        one, other = stored[embeddings], stored[HEAD]
+    if embeddings in stored and LM_HEAD in stored:
+        one, other = stored[embeddings], stored[LM_HEAD]
         if (one.dtype, one.shape) != (other.dtype, other.shape) or not one.size or not np.array_equal(one.raw(), other.raw()):
             return False
-    for missing, present in ((HEAD, embeddings), (embeddings, HEAD)):
+    for missing, present in ((LM_HEAD, embeddings), (embeddings, LM_HEAD)):
         if present in stored:
             stored.setdefault(missing, stored[present])
-    return not (adapter and (adapter.touches(HEAD) or (adapter.touches(embeddings) and not adapter.only_rows(embeddings))))
+    return not (adapter and (adapter.touches(LM_HEAD) or (adapter.touches(embeddings) and not adapter.only_rows(embeddings))))
 
 
 def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool, ignored: str | None) -> None:
@@ -306,12 +305,12 @@ def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTenso
     for name in needed.keys() & stored.keys():
         if stored[name].shape != needed[name]:
             problems.append(f"{name} has shape {list(stored[name].shape)}, not {list(needed[name])}")
-        elif stored[name].dtype not in FLOATS:
+        elif stored[name].dtype not in FLOAT_DTYPES:
             problems.append(f"{name} is stored as {stored[name].dtype}; only F32, F16 and BF16 are read")
     problems += [
         f"{name} is not part of this architecture"
         for name in stored.keys() - needed.keys()
-        if not (name.endswith(IGNORED_TENSORS) or (tied and name == HEAD) or (ignored and re.fullmatch(ignored, name)))
+        if not (name.endswith(IGNORED_TENSORS) or (tied and name == LM_HEAD) or (ignored and re.fullmatch(ignored, name)))
     ]
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""

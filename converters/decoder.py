@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, gguf_tensor_name, integer, moves_rows, refuse_unless, same, undoes, unsound
+from converters.archs import TensorPlan, config_error, gguf_tensor_name, integer, moves_rows, refuse_unless, same, undoes
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number
+from converters.rope import positive_number
 
 Build = Callable[..., np.ndarray]
 
@@ -25,7 +25,7 @@ class Heads(NamedTuple):
     size: int
 
 
-def blocks(config: dict[str, Any], key: str = "num_hidden_layers") -> int:
+def layer_count(config: dict[str, Any], key: str = "num_hidden_layers") -> int:
     """Number of layers; llama.cpp holds at most 512 (src/llama-hparams.h)."""
     return integer(config, key, most=512)
 
@@ -36,10 +36,10 @@ def heads(config: dict[str, Any], own_size: bool = True) -> Heads:
     kv = integer(config, "num_key_value_heads", default=query)
     hidden = integer(config, "hidden_size")
     if query % kv or (hidden % query and (config.get("head_dim") is None or not own_size)):
-        raise unsound(f"{query} heads, {kv} key-value heads and hidden size {hidden} do not divide.")
+        raise config_error(f"{query} heads, {kv} key-value heads and hidden size {hidden} do not divide.")
     size = integer(config, "head_dim", default=hidden // query)
     if size % 2:
-        raise unsound(f"A head of {size} cannot be rotated in pairs.")
+        raise config_error(f"A head of {size} cannot be rotated in pairs.")
     if not own_size:
         refuse_unless(config, "head_dim", hidden // query, default=hidden // query)
     return Heads(query, kv, size)
@@ -62,13 +62,13 @@ def decoder_metadata(
         refuse_unless(config, key, None)
     head = heads(config)
     keys = {
-        "block_count": u32(blocks(config)),
+        "block_count": u32(layer_count(config)),
         "context_length": u32(integer(config, "max_position_embeddings")),
         "embedding_length": u32(integer(config, "hidden_size")),
         "feed_forward_length": u32(integer(config, "intermediate_size")),
         "attention.head_count": u32(head.query),
         "attention.head_count_kv": u32(head.kv),
-        "attention.layer_norm_rms_epsilon": f32(number(config, epsilon)),
+        "attention.layer_norm_rms_epsilon": f32(positive_number(config, epsilon)),
     }
     if head_size:
         keys |= {"attention.key_length": u32(head.size), "attention.value_length": u32(head.size)}
@@ -136,7 +136,7 @@ def interleave(count: int, rows: np.ndarray) -> np.ndarray:
 
 
 @undoes(interleave)
-def part_halves(count: int, rows: np.ndarray) -> np.ndarray:
+def deinterleave(count: int, rows: np.ndarray) -> np.ndarray:
     """The two halves of every head together again."""
     pairs = rows.reshape(count, -1, 2, *rows.shape[1:])
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows.shape)
@@ -153,7 +153,7 @@ def minus_one(weight: np.ndarray) -> np.ndarray:
     return weight - np.float32(1)
 
 
-class Tensors(list[TensorPlan]):
+class TensorPlans(list[TensorPlan]):
     """The tensors of a GGUF in their order, for an architecture and a number of layers."""
 
     def __init__(self, arch: str, layers: int) -> None:

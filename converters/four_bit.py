@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.weights import FLOATS, JsonObject, Rows, StoredTensor, check_finite
+from converters.weights import TORCH_DTYPES, JsonObject, RowSelection, StoredTensor, check_finite
 
 STATE = re.compile(r"(.+)\.quant_state\.bitsandbytes__(nf4|fp4)")
-DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-BLOCKS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Weights in a block that bitsandbytes knows."""
 MAX_STATE = 2**16
 
@@ -41,7 +40,7 @@ class FourBitTensor(StoredTensor):
         """Whether another tensor holds the same weights in the same type."""
         return (self.dtype, self.shape) == (other.dtype, other.shape) and np.array_equal(self.load(), other.load())
 
-    def load(self, rows: Rows = slice(None), check: bool = True) -> np.ndarray:
+    def load(self, rows: RowSelection = slice(None), check: bool = True) -> np.ndarray:
         """The weights, or some rows of the first dimension, in float32, rounded to the type that the model computes in."""
         if isinstance(rows, np.ndarray):
             least = int(rows.min())
@@ -108,13 +107,13 @@ def _matrix(stored: dict[str, StoredTensor], base: str, state_name: str) -> Four
         return tensor
 
     packed, state = stored.get(base), _state(stored[state_name])
-    shape, block, dtype = state.get("shape"), state.get("blocksize"), DTYPES.get(str(state.get("dtype")))
+    shape, block, dtype = state.get("shape"), state.get("blocksize"), TORCH_DTYPES.get(str(state.get("dtype")))
     if (
         not isinstance(shape, list)
         or not shape
         or not all(type(one) is int and 0 < one < 2**31 for one in shape)
         or dtype is None
-        or block not in BLOCKS
+        or block not in BLOCK_SIZES
         or packed is None
         or -(-math.prod(shape) // 2) != packed.size
     ):
@@ -140,7 +139,7 @@ def _state(tensor: StoredTensor) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def settings(config: JsonObject) -> tuple[JsonObject, list[str]]:
+def without_four_bit(config: JsonObject) -> tuple[JsonObject, list[str]]:
     """A configuration without its mention of bitsandbytes' 4 bits, and what the user should know of it; others stay, to be refused."""
     quantization: Any = config.get("quantization_config")
     if not isinstance(quantization, dict) or quantization.get("quant_method") != "bitsandbytes" or not quantization.get("load_in_4bit"):
@@ -148,6 +147,3 @@ def settings(config: JsonObject) -> tuple[JsonObject, list[str]]:
     kind = str(quantization.get("bnb_4bit_quant_type", "fp4"))[:8]
     note = f"The base is stored in 4 bits (bitsandbytes {kind}): its weights are dequantized, and what that lost does not come back."
     return {key: value for key, value in config.items() if key != "quantization_config"}, [note]
-
-
-assert set(DTYPES.values()) == set(FLOATS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.gguf_file import TYPES
+from converters.gguf_file import GGML_TYPES
 
 
 @cache
@@ -46,18 +46,18 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-def prepare(type_name: str) -> None:
+def initialize_type(type_name: str) -> None:
     """Set up the tables of a type, once, before threads use it."""
-    library().ggml_quantize_init(TYPES[type_name].id)
+    library().ggml_quantize_init(GGML_TYPES[type_name].id)
 
 
-def quantize(rows: np.ndarray, type_name: str, out: np.ndarray, importance: np.ndarray | None = None) -> int:
+def quantize_rows(rows: np.ndarray, type_name: str, out: np.ndarray, importance: np.ndarray | None = None) -> int:
     """Quantize contiguous float32 rows into bytes; gives the number written. importance: float32, one a place in a row."""
     count, length = rows.shape
     weights = None if importance is None else importance.ctypes.data
-    return int(library().ggml_quantize_chunk(TYPES[type_name].id, rows.ctypes.data, out.ctypes.data, 0, count, length, weights))
+    return int(library().ggml_quantize_chunk(GGML_TYPES[type_name].id, rows.ctypes.data, out.ctypes.data, 0, count, length, weights))
 
 
-def sound(type_name: str, blocks: np.ndarray) -> bool:
+def blocks_valid(type_name: str, blocks: np.ndarray) -> bool:
     """Whether no block's scale is NaN or infinite."""
-    return bool(library().ggml_validate_row_data(TYPES[type_name].id, blocks.ctypes.data, blocks.size))
+    return bool(library().ggml_validate_row_data(GGML_TYPES[type_name].id, blocks.ctypes.data, blocks.size))

@@ -12,19 +12,19 @@ import numpy as np
 from converters.errors import ConversionError
 
 MAGIC = b"GGUF"
-VERSION = 3
+GGUF_VERSION = 3
 ALIGNMENT = 32
 """Tensor data starts at multiples of this many bytes unless `general.alignment` says otherwise."""
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
-NUMBERS = {U8: "<u1", I8: "<i1", U16: "<u2", I16: "<i2", U32: "<u4", I32: "<i4", F32: "<f4", U64: "<u8", I64: "<i8", F64: "<f8"}
-FORMS = {kind: struct.Struct(f"<{letter}") for kind, letter in zip(NUMBERS, "BbHhIifQqd", strict=True)}
+NUMBER_DTYPES = {U8: "<u1", I8: "<i1", U16: "<u2", I16: "<i2", U32: "<u4", I32: "<i4", F32: "<f4", U64: "<u8", I64: "<i8", F64: "<f8"}
+NUMBER_STRUCTS = {kind: struct.Struct(f"<{letter}") for kind, letter in zip(NUMBER_DTYPES, "BbHhIifQqd", strict=True)}
 
 MAX_ENTRIES = 65_536
 """Metadata keys and tensors of any real model are far fewer."""
 MAX_STRINGS = 4_194_304
 MAX_STRING = 64 * 2**20
-MAX_HEADER = 2**29
+MAX_GGUF_HEADER = 2**29
 
 
 class BlockType(NamedTuple):
@@ -35,7 +35,7 @@ class BlockType(NamedTuple):
     size: int
 
 
-TYPES = {
+GGML_TYPES = {
     "F32": BlockType(0, 1, 4),
     "F16": BlockType(1, 1, 2),
     "BF16": BlockType(30, 1, 2),
@@ -68,7 +68,7 @@ TYPES = {
     "TQ2_0": BlockType(35, 256, 66),
     "MXFP4": BlockType(39, 32, 17),
 }
-TYPE_NAMES = {block.id: name for name, block in TYPES.items()}
+TYPE_NAMES = {block.id: name for name, block in GGML_TYPES.items()}
 
 
 class Value(NamedTuple):
@@ -119,7 +119,7 @@ def booleans(values: Iterable[bool]) -> Value:
     return Value(ARRAY, list(values), BOOL)
 
 
-def plain(value: str | int | float | bool) -> Value:
+def scalar_value(value: str | int | float | bool) -> Value:
     """A caller's own value in the smallest fitting kind: bool, u32 (i64 outside its range), f32 or string."""
     if isinstance(value, bool):
         return boolean(value)
@@ -141,7 +141,7 @@ class TensorInfo:
 
 def data_size(shape: tuple[int, ...], type_name: str) -> int:
     """Bytes of a tensor; its rows (shape[0]) must be whole blocks."""
-    block = TYPES[type_name]
+    block = GGML_TYPES[type_name]
     count = 1
     for length in shape:
         count *= length
@@ -175,16 +175,16 @@ def _encoded(value: Value) -> bytes:
     if value.kind == BOOL:
         return struct.pack("<?", value.data)
     if value.kind != ARRAY:
-        return np.asarray(value.data).astype(NUMBERS[value.kind]).tobytes()
+        return np.asarray(value.data).astype(NUMBER_DTYPES[value.kind]).tobytes()
     head = struct.pack("<IQ", value.item, len(value.data))
     if value.item == STRING:
         return head + b"".join(_string(one) for one in value.data)
-    return head + np.asarray(value.data).astype("<u1" if value.item == BOOL else NUMBERS[value.item]).tobytes()
+    return head + np.asarray(value.data).astype("<u1" if value.item == BOOL else NUMBER_DTYPES[value.item]).tobytes()
 
 
 def encode_header(metadata: dict[str, Value], tensors: list[TensorInfo]) -> bytes:
     """Everything before the tensor data, padded to the alignment."""
-    parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
+    parts = [MAGIC, struct.pack("<IQQ", GGUF_VERSION, len(tensors), len(metadata))]
     for key, value in metadata.items():
         parts += [_string(key), struct.pack("<I", value.kind), _encoded(value)]
     for tensor in tensors:
@@ -192,7 +192,7 @@ def encode_header(metadata: dict[str, Value], tensors: list[TensorInfo]) -> byte
             _string(tensor.name),
             struct.pack("<I", len(tensor.shape)),
             struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape),
-            struct.pack("<IQ", TYPES[tensor.type].id, tensor.offset),
+            struct.pack("<IQ", GGML_TYPES[tensor.type].id, tensor.offset),
         ]
     header = b"".join(parts)
     return header + b"\0" * (padded(len(header)) - len(header))
@@ -259,12 +259,14 @@ class _Bytes:
 
     def take(self, size: int, what: str) -> bytes:
         if size > len(self.data) - self.at:
-            raise self.lie(f"{what} needs {size} bytes at offset {self.at}, but the file ends (or its header passes {MAX_HEADER} bytes).")
+            raise self.lie(
+                f"{what} needs {size} bytes at offset {self.at}, but the file ends (or its header passes {MAX_GGUF_HEADER} bytes)."
+            )
         self.at += size
         return self.data[self.at - size : self.at]
 
     def number(self, kind: int, what: str) -> Any:
-        form = FORMS[kind]
+        form = NUMBER_STRUCTS[kind]
         return form.unpack(self.take(form.size, what))[0]
 
     def count(self, what: str, least_bytes: int, limit: int) -> int:
@@ -294,7 +296,7 @@ class _Bytes:
             if flag > 1:
                 raise self.lie(f"{key} is neither true nor false.")
             return bool(flag)
-        if kind not in NUMBERS:
+        if kind not in NUMBER_DTYPES:
             raise self.lie(f"{key} has the unknown kind {kind}.")
         return self.number(kind, key)
 
@@ -302,10 +304,10 @@ class _Bytes:
         item = self.number(U32, key)
         if item == STRING:
             return [self.string(key) for _ in range(self.count(key, 8, MAX_STRINGS))]
-        if item != BOOL and item not in NUMBERS:
+        if item != BOOL and item not in NUMBER_DTYPES:
             raise self.lie(f"{key} is an array of the unknown kind {item}.")
-        dtype = np.dtype("<u1" if item == BOOL else NUMBERS[item])
-        size = self.count(key, dtype.itemsize, MAX_HEADER) * dtype.itemsize
+        dtype = np.dtype("<u1" if item == BOOL else NUMBER_DTYPES[item])
+        size = self.count(key, dtype.itemsize, MAX_GGUF_HEADER) * dtype.itemsize
         return np.frombuffer(self.take(size, key), dtype)
 
 
@@ -319,7 +321,7 @@ def read_header(path: Path) -> Header:
             size = file.seek(0, 2)
             if size < 24:
                 raise ConversionError(f"{path.name} is not a GGUF file", f"It has only {size} bytes.", "Choose a .gguf file.")
-            with mmap.mmap(file.fileno(), min(size, MAX_HEADER), access=mmap.ACCESS_READ) as data:
+            with mmap.mmap(file.fileno(), min(size, MAX_GGUF_HEADER), access=mmap.ACCESS_READ) as data:
                 return _parsed(_Bytes(data, path), size)
     except OSError as error:
         raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
@@ -363,7 +365,7 @@ def _tensor_infos(reader: _Bytes, count: int, alignment: int) -> Iterator[Tensor
         total = 1
         for length in shape:
             total *= length
-        if type_name is None or not 0 < total < 2**62 or shape[0] % TYPES[type_name].weights or offset % alignment:
+        if type_name is None or not 0 < total < 2**62 or shape[0] % GGML_TYPES[type_name].weights or offset % alignment:
             raise reader.lie(f"{name} has an impossible type, shape {shape} or offset {offset}.")
         yield TensorInfo(name, shape, type_name, offset, data_size(shape, type_name))
 

@@ -37,11 +37,11 @@ FLOAT_TYPES = (
     "MXFP4",
 )
 """Types whose blocks hold weights; the others are plain whole numbers and doubles, of which no weights are made."""
-SLAB = 2**22
+DEQUANTIZE_CHUNK = 2**22
 """Weights dequantized at a time: gguf-py's functions hold several copies of what they are given."""
 
 
-def short(value: float) -> float:
+def shortest_float(value: float) -> float:
     """The shortest decimal number that is this one in float32: 1e-05 where the file can only say 9.999999747378752e-06."""
     return float(str(np.float32(value)))
 
@@ -80,7 +80,7 @@ class GgufModel:
             value = default
         if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value) or value <= 0:
             raise self.unsound(f"{self.arch}.{key} is {str(value)[:100]}, where a positive number belongs.")
-        return short(value)
+        return shortest_float(value)
 
     def word(self, key: str, default: str) -> str:
         """A text."""
@@ -122,7 +122,7 @@ class GgufModel:
         """A tensor's first dimension (as numpy has it) a part at a time, dequantized to float32."""
         info: TensorInfo = self.header.tensors[name]
         shape = info.shape[::-1]
-        raw, step = self.header.raw(name).reshape(shape[0], -1), max(1, SLAB // int(np.prod(shape[1:])))
+        raw, step = self.header.raw(name).reshape(shape[0], -1), max(1, DEQUANTIZE_CHUNK // int(np.prod(shape[1:])))
         if len(shape) == 1:
             raw, step = raw.reshape(1, -1), 1
         for start in range(0, len(raw), step):

@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.gguf_file import MAGIC, MAX_ENTRIES, Header, Value, Writer, lay_out, read_header, strings, text, u32
-from converters.quantize import EMBEDDINGS
+from converters.quantize import EMBEDDING_MATRICES
 
 SUMS, COUNTS = ".in_sum2", ".counts"
 DATASETS, CHUNK_COUNT, CHUNK_SIZE = "imatrix.datasets", "imatrix.chunk_count", "imatrix.chunk_size"
@@ -65,13 +65,13 @@ class ImportanceMatrix:
             )
         for name in sorted(found):
             channels = int(np.prod(shapes[name])) // shapes[name][-2]
-            if self.entries[name].sums.size != channels and name not in EMBEDDINGS:
+            if self.entries[name].sums.size != channels and name not in EMBEDDING_MATRICES:
                 raise ConversionError(
                     "The importance matrix belongs to another model",
                     f"It has {self.entries[name].sums.size} values for {name}, which has {channels} inputs.",
                     remedy,
                 )
-        return sorted(shapes.keys() - found - {*EMBEDDINGS, "output.weight"})
+        return sorted(shapes.keys() - found - {*EMBEDDING_MATRICES, "output.weight"})
 
     def importance(self, name: str, channels: int) -> np.ndarray | None:
         """The mean squares of a matrix's inputs, float32 [channels]; None where nothing is known of them."""
@@ -93,7 +93,7 @@ def _base_name(path: str) -> str:
     return PurePosixPath(PureWindowsPath(path).as_posix()).name
 
 
-def write(file: BinaryIO, matrix: ImportanceMatrix) -> None:
+def write_imatrix(file: BinaryIO, matrix: ImportanceMatrix) -> None:
     """Write llama.cpp's GGUF form into an open file, the same bytes that it writes."""
     metadata = {
         "general.type": text("imatrix"),
@@ -112,7 +112,7 @@ def write(file: BinaryIO, matrix: ImportanceMatrix) -> None:
     writer.finish()
 
 
-def read(path: Path) -> ImportanceMatrix:
+def read_imatrix(path: Path) -> ImportanceMatrix:
     """Read a file of either form. Raises ConversionError when it is none, is cut short, or holds what no importance matrix can."""
     try:
         with open(path, "rb") as file:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.archs import TensorPlan, same
-from converters.quantize import EMBEDDINGS, quantizable
+from converters.quantize import EMBEDDING_MATRICES, quantizable
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def matrix_inputs(tensors: Iterable[TensorPlan], transposed: Collection[str] = (
     return [
         MatrixInput(tensor.name, tensor.sources[0][0].removesuffix(".weight"), tensor.shape[-1], _order(tensor, transposed))
         for tensor in tensors
-        if tensor.sources and quantizable(tensor.name, tensor.shape) and tensor.name not in EMBEDDINGS
+        if tensor.sources and quantizable(tensor.name, tensor.shape) and tensor.name not in EMBEDDING_MATRICES
     ]
 
 

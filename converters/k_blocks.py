@@ -4,10 +4,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from converters.k_search import TINY, Found, Search, half_bits, half_value, nearest, positive, scale_alone, three_bits, with_minimum
+from converters.k_search import (
+    GROUP_MAX_EPS,
+    MinimumFit,
+    Search,
+    half_bits,
+    half_value,
+    nearest,
+    positive,
+    scale_alone,
+    three_bits,
+    with_minimum,
+)
 from converters.lanes import Array, Code, Compiled, Lanes, width
 
-BLOCK = 256
+QK_K = 256
 """Weights in a block of a K type (QK_K)."""
 
 
@@ -33,12 +44,12 @@ class Block:
         squares = self.code.constant(0)
         total = self.code.array(1)
         total[0] = squares
-        for chunk in self.code.loop(BLOCK // 16):
+        for chunk in self.code.loop(QK_K // 16):
             part, sum_now = self.x.from_(self.code.times(chunk, 16)), total[0]
             for i in range(16):
                 sum_now += part[i] * part[i]
             total[0] = sum_now
-        return (total[0] * 2 if double else total[0]) / BLOCK
+        return (total[0] * 2 if double else total[0]) / QK_K
 
     def weigh(self, into: Array, first: Any, length: int, spread: Lanes) -> Lanes:
         """Put a group's weights in the search into an array: importance times √(spread + x²). Gives their sum."""
@@ -73,8 +84,8 @@ def _four_pairs(quants: Array, bits: int, i: int, mask: int) -> Lanes:
 
 def _searched(block: Block, how: Search, plain: Callable[[Array, Array], None]) -> tuple[list[Array], Array]:
     """Every group's `Found`, and the sum of its weights. plain: gives a group's weights where there is no importance."""
-    code, count = block.code, BLOCK // how.length
-    weights, sums, kept = code.array(how.length), code.array(count), [code.array(count) for _ in Found._fields]
+    code, count = block.code, QK_K // how.length
+    weights, sums, kept = code.array(how.length), code.array(count), [code.array(count) for _ in MinimumFit._fields]
     spread = block.spread(double=how.length == 32) if block.importance else None
     for group in code.loop(count):
         first = code.times(group, how.length)
@@ -89,8 +100,8 @@ def _searched(block: Block, how: Search, plain: Callable[[Array, Array], None]) 
 
 def _quants(block: Block, how: Search, kept: list[Array], steps: Array, offsets: Array) -> Array:
     """The final quants with the scales as the block holds them; the search's own where a scale became zero."""
-    code, quants = block.code, block.code.array(BLOCK, real=False)
-    for group in code.loop(BLOCK // how.length):
+    code, quants = block.code, block.code.array(QK_K, real=False)
+    for group in code.loop(QK_K // how.length):
         first = code.times(group, how.length)
         part, target = block.x.from_(first), quants.from_(first)
         step, offset, factor, low = steps[group], offsets[group], kept[2][group], kept[3][group]
@@ -117,7 +128,7 @@ def _above_mean(x: Array, weights: Array) -> None:
 def _five_or_four(code: Code, tile: Any, weighed: bool, bits: int) -> None:
     """Q4_K and Q5_K: eight groups of 32, six bits for each scale and minimum."""
     how, stride = SEARCHES[f"Q{bits}_K", weighed], 144 if bits == 4 else 176
-    block = Block(code, tile, BLOCK, stride, weighed)
+    block = Block(code, tile, QK_K, stride, weighed)
     kept, sums = _searched(block, how, _above_mean)
     if weighed:
         (d, small), (d_min, small_min) = (positive(code, kept[field], sums, 8, 63) for field in range(2))
@@ -166,7 +177,7 @@ def _high_bits(quants: Array, i: int, shift: int) -> Lanes:
 def _two(code: Code, tile: Any, weighed: bool) -> None:
     """Q2_K: sixteen groups of 16, four bits for each scale and minimum."""
     how = SEARCHES["Q2_K", weighed]
-    block = Block(code, tile, BLOCK, 84, weighed)
+    block = Block(code, tile, QK_K, 84, weighed)
     kept, sums = _searched(block, how, _magnitudes)
     if weighed:
         (d, small), (d_min, small_min) = (positive(code, kept[field], sums, 16, 15) for field in range(2))
@@ -200,8 +211,8 @@ def _two_bits(block: Block, quants: Array, offset: int) -> None:
 
 def _three(code: Code, tile: Any, weighed: bool) -> None:
     """Q3_K: sixteen groups of 16, six bits for each scale."""
-    block = Block(code, tile, BLOCK, 110, weighed)
-    quants, scales, sums, weights = code.array(BLOCK, real=False), code.array(16), code.array(16), code.array(16)
+    block = Block(code, tile, QK_K, 110, weighed)
+    quants, scales, sums, weights = code.array(QK_K, real=False), code.array(16), code.array(16), code.array(16)
     spread = block.spread(double=True) if weighed else None
     for group in code.loop(16):
         first = code.times(group, 16)
@@ -253,8 +264,8 @@ def _peak(code: Code, values: Array) -> tuple[Lanes, Lanes]:
 
 def _six(code: Code, tile: Any, weighed: bool) -> None:
     """Q6_K: sixteen groups of 16, eight bits for each scale."""
-    block = Block(code, tile, BLOCK, 210, weighed)
-    weights, quants = code.array(16), code.array(BLOCK, real=False)
+    block = Block(code, tile, QK_K, 210, weighed)
+    weights, quants = code.array(16), code.array(QK_K, real=False)
     scales, factors, origins = code.array(16), code.array(16), code.array(16, real=False)
     for group in code.loop(16):
         part = block.x.from_(code.times(group, 16))
@@ -264,7 +275,7 @@ def _six(code: Code, tile: Any, weighed: bool) -> None:
         scales[group], factors[group], origins[group] = scale_alone(code, part, weight, 16, 32)
     largest, peak = _peak(code, scales)
     over = -128 / peak
-    empty = largest < TINY
+    empty = largest < GROUP_MAX_EPS
     nothing = code.constant(0, False)
     d = empty.select(nothing, half_bits(1 / over))
     small = [nearest(over * scales[j]) for j in range(16)]
@@ -317,7 +328,7 @@ SEARCHES = {
     ("Q2_K", True): Search(16, 3, -0.9, 0.05, 37),
 }
 """By type and whether there is an importance matrix."""
-KINDS: dict[str, Callable[[Code, Any, bool], None]] = {
+KERNEL_BUILDERS: dict[str, Callable[[Code, Any, bool], None]] = {
     "Q8_0": _eight,
     "Q6_K": _six,
     "Q5_K": partial(_five_or_four, bits=5),
@@ -327,9 +338,9 @@ KINDS: dict[str, Callable[[Code, Any, bool], None]] = {
 }
 
 
-def build(type_name: str, weighed: bool = False) -> Compiled:
+def build_kernel(type_name: str, weighed: bool = False) -> Compiled:
     """The kernel of a type. weighed: for use with an importance matrix."""
     code = Code(type_name, width())
     for tile in code.loop(code.tiles):
-        KINDS[type_name](code, tile, weighed)
+        KERNEL_BUILDERS[type_name](code, tile, weighed)
     return code.compile()

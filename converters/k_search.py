@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from converters.lanes import Array, Code, Lanes, Variable
 
-TINY = 1e-15
+GROUP_MAX_EPS = 1e-15
 """Largest magnitude below which a group counts as zero (GROUP_MAX_EPS)."""
 
 
@@ -46,7 +46,7 @@ class Search(NamedTuple):
     absolute: bool = False
 
 
-class Found(NamedTuple):
+class MinimumFit(NamedTuple):
     """A group's scale, its minimum's negative, and what its quants come from: round(factor·(x - low))."""
 
     scale: Lanes
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     low: Lanes
 
 
-def with_minimum(code: Code, x: Array, weights: Array, how: Search) -> Found:
+def with_minimum(code: Code, x: Array, weights: Array, how: Search) -> MinimumFit:
     """A group's scale and minimum (`make_qkx2_quants`, `make_qkx3_quants`)."""
     low = high = x[0]
     sum_w = weights[0]
@@ -106,10 +106,10 @@ def with_minimum(code: Code, x: Array, weights: Array, how: Search) -> Found:
             kept.value = better.select(new, kept.value)
     zero = code.constant(0)
     minimum = -flat.select(low, best_minimum.value)
-    return Found(flat.select(zero, best_scale.value), minimum, flat.select(zero, best_factor.value), best_low.value)
+    return MinimumFit(flat.select(zero, best_scale.value), minimum, flat.select(zero, best_factor.value), best_low.value)
 
 
-class Scaled(NamedTuple):
+class ScaleFit(NamedTuple):
     """A group's scale, and what its quants come from: zero + round(factor·x)."""
 
     scale: Lanes
@@ -117,7 +117,7 @@ class Scaled(NamedTuple):
     zero: Lanes
 
 
-def scale_alone(code: Code, x: Array, weights: Array, length: int, top: int) -> Scaled:
+def scale_alone(code: Code, x: Array, weights: Array, length: int, top: int) -> ScaleFit:
     """A group's scale where there is no minimum, its quants from -top to top - 1 (`make_qx_quants` with rmse_type 1)."""
     largest = peak = code.constant(0)
     for i in range(length):
@@ -150,9 +150,9 @@ def scale_alone(code: Code, x: Array, weights: Array, length: int, top: int) -> 
         new = sum_xl / sum_l2
         for kept, value in ((best, new * sum_xl), (scale, new), (factor, tried)):
             kept.value = better.select(value, kept.value)
-    nothing = largest < TINY
+    nothing = largest < GROUP_MAX_EPS
     origin = nothing.select(code.constant(0, False), code.constant(top, False))
-    return Scaled(nothing.select(zero, scale.value), nothing.select(zero, factor.value), origin)
+    return ScaleFit(nothing.select(zero, scale.value), nothing.select(zero, factor.value), origin)
 
 
 class Refined(NamedTuple):
@@ -219,7 +219,7 @@ def positive(code: Code, x: Array, weights: Array, length: int, top: int) -> Ref
         sum_xl += weights[i] * x[i] * quant.to_float()
         sum_l2 += weights[i] * quant.to_float() * quant.to_float()
     scale = _refined(code, x, weights, quants, length, (sum_xl, sum_l2), (0, top))
-    nothing = most < TINY
+    nothing = most < GROUP_MAX_EPS
     return Refined(nothing.select(zero, scale), [nothing.select(code.constant(0, False), quants[i]) for i in range(length)])
 
 
@@ -240,7 +240,7 @@ def three_bits(code: Code, x: Array, quants: Array) -> Lanes:
         sum_xl += weights[i] * x[i] * quant
         sum_l2 += weights[i] * quant * quant
     scale = _refined(code, x, weights, quants, 16, (sum_xl, sum_l2), (-4, 3))
-    nothing = largest < TINY
+    nothing = largest < GROUP_MAX_EPS
     for i in range(16):
         quants[i] = nothing.select(code.constant(0, False), quants[i] + 4)
     return nothing.select(zero, scale)

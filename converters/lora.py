@@ -1,6 +1,6 @@
 """A PEFT adapter as a GGUF LoRA that llama.cpp adds to a base while it runs, and the check that one belongs to a base.
 
-    plan = lora.plan(model_dir, adapter_dir, "F32", name="my-run", extra={})
+    plan = lora.plan_lora(model_dir, adapter_dir, "F32", name="my-run", extra={})
     plan.write(open_file)
 
 llama.cpp computes W·x + scale · alpha / rank · B·(A·x) for each pair (src/llama-adapter.h, `get_scale`), with one alpha for the whole
@@ -18,14 +18,14 @@ import numpy as np
 
 from converters import four_bit
 from converters.archs import TensorPlan, architecture, with_defaults
-from converters.convert import HEAD, QUANTIZATION_VERSION, embeddings_name, read_base, ties
+from converters.convert import LM_HEAD, QUANTIZATION_VERSION, embeddings_name, read_base, ties
 from converters.errors import ConversionError
-from converters.gguf_file import TensorInfo, Value, Writer, encode_header, f32, lay_out, padded, plain, text, u32
-from converters.merge import Adapter, Change
-from converters.quantize import quantize
+from converters.gguf_file import TensorInfo, Value, Writer, encode_header, f32, lay_out, padded, scalar_value, text, u32
+from converters.merge import Adapter, ModuleChange
+from converters.quantize import quantize_tensor
 from converters.weights import StoredTensor, read_json
 
-TYPES = ("F32", "F16", "BF16")
+ADAPTER_TYPES = ("F32", "F16", "BF16")
 MERGE_INSTEAD = "Export the merged model instead (leave --adapter-only out)."
 
 
@@ -34,7 +34,7 @@ class Pair:
     """The two factors of one GGUF tensor. gain: what B is multiplied with. build: reorders B's rows as the base's own."""
 
     name: str
-    change: Change
+    change: ModuleChange
     gain: float
     build: Callable[..., np.ndarray]
 
@@ -73,25 +73,25 @@ class LoraPlan:
         for pair, (a_info, b_info) in zip(self._pairs, zip(self.layout[::2], self.layout[1::2], strict=True), strict=True):
             for info, values in zip((a_info, b_info), pair.factors(), strict=True):
                 assert values.shape == info.shape[::-1], (info, values.shape)
-                writer.write(info.name, quantize(values, self.type, info.name))
+                writer.write(info.name, quantize_tensor(values, self.type, info.name))
         writer.finish()
 
 
-def plan(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra: dict[str, str | int | float | bool]) -> LoraPlan:
+def plan_lora(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra: dict[str, str | int | float | bool]) -> LoraPlan:
     """Check that an adapter can be a GGUF LoRA for the GGUF of its base, without reading the weights.
 
-    model_dir: the base's Hugging Face folder. type_name: one of `TYPES`. name: `general.name`. extra: further metadata keys.
+    model_dir: the base's Hugging Face folder. type_name: one of `ADAPTER_TYPES`. name: `general.name`. extra: further metadata keys.
     Raises ConversionError, by name, for what such a file cannot carry: DoRA, trained biases, whole tensors, tied matrices.
     """
-    if type_name not in TYPES:
-        raise ConversionError(f"'{type_name}' is not a type for adapters", f"Types are {', '.join(TYPES)}.", "Choose one of them.")
-    given, _ = four_bit.settings(read_json(model_dir / "config.json", 2**24))
+    if type_name not in ADAPTER_TYPES:
+        raise ConversionError(f"'{type_name}' is not a type for adapters", f"Types are {', '.join(ADAPTER_TYPES)}.", "Choose one of them.")
+    given, _ = four_bit.without_four_bit(read_json(model_dir / "config.json", 2**24))
     arch, config = architecture(given), with_defaults(given)
     arch.metadata(config)
     adapter = Adapter(adapter_dir)
     stored = read_base(model_dir, arch)
     tied = ties(arch, config, stored, None)
-    _refuse_what_cannot_be_carried(adapter, tied, stored, (embeddings_name(arch), HEAD))
+    _refuse_what_cannot_be_carried(adapter, tied, stored, (embeddings_name(arch), LM_HEAD))
     tensors = arch.tensors(config, tied)
     adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     alpha = _alpha(adapter)
@@ -107,7 +107,7 @@ def plan(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, extra
     for key, value in extra.items():
         if key in metadata or key.startswith("adapter.") or key == "general.alignment":
             raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
-        metadata[key] = plain(value)
+        metadata[key] = scalar_value(value)
     rows = {tensor.name: tensor.shape[0] for tensor in tensors}
     layout = lay_out(
         entry
@@ -182,7 +182,7 @@ def _pairs(adapter: Adapter, tensors: list[TensorPlan], alpha: float) -> list[Pa
     return pairs
 
 
-def _moves_rows_only(tensor: TensorPlan, change: Change) -> bool:
+def _moves_rows_only(tensor: TensorPlan, change: ModuleChange) -> bool:
     """Whether build(b·a) = build(b)·a, tried on one random pair of vectors; for embeddings, whether build changes nothing."""
     shape = tensor.sources[0][1]
     random = np.random.default_rng(0)

@@ -11,9 +11,9 @@ from converters.errors import ConversionError
 from converters.gguf_file import ARRAY, F32, STRING, Header
 from converters.weights import check_finite
 
-TYPES = {"F32": "<f4", "F16": "<f2", "BF16": None, "Q8_0": None}
+FACTOR_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": None, "Q8_0": None}
 """Types of factors that llama.cpp multiplies with, and those of numpy that show what is in them."""
-EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
+TOKEN_EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
 
 
 def check_adapter(base: Header, adapter: Header) -> None:
@@ -24,7 +24,7 @@ def check_adapter(base: Header, adapter: Header) -> None:
         stem, _, factor = name.rpartition(".")
         if factor not in ("lora_a", "lora_b"):
             raise _refuse(adapter, f"Its tensor {name} is no low-rank factor; llama.cpp would leave it out.")
-        if info.type not in TYPES or len(info.shape) != 2:
+        if info.type not in FACTOR_DTYPES or len(info.shape) != 2:
             raise _refuse(adapter, f"Its tensor {name} has the type {info.type} and the shape {list(info.shape)}.")
         pairs.setdefault(stem, {})[factor] = info.shape
     if not pairs:
@@ -84,7 +84,7 @@ def _check_pair(base: Header, adapter: Header, stem: str, shapes: dict[str, tupl
     if stem not in base.tensors:
         raise _refuse(adapter, f"It changes {stem}, which the base does not have.")
     shape, a, b = base.tensors[stem].shape, shapes["lora_a"], shapes["lora_b"]
-    if stem == EMBEDDINGS:
+    if stem == TOKEN_EMBEDDINGS:
         if OUTPUT not in base.tensors:
             raise _refuse(
                 adapter,
@@ -99,7 +99,7 @@ def _check_pair(base: Header, adapter: Header, stem: str, shapes: dict[str, tupl
 
 
 def _check_values(adapter: Header, name: str) -> None:
-    dtype = TYPES[adapter.tensors[name].type]
+    dtype = FACTOR_DTYPES[adapter.tensors[name].type]
     if dtype:
         check_finite(adapter.raw(name).view(dtype), name, adapter.path)
     elif adapter.tensors[name].type == "BF16":

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.weights import FLOATS, Rows, StoredTensor, check_finite, finite, read_json, read_safetensors
+from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, check_finite, finite, read_json, read_safetensors
 
-IGNORED = {
+IGNORED_KEYS = {
     "task_type",
     "peft_version",
     "base_model_name_or_path",
@@ -42,7 +42,7 @@ IGNORED = {
 }
 """Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result. PEFT sets
 fan_in_fan_out right by the kind of module, whatever the file says, and so does `Adapter.check` by the architecture."""
-USED = {
+USED_KEYS = {
     "peft_type",
     "r",
     "lora_alpha",
@@ -54,14 +54,14 @@ USED = {
     "init_lora_weights",
     "trainable_token_indices",
 }
-STARTS = (True, False, None, "gaussian", "eva")
+SUPPORTED_INITIALIZATIONS = (True, False, None, "gaussian", "eva")
 """Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
-ROWS = 64
+MERGE_ROWS = 64
 """Rows worked on at a time, so that what is added takes little memory and stays in the cache."""
-KEPT = 8
+FACTOR_CACHE_SIZE = 8
 """Factors kept in memory, since a tensor merged some rows at a time needs one of its two whole every time."""
-PREFIX = "base_model.model."
-PARTS = {
+PEFT_PREFIX = "base_model.model."
+PART_SUFFIXES = {
     "lora_A.weight": "A",
     "lora_B.weight": "B",
     "lora_embedding_A": "A",
@@ -79,7 +79,7 @@ PARTS = {
 
 
 @dataclass
-class Change:
+class ModuleChange:
     """What an adapter holds for one module: low-rank factors with their scale, a full tensor that replaces the base's, new rows for it.
 
     embedding: of an embedding layer. transposed: the base stores the module's weight as [in, out] (transformers' Conv1D).
@@ -101,27 +101,27 @@ class Change:
         """Whether B·A must be transposed to lie over the base's tensor."""
         return self.embedding or self.transposed
 
-    def factors(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    def factors(self, rows: RowSelection) -> tuple[np.ndarray, np.ndarray]:
         """Left and right factor whose product lies over some rows of the base's tensor."""
         if self.flipped:
             return _whole(self.parts["A"]).T[rows], _whole(self.parts["B"]).T
         return self.parts["B"].load(rows), _whole(self.parts["A"])
 
-    def add(self, values: np.ndarray, rows: Rows, weight: float) -> None:
+    def add(self, values: np.ndarray, rows: RowSelection, weight: float) -> None:
         """Add weight·scale·B·A to some rows of the base's tensor, in place."""
         left, right = self.factors(rows)
-        for start in range(0, len(values), ROWS):
-            delta = left[start : start + ROWS] @ right
+        for start in range(0, len(values), MERGE_ROWS):
+            delta = left[start : start + MERGE_ROWS] @ right
             delta *= np.float32(self.scale * weight)
-            values[start : start + ROWS] += delta
+            values[start : start + MERGE_ROWS] += delta
 
     def column_norms(self, base: StoredTensor) -> np.ndarray:
         """Euclidean norms [1, columns] of the merged tensor's columns, summed in float64, some rows at a time; found once."""
         with self._lock:
             if self._norms is None:
                 squares = np.zeros((1, base.shape[1]))
-                for start in range(0, base.shape[0], ROWS):
-                    rows = slice(start, start + ROWS)
+                for start in range(0, base.shape[0], MERGE_ROWS):
+                    rows = slice(start, start + MERGE_ROWS)
                     values = base.load(rows)
                     self.add(values, rows, 1.0)
                     squares += np.square(values, dtype=np.float64).sum(axis=0, keepdims=True)
@@ -139,13 +139,13 @@ def _check_config(config: dict[str, Any]) -> None:
         raise _refuse(f"Adapters of type {config.get('peft_type')!r} are not supported", "Only LoRA (with rsLoRA and DoRA) can be merged.")
     if config.get("bias", "none") != "none":
         raise _refuse(f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.")
-    if config.get("init_lora_weights", True) not in STARTS:
+    if config.get("init_lora_weights", True) not in SUPPORTED_INITIALIZATIONS:
         raise _refuse(
             f"init_lora_weights = {config['init_lora_weights']!r} is not supported",
             "Such an adapter belongs to a base that its start changed.",
             "Convert it to a plain LoRA with PEFT (save_pretrained with path_initial_model_for_weight_conversion).",
         )
-    known = IGNORED | USED | ({"auto_mapping"} if _names_transformers(config.get("auto_mapping")) else set())
+    known = IGNORED_KEYS | USED_KEYS | ({"auto_mapping"} if _names_transformers(config.get("auto_mapping")) else set())
     for key, value in config.items():
         if key not in known and value not in (None, False, [], {}, ""):
             raise _refuse(
@@ -193,11 +193,11 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
 
 def _row_norms(weight: np.ndarray) -> np.ndarray:
     """Euclidean norms [rows, 1], summed in float64, some rows at a time."""
-    squares = (np.square(weight[start : start + ROWS], dtype=np.float64) for start in range(0, len(weight), ROWS))
+    squares = (np.square(weight[start : start + MERGE_ROWS], dtype=np.float64) for start in range(0, len(weight), MERGE_ROWS))
     return np.sqrt(np.concatenate([part.sum(axis=1, keepdims=True) for part in squares]))
 
 
-@lru_cache(KEPT)
+@lru_cache(FACTOR_CACHE_SIZE)
 def _whole(tensor: StoredTensor) -> np.ndarray:
     return tensor.load()
 
@@ -215,7 +215,7 @@ class Adapter:
         self.folder = folder
         self.config = read_json(folder / "adapter_config.json", limit=2**24)
         _check_config(self.config)
-        self.changes: dict[str, Change] = {}
+        self.changes: dict[str, ModuleChange] = {}
         """By the name of the base's tensor."""
         for tensor in read_safetensors(folder / "adapter_model.safetensors").values():
             self._place(tensor)
@@ -223,18 +223,20 @@ class Adapter:
             raise _refuse("The adapter is empty", f"{folder} holds no tensor.", "Choose another checkpoint.")
 
     def _place(self, tensor: StoredTensor) -> None:
-        name = tensor.name.removeprefix(PREFIX)
-        suffix = next((suffix for suffix in PARTS if name.endswith("." + suffix)), None)
-        if suffix is None or tensor.dtype not in FLOATS or not tensor.name.startswith(PREFIX):
+        name = tensor.name.removeprefix(PEFT_PREFIX)
+        suffix = next((suffix for suffix in PART_SUFFIXES if name.endswith("." + suffix)), None)
+        if suffix is None or tensor.dtype not in FLOAT_DTYPES or not tensor.name.startswith(PEFT_PREFIX):
             raise _refuse(
                 "The adapter holds a tensor that cannot be merged", f"{tensor.name} ({tensor.dtype}) is no LoRA factor of a known kind."
             )
         module = name[: -len(suffix) - 1]
-        change = self.changes.setdefault(f"{module}.weight", Change(module))
-        twin = change.parts.get(PARTS[suffix])
-        if twin and (PARTS[suffix] != "full" or not twin.same_as(tensor)):  # where the vocabulary grew, PEFT saves trained matrices twice
+        change = self.changes.setdefault(f"{module}.weight", ModuleChange(module))
+        twin = change.parts.get(PART_SUFFIXES[suffix])
+        if twin and (
+            PART_SUFFIXES[suffix] != "full" or not twin.same_as(tensor)
+        ):  # where the vocabulary grew, PEFT saves trained matrices twice
             raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {twin.name}.", "Get the adapter again.")
-        change.parts[PARTS[suffix]] = tensor
+        change.parts[PART_SUFFIXES[suffix]] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
 
     def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
@@ -272,7 +274,7 @@ class Adapter:
             change.transposed = name.endswith(transposed) if transposed else False
             self._check_change(change, shapes[name])
 
-    def _check_change(self, change: Change, shape: tuple[int, ...]) -> None:
+    def _check_change(self, change: ModuleChange, shape: tuple[int, ...]) -> None:
         parts = {kind: tensor.shape for kind, tensor in change.parts.items()}
         expected: dict[str, tuple[int, ...]] = {"full": shape, "base": shape}
         if "rows" in parts:
@@ -321,11 +323,11 @@ class Adapter:
         """Whether the adapter changes this base tensor."""
         return name in self.changes
 
-    def add(self, name: str, values: np.ndarray, weight: float = 1.0, rows: Rows = slice(None)) -> None:
+    def add(self, name: str, values: np.ndarray, weight: float = 1.0, rows: RowSelection = slice(None)) -> None:
         """Add weight·scale·B·A to float32 values that lie as the base's tensor does, or as some of its rows."""
         self.changes[name].add(values, rows, weight)
 
-    def merge(self, name: str, base: StoredTensor, rows: Rows = slice(None)) -> np.ndarray:
+    def merge(self, name: str, base: StoredTensor, rows: RowSelection = slice(None)) -> np.ndarray:
         """The merged tensor, or some of its rows, in float32: W + scale·B·A; with DoRA every output's weights scaled to its magnitude;
         new rows put in."""
         change = self.changes[name]

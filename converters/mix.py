@@ -12,9 +12,9 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.merge import Adapter
-from converters.weights import Rows, StoredTensor, check_finite
+from converters.weights import RowSelection, StoredTensor, check_finite
 
-Weighted = tuple[Path, float]
+WeightedAdapter = tuple[Path, float]
 """An adapter's folder and its weight."""
 LOW_RANK = {"A", "B"}
 
@@ -22,7 +22,7 @@ LOW_RANK = {"A", "B"}
 class Mix:
     """Adapters with weights; the same face as one `Adapter`. Raises ConversionError for what cannot be combined."""
 
-    def __init__(self, adapters: Sequence[Weighted]) -> None:
+    def __init__(self, adapters: Sequence[WeightedAdapter]) -> None:
         self.adapters = [(Adapter(folder), weight) for folder, weight in adapters]
         for adapter, weight in self.adapters:
             if not math.isfinite(weight):
@@ -77,7 +77,7 @@ class Mix:
         changes = [adapter.changes[name] for adapter, _ in self.adapters if adapter.touches(name)]
         return bool(changes) and all(set(change.parts) == {"rows"} for change in changes)
 
-    def merge(self, name: str, base: StoredTensor, rows: Rows = slice(None)) -> np.ndarray:
+    def merge(self, name: str, base: StoredTensor, rows: RowSelection = slice(None)) -> np.ndarray:
         """The merged tensor, or some of its rows, in float32."""
         touching = [(adapter, weight) for adapter, weight in self.adapters if adapter.touches(name)]
         if len(touching) == 1 and touching[0][1] == 1.0:

@@ -10,7 +10,7 @@ _CAPITALS, _SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{
 _CASED = rf"[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}*{_SMALL}+%s|[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}+{_SMALL}*%s|"
 _SLASHES = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-SPLITS = {
+SPLIT_PATTERNS = {
     (_WORDS + r"\p{N}{1,3}" + _REST, True): "llama-bpe",
     (_WORDS + r"\p{N}{1,3}" + _REST, False): "smaug-bpe",
     (_WORDS + r"\p{N}" + _REST, False): "qwen2",
@@ -20,7 +20,7 @@ SPLITS = {
 }
 """A split expression, and whether whole words in the vocabulary skip the merges (`ignore_merges`), to llama.cpp's name."""
 
-LETTERS_APART = ("gpt-4o", "tekken")
+APPROXIMATED = ("gpt-4o", "tekken")
 """Those whose classes of capital and small letters llama.cpp only approximates."""
 
 
@@ -39,7 +39,7 @@ def _steps(pre_tokenizer: Any) -> list[Any]:
     return [pre_tokenizer]
 
 
-def recognise(tokenizer: dict[str, Any]) -> str:
+def pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
     """llama.cpp's name for the normalizer and pre-tokenizer of a byte-level BPE tokenizer.json.
 
     An NFC normalizer passes: llama.cpp does not normalize, so only text that is not NFC splits otherwise there.
@@ -59,9 +59,9 @@ def recognise(tokenizer: dict[str, Any]) -> str:
         ):
             name = "smollm"
         elif len(steps) == 2 and _byte_level(steps[1], False) and isinstance(steps[0], dict) and _isolates(steps[0]):
-            name = SPLITS.get((steps[0]["pattern"].get("Regex"), ignore_merges))
+            name = SPLIT_PATTERNS.get((steps[0]["pattern"].get("Regex"), ignore_merges))
     if name is None:
-        known = ", ".join(sorted({"gpt-2", "smollm", *SPLITS.values()}))
+        known = ", ".join(sorted({"gpt-2", "smollm", *SPLIT_PATTERNS.values()}))
         raise ConversionError(
             "The tokenizer is not recognised",
             f"Its normalizer ({_kind(normalizer)}) and pre-tokenizer ({', '.join(map(_kind, steps))}; ignore_merges {ignore_merges}) "
@@ -72,7 +72,7 @@ def recognise(tokenizer: dict[str, Any]) -> str:
 
 
 def _isolates(step: dict[str, Any]) -> bool:
-    """Whether a step parts a text into the matches of its expression, said one way or the other (all of SPLITS match every character)."""
+    """Whether a step splits a text into the matches of its expression, in either spelling (all of SPLIT_PATTERNS match every character)."""
     parts = (step.get("behavior"), bool(step.get("invert", False))) in (("Isolated", False), ("Removed", True))
     return step.get("type") == "Split" and parts and isinstance(step.get("pattern"), dict) and isinstance(step["pattern"].get("Regex"), str)
 

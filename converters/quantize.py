@@ -8,7 +8,7 @@ import numpy as np
 
 from converters import compiled, ggml
 from converters.errors import ConversionError
-from converters.gguf_file import TYPES, data_size
+from converters.gguf_file import GGML_TYPES, data_size
 
 FILE_TYPES = {
     "F32": (0, "F32"),
@@ -30,13 +30,13 @@ FILE_TYPES = {
 """What a user asks for, the largest first: the file's type number (include/llama.h, llama_ftype) and the type most of its tensors get.
 None of them requires an importance matrix (src/llama-quant.cpp, `tensor_requires_imatrix`)."""
 UNQUANTIZED = ("F32", "F16", "BF16")
-KEPT = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "ssm_conv1d", "shortconv.conv.weight")
+ALWAYS_F32 = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "ssm_conv1d", "shortconv.conv.weight")
 """Parts of names of small or sensitive matrices that stay F32 (src/llama-quant.cpp, `tensor_allows_quantization`)."""
-NOT_QUANTIZED = "per_layer_model_proj"
+AT_LEAST_F16 = "per_layer_model_proj"
 """Part of the name of a matrix that becomes F16 or BF16, but no less."""
-EMBEDDINGS = ("token_embd.weight", "per_layer_token_embd.weight")
+EMBEDDING_MATRICES = ("token_embd.weight", "per_layer_token_embd.weight")
 SMALLER_BLOCKS = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "IQ4_XS": "IQ4_NL"}
-CHUNK = 2**18
+QUANTIZE_CHUNK = 2**18
 """Weights a thread quantizes at a time."""
 
 
@@ -50,7 +50,7 @@ def check_type(file_type: str) -> str:
 def quantizable(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor is quantized at all: matrices are, but for small and sensitive ones."""
     matrix = any(length > 1 for length in shape[:-1])
-    return matrix and name.endswith("weight") and not any(part in name for part in KEPT)
+    return matrix and name.endswith("weight") and not any(part in name for part in ALWAYS_F32)
 
 
 def _more_bits(index: int, count: int) -> bool:
@@ -59,9 +59,9 @@ def _more_bits(index: int, count: int) -> bool:
 
 def _fit(type_name: str, row: int) -> str:
     """A type whose blocks fill a row of this length: the type itself, one of smaller blocks, or F16."""
-    if row % TYPES[type_name].weights:
+    if row % GGML_TYPES[type_name].weights:
         type_name = SMALLER_BLOCKS.get(type_name, type_name)
-    return "F16" if row % TYPES[type_name].weights else type_name
+    return "F16" if row % GGML_TYPES[type_name].weights else type_name
 
 
 def _layer_order(item: tuple[str, tuple[int, ...]]) -> tuple[int, str]:
@@ -75,13 +75,13 @@ def choose_types(
     blocks: int,
     *,
     gqa: int = 1,
-    seventy_b: bool = False,
+    is_70b: bool = False,
     imatrix: bool = False,
 ) -> dict[str, str]:
     """The type of every tensor in a file of a given type, as `llama_model_quantize` chooses from an F32 file of a model without experts.
 
     tensors: GGUF names and shapes in numpy's order (row length last). blocks: number of layers. gqa: query heads for each key-value head in
-    the first layer. seventy_b: the shape of Llama-2-70B or Qwen2-72B, whose attention values are few and get more bits. imatrix: whether
+    the first layer. is_70b: the shape of Llama-2-70B or Qwen2-72B, whose attention values are few and get more bits. imatrix: whether
     there is an importance matrix. Source: src/llama-quant.cpp, `llama_tensor_get_type_impl` and `tensor_type_fallback`; layers count in
     the order of their number.
     """
@@ -92,7 +92,7 @@ def choose_types(
     seen = {"value": 0, "down": 0}
     chosen = {}
     for name, shape in ordered:
-        if not quantizable(name, shape) or (NOT_QUANTIZED in name and default not in UNQUANTIZED):
+        if not quantizable(name, shape) or (AT_LEAST_F16 in name and default not in UNQUANTIZED):
             chosen[name] = "F32"
             continue
         if default in UNQUANTIZED:
@@ -101,10 +101,10 @@ def choose_types(
         role = _role(name, tied)
         type_name = default
         if role == "output":
-            type_name = "Q8_0" if default == "Q8_0" or shape[-1] % TYPES[default].weights else "Q6_K"
+            type_name = "Q8_0" if default == "Q8_0" or shape[-1] % GGML_TYPES[default].weights else "Q6_K"
         elif role == "value":
             type_name = _value_type(file_type, default, seen["value"], values, gqa)
-            if seventy_b and type_name in ("Q3_K", "Q4_K"):
+            if is_70b and type_name in ("Q3_K", "Q4_K"):
                 type_name = "Q5_K"
         elif role == "down":
             type_name = _down_type(file_type, default, seen["down"], blocks, imatrix)
@@ -117,7 +117,7 @@ def choose_types(
 
 
 def _role(name: str, tied: bool) -> str:
-    if name == "output.weight" or (tied and name in EMBEDDINGS):
+    if name == "output.weight" or (tied and name in EMBEDDING_MATRICES):
         return "output"
     if "attn_v.weight" in name or "attn_qkv.weight" in name or "attn_kv_b.weight" in name:
         return "value"
@@ -178,7 +178,7 @@ def _overflow(name: str, type_name: str, weighed: bool = False) -> ConversionErr
     )
 
 
-def quantize(
+def quantize_tensor(
     values: np.ndarray, type_name: str, name: str = "tensor", threads: int | None = None, importance: np.ndarray | None = None
 ) -> np.ndarray:
     """Turn float32 [..., row] into the bytes of a ggml type (uint8, flat), the same bytes that llama.cpp writes.
@@ -196,20 +196,20 @@ def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importanc
     count, length = rows.shape
     row_bytes = data_size((length,), type_name)
     out = np.empty(count * row_bytes, np.uint8)
-    step = max(1, CHUNK // length)
+    step = max(1, QUANTIZE_CHUNK // length)
     if importance is not None:
         importance = np.ascontiguousarray(importance, np.float32)
         assert importance.shape == (length,), (name, importance.shape, length)
-    ggml.prepare(type_name)
-    fast = compiled.worth(type_name, importance is not None, rows.size)
+    ggml.initialize_type(type_name)
+    fast = compiled.kernel_if_worthwhile(type_name, importance is not None, rows.size)
 
     def work(first: int) -> bool:
         part, place = rows[first : first + step], out[first * row_bytes : (first + step) * row_bytes]
         if fast is None:
-            written = ggml.quantize(part, type_name, place, importance)
+            written = ggml.quantize_rows(part, type_name, place, importance)
         else:
-            written = compiled.quantize(fast, part, type_name, place, importance)
-        return written == place.size and ggml.sound(type_name, place)
+            written = compiled.run_kernel(fast, part, type_name, place, importance)
+        return written == place.size and ggml.blocks_valid(type_name, place)
 
     firsts = range(0, count, step)
     if threads == 1 or len(firsts) == 1:

@@ -1,6 +1,6 @@
 """From a GGUF back to a model folder: everything is checked first, then one tensor at a time is dequantized, put in order, written.
 
-    plan = restore.plan(Path("model-Q4_K_M.gguf"))
+    plan = restore.plan_restoration(Path("model-Q4_K_M.gguf"))
     plan.config, plan.generation, plan.tokenizer     # the small files
     for shard in plan.shards:
         plan.write(shard, open_file)
@@ -19,20 +19,18 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from converters.archs import TensorPlan, restoring, same, supported, undo, with_defaults
-from converters.convert import HEAD
+from converters.convert import LM_HEAD
 from converters.errors import ConversionError
 from converters.gguf_file import Value, read_header
 from converters.gguf_model import FLOAT_TYPES, GgufModel
-from converters.quantize import quantize
+from converters.quantize import quantize_tensor
 from converters.tokenizer_json import TokenizerFiles, load_tokenizer
 from converters.vocab import load_vocabulary
-from converters.weights import FLOATS, JsonObject, check_finite
+from converters.weights import FLOAT_DTYPES, TORCH_DTYPES, JsonObject, check_finite
 
-DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
-"""torch's names to GGUF's and safetensors'."""
-SHARD = 5 * 10**9
+MAX_SHARD_BYTES = 5 * 10**9
 """Bytes of weights in a file at most, unless one tensor alone has more."""
-HARMLESS: dict[str, Any] = {
+HARMLESS_SETTINGS: dict[str, Any] = {
     "rope.scaling.type": "none",
     "expert_count": 0,
     "expert_used_count": 0,
@@ -46,7 +44,7 @@ HARMLESS: dict[str, Any] = {
 """Values under keys of the architecture that change nothing, and that ours does not write."""
 
 
-class Entry(NamedTuple):
+class FolderTensor(NamedTuple):
     """A tensor of the model folder: its name there, its shape, and the plan by which a GGUF's is made of it."""
 
     name: str
@@ -58,7 +56,7 @@ class Shard(NamedTuple):
     """One safetensors file."""
 
     name: str
-    tensors: tuple[Entry, ...]
+    tensors: tuple[FolderTensor, ...]
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class Restoration:
         end = 0
         for entry in shard.tensors:
             start, end = end, end + _bytes(entry, self.dtype)
-            header[entry.name] = {"dtype": DTYPES[self.dtype], "shape": list(entry.shape), "data_offsets": [start, end]}
+            header[entry.name] = {"dtype": TORCH_DTYPES[self.dtype], "shape": list(entry.shape), "data_offsets": [start, end]}
         encoded = json.dumps(header, separators=(",", ":")).encode()
         encoded += b" " * (-len(encoded) % 8)
         file.write(len(encoded).to_bytes(8, "little") + encoded)
@@ -125,14 +123,14 @@ class Restoration:
             size = 0
             for values in self.values(entry):
                 check_finite(values, entry.name, self._file.header.path)
-                raw = quantize(values.reshape(-1, values.shape[-1]), DTYPES[self.dtype], entry.name).reshape(-1)
+                raw = quantize_tensor(values.reshape(-1, values.shape[-1]), TORCH_DTYPES[self.dtype], entry.name).reshape(-1)
                 file.write(raw.data)
                 size += raw.nbytes
                 if progress:
                     progress(raw.nbytes)
             assert size == _bytes(entry, self.dtype), entry
 
-    def values(self, entry: Entry) -> Iterator[np.ndarray]:
+    def values(self, entry: FolderTensor) -> Iterator[np.ndarray]:
         """A tensor of the model in float32, some rows at a time where nothing is reordered."""
         if entry.plan.build is same:
             yield from self._file.slabs(entry.plan.name)
@@ -142,14 +140,14 @@ class Restoration:
         yield restored
 
 
-def _bytes(entry: Entry, dtype: str) -> int:
-    return int(np.prod(entry.shape, dtype=np.int64)) * FLOATS[DTYPES[dtype]].itemsize
+def _bytes(entry: FolderTensor, dtype: str) -> int:
+    return int(np.prod(entry.shape, dtype=np.int64)) * FLOAT_DTYPES[TORCH_DTYPES[dtype]].itemsize
 
 
-def plan(path: Path, dtype: str | None = None, shard: int = SHARD) -> Restoration:
+def plan_restoration(path: Path, dtype: str | None = None, shard: int = MAX_SHARD_BYTES) -> Restoration:
     """Check a GGUF without reading the weights themselves.
 
-    dtype: one of DTYPES; None: the file's own where most of its weights are not quantized, else bfloat16. shard: bytes in one file.
+    dtype: one of TORCH_DTYPES; None: the file's own where most of its weights are not quantized, else bfloat16. shard: bytes in one file.
     Raises ConversionError for a file that is not sound, or that no model folder can stand for.
     """
     file = GgufModel(read_header(path))
@@ -171,10 +169,10 @@ def plan(path: Path, dtype: str | None = None, shard: int = SHARD) -> Restoratio
     _same_settings(file, said)
     _same_tensors(file, plans)
     quantized = _main_type(file)
-    chosen = dtype or next((name for name, kind in DTYPES.items() if kind == quantized), "bfloat16")
-    if quantized not in DTYPES.values():
+    chosen = dtype or next((name for name, kind in TORCH_DTYPES.items() if kind == quantized), "bfloat16")
+    if quantized not in TORCH_DTYPES.values():
         notes.append(f"The weights were quantized ({quantized}): what that lost does not come back.")
-    entries = [Entry(name, shape, one) for one in plans for name, shape in one.sources if not (file.tied and name == HEAD)]
+    entries = [FolderTensor(name, shape, one) for one in plans for name, shape in one.sources if not (file.tied and name == LM_HEAD)]
     config |= {"architectures": [arch.CLASS], "dtype": chosen, **tokenizer.ids}
     return Restoration(config, tokenizer, chosen, _shards(entries, chosen, shard), tuple(notes), arch, file)
 
@@ -208,7 +206,7 @@ def _same_settings(file: GgufModel, said: dict[str, Value]) -> None:
     """Refuse, naming them, settings of the architecture that the configuration found does not stand for."""
     for key, value in file.header.metadata.items():
         name = key.removeprefix(f"{file.arch}.")
-        if name == key or (name in HARMLESS and key not in said and _equal(HARMLESS[name], value)):
+        if name == key or (name in HARMLESS_SETTINGS and key not in said and _equal(HARMLESS_SETTINGS[name], value)):
             continue
         if key not in said and name in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
             heads = file.whole("attention.head_count")
@@ -261,9 +259,9 @@ def _main_type(file: GgufModel) -> str:
     return max(weights, key=lambda kind: weights[kind])
 
 
-def _shards(entries: list[Entry], dtype: str, most: int) -> tuple[Shard, ...]:
+def _shards(entries: list[FolderTensor], dtype: str, most: int) -> tuple[Shard, ...]:
     """The tensors in their order, cut where a file would grow past `most` bytes."""
-    groups: list[list[Entry]] = [[]]
+    groups: list[list[FolderTensor]] = [[]]
     size = 0
     for entry in entries:
         size += _bytes(entry, dtype)

@@ -7,7 +7,7 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, text, u32
-from converters.gguf_model import GgufModel, short
+from converters.gguf_model import GgufModel, shortest_float
 
 
 def rope_settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def rope_settings(config: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def number(settings: dict[str, Any], key: str, default: float | None = None) -> float:
+def positive_number(settings: dict[str, Any], key: str, default: float | None = None) -> float:
     """A finite positive number from the table, or a ConversionError that names the key."""
     value = settings.get(key)
     if value is None:
@@ -50,7 +50,7 @@ def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...
             "llama.cpp rotates whole heads in this architecture.",
             "Use another base model.",
         )
-    keys = {f"{arch}.rope.freq_base": f32(number(settings, "rope_theta"))}
+    keys = {f"{arch}.rope.freq_base": f32(positive_number(settings, "rope_theta"))}
     if kind == "default":
         return keys
     if kind not in supported:
@@ -60,7 +60,7 @@ def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...
             "Use a model without it.",
         )
     if kind == "linear":
-        keys |= {f"{arch}.rope.scaling.type": text("linear"), f"{arch}.rope.scaling.factor": f32(number(settings, "factor"))}
+        keys |= {f"{arch}.rope.scaling.type": text("linear"), f"{arch}.rope.scaling.factor": f32(positive_number(settings, "factor"))}
     if kind == "yarn":
         keys |= _yarn(settings, arch)
     return keys
@@ -77,16 +77,18 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
                 "llama.cpp cannot be told of it in this architecture's file.",
                 "Use a model without it.",
             )
-    factor = number(settings, "factor")
+    factor = positive_number(settings, "factor")
     prefix = f"{arch}.rope.scaling"
     keys = {
         f"{prefix}.type": text("yarn"),
         f"{prefix}.factor": f32(factor),
-        f"{prefix}.original_context_length": u32(int(number(settings, "original_max_position_embeddings"))),
+        f"{prefix}.original_context_length": u32(int(positive_number(settings, "original_max_position_embeddings"))),
     }
-    keys |= {f"{prefix}.yarn_{key}": f32(number(settings, key)) for key in ("beta_fast", "beta_slow") if settings.get(key) is not None}
+    keys |= {
+        f"{prefix}.yarn_{key}": f32(positive_number(settings, key)) for key in ("beta_fast", "beta_slow") if settings.get(key) is not None
+    }
     if settings.get("attention_factor") is not None:
-        keys[f"{prefix}.attn_factor"] = f32(number(settings, "attention_factor") / (1 + 0.1 * math.log(max(factor, 1.0))))
+        keys[f"{prefix}.attn_factor"] = f32(positive_number(settings, "attention_factor") / (1 + 0.1 * math.log(max(factor, 1.0))))
     return keys
 
 
@@ -131,11 +133,11 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
         slope = (share[0] - share[-1]) / max(places[0] - places[-1], 1e-300)
         start = share[0] - slope * places[0]
         if slope > 0 > start:
-            high = short(round(1 - 1 / float(start), 3))
+            high = shortest_float(round(1 - 1 / float(start), 3))
             guesses.insert(0, (high, float(round(float(slope) * (high - 1)))))
     for high, context in guesses:
         settings = {
-            "factor": short(factor),
+            "factor": shortest_float(factor),
             "low_freq_factor": 1.0,
             "high_freq_factor": high,
             "original_max_position_embeddings": int(context),
@@ -153,14 +155,14 @@ def llama3_factors(settings: dict[str, Any], head_dim: int) -> np.ndarray:
     Source of the formula: transformers/modeling_rope_utils.py, `_compute_llama3_parameters`. Computed in float32, dividing by way of
     reciprocals as torch does, so that the bits are those of llama.cpp's own converter.
     """
-    factor, low, high = (number(settings, key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
-    context = number(settings, "original_max_position_embeddings")
+    factor, low, high = (positive_number(settings, key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
+    context = positive_number(settings, "original_max_position_embeddings")
     if high <= low:
         raise ConversionError(
             "config.json does not make sense", f"high_freq_factor {high} is not above low_freq_factor {low}.", "Get the file again."
         )
     one, exponents = np.float32(1), np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = one / np.power(number(settings, "rope_theta"), exponents.astype(np.float64)).astype(np.float32)
+    frequencies = one / np.power(positive_number(settings, "rope_theta"), exponents.astype(np.float64)).astype(np.float32)
     wavelengths = one / frequencies * np.float32(2 * math.pi)
     share = (one / wavelengths * np.float32(context) - np.float32(low)) / np.float32(high - low)
     between = one / ((one - share) / np.float32(factor) + share)

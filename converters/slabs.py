@@ -9,18 +9,18 @@ from typing import TypeVar
 import numpy as np
 
 from converters.archs import MOVES_ROWS, WITHIN_ROWS, TensorPlan
-from converters.weights import Rows
+from converters.weights import RowSelection
 
-MOST, LEAST, IN_ALL = 2**20, 2**17, 2**24
+MAX_SLAB, MIN_SLAB, WEIGHTS_IN_FLIGHT = 2**20, 2**17, 2**24
 """Weights in a slab: at most, at least, and about as many in all of the slabs that are worked on at once."""
-Load = Callable[[str, Rows], np.ndarray]
+Load = Callable[[str, RowSelection], np.ndarray]
 """Some rows of one of the model's tensors in float32, by its name."""
 Result = TypeVar("Result")
 
 
-def size(threads: int) -> int:
+def slab_size(threads: int) -> int:
     """Weights in a slab with so many threads at work."""
-    return max(LEAST, min(MOST, IN_ALL // threads))
+    return max(MIN_SLAB, min(MAX_SLAB, WEIGHTS_IN_FLIGHT // threads))
 
 
 def slabs(tensor: TensorPlan, load: Load, most: int) -> Iterator[Callable[[], np.ndarray]]:

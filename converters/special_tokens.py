@@ -5,9 +5,9 @@ from typing import Any
 from converters.errors import ConversionError
 from converters.gguf_file import Value, boolean, u32
 
-SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding", "sep": "seperator", "cls": "cls", "mask": "mask"}
+SPECIAL_TOKENS = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding", "sep": "seperator", "cls": "cls", "mask": "mask"}
 """Names of special tokens in Hugging Face's files and in GGUF's keys (the misspelt one is GGUF's)."""
-STOPS = frozenset(
+STOP_TOKENS = frozenset(
     (
         "<|eot_id|>",
         "<|im_end|>",
@@ -36,7 +36,7 @@ STOPS = frozenset(
 """Texts of tokens at which llama.cpp stops by itself (src/llama-vocab.cpp, `special_eog_ids`)."""
 
 
-def unsound(cause: str, remedy: str = "Get the tokenizer again.") -> ConversionError:
+def tokenizer_error(cause: str, remedy: str = "Get the tokenizer again.") -> ConversionError:
     """The refusal of a tokenizer."""
     return ConversionError("The tokenizer cannot be converted", cause, remedy)
 
@@ -58,7 +58,7 @@ def special_keys(
     starts: whether llama.cpp adds a first token unless it is told not to. What no file speaks of is written only where that is wrong.
     """
     found: dict[str, int] = {}
-    for name in SPECIAL:
+    for name in SPECIAL_TOKENS:
         entry = settings.get(f"{name}_token")
         content = entry.get("content") if isinstance(entry, dict) else entry
         numbers = [ids[content]] if isinstance(content, str) and content in ids else _id_list(config.get(f"{name}_token_id"))
@@ -74,13 +74,13 @@ def special_keys(
                 found[name] = ids[token]
     wrong = next((f"{name} {number}" for name, number in found.items() if not 0 <= number < config.get("vocab_size", len(ids))), None)
     if wrong or (flags["add_bos_token"] and "bos" not in found) or (flags["add_eos_token"] and "eos" not in found):
-        raise unsound(f"Special tokens are missing or out of range ({wrong or 'a token to add at the start or end has no id'}).")
-    keys = {f"{SPECIAL[name]}_token_id": u32(number) for name, number in found.items()}
+        raise tokenizer_error(f"Special tokens are missing or out of range ({wrong or 'a token to add at the start or end has no id'}).")
+    keys = {f"{SPECIAL_TOKENS[name]}_token_id": u32(number) for name, number in found.items()}
     texts = {number: token for token, number in ids.items()}
     stops = [
         number
         for number in _id_list(generation.get("eos_token_id")) + _id_list(config.get("eos_token_id"))
-        if number != found.get("eos") and texts.get(number, "</s>") not in STOPS
+        if number != found.get("eos") and texts.get(number, "</s>") not in STOP_TOKENS
     ]
     for name, number in zip(("eot", "eom"), dict.fromkeys(stops), strict=False):
         keys[f"{name}_token_id"] = u32(number)
@@ -100,10 +100,10 @@ def _template_ends(tokenizer: dict[str, Any]) -> tuple[str | None, str | None]:
             names = [piece.get("SpecialToken", {}).get("id") for piece in step["single"]]
             texts = [step["special_tokens"][name]["tokens"] if name else [] for name in names]
             if any(len(tokens) > 1 for tokens in texts) or any(names[1:-1]) or None not in names:
-                raise unsound("Its post-processor puts more than one token before or after a text.", "Choose another base model.")
+                raise tokenizer_error("Its post-processor puts more than one token before or after a text.", "Choose another base model.")
             return "".join(texts[0]) or None, "".join(texts[-1]) or None
         if step.get("type") not in (None, "ByteLevel"):
-            raise unsound(f"Its post-processor {step.get('type')!r} is not known.", "Choose another base model.")
+            raise tokenizer_error(f"Its post-processor {step.get('type')!r} is not known.", "Choose another base model.")
     return None, None
 
 

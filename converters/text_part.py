@@ -8,8 +8,8 @@ modeling_lfm2_vl.py in transformers).
 from converters.errors import ConversionError
 from converters.weights import JsonObject, StoredTensor
 
-HEAD = "lm_head.weight"
-WHOLE = {
+LM_HEAD = "lm_head.weight"
+VISION_LANGUAGE_TYPES = {
     "gemma3": ("gemma3_text",),
     "gemma4": ("gemma4_text",),
     "mistral3": ("mistral", "ministral3"),
@@ -17,26 +17,26 @@ WHOLE = {
     "lfm2_vl": ("lfm2",),
 }
 """Vision-language model types, with the types that their text part may have."""
-PREFIXES = ("model.language_model.", "language_model.model.", "language_model.")
+TEXT_PREFIXES = ("model.language_model.", "language_model.model.", "language_model.")
 """What stands before the text part's names where a text model has "model.": today's form, and older ones."""
-HEADS = (HEAD, "language_model.lm_head.weight")
+HEADS = (LM_HEAD, "language_model.lm_head.weight")
 INHERITED = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
 """Settings that the whole model's configuration may say for its text part."""
 
 
-def settings(config: JsonObject, wanted: bool) -> tuple[JsonObject, bool]:
+def text_configuration(config: JsonObject, wanted: bool) -> tuple[JsonObject, bool]:
     """The text part's configuration, and whether there is more than text; a text model's own as it is.
 
     wanted: whether the user asked for the text part alone. Raises ConversionError where not, and for text parts of other types.
     """
     kind, text = config.get("model_type"), config.get("text_config")
-    if kind not in WHOLE:
+    if kind not in VISION_LANGUAGE_TYPES:
         return config, False
     inner = text.get("model_type") if isinstance(text, dict) else None
-    if not isinstance(text, dict) or inner not in WHOLE[str(kind)]:
+    if not isinstance(text, dict) or inner not in VISION_LANGUAGE_TYPES[str(kind)]:
         raise ConversionError(
             f"The text part of this {kind} model cannot be converted",
-            f"It is of type {str(inner)[:40]!r}; supported: {', '.join(WHOLE[str(kind)])}.",
+            f"It is of type {str(inner)[:40]!r}; supported: {', '.join(VISION_LANGUAGE_TYPES[str(kind)])}.",
             "Choose another base model.",
         )
     if not wanted:
@@ -51,18 +51,18 @@ def settings(config: JsonObject, wanted: bool) -> tuple[JsonObject, bool]:
     return {**text, **inherited}, True
 
 
-def tensors(stored: dict[str, StoredTensor]) -> tuple[dict[str, StoredTensor], str]:
+def text_tensors(stored: dict[str, StoredTensor]) -> tuple[dict[str, StoredTensor], str]:
     """The text part's tensors under a text model's names, and in words what is left out."""
-    prefix = next((one for one in PREFIXES if f"{one}embed_tokens.weight" in stored), None)
+    prefix = next((one for one in TEXT_PREFIXES if f"{one}embed_tokens.weight" in stored), None)
     if prefix is None:
         raise ConversionError(
-            "The text part is not found", f"No tensor is called {PREFIXES[0]}embed_tokens.weight.", "Choose a complete model folder."
+            "The text part is not found", f"No tensor is called {TEXT_PREFIXES[0]}embed_tokens.weight.", "Choose a complete model folder."
         )
     kept: dict[str, StoredTensor] = {}
     left: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():
         if name in HEADS:
-            kept[HEAD] = tensor
+            kept[LM_HEAD] = tensor
         elif name.startswith(prefix):
             kept[f"model.{name.removeprefix(prefix)}"] = tensor
         elif name.startswith("mtp."):  # the text part's own, which its architecture knows to leave

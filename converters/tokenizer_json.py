@@ -10,13 +10,13 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.gguf_file import Header
-from converters.pretokenizer import SPLITS
+from converters.pretokenizer import SPLIT_PATTERNS
 from converters.sentencepiece_file import Piece, write_pieces
-from converters.special_tokens import SPECIAL, STOPS
-from converters.vocab import BYTE, CONTROL, NO_SPLIT, NORMAL, SPACE, STARTING, UNKNOWN, UNUSED, USER_DEFINED
+from converters.special_tokens import SPECIAL_TOKENS, STOP_TOKENS
+from converters.vocab import ADDS_BOS, BYTE, CONTROL, NO_SPLIT, NORMAL, SPACE, UNKNOWN, UNUSED, USER_DEFINED
 from converters.weights import JsonObject
 
-KINDS = {"gpt2": "byte-level BPE", "llama": "SentencePiece", "gemma4": "BPE over characters"}
+TOKENIZER_MODELS = {"gpt2": "byte-level BPE", "llama": "SentencePiece", "gemma4": "BPE over characters"}
 """llama.cpp's tokenizers that can be read back."""
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 MAX_TOKEN, MAX_TEXT = 1024, 2**25
@@ -75,7 +75,7 @@ class _Vocabulary:
     def special(self) -> dict[str, int]:
         """Ids of special tokens by Hugging Face's names, and llama.cpp's further two."""
         found = {}
-        for name, key in (*SPECIAL.items(), ("eot", "eot"), ("eom", "eom")):
+        for name, key in (*SPECIAL_TOKENS.items(), ("eot", "eot"), ("eom", "eom")):
             number = self.get(f"{key}_token_id")
             if type(number) is int and number < len(self.tokens):
                 found[name] = number
@@ -92,10 +92,10 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
     """The tokenizer in a file. Raises ConversionError, naming it, for a kind or pre-tokenizer that cannot be read back."""
     vocabulary = _Vocabulary(header)
     kind = vocabulary.word("model")
-    if kind not in KINDS:
+    if kind not in TOKENIZER_MODELS:
         raise ConversionError(
             f"The tokenizer {str(kind)[:40]!r} cannot be read back",
-            f"Supported: {', '.join(f'{name} ({what})' for name, what in KINDS.items())}.",
+            f"Supported: {', '.join(f'{name} ({what})' for name, what in TOKENIZER_MODELS.items())}.",
             "Use another file.",
         )
     pieces = None
@@ -104,19 +104,19 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
     else:
         parts = _characters(vocabulary, _merges_by_score(vocabulary) if kind == "llama" else _listed(vocabulary), kind == "llama")
         pieces = _pieces(vocabulary) if kind == "llama" else None
-    special, starts = vocabulary.special(), kind == "llama" or vocabulary.word("pre") in STARTING
+    special, starts = vocabulary.special(), kind == "llama" or vocabulary.word("pre") in ADDS_BOS
     first = special.get("bos") if vocabulary.flag("add_bos_token", starts) else None
     last = special.get("eos") if vocabulary.flag("add_eos_token", False) else None
     tokenizer = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": _added(vocabulary), **parts}
     tokenizer["post_processor"] = _processor(vocabulary, first, last, special)
-    settings: JsonObject = {f"{name}_token": vocabulary.tokens[number] for name, number in special.items() if name in SPECIAL}
+    settings: JsonObject = {f"{name}_token": vocabulary.tokens[number] for name, number in special.items() if name in SPECIAL_TOKENS}
     settings |= {key: vocabulary.flag(key, False) for key in ("add_bos_token", "add_eos_token") if isinstance(vocabulary.get(key), bool)}
     settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     template = header.metadata.get("tokenizer.chat_template")
     if isinstance(template, str):
         settings["chat_template"] = template
     stops = [special[name] for name in ("eos", "eot", "eom") if name in special]
-    stops += [number for number in vocabulary.of_type[CONTROL] if vocabulary.tokens[number] in STOPS]
+    stops += [number for number in vocabulary.of_type[CONTROL] if vocabulary.tokens[number] in STOP_TOKENS]
     return TokenizerFiles(
         tokenizer, settings, pieces, {f"{name}_token_id": special.get(name) for name in ("bos", "eos", "pad")}, list(dict.fromkeys(stops))
     )
@@ -167,7 +167,7 @@ def _merges_by_score(vocabulary: _Vocabulary) -> list[list[str]]:
 
 def _byte_level(vocabulary: _Vocabulary) -> JsonObject:
     name = vocabulary.word("pre")
-    splits = {known: key for key, known in SPLITS.items()}
+    splits = {known: key for key, known in SPLIT_PATTERNS.items()}
     whole, pre = False, [BYTE_LEVEL | {"use_regex": True}]
     if name == "smollm":
         pre = [{"type": "Digits", "individual_digits": True}, *pre]

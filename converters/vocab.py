@@ -8,20 +8,20 @@ from typing import Any
 
 from converters.errors import ConversionError
 from converters.gguf_file import MAX_STRINGS, Value, boolean, f32s, i32s, strings, text
-from converters.pretokenizer import LETTERS_APART, recognise
+from converters.pretokenizer import APPROXIMATED, pre_tokenizer_name
 from converters.sentencepiece_file import read_pieces
-from converters.special_tokens import special_keys, unsound
+from converters.special_tokens import special_keys, tokenizer_error
 from converters.weights import read_json
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """Token types (gguf-py/gguf/constants.py, TokenType)."""
-STARTING = ("llama-bpe", "tekken")
+ADDS_BOS = ("llama-bpe", "tekken")
 """Byte-level pre-tokenizers with which llama.cpp adds a first token by itself, as it does for SentencePiece (src/llama-vocab.cpp)."""
 ADDED_SCORE, PADDING_SCORE = -1000.0, -10000.0
 SPACE = "▁"
 NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
 """What Gemma's tokenizers have after a normalizer that leaves no space."""
-SHOWN = frozenset(("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'))
+PRINTED_TOKENS = frozenset(("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'))
 """Special tokens that llama.cpp must print, for its chat parser reads them (conversion/gemma.py)."""
 
 
@@ -50,7 +50,7 @@ def load_vocabulary(
     try:
         return _load(folder, tokenizer, config, chat_template, added_first, plain_bpe)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise unsound(f"Its files are not of the form they should be ({type(error).__name__}: {error}).") from error
+        raise tokenizer_error(f"Its files are not of the form they should be ({type(error).__name__}: {error}).") from error
 
 
 def _load(
@@ -62,12 +62,12 @@ def _load(
     size = config.get("vocab_size", len(ids))
     ids, added, notes = _within(ids, added, size)
     if type(size) is not int or not ids or max(ids.values()) >= size or size > MAX_STRINGS:
-        raise unsound(
+        raise tokenizer_error(
             f"It has {len(ids)} tokens with ids up to {max(ids.values(), default=-1)}; the model has room for {size!r}.",
             "Choose a folder whose tokenizer belongs to its model.",
         )
     if 2 * len(ids) < size:  # rows that fill up a matrix are far fewer
-        raise unsound(
+        raise tokenizer_error(
             f"It has {len(ids)} tokens; the model has embeddings for {size}.", "Choose a folder whose tokenizer belongs to its model."
         )
     if not tokenizer["model"].get("byte_fallback"):
@@ -79,11 +79,11 @@ def _load(
     _mark_added(vocabulary, added, added_first)
     if len(set(vocabulary.tokens)) != size:
         twice = next(one for one in vocabulary.tokens if vocabulary.tokens.count(one) > 1)
-        raise unsound(f"Two tokens have the same text {twice!r}.")
+        raise tokenizer_error(f"Two tokens have the same text {twice!r}.")
     keys = {**vocabulary.keys, "tokens": strings(vocabulary.tokens), "token_type": i32s(vocabulary.types)}
     if vocabulary.scores is not None:
         keys["scores"] = f32s(vocabulary.scores)
-    starts = keys["model"].data == "llama" or keys.get("pre", text("")).data in STARTING
+    starts = keys["model"].data == "llama" or keys.get("pre", text("")).data in ADDS_BOS
     keys |= special_keys(ids, tokenizer, settings, config, generation, starts)
     result = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
     if chat_template is not None:
@@ -96,26 +96,26 @@ def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]
     model, added = tokenizer.get("model"), tokenizer.get("added_tokens") or []
     if not isinstance(model, dict) or model.get("type") != "BPE":
         kind = model.get("type") if isinstance(model, dict) else None
-        raise unsound(
+        raise tokenizer_error(
             f"tokenizer.json holds a model of type {kind!r}; byte-level BPE and SentencePiece-style BPE are supported.",
             "Choose another base model.",
         )
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
-            raise unsound(f"Its model sets {key}, which llama.cpp does not know.", "Choose another base model.")
+            raise tokenizer_error(f"Its model sets {key}, which llama.cpp does not know.", "Choose another base model.")
     ids = model.get("vocab")
     if (
         not isinstance(ids, dict)
         or not isinstance(added, list)
         or not all(isinstance(token, dict) and isinstance(token.get("content"), str) and type(token.get("id")) is int for token in added)
     ):
-        raise unsound("tokenizer.json has no readable vocabulary.")
+        raise tokenizer_error("tokenizer.json has no readable vocabulary.")
     ids = dict(ids)
     for token in added:
         if ids.setdefault(token["content"], token["id"]) != token["id"]:
-            raise unsound(f"The token {token['content']!r} has two ids.")
+            raise tokenizer_error(f"The token {token['content']!r} has two ids.")
     if not all(type(number) is int and number >= 0 for number in ids.values()) or len(set(ids.values())) != len(ids):
-        raise unsound("Two tokens have the same id, or an id is no number.")
+        raise tokenizer_error("Two tokens have the same id, or an id is no number.")
     return ids, added
 
 
@@ -138,7 +138,7 @@ def _merges(tokenizer: dict[str, Any], ids: dict[str, int]) -> list[tuple[str, s
             or not all(isinstance(part, str) and part in ids for part in parts)
             or "".join(parts) not in ids
         ):
-            raise unsound(f"The merge {str(merge)[:100]!r} joins what is no token.")
+            raise tokenizer_error(f"The merge {str(merge)[:100]!r} joins what is no token.")
         pairs.append((parts[0], parts[1]))
     return pairs
 
@@ -151,12 +151,12 @@ def _padded(ids: dict[str, int], size: int) -> tuple[list[str], list[int]]:
 
 
 def _byte_level(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabulary:
-    name = recognise(tokenizer)
+    name = pre_tokenizer_name(tokenizer)
     tokens, types = _padded(ids, size)
     notes = []
     if tokenizer.get("normalizer"):
         notes.append("The tokenizer normalizes text to NFC, llama.cpp does not: text that is not NFC may be split otherwise there.")
-    if name in LETTERS_APART:
+    if name in APPROXIMATED:
         notes.append("llama.cpp may split words with capitals beyond A to Z, or with combining marks, otherwise than the tokenizer.")
     keys = {"model": text("gpt2"), "pre": text(name), "merges": _written(_merges(tokenizer, ids))}
     return Vocabulary(tokens, types, None, keys, notes)
@@ -165,7 +165,7 @@ def _byte_level(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vo
 def _written(merges: list[tuple[str, str]]) -> Value:
     """Merges as GGUF has them, a space between the two parts."""
     if any(" " in part for pair in merges for part in pair):
-        raise unsound("A merge holds a space, which tokens cannot.")
+        raise tokenizer_error("A merge holds a space, which tokens cannot.")
     return strings(f"{left} {right}" for left, right in merges)
 
 
@@ -178,10 +178,12 @@ def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int],
         types = [UNUSED] * size
         for number, piece in enumerate(read_pieces(folder / "tokenizer.model")[:size]):
             if tokens[number] != piece.text:
-                raise unsound(f"tokenizer.model and tokenizer.json disagree about token {number}: {piece.text!r}, {tokens[number]!r}.")
+                raise tokenizer_error(
+                    f"tokenizer.model and tokenizer.json disagree about token {number}: {piece.text!r}, {tokens[number]!r}."
+                )
             types[number], scores[number] = piece.type, piece.score
         if any(scores[ids["".join(one)]] < scores[ids["".join(other)]] for one, other in pairwise(merges)):
-            raise unsound("tokenizer.model's scores and tokenizer.json's merges put tokens in different orders.")
+            raise tokenizer_error("tokenizer.model's scores and tokenizer.json's merges put tokens in different orders.")
         _check_complete(set(merges), ids)
     else:
         _derive_scores(merge_order(merges, ids), ids, tokenizer["model"].get("unk_token"), types, scores)
@@ -203,7 +205,7 @@ def _plain(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabul
 def _check_bytes(ids: dict[str, int]) -> None:
     missing = next((byte for byte in range(256) if f"<0x{byte:02X}>" not in ids), None)
     if missing is not None:
-        raise unsound(
+        raise tokenizer_error(
             f"The byte token <0x{missing:02X}> is missing, without which llama.cpp cannot spell unknown characters.",
             "Choose another base model.",
         )
@@ -242,7 +244,7 @@ def merge_order(merges: list[tuple[str, str]], ids: dict[str, int]) -> list[list
             order[at:] = [[one for equals in order[at:] for one in equals]]
             place |= dict.fromkeys(order[at], at)
             if any(one.strip(SPACE) for one in order[at]):
-                raise unsound(
+                raise tokenizer_error(
                     "Its merges cannot be written as one score per token: merges to the same token stand apart.",
                     "Use a base model with another tokenizer.",
                 )
@@ -255,7 +257,7 @@ def _check_complete(listed: set[tuple[str, str]], ids: dict[str, int]) -> None:
         if not re.fullmatch("<.*>", token):
             for cut in range(1, len(token)):
                 if token[:cut] in ids and token[cut:] in ids and (token[:cut], token[cut:]) not in listed:
-                    raise unsound(
+                    raise tokenizer_error(
                         f"Its merges cannot be written as one score per token: {token[:cut]!r} + {token[cut:]!r} is not listed.",
                         "Use a base model with another tokenizer.",
                     )
@@ -302,7 +304,7 @@ def _mark_added(vocabulary: Vocabulary, added: list[dict[str, Any]], added_first
         token, number = entry["content"], entry["id"]
         if not added_first and vocabulary.scores is not None and vocabulary.types[number] not in (NORMAL, UNUSED):
             continue
-        special = (bool(entry.get("special")) or _looks_special(token)) and token not in SHOWN
+        special = (bool(entry.get("special")) or _looks_special(token)) and token not in PRINTED_TOKENS
         vocabulary.types[number] = CONTROL if special else USER_DEFINED
         vocabulary.tokens[number] = token if special else token.replace(SPACE, " ")
         if vocabulary.scores is not None:

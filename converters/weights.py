@@ -10,8 +10,10 @@ import numpy as np
 
 from converters.errors import ConversionError
 
-FLOATS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
-SIZES = {
+FLOAT_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+TORCH_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+"""torch's names of floating-point types to GGUF's and safetensors'."""
+DTYPE_BYTES = {
     "BOOL": 1,
     "U8": 1,
     "I8": 1,
@@ -30,13 +32,13 @@ SIZES = {
     "F64": 8,
 }
 JsonObject = dict[str, Any]
-MAX_HEADER = 100_000_000
+MAX_SAFETENSORS_HEADER = 100_000_000
 """The limit of the safetensors library itself."""
 MAX_JSON = 512 * 2**20
 MAX_TENSORS = 1_000_000
-Rows = slice | np.ndarray
+RowSelection = slice | np.ndarray
 """Some rows of a tensor: a range, or their numbers in the order wanted."""
-CHUNK = 2**13
+FINITE_CHECK_CHUNK = 2**13
 """Weights looked at together when checking finiteness, so that as many zeros stay in the nearest cache."""
 
 
@@ -59,12 +61,12 @@ class StoredTensor:
         """The stored bytes (uint8), mapped."""
         return np.memmap(self.path, np.uint8, "r", self.start, (self.size,))
 
-    def load(self, rows: Rows = slice(None), check: bool = True) -> np.ndarray:
+    def load(self, rows: RowSelection = slice(None), check: bool = True) -> np.ndarray:
         """The tensor, or some rows of its first dimension, in float32, a copy of its own.
 
         Raises ConversionError where it holds NaN or infinity, unless told not to `check`.
         """
-        stored: np.ndarray = self.raw().view(FLOATS[self.dtype]).reshape(self.shape)[rows]
+        stored: np.ndarray = self.raw().view(FLOAT_DTYPES[self.dtype]).reshape(self.shape)[rows]
         values = np.array(stored, np.uint32 if self.dtype == "BF16" else np.float32, subok=False)
         if self.dtype == "BF16":
             values = np.left_shift(values, 16, out=values).view(np.float32)
@@ -86,9 +88,12 @@ def check_finite(values: np.ndarray, name: str, path: Path | None = None) -> Non
 
 def finite(values: np.ndarray) -> bool:
     """Whether no float is NaN or infinite: times zero, these alone do not give zero."""
-    flat, zeros = np.ascontiguousarray(values).reshape(-1), np.zeros(CHUNK, values.dtype)
+    flat, zeros = np.ascontiguousarray(values).reshape(-1), np.zeros(FINITE_CHECK_CHUNK, values.dtype)
     with np.errstate(invalid="ignore"):
-        return all(np.dot(part, zeros[: part.size]) == 0 for part in (flat[start : start + CHUNK] for start in range(0, flat.size, CHUNK)))
+        return all(
+            np.dot(part, zeros[: part.size]) == 0
+            for part in (flat[start : start + FINITE_CHECK_CHUNK] for start in range(0, flat.size, FINITE_CHECK_CHUNK))
+        )
 
 
 def read_json(path: Path, limit: int = MAX_JSON) -> dict[str, Any]:
@@ -130,7 +135,7 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
             file_size = file.seek(0, 2)
             file.seek(0)
             length = int.from_bytes(file.read(8), "little")
-            if file_size < 8 or length > min(file_size - 8, MAX_HEADER):
+            if file_size < 8 or length > min(file_size - 8, MAX_SAFETENSORS_HEADER):
                 raise lie(f"It claims a header of {length} bytes and has {file_size} bytes in all.")
             header = json.loads(file.read(length), object_pairs_hook=_pairs)
     except OSError as error:
@@ -160,12 +165,12 @@ def _stored(path: Path, name: str, entry: Any, base: int) -> StoredTensor | None
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         return None
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in SIZES or not isinstance(shape, list) or not isinstance(offsets, list):
+    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES or not isinstance(shape, list) or not isinstance(offsets, list):
         return None
     if len(offsets) != 2 or not all(type(number) is int and number >= 0 for number in [*shape, *offsets]):
         return None
     size = offsets[1] - offsets[0]
-    if math.prod(shape) * SIZES[dtype] != size:
+    if math.prod(shape) * DTYPE_BYTES[dtype] != size:
         return None
     return StoredTensor(path, name, dtype, tuple(shape), base + offsets[0], size)
 

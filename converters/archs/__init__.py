@@ -15,7 +15,7 @@ and, where it differs from most:
   IGNORED: str                                 a pattern of names of tensors that a model may hold and nothing needs
   VOCABULARY: dict                             options of `vocab.load_vocabulary`
   ALWAYS_TIED: bool                            llama.cpp takes the embeddings as output matrix, whatever the file holds
-  seventy_b(config) -> bool                    whether llama.cpp chooses quantization types as for Llama-2-70B
+  is_70b(config) -> bool                       whether llama.cpp chooses quantization types as for Llama-2-70B
 """
 
 import importlib
@@ -68,7 +68,7 @@ def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     return defaults | config
 
 
-def unsound(cause: str) -> ConversionError:
+def config_error(cause: str) -> ConversionError:
     """The refusal of a configuration that contradicts itself."""
     return ConversionError("config.json does not make sense", cause, "Get the file again.")
 
@@ -79,7 +79,7 @@ def integer(config: dict[str, Any], key: str, default: int | None = None, most: 
     if value is None:
         value = default
     if type(value) is not int or not 1 <= value <= most:
-        raise unsound(f"{key} is {value!r}, where a whole number from 1 to {most} belongs.")
+        raise config_error(f"{key} is {value!r}, where a whole number from 1 to {most} belongs.")
     return value
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from converters.archs import TensorPlan, integer, refuse_unless
-from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, plus_one
+from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, plus_one
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number, rope_configuration, rope_metadata, rope_settings
+from converters.rope import positive_number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "gemma2"
 CLASS = "Gemma2ForCausalLM"
@@ -56,7 +56,7 @@ def check_shape(config: dict[str, Any], period: int, largest: int) -> None:
     refuse_unless(config, "attention_bias", False)
     if config.get("use_bidirectional_attention"):
         refuse_unless(config, "use_bidirectional_attention", None)
-    head, layers = heads(config), blocks(config)
+    head, layers = heads(config), layer_count(config)
     refuse_unless(config, "query_pre_attn_scalar", integer(config, "hidden_size") // head.query if layers == largest else head.size)
     expected = [SLIDING if (layer + 1) % period else FULL for layer in range(layers)]
     if (config.get("layer_types") or expected) != expected:
@@ -71,12 +71,12 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     """Hyper-parameters, caps and the window."""
     check_shape(config, 2, largest=46)
     keys = {
-        "attn_logit_softcapping": f32(number(config, "attn_logit_softcapping")),
-        "final_logit_softcapping": f32(number(config, "final_logit_softcapping")),
+        "attn_logit_softcapping": f32(positive_number(config, "attn_logit_softcapping")),
+        "final_logit_softcapping": f32(positive_number(config, "final_logit_softcapping")),
         "attention.sliding_window": u32(integer(config, "sliding_window")),
     }
     rope = rope_settings(config)
-    turns = {} if number(rope, "rope_theta") == 10000 and rope["rope_type"] == "default" else rope_metadata(rope, GGUF_NAME, ())
+    turns = {} if positive_number(rope, "rope_theta") == 10000 and rope["rope_type"] == "default" else rope_metadata(rope, GGUF_NAME, ())
     return decoder_metadata(config, GGUF_NAME, activation=ACTIVATION) | turns | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
 
 
@@ -108,9 +108,9 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     return normed_tensors(config, tied, GGUF_NAME, lambda _made, _prefix: None)
 
 
-def normed_tensors(config: dict[str, Any], tied: bool, arch: str, more: Callable[[Tensors, str], None]) -> list[TensorPlan]:
+def normed_tensors(config: dict[str, Any], tied: bool, arch: str, more: Callable[[TensorPlans, str], None]) -> list[TensorPlan]:
     """The tensors of Gemma 2 and 3. more: adds what else an attention (its prefix) has."""
-    head, made = heads(config), Tensors(arch, blocks(config))
+    head, made = heads(config), TensorPlans(arch, layer_count(config))
     hidden, inner = made.start(config)
     for layer in range(made.layers):
         prefix = f"model.layers.{layer}"

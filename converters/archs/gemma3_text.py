@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.archs import TensorPlan, config_error, integer, refuse_unless
 from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, check_shape, normed_tensors, windowed_configuration
-from converters.decoder import Tensors, decoder_metadata, heads, plus_one
+from converters.decoder import TensorPlans, decoder_metadata, heads, plus_one
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number, rope_configuration, rope_metadata
+from converters.rope import positive_number, rope_configuration, rope_metadata
 
 GGUF_NAME = "gemma3"
 CLASS = "Gemma3ForCausalLM"
@@ -56,7 +56,7 @@ def ropes(config: dict[str, Any], defaults: dict[str, dict[str, Any]]) -> dict[s
         settings.setdefault("rope_type", settings.get("type", default["rope_type"]))
         found[kind] = default | settings
     if set(given) - set(defaults):
-        raise unsound(f"rope_parameters is not by type of layer, but has {', '.join(sorted(set(given) - set(defaults)))[:100]}.")
+        raise config_error(f"rope_parameters is not by type of layer, but has {', '.join(sorted(set(given) - set(defaults)))[:100]}.")
     return found
 
 
@@ -69,10 +69,10 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     rope = ropes(config, {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in THETAS.items()})
     refuse_unless(rope[SLIDING], "rope_type", "default")
     keys = decoder_metadata(config, GGUF_NAME, activation=ACTIVATION) | rope_metadata(rope[FULL], GGUF_NAME, ("linear",))
-    keys[f"{GGUF_NAME}.rope.freq_base_swa"] = f32(number(rope[SLIDING], "rope_theta"))
+    keys[f"{GGUF_NAME}.rope.freq_base_swa"] = f32(positive_number(rope[SLIDING], "rope_theta"))
     keys[f"{GGUF_NAME}.attention.sliding_window"] = u32(integer(config, "sliding_window"))
     if config.get("final_logit_softcapping") is not None:
-        keys[f"{GGUF_NAME}.final_logit_softcapping"] = f32(number(config, "final_logit_softcapping"))
+        keys[f"{GGUF_NAME}.final_logit_softcapping"] = f32(positive_number(config, "final_logit_softcapping"))
     return keys
 
 
@@ -86,7 +86,7 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Gemma 2's, and the norms of queries and keys."""
     size = heads(config).size
 
-    def norms(made: Tensors, prefix: str) -> None:
+    def norms(made: TensorPlans, prefix: str) -> None:
         made.add(f"{prefix}.q_norm.weight", size, build=plus_one)
         made.add(f"{prefix}.k_norm.weight", size, build=plus_one)
 

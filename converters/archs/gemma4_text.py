@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, refuse_unless, unsound
+from converters.archs import TensorPlan, config_error, integer, refuse_unless
 from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, capped
 from converters.archs.gemma3_text import THETAS, ropes
-from converters.decoder import Heads, Tensors, blocks, decoder_configuration, decoder_metadata
+from converters.decoder import Heads, TensorPlans, decoder_configuration, decoder_metadata, layer_count
 from converters.errors import ConversionError
 from converters.gguf_file import Value, booleans, f32, i32s, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number
+from converters.rope import positive_number
 
 GGUF_NAME = "gemma4"
 CLASS = "Gemma4ForCausalLM"
@@ -78,14 +78,14 @@ class Layer(NamedTuple):
 
 def _layers(config: dict[str, Any]) -> list[Layer]:
     """All layers (configuration_gemma4.py); those that attend to everything have heads of their own size, and perhaps number."""
-    count = blocks(config)
+    count = layer_count(config)
     kinds = config.get("layer_types") or [SLIDING if (layer + 1) % 6 else FULL for layer in range(count)]
     if not isinstance(kinds, list) or len(kinds) != count or set(kinds) - {SLIDING, FULL}:
-        raise unsound(f"layer_types is no list of {count} of {SLIDING} and {FULL}.")
+        raise config_error(f"layer_types is no list of {count} of {SLIDING} and {FULL}.")
     kinds = [*kinds[:-1], FULL]
     shared = config["num_kv_shared_layers"]
     if type(shared) is not int or not 0 <= shared < count:
-        raise unsound(f"num_kv_shared_layers is {shared!r}.")
+        raise config_error(f"num_kv_shared_layers is {shared!r}.")
     query, kv = integer(config, "num_attention_heads"), integer(config, "num_key_value_heads")
     own = _own_heads(config, kinds)
     layers = []
@@ -93,7 +93,7 @@ def _layers(config: dict[str, Any]) -> list[Layer]:
         reuses = layer >= count - shared
         size, number_kv = integer(own[layer], "head_dim"), integer(own[layer], "num_key_value_heads", default=kv)
         if query % number_kv or size % 2:
-            raise unsound(f"{query} heads, {number_kv} key-value heads and head size {size} do not fit.")
+            raise config_error(f"{query} heads, {number_kv} key-value heads and head size {size} do not fit.")
         inner = integer(config, "intermediate_size") * (2 if reuses and config["use_double_wide_mlp"] else 1)
         layers.append(Layer(kind == SLIDING, reuses, Heads(query, number_kv, size), inner))
     if len({layer.head for layer in layers if layer.sliding}) > 1 or len({layer.head for layer in layers if not layer.sliding}) > 1:
@@ -115,7 +115,7 @@ def _own_heads(config: dict[str, Any], kinds: list[str]) -> list[dict[str, Any]]
             own["num_key_value_heads"] = config.get("num_global_key_value_heads")
         return [usual if kind == SLIDING else own for kind in kinds]
     if not isinstance(given, dict) or not all(str(key).isdigit() and isinstance(value, dict) for key, value in given.items()):
-        raise unsound("per_layer_config is not a table by layer.")
+        raise config_error("per_layer_config is not a table by layer.")
     by_layer = {int(key): value for key, value in given.items()}
     for value in by_layer.values():
         for key in value.keys() - {"head_dim", "num_key_value_heads"}:
@@ -145,8 +145,8 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     if per_layer:
         refuse_unless(config, "vocab_size_per_layer_input", integer(config, "vocab_size"))
     keys = {
-        "rope.freq_base": f32(number(rope[FULL], "rope_theta")),
-        "rope.freq_base_swa": f32(number(rope[SLIDING], "rope_theta")),
+        "rope.freq_base": f32(positive_number(rope[FULL], "rope_theta")),
+        "rope.freq_base_swa": f32(positive_number(rope[SLIDING], "rope_theta")),
         "rope.dimension_count": u32(full.size),
         "rope.dimension_count_swa": u32(sliding.size),
         "attention.key_length": u32(full.size),
@@ -159,7 +159,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         "embedding_length_per_layer_input": u32(per_layer),
     }
     if config.get("final_logit_softcapping") is not None:
-        keys["final_logit_softcapping"] = f32(number(config, "final_logit_softcapping"))
+        keys["final_logit_softcapping"] = f32(positive_number(config, "final_logit_softcapping"))
     if full.kv != sliding.kv:
         keys["attention.head_count_kv"] = i32s(layer.head.kv for layer in layers)
     if config["use_double_wide_mlp"]:
@@ -212,13 +212,13 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def _rope_factors(config: dict[str, Any], size: int) -> np.ndarray:
     """What frequencies are divided by in layers that attend to everything, float32 [size / 2]: only the first ones rotate."""
-    rotated = int(number(ropes(config, ROPES)[FULL], "partial_rotary_factor") * size // 2)
+    rotated = int(positive_number(ropes(config, ROPES)[FULL], "partial_rotary_factor") * size // 2)
     return np.array([1.0] * rotated + [UNROTATED] * (size // 2 - rotated), np.float32)
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    layers, made = _layers(config), Tensors(GGUF_NAME, blocks(config))
+    layers, made = _layers(config), TensorPlans(GGUF_NAME, layer_count(config))
     hidden, _ = made.start(config)
     made.add_made("rope_freqs.weight", _rope_factors(config, layers[-1].head.size))
     per_layer = config["hidden_size_per_layer_input"] or 0
@@ -243,7 +243,7 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     return made
 
 
-def _attention(made: Tensors, prefix: str, hidden: int, layer: Layer, without_values: bool) -> None:
+def _attention(made: TensorPlans, prefix: str, hidden: int, layer: Layer, without_values: bool) -> None:
     head = layer.head
     made.linear(f"{prefix}.q_proj", head.query * head.size, hidden)
     made.add(f"{prefix}.q_norm.weight", head.size)

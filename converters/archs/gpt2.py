@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, refuse_unless, undoes, unsound
-from converters.decoder import Tensors, blocks
+from converters.archs import TensorPlan, config_error, integer, refuse_unless, undoes
+from converters.decoder import TensorPlans, layer_count
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number
+from converters.rope import positive_number
 
 GGUF_NAME = "gpt2"
 CLASS = "GPT2LMHeadModel"
@@ -46,14 +46,14 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         refuse_unless(config, key, only, default=only)
     hidden, heads = integer(config, "n_embd"), integer(config, "n_head")
     if hidden % heads:
-        raise unsound(f"{heads} heads and hidden size {hidden} do not divide.")
+        raise config_error(f"{heads} heads and hidden size {hidden} do not divide.")
     return {
-        f"{GGUF_NAME}.block_count": u32(blocks(config, "n_layer")),
+        f"{GGUF_NAME}.block_count": u32(layer_count(config, "n_layer")),
         f"{GGUF_NAME}.context_length": u32(integer(config, "n_positions")),
         f"{GGUF_NAME}.embedding_length": u32(hidden),
         f"{GGUF_NAME}.feed_forward_length": u32(_inner(config)),
         f"{GGUF_NAME}.attention.head_count": u32(heads),
-        f"{GGUF_NAME}.attention.layer_norm_epsilon": f32(number(config, "layer_norm_epsilon")),
+        f"{GGUF_NAME}.attention.layer_norm_epsilon": f32(positive_number(config, "layer_norm_epsilon")),
     }
 
 
@@ -83,7 +83,7 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    made, hidden, inner = Tensors(GGUF_NAME, blocks(config, "n_layer")), integer(config, "n_embd"), _inner(config)
+    made, hidden, inner = TensorPlans(GGUF_NAME, layer_count(config, "n_layer")), integer(config, "n_embd"), _inner(config)
     vocabulary = integer(config, "vocab_size")
 
     def norm(name: str) -> None:

@@ -6,7 +6,7 @@ from converters.archs import TensorPlan, llama
 from converters.decoder import heads
 from converters.gguf_file import Value, f32
 from converters.gguf_model import GgufModel
-from converters.rope import number
+from converters.rope import positive_number
 
 GGUF_NAME = "granite"
 CLASS = "GraniteForCausalLM"
@@ -40,7 +40,7 @@ SCALES = {
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
     """Llama's and the multipliers; a head is as large as its share of the hidden size."""
     heads(config, own_size=False)
-    scales = {f"{GGUF_NAME}.{key}": f32(number(config, name)) for key, name in SCALES.items()}
+    scales = {f"{GGUF_NAME}.{key}": f32(positive_number(config, name)) for key, name in SCALES.items()}
     return llama.metadata(config, GGUF_NAME, head_size=False) | scales
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, refuse_unless, undoes, unsound
-from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads
+from converters.archs import TensorPlan, config_error, integer, refuse_unless, undoes
+from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.gguf_file import Value, i32s, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number, rope_configuration, rope_metadata, rope_settings
+from converters.rope import positive_number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "lfm2"
 CLASS = "Lfm2ForCausalLM"
@@ -47,10 +47,10 @@ TINY = {
 
 def _kinds(config: dict[str, Any]) -> list[str]:
     """Each layer's type."""
-    count, full = blocks(config), config.get("full_attn_idxs")
+    count, full = layer_count(config), config.get("full_attn_idxs")
     kinds = config.get("layer_types") or [FULL if full is None or layer in full else CONV for layer in range(count)]
     if len(kinds) != count or set(kinds) - {CONV, FULL}:
-        raise unsound(f"layer_types is no list of {count} of {CONV} and {FULL}.")
+        raise config_error(f"layer_types is no list of {count} of {CONV} and {FULL}.")
     return list(kinds)
 
 
@@ -61,7 +61,7 @@ def _inner(config: dict[str, Any]) -> int:
         inner = int(2 * inner / 3)
         if config["block_ffn_dim_multiplier"] is not None:
             multiple = integer(config, "block_multiple_of")
-            inner = -(-int(number(config, "block_ffn_dim_multiplier") * inner) // multiple) * multiple
+            inner = -(-int(positive_number(config, "block_ffn_dim_multiplier") * inner) // multiple) * multiple
     return inner
 
 
@@ -110,7 +110,7 @@ def _deep(kernel: np.ndarray) -> np.ndarray:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made, length = heads(config), Tensors(GGUF_NAME, blocks(config)), integer(config, "conv_L_cache")
+    head, made, length = heads(config), TensorPlans(GGUF_NAME, layer_count(config)), integer(config, "conv_L_cache")
     hidden, inner = made.start(_settings(config))
     for layer, kind in enumerate(_kinds(config)):
         prefix = f"model.layers.{layer}"

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from converters.archs import TensorPlan, integer
-from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, interleave
+from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, interleave, layer_count
 from converters.gguf_file import Value, u32
 from converters.gguf_model import GgufModel
 from converters.rope import llama3_factors, rope_configuration, rope_metadata, rope_settings
@@ -38,9 +38,9 @@ WITHOUT_BIAS = {"attention_bias": False, "mlp_bias": False}
 SCALINGS = ("linear", "llama3", "yarn")
 
 
-def seventy_b(config: dict[str, Any]) -> bool:
+def is_70b(config: dict[str, Any]) -> bool:
     """Whether llama.cpp takes it for Llama-2-70B's shape (src/models/llama.cpp)."""
-    return blocks(config) == 80 and heads(config).query != heads(config).kv
+    return layer_count(config) == 80 and heads(config).query != heads(config).kv
 
 
 def metadata(config: dict[str, Any], arch: str = GGUF_NAME, head_size: bool = True) -> dict[str, Value]:
@@ -58,7 +58,7 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool, arch: str = GGUF_NAME) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order; queries and keys reordered within their heads."""
-    head, made = heads(config), Tensors(arch, blocks(config))
+    head, made = heads(config), TensorPlans(arch, layer_count(config))
     hidden, inner = made.start(config)
     rope = rope_settings(config)
     if rope["rope_type"] == "llama3":

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, integer, llama, refuse_unless, unsound
+from converters.archs import TensorPlan, config_error, integer, llama, refuse_unless
 from converters.decoder import decoder_configuration, decoder_metadata, heads, refuse_windows
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number, rope_configuration, rope_metadata, rope_settings
+from converters.rope import positive_number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "mistral3"
 CLASS = "Ministral3ForCausalLM"
@@ -64,16 +64,16 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     refuse_unless(rope, "mscale", 1, default=1)
     refuse_unless(rope, "attention_factor", None)
     if rope.get("original_max_position_embeddings") is None:
-        raise unsound("The rope setting original_max_position_embeddings is missing.")
+        raise config_error("The rope setting original_max_position_embeddings is missing.")
     plain = {key: value for key, value in rope.items() if key not in ("mscale", "mscale_all_dim")}
     keys = decoder_metadata(config, GGUF_NAME) | rope_metadata(plain, GGUF_NAME, ("yarn",))
     keys |= {
         f"{GGUF_NAME}.rope.dimension_count": u32(heads(config).size),
         f"{GGUF_NAME}.vocab_size": u32(integer(config, "vocab_size")),
-        f"{GGUF_NAME}.attention.temperature_scale": f32(number(rope, "llama_4_scaling_beta")),
+        f"{GGUF_NAME}.attention.temperature_scale": f32(positive_number(rope, "llama_4_scaling_beta")),
     }
     if rope.get("mscale_all_dim") and rope.get("mscale"):
-        keys[f"{GGUF_NAME}.rope.scaling.yarn_log_multiplier"] = f32(number(rope, "mscale_all_dim"))
+        keys[f"{GGUF_NAME}.rope.scaling.yarn_log_multiplier"] = f32(positive_number(rope, "mscale_all_dim"))
     return keys
 
 

@@ -29,7 +29,7 @@ TINY = {
     "tie_word_embeddings": False,
     "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
-seventy_b = llama.seventy_b
+is_70b = llama.is_70b
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, unsound
-from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, refuse_windows
+from converters.archs import TensorPlan, config_error, integer
+from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, refuse_windows
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
-from converters.gguf_model import GgufModel, short
-from converters.rope import number, rope_settings
+from converters.gguf_model import GgufModel, shortest_float
+from converters.rope import positive_number, rope_settings
 
 GGUF_NAME = "phi3"
 CLASS = "Phi3ForCausalLM"
@@ -51,7 +51,7 @@ TINY = {
 
 def _rotated(config: dict[str, Any], rope: dict[str, Any]) -> int:
     """How much of a head is rotated (modeling_phi3.py, `Phi3RotaryEmbedding`)."""
-    return int(heads(config, own_size=False).size * number(rope, "partial_rotary_factor", default=1.0))
+    return int(heads(config, own_size=False).size * positive_number(rope, "partial_rotary_factor", default=1.0))
 
 
 def _rope(config: dict[str, Any]) -> dict[str, Any]:
@@ -69,11 +69,11 @@ def _rope(config: dict[str, Any]) -> dict[str, Any]:
 
 def _attention_factor(config: dict[str, Any], rope: dict[str, Any]) -> float:
     """What rotated queries and keys are multiplied by (LongRoPE, arXiv 2402.13753; modeling_rope_utils.py)."""
-    original = number(rope, "original_max_position_embeddings")
+    original = positive_number(rope, "original_max_position_embeddings")
     if original <= 1:
-        raise unsound(f"The rope setting original_max_position_embeddings is {original:g}.")
-    factor = number(rope, "factor", default=integer(config, "max_position_embeddings") / original)
-    return number(rope, "attention_factor", default=math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0)
+        raise config_error(f"The rope setting original_max_position_embeddings is {original:g}.")
+    factor = positive_number(rope, "factor", default=integer(config, "max_position_embeddings") / original)
+    return positive_number(rope, "attention_factor", default=math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0)
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
@@ -82,7 +82,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     rope = _rope(config)
     keys = {
         "rope.dimension_count": u32(_rotated(config, rope)),
-        "rope.freq_base": f32(number(rope, "rope_theta")),
+        "rope.freq_base": f32(positive_number(rope, "rope_theta")),
         "rope.scaling.original_context_length": u32(integer(rope, "original_max_position_embeddings")),
         "attention.sliding_window": u32(config["sliding_window"] or 0),
     }
@@ -99,7 +99,9 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": file.real("rope.freq_base"), "partial_rotary_factor": share}
     if file.has("rope_factors_long.weight"):
         rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
-        rope |= {f"{kind}_factor": [short(one) for one in file.tensor(f"rope_factors_{kind}.weight")] for kind in ("short", "long")}
+        rope |= {
+            f"{kind}_factor": [shortest_float(one) for one in file.tensor(f"rope_factors_{kind}.weight")] for kind in ("short", "long")
+        }
         rope["attention_factor"] = file.real("rope.scaling.attn_factor")
     return config | {
         "original_max_position_embeddings": original,
@@ -113,13 +115,13 @@ def _factors(rope: dict[str, Any], key: str, count: int) -> np.ndarray:
     """One of the two lists of what rotary frequencies are divided by, float32 [count]."""
     values = rope.get(key)
     if not isinstance(values, list) or len(values) != count:
-        raise unsound(f"The rope setting {key} is not a list of {count} numbers.")
-    return np.array([number({key: one}, key) for one in values], np.float32)
+        raise config_error(f"The rope setting {key} is not a list of {count} numbers.")
+    return np.array([positive_number({key: one}, key) for one in values], np.float32)
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made, rope = heads(config), Tensors(GGUF_NAME, blocks(config)), _rope(config)
+    head, made, rope = heads(config), TensorPlans(GGUF_NAME, layer_count(config)), _rope(config)
     hidden, inner = made.start(config)
     if rope["rope_type"] == "longrope":
         made.add_made("rope_factors_long.weight", _factors(rope, "long_factor", _rotated(config, rope) // 2))

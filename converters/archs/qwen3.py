@@ -3,7 +3,7 @@
 from typing import Any
 
 from converters.archs import TensorPlan, refuse_unless
-from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, refuse_layers_but
+from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, refuse_layers_but
 from converters.gguf_file import Value
 from converters.gguf_model import GgufModel
 from converters.rope import rope_configuration, rope_metadata, rope_settings
@@ -51,7 +51,7 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made = heads(config), Tensors(GGUF_NAME, blocks(config))
+    head, made = heads(config), TensorPlans(GGUF_NAME, layer_count(config))
     hidden, inner = made.start(config)
     for layer in range(made.layers):
         prefix = f"model.layers.{layer}"

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, integer, moves_rows, refuse_unless, undoes, unsound, within_rows
-from converters.decoder import Tensors, blocks, decoder_configuration, decoder_metadata, heads, plus_one
+from converters.archs import TensorPlan, config_error, integer, moves_rows, refuse_unless, undoes, within_rows
+from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, plus_one
 from converters.gguf_file import Value, booleans, i32s, u32
 from converters.gguf_model import GgufModel
-from converters.rope import number, rope_configuration, rope_metadata, rope_settings
+from converters.rope import positive_number, rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "qwen35"
 CLASS = "Qwen3_5ForCausalLM"
@@ -68,16 +68,16 @@ def _linear(config: dict[str, Any]) -> Linear:
     refuse_unless(config, "linear_value_head_dim", size)
     keys, values = integer(config, "linear_num_key_heads"), integer(config, "linear_num_value_heads")
     if values % keys:
-        raise unsound(f"{keys} key heads and {values} value heads of linear attention do not divide.")
+        raise config_error(f"{keys} key heads and {values} value heads of linear attention do not divide.")
     return Linear(keys, values, size, integer(config, "linear_conv_kernel_dim"))
 
 
 def _kinds(config: dict[str, Any]) -> list[str]:
-    count = blocks(config)
+    count = layer_count(config)
     interval = integer(config, "full_attention_interval")
     kinds = config.get("layer_types") or [LINEAR if (layer + 1) % interval else FULL for layer in range(count)]
     if len(kinds) != count or set(kinds) - {LINEAR, FULL}:
-        raise unsound(f"layer_types is no list of {count} of {LINEAR} and {FULL}.")
+        raise config_error(f"layer_types is no list of {count} of {LINEAR} and {FULL}.")
     return list(kinds)
 
 
@@ -91,7 +91,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     linear, rope = _linear(config), rope_settings(config)
     sections = rope.get("mrope_section") or list(SECTIONS)
     if not isinstance(sections, list) or len(sections) > 4 or not all(type(one) is int and one >= 0 for one in sections):
-        raise unsound(f"The rope setting mrope_section is {sections!r}.")
+        raise config_error(f"The rope setting mrope_section is {sections!r}.")
     keys = {
         "ssm.conv_kernel": u32(linear.kernel),
         "ssm.state_size": u32(linear.size),
@@ -100,7 +100,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         "ssm.inner_size": u32(linear.values * linear.size),
         "attention.recurrent_layers": booleans(kind == LINEAR for kind in _kinds(config)),
         "full_attention_interval": u32(integer(config, "full_attention_interval")),
-        "rope.dimension_count": u32(int(heads(config).size * number(rope, "partial_rotary_factor"))),
+        "rope.dimension_count": u32(int(heads(config).size * positive_number(rope, "partial_rotary_factor"))),
         "rope.dimension_sections": i32s([*sections, 0, 0, 0, 0][:4]),
     }
     shared = decoder_metadata(config, GGUF_NAME) | rope_metadata(rope, GGUF_NAME, ("linear", "yarn"), partial=True)
@@ -199,7 +199,7 @@ def _kernel_back(linear: Linear, weight: np.ndarray) -> np.ndarray:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made, linear = heads(config), Tensors(GGUF_NAME, blocks(config)), _linear(config)
+    head, made, linear = heads(config), TensorPlans(GGUF_NAME, layer_count(config)), _linear(config)
     hidden, inner = made.start(config)
     for layer, kind in enumerate(_kinds(config)):
         prefix = f"model.layers.{layer}"
@@ -219,7 +219,7 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     return made
 
 
-def _linear_attention(made: Tensors, prefix: str, hidden: int, linear: Linear) -> None:
+def _linear_attention(made: TensorPlans, prefix: str, hidden: int, linear: Linear) -> None:
     values = linear.values * linear.size
     everything = 2 * linear.keys * linear.size + values
     made.linear(f"{prefix}.in_proj_qkv", everything, hidden, build=partial(_deal_last, linear))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from converters.archs import TensorPlan, integer, llama, refuse_unless
-from converters.decoder import blocks, decoder_configuration, refuse_layers_but
+from converters.decoder import decoder_configuration, layer_count, refuse_layers_but
 from converters.errors import ConversionError
 from converters.gguf_file import Value
 from converters.gguf_model import GgufModel
@@ -38,7 +38,7 @@ TINY = {
     "eos_token_id": 2,
     "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0},
 }
-STEP = 4
+NO_ROPE_INTERVAL = 4
 """llama.cpp leaves out the positions of every fourth layer, and can be told of no other (src/models/smollm3.cpp)."""
 
 
@@ -46,7 +46,7 @@ def _rotated(config: dict[str, Any]) -> list[bool]:
     given = config.get("no_rope_layers")
     if given is None:
         interval = integer(config, "no_rope_layer_interval")
-        return [bool((layer + 1) % interval) for layer in range(blocks(config))]
+        return [bool((layer + 1) % interval) for layer in range(layer_count(config))]
     return [bool(one) for one in given] if isinstance(given, list) else []
 
 
@@ -55,10 +55,10 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     for key in ("attention_bias", "mlp_bias", "use_sliding_window"):
         refuse_unless(config, key, False)
     refuse_layers_but(config, "full_attention")
-    if _rotated(config) != [bool((layer + 1) % STEP) for layer in range(blocks(config))]:
+    if _rotated(config) != [bool((layer + 1) % NO_ROPE_INTERVAL) for layer in range(layer_count(config))]:
         raise ConversionError(
             "no_rope_layers is not supported",
-            f"llama.cpp leaves out the positions of every {STEP}th layer only.",
+            f"llama.cpp leaves out the positions of every {NO_ROPE_INTERVAL}th layer only.",
             "Choose another base model.",
         )
     return llama.metadata(config, GGUF_NAME, head_size=config.get("head_dim") is not None)
@@ -66,7 +66,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
-    return decoder_configuration(file) | {"no_rope_layer_interval": STEP, "rope_parameters": rope_configuration(file)}
+    return decoder_configuration(file) | {"no_rope_layer_interval": NO_ROPE_INTERVAL, "rope_parameters": rope_configuration(file)}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

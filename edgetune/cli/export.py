@@ -127,12 +127,14 @@ def show_offers(source: str, place: Workspace, as_json: bool) -> None:
 
 def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_json: bool) -> None:
     """The adapter alone as a GGUF LoRA."""
-    from converters.lora import TYPES
+    from converters.lora import ADAPTER_TYPES
     from edgetune.gguf.adapter import export_adapter
 
-    names = list(dict.fromkeys(name.upper() for name in type_names)) or [TYPES[0]]
-    if len(names) > 1 or names[0] not in TYPES:
-        raise InputError(f"--adapter-only does not write {', '.join(names)}", f"It writes one of {', '.join(TYPES)}.", "Correct --type.")
+    names = list(dict.fromkeys(name.upper() for name in type_names)) or [ADAPTER_TYPES[0]]
+    if len(names) > 1 or names[0] not in ADAPTER_TYPES:
+        raise InputError(
+            f"--adapter-only does not write {', '.join(names)}", f"It writes one of {', '.join(ADAPTER_TYPES)}.", "Correct --type."
+        )
     made = export_adapter(source, names[0], out)
     typer.echo(json.dumps([made]) if as_json else made["path"])
     if not as_json:

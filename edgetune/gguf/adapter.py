@@ -11,7 +11,7 @@ from edgetune.storage.files import atomic_write, need_space, sha256
 def export_adapter(source: Source, type_name: str, out: Path | None) -> dict[str, Any]:
     """Write the adapter alone as a GGUF LoRA. Returns path, type, bytes and sha256. Raises EdgeTuneError with nothing half-written.
 
-    type_name: one of converters.lora.TYPES. out: a file, or a folder.
+    type_name: one of converters.lora.ADAPTER_TYPES. out: a file, or a folder.
     """
     from converters import lora
 
@@ -23,7 +23,7 @@ def export_adapter(source: Source, type_name: str, out: Path | None) -> dict[str
         )
     extra = {key: value for key, value in source.facts.items() if key in ("edgetune.base", "edgetune.run")}
     with conversion_errors():
-        plan = lora.plan(source.model, source.adapter, type_name, name=source.name, extra=extra)
+        plan = lora.plan_lora(source.model, source.adapter, type_name, name=source.name, extra=extra)
     path = out if out is not None and out.suffix == ".gguf" else (out or source.home or Path.cwd()) / f"{source.name}-lora-{type_name}.gguf"
     need_space(path.parent, plan.size() + 2**20, "The export")
     with conversion_errors(), atomic_write(path) as file:

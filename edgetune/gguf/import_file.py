@@ -30,7 +30,7 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
         raise InputError(f"{out} is there already", "An import makes a folder of its own.", "Name another one with --out.")
     try:
         with conversion_errors():
-            plan = restore.plan(path, dtype)
+            plan = restore.plan_restoration(path, dtype)
     except EdgeTuneError as error:
         raise InputError(error.title, error.cause, error.remedy) from error
     need_space(out.parent, plan.room, "The import")

@@ -32,13 +32,13 @@ def export(
     proof beside it (see `demand`). text_only: take the text part of a vision-language model.
     """
     from converters import convert
-    from converters.imatrix import read
+    from converters.imatrix import read_imatrix
 
     if imatrix is not None and not imatrix.is_file():
         raise InputError(f"{imatrix} is not a file", "It was named as the importance matrix.", "Correct --imatrix.")
     with conversion_errors():
-        importance = read(imatrix) if imatrix else None
-        plan = convert.plan(
+        importance = read_imatrix(imatrix) if imatrix else None
+        plan = convert.plan_gguf(
             source.model,
             source.mix or source.adapter,
             types,

@@ -12,7 +12,7 @@ from pathlib import Path
 import llama_cpp
 from fit_memory import make_model
 
-from converters.convert import plan
+from converters.convert import plan_gguf
 from edgetune.bases import find
 from edgetune.estimate import generation_speed
 from edgetune.estimate.gguf_types import WHOLE
@@ -53,7 +53,7 @@ def main() -> None:
             for kind in TYPES:
                 path = place / f"{model}-{kind}.gguf"
                 with open(path, "w+b") as file:
-                    plan(make_model(model, models), None, [kind], chat_template="", name=model, extra={}).write(kind, file)
+                    plan_gguf(make_model(model, models), None, [kind], chat_template="", name=model, extra={}).write(kind, file)
                 size, measured = path.stat().st_size, real(path)
                 weights = find.describe(make_model(model, models)).parameters
                 predicted = generation_speed.tokens_per_second(size, 0 if kind in WHOLE else weights)

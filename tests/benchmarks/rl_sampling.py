@@ -50,7 +50,7 @@ def by_llama(engine: Any, model: Any, base: Path, folder: Path, ids: list[list[i
     from edgetune.chat.sampling import Sampling
 
     model.save_pretrained(folder / "adapter", safe_serialization=True)
-    plan = lora.plan(base, folder / "adapter", "F32", name="adapter", extra={})
+    plan = lora.plan_lora(base, folder / "adapter", "F32", name="adapter", extra={})
     with open(folder / f"adapter-{step}.gguf", "w+b") as file:
         plan.write(file)
     engine.load_adapter(folder / f"adapter-{step}.gguf", 1.0, "adapter")

@@ -25,10 +25,10 @@ def make_stories(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 
     def make(template: str | None) -> Path:
         if template not in made:
-            from converters.convert import plan
+            from converters.convert import plan_gguf
 
             path = folder / f"stories-{len(made)}.gguf"
-            stories = plan(shared / "models" / "stories260k", None, ["F32"], chat_template=template, name="stories260k", extra={})
+            stories = plan_gguf(shared / "models" / "stories260k", None, ["F32"], chat_template=template, name="stories260k", extra={})
             with open(path, "w+b") as file:
                 stories.write("F32", file)
             made[template] = path
@@ -49,12 +49,12 @@ def nano_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = ROOT / "edgetune" / "bases" / "bundled" / "nano"
     if not (model / "model.safetensors").is_file():
         pytest.skip("the bundled model has not been built")
-    from converters.convert import plan
+    from converters.convert import plan_gguf
 
     path = tmp_path_factory.mktemp("nano") / "nano.gguf"
     template = (model / "chat_template.jinja").read_text(encoding="utf-8")
     with open(path, "w+b") as file:
-        plan(model, None, ["F32"], chat_template=template, name="nano", extra={}).write("F32", file)
+        plan_gguf(model, None, ["F32"], chat_template=template, name="nano", extra={}).write("F32", file)
     return path
 
 

@@ -24,7 +24,7 @@ def test_types_go_from_the_largest_to_the_smallest(nano: Path) -> None:
     """As the choice of a run's smallest export counts on."""
     from converters import convert
 
-    plan = convert.plan(nano, None, [], chat_template=None, name="n", extra={})
+    plan = convert.plan_gguf(nano, None, [], chat_template=None, name="n", extra={})
     sizes = [sum(info.size for info in plan.layout(name) if info.name == "blk.1.attn_q.weight") for name in TYPES]
     assert all(larger >= smaller for larger, smaller in itertools.pairwise(sizes))
 
@@ -32,7 +32,7 @@ def test_types_go_from_the_largest_to_the_smallest(nano: Path) -> None:
 def test_an_importance_matrix_changes_what_is_written(edgetune: Call, nano: Path, tmp_path: Path) -> None:
     from converters import convert
 
-    plan = convert.plan(nano, None, [], chat_template=None, name="n", extra={})
+    plan = convert.plan_gguf(nano, None, [], chat_template=None, name="n", extra={})
     rng = np.random.default_rng(0)
     entries = {
         info.name: Entry((rng.normal(size=(1, info.shape[0])) ** 2).astype(np.float32), np.array([64]))
@@ -40,7 +40,7 @@ def test_an_importance_matrix_changes_what_is_written(edgetune: Call, nano: Path
         if info.name.startswith("blk.") and info.type != "F32" and info.name != "blk.0.ffn_up.weight"
     }
     with open(tmp_path / "m.gguf", "wb") as file:
-        imatrix.write(file, ImportanceMatrix(entries))
+        imatrix.write_imatrix(file, ImportanceMatrix(entries))
     assert edgetune("export", "nano", "--type", "IQ4_NL", "--out", tmp_path / "plain.gguf")[0] == 0
     code, _, err = edgetune("export", "nano", "--type", "IQ4_NL", "--out", tmp_path / "weighed.gguf", "--imatrix", tmp_path / "m.gguf")
     assert code == 0 and "blk.0.ffn_up.weight" in err

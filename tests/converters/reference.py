@@ -43,15 +43,15 @@ def qwen2_steps() -> list[Any]:
     """The pre-tokenizer of Qwen2, and of the bundled model."""
     from tokenizers import Regex, pre_tokenizers
 
-    from converters.pretokenizer import SPLITS
+    from converters.pretokenizer import SPLIT_PATTERNS
 
-    expression = next(expression for (expression, _), name in SPLITS.items() if name == "qwen2")
+    expression = next(expression for (expression, _), name in SPLIT_PATTERNS.items() if name == "qwen2")
     return [pre_tokenizers.Split(Regex(expression), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
 
 
 def write_gguf(model: Path, path: Path, type_name: str, adapter: Path | None = None, **options: Any) -> convert.Plan:
     """Convert a model folder into the file `path`."""
-    plan = convert.plan(model, adapter, [type_name], **{"chat_template": None, "name": "tiny", "extra": {}} | options)
+    plan = convert.plan_gguf(model, adapter, [type_name], **{"chat_template": None, "name": "tiny", "extra": {}} | options)
     with open(path, "wb") as file:
         plan.write(type_name, file, threads=1)
     return plan

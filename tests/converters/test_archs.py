@@ -186,7 +186,7 @@ def test_what_llama_cpp_cannot_be_told_is_refused_by_name(
     folder = shutil.copytree(make_model(tiny(kind)), tmp_path / "m")
     (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | changes))
     with pytest.raises(ConversionError) as refusal:
-        convert.plan(folder, None, ["F16"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})
     assert named in f"{refusal.value.title} {refusal.value.cause}"
     assert refusal.value.remedy
 
@@ -215,8 +215,8 @@ def test_tensors_that_nothing_needs_may_be_there(make_model: MakeModel, tmp_path
         folder = shutil.copytree(make_model(tiny(kind)), tmp_path / kind)
         weights = load_file(folder / "model.safetensors")
         save_file(weights | {name: np.ones((2, 2), np.float32)}, folder / "model.safetensors")
-        convert.plan(folder, None, ["F16"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})
         save_file(weights | {name.replace("fc", "x").replace("mtp", "other"): np.ones((2, 2), np.float32)}, folder / "model.safetensors")
         if kind == "qwen3_5_text":
             with pytest.raises(ConversionError, match="weights"):
-                convert.plan(folder, None, ["F16"], chat_template=None, name="n", extra={})
+                convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})

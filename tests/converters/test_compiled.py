@@ -16,12 +16,12 @@ BLOCKS = 12 * 40
 X86 = platform.machine() in ("x86_64", "AMD64")
 """Where ggml is compiled without fused multiply-add, so that kernels must be in use."""
 PLAIN = [(name, False) for name in compiled.KERNELS]
-WEIGHED = [(name, True) for name in compiled.KERNELS if name not in compiled.UNWEIGHED]
+WEIGHED = [(name, True) for name in compiled.KERNELS if name not in compiled.IGNORES_IMPORTANCE]
 
 
 def every_kind(seed: int) -> np.ndarray:
     """Random blocks, and whole ones of the same kind: denormal, zero, one value, largest that fits and does not, negative only."""
-    values = compiled.samples(BLOCKS, seed)
+    values = compiled.sample_blocks(BLOCKS, seed)
     random = np.random.default_rng(seed)
     for number, kind in enumerate((1e-42, 1e-38, 1e-20, 1e-15, 1e6, 1e9, 3e19, 3e38)):
         values[12 * number] = random.uniform(-kind, kind, 256)
@@ -39,23 +39,25 @@ def test_blocks_of_every_kind_equal_ggmls(type_name: str, weighed: bool) -> None
         rows = every_kind(seed)
         importance = np.square(np.random.default_rng(seed).standard_normal(rows.shape[1], np.float32)) if weighed else None
         theirs, ours = (np.empty(data_size((rows.size,), type_name), np.uint8) for _ in range(2))
-        ggml.prepare(type_name)
-        ggml.quantize(rows, type_name, theirs, importance)
+        ggml.initialize_type(type_name)
+        ggml.quantize_rows(rows, type_name, theirs, importance)
         if kernel:
-            assert compiled.quantize(kernel, rows, type_name, ours, importance) == theirs.size
+            assert compiled.run_kernel(kernel, rows, type_name, ours, importance) == theirs.size
             wrong = np.flatnonzero((ours != theirs).reshape(BLOCKS, -1).any(axis=1))
             blocks = [(made.reshape(BLOCKS, -1)[number] for made in (ours, theirs)) for number in wrong]
-            refused = [not ggml.sound(type_name, our) and not ggml.sound(type_name, their) for our, their in blocks]  # NaN in both
+            refused = [
+                not ggml.blocks_valid(type_name, our) and not ggml.blocks_valid(type_name, their) for our, their in blocks
+            ]  # NaN in both
             assert all(refused), (seed, wrong[:10])
 
 
 @pytest.mark.parametrize("rows", [1, 3, 700])
 def test_rows_that_do_not_fill_the_lanes_or_the_chunks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(rows).standard_normal((rows, 768), np.float32)
-    plain = quantizing.quantize(values, "Q4_K")
+    plain = quantizing.quantize_tensor(values, "Q4_K")
     monkeypatch.setattr(compiled, "WORTH_COMPILING", 0)
-    monkeypatch.setattr(quantizing, "CHUNK", 5 * 768)
-    assert np.array_equal(quantizing.quantize(values, "Q4_K", threads=2), plain)
+    monkeypatch.setattr(quantizing, "QUANTIZE_CHUNK", 5 * 768)
+    assert np.array_equal(quantizing.quantize_tensor(values, "Q4_K", threads=2), plain)
 
 
 def test_a_kernel_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def test_bf16_shards_old_rope_keys_and_unused_rows(make_model: MakeModel, llama_
 
 
 def test_size_is_exact_and_progress_reaches_the_end(make_model: MakeModel) -> None:
-    plan = convert.plan(
+    plan = convert.plan_gguf(
         make_model(llama.TINY | FULL_SIZE),
         None,
         ["Q8_0"],
@@ -137,7 +137,7 @@ def test_merged_gives_the_model_itself_without_an_adapter(make_model: MakeModel)
 
     folder = make_model(llama.TINY | FULL_SIZE)
     weights = AutoModelForCausalLM.from_pretrained(folder).state_dict()
-    ours = dict(convert.plan(folder, None, [], chat_template=None, name="n", extra={}).merged())
+    ours = dict(convert.plan_gguf(folder, None, [], chat_template=None, name="n", extra={}).merged())
     assert ours.keys() == weights.keys()
     assert all(np.array_equal(ours[name], weights[name].numpy()) for name in ours)
 
@@ -169,7 +169,7 @@ def _changed(folder: Path, target: Path, **changes: Any) -> Path:
 def test_what_cannot_be_converted_is_refused_by_name(make_model: MakeModel, tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     folder = _changed(make_model(llama.TINY | FULL_SIZE), tmp_path / "m", **changes)
     with pytest.raises(ConversionError) as refusal:
-        convert.plan(folder, None, ["F16"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})
     assert named in f"{refusal.value.title} {refusal.value.cause}"
     assert refusal.value.remedy
 
@@ -177,9 +177,9 @@ def test_what_cannot_be_converted_is_refused_by_name(make_model: MakeModel, tmp_
 def test_unknown_types_and_taken_keys_are_refused(make_model: MakeModel) -> None:
     folder = make_model(llama.TINY | FULL_SIZE)
     with pytest.raises(ConversionError, match="Q3_X"):
-        convert.plan(folder, None, ["Q3_X"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(folder, None, ["Q3_X"], chat_template=None, name="n", extra={})
     with pytest.raises(ConversionError, match=r"general\.name"):
-        convert.plan(folder, None, ["F16"], chat_template=None, name="n", extra={"general.name": "other"})
+        convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={"general.name": "other"})
 
 
 def test_not_finite_weights_are_refused_by_tensor(make_model: MakeModel, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_not_finite_weights_are_refused_by_tensor(make_model: MakeModel, tmp_pat
     weights = load_file(folder / "model.safetensors")
     weights["model.layers.1.mlp.up_proj.weight"][3, 4] = np.nan
     save_file(weights, folder / "model.safetensors")
-    plan = convert.plan(folder, None, ["F16"], chat_template=None, name="n", extra={})
+    plan = convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})
     with pytest.raises(ConversionError) as refusal:
         plan.write("F16", io.BytesIO())
     assert "model.layers.1.mlp.up_proj.weight" in refusal.value.cause
@@ -204,7 +204,7 @@ def test_tied_models_that_store_both_matrices(make_model: MakeModel, tmp_path: P
     for difference, tied in ((0.0, True), (1.0, False)):
         head = weights["model.embed_tokens.weight"] + np.float32(difference)
         save_file(weights | {"lm_head.weight": head}, folder / "model.safetensors")
-        plan = convert.plan(folder, None, ["F32"], chat_template=None, name="n", extra={})
+        plan = convert.plan_gguf(folder, None, ["F32"], chat_template=None, name="n", extra={})
         assert plan.tied is tied
         assert ("output.weight" in {info.name for info in plan.layout("F32")}) is not tied
 
@@ -212,7 +212,7 @@ def test_tied_models_that_store_both_matrices(make_model: MakeModel, tmp_path: P
 def test_planning_and_writing_need_no_heavy_library(make_model: MakeModel, tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from converters import convert; "
-        "plan = convert.plan(pathlib.Path(sys.argv[1]), None, ['Q4_0'], chat_template=None, name='n', extra={}); "
+        "plan = convert.plan_gguf(pathlib.Path(sys.argv[1]), None, ['Q4_0'], chat_template=None, name='n', extra={}); "
         "plan.write('Q4_0', open(sys.argv[2], 'wb')); "
         "print([name for name in ('torch', 'transformers', 'peft', 'llama_cpp', 'edgetune') if name in sys.modules])"
     )

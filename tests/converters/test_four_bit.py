@@ -101,7 +101,7 @@ def test_other_quantizations_stay_refused(base: tuple[Path, dict[str, Any]], tmp
     for settings in ({"quant_method": "bitsandbytes", "load_in_8bit": True}, {"quant_method": "gptq", "load_in_4bit": True}):
         (folder / "config.json").write_text(json.dumps(config | {"quantization_config": settings}))
         with pytest.raises(ConversionError, match="quantization_config"):
-            convert.plan(folder, None, ["F16"], chat_template=None, name="n", extra={})
+            convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})
 
 
 def _state(**changes: Any) -> Callable[[dict[str, np.ndarray]], Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from converters.errors import ConversionError
 from converters.gguf_file import (
-    MAX_HEADER,
+    MAX_GGUF_HEADER,
     TensorInfo,
     Value,
     Writer,
@@ -21,8 +21,8 @@ from converters.gguf_file import (
     f32s,
     i32s,
     lay_out,
-    plain,
     read_header,
+    scalar_value,
     strings,
     text,
     u32,
@@ -37,7 +37,7 @@ METADATA = {
     "tokens": strings(["é", "", "b" * 300]),
     "scores": f32s([0.0, -1.5]),
     "types": i32s([1, -2, 3]),
-    "big": plain(-5),
+    "big": scalar_value(-5),
 }
 
 
@@ -161,12 +161,12 @@ def test_every_truncation_is_refused_and_no_flipped_byte_crashes(tmp_path: Path)
 def test_headers_larger_than_any_are_refused(tmp_path: Path) -> None:
     """A sparse file that is big enough for its lie: half a gigabyte of header."""
     with open(tmp_path / "m.gguf", "wb") as file:
-        file.write(start(0, 1) + key(b"k", 9, struct.pack("<IQ", 4, MAX_HEADER // 4)))
-        file.truncate(MAX_HEADER * 2)
+        file.write(start(0, 1) + key(b"k", 9, struct.pack("<IQ", 4, MAX_GGUF_HEADER // 4)))
+        file.truncate(MAX_GGUF_HEADER * 2)
     with pytest.raises(ConversionError):
         read_header(tmp_path / "m.gguf")
 
 
 def test_whole_numbers_keep_their_kind() -> None:
-    assert plain(True) == boolean(True) and plain(2**32 - 1) == u32(2**32 - 1)
-    assert plain(-1) == Value(11, -1) and plain(0.25) == f32(0.25) and plain("x") == text("x")
+    assert scalar_value(True) == boolean(True) and scalar_value(2**32 - 1) == u32(2**32 - 1)
+    assert scalar_value(-1) == Value(11, -1) and scalar_value(0.25) == f32(0.25) and scalar_value("x") == text("x")

@@ -38,7 +38,7 @@ MATRIX = ImportanceMatrix(
 def written(path: Path, matrix: ImportanceMatrix = MATRIX) -> Path:
     """The matrix as a file."""
     with open(path, "wb") as file:
-        imatrix.write(file, matrix)
+        imatrix.write_imatrix(file, matrix)
     return path
 
 
@@ -81,7 +81,7 @@ def ggml_writes(path: Path, matrix: ImportanceMatrix) -> None:
 def test_the_file_is_the_one_ggml_writes_and_is_read_back(tmp_path: Path) -> None:
     ggml_writes(tmp_path / "theirs.gguf", MATRIX)
     assert written(tmp_path / "m.gguf").read_bytes() == (tmp_path / "theirs.gguf").read_bytes()
-    assert_same_matrix(imatrix.read(tmp_path / "m.gguf"), MATRIX)
+    assert_same_matrix(imatrix.read_imatrix(tmp_path / "m.gguf"), MATRIX)
 
 
 def test_importance_is_the_mean_square_and_one_where_nothing_was_seen() -> None:
@@ -110,12 +110,12 @@ def test_the_older_form_is_read(tmp_path: Path) -> None:
         (older(ONE, (b"output.weight", 0, [5.0]), end=END), ("some.txt",), 40),
     ):
         path.write_bytes(raw)
-        matrix = imatrix.read(path)
+        matrix = imatrix.read_imatrix(path)
         assert (matrix.datasets, matrix.chunks, matrix.name) == (datasets, chunks, "m.dat")
         assert matrix.entries["blk.0.attn_q.weight"].importance().tolist() == [2, 0, np.float32(1) / np.float32(3)]
         assert matrix.entries["output.weight"].importance().tolist() == [5]
         written(tmp_path / "m.gguf", matrix)
-        assert imatrix.read(tmp_path / "m.gguf").entries["output.weight"].importance().tolist() == [5]
+        assert imatrix.read_imatrix(tmp_path / "m.gguf").entries["output.weight"].importance().tolist() == [5]
 
 
 def gguf(tensors: dict[str, Any], drop: str = "", **changes: Value) -> bytes:
@@ -189,7 +189,7 @@ def test_what_is_no_importance_matrix_is_refused(tmp_path: Path, raw: tuple[str,
     tracemalloc.start()
     started = time.monotonic()
     with pytest.raises(ConversionError, match=r"m\.gguf") as refusal:
-        imatrix.read(tmp_path / "m.gguf")
+        imatrix.read_imatrix(tmp_path / "m.gguf")
     assert time.monotonic() - started < 2 and tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
     assert refusal.value.cause and refusal.value.remedy
@@ -198,7 +198,7 @@ def test_what_is_no_importance_matrix_is_refused(tmp_path: Path, raw: tuple[str,
 def test_a_sound_file_of_the_refused_kind_is_read(tmp_path: Path) -> None:
     """So that the refusals above come from what each of them names."""
     (tmp_path / "m.gguf").write_bytes(gguf(PAIR))
-    assert imatrix.read(tmp_path / "m.gguf").entries["a"].importance().tolist() == [1, 2]
+    assert imatrix.read_imatrix(tmp_path / "m.gguf").entries["a"].importance().tolist() == [1, 2]
 
 
 def test_files_larger_than_any_are_refused_unread(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_files_larger_than_any_are_refused_unread(tmp_path: Path) -> None:
         file.truncate(imatrix.MAX_SIZE + 1)
     tracemalloc.start()
     with pytest.raises(ConversionError, match=r"m\.dat"):
-        imatrix.read(tmp_path / "m.dat")
+        imatrix.read_imatrix(tmp_path / "m.dat")
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
     with pytest.raises(ConversionError, match="nothing here"):
-        imatrix.read(tmp_path / "nothing here")
+        imatrix.read_imatrix(tmp_path / "nothing here")
 
 
 @pytest.mark.parametrize("form", ["gguf", "older"])
@@ -223,14 +223,14 @@ def test_every_truncation_is_refused_and_no_flipped_byte_crashes(tmp_path: Path,
     for length in set(range(len(raw) - padding)) - sound:
         path.write_bytes(raw[:length])
         with pytest.raises(ConversionError):
-            imatrix.read(path)
+            imatrix.read_imatrix(path)
     rng = random.Random(0)
     for _ in range(500):
         flipped = bytearray(raw)
         flipped[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
         path.write_bytes(flipped)
         try:
-            imatrix.read(path)
+            imatrix.read_imatrix(path)
         except ConversionError:
             continue
 
@@ -242,7 +242,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan(model: Path, matrix: ImportanceMatrix | None) -> convert.Plan:
-    return convert.plan(model, None, ["Q4_0"], chat_template=None, name="n", extra={}, imatrix=matrix)
+    return convert.plan_gguf(model, None, ["Q4_0"], chat_template=None, name="n", extra={}, imatrix=matrix)
 
 
 def test_another_models_matrix_is_refused_as_llama_cpp_refuses_it(model: Path, llama_cpp: Any, tmp_path: Path) -> None:

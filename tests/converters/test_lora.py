@@ -43,7 +43,7 @@ THEIRS = {
 
 def write_lora(model: Path, adapter: Path, path: Path, type_name: str = "F32") -> Path:
     """Write the adapter as a GGUF LoRA."""
-    plan = lora.plan(model, adapter, type_name, name="tiny", extra={"edgetune.run": "r"})
+    plan = lora.plan_lora(model, adapter, type_name, name="tiny", extra={"edgetune.run": "r"})
     with open(path, "wb") as file:
         plan.write(file)
     assert path.stat().st_size == plan.size()
@@ -99,7 +99,7 @@ def test_its_strength_and_several_together_are_those_of_a_merge_with_weights(mak
         train(folder, adapter, seed, target_modules=LINEAR)
         loaded.append((write_lora(folder, adapter, adapter.with_suffix(".gguf")), weight))
     for count in (1, 2):
-        plan = convert.plan(folder, weighted[:count], ["F32"], chat_template=None, name="n", extra={})
+        plan = convert.plan_gguf(folder, weighted[:count], ["F32"], chat_template=None, name="n", extra={})
         with open(tmp_path / "merged.gguf", "wb") as file:
             plan.write("F32", file)
         merged = gguf_logits(llama_cpp, tmp_path / "merged.gguf", IDS)
@@ -130,7 +130,7 @@ def test_several_merged_with_weights_equal_pefts_concatenation(make_model: MakeM
     tuned.set_adapter("mix")
     theirs = tuned.merge_and_unload().state_dict()
     mix = [(tmp_path / "a", 0.4), (tmp_path / "b", 1.7)]
-    ours = dict(convert.plan(folder, mix, ["F32"], chat_template=None, name="n", extra={}).merged())
+    ours = dict(convert.plan_gguf(folder, mix, ["F32"], chat_template=None, name="n", extra={}).merged())
     assert ours.keys() == theirs.keys()
     for name, weight in theirs.items():
         assert np.abs(ours[name] - weight.numpy()).max() <= 1e-6 * np.abs(weight.numpy()).max(), name
@@ -150,7 +150,7 @@ def test_what_is_not_a_sum_is_not_mixed(make_model: MakeModel, tmp_path: Path, o
     train(folder, tmp_path / "a", target_modules=["q_proj"], **options)
     train(folder, tmp_path / "b", target_modules=["q_proj"])
     with pytest.raises(ConversionError) as error:
-        convert.plan(folder, [(tmp_path / "a", weight), (tmp_path / "b", 1.0)], ["F32"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(folder, [(tmp_path / "a", weight), (tmp_path / "b", 1.0)], ["F32"], chat_template=None, name="n", extra={})
     assert named in error.value.cause
 
 
@@ -181,7 +181,7 @@ def test_tensors_equal_those_of_llama_cpps_converter(shared: Path, make_model: M
 def refusal(folder: Path, adapter: Path) -> str:
     """What is said when the adapter cannot be a GGUF LoRA."""
     with pytest.raises(ConversionError) as error:
-        lora.plan(folder, adapter, "F32", name="n", extra={})
+        lora.plan_lora(folder, adapter, "F32", name="n", extra={})
     return f"{error.value.title}: {error.value.cause}"
 
 
@@ -225,12 +225,12 @@ def test_factors_that_are_not_finite_and_unknown_types_are_refused(make_model: M
 
     folder, adapter = make_model(BASE), fixed_adapter(tmp_path / "a", FIXED)
     with pytest.raises(ConversionError, match="Q4_K"):
-        lora.plan(folder, adapter, "Q4_K", name="n", extra={})
+        lora.plan_lora(folder, adapter, "Q4_K", name="n", extra={})
     tensors = load_file(adapter / "adapter_model.safetensors")
     tensors["base_model.model.lm_head.lora_B.weight"][3, 1] = np.nan
     save_file(tensors, adapter / "adapter_model.safetensors")
     with pytest.raises(ConversionError) as error:
-        lora.plan(folder, adapter, "F32", name="n", extra={}).write(io.BytesIO())
+        lora.plan_lora(folder, adapter, "F32", name="n", extra={}).write(io.BytesIO())
     assert "lm_head.lora_B" in error.value.cause
 
 

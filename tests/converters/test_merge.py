@@ -58,10 +58,10 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_merged_tensors_equal_peft(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    monkeypatch.setattr(merge, "ROWS", 7)
+    monkeypatch.setattr(merge, "MERGE_ROWS", 7)
     folder = make_model(BASE)
     theirs = train(folder, tmp_path / "a", **CASES[case]).merge_and_unload().state_dict()
-    ours = dict(convert.plan(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={}).merged())
+    ours = dict(convert.plan_gguf(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={}).merged())
     assert ours.keys() == theirs.keys()
     for name, weight in theirs.items():
         assert np.abs(ours[name] - weight.numpy()).max() <= 1e-6 * np.abs(weight.numpy()).max(), name
@@ -146,7 +146,7 @@ def test_settings_that_change_the_maths_are_refused_by_name(
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | changes))
     with pytest.raises(ConversionError) as refusal:
-        convert.plan(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})
     assert named in f"{refusal.value.title} {refusal.value.cause}"
 
 
@@ -173,7 +173,7 @@ def test_every_adapter_tensor_must_belong(
     tensors = {name: tensor for name, tensor in load_file(folder / "adapter_model.safetensors").items() if name not in lost}
     save_file(tensors | {name: np.ones(shape, np.float32) for name, shape in gained.items()}, folder / "adapter_model.safetensors")
     with pytest.raises(ConversionError) as refusal:
-        convert.plan(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})
     assert named in refusal.value.cause
 
 
@@ -184,10 +184,10 @@ def test_a_diverged_adapter_and_a_pickled_one_are_refused(make_model: MakeModel,
     tensors = load_file(folder / "adapter_model.safetensors")
     tensors[Q][0, 0] = np.inf
     save_file(tensors, folder / "adapter_model.safetensors")
-    plan = convert.plan(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})
+    plan = convert.plan_gguf(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})
     with pytest.raises(ConversionError) as refusal:
         list(plan.merged())
     assert Q in refusal.value.cause
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(ConversionError, match="No adapter weights"):
-        convert.plan(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(make_model(BASE), folder, ["F16"], chat_template=None, name="n", extra={})

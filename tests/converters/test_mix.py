@@ -23,7 +23,7 @@ TIED = BASE | {"tie_word_embeddings": True}
 
 def merged(folder: Path, adapters: Any) -> dict[str, np.ndarray]:
     """The merged tensors by their names in the model."""
-    return dict(convert.plan(folder, adapters, ["F32"], chat_template=None, name="n", extra={}).merged())
+    return dict(convert.plan_gguf(folder, adapters, ["F32"], chat_template=None, name="n", extra={}).merged())
 
 
 def assert_equal(ours: dict[str, np.ndarray], theirs: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def test_what_is_no_sum_is_refused_by_name(
 def test_trained_rows_replace_the_bases(make_model: MakeModel, tmp_path: Path, base: dict[str, Any], indices: Any) -> None:
     folder = make_model(base)
     tuned = train(folder, tmp_path / "a", target_modules=["q_proj"], trainable_token_indices=indices)
-    plan = convert.plan(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={})
+    plan = convert.plan_gguf(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={})
     assert plan.tied is base["tie_word_embeddings"]
     assert_equal(dict(plan.merged()), tuned.merge_and_unload().state_dict())
 

@@ -14,9 +14,9 @@ import pytest
 
 from converters import compiled, convert, slabs
 from converters.errors import ConversionError
-from converters.gguf_file import TYPES, read_header
+from converters.gguf_file import GGML_TYPES, read_header
 from converters.imatrix import ImportanceMatrix
-from converters.quantize import FILE_TYPES, choose_types, quantize
+from converters.quantize import FILE_TYPES, choose_types, quantize_tensor
 from tests.converters.quantizer import chosen_types, importance_of, over_counts, quantize_file, write_header, write_model
 from tests.converters.reference import byte_level_tokenizer, qwen2_steps, write_gguf
 
@@ -130,9 +130,9 @@ def test_memory_holds_some_rows_of_a_large_matrix_and_not_all(source: Source, tm
     """Three matrices of 16 MiB each go through in slabs of 256 KiB, to the same bytes."""
     model, _ = source(llama(1, 256, 16_384, (4, 4), 64))
     write_gguf(model, tmp_path / "whole.gguf", "Q4_K_M")
-    monkeypatch.setattr(slabs, "MOST", 2**16)
-    monkeypatch.setattr(slabs, "LEAST", 2**10)
-    plan = convert.plan(model, None, ["Q4_K_M"], chat_template=None, name="tiny", extra={})
+    monkeypatch.setattr(slabs, "MAX_SLAB", 2**16)
+    monkeypatch.setattr(slabs, "MIN_SLAB", 2**10)
+    plan = convert.plan_gguf(model, None, ["Q4_K_M"], chat_template=None, name="tiny", extra={})
     with open(tmp_path / "slabs.gguf", "wb") as file:
         tracemalloc.start()
         plan.write("Q4_K_M", file, threads=1)
@@ -147,10 +147,10 @@ def assert_same_types(library: Any, path: Path, architecture: str, config: dict[
     tensors = write_header(path, config, architecture)
     shapes = [(tensor.name, tensor.shape) for tensor in tensors]
     layers, heads, kv_heads = (config[key] for key in ("num_hidden_layers", "num_attention_heads", "num_key_value_heads"))
-    seventy_b = layers == 80 and (architecture == "qwen2" or heads != kv_heads)
+    is_70b = layers == 80 and (architecture == "qwen2" or heads != kv_heads)
     for type_name, matrix in itertools.product(FILE_TYPES, (None, {"blk.0.attn_q.weight": np.ones(1, np.float32)})):
         theirs = chosen_types(library, path, type_name, matrix)
-        ours = choose_types(shapes, type_name, layers, gqa=heads // kv_heads, seventy_b=seventy_b, imatrix=matrix is not None)
+        ours = choose_types(shapes, type_name, layers, gqa=heads // kv_heads, is_70b=is_70b, imatrix=matrix is not None)
         assert len(theirs) == len(tensors)
         assert ours == theirs, (type_name, layers, matrix)
 
@@ -190,7 +190,7 @@ def test_types_are_those_of_a_dry_run_at_every_size(
 
 def test_threads_do_not_change_a_byte() -> None:
     values = np.random.default_rng(0).normal(size=(3000, 512)).astype(np.float32)
-    assert np.array_equal(quantize(values, "Q4_K", threads=1), quantize(values, "Q4_K", threads=3))
+    assert np.array_equal(quantize_tensor(values, "Q4_K", threads=1), quantize_tensor(values, "Q4_K", threads=3))
 
 
 @pytest.mark.parametrize("type_name", ["F16", "BF16"])
@@ -203,7 +203,7 @@ def test_half_precision_rounds_as_gguf_py_does(type_name: str) -> None:
     values[:4] = np.array([0x3F808000, 0x3F818000, 0x3F801000, 0x3F803000], np.uint32).view(np.float32)
     values[4:8] = 1e-40, 6e-8, 2.9802322e-08, -0.0
     theirs = gguf.quants.quantize(values, gguf.GGMLQuantizationType[type_name]).reshape(-1).view(np.uint8)
-    assert np.array_equal(quantize(values, type_name), theirs)
+    assert np.array_equal(quantize_tensor(values, type_name), theirs)
 
 
 @pytest.mark.parametrize(("type_name", "value"), [("F16", 1e5), ("BF16", 3.4028e38), ("Q8_0", 1e30), ("Q4_0", 1e30), ("Q4_K", 1e30)])
@@ -211,12 +211,12 @@ def test_values_out_of_range_are_refused_by_tensor(type_name: str, value: float)
     values = np.ones((2, 256), np.float32)
     values[1, 7] = value
     with pytest.raises(ConversionError, match=r"blk\.0"):
-        quantize(values, type_name, "blk.0.ffn_up.weight")
+        quantize_tensor(values, type_name, "blk.0.ffn_up.weight")
 
 
 def test_block_sizes_are_those_of_gguf_py() -> None:
     import gguf
 
-    for name, block in TYPES.items():
+    for name, block in GGML_TYPES.items():
         kind = gguf.GGMLQuantizationType[name]
         assert (kind.value, *gguf.GGML_QUANT_SIZES[kind]) == tuple(block)

@@ -37,9 +37,9 @@ from tests.converters.reference import assert_same_model, gguf_logits, golden, t
 from tests.converters.test_archs import IDS, LIMITS, VARIANTS, tiny
 
 
-def restored(path: Path, folder: Path, dtype: str | None = None, shard: int = restore.SHARD) -> restore.Restoration:
+def restored(path: Path, folder: Path, dtype: str | None = None, shard: int = restore.MAX_SHARD_BYTES) -> restore.Restoration:
     """The folder of a file."""
-    plan = restore.plan(path, dtype, shard)
+    plan = restore.plan_restoration(path, dtype, shard)
     folder.mkdir()
     files = {"config": plan.config, "generation_config": plan.generation, "model.safetensors.index": plan.index}
     for name, content in files.items():
@@ -120,7 +120,7 @@ def test_every_type_is_dequantized_as_llama_cpp_does(make_model: MakeModel, llam
         assert llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)) == 0
         plan, theirs = restored(source, tmp_path / type_name, "float32"), read_header(target)
         own = {"F32": "float32", "F16": "float16"}.get(type_name, "bfloat16")
-        assert restore.plan(source).dtype == own and bool(plan.notes) is (type_name not in ("F32", "F16", "BF16"))
+        assert restore.plan_restoration(source).dtype == own and bool(plan.notes) is (type_name not in ("F32", "F16", "BF16"))
         kinds |= {info.type for info in read_header(source).tensors.values()}
         write_gguf(tmp_path / type_name, tmp_path / "ours.gguf", "F32")
         ours = read_header(tmp_path / "ours.gguf")
@@ -185,7 +185,7 @@ def test_llama_3s_rotary_factors_are_recognised(make_model: MakeModel, tmp_path:
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": high,
             "original_max_position_embeddings": context}  # fmt: skip
     write_gguf(make_model(tiny("llama", head_dim=64, rope_parameters=rope)), tmp_path / "m.gguf", "F16")
-    assert restore.plan(tmp_path / "m.gguf").config["rope_parameters"] == rope
+    assert restore.plan_restoration(tmp_path / "m.gguf").config["rope_parameters"] == rope
 
 
 PICKED = 1
@@ -302,7 +302,7 @@ def test_wrong_values_never_give_another_error(make_model: MakeModel, tmp_path: 
         for number in rng.permutation(len(NASTY))[:PICKED]:
             file = edited(tmp_path / "m.gguf", tmp_path / "bad.gguf", lambda m, t: m.update({key: NASTY[number]}))  # noqa: B023
             try:
-                restore.plan(file)
+                restore.plan_restoration(file)
             except ConversionError as error:
                 refused += 1
                 assert error.title and error.cause and error.remedy
@@ -320,7 +320,7 @@ def test_changed_bytes_never_give_another_error(make_model: MakeModel, tmp_path:
             bad[place] = rng.integers(0, 256)
         (tmp_path / "bad.gguf").write_bytes(bad)
         try:
-            restore.plan(tmp_path / "bad.gguf")
+            restore.plan_restoration(tmp_path / "bad.gguf")
         except ConversionError as error:
             refused += 1
             assert error.title and error.cause and error.remedy

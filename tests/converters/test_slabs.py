@@ -33,22 +33,22 @@ def assert_slabs_are_the_whole(plan: convert.Plan, exact: bool, rows: int) -> No
 @pytest.mark.parametrize("kind", supported())
 def test_slabs_of_every_architecture(make_model: MakeModel, kind: str) -> None:
     folder = make_model(architecture({"model_type": kind}).TINY | {"vocab_size": 300, "vocab_size_per_layer_input": 300})
-    assert_slabs_are_the_whole(convert.plan(folder, None, ["F32"], chat_template=None, name="n", extra={}), True, 5)
+    assert_slabs_are_the_whole(convert.plan_gguf(folder, None, ["F32"], chat_template=None, name="n", extra={}), True, 5)
 
 
 @pytest.mark.parametrize("case", ADAPTED)
 def test_slabs_of_a_merged_model(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    monkeypatch.setattr(merge, "ROWS", 7)
+    monkeypatch.setattr(merge, "MERGE_ROWS", 7)
     config, options = ADAPTED[case]
     folder = make_model(config | {"vocab_size": 300})
     train(folder, tmp_path / "a", **options)
-    assert_slabs_are_the_whole(convert.plan(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={}), False, 5)
+    assert_slabs_are_the_whole(convert.plan_gguf(folder, tmp_path / "a", ["F32"], chat_template=None, name="n", extra={}), False, 5)
 
 
 def test_no_matrix_of_these_is_made_whole(make_model: MakeModel) -> None:
     """Queries and keys, and the linear attention's dealt rows and columns: read only what the slab needs."""
     for config in (BASE, qwen3_5_text.TINY):
-        plan = convert.plan(make_model(config | {"vocab_size": 300}), None, ["F32"], chat_template=None, name="n", extra={})
+        plan = convert.plan_gguf(make_model(config | {"vocab_size": 300}), None, ["F32"], chat_template=None, name="n", extra={})
         read: list[int] = []
 
         def load(name: str, rows: Any, plan: convert.Plan = plan, read: list[int] = read) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_no_matrix_of_these_is_made_whole(make_model: MakeModel) -> None:
 
 
 def test_several_types_in_one_reading(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = convert.plan(make_model(BASE), None, ["Q8_0", "F16", "Q4_0"], chat_template=None, name="n", extra={})
+    plan = convert.plan_gguf(make_model(BASE), None, ["Q8_0", "F16", "Q4_0"], chat_template=None, name="n", extra={})
     apart, together = ({name: io.BytesIO() for name in plan.types} for _ in range(2))
     for name in plan.types:
         plan.write(name, apart[name])

@@ -52,7 +52,7 @@ def test_the_text_part_computes_what_the_whole_model_does(llama_cpp: Any, tmp_pa
     folder = tmp_path / "m"
     model = whole(kind, text, folder)
     with pytest.raises(ConversionError) as refusal:
-        convert.plan(folder, None, ["F32"], chat_template=None, name="n", extra={})
+        convert.plan_gguf(folder, None, ["F32"], chat_template=None, name="n", extra={})
     assert kind in refusal.value.title and "--text-only" in refusal.value.remedy
     plan = write_gguf(folder, tmp_path / "m.gguf", "F32", text_only=True)
     assert plan.architecture == architecture({"model_type": text}).GGUF_NAME
@@ -101,5 +101,5 @@ def test_other_checkpoints_are_refused_by_name(tmp_path: Path, changes: dict[str
     config = {"model_type": "gemma3", "text_config": tiny("gemma3_text")} | changes
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ConversionError) as refusal:
-        convert.plan(tmp_path, None, ["F16"], chat_template=None, name="n", extra={}, text_only=True)
+        convert.plan_gguf(tmp_path, None, ["F16"], chat_template=None, name="n", extra={}, text_only=True)
     assert named in f"{refusal.value.title} {refusal.value.cause}"

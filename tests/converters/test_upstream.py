@@ -14,7 +14,7 @@ import pytest
 
 from converters import convert
 from converters.gguf_file import Header, Writer, read_header, text
-from converters.pretokenizer import SPLITS
+from converters.pretokenizer import SPLIT_PATTERNS
 from converters.tokenizer_json import load_tokenizer
 from converters.vocab import load_vocabulary
 from converters.weights import read_folder
@@ -129,7 +129,7 @@ def test_files_equal_upstreams_and_compute_what_transformers_does(
         template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
     words, types = ["--no-mtp"] if name == "qwen3_5_text" else [], ("F16", "BF16", "F32")
     waits = [upstream(folder, "--outfile", tmp_path / f"{one}.gguf", "--outtype", one.lower(), *words) for one in types]
-    plan = convert.plan(folder, None, list(types), chat_template=template, name="Model", extra={})
+    plan = convert.plan_gguf(folder, None, list(types), chat_template=template, name="Model", extra={})
     for type_name, wait in zip(types, waits, strict=True):
         with open(tmp_path / "ours.gguf", "wb") as file:
             plan.write(type_name, file, threads=1)
@@ -148,7 +148,7 @@ def test_files_equal_upstreams_and_compute_what_transformers_does(
     for tensor in before:  # A_log comes back from an exponential, a norm from a sum
         np.testing.assert_allclose(after[tensor].load(), before[tensor].load(), rtol=0, atol=2e-7, err_msg=tensor)
     with open(tmp_path / "again.gguf", "wb") as file:
-        convert.plan(tmp_path / "back", None, ["F32"], chat_template=template, name="Model", extra={}).write("F32", file, threads=1)
+        convert.plan_gguf(tmp_path / "back", None, ["F32"], chat_template=template, name="Model", extra={}).write("F32", file, threads=1)
     allowed = {key for key, (models, _) in EXCEPTED.items() if name in models}
     assert set(differing_keys(read_header(tmp_path / "again.gguf"), ours)) <= allowed
     ids = np.random.default_rng(0).integers(3, ours.metadata["tokenizer.ggml.token_type"].size, 64).tolist()
@@ -207,7 +207,7 @@ def _tokenizer_json(metadata: dict[str, Any]) -> dict[str, Any]:
         normalizer: Any = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
         pre: Any = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
     else:
-        expression = next(expression for (expression, _), name in SPLITS.items() if name == metadata["tokenizer.ggml.pre"])
+        expression = next(expression for (expression, _), name in SPLIT_PATTERNS.items() if name == metadata["tokenizer.ggml.pre"])
         normalizer = {"type": "NFC"}
         split = {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
         pre = {"type": "Sequence", "pretokenizers": [split, {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]}

@@ -12,7 +12,7 @@ import pytest
 
 from converters.errors import ConversionError
 from converters.gguf_file import Writer, text
-from converters.pretokenizer import LETTERS_APART
+from converters.pretokenizer import APPROXIMATED
 from converters.sentencepiece_file import read_pieces
 from converters.vocab import load_vocabulary, merge_order
 from tests.converters.reference import WORDS, Tokenize, byte_level_tokenizer, gguf_tokenizer, golden, qwen2_steps
@@ -138,13 +138,13 @@ def test_unknown_forms_of_the_space_prefix_are_refused(shared: Path, tmp_path: P
 def _steps(name: str, behavior: str) -> list[Any]:
     from tokenizers import Regex, pre_tokenizers
 
-    from converters.pretokenizer import SPLITS
+    from converters.pretokenizer import SPLIT_PATTERNS
 
     if name == "gpt-2":
         return [pre_tokenizers.ByteLevel(add_prefix_space=False)]
     if name == "smollm":
         return [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    expression = next(expression for (expression, _), known in SPLITS.items() if known == name)
+    expression = next(expression for (expression, _), known in SPLIT_PATTERNS.items() if known == name)
     split = pre_tokenizers.Split(Regex(expression), behavior, invert=behavior == "removed")
     return [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
 
@@ -156,7 +156,7 @@ def test_byte_level_tokenizers_made_here(llama_cpp: Any, tmp_path: Path, name: s
     byte_level_tokenizer(tmp_path, 360, _steps(name, behavior))
     _edited(tmp_path, lambda tokenizer: tokenizer["model"].update(ignore_merges=name == "tekken"))
     metadata, notes = load_vocabulary(tmp_path, {})
-    assert metadata["tokenizer.ggml.pre"].data == name and bool(notes) is (name in LETTERS_APART)
+    assert metadata["tokenizer.ggml.pre"].data == name and bool(notes) is (name in APPROXIMATED)
     strings = [*AWKWARD, "CamelCase HTTPServer's path/to\n/x don't I'M नमस्ते"]
     check_all(llama_cpp, tmp_path, tmp_path / "v.gguf", [one for one in strings if not notes or all(not combining(char) for char in one)])
 

@@ -14,7 +14,7 @@ from edgetune.preferences.store import Store
 @pytest.fixture(scope="session")
 def files(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The bundled model, F32 and quantized to 4 bits."""
-    from converters.convert import plan
+    from converters.convert import plan_gguf
 
     folder = tmp_path_factory.mktemp("nano")
     template = (nano / "chat_template.jinja").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def files(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     for kind in ("F32", "Q4_0"):
         made[kind] = folder / f"nano-{kind}.gguf"
         with open(made[kind], "w+b") as file:
-            plan(nano, None, [kind], chat_template=template, name="nano", extra={}).write(kind, file)
+            plan_gguf(nano, None, [kind], chat_template=template, name="nano", extra={}).write(kind, file)
     return made
 
 

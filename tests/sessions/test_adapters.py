@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         places[name] = fixed_adapter(folder / name, shapes, lora_alpha=1)
         places[f"{name}.gguf"] = folder / f"{name}.gguf"
         with open(places[f"{name}.gguf"], "wb") as file:
-            lora.plan(BUNDLED, places[name], "F32", name=name, extra={}).write(file)
+            lora.plan_lora(BUNDLED, places[name], "F32", name=name, extra={}).write(file)
     return places
 
 
@@ -50,7 +50,7 @@ def engine(nano_gguf: Path) -> Iterator[Engine]:
 def reference(tmp_path: Path, mix: list[tuple[Path, float]]) -> np.ndarray:
     """Logits of the base with the weighted adapters merged in."""
     path = tmp_path / "merged.gguf"
-    plan = convert.plan(BUNDLED, mix, ["F32"], chat_template=None, name="n", extra={})
+    plan = convert.plan_gguf(BUNDLED, mix, ["F32"], chat_template=None, name="n", extra={})
     with open(path, "wb") as file:
         plan.write("F32", file)
     with Engine(path, n_ctx=256, kv="f32") as merged:

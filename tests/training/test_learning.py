@@ -99,12 +99,12 @@ def test_the_export_answers_as_the_merged_model_does(alpaca_runs: list[Run], tmp
 
 
 def test_merged_tensors_equal_pefts(alpaca_runs: list[Run]) -> None:
-    from converters.convert import plan
+    from converters.convert import plan_gguf
 
     run = alpaca_runs[0]
     theirs = {k: v.detach().numpy() for k, v in merged_in_torch(run).state_dict().items()}
     count = 0
-    for name, ours in plan(Path(run.request()["base"]), run.adapter, ["F32"], chat_template=None, name="m", extra={}).merged():
+    for name, ours in plan_gguf(Path(run.request()["base"]), run.adapter, ["F32"], chat_template=None, name="m", extra={}).merged():
         assert abs(ours - theirs[name]).max() <= 1e-6 * abs(theirs[name]).max(), name
         count += 1
     assert count >= 47

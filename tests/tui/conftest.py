@@ -254,7 +254,7 @@ def draft_of(workspace: Workspace) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def make_nano(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Makes the bundled model a GGUF file of a type."""
-    from converters.convert import plan
+    from converters.convert import plan_gguf
 
     folder = tmp_path_factory.mktemp("nano")
     template = (nano / "chat_template.jinja").read_text(encoding="utf-8")
@@ -262,7 +262,7 @@ def make_nano(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def make(kind: str) -> Path:
         path = folder / f"nano-{kind}.gguf"
         with open(path, "w+b") as file:
-            plan(nano, None, [kind], chat_template=template, name="nano", extra={}).write(kind, file)
+            plan_gguf(nano, None, [kind], chat_template=template, name="nano", extra={}).write(kind, file)
         return path
 
     return make

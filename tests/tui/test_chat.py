@@ -275,7 +275,7 @@ def make_lora(nano: Path, folder: Path) -> Path:
     (adapter / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
     path = folder / "other.gguf"
     with open(path, "w+b") as file:
-        lora.plan(nano, adapter, "F32", name="other", extra={}).write(file)
+        lora.plan_lora(nano, adapter, "F32", name="other", extra={}).write(file)
     return path
 
 

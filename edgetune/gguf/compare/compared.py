@@ -7,7 +7,7 @@ from typing import Any
 
 from converters import convert
 from converters.gguf_file import Header, read_header
-from converters.imatrix import read
+from converters.imatrix import read_imatrix
 from converters.quantize import FILE_TYPES
 from edgetune.errors import InputError
 from edgetune.gguf.compare.advice import Advice, advise
@@ -65,8 +65,8 @@ class Comparison:
         if imatrix is not None and not imatrix.is_file():
             raise InputError(f"{imatrix} is not a file", "It was named as the importance matrix.", "Correct --imatrix.")
         with conversion_errors():
-            self._importance = read(imatrix) if imatrix else None
-            self._plan = convert.plan(
+            self._importance = read_imatrix(imatrix) if imatrix else None
+            self._plan = convert.plan_gguf(
                 source.model,
                 source.mix or source.adapter,
                 list(types),

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from converters.convert import HEAD, Plan
+from converters.convert import LM_HEAD, Plan
 from converters.imatrix import Entry
 from converters.inputs import MatrixInput
 from edgetune.errors import EdgeTuneError
 
 BATCH = 2048
 """Tokens computed at a time, padding counted."""
-OUTPUT = HEAD.removesuffix(".weight")
+OUTPUT = LM_HEAD.removesuffix(".weight")
 
 
 def batches(rows: list[list[int]]) -> Iterator[list[list[int]]]:

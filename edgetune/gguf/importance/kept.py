@@ -64,7 +64,7 @@ def gathered(
             say("The model does not fit into memory, so it is read layer by layer for every 2048 tokens: this takes longer.")
         made = _gather(source, chosen, device, dtype, hardware.threads(base.parameters).value, progress)
         with atomic_write(path) as file:
-            imatrix.write(file, made)
+            imatrix.write_imatrix(file, made)
     return Gathered(path, chosen.tokens, chosen.found, reused)
 
 
@@ -88,7 +88,7 @@ def _gather(
 ) -> imatrix.ImportanceMatrix:
     """dtype: of the model in memory; None: it does not fit, and one layer after the other is read for every batch of texts."""
     with conversion_errors():
-        plan = convert.plan(source.model, source.mix or source.adapter, [], chat_template=None, name="", extra={})
+        plan = convert.plan_gguf(source.model, source.mix or source.adapter, [], chat_template=None, name="", extra={})
     import torch
 
     from edgetune.gguf.importance.gather import gather, loaded, streamed

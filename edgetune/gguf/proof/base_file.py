@@ -31,7 +31,7 @@ def base_file(base: Path, type_name: str, cache: Path) -> Iterator[Path]:
     path = cache / _name(base, type_name)
     if not path.is_file():
         with conversion_errors():
-            plan = convert.plan(base, None, [type_name], chat_template=None, name="base", extra={})
+            plan = convert.plan_gguf(base, None, [type_name], chat_template=None, name="base", extra={})
             with atomic_write(path) as file:
                 plan.write(type_name, file)
     try:

@@ -24,7 +24,7 @@ F16 (2^-11 before and after it, squared; seen: 5e-3). A channel in another's pla
 
 def ours(folder: Path, adapter: Path | None = None, rows: list[list[int]] = ROWS, stream: bool = False) -> dict[str, Entry]:
     """What is gathered of a folder."""
-    plan = convert.plan(folder, adapter, [], chat_template=None, name="", extra={})
+    plan = convert.plan_gguf(folder, adapter, [], chat_template=None, name="", extra={})
     model = streamed(plan, folder, "cpu") if stream else loaded(plan, folder, "cpu", "float32")
     return gather(model, plan.inputs(), rows, "cpu")
 

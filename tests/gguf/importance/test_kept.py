@@ -24,7 +24,7 @@ def test_auto_is_gathered_on_the_runs_training_data_and_kept_with_the_run(edgetu
     code, out, err = edgetune("export", "mine", "--type", "IQ4_XS", "--type", "Q8_0", "--imatrix", "auto", "--json")
     assert code == 0 and "tokens of training data" in err, err
     (kept,) = (run.folder / "imatrix").iterdir()
-    matrix = imatrix.read(kept)
+    matrix = imatrix.read_imatrix(kept)
     tokens = {int(entry.counts[0]) for entry in matrix.entries.values()}
     assert len(matrix.entries) == 42 and len(tokens) == 1 and matrix.datasets == ("training data of mine",)
     assert f"gathered on {tokens.pop()} tokens" in err
@@ -69,7 +69,7 @@ def test_the_command_writes_a_file_that_export_takes(edgetune: Call, facts: Path
     assert code == 0, err
     told = json.loads(out)
     assert (told["tokens"], told["reused"]) == (99, False) and told["found"] > 99
-    assert imatrix.read(tmp_path / "m.gguf").entries["blk.0.attn_q.weight"].counts.tolist() == [99]
+    assert imatrix.read_imatrix(tmp_path / "m.gguf").entries["blk.0.attn_q.weight"].counts.tolist() == [99]
     assert edgetune("export", "nano", "--type", "Q4_0", "--imatrix", tmp_path / "m.gguf", "--out", tmp_path / "q.gguf")[0] == 0
 
 
@@ -94,13 +94,13 @@ def test_it_brings_small_types_nearer_to_full_precision_on_texts_it_has_not_seen
     unseen.write_text("\n".join(lines[-120:]))
     source = replace(from_folder(nano, None), held_out=unseen)
     prover = Prover(source, tmp_path, tokens=4096)
-    matrix = imatrix.read(gathered(source, Workspace(tmp_path), seen).path)
+    matrix = imatrix.read_imatrix(gathered(source, Workspace(tmp_path), seen).path)
     places = [index for index, row in enumerate(prover.sample.rows) if row.held_out]
     full = [prover.reference.merged[index] for index in places]
     for type_name in ("Q4_0", "Q3_K_M"):
         away = []
         for importance in (None, matrix):
-            plan = convert.plan(nano, None, [type_name], chat_template=source.template, name="n", extra={}, imatrix=importance)
+            plan = convert.plan_gguf(nano, None, [type_name], chat_template=source.template, name="n", extra={}, imatrix=importance)
             with open(tmp_path / "q.gguf", "wb") as file:
                 plan.write(type_name, file, threads=1)
             with prover.engine(tmp_path / "q.gguf") as engine:

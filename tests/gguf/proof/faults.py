@@ -21,7 +21,7 @@ VALUE, KEYS, QUERY = "blk.1.attn_v.weight", "blk.1.attn_k.weight", "blk.2.attn_q
 def plan(source: Source, adapter: Path | None, chat_template: str = "") -> Plan:
     """The conversion of a source, with another adapter or template."""
     template = chat_template or source.template
-    return convert.plan(source.model, adapter, [], chat_template=template, name=source.name, extra=source.facts)
+    return convert.plan_gguf(source.model, adapter, [], chat_template=template, name=source.name, extra=source.facts)
 
 
 def write(made: Plan, type_name: str, path: Path) -> Path:

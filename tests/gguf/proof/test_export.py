@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from converters.gguf_file import read_header
-from converters.merge import Change
-from converters.weights import Rows
+from converters.merge import ModuleChange
+from converters.weights import RowSelection
 from edgetune.gguf.proof.certificate import KEY, SIZE
 from edgetune.storage.files import sha256
 from edgetune.storage.workspace import Run
@@ -30,12 +30,12 @@ def run(bench: Callable[..., Bench], edgetune: Command, capfd: pytest.CaptureFix
 
 def spoil(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """Let the converter merge every adapter at so many times its strength."""
-    right = Change.add
+    right = ModuleChange.add
 
-    def wrong(self: Change, values: np.ndarray, rows: Rows, weight: float) -> None:
+    def wrong(self: ModuleChange, values: np.ndarray, rows: RowSelection, weight: float) -> None:
         right(self, values, rows, weight * factor)
 
-    monkeypatch.setattr(Change, "add", wrong)
+    monkeypatch.setattr(ModuleChange, "add", wrong)
 
 
 def test_a_run_is_exported_with_its_proof(run: Run, edgetune: Command) -> None:

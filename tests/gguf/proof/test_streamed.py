@@ -43,7 +43,7 @@ def embeddings_of(folder: Path) -> str:
     """The name of the embeddings' tensor."""
     from converters import convert
 
-    plan = convert.plan(folder, None, [], chat_template=None, name="", extra={})
+    plan = convert.plan_gguf(folder, None, [], chat_template=None, name="", extra={})
     return next(tensor.sources[0][0] for tensor in plan.tensors if tensor.name == "token_embd.weight")
 
 

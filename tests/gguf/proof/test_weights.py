@@ -4,7 +4,7 @@ import gguf
 import numpy as np
 import pytest
 
-from converters.quantize import quantize
+from converters.quantize import quantize_tensor
 from edgetune.gguf.proof.weights import Measured, measure
 
 
@@ -14,7 +14,7 @@ def measured(type_name: str, strength: float, weighed: bool) -> Measured:
     base = rng.normal(0, 0.05, (256, 512)).astype(np.float32)
     learned = (rng.normal(0, 0.05, (256, 8)) @ rng.normal(0, 0.05, (8, 512))).astype(np.float32)
     importance = np.exp(rng.normal(0, 1.5, 512)).astype(np.float32) if weighed else None
-    raw = quantize(base + np.float32(strength) * learned, type_name, threads=1, importance=importance)
+    raw = quantize_tensor(base + np.float32(strength) * learned, type_name, threads=1, importance=importance)
     kind = gguf.GGMLQuantizationType[type_name]
     found = gguf.quants.dequantize(raw.reshape(256, -1), kind).reshape(base.shape)
     return measure("blk.0.attn_q.weight", type_name, found, base + learned, base)
