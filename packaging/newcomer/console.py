@@ -15,7 +15,7 @@ from types import FrameType
 QUIET_SECONDS = 30.0
 """Without a terminal, a line this often: enough for a log to show life."""
 
-DOING: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+PROGRESS_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"^\s*\[(\d+)/(\d+)\] "), lambda m: f"compiling, {m[1]} of {m[2]}"),
     (re.compile(r"^\s*\[\s*(\d+)%\] "), lambda m: f"compiling, {m[1]} %"),
     (
@@ -44,7 +44,7 @@ class CommandFailed(Exception):
         self.code, self.output = code, output
 
 
-class Stopped(KeyboardInterrupt):
+class Interrupted(KeyboardInterrupt):
     """Ctrl-C or a request to end, with the signal's number."""
 
     def __init__(self, number: int) -> None:
@@ -56,19 +56,19 @@ def stop_on_signals() -> None:
     """Turn the signals that end a program into Stopped, so that what runs below us is ended too."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise Stopped(number)
+        raise Interrupted(number)
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
             signal.signal(getattr(signal, name), stop)
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """One line to stderr: stdout belongs to what is started afterwards."""
     print(text, file=sys.stderr, flush=True)
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A span as people read it: '45 s', '6 min 20 s'."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
@@ -81,30 +81,30 @@ class ProgressLine:
         self.title, self.started, self.told = title, time.monotonic(), time.monotonic()
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         if not self.live:
-            say(f"{title} ...")
+            print_status(f"{title} ...")
 
     def show(self, doing: str) -> None:
         """Tell what is being done now and how long it has taken."""
         now = time.monotonic()
-        text = f"{self.title}: {doing or 'working'}, {clock(now - self.started)}"
+        text = f"{self.title}: {doing or 'working'}, {format_duration(now - self.started)}"
         if self.live:
             print(f"\r\x1b[2K{text[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
         elif now - self.told >= QUIET_SECONDS:
             self.told = now
-            say(f"  {text}")
+            print_status(f"  {text}")
 
     def end(self, word: str) -> None:
         """The last form of the line."""
         if self.live:
             print("\r\x1b[2K", end="", file=sys.stderr)
         if word:
-            say(f"{self.title}: {word} in {clock(time.monotonic() - self.started)}")
+            print_status(f"{self.title}: {word} in {format_duration(time.monotonic() - self.started)}")
 
 
-def doing_now(output: str) -> str:
+def current_activity(output: str) -> str:
     """What a command is doing, in a few words, judged by the last telling line of its output."""
     for line in reversed(output.splitlines()):
-        for pattern, words in DOING:
+        for pattern, words in PROGRESS_PATTERNS:
             if match := pattern.match(line):
                 return words(match)
     return ""
@@ -125,7 +125,9 @@ def end_process(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def run(command: Sequence[str], title: str, log: Path, folder: Path, environment: Mapping[str, str], keep: tuple[int, ...] = ()) -> str:
+def run_command(
+    command: Sequence[str], title: str, log: Path, folder: Path, environment: Mapping[str, str], keep: tuple[int, ...] = ()
+) -> str:
     """Run a command, its output into the log, with a progress line; returns the output.
 
     keep: file descriptors the command holds open too. The set-up's lock is one: should we be killed, the command goes on
@@ -153,19 +155,19 @@ def run(command: Sequence[str], title: str, log: Path, folder: Path, environment
                 process.wait(timeout=0.5)
                 break
             except subprocess.TimeoutExpired:
-                line.show(doing_now(written(log, began, 8000)))
+                line.show(current_activity(read_log(log, began, 8000)))
     except BaseException:
         line.end("")
         end_process(process)
         raise
-    output = written(log, began, 1_000_000)
+    output = read_log(log, began, 1_000_000)
     line.end("done" if process.returncode == 0 else "failed")
     if process.returncode != 0:
         raise CommandFailed(command, process.returncode, output)
     return output
 
 
-def written(log: Path, began: int, most: int) -> str:
+def read_log(log: Path, began: int, most: int) -> str:
     """The log from byte `began` on, but at most its last `most` bytes."""
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)

@@ -7,31 +7,31 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from newcomer.console import CommandFailed, SetupError, say
-from newcomer.machine import label, look
-from newcomer.pip import GIGABYTE, NO_NETWORK, Setup, explain, pip_environment
+from newcomer.console import CommandFailed, SetupError, print_status
+from newcomer.machine import build_label, probe_machine
+from newcomer.pip import GIGABYTE, NO_NETWORK, Setup, explain_failure, pip_environment
 from newcomer.remedies import remedy_here, working_compiler
-from newcomer.state import Places, pin
+from newcomer.state import SetupPaths, pinned_version
 
 
 def get_llama(setup: Setup) -> None:
     """Install llama-cpp-python: a wheel that pip finds or has kept, else compiled here for this very machine."""
-    version, places = pin(setup.places, "llama-cpp-python"), setup.places
+    version, paths = pinned_version(setup.paths, "llama-cpp-python"), setup.paths
     requirement = f"llama-cpp-python=={version}"
-    install, environment, options = ["install", "-v", "-c", str(places.constraints)], build_environment(setup), llama_cache(setup)
-    title = f"llama.cpp for {label(setup.choice.llama)}"
-    if not kept_wheel(setup, version, options):
+    install, environment, options = ["install", "-v", "-c", str(paths.constraints)], build_environment(setup), cache_options(setup)
+    title = f"llama.cpp for {build_label(setup.choice.llama)}"
+    if not cached_wheel(setup, version, options):
         if not working_compiler():
             try:
                 setup.pip(f"{title}, ready-made", [*install, "--only-binary", "llama-cpp-python", requirement])
                 return check_llama(setup)
             except CommandFailed as failure:
                 if re.search(NO_NETWORK, failure.output):
-                    raise explain("llama-cpp-python", failure, places) from failure
+                    raise explain_failure("llama-cpp-python", failure, paths) from failure
                 raise SetupError(
                     "llama.cpp has to be compiled here, and there is no working C++ compiler", remedy_here("compiler")
                 ) from failure
-        say(
+        print_status(
             "llama.cpp is compiled for this machine, once: 6 to 7 minutes on 2 cores"
             + (", longer with CUDA." if setup.choice.llama == "cuda" else ".")
         )
@@ -39,29 +39,29 @@ def get_llama(setup: Setup) -> None:
         setup.pip(title, [*install, requirement], environment, options)
     except CommandFailed as failure:
         if setup.choice.llama == "cuda":
-            setup.notes.append(f"llama.cpp could not be compiled for CUDA ({places.log} says why), so chat runs on the CPU.")
+            setup.notes.append(f"llama.cpp could not be compiled for CUDA ({paths.log} says why), so chat runs on the CPU.")
             setup.choice = replace(setup.choice, llama="cpu")
             return get_llama(setup)
-        raise explain("llama-cpp-python", failure, places) from failure
+        raise explain_failure("llama-cpp-python", failure, paths) from failure
     check_llama(setup)
 
 
 def check_llama(setup: Setup) -> None:
     """Load llama.cpp; one that was kept from another machine or another choice may not run here, and is compiled again."""
     wanted_gpu = setup.choice.llama != "cpu"
-    if llama_runs(setup.places, wanted_gpu):
+    if llama_runs(setup.paths, wanted_gpu):
         return
     if not working_compiler():
         raise SetupError(
             "The llama.cpp that was found does not run on this machine, and there is no C++ compiler to make one", remedy_here("compiler")
         )
-    say("The llama.cpp that was found does not suit this machine: compiling it, 6 to 7 minutes on 2 cores.")
-    requirement = f"llama-cpp-python=={pin(setup.places, 'llama-cpp-python')}"
+    print_status("The llama.cpp that was found does not suit this machine: compiling it, 6 to 7 minutes on 2 cores.")
+    requirement = f"llama-cpp-python=={pinned_version(setup.paths, 'llama-cpp-python')}"
     arguments = [
         "install",
         "-v",
         "-c",
-        str(setup.places.constraints),
+        str(setup.paths.constraints),
         "--no-deps",
         "--force-reinstall",
         "--no-binary",
@@ -71,24 +71,24 @@ def check_llama(setup: Setup) -> None:
     try:
         setup.pip("llama.cpp", arguments, build_environment(setup), ["--no-cache-dir"])
     except CommandFailed as failure:
-        raise explain("llama-cpp-python", failure, setup.places) from failure
-    if not llama_runs(setup.places, False):
+        raise explain_failure("llama-cpp-python", failure, setup.paths) from failure
+    if not llama_runs(setup.paths, False):
         raise SetupError(
             "llama.cpp was compiled but does not start",
-            f"Look at {setup.places.log}; CMAKE_ARGS and CXX in your environment may be the reason.",
+            f"Look at {setup.paths.log}; CMAKE_ARGS and CXX in your environment may be the reason.",
         )
-    if wanted_gpu and not llama_runs(setup.places, True):
+    if wanted_gpu and not llama_runs(setup.paths, True):
         setup.notes.append("llama.cpp was compiled but does not use the GPU: chat runs on the CPU.")
 
 
-def llama_runs(places: Places, gpu: bool) -> bool:
+def llama_runs(paths: SetupPaths, gpu: bool) -> bool:
     """Whether llama.cpp loads in the environment and, if asked, can use a GPU."""
     code = (
         "import llama_cpp, sys\n"
         "llama_cpp.llama_backend_init()\n"
         "sys.exit(0 if llama_cpp.llama_supports_gpu_offload() or not int(sys.argv[1]) else 3)\n"
     )
-    return subprocess.run([str(places.python), "-I", "-c", code, str(int(gpu))], capture_output=True, check=False).returncode == 0
+    return subprocess.run([str(paths.python), "-I", "-c", code, str(int(gpu))], capture_output=True, check=False).returncode == 0
 
 
 def build_environment(setup: Setup) -> dict[str, str]:
@@ -99,20 +99,20 @@ def build_environment(setup: Setup) -> dict[str, str]:
     environment = {"CMAKE_BUILD_PARALLEL_LEVEL": os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(jobs))}
     if setup.choice.llama == "cuda":
         environment["CMAKE_ARGS"] = f"{os.environ.get('CMAKE_ARGS', '')} -DGGML_CUDA=on".strip()
-        environment["CUDACXX"] = os.environ.get("CUDACXX") or look().nvcc
+        environment["CUDACXX"] = os.environ.get("CUDACXX") or probe_machine().nvcc
     return environment
 
 
-def llama_cache(setup: Setup) -> list[str]:
+def cache_options(setup: Setup) -> list[str]:
     """pip's options for where built wheels are kept: CUDA ones apart, since pip cannot tell them from CPU ones."""
     if setup.choice.llama != "cuda":
         return []
-    answer = subprocess.run([str(setup.places.python), "-P", "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=False)
+    answer = subprocess.run([str(setup.paths.python), "-P", "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=False)
     return ["--cache-dir", str(Path(answer.stdout.strip()) / "edgetune-cuda")] if answer.returncode == 0 else ["--no-cache-dir"]
 
 
-def kept_wheel(setup: Setup, version: str, options: Sequence[str]) -> bool:
+def cached_wheel(setup: Setup, version: str, options: Sequence[str]) -> bool:
     """Whether pip has kept a wheel of llama-cpp-python in this version."""
-    command = [str(setup.places.python), "-P", "-m", "pip", *options, "cache", "list", "llama_cpp_python", "--format", "abspath"]
-    answer = subprocess.run(command, capture_output=True, text=True, env=pip_environment(setup.places), check=False)
+    command = [str(setup.paths.python), "-P", "-m", "pip", *options, "cache", "list", "llama_cpp_python", "--format", "abspath"]
+    answer = subprocess.run(command, capture_output=True, text=True, env=pip_environment(setup.paths), check=False)
     return answer.returncode == 0 and f"llama_cpp_python-{version}-" in answer.stdout

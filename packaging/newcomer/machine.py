@@ -18,7 +18,7 @@ XPU_INDEX = "https://download.pytorch.org/whl/xpu"
 
 
 @dataclass(frozen=True)
-class Probes:
+class MachineProbe:
     """What was found. system: linux, darwin or windows; cpu: as platform.machine() names it, in lower case."""
 
     system: str
@@ -30,7 +30,7 @@ class Probes:
 
 
 @dataclass(frozen=True)
-class Choice:
+class BuildChoice:
     """What to set up. torch: cuda, metal or cpu; llama: the same for llama.cpp; reason and notes are for the user."""
 
     torch: str
@@ -39,16 +39,16 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def label(kind: str) -> str:
+def build_label(kind: str) -> str:
     """A build's name as people write it."""
     return {"cpu": "the CPU", "cuda": "CUDA", "metal": "Metal"}[kind]
 
 
-def look() -> Probes:
+def probe_machine() -> MachineProbe:
     """Look at this machine. Files are asked before programs: nvidia-smi can take seconds to wake a card."""
     system = sys.platform if sys.platform in ("linux", "darwin") else "windows" if os.name == "nt" else sys.platform
     cuda_home = Path(os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda")
-    return Probes(
+    return MachineProbe(
         system=system,
         cpu=platform.machine().lower(),
         nvidia=nvidia_driver(system),
@@ -82,7 +82,7 @@ def nvidia_driver(system: str) -> str:
     return program if listed.returncode == 0 and "GPU" in listed.stdout else ""
 
 
-def choose(probes: Probes, wish: str, pin: str) -> Choice:
+def choose_builds(probes: MachineProbe, wish: str, pin: str) -> BuildChoice:
     """Decide which builds to take.
 
     wish: the user's word (EDGETUNE_TORCH: cpu, cuda or empty). pin: torch's version, for the notes.
@@ -99,7 +99,7 @@ def choose(probes: Probes, wish: str, pin: str) -> Choice:
         if probes.cpu == "x86_64":
             remedy = "On Apple silicon, use a Python that does not run through Rosetta. On an Intel Mac, use a Linux container."
             raise SetupError("PyTorch has no build for Intel Macs any more", remedy)
-        return Choice("metal", "metal", "Apple silicon: Metal")
+        return BuildChoice("metal", "metal", "Apple silicon: Metal")
     python = r".venv\Scripts\python" if probes.system == "windows" else ".venv/bin/python"
     notes = []
     if (probes.nvidia and wish != "cpu") or wish == "cuda":
@@ -109,7 +109,7 @@ def choose(probes: Probes, wish: str, pin: str) -> Choice:
                 "which is not here. Install it, then run this again."
             )
         reason = f"NVIDIA driver found ({probes.nvidia})" if probes.nvidia else "asked for by EDGETUNE_TORCH"
-        return Choice("cuda", "cuda" if probes.nvcc else "cpu", reason, tuple(notes))
+        return BuildChoice("cuda", "cuda" if probes.nvcc else "cpu", reason, tuple(notes))
     if probes.rocm:
         notes.append(
             f"AMD's ROCm found ({probes.rocm}); it is experimental here, so the CPU build is set up. To try it: choose ROCm on "
@@ -120,4 +120,4 @@ def choose(probes: Probes, wish: str, pin: str) -> Choice:
             f"Intel's GPU driver found ({probes.intel}); it is experimental here, so the CPU build is set up. To try it: "
             f"'{python} -m pip install --index-url {XPU_INDEX} torch=={pin}+xpu'. It is then kept."
         )
-    return Choice("cpu", "cpu", "asked for by EDGETUNE_TORCH" if wish else "no NVIDIA driver found", tuple(notes))
+    return BuildChoice("cpu", "cpu", "asked for by EDGETUNE_TORCH" if wish else "no NVIDIA driver found", tuple(notes))

@@ -7,16 +7,16 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from newcomer.console import CommandFailed, SetupError, run
-from newcomer.machine import Choice
-from newcomer.state import Places
+from newcomer.console import CommandFailed, SetupError, run_command
+from newcomer.machine import BuildChoice
+from newcomer.state import SetupPaths
 
 GIGABYTE = 1024**3
-NEEDED = {"cpu": 3.0, "metal": 3.0, "cuda": 9.0}
+DISK_NEEDED = {"cpu": 3.0, "metal": 3.0, "cuda": 9.0}
 """Gigabytes of disk for the whole environment, downloads and compiling included, by torch build."""
 
-NEEDED_AFTER_TORCH = 1.5
-NEEDED_TEMPORARY = 1.0
+DISK_NEEDED_AFTER_TORCH = 1.5
+TEMPORARY_NEEDED = 1.0
 CUDA_DOWNLOAD = "about 2.5 GB to download"
 
 DISK_FULL = r"No space left on device|not enough space on the disk"
@@ -59,18 +59,20 @@ CAUSES: tuple[tuple[str, str], ...] = (
 class Setup:
     """One run of the set-up. lock: the descriptor that pip holds open too."""
 
-    places: Places
-    choice: Choice
+    paths: SetupPaths
+    choice: BuildChoice
     lock: int
     notes: list[str] = field(default_factory=list)
 
     def pip(self, title: str, arguments: Sequence[str], environment: dict[str, str] | None = None, options: Sequence[str] = ()) -> str:
         """Run the environment's pip; its output goes to the log. Raises CommandFailed."""
-        command = [str(self.places.python), "-P", "-m", "pip", *options, *arguments]
-        return run(command, title, self.places.log, self.places.root, {**pip_environment(self.places), **(environment or {})}, (self.lock,))
+        command = [str(self.paths.python), "-P", "-m", "pip", *options, *arguments]
+        return run_command(
+            command, title, self.paths.log, self.paths.root, {**pip_environment(self.paths), **(environment or {})}, (self.lock,)
+        )
 
 
-def pip_environment(places: Places) -> dict[str, str]:
+def pip_environment(paths: SetupPaths) -> dict[str, str]:
     """This process's environment without what would send pip elsewhere, or run it short of temporary space."""
     elsewhere = (
         "PIP_TARGET",
@@ -85,25 +87,25 @@ def pip_environment(places: Places) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
     environment.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_COLOR="1")
     environment.setdefault("PIP_RETRIES", "3")
-    if os.name != "nt" and shutil.disk_usage(tempfile.gettempdir()).free < NEEDED_TEMPORARY * GIGABYTE:
-        temporary = places.venv / "tmp"
+    if os.name != "nt" and shutil.disk_usage(tempfile.gettempdir()).free < TEMPORARY_NEEDED * GIGABYTE:
+        temporary = paths.venv / "tmp"
         temporary.mkdir(exist_ok=True)
         environment["TMPDIR"] = str(temporary)
     return environment
 
 
-def check_disk(places: Places, needed: float) -> None:
+def check_disk(paths: SetupPaths, needed: float) -> None:
     """Refuse to begin what cannot be finished. needed: gigabytes."""
-    free = shutil.disk_usage(places.root).free / GIGABYTE
+    free = shutil.disk_usage(paths.root).free / GIGABYTE
     if free < needed:
-        smaller = " EDGETUNE_TORCH=cpu takes the build without CUDA, which needs 3 GB." if needed > NEEDED["cpu"] else ""
+        smaller = " EDGETUNE_TORCH=cpu takes the build without CUDA, which needs 3 GB." if needed > DISK_NEEDED["cpu"] else ""
         raise SetupError(
             f"Too little disk: {free:.1f} GB are free here, set-up needs about {needed:g} GB",
             f"Free some space, then run the same command again.{smaller}",
         )
 
 
-def explain(title: str, failure: CommandFailed, places: Places) -> SetupError:
+def explain_failure(title: str, failure: CommandFailed, paths: SetupPaths) -> SetupError:
     """A failed command as an error: its last lines, the log's place, and the remedy its output points to."""
     lines = [line.rstrip() for line in failure.output.splitlines() if line.strip()][-12:]
     remedy = next(
@@ -112,5 +114,5 @@ def explain(title: str, failure: CommandFailed, places: Places) -> SetupError:
     )
     shown = "\n".join(f"    {line[:200]}" for line in lines)
     return SetupError(
-        f"{title} could not be set up (exit code {failure.code}). The last lines:\n{shown}\n    (all of it: {places.log})", remedy
+        f"{title} could not be set up (exit code {failure.code}). The last lines:\n{shown}\n    (all of it: {paths.log})", remedy
     )

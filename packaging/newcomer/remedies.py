@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MANAGERS = {
+PACKAGE_MANAGERS = {
     "debian": "apt",
     "ubuntu": "apt",
     "fedora": "dnf",
@@ -47,7 +47,7 @@ def package_manager(os_release: str) -> str:
     fields = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
     names = [fields.get("ID", "").strip("\"'"), *fields.get("ID_LIKE", "").strip("\"'").split()]
     for name in names:
-        for known, manager in MANAGERS.items():
+        for known, manager in PACKAGE_MANAGERS.items():
             if name == known or (known == "suse" and "suse" in name):
                 return manager
     return ""

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from newcomer.console import say
-from newcomer.machine import Choice
+from newcomer.console import print_status
+from newcomer.machine import BuildChoice
 
-RECIPE = 1
+SETUP_VERSION = 1
 """Raise it when the steps themselves change, so that every environment goes through them again (but for making it)."""
 
-STEPS = ("venv", "torch", "llama", "edgetune", "check")
+SETUP_STEPS = ("venv", "torch", "llama", "edgetune", "check")
 
 PROBE = """
 import importlib.metadata, importlib.util, json, sys, sysconfig
@@ -47,8 +47,8 @@ print(json.dumps({
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where things lie. root: the repository."""
+class SetupPaths:
+    """The folders and files of the set-up. root: the repository."""
 
     root: Path
 
@@ -93,56 +93,56 @@ class Places:
         return self.root / "packaging" / "constraints.txt"
 
 
-def pin(places: Places, package: str) -> str:
+def pinned_version(paths: SetupPaths, package: str) -> str:
     """The version of a package in constraints.txt; it must be there."""
-    for line in places.constraints.read_text(encoding="utf-8").splitlines():
+    for line in paths.constraints.read_text(encoding="utf-8").splitlines():
         name, _, version = line.partition("==")
         if name.strip().lower().replace("_", "-") == package:
             return version.split(";")[0].strip()
-    raise KeyError(f"{package} is not pinned in {places.constraints}")
+    raise KeyError(f"{package} is not pinned in {paths.constraints}")
 
 
-def probe(places: Places) -> dict[str, Any]:
+def probe_environment(paths: SetupPaths) -> dict[str, Any]:
     """Ask the environment's Python what it is and has; empty when it cannot answer, so must be made anew.
 
     Without its pyvenv.cfg (a removal that was interrupted) it runs as the Python it was made from: nothing may be installed
     or swept there, so that counts as no answer.
     """
-    if not places.python.exists():
+    if not paths.python.exists():
         return {}
     try:
-        answer = subprocess.run([str(places.python), "-I", "-c", PROBE], capture_output=True, text=True, timeout=60, check=True)
+        answer = subprocess.run([str(paths.python), "-I", "-c", PROBE], capture_output=True, text=True, timeout=60, check=True)
         found: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
-    if Path(found["prefix"]).resolve() != places.venv.resolve():
+    if Path(found["prefix"]).resolve() != paths.venv.resolve():
         return {}
     return found if tuple(int(part) for part in found["python"].split(".")) >= (3, 11) else {}
 
 
-def digest(*parts: object) -> str:
+def hash_inputs(*parts: object) -> str:
     """A short hash of what a step depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def wanted(places: Places, choice: Choice, python: str) -> dict[str, str]:
+def step_hashes(paths: SetupPaths, choice: BuildChoice, python: str) -> dict[str, str]:
     """For each step the hash of all it depends on: when it differs from the stamp's, the step is done again.
 
     python: the environment's version, as '3.11'.
     """
-    project = tomllib.loads((places.root / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads((paths.root / "pyproject.toml").read_text(encoding="utf-8"))
     described = [project.get("project"), project.get("build-system"), project.get("tool", {}).get("setuptools")]
-    venv = digest(str(places.root), python)
-    torch = digest(RECIPE, venv, pin(places, "torch"), choice.torch)
-    llama = digest(RECIPE, venv, pin(places, "llama-cpp-python"), choice.llama)
-    edgetune = digest(RECIPE, venv, described, places.constraints.read_text(encoding="utf-8"))
-    return {"venv": venv, "torch": torch, "llama": llama, "edgetune": edgetune, "check": digest(torch, llama, edgetune)}
+    venv = hash_inputs(str(paths.root), python)
+    torch = hash_inputs(SETUP_VERSION, venv, pinned_version(paths, "torch"), choice.torch)
+    llama = hash_inputs(SETUP_VERSION, venv, pinned_version(paths, "llama-cpp-python"), choice.llama)
+    edgetune = hash_inputs(SETUP_VERSION, venv, described, paths.constraints.read_text(encoding="utf-8"))
+    return {"venv": venv, "torch": torch, "llama": llama, "edgetune": edgetune, "check": hash_inputs(torch, llama, edgetune)}
 
 
-def recorded(places: Places) -> dict[str, str] | None:
+def read_stamp(paths: SetupPaths) -> dict[str, str] | None:
     """The steps finished so far; None when no set-up was ever begun here."""
     try:
-        steps = json.loads(places.stamp.read_text(encoding="utf-8"))["steps"]
+        steps = json.loads(paths.stamp.read_text(encoding="utf-8"))["steps"]
         return {str(name): str(key) for name, key in steps.items()}
     except FileNotFoundError:
         return None
@@ -150,29 +150,29 @@ def recorded(places: Places) -> dict[str, str] | None:
         return {}
 
 
-def record(places: Places, steps: dict[str, str]) -> None:
+def write_stamp(paths: SetupPaths, steps: dict[str, str]) -> None:
     """Write the stamp so that it is never half there."""
-    temporary = places.stamp.with_suffix(".part")
+    temporary = paths.stamp.with_suffix(".part")
     temporary.write_text(json.dumps({"steps": steps}, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, places.stamp)
+    os.replace(temporary, paths.stamp)
 
 
 @contextmanager
-def locked(places: Places) -> Iterator[int]:
+def setup_lock(paths: SetupPaths) -> Iterator[int]:
     """Hold this environment's lock, waiting for another set-up with a word; yields the lock's file descriptor."""
-    places.venv.mkdir(exist_ok=True)
-    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    paths.venv.mkdir(exist_ok=True)
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not take(descriptor):
-            say("Another set-up is at work in this folder; waiting for it to end.")
-            while not take(descriptor):
+        if not try_lock(descriptor):
+            print_status("Another set-up is at work in this folder; waiting for it to end.")
+            while not try_lock(descriptor):
                 time.sleep(0.5)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def take(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
     """Try to take the lock; closing the file gives it back."""
     try:
         if os.name == "nt":
@@ -188,11 +188,11 @@ def take(descriptor: int) -> bool:
     return True
 
 
-def clear(places: Places) -> None:
+def clear_environment(paths: SetupPaths) -> None:
     """Empty the environment's folder but for lock and log; the empty stamp goes first, so that a second try knows it is ours."""
-    record(places, {})
-    for entry in places.venv.iterdir():
-        if entry in (places.lock, places.log, places.stamp):
+    write_stamp(paths, {})
+    for entry in paths.venv.iterdir():
+        if entry in (paths.lock, paths.log, paths.stamp):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -200,7 +200,7 @@ def clear(places: Places) -> None:
             entry.unlink()
 
 
-def sweep(packages: Path) -> list[str]:
+def remove_incomplete_packages(packages: Path) -> list[str]:
     """Forget packages that an interrupted pip left incomplete, so that pip installs them again; returns their names.
 
     pip writes a package's files, then INSTALLER, then its own RECORD: a package is whole when INSTALLER is there and every file
@@ -210,13 +210,13 @@ def sweep(packages: Path) -> list[str]:
     for aside in packages.glob("~*"):
         shutil.rmtree(aside, ignore_errors=True)
     for info in packages.glob("*.dist-info"):
-        if not whole(packages, info):
+        if not is_complete(packages, info):
             broken.append(info.name.removesuffix(".dist-info"))
             shutil.rmtree(info)
     return broken
 
 
-def whole(packages: Path, info: Path) -> bool:
+def is_complete(packages: Path, info: Path) -> bool:
     """Whether every file of an installed package is there in full."""
     try:
         rows = list(csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines()))

@@ -11,35 +11,46 @@ from pathlib import Path
 
 import pytest
 from newcomer import steps
-from newcomer.commands import main, ready
-from newcomer.console import CommandFailed, SetupError, run
-from newcomer.machine import Choice, choose, look
+from newcomer.commands import is_up_to_date, main
+from newcomer.console import CommandFailed, SetupError, run_command
+from newcomer.machine import BuildChoice, choose_builds, probe_machine
 from newcomer.pip import Setup
-from newcomer.state import Places, clear, digest, locked, pin, probe, record, recorded, sweep, wanted
+from newcomer.state import (
+    SetupPaths,
+    clear_environment,
+    hash_inputs,
+    pinned_version,
+    probe_environment,
+    read_stamp,
+    remove_incomplete_packages,
+    setup_lock,
+    step_hashes,
+    write_stamp,
+)
 
 from tests.conftest import ROOT
 
 BOOTSTRAP = ROOT / "packaging" / "bootstrap.py"
-CHOICE = Choice("cpu", "cpu", "a test")
+CHOICE = BuildChoice("cpu", "cpu", "a test")
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def paths(tmp_path: Path) -> SetupPaths:
     """A repository with nothing but what the set-up reads, and an empty environment folder."""
     (tmp_path / "packaging").mkdir()
     shutil.copy(ROOT / "packaging" / "constraints.txt", tmp_path / "packaging")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv").mkdir()
-    return Places(tmp_path)
+    return SetupPaths(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Places:
+def made(tmp_path_factory: pytest.TempPathFactory) -> SetupPaths:
     """A real environment, without what is installed into it."""
-    places = Places(tmp_path_factory.mktemp("made"))
-    with locked(places) as lock:
-        steps.make_venv(Setup(places, CHOICE, lock))
-    return places
+    paths = SetupPaths(tmp_path_factory.mktemp("made"))
+    with setup_lock(paths) as lock:
+        steps.make_venv(Setup(paths, CHOICE, lock))
+    return paths
 
 
 def test_old_pythons_can_read_it_and_say_what_is_wrong() -> None:
@@ -60,8 +71,8 @@ def test_wrong_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_second_set_up_is_quick_and_quiet() -> None:
-    places = Places(ROOT)
-    if not ready(places, choose(look(), os.environ.get("EDGETUNE_TORCH", ""), pin(places, "torch"))):
+    paths = SetupPaths(ROOT)
+    if not is_up_to_date(paths, choose_builds(probe_machine(), os.environ.get("EDGETUNE_TORCH", ""), pinned_version(paths, "torch"))):
         pytest.skip("this environment was not set up by packaging/bootstrap.py, or not for these versions")
     began = time.monotonic()
     done = subprocess.run([sys.executable, str(BOOTSTRAP), "setup"], capture_output=True, text=True, check=True)
@@ -69,68 +80,68 @@ def test_a_second_set_up_is_quick_and_quiet() -> None:
     assert done.stdout == done.stderr == ""
 
 
-def test_each_step_depends_on_just_what_it_should(places: Places) -> None:
-    before = wanted(places, CHOICE, "3.11")
-    assert before == wanted(places, CHOICE, "3.11")
+def test_each_step_depends_on_just_what_it_should(paths: SetupPaths) -> None:
+    before = step_hashes(paths, CHOICE, "3.11")
+    assert before == step_hashes(paths, CHOICE, "3.11")
 
     def changed(after: dict[str, str]) -> set[str]:
         return {step for step in before if before[step] != after[step]}
 
-    assert changed(wanted(places, Choice("cuda", "cpu", ""), "3.11")) == {"torch", "check"}
-    assert changed(wanted(places, Choice("cpu", "cuda", ""), "3.11")) == {"llama", "check"}
-    assert changed(wanted(places, CHOICE, "3.12")) == set(before)
-    places.constraints.write_text(places.constraints.read_text(encoding="utf-8") + "another==1\n", encoding="utf-8")
-    assert changed(wanted(places, CHOICE, "3.11")) == {"edgetune", "check"}
+    assert changed(step_hashes(paths, BuildChoice("cuda", "cpu", ""), "3.11")) == {"torch", "check"}
+    assert changed(step_hashes(paths, BuildChoice("cpu", "cuda", ""), "3.11")) == {"llama", "check"}
+    assert changed(step_hashes(paths, CHOICE, "3.12")) == set(before)
+    paths.constraints.write_text(paths.constraints.read_text(encoding="utf-8") + "another==1\n", encoding="utf-8")
+    assert changed(step_hashes(paths, CHOICE, "3.11")) == {"edgetune", "check"}
 
 
-def test_the_stamp_survives_a_torn_write(places: Places) -> None:
-    assert recorded(places) is None
-    record(places, {"venv": digest(1)})
-    assert recorded(places) == {"venv": digest(1)}
-    places.stamp.write_text('{"steps": {"ve', encoding="utf-8")
-    assert recorded(places) == {}
-    assert not ready(places, CHOICE)
+def test_the_stamp_survives_a_torn_write(paths: SetupPaths) -> None:
+    assert read_stamp(paths) is None
+    write_stamp(paths, {"venv": hash_inputs(1)})
+    assert read_stamp(paths) == {"venv": hash_inputs(1)}
+    paths.stamp.write_text('{"steps": {"ve', encoding="utf-8")
+    assert read_stamp(paths) == {}
+    assert not is_up_to_date(paths, CHOICE)
 
 
-def test_a_half_made_environment_is_made_anew(made: Places, capfd: pytest.CaptureFixture[str]) -> None:
-    assert probe(made)["missing"]
-    shutil.rmtree(Path(probe(made)["packages"]) / "pip")
-    assert probe(made) == {}
-    with locked(made) as lock:
+def test_a_half_made_environment_is_made_anew(made: SetupPaths, capfd: pytest.CaptureFixture[str]) -> None:
+    assert probe_environment(made)["missing"]
+    shutil.rmtree(Path(probe_environment(made)["packages"]) / "pip")
+    assert probe_environment(made) == {}
+    with setup_lock(made) as lock:
         steps.make_venv(Setup(made, CHOICE, lock))
-    assert probe(made)
+    assert probe_environment(made)
     assert "making it anew" in capfd.readouterr().err
 
 
-def test_an_environment_without_its_settings_is_never_taken_for_one(made: Places) -> None:
+def test_an_environment_without_its_settings_is_never_taken_for_one(made: SetupPaths) -> None:
     """Its Python would then run as the one it was made from, and pip would write there."""
     settings = made.venv / "pyvenv.cfg"
     kept = settings.read_bytes()
     settings.unlink()
     try:
         assert made.python.exists()
-        assert probe(made) == {}
-        with locked(made) as lock, pytest.raises(CommandFailed) as failure:
+        assert probe_environment(made) == {}
+        with setup_lock(made) as lock, pytest.raises(CommandFailed) as failure:
             Setup(made, CHOICE, lock).pip("pip", ["install", "--no-index", "edgetune-nothing"])
         assert "virtualenv" in failure.value.output
     finally:
         settings.write_bytes(kept)
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(places: Places) -> None:
-    (places.venv / "thesis.txt").write_text("mine", encoding="utf-8")
-    with locked(places) as lock, pytest.raises(SetupError, match="no Python environment"):
-        steps.make_venv(Setup(places, CHOICE, lock))
-    assert (places.venv / "thesis.txt").exists()
+def test_a_folder_that_is_no_environment_is_left_alone(paths: SetupPaths) -> None:
+    (paths.venv / "thesis.txt").write_text("mine", encoding="utf-8")
+    with setup_lock(paths) as lock, pytest.raises(SetupError, match="no Python environment"):
+        steps.make_venv(Setup(paths, CHOICE, lock))
+    assert (paths.venv / "thesis.txt").exists()
 
 
-def test_emptying_keeps_lock_and_log(places: Places) -> None:
-    (places.venv / "lib").mkdir()
-    for path in (places.lock, places.log, places.venv / "lib" / "module.py"):
+def test_emptying_keeps_lock_and_log(paths: SetupPaths) -> None:
+    (paths.venv / "lib").mkdir()
+    for path in (paths.lock, paths.log, paths.venv / "lib" / "module.py"):
         path.write_text("x", encoding="utf-8")
-    clear(places)
-    assert sorted(path.name for path in places.venv.iterdir()) == sorted([places.lock.name, places.log.name, places.stamp.name])
-    assert recorded(places) == {}
+    clear_environment(paths)
+    assert sorted(path.name for path in paths.venv.iterdir()) == sorted([paths.lock.name, paths.log.name, paths.stamp.name])
+    assert read_stamp(paths) == {}
 
 
 def installed(packages: Path, name: str) -> Path:
@@ -151,7 +162,7 @@ def test_packages_that_an_interruption_left_incomplete_are_forgotten(tmp_path: P
     installed(tmp_path, "unsigned")
     (tmp_path / "unsigned-1.0.dist-info" / "INSTALLER").unlink()
     (tmp_path / "~side").mkdir()
-    assert sorted(sweep(tmp_path)) == ["cut-1.0", "lost-1.0", "unsigned-1.0"]
+    assert sorted(remove_incomplete_packages(tmp_path)) == ["cut-1.0", "lost-1.0", "unsigned-1.0"]
     assert [path.name for path in tmp_path.glob("*.dist-info")] == ["whole-1.0.dist-info"]
     assert not (tmp_path / "~side").exists()
 
@@ -162,10 +173,10 @@ def child(code: str, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_second_set_up_waits_for_the_first(places: Places) -> None:
-    waiting = "from newcomer.state import Places, locked\nwith locked(Places(Path(sys.argv[1]))): print('mine')"
-    with locked(places):
-        second = child(waiting, str(places.root))
+def test_a_second_set_up_waits_for_the_first(paths: SetupPaths) -> None:
+    waiting = "from newcomer.state import SetupPaths, setup_lock\nwith setup_lock(SetupPaths(Path(sys.argv[1]))): print('mine')"
+    with setup_lock(paths):
+        second = child(waiting, str(paths.root))
         assert second.stderr is not None
         assert "Another set-up is at work" in second.stderr.readline()
         assert second.poll() is None
@@ -174,19 +185,19 @@ def test_a_second_set_up_waits_for_the_first(places: Places) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals and lock inheritance")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_interruptions(places: Places, name: str) -> None:
+def test_interruptions(paths: SetupPaths, name: str) -> None:
     """A signal ends the command below too; after SIGKILL, which nobody can catch, that command still holds the lock."""
     code = (
-        "import os\nfrom newcomer.state import Places, locked\nfrom newcomer.console import Stopped, run, stop_on_signals\n"
+        "import os\nfrom newcomer.state import SetupPaths, setup_lock\nfrom newcomer.console import Interrupted, run_command, stop_on_signals\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job has it ignored
-        "stop_on_signals()\nplaces = Places(Path(sys.argv[1]))\n"
-        "command = ['/bin/sh', '-c', 'echo $$ > ' + str(places.root / 'pid') + '; sleep 60']\n"
-        "with locked(places) as lock:\n"
-        "    try: run(command, 'sleeping', places.log, places.root, os.environ, (lock,))\n"
-        "    except Stopped as stopped: sys.exit(128 + stopped.number)\n"
+        "stop_on_signals()\npaths = SetupPaths(Path(sys.argv[1]))\n"
+        "command = ['/bin/sh', '-c', 'echo $$ > ' + str(paths.root / 'pid') + '; sleep 60']\n"
+        "with setup_lock(paths) as lock:\n"
+        "    try: run_command(command, 'sleeping', paths.log, paths.root, os.environ, (lock,))\n"
+        "    except Interrupted as interruption: sys.exit(128 + interruption.number)\n"
     )
-    number, identity = getattr(signal, name), places.root / "pid"
-    first = child(code, str(places.root))
+    number, identity = getattr(signal, name), paths.root / "pid"
+    first = child(code, str(paths.root))
     deadline = time.monotonic() + 20
     while not (identity.exists() and identity.read_text(encoding="utf-8").endswith("\n")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -198,7 +209,9 @@ def test_interruptions(places: Places, name: str) -> None:
         with pytest.raises(ProcessLookupError):
             os.kill(below, 0)
         return
-    waiting = child("from newcomer.state import Places, locked\nwith locked(Places(Path(sys.argv[1]))): pass", str(places.root))
+    waiting = child(
+        "from newcomer.state import SetupPaths, setup_lock\nwith setup_lock(SetupPaths(Path(sys.argv[1]))): pass", str(paths.root)
+    )
     assert waiting.stderr is not None
     assert "Another set-up is at work" in waiting.stderr.readline()
     os.killpg(below, signal.SIGKILL)
@@ -206,10 +219,10 @@ def test_interruptions(places: Places, name: str) -> None:
     assert waiting.returncode == 0
 
 
-def test_a_failing_command_is_reported_with_what_it_wrote(places: Places, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_command_is_reported_with_what_it_wrote(paths: SetupPaths, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CommandFailed) as failure:
-        run([sys.executable, "-c", "print('told'); raise SystemExit(7)"], "Trying", places.log, places.root, os.environ)
+        run_command([sys.executable, "-c", "print('told'); raise SystemExit(7)"], "Trying", paths.log, paths.root, os.environ)
     assert failure.value.code == 7
     assert failure.value.output.strip() == "told"
     assert "Trying: failed in" in capfd.readouterr().err
-    assert "told" in places.log.read_text(encoding="utf-8")
+    assert "told" in paths.log.read_text(encoding="utf-8")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from newcomer import get_torch as get_torch_module
-from newcomer.console import CommandFailed, SetupError, doing_now
-from newcomer.machine import CPU_INDEX, Choice, Probes, choose, look
-from newcomer.pip import Setup, check_disk, explain, pip_environment
+from newcomer.console import CommandFailed, SetupError, current_activity
+from newcomer.machine import CPU_INDEX, BuildChoice, MachineProbe, choose_builds, probe_machine
+from newcomer.pip import Setup, check_disk, explain_failure, pip_environment
 from newcomer.remedies import remedy_for, remedy_here, working_compiler
-from newcomer.state import Places
+from newcomer.state import SetupPaths
 
 from tests.conftest import ROOT
 
@@ -19,25 +19,25 @@ LINUX = {"system": "linux", "cpu": "x86_64"}
 @pytest.mark.parametrize(
     ("probes", "wish", "torch", "llama"),
     [
-        (Probes(**LINUX), "", "cpu", "cpu"),
-        (Probes(**LINUX, nvidia="/proc/driver/nvidia", nvcc="/usr/local/cuda/bin/nvcc"), "", "cuda", "cuda"),
-        (Probes(**LINUX, nvidia="/proc/driver/nvidia"), "", "cuda", "cpu"),
-        (Probes(**LINUX, nvidia="/proc/driver/nvidia", nvcc="/usr/local/cuda/bin/nvcc"), "cpu", "cpu", "cpu"),
-        (Probes(**LINUX, rocm="/opt/rocm"), "", "cpu", "cpu"),
-        (Probes(system="darwin", cpu="arm64"), "", "metal", "metal"),
-        (Probes(system="windows", cpu="amd64", nvidia="nvcuda.dll"), "", "cuda", "cpu"),
+        (MachineProbe(**LINUX), "", "cpu", "cpu"),
+        (MachineProbe(**LINUX, nvidia="/proc/driver/nvidia", nvcc="/usr/local/cuda/bin/nvcc"), "", "cuda", "cuda"),
+        (MachineProbe(**LINUX, nvidia="/proc/driver/nvidia"), "", "cuda", "cpu"),
+        (MachineProbe(**LINUX, nvidia="/proc/driver/nvidia", nvcc="/usr/local/cuda/bin/nvcc"), "cpu", "cpu", "cpu"),
+        (MachineProbe(**LINUX, rocm="/opt/rocm"), "", "cpu", "cpu"),
+        (MachineProbe(system="darwin", cpu="arm64"), "", "metal", "metal"),
+        (MachineProbe(system="windows", cpu="amd64", nvidia="nvcuda.dll"), "", "cuda", "cpu"),
     ],
 )
-def test_build_for_a_machine(probes: Probes, wish: str, torch: str, llama: str) -> None:
-    choice = choose(probes, wish, "2.13.0")
+def test_build_for_a_machine(probes: MachineProbe, wish: str, torch: str, llama: str) -> None:
+    choice = choose_builds(probes, wish, "2.13.0")
     assert (choice.torch, choice.llama) == (torch, llama)
     assert choice.reason
 
 
 def test_gpus_that_are_not_set_up_are_named_with_what_to_do() -> None:
-    (amd,) = choose(Probes(**LINUX, rocm="/opt/rocm"), "", "2.13.0").notes
-    (intel,) = choose(Probes(**LINUX, intel="/usr/lib/libze_intel_gpu.so.1"), "", "2.13.0").notes
-    (no_toolkit,) = choose(Probes(**LINUX, nvidia="/proc/driver/nvidia"), "", "2.13.0").notes
+    (amd,) = choose_builds(MachineProbe(**LINUX, rocm="/opt/rocm"), "", "2.13.0").notes
+    (intel,) = choose_builds(MachineProbe(**LINUX, intel="/usr/lib/libze_intel_gpu.so.1"), "", "2.13.0").notes
+    (no_toolkit,) = choose_builds(MachineProbe(**LINUX, nvidia="/proc/driver/nvidia"), "", "2.13.0").notes
     assert "ROCm" in amd and "torch==2.13.0" in amd
     assert "--index-url" in intel and "torch==2.13.0+xpu" in intel
     assert "CUDA toolkit" in no_toolkit
@@ -45,13 +45,13 @@ def test_gpus_that_are_not_set_up_are_named_with_what_to_do() -> None:
 
 def test_machines_and_wishes_without_a_build_are_refused() -> None:
     with pytest.raises(SetupError, match="Intel Macs"):
-        choose(Probes(system="darwin", cpu="x86_64"), "", "2.13.0")
+        choose_builds(MachineProbe(system="darwin", cpu="x86_64"), "", "2.13.0")
     with pytest.raises(SetupError, match="EDGETUNE_TORCH"):
-        choose(Probes(**LINUX), "gpu", "2.13.0")
+        choose_builds(MachineProbe(**LINUX), "gpu", "2.13.0")
 
 
 def test_this_machine_is_looked_at() -> None:
-    assert choose(look(), "", "2.13.0").torch in ("cpu", "cuda", "metal")
+    assert choose_builds(probe_machine(), "", "2.13.0").torch in ("cpu", "cuda", "metal")
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def failing_pip(monkeypatch: pytest.MonkeyPatch, output: str) -> list[list[str]]
         raise CommandFailed(["pip"], 1, output)
 
     monkeypatch.setattr(Setup, "pip", pip)
-    monkeypatch.setattr(get_torch_module, "probe", lambda _places: {})
+    monkeypatch.setattr(get_torch_module, "probe_environment", lambda _paths: {})
     return calls
 
 
 def setup_for(torch: str) -> Setup:
     """A set-up of this checkout that is never brought up."""
-    return Setup(Places(ROOT), Choice(torch, "cpu", "a test"), -1)
+    return Setup(SetupPaths(ROOT), BuildChoice(torch, "cpu", "a test"), -1)
 
 
 def test_the_cpu_build_is_looked_for_near_then_at_pytorch_then_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_cuda_never_takes_a_cpu_build_that_lies_nearer(monkeypatch: pytest.Monke
 
 def test_too_little_disk_is_refused_before_the_work() -> None:
     with pytest.raises(SetupError, match="Too little disk"):
-        check_disk(Places(ROOT), 10_000_000)
+        check_disk(SetupPaths(ROOT), 10_000_000)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_too_little_disk_is_refused_before_the_work() -> None:
     ],
 )
 def test_a_failure_shows_its_last_lines_and_a_remedy(output: str, remedy: str) -> None:
-    error = explain("It", CommandFailed(["pip"], 1, f"first\n{output}"), Places(ROOT))
+    error = explain_failure("It", CommandFailed(["pip"], 1, f"first\n{output}"), SetupPaths(ROOT))
     assert output in error.title and "setup.log" in error.title
     assert remedy in error.remedy
 
@@ -162,7 +162,7 @@ def test_a_failure_shows_its_last_lines_and_a_remedy(output: str, remedy: str) -
 def test_pip_is_kept_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_TARGET", "/somewhere/else")
     monkeypatch.setenv("PYTHONPATH", "/somewhere/else")
-    environment = pip_environment(Places(ROOT))
+    environment = pip_environment(SetupPaths(ROOT))
     assert "PIP_TARGET" not in environment and "PYTHONPATH" not in environment
     assert environment["PIP_USER"] == "0" and environment["PIP_REQUIRE_VIRTUALENV"] == "1"
 
@@ -177,4 +177,4 @@ def test_pip_is_kept_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_progress_is_read_from_the_output(line: str, words: str) -> None:
-    assert doing_now(f"Collecting earlier\n{line}" if words else line) == words
+    assert current_activity(f"Collecting earlier\n{line}" if words else line) == words
