@@ -1,12 +1,13 @@
-"""The newcomer's one command: makes a private environment in .venv, then starts what was asked for.
+"""Set up EdgeTune with one command: create a virtual environment in .venv, then start the chosen program.
 
-    python3 packaging/bootstrap.py demo     the main job on the bundled model
-    python3 packaging/bootstrap.py test     the tests; further words go to pytest
-    python3 packaging/bootstrap.py app      the terminal app; further words go to edgetune
+    python3 packaging/bootstrap.py demo     the whole pipeline on the bundled model
+    python3 packaging/bootstrap.py test     the tests; further arguments go to pytest
+    python3 packaging/bootstrap.py app      the terminal app; further arguments go to edgetune
     python3 packaging/bootstrap.py setup    the environment only
 
-Windows: `py packaging/bootstrap.py demo`. Needs Python 3.11 or newer and nothing else; what is missing is named with its remedy.
-This file must be readable by older Pythons, so that they can say what is wrong: the work is in newcomer/.
+Windows: `py packaging/bootstrap.py demo`. Needs Python 3.11 or newer and nothing else. If something is missing, it prints the
+command that installs it.
+Older Pythons must be able to read this file, so that they can explain the error: the work is in newcomer/.
 """
 
 import shutil
@@ -20,6 +21,8 @@ if sys.version_info < (3, 11):
         trial = subprocess.Popen([name, "-c", "import ensurepip"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         trial.communicate()
         newer += [name] if trial.returncode == 0 else []
+
+    # The first of these that the system has is named in the remedy.
     commands = (
         ("apt-get", "sudo apt install python3.11 python3.11-venv"),
         ("dnf", "sudo dnf install python3.12"),
@@ -28,16 +31,18 @@ if sys.version_info < (3, 11):
         ("brew", "brew install python@3.12"),
         ("winget", "winget install Python.Python.3.12"),
     )
-    words = sys.argv[1:] or ["demo"]
+
+    arguments = sys.argv[1:] or ["demo"]
     if newer:
-        remedy = "{0} is here too. Run: {0} packaging/bootstrap.py {1}   (or: make {2} PYTHON={0})".format(
-            newer[0], " ".join(words), words[0]
+        remedy = "{0} is installed too. Run: {0} packaging/bootstrap.py {1}   (or: make {2} PYTHON={0})".format(
+            newer[0], " ".join(arguments), arguments[0]
         )
     else:
-        known = ["for example with '{}', or ".format(command) for tool, command in commands if which(tool)]
-        remedy = "Get a newer one, {}from https://www.python.org/downloads/".format("".join(known[:1]))
+        hints = ["for example with '{}', or ".format(command) for tool, command in commands if which(tool)]
+        remedy = "Install a newer one, {}from https://www.python.org/downloads/".format("".join(hints[:1]))
+
     version = "{}.{}".format(*sys.version_info[:2])
-    sys.stderr.write("EdgeTune cannot be set up: this is Python {}, and it needs 3.11 or newer.\n{}\n".format(version, remedy))
+    sys.stderr.write("EdgeTune cannot be set up: this is Python {}, but it needs 3.11 or newer.\n{}\n".format(version, remedy))
     sys.exit(1)
 
 from newcomer.commands import main

@@ -1,4 +1,4 @@
-"""demo, test, app, setup: bring the environment up to date if it is not, then start what was asked for."""
+"""The commands demo, test, app and setup: bring the environment up to date, then start the chosen program."""
 
 import os
 import subprocess
@@ -32,48 +32,52 @@ STEP_FUNCTIONS: dict[str, Callable[[Setup], None]] = {
     "check": steps.check_imports,
 }
 
-USAGE = """usage: python3 packaging/bootstrap.py demo|test|app|setup [further words for edgetune or pytest]
+USAGE = """usage: python3 packaging/bootstrap.py demo|test|app|setup [further arguments for edgetune or pytest]
 
-demo   set up, then run the main job on the bundled model
+demo   set up, then run the whole pipeline on the bundled model
 test   set up, then run the tests
 app    set up, then start the terminal app
-setup  set up alone
+setup  set up only
 
-EDGETUNE_TORCH=cpu or EDGETUNE_TORCH=cuda overrules the choice of PyTorch's build."""
+EDGETUNE_TORCH=cpu or EDGETUNE_TORCH=cuda overrides the choice of PyTorch build."""
 
 
 def main(arguments: list[str]) -> int:
-    """The command line. Returns the exit code: 1 with the remedy when set-up failed, 2 for wrong words, 130 when interrupted."""
-    verb, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if verb in ("-h", "--help", "help"):
+    """The command line. Returns the exit code: 1 with the remedy when set-up failed, 2 for wrong arguments, 130 when interrupted."""
+    command = arguments[0] if arguments else ""
+    rest = arguments[1:]
+
+    if command in ("-h", "--help", "help"):
         print(USAGE)
         return 0
-    if verb not in ("demo", "test", "app", "setup"):
+    if command not in ("demo", "test", "app", "setup"):
         print_status(USAGE)
         return 2
+
     stop_on_signals()
     paths = SetupPaths(Path(__file__).resolve().parents[2])
     try:
         prepare_environment(paths)
-        return 0 if verb == "setup" else start_command(paths, verb, rest)
+        return 0 if command == "setup" else start_command(paths, command, rest)
     except SetupError as error:
         print_status(f"\n{error.title}\n{error.remedy}")
         return 1
     except OSError as error:
-        print_status(
-            f"\nSet-up could not go on: {error}\nMake the folder writable and some room on the disk, then run the same command again."
-        )
+        remedy = "Check that the folder is writable and the disk has free space, then run the same command again."
+        print_status(f"\nSet-up could not continue: {error}\n{remedy}")
         return 1
-    except KeyboardInterrupt as stopped:
-        print_status("Stopped. Run the same command again: it goes on where it was.")
-        return 128 + stopped.number if isinstance(stopped, Interrupted) else 130
+    except KeyboardInterrupt as interruption:
+        print_status("Stopped. Run the same command again to resume where it left off.")
+        return 128 + interruption.number if isinstance(interruption, Interrupted) else 130
 
 
 def prepare_environment(paths: SetupPaths) -> None:
-    """Bring the environment up to date; says nothing when there is nothing to do."""
+    """Bring the environment up to date; silent when there is nothing to do."""
     choice = choose_builds(probe_machine(), os.environ.get("EDGETUNE_TORCH", ""), pinned_version(paths, "torch"))
     if is_up_to_date(paths, choice):
         return
+
+    # Another set-up may have finished the work while this one waited for the lock.
     with setup_lock(paths) as lock:
         if is_up_to_date(paths, choice):
             return
@@ -82,49 +86,65 @@ def prepare_environment(paths: SetupPaths) -> None:
 
 def is_up_to_date(paths: SetupPaths, choice: BuildChoice) -> bool:
     """Whether every step was finished for just these versions and choices, and its result is still there."""
-    done = read_stamp(paths)
-    if not done or any(step not in done for step in SETUP_STEPS):
+    stamp = read_stamp(paths)
+    if not stamp or any(step not in stamp for step in SETUP_STEPS):
         return False
-    found = probe_environment(paths)
-    return bool(found) and not found["missing"] and paths.edgetune.exists() and done == step_hashes(paths, choice, found["python"])
+
+    # Packages can disappear after the stamp was written, so the environment itself is asked too.
+    environment = probe_environment(paths)
+    if not environment or environment["missing"] or not paths.edgetune.exists():
+        return False
+    return stamp == step_hashes(paths, choice, environment["python"])
 
 
 def run_setup_steps(setup: Setup) -> None:
-    """Do the steps that are not done, recording each as it ends."""
-    paths, choice, began = setup.paths, setup.choice, time.monotonic()
-    print_status(f"Setting up EdgeTune in .venv, PyTorch for {build_label(choice.torch)}: {choice.reason}.")
-    done, found = read_stamp(paths) or {}, probe_environment(paths)
-    if not found or done.get("venv") != step_hashes(paths, choice, found["python"])["venv"]:
+    """Run the steps that are not done, recording each as it ends."""
+    paths = setup.paths
+    choice = setup.choice
+    started = time.monotonic()
+    print_status(f"Setting up EdgeTune in .venv with PyTorch for {build_label(choice.torch)}: {choice.reason}.")
+
+    # Another Python or folder makes every installed package useless, so the environment comes first.
+    done = read_stamp(paths) or {}
+    environment = probe_environment(paths)
+    if not environment or done.get("venv") != step_hashes(paths, choice, environment["python"])["venv"]:
         check_disk(paths, DISK_NEEDED[choice.torch])
         steps.make_venv(setup)
-        done, found = {}, probe_environment(paths)
-    keys = step_hashes(paths, choice, found["python"])
-    incomplete = remove_incomplete_packages(Path(found["packages"]))
-    if incomplete:
-        print_status(f"Left incomplete by an interruption, so installed again: {', '.join(incomplete)}.")
-    if incomplete or found["missing"] or not paths.edgetune.exists():
         done = {}
-    done = {**done, "venv": keys["venv"]}
-    todo = [step for step in SETUP_STEPS if done.get(step) != keys[step]]
-    check_disk(paths, DISK_NEEDED[choice.torch] if "torch" in todo else DISK_NEEDED_AFTER_TORCH)
-    for step in todo:
+        environment = probe_environment(paths)
+
+    # pip believes its own records: what an interruption left incomplete must be forgotten before pip looks.
+    incomplete = remove_incomplete_packages(Path(environment["packages"]))
+    if incomplete:
+        print_status(f"Reinstalling packages that an interruption left incomplete: {', '.join(incomplete)}.")
+    if incomplete or environment["missing"] or not paths.edgetune.exists():
+        done = {}
+
+    hashes = step_hashes(paths, choice, environment["python"])
+    done = {**done, "venv": hashes["venv"]}
+    remaining = [step for step in SETUP_STEPS if done.get(step) != hashes[step]]
+    check_disk(paths, DISK_NEEDED[choice.torch] if "torch" in remaining else DISK_NEEDED_AFTER_TORCH)
+
+    # A step counts as not done while it runs, so that an interruption in it repeats it.
+    for step in remaining:
         done.pop(step, None)
         write_stamp(paths, done)
         STEP_FUNCTIONS[step](setup)
-        done[step] = keys[step]
+        done[step] = hashes[step]
         write_stamp(paths, done)
+
     for note in (*choice.notes, *setup.notes):
         print_status(f"Note: {note}")
-    print_status(f"Set up in {format_duration(time.monotonic() - began)}; from now on this takes a moment.")
+    print_status(f"Set up in {format_duration(time.monotonic() - started)}. Later runs start at once.")
 
 
-def start_command(paths: SetupPaths, verb: str, rest: list[str]) -> int:
-    """Become what was asked for; on Windows, which cannot, run it and hand on its exit code."""
-    if verb == "test":
+def start_command(paths: SetupPaths, command: str, rest: list[str]) -> int:
+    """Replace this process by the chosen program; on Windows, which cannot, run it and pass on its exit code."""
+    if command == "test":
         os.chdir(paths.root)
-        command = [str(paths.python), "-m", "pytest", *rest]
+        program = [str(paths.python), "-m", "pytest", *rest]
     else:
-        command = [str(paths.edgetune), *(["demo"] if verb == "demo" else []), *rest]
+        program = [str(paths.edgetune), *(["demo"] if command == "demo" else []), *rest]
     if os.name == "nt":
-        return subprocess.run(command, check=False).returncode
-    os.execv(command[0], command)
+        return subprocess.run(program, check=False).returncode
+    os.execv(program[0], program)

@@ -1,4 +1,4 @@
-"""What the set-up says: plain lines, one changing progress line, errors with their remedy, and the commands it runs."""
+"""The set-up's output: plain lines, a progress line, errors with their remedy, and the commands it runs."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 QUIET_SECONDS = 30.0
-"""Without a terminal, a line this often: enough for a log to show life."""
+"""Seconds between progress lines without a terminal: often enough for a log to show that work goes on."""
 
 PROGRESS_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"^\s*\[(\d+)/(\d+)\] "), lambda m: f"compiling, {m[1]} of {m[2]}"),
@@ -29,23 +29,25 @@ PROGRESS_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]],
 
 
 class SetupError(Exception):
-    """What the set-up cannot get past: what happened, and what the user can do about it."""
+    """A failure that ends the set-up: what happened, and what the user can do about it."""
 
     def __init__(self, title: str, remedy: str) -> None:
         super().__init__(title)
-        self.title, self.remedy = title, remedy
+        self.title = title
+        self.remedy = remedy
 
 
 class CommandFailed(Exception):
-    """A command ended badly; `output` is what it wrote."""
+    """A command failed; `output` is what it wrote."""
 
     def __init__(self, command: Sequence[str], code: int, output: str) -> None:
         super().__init__(f"{shlex.join(command)} ended with {code}")
-        self.code, self.output = code, output
+        self.code = code
+        self.output = output
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or a request to end, with the signal's number."""
+    """Ctrl-C or another signal that ends a program, with its number."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def stop_on_signals() -> None:
-    """Turn the signals that end a program into Stopped, so that what runs below us is ended too."""
+    """Turn the signals that end a program into Interrupted, so that child processes are ended too."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise Interrupted(number)
@@ -69,7 +71,7 @@ def print_status(text: str) -> None:
 
 
 def format_duration(seconds: float) -> str:
-    """A span as people read it: '45 s', '6 min 20 s'."""
+    """Seconds as people read them: '45 s', '6 min 20 s'."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
@@ -78,42 +80,46 @@ class ProgressLine:
     """One changing line on a terminal; elsewhere a plain line at the start, every half minute and at the end."""
 
     def __init__(self, title: str) -> None:
-        self.title, self.started, self.told = title, time.monotonic(), time.monotonic()
+        self.title = title
+        self.started = time.monotonic()
+        self.last_printed = self.started
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         if not self.live:
             print_status(f"{title} ...")
 
-    def show(self, doing: str) -> None:
-        """Tell what is being done now and how long it has taken."""
+    def show(self, activity: str) -> None:
+        """Show the current activity and the time since the start."""
         now = time.monotonic()
-        text = f"{self.title}: {doing or 'working'}, {format_duration(now - self.started)}"
+        text = f"{self.title}: {activity or 'working'}, {format_duration(now - self.started)}"
         if self.live:
             print(f"\r\x1b[2K{text[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
-        elif now - self.told >= QUIET_SECONDS:
-            self.told = now
+        elif now - self.last_printed >= QUIET_SECONDS:
+            self.last_printed = now
             print_status(f"  {text}")
 
-    def end(self, word: str) -> None:
-        """The last form of the line."""
+    def end(self, outcome: str) -> None:
+        """Replace the line by the outcome and the time it took; "" leaves nothing."""
         if self.live:
             print("\r\x1b[2K", end="", file=sys.stderr)
-        if word:
-            print_status(f"{self.title}: {word} in {format_duration(time.monotonic() - self.started)}")
+        if outcome:
+            print_status(f"{self.title}: {outcome} in {format_duration(time.monotonic() - self.started)}")
 
 
 def current_activity(output: str) -> str:
-    """What a command is doing, in a few words, judged by the last telling line of its output."""
+    """A few words on what a command is doing, by the last line of its output that matches a pattern; "" without one."""
     for line in reversed(output.splitlines()):
-        for pattern, words in PROGRESS_PATTERNS:
+        for pattern, describe in PROGRESS_PATTERNS:
             if match := pattern.match(line):
-                return words(match)
+                return describe(match)
     return ""
 
 
 def end_process(process: "subprocess.Popen[bytes]") -> None:
-    """End a command and all it started."""
+    """End a command and the processes it started."""
     if process.poll() is not None:
         return
+
+    # The command runs in its own session: ending the group ends the compilers that it started too.
     if os.name == "nt":
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
     else:
@@ -126,18 +132,20 @@ def end_process(process: "subprocess.Popen[bytes]") -> None:
 
 
 def run_command(
-    command: Sequence[str], title: str, log: Path, folder: Path, environment: Mapping[str, str], keep: tuple[int, ...] = ()
+    command: Sequence[str], title: str, log: Path, folder: Path, environment: Mapping[str, str], descriptors: tuple[int, ...] = ()
 ) -> str:
-    """Run a command, its output into the log, with a progress line; returns the output.
+    """Run a command with a progress line, appending its output to the log; returns the output.
 
-    keep: file descriptors the command holds open too. The set-up's lock is one: should we be killed, the command goes on
-    and the next set-up waits for it instead of writing into the same environment.
-    Raises CommandFailed when it ends badly.
+    descriptors: file descriptors that the command holds open too. The set-up's lock is one: if this process is killed, the command
+    continues, and the next set-up waits for it instead of writing into the same environment.
+    Raises CommandFailed when the command fails.
     """
     with log.open("ab") as file:
         file.write(f"\n$ {shlex.join(command)}\n".encode())
         file.flush()
-        began = file.tell()
+        start = file.tell()
+
+        # A session of its own keeps a terminal's Ctrl-C from the command, which `end_process` ends in order.
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -146,8 +154,9 @@ def run_command(
             cwd=folder,
             env=dict(environment),
             start_new_session=os.name != "nt",
-            pass_fds=keep if os.name != "nt" else (),
+            pass_fds=descriptors if os.name != "nt" else (),
         )
+
     line = ProgressLine(title)
     try:
         while True:
@@ -155,21 +164,22 @@ def run_command(
                 process.wait(timeout=0.5)
                 break
             except subprocess.TimeoutExpired:
-                line.show(current_activity(read_log(log, began, 8000)))
+                line.show(current_activity(read_log(log, start, 8000)))
     except BaseException:
         line.end("")
         end_process(process)
         raise
-    output = read_log(log, began, 1_000_000)
+
+    output = read_log(log, start, 1_000_000)
     line.end("done" if process.returncode == 0 else "failed")
     if process.returncode != 0:
         raise CommandFailed(command, process.returncode, output)
     return output
 
 
-def read_log(log: Path, began: int, most: int) -> str:
-    """The log from byte `began` on, but at most its last `most` bytes."""
+def read_log(log: Path, start: int, limit: int) -> str:
+    """The log from byte `start` on, but at most its last `limit` bytes."""
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(began, size - most))
+        file.seek(max(start, size - limit))
         return file.read().decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""PyTorch in the build that suits the machine."""
+"""Install PyTorch in the build that suits the machine."""
 
 import os
 import re
@@ -10,21 +10,27 @@ from newcomer.state import pinned_version, probe_environment
 
 
 def get_torch(setup: Setup) -> None:
-    """Install the torch build that was chosen: never several GB of CUDA where no NVIDIA driver is.
+    """Install the chosen torch build, so that no machine without an NVIDIA driver downloads several GB of CUDA.
 
     PyPI never carries builds with a local label, so asking for '+cpu' finds the CPU build or nothing, without any download.
-    On CUDA machines '===' keeps pip from taking a '+cpu' build that lies nearer.
+    On CUDA machines '===' keeps pip from installing a '+cpu' build that a cache or index offers first.
     """
-    paths, version, kind = setup.paths, pinned_version(setup.paths, "torch"), setup.choice.torch
-    present = str(probe_environment(paths).get("torch", ""))
-    if kind == "cpu" and present.partition("+")[0] == version:
-        print_status(f"PyTorch {present} is there already and is kept.")
+    paths = setup.paths
+    version = pinned_version(paths, "torch")
+    build = setup.choice.torch
+
+    # A ROCm or XPU build that the user installed by hand counts as the CPU build here and must survive.
+    installed = str(probe_environment(paths).get("torch", ""))
+    if build == "cpu" and installed.partition("+")[0] == version:
+        print_status(f"Keeping the installed PyTorch {installed}.")
         return
-    if kind == "cuda" and present.endswith("+cpu"):
-        setup.pip("PyTorch without CUDA: removing", ["uninstall", "-y", "torch"])
+    if build == "cuda" and installed.endswith("+cpu"):
+        setup.pip("Removing PyTorch without CUDA", ["uninstall", "-y", "torch"])
+
     pinned = ["install", "-c", str(paths.constraints)]
     windows = os.name == "nt"
-    cuda, cpu = f"PyTorch with CUDA ({CUDA_DOWNLOAD})", "PyTorch, CPU build"
+    cuda = f"PyTorch with CUDA ({CUDA_DOWNLOAD})"
+    cpu = "PyTorch, CPU build"
     attempts = {
         "cuda": [(f"{cuda}, from PyTorch", ["--no-deps", "--index-url", WINDOWS_CUDA_INDEX, f"torch==={version}+cu130"])]
         if windows
@@ -35,12 +41,14 @@ def get_torch(setup: Setup) -> None:
             (f"{cpu}, from PyTorch", ["--no-deps", "--retries", "1", "--timeout", "30", "--index-url", CPU_INDEX, f"torch=={version}+cpu"]),
             ("PyTorch", [f"torch=={version}"]),
         ],
-    }[kind]
+    }[build]
+
+    # Each index is tried once: after a second failure to connect, the network is missing and not the build.
     offline = False
     for number, (title, arguments) in enumerate(attempts, 1):
         last = number == len(attempts)
-        if kind == "cpu" and last and not windows:
-            print_status(f"The CPU build could not be had; taking PyPI's, which brings CUDA along: {CUDA_DOWNLOAD}.")
+        if build == "cpu" and last and not windows:
+            print_status(f"The CPU build is not available. Installing PyPI's build instead, which includes CUDA: {CUDA_DOWNLOAD}.")
             check_disk(paths, DISK_NEEDED["cuda"])
         try:
             setup.pip(title, [*pinned, *arguments])

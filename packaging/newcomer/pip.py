@@ -1,4 +1,4 @@
-"""The environment's pip: how it is run, what room it needs, and what its failures mean."""
+"""Run the environment's pip, check the disk space it needs, and explain its failures."""
 
 import os
 import re
@@ -30,34 +30,34 @@ CAUSES: tuple[tuple[str, str], ...] = (
     (DISK_FULL, "The disk is full: free some space, then run the same command again."),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError",
-        "A proxy or an old certificate store stands in between: set PIP_CERT to your proxy's certificate file, then try again.",
+        "A proxy or an outdated certificate store prevents the connection. Set PIP_CERT to your proxy's certificate file, then try again.",
     ),
     (
         NO_NETWORK,
-        "There seems to be no network. Set-up needs it once (a proxy goes into HTTPS_PROXY); then run the same command again.",
+        "There seems to be no network, which set-up needs once. Connect (set HTTPS_PROXY for a proxy), then run the same command again.",
     ),
     (
         r"Read timed out|ReadTimeout|Connection reset|IncompleteRead|Connection broken",
-        "The network broke off. Run the same command again: what is finished is kept.",
+        "The network connection was lost. Run the same command again: finished steps are kept.",
     ),
     (
         r"HTTP error 40[13]|401 Client Error|403 Client Error",
-        "The package index refused: look at pip's settings with 'python3 -m pip config list'.",
+        "The package index refused access. Check pip's settings with 'python3 -m pip config list'.",
     ),
     (
         r"Failed building wheel|CMake Error|subprocess-exited-with-error",
-        "Building failed: the log says at which file. A newer compiler, or more memory, are the usual remedies.",
+        "Building failed; the log names the file. Installing a newer compiler or closing programs that use much memory usually helps.",
     ),
     (
         r"No matching distribution|Could not find a version",
-        "No build fits this Python or system. Python 3.11 to 3.13 on 64-bit Linux, Windows or Apple silicon are known to have them.",
+        "No build fits this Python or system. Use Python 3.11 to 3.13 on 64-bit Linux, Windows or Apple silicon.",
     ),
 )
 
 
 @dataclass
 class Setup:
-    """One run of the set-up. lock: the descriptor that pip holds open too."""
+    """One run of the set-up. lock: the lock's file descriptor, which pip holds open too."""
 
     paths: SetupPaths
     choice: BuildChoice
@@ -73,8 +73,8 @@ class Setup:
 
 
 def pip_environment(paths: SetupPaths) -> dict[str, str]:
-    """This process's environment without what would send pip elsewhere, or run it short of temporary space."""
-    elsewhere = (
+    """This process's environment without variables that would make pip install elsewhere, and with enough temporary space."""
+    removed = (
         "PIP_TARGET",
         "PIP_PREFIX",
         "PIP_ROOT",
@@ -84,9 +84,12 @@ def pip_environment(paths: SetupPaths) -> dict[str, str]:
         "VIRTUAL_ENV",
         "__PYVENV_LAUNCHER__",
     )
-    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
+
+    environment = {name: value for name, value in os.environ.items() if name not in removed}
     environment.update(PIP_REQUIRE_VIRTUALENV="1", PIP_USER="0", PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_COLOR="1")
     environment.setdefault("PIP_RETRIES", "3")
+
+    # Some systems keep /tmp in memory, too small for building llama.cpp.
     if os.name != "nt" and shutil.disk_usage(tempfile.gettempdir()).free < TEMPORARY_NEEDED * GIGABYTE:
         temporary = paths.venv / "tmp"
         temporary.mkdir(exist_ok=True)
@@ -95,24 +98,26 @@ def pip_environment(paths: SetupPaths) -> dict[str, str]:
 
 
 def check_disk(paths: SetupPaths, needed: float) -> None:
-    """Refuse to begin what cannot be finished. needed: gigabytes."""
+    """Raise SetupError where the disk has less than `needed` gigabytes free: better than failing halfway."""
     free = shutil.disk_usage(paths.root).free / GIGABYTE
     if free < needed:
-        smaller = " EDGETUNE_TORCH=cpu takes the build without CUDA, which needs 3 GB." if needed > DISK_NEEDED["cpu"] else ""
+        smaller = " With EDGETUNE_TORCH=cpu the build without CUDA is installed, which needs 3 GB." if needed > DISK_NEEDED["cpu"] else ""
         raise SetupError(
-            f"Too little disk: {free:.1f} GB are free here, set-up needs about {needed:g} GB",
+            f"Too little disk space: {free:.1f} GB are free here, set-up needs about {needed:g} GB",
             f"Free some space, then run the same command again.{smaller}",
         )
 
 
 def explain_failure(title: str, failure: CommandFailed, paths: SetupPaths) -> SetupError:
-    """A failed command as an error: its last lines, the log's place, and the remedy its output points to."""
+    """A failed command as an error: its last lines, the log's path, and the remedy that its output points to."""
     lines = [line.rstrip() for line in failure.output.splitlines() if line.strip()][-12:]
+
     remedy = next(
         (text for pattern, text in CAUSES if re.search(pattern, failure.output)),
-        "Read the log; then run the same command again: what is finished is kept.",
+        "Read the log for the cause, then run the same command again: finished steps are kept.",
     )
-    shown = "\n".join(f"    {line[:200]}" for line in lines)
+
+    excerpt = "\n".join(f"    {line[:200]}" for line in lines)
     return SetupError(
-        f"{title} could not be set up (exit code {failure.code}). The last lines:\n{shown}\n    (all of it: {paths.log})", remedy
+        f"{title} could not be set up (exit code {failure.code}). The last lines:\n{excerpt}\n    (full log: {paths.log})", remedy
     )

@@ -1,4 +1,4 @@
-"""The one command that brings what this system lacks: a C++ compiler, Python's venv module."""
+"""The command that installs a missing C++ compiler or Python's venv module on this system."""
 
 import os
 import shutil
@@ -54,22 +54,22 @@ def package_manager(os_release: str) -> str:
 
 
 def remedy_for(what: str, system: str, os_release: str, root: bool) -> str:
-    """How to get `what` (compiler or venv) on this system, as one command where there is one."""
+    """How to install `what` (compiler or venv) on this system, as one command where there is one."""
     if what == "compiler" and system in COMPILER_ELSEWHERE:
-        return f"Get one with: {COMPILER_ELSEWHERE[system]}"
+        return f"Install one with: {COMPILER_ELSEWHERE[system]}"
     manager = package_manager(os_release)
     if system == "linux" and manager:
-        return f"Get it with: {'' if root else 'sudo '}{PACKAGES[what][manager]}"
+        return f"Install it with: {'' if root else 'sudo '}{PACKAGES[what][manager]}"
     if what == "compiler":
         return "Install g++ or clang++ with your system's package manager."
-    return "Install your Python's venv and ensurepip modules, or take Python from https://www.python.org/downloads/"
+    return "Install your Python's venv and ensurepip modules, or install Python from https://www.python.org/downloads/"
 
 
 def os_release() -> str:
     """The text of this system's os-release file, "" where there is none."""
-    for place in ("/etc/os-release", "/usr/lib/os-release"):
-        if Path(place).is_file():
-            return Path(place).read_text(encoding="utf-8", errors="replace")
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        if Path(path).is_file():
+            return Path(path).read_text(encoding="utf-8", errors="replace")
     return ""
 
 
@@ -80,27 +80,33 @@ def remedy_here(what: str) -> str:
 
 
 def working_compiler(search: str | None = None) -> str:
-    """A C++ compiler that can compile C++17, or "". search: a PATH to look along, this process's by default."""
+    """A C++ compiler that can compile C++17, or "". search: the PATH to search, this process's by default."""
     if os.name == "nt":
-        found = shutil.which("cl", path=search) or shutil.which("clang++", path=search) or shutil.which("g++", path=search) or ""
-        where = Path(os.environ.get("PROGRAMFILES(X86)", "")) / "Microsoft Visual Studio" / "Installer" / "vswhere.exe"
-        if found or not where.exists():
-            return found
-        part = "Microsoft.VisualStudio.Component.VC.Tools.x86.x64"
-        listed = subprocess.run(
-            [str(where), "-products", "*", "-requires", part, "-property", "installationPath"], capture_output=True, text=True, check=False
-        )
-        return listed.stdout.strip()
+        return _windows_compiler(search)
+
     # On macOS /usr/bin/c++ is always there; without the tools behind it, calling it opens a dialog.
     if sys.platform == "darwin" and subprocess.run(["xcode-select", "-p"], capture_output=True, check=False).returncode != 0:
         return ""
+
+    # A compiler that is on the PATH but broken, or older than C++17, would fail only after minutes of building.
     for name in (os.environ.get("CXX", ""), "c++", "g++", "clang++"):
         program = shutil.which(name, path=search) if name else None
         if program:
             sample = "#include <filesystem>\nint main() {}\n"
-            tried = subprocess.run(
+            trial = subprocess.run(
                 [program, "-std=c++17", "-x", "c++", "-fsyntax-only", "-"], input=sample, capture_output=True, text=True, check=False
             )
-            if tried.returncode == 0:
+            if trial.returncode == 0:
                 return program
     return ""
+
+
+def _windows_compiler(search: str | None) -> str:
+    """A compiler on the PATH, or the folder of a Visual Studio with the C++ tools, which CMake finds by itself; "" without either."""
+    compiler = shutil.which("cl", path=search) or shutil.which("clang++", path=search) or shutil.which("g++", path=search) or ""
+    vswhere = Path(os.environ.get("PROGRAMFILES(X86)", "")) / "Microsoft Visual Studio" / "Installer" / "vswhere.exe"
+    if compiler or not vswhere.exists():
+        return compiler
+    command = [str(vswhere), "-products", "*", "-requires", "Microsoft.VisualStudio.Component.VC.Tools.x86.x64"]
+    listing = subprocess.run([*command, "-property", "installationPath"], capture_output=True, text=True, check=False)
+    return listing.stdout.strip()

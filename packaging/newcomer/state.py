@@ -1,4 +1,4 @@
-"""What of the environment is finished: the stamp, the lock, and the clearing away of what an interruption left."""
+"""The state of the environment: the stamp of finished steps, the lock, and the removal of what an interruption left."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from newcomer.console import print_status
 from newcomer.machine import BuildChoice
 
 SETUP_VERSION = 1
-"""Raise it when the steps themselves change, so that every environment goes through them again (but for making it)."""
+"""Increase it when the steps themselves change, so that every environment repeats them (except making the environment)."""
 
 SETUP_STEPS = ("venv", "torch", "llama", "edgetune", "check")
 
@@ -54,12 +54,12 @@ class SetupPaths:
 
     @property
     def venv(self) -> Path:
-        """The private environment."""
+        """The virtual environment."""
         return self.root / ".venv"
 
     @property
     def scripts(self) -> Path:
-        """Where its programs lie."""
+        """Its folder of programs."""
         return self.venv / ("Scripts" if os.name == "nt" else "bin")
 
     @property
@@ -69,27 +69,27 @@ class SetupPaths:
 
     @property
     def edgetune(self) -> Path:
-        """The program that is set up."""
+        """The edgetune program."""
         return self.scripts / ("edgetune.exe" if os.name == "nt" else "edgetune")
 
     @property
     def stamp(self) -> Path:
-        """What is finished."""
+        """The record of finished steps."""
         return self.venv / "edgetune-setup.json"
 
     @property
     def lock(self) -> Path:
-        """Held while a set-up works here."""
+        """Held while a set-up runs here."""
         return self.venv / "edgetune-setup.lock"
 
     @property
     def log(self) -> Path:
-        """All that pip said."""
+        """The output of pip and of the builds."""
         return self.venv / "setup.log"
 
     @property
     def constraints(self) -> Path:
-        """The versions tested together."""
+        """The versions that were tested together."""
         return self.root / "packaging" / "constraints.txt"
 
 
@@ -103,44 +103,47 @@ def pinned_version(paths: SetupPaths, package: str) -> str:
 
 
 def probe_environment(paths: SetupPaths) -> dict[str, Any]:
-    """Ask the environment's Python what it is and has; empty when it cannot answer, so must be made anew.
+    """Version, packages and missing modules by the environment's own Python; empty when it must be created again.
 
-    Without its pyvenv.cfg (a removal that was interrupted) it runs as the Python it was made from: nothing may be installed
-    or swept there, so that counts as no answer.
+    Without its pyvenv.cfg (an interrupted removal) it runs as the Python it was created from: nothing may be installed or
+    removed there, so that counts as no answer.
     """
     if not paths.python.exists():
         return {}
     try:
         answer = subprocess.run([str(paths.python), "-I", "-c", PROBE], capture_output=True, text=True, timeout=60, check=True)
-        found: dict[str, Any] = json.loads(answer.stdout)
+        environment: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
-    if Path(found["prefix"]).resolve() != paths.venv.resolve():
+    if Path(environment["prefix"]).resolve() != paths.venv.resolve():
         return {}
-    return found if tuple(int(part) for part in found["python"].split(".")) >= (3, 11) else {}
+    version = tuple(int(part) for part in environment["python"].split("."))
+    return environment if version >= (3, 11) else {}
 
 
 def hash_inputs(*parts: object) -> str:
-    """A short hash of what a step depends on."""
+    """A short hash of the inputs of a step."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def step_hashes(paths: SetupPaths, choice: BuildChoice, python: str) -> dict[str, str]:
-    """For each step the hash of all it depends on: when it differs from the stamp's, the step is done again.
+    """For each step the hash of its inputs: when it differs from the stamp's, the step is repeated.
 
     python: the environment's version, as '3.11'.
     """
     project = tomllib.loads((paths.root / "pyproject.toml").read_text(encoding="utf-8"))
-    described = [project.get("project"), project.get("build-system"), project.get("tool", {}).get("setuptools")]
+    metadata = [project.get("project"), project.get("build-system"), project.get("tool", {}).get("setuptools")]
+
+    # The environment's own hash is part of each: in a new environment every step is repeated.
     venv = hash_inputs(str(paths.root), python)
     torch = hash_inputs(SETUP_VERSION, venv, pinned_version(paths, "torch"), choice.torch)
     llama = hash_inputs(SETUP_VERSION, venv, pinned_version(paths, "llama-cpp-python"), choice.llama)
-    edgetune = hash_inputs(SETUP_VERSION, venv, described, paths.constraints.read_text(encoding="utf-8"))
+    edgetune = hash_inputs(SETUP_VERSION, venv, metadata, paths.constraints.read_text(encoding="utf-8"))
     return {"venv": venv, "torch": torch, "llama": llama, "edgetune": edgetune, "check": hash_inputs(torch, llama, edgetune)}
 
 
 def read_stamp(paths: SetupPaths) -> dict[str, str] | None:
-    """The steps finished so far; None when no set-up was ever begun here."""
+    """The finished steps with their hashes; None when no set-up ever started here."""
     try:
         steps = json.loads(paths.stamp.read_text(encoding="utf-8"))["steps"]
         return {str(name): str(key) for name, key in steps.items()}
@@ -151,7 +154,7 @@ def read_stamp(paths: SetupPaths) -> dict[str, str] | None:
 
 
 def write_stamp(paths: SetupPaths, steps: dict[str, str]) -> None:
-    """Write the stamp so that it is never half there."""
+    """Write the stamp atomically."""
     temporary = paths.stamp.with_suffix(".part")
     temporary.write_text(json.dumps({"steps": steps}, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, paths.stamp)
@@ -159,12 +162,12 @@ def write_stamp(paths: SetupPaths, steps: dict[str, str]) -> None:
 
 @contextmanager
 def setup_lock(paths: SetupPaths) -> Iterator[int]:
-    """Hold this environment's lock, waiting for another set-up with a word; yields the lock's file descriptor."""
+    """Hold this environment's lock, after waiting for another set-up if need be; yields the lock's file descriptor."""
     paths.venv.mkdir(exist_ok=True)
     descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not try_lock(descriptor):
-            print_status("Another set-up is at work in this folder; waiting for it to end.")
+            print_status("Waiting for another set-up in this folder to finish.")
             while not try_lock(descriptor):
                 time.sleep(0.5)
         yield descriptor
@@ -173,7 +176,7 @@ def setup_lock(paths: SetupPaths) -> Iterator[int]:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Try to take the lock; closing the file gives it back."""
+    """Try to acquire the lock; closing the file releases it."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -189,7 +192,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def clear_environment(paths: SetupPaths) -> None:
-    """Empty the environment's folder but for lock and log; the empty stamp goes first, so that a second try knows it is ours."""
+    """Empty the environment's folder except lock and log. The empty stamp comes first: it tells the next try that the folder is ours."""
     write_stamp(paths, {})
     for entry in paths.venv.iterdir():
         if entry in (paths.lock, paths.log, paths.stamp):
@@ -201,14 +204,14 @@ def clear_environment(paths: SetupPaths) -> None:
 
 
 def remove_incomplete_packages(packages: Path) -> list[str]:
-    """Forget packages that an interrupted pip left incomplete, so that pip installs them again; returns their names.
+    """Remove the records of packages that an interrupted pip left incomplete, so that pip reinstalls them; returns their names.
 
-    pip writes a package's files, then INSTALLER, then its own RECORD: a package is whole when INSTALLER is there and every file
-    in RECORD has the size noted. Folders whose name starts with ~ are what pip had moved aside.
+    pip writes a package's files, then INSTALLER, then its own RECORD: a package is complete when INSTALLER exists and every file
+    in RECORD has the size noted. Folders whose name starts with ~ are old versions that pip had moved aside.
     """
     broken = []
-    for aside in packages.glob("~*"):
-        shutil.rmtree(aside, ignore_errors=True)
+    for leftover in packages.glob("~*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     for info in packages.glob("*.dist-info"):
         if not is_complete(packages, info):
             broken.append(info.name.removesuffix(".dist-info"))
@@ -217,7 +220,7 @@ def remove_incomplete_packages(packages: Path) -> list[str]:
 
 
 def is_complete(packages: Path, info: Path) -> bool:
-    """Whether every file of an installed package is there in full."""
+    """Whether every file of an installed package exists in its recorded size."""
     try:
         rows = list(csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines()))
         sized = [(packages / row[0], int(row[2])) for row in rows if len(row) == 3 and row[2]]

@@ -58,7 +58,7 @@ def test_old_pythons_can_read_it_and_say_what_is_wrong() -> None:
     code = f"import runpy, sys; sys.version_info = (3, 8, 18); sys.argv = ['bootstrap.py', 'test']; runpy.run_path({str(BOOTSTRAP)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "this is Python 3.8, and it needs 3.11 or newer" in done.stderr
+    assert "this is Python 3.8, but it needs 3.11 or newer" in done.stderr
     assert "Traceback" not in done.stderr
     assert "packaging/bootstrap.py test" in done.stderr or "python.org" in done.stderr
 
@@ -103,14 +103,14 @@ def test_the_stamp_survives_a_torn_write(paths: SetupPaths) -> None:
     assert not is_up_to_date(paths, CHOICE)
 
 
-def test_a_half_made_environment_is_made_anew(made: SetupPaths, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_incomplete_environment_is_created_again(made: SetupPaths, capfd: pytest.CaptureFixture[str]) -> None:
     assert probe_environment(made)["missing"]
     shutil.rmtree(Path(probe_environment(made)["packages"]) / "pip")
     assert probe_environment(made) == {}
     with setup_lock(made) as lock:
         steps.make_venv(Setup(made, CHOICE, lock))
     assert probe_environment(made)
-    assert "making it anew" in capfd.readouterr().err
+    assert "Creating it again" in capfd.readouterr().err
 
 
 def test_an_environment_without_its_settings_is_never_taken_for_one(made: SetupPaths) -> None:
@@ -130,7 +130,7 @@ def test_an_environment_without_its_settings_is_never_taken_for_one(made: SetupP
 
 def test_a_folder_that_is_no_environment_is_left_alone(paths: SetupPaths) -> None:
     (paths.venv / "thesis.txt").write_text("mine", encoding="utf-8")
-    with setup_lock(paths) as lock, pytest.raises(SetupError, match="no Python environment"):
+    with setup_lock(paths) as lock, pytest.raises(SetupError, match="not a Python environment"):
         steps.make_venv(Setup(paths, CHOICE, lock))
     assert (paths.venv / "thesis.txt").exists()
 
@@ -178,7 +178,7 @@ def test_a_second_set_up_waits_for_the_first(paths: SetupPaths) -> None:
     with setup_lock(paths):
         second = child(waiting, str(paths.root))
         assert second.stderr is not None
-        assert "Another set-up is at work" in second.stderr.readline()
+        assert "Waiting for another set-up" in second.stderr.readline()
         assert second.poll() is None
     assert second.communicate(timeout=20)[0] == "mine\n"
 
@@ -188,7 +188,8 @@ def test_a_second_set_up_waits_for_the_first(paths: SetupPaths) -> None:
 def test_interruptions(paths: SetupPaths, name: str) -> None:
     """A signal ends the command below too; after SIGKILL, which nobody can catch, that command still holds the lock."""
     code = (
-        "import os\nfrom newcomer.state import SetupPaths, setup_lock\nfrom newcomer.console import Interrupted, run_command, stop_on_signals\n"
+        "import os\nfrom newcomer.state import SetupPaths, setup_lock\n"
+        "from newcomer.console import Interrupted, run_command, stop_on_signals\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job has it ignored
         "stop_on_signals()\npaths = SetupPaths(Path(sys.argv[1]))\n"
         "command = ['/bin/sh', '-c', 'echo $$ > ' + str(paths.root / 'pid') + '; sleep 60']\n"
@@ -213,7 +214,7 @@ def test_interruptions(paths: SetupPaths, name: str) -> None:
         "from newcomer.state import SetupPaths, setup_lock\nwith setup_lock(SetupPaths(Path(sys.argv[1]))): pass", str(paths.root)
     )
     assert waiting.stderr is not None
-    assert "Another set-up is at work" in waiting.stderr.readline()
+    assert "Waiting for another set-up" in waiting.stderr.readline()
     os.killpg(below, signal.SIGKILL)
     waiting.communicate(timeout=20)
     assert waiting.returncode == 0

@@ -140,7 +140,7 @@ def test_cuda_never_takes_a_cpu_build_that_lies_nearer(monkeypatch: pytest.Monke
 
 
 def test_too_little_disk_is_refused_before_the_work() -> None:
-    with pytest.raises(SetupError, match="Too little disk"):
+    with pytest.raises(SetupError, match="Too little disk space"):
         check_disk(SetupPaths(ROOT), 10_000_000)
 
 
