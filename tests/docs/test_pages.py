@@ -96,13 +96,12 @@ def test_every_command_can_be_typed(page: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("docs_dir: docs", f"docs_dir: {tmp_path / 'docs'}")
-    (tmp_path / "mkdocs.yml").write_text(settings.replace("site_dir: build/site", f"site_dir: {tmp_path / 'site'}"), encoding="utf-8")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     shutil.copytree(DOCS, tmp_path / "docs")
     command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(tmp_path / "mkdocs.yml")]
     built = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
     assert built.returncode == 0 and "No issues found" in built.stdout + built.stderr, built.stdout + built.stderr
-    pages = list((tmp_path / "site").rglob("*.html"))
+    pages = list((tmp_path / "build" / "site").rglob("*.html"))
     assert len(pages) > len(list(DOCS.glob("*.md")))
     for page in pages:
         loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//[^\s>]*", page.read_text(encoding="utf-8"))
@@ -151,6 +150,6 @@ def test_the_readmes_five_commands_work(workspace: Workspace) -> None:
     assert len(five) == 5
     here = {"~/models/Qwen3-0.6B": "nano", "examples.jsonl": str(ROOT / "edgetune" / "demo" / "lighthouse" / "train.jsonl")}
     for words in five:
-        words = [here.get(word, word) for word in words] + (["--steps", "4"] if words[0] == "train" else [])
+        words = [here.get(word, word) for word in words] + (["--max-steps", "4"] if words[0] == "train" else [])
         done = run(words, workspace)
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
