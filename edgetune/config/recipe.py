@@ -266,10 +266,10 @@ class Recipe(BaseModel):
     @field_validator("format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        from edgetune.data.formats import ORDER
+        from edgetune.data.formats import names
 
-        if value not in ("auto", *ORDER):
-            raise ValueError(f"known shapes are auto, {', '.join(ORDER)}")
+        if value not in ("auto", *names()):
+            raise ValueError(f"known shapes are auto, {', '.join(names())}")
         return value
 
     @model_validator(mode="after")

@@ -70,17 +70,17 @@ def _place(row: Row) -> str:
 
 
 def detect(sample: list[Row], asked: str = "auto") -> Found:
-    """The format of rows: the first in `formats.ORDER` whose shape nearly all readable ones have, or the one asked for.
+    """The format of rows: the first in `formats.order()` whose shape nearly all readable ones have, or the one asked for.
 
     Raises InputError for a format that there is not; ShapeError: no_row_readable, unknown_shape, mixed_formats, wrong_format.
     """
     rows = [row for row in sample if not row.problem]
-    if asked not in ("auto", *formats.ORDER):
-        near = get_close_matches(asked, formats.ORDER, 1)
+    if asked not in ("auto", *formats.order()):
+        near = get_close_matches(asked, formats.order(), 1)
         raise InputError(
             f"There is no format {asked!r}",
             f"Did you mean {near[0]}?" if near else "",
-            f"Formats are auto, {', '.join(formats.ORDER)}.",
+            f"Formats are auto, {', '.join(formats.order())}.",
         )
     if not rows:
         if not sample:
@@ -97,7 +97,7 @@ def detect(sample: list[Row], asked: str = "auto") -> Found:
 
 def recognised(rows: list[Row]) -> Found | None:
     """The format of readable rows, or None."""
-    for name in formats.ORDER:
+    for name in formats.order():
         has_shape = formats.module(name).detect
         matching = sum(has_shape(row.value) for row in rows)
         if matching >= NEARLY_ALL * len(rows):
@@ -139,7 +139,7 @@ def _unknown(rows: list[Row]) -> ShapeError:
     firsts: dict[str, Row] = {}
     counts: Counter[str] = Counter()
     for row in rows:
-        name = next((name for name in formats.ORDER if formats.module(name).detect(row.value)), "")
+        name = next((name for name in formats.order() if formats.module(name).detect(row.value)), "")
         counts[name] += 1
         firsts.setdefault(name, row)
     known = [(name, count) for name, count in counts.most_common() if name]
@@ -181,7 +181,7 @@ def _remedy(rows: list[Row]) -> str:
             return f"Try --column-map {word}: {formats.module(found.format).TITLE} then fits {found.matching:,} of {found.sampled:,} rows."
     return (
         "Say which column is which, as in --column-map instruction=COLUMN,output=COLUMN, or name a format with --format "
-        f"({', '.join(formats.ORDER)})."
+        f"({', '.join(formats.order())})."
     )
 
 

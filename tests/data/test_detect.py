@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetune.data.detect import SAMPLED, Sample, apply_map, check_map, detect, parse_map
-from edgetune.data.formats import ORDER, module
+from edgetune.data.formats import module, order
 from edgetune.data.row import Row
 from edgetune.errors import InputError
 
@@ -27,7 +27,7 @@ def refused(*values: dict[str, Any], asked: str = "auto") -> InputError:
     return caught.value
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", order())
 def test_every_format_is_found_and_explains_itself(name: str) -> None:
     found = detect(rows(*[module(name).SAMPLE] * 1000))
     assert (found.format, found.matching, found.sampled) == (name, 1000, 1000)

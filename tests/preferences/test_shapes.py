@@ -99,7 +99,7 @@ def test_every_shape_comes_in_and_goes_out_the_same(shape: str, tmp_path: Path, 
     assert importing.take(str(file), store).taken == 0
 
 
-@pytest.mark.parametrize("name", [name for name in formats.ORDER if formats.kind(name) in ("preference", "unpaired")])
+@pytest.mark.parametrize("name", [name for name in formats.order() if formats.kind(name) in ("preference", "unpaired")])
 def test_every_known_preference_shape_can_be_taken(name: str, tmp_path: Path, store: Store) -> None:
     file = tmp_path / "sample.jsonl"
     file.write_text(json.dumps(formats.module(name).SAMPLE) + "\n", encoding="utf-8")

@@ -177,10 +177,10 @@ class DataStep(Step):
     @show_errors
     async def action_format(self) -> None:
         """Name the shape."""
-        from edgetune.data.formats import ORDER
+        from edgetune.data.formats import order
 
         if found := await self.app.push_screen_wait(
-            Choose("Shape of the examples", ["auto", *ORDER], self.draft.options.get("format", "auto"))
+            Choose("Shape of the examples", ["auto", *order()], self.draft.options.get("format", "auto"))
         ):
             self._read_as("format", found if found != "auto" else None)
 

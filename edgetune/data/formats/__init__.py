@@ -2,37 +2,21 @@
 
 Each has
   TITLE: str                     what people call it ("ShareGPT")
+  PRECEDENCE: int                formats are tried in rising order, and the first that matches nearly all rows wins: a shape whose rows may
+                                 be mistaken for another's, having its columns and more, comes before it
   SHAPE: str                     what its rows have, in words ("`conversations` of from/value turns")
   SAMPLE: dict                   a small row of this shape, for help and tests
   detect(row) -> bool            whether a row has the shape
   convert(row) -> Example        what it teaches; raises RowError with kind and reason when the row does not fit
 """
 
+import pkgutil
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
 from edgetune.data.row import RowError
-
-ORDER = (
-    "vote_log",
-    "process_reward",
-    "ranking",
-    "pair_messages",
-    "pair_lists",
-    "pair_turns",
-    "pair_strings",
-    "pair_whole",
-    "unpaired",
-    "messages",
-    "sharegpt",
-    "prompt_completion",
-    "alpaca",
-    "prompt",
-    "text",
-)
-"""Formats in the order in which they are tried (the first that matches nearly all rows wins)."""
 
 Kind = Literal["conversation", "text", "preference", "unpaired", "prompt"]
 
@@ -57,6 +41,17 @@ class Example:
     pairs: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = field(default_factory=list)
     label: bool | None = None
     continues: bool = False
+
+
+def names() -> list[str]:
+    """The names of all formats."""
+    return sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+
+
+@cache
+def order() -> tuple[str, ...]:
+    """The formats in the order in which they are tried."""
+    return tuple(sorted(names(), key=lambda name: (module(name).PRECEDENCE, name)))
 
 
 @cache

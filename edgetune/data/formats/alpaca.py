@@ -10,6 +10,7 @@ from edgetune.data.formats._text import answer, no_media, pair_of
 from edgetune.data.row import RowError
 
 TITLE = "Alpaca"
+PRECEDENCE = 130
 SHAPE = "`instruction` with `output` (or `response`)"
 SAMPLE = {"instruction": "What is far?", "input": "", "output": "The moon."}
 PAIRS = (("instruction", "output"), ("instruction", "response"))

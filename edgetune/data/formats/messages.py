@@ -9,6 +9,7 @@ from edgetune.data.formats._text import no_media
 from edgetune.data.formats._turns import check_conversation, conversation, list_of
 
 TITLE = "messages (OpenAI, ChatML)"
+PRECEDENCE = 100
 SHAPE = "`messages` (or `conversations`) of role/content"
 SAMPLE = {"messages": [{"role": "user", "content": "What is far?"}, {"role": "assistant", "content": "The moon."}]}
 

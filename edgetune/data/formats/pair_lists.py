@@ -8,6 +8,7 @@ from edgetune.data.formats._prompt import asked, asked_key
 from edgetune.data.formats._turns import conversation, has_turns, messages
 
 TITLE = "pairs of message lists"
+PRECEDENCE = 50
 SHAPE = "`chosen` and `rejected` as lists of role/content"
 SAMPLE = {
     "prompt": [{"role": "user", "content": "What is far?"}],

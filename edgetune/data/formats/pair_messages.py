@@ -6,6 +6,7 @@ from edgetune.data.formats import Example, pair_lists
 from edgetune.data.formats._text import pair_of
 
 TITLE = "pairs of conversations (LLaMA-Factory)"
+PRECEDENCE = 40
 SHAPE = "`chosen_messages` and `rejected_messages`"
 SAMPLE = {
     "chosen_messages": [

@@ -8,6 +8,7 @@ from edgetune.data.formats._prompt import asked, asked_key
 from edgetune.data.formats._text import answer
 
 TITLE = "pairs of answers"
+PRECEDENCE = 70
 SHAPE = "a question with `chosen` and `rejected` as text"
 SAMPLE = {"prompt": "What is far?", "chosen": "The moon.", "rejected": "My nose."}
 

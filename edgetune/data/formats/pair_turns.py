@@ -8,6 +8,7 @@ from edgetune.data.formats._prompt import asked, asked_key
 from edgetune.data.formats._turns import conversation, has_turns, messages
 
 TITLE = "pairs of last turns"
+PRECEDENCE = 60
 SHAPE = "`chosen` and `rejected` as single turns beside a conversation"
 SAMPLE = {
     "conversations": [{"from": "human", "value": "What is far?"}],

@@ -11,6 +11,7 @@ from edgetune.data.formats._text import answer
 from edgetune.data.row import RowError
 
 TITLE = "pairs of whole texts"
+PRECEDENCE = 80
 SHAPE = "`chosen` and `rejected` as text that begins alike"
 SAMPLE = {
     "chosen": "\n\nHuman: What is far?\n\nAssistant: The moon.",

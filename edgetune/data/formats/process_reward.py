@@ -6,6 +6,7 @@ from edgetune.data.formats import Example
 from edgetune.data.row import RowError
 
 TITLE = "process reward"
+PRECEDENCE = 20
 SHAPE = "`prompt` with lists `completions` and `labels`"
 SAMPLE = {"prompt": "What is 2 + 3 * 4?", "completions": ["3 * 4 is 12.", "So it is 15."], "labels": [True, False]}
 

@@ -9,6 +9,7 @@ from edgetune.data.formats._text import given, no_media
 from edgetune.data.formats._turns import check_prompt
 
 TITLE = "prompts"
+PRECEDENCE = 140
 SHAPE = "`prompt` and no answer"
 SAMPLE = {"prompt": "What is far?"}
 ANSWERS = ("completion", "completions", "response", "answer", "answers", "output", "chosen", "rejected", "label", "kto_tag")

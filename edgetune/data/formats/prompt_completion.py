@@ -11,6 +11,7 @@ from edgetune.data.formats._turns import check_conversation, messages
 from edgetune.data.row import RowError
 
 TITLE = "prompt and completion"
+PRECEDENCE = 120
 SHAPE = "`prompt` with `completion` (or `response`), or `question` with `answer`"
 SAMPLE = {"prompt": "What is far?", "completion": "The moon."}
 PAIRS = (("prompt", "completion"), ("prompt", "response"), ("question", "answer"))

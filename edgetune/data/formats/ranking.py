@@ -11,6 +11,7 @@ from edgetune.data.formats._turns import messages
 from edgetune.data.row import RowError
 
 TITLE = "ranking"
+PRECEDENCE = 30
 SHAPE = "`prompt` with `answers` of answer/rank"
 SAMPLE = {"prompt": "What is far?", "answers": [{"answer": "The moon.", "rank": 1}, {"answer": "My nose.", "rank": 2}]}
 

@@ -6,6 +6,7 @@ from edgetune.data.formats import Example, messages
 from edgetune.data.formats._turns import list_of
 
 TITLE = "ShareGPT"
+PRECEDENCE = 110
 SHAPE = "`conversations` (or `messages`) of from/value"
 SAMPLE = {"conversations": [{"from": "human", "value": "What is far?"}, {"from": "gpt", "value": "The moon."}]}
 

@@ -6,6 +6,7 @@ from edgetune.data.formats import Example
 from edgetune.data.formats._text import answer
 
 TITLE = "raw text"
+PRECEDENCE = 150
 SHAPE = "`text`"
 SAMPLE = {"text": "The moon is far, and my nose is near."}
 

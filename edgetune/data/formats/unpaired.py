@@ -9,6 +9,7 @@ from edgetune.data.formats._turns import check_conversation, conversation, has_t
 from edgetune.data.row import RowError
 
 TITLE = "answers with a label"
+PRECEDENCE = 90
 SHAPE = "an answer with a `label` or `kto_tag`, true or false"
 SAMPLE = {"prompt": "What is far?", "completion": "The moon.", "label": True}
 WORDS = {"true": True, "false": False, "1": True, "0": False}

@@ -6,6 +6,7 @@ from edgetune.data.formats import Example
 from edgetune.data.row import RowError
 
 TITLE = "preference file of the workspace"
+PRECEDENCE = 10
 SHAPE = "`kind` and `id` with `candidates` and a `choice`, or `of`"
 SAMPLE = {
     "kind": "vote",
