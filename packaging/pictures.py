@@ -106,7 +106,7 @@ async def in_chat(seat: Seat) -> None:
     assert isinstance(chat, Chat)
     await seat.until(lambda: chat.talk)
     assert chat.talk
-    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, temperature=0.0, seed=1)
+    chat.talk.settings.sampling = replace(chat.talk.settings.sampling, temperature=0.0, seed=1)
     for question in SHOWN[:2]:
         prompt = seat.app.screen.query_one("#prompt")
         prompt.text = question  # type: ignore[attr-defined]

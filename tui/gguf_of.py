@@ -1,4 +1,4 @@
-"""The GGUF to chat with: of a run, or of a run's base; written first, by the command line, where there is none."""
+"""The GGUF to chat with: of a model, a run, or a run's base; written first, by the command line, where there is none."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.estimate.gguf_types import USUAL
 from edgetune.gguf.current import current_gguf
 from edgetune.gguf.find import place_of_base
+from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.text import one_line
 from tui.command import edgetune
@@ -20,6 +21,18 @@ def mute(run: Run) -> bool:
         return run.request().get("method") == "reward"
     except EdgeTuneError:
         return False
+
+
+async def of_model(model: Model, workspace: Workspace, tell: Callable[[str], None]) -> Path:
+    """The file of any model that can be asked. Raises EdgeTuneError with the reason where there cannot be one."""
+    if model.kind == "run":
+        return await tuned(workspace, workspace.run(model.place), tell)
+    if model.kind == "base":
+        return await base_file(workspace, Path(model.place), tell)
+    path = Path(model.place)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Choose another model.")
+    return path
 
 
 async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> Path:

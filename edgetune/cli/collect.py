@@ -13,16 +13,16 @@ from edgetune.cli.chat_input import ask_key, edit_text
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
 from edgetune.gguf.find import MEANT
+from edgetune.preferences.order import VERDICT_OF_KEY
 
 if TYPE_CHECKING:
-    from edgetune.preferences.judges import Judge
-    from edgetune.sessions.ranking import Session, Task
+    from edgetune.sessions.ranking import RankingSession, Task
 
-EXAMPLES = """Pick the better of two answers to the same prompt; from it, the model can learn your taste.
+EXAMPLES = """Pick the better of two answers to the same prompt; from your picks, the model can learn your taste.
 
 The answers differ in their seeds, and where asked in model, adapter or temperature; whose is which is drawn and not shown.
-Keys: 1 or 2 the better one, t tie, b both bad, e1 or e2 edit an answer (the edit is chosen over it), +1 -1 +2 -2 thumbs on one,
-s skip, u undo, q leave. Without a terminal, keys are read from stdin, one a line, and without --prompts the prompts too.
+Keys: 1 or 2 the better one, t tie, b both bad, e1 or e2 edit an answer (the edit is preferred to it), +1 -1 +2 -2 thumbs on one,
+s skip, u undo, q quit. Without a terminal, keys are read from stdin, one a line, and without --prompts the prompts too.
 
 Examples:
 
@@ -32,8 +32,7 @@ Examples:
 
   edgetune collect base.gguf --other base.gguf --other-adapter mine-lora.gguf:0.8 --prompts questions.jsonl --judge shortest --json
 """
-PICKS = {"1": "left", "l": "left", "2": "right", "r": "right", "t": "tie", "=": "tie", "b": "bad", "0": "bad"}
-HELP = "better: 1 or 2; t tie, b both bad, e1/e2 edit, +1/-1 thumbs, s skip, u undo, q leave:"
+HELP = "better: 1 or 2; t tie, b both bad, e1/e2 edit, +1/-1 thumbs, s skip, u undo, q quit:"
 
 
 def collect(
@@ -62,104 +61,84 @@ def collect(
     from edgetune.preferences.naming import name_of
     from edgetune.preferences.prompts import listed, read
     from edgetune.preferences.store import store
-    from edgetune.sessions.ranking import Session
+    from edgetune.sessions.ranking import RankingSession
     from edgetune.storage.workspace import workspace
 
+    # All that can be wrong is found before a model is loaded.
     first = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     second = voting.checked(replace(first, temperature=temperature if other_temperature is None else other_temperature), max_tokens)
     decide = None if judge == "human" else rule(judge)
     if decide is not None and prompts is None:
         raise InputError("A rule needs prompts", f"--judge {judge} votes by itself, and there is nothing to ask.", "Give --prompts FILE.")
-    asked = listed([], "typed") if prompts is None else read(prompts.expanduser())
-    must_expect(judge, asked.prompts)
+    prompt_list = listed([], "typed") if prompts is None else read(prompts.expanduser())
+    must_expect(judge, prompt_list.prompts)
     votes = store(workspace(workspace_path), into)
+
     screen = voting.Screen(as_json)
-    for reason in asked.left_out[:5]:
+    for reason in prompt_list.left_out[:5]:
         screen.say(f"left out {reason}")
+
     with ExitStack() as stack:
-        one = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
-        two = one
+        author = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
+        other_author = author
         if other or other_adapter:
             name = name_of(other or source)
-            two = voting.open_author(stack, other or source, workspace_path, other_adapter or [], ctx, name)
-        session = Session(votes, asked, [(one, first), (two, second)], source="collect", seed=seed, max_tokens=max_tokens, repeats=False)
-        if asked.prompts:
-            from_list(session, decide, judge, screen, enough)
+            other_author = voting.open_author(stack, other or source, workspace_path, other_adapter or [], ctx, name)
+        session = RankingSession(
+            votes,
+            prompt_list,
+            [(author, first), (other_author, second)],
+            source="collect",
+            seed=seed,
+            max_tokens=max_tokens,
+            repeats=False,
+        )
+
+        if prompt_list.prompts:
+            voting.vote_on_all(session, screen, decide, judge, enough, HELP, vote_by_keys)
         else:
-            typed(session, screen)
-        screen.say(session.state().words)
+            vote_on_typed_prompts(session, screen)
+        screen.say(session.state().summary)
         if as_json:
             typer.echo(json.dumps(voting.session_document(session), ensure_ascii=False))
 
 
-def from_list(session: "Session", decide: "Judge | None", judge: str, screen: voting.Screen, enough: int | None) -> None:
-    """Go through the prompts of a file, where it was left, until there are so many pairs."""
-    screen.say(session.state().words)
-    upcoming = voting.Announced(session, screen)
-    while not voting.reached(session, enough) and (task := session.task(upcoming.answer, screen.say)) is not None:
-        if decide is not None:
-            screen.say(f"taken {session.take(decide(task.prompt, task.candidates), judge).id}")
-        elif not by_hand(session, task, screen, shown=upcoming.shown(task)):
-            return
-
-
-def typed(session: "Session", screen: voting.Screen) -> None:
-    """Ask what the person types, until there is no more."""
+def vote_on_typed_prompts(session: "RankingSession", screen: voting.Screen) -> None:
+    """Ask what the person types, until they stop."""
     from edgetune.preferences.prompts import Prompt
 
-    screen.say("Type a prompt; an empty line or Ctrl-D leaves.")
+    screen.say("Type a prompt; an empty line or Ctrl-D quits.")
     while text := ask_key("prompt:"):
-        task = session.asked(Prompt([{"role": "user", "content": text}]), screen.answer, screen.say)
+        task = session.ask(Prompt([{"role": "user", "content": text}]), screen.answer, screen.say)
         screen.close()
         while task is not None:
-            if not by_hand(session, task, screen, shown=True):
+            if not voting.vote_by_hand(session, task, screen, True, HELP, vote_by_keys):
                 return
             task = session.waiting
 
 
-def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool) -> bool:
-    """Let the person vote on two answers; False to leave."""
-    screen.close()
-    if not shown:
-        screen.question(task.prompt)
-        screen.show(task.candidates)
-    while True:
-        pressed = ask_key(HELP)
-        if pressed is None or pressed == "q":
-            return False
-        try:
-            if pressed == "s":
-                session.skip()
-                return True
-            if pressed == "u":
-                screen.say("taken back: its answers are asked again" if session.undo() else "There is nothing to take back.")
-                return True
-            if vote_by(session, task, pressed, screen):
-                return True
-        except InputError as error:
-            voting.forgiving(screen, error)
-
-
-def vote_by(session: "Session", task: "Task", pressed: str, screen: voting.Screen) -> bool:
-    """Take the vote of a key; whether the task is done with it. InputError for keys that mean nothing."""
+def vote_by_keys(session: "RankingSession", task: "Task", pressed: str, screen: voting.Screen) -> bool:
+    """Save the vote of the keys; whether the task is done with it. InputError for keys that mean nothing."""
     from edgetune.preferences.record import Choice
 
-    number = int(pressed[1:]) - 1 if pressed[1:] in ("1", "2") else None
-    if pressed in PICKS:
-        vote = session.take(Choice("pair", PICKS[pressed]))
-        models = " and ".join(f"{at} was {candidate.model}" for at, candidate in enumerate(task.candidates, 1))
-        screen.say(f"taken {vote.id} ({models})" if len({candidate.model for candidate in task.candidates}) > 1 else f"taken {vote.id}")
+    if pressed in VERDICT_OF_KEY:
+        vote = session.vote(Choice("pair", VERDICT_OF_KEY[pressed]))
+        names = [candidate.model for candidate in task.candidates]
+        models = " and ".join(f"{number} was {name}" for number, name in enumerate(names, 1))
+        screen.say(f"saved {vote.id} ({models})" if len(set(names)) > 1 else f"saved {vote.id}")
         return True
+
+    number = int(pressed[1:]) - 1 if pressed[1:] in ("1", "2") else None
     if pressed[:1] in ("+", "-") and number is not None:
-        screen.say(f"taken {session.thumbs(number, pressed[0] == '+').id}")
+        screen.say(f"saved {session.thumbs(number, pressed[0] == '+').id}")
         return False
     if pressed[:1] == "e" and number is not None:
         text = edit_text(task.candidates[number].text)
         if text is None:
             return False
-        screen.say(f"taken {session.edited(number, text).id}")
+        screen.say(f"saved {session.edit(number, text).id}")
         return True
-    raise InputError(f"'{pressed[:20]}' is no key", "It chooses nothing.", HELP)
+    raise InputError(f"'{pressed[:20]}' is not a key", "It chooses nothing.", HELP)
 
 
 def register(app: typer.Typer) -> None:

@@ -8,20 +8,19 @@ import typer
 
 from edgetune.chat.sampling import Sampling
 from edgetune.cli import voting
-from edgetune.cli.chat_input import ask_key, edit_text
-from edgetune.cli.collect import PICKS
+from edgetune.cli.chat_input import edit_text
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
+from edgetune.cli.former_flags import with_former_flags
 from edgetune.errors import InputError
 from edgetune.gguf.find import MEANT
 
 if TYPE_CHECKING:
-    from edgetune.preferences.record import Vote
-    from edgetune.sessions.ranking import Session, Task
+    from edgetune.sessions.ranking import RankingSession, Task
 
-EXAMPLES = """Put two to four answers a prompt in order, best first. A session goes on where it was left.
+EXAMPLES = """Put two to four answers a prompt in order, best first. A session resumes where it was left.
 
-Keys: the answers' numbers from the best on ("213"; "2" alone: 2 is best, the others are alike; "2=13" or "2=1,3" for equal ones),
-0 all bad or alike (of two: t alike, b both bad), e1 to e4 edit that answer, s skip, u undo, q leave. Without a terminal, keys are read
+Keys: the answers' numbers, best first ("213"; "2" alone: 2 is best, the others are equal; "2=13" or "2=1,3" for equal ones),
+0 all bad or equal (of two: t equal, b both bad), e1 to e4 edit that answer, s skip, u undo, q quit. Without a terminal, keys are read
 from stdin, one a line.
 
 Examples:
@@ -32,14 +31,14 @@ Examples:
 
   edgetune rank model.gguf --prompts facts.jsonl --judge shortest --json
 """
-HELP = "best first, e.g. {example}; 0 all alike, e1 edit, s skip, u undo, q leave:"
+HELP = "best first, e.g. {example}; 0 all equal, e1 edit, s skip, u undo, q quit:"
 
 
 def rank(
     source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     prompts: voting.PromptsFlag = None,
-    voted: Annotated[bool, typer.Option("--voted", help="Take the prompts of votes given so far, in chat and elsewhere.")] = False,
-    talks: voting.TalksFlag = False,
+    voted: Annotated[bool, typer.Option("--voted", help="Use the prompts of votes given so far, in chat and elsewhere.")] = False,
+    conversations: voting.ConversationsFlag = False,
     propose: Annotated[int, typer.Option(metavar="N", help="Let the model propose N prompts.", min=0, max=10000)] = 0,
     candidates: Annotated[int, typer.Option(help="Answers a prompt, from 2 to 4.", min=2, max=4)] = 3,
     other: Annotated[list[str] | None, typer.Option(metavar="MODEL", help="More models, answering in turn.", show_default=False)] = None,
@@ -57,88 +56,70 @@ def rank(
     """Put answers in order."""
     from edgetune.preferences.candidates import in_turn
     from edgetune.preferences.judges import expects_nothing, must_expect, rule
-    from edgetune.preferences.prompts import proposed, read, talked
-    from edgetune.preferences.prompts import voted as voted_prompts
+    from edgetune.preferences.prompts import from_conversations, from_votes, proposed, read
     from edgetune.preferences.store import store
-    from edgetune.sessions.ranking import Session
+    from edgetune.sessions.ranking import RankingSession
     from edgetune.storage.workspace import workspace
 
+    # All that can be wrong is found before a model is loaded.
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
-    place = workspace(workspace_path)
-    votes = store(place, into)
+    opened_workspace = workspace(workspace_path)
+    votes = store(opened_workspace, into)
     decide = None if judge == "human" else rule(judge)
-    if sum([prompts is not None, voted, talks, propose > 0]) != 1:
+    if sum([prompts is not None, voted, conversations, propose > 0]) != 1:
         raise InputError(
-            "Nothing says what to ask", "Prompts come from one of four places.", "Give --prompts FILE, --talks, --voted, or --propose N."
+            "Prompts are needed",
+            "They come from one of four places, and from only one.",
+            "Give --prompts FILE, --conversations, --voted, or --propose N.",
         )
     if propose:
         expects_nothing(judge, "prompts that the model proposes have none")
-    given = read(prompts.expanduser()) if prompts else talked(place.conversations) if talks else None
-    if voted:
-        given = voted_prompts(votes.votes(), f"{into}-voted")
-    if given is not None:
-        must_expect(judge, given.prompts)
+    prompt_list = None
+    if prompts:
+        prompt_list = read(prompts.expanduser())
+    elif conversations:
+        prompt_list = from_conversations(opened_workspace.conversations)
+    elif voted:
+        prompt_list = from_votes(votes.votes(), f"{into}-voted")
+    if prompt_list is not None:
+        must_expect(judge, prompt_list.prompts)
+
     screen = voting.Screen(as_json)
     with ExitStack() as stack:
         first = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
         authors = [first, *[voting.open_author(stack, name, workspace_path, [], ctx) for name in other or []]]
-        asked = given or proposed(first, propose, seed)
-        for reason in asked.left_out[:5]:
+        prompt_list = prompt_list or proposed(first, propose, seed)
+        for reason in prompt_list.left_out[:5]:
             screen.say(f"left out {reason}")
-        session = Session(votes, asked, in_turn(authors, sampling, candidates), seed=seed, max_tokens=max_tokens, repeats=decide is None)
-        screen.say(session.state().words)
-        upcoming = voting.Announced(session, screen)
-        while not voting.reached(session, enough) and (task := session.task(upcoming.answer, screen.say)) is not None:
-            if decide is not None:
-                vote = session.take(decide(task.prompt, task.candidates), judge)
-                screen.say(f"taken {vote.id}")
-            elif not by_hand(session, task, screen, shown=upcoming.shown(task)):
-                break
-        screen.say(session.state().words)
+
+        writers = in_turn(authors, sampling, candidates)
+        session = RankingSession(votes, prompt_list, writers, seed=seed, max_tokens=max_tokens, repeats=decide is None)
+        voting.vote_on_all(session, screen, decide, judge, enough, HELP, vote_by_keys)
+        screen.say(session.state().summary)
         if as_json:
             typer.echo(json.dumps(voting.session_document(session), ensure_ascii=False))
 
 
-def by_hand(session: "Session", task: "Task", screen: voting.Screen, shown: bool) -> bool:
-    """Let the person put a task's answers in order; False to leave. shown: the answers were just streamed."""
-    screen.close()
-    if not shown:
-        screen.question(task.prompt)
-        screen.show(task.candidates)
-    count = len(task.candidates)
-    while True:
-        pressed = ask_key(HELP.format(example="213"[: count + 1] if count > 2 else "21"))
-        if pressed is None or pressed == "q":
-            return False
-        try:
-            if pressed == "s":
-                session.skip()
-            elif pressed == "u":
-                screen.say("taken back: its answers are asked again" if session.undo() else "There is nothing to take back.")
-            elif (vote := vote_by(session, task, pressed)) is None:
-                continue
-            else:
-                screen.say(f"taken {vote.id}")
-            return True
-        except InputError as error:
-            voting.forgiving(screen, error)
-
-
-def vote_by(session: "Session", task: "Task", pressed: str) -> "Vote | None":
-    """The vote of what was pressed, taken; None where an edit was given up. InputError for keys that mean nothing."""
-    from edgetune.preferences.order import order
+def vote_by_keys(session: "RankingSession", task: "Task", pressed: str, screen: voting.Screen) -> bool:
+    """Save the vote of the keys; False where an edit was given up. InputError for keys that mean nothing."""
+    from edgetune.preferences.order import VERDICT_OF_KEY, order
     from edgetune.preferences.record import Choice
 
     count = len(task.candidates)
     if pressed in [f"e{number}" for number in range(1, count + 1)]:
         number = int(pressed[1:]) - 1
         text = edit_text(task.candidates[number].text)
-        return None if text is None else session.edited(number, text)
-    if count == 2 and pressed in ("t", "b"):
-        return session.take(Choice("pair", PICKS[pressed]))
-    return session.take(order(pressed, count))
+        if text is None:
+            return False
+        vote = session.edit(number, text)
+    elif count == 2 and pressed in ("t", "b"):
+        vote = session.vote(Choice("pair", VERDICT_OF_KEY[pressed]))
+    else:
+        vote = session.vote(order(pressed, count))
+    screen.say(f"saved {vote.id}")
+    return True
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("rank", help=EXAMPLES)(rank)
+    app.command("rank", help=EXAMPLES, cls=with_former_flags(voting.FORMER_FLAGS))(rank)

@@ -72,14 +72,14 @@ def vote(gguf: Path, place: Workspace, into: str, progress: Progress = lambda _d
     from edgetune.preferences.authors import Author
     from edgetune.preferences.judges import rule
     from edgetune.preferences.store import store
-    from edgetune.sessions.ranking import Session
+    from edgetune.sessions.ranking import RankingSession
 
     judge, sampling = rule(JUDGE), Sampling(temperature=1.0)
     with Engine(gguf) as engine:
         writers = [(Author(gguf.stem, engine), sampling)] * 2
-        session = Session(store(place, into), read(ASKED), writers, source="collect", repeats=False)
+        session = RankingSession(store(place, into), read(ASKED), writers, source="collect", repeats=False)
         while (pairs := session.state().pairs) < PAIRS and (task := session.task()) is not None:
-            session.take(judge(task.prompt, task.candidates), JUDGE)
+            session.vote(judge(task.prompt, task.candidates), JUDGE)
             progress(pairs, PAIRS)
     return pairs
 
@@ -122,7 +122,7 @@ def compare(models: dict[str, Path], place: Workspace, into: str, progress: Prog
             game.write(Author(name, engine), progress)
     judge = rule(JUDGE)
     while (match := game.next()) is not None:
-        game.take(match, judge(match.prompt, match.candidates))
+        game.vote(match, judge(match.prompt, match.candidates))
     return game.result().duels[0]
 
 

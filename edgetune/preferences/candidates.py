@@ -34,7 +34,7 @@ def hotter(sampling: Sampling, attempt: int) -> Sampling:
 
 
 def seeded(seed: int, prompt: Prompt, number: int, attempt: int = 0) -> int:
-    """A seed for one candidate of one prompt, the same every time a session is made again."""
+    """A seed for one candidate of one prompt, the same every time a session is started."""
     return (seed * 1_000_003 + int(prompt.key, 16) + 7919 * number + 104_729 * attempt) % LARGEST_SEED
 
 
@@ -53,23 +53,23 @@ def sample(
     notice: Callable[[str], None] = lambda _text: None,
     distinct: bool = True,
 ) -> list[Candidate]:
-    """An answer of each author, streamed to `watch`; one that hardly differs from an earlier one is written anew, hotter, said in `notice`.
+    """An answer of each author, streamed to `watch`. One that hardly differs from an earlier one is written again, hotter, with a `notice`.
 
     authors: who writes each candidate, with the sampling settings (their seed is not used). What still hardly differs after all tries
     is kept: the caller may leave it out. Seeds follow from `seed`, the prompt and the candidate's number.
     """
-    made: list[Candidate] = []
+    written: list[Candidate] = []
     for number, (author, sampling) in enumerate(authors):
         settings = replace(sampling, seed=seeded(seed, prompt, number))
-        made.append(_written(author, prompt, settings, max_tokens, number, watch))
+        written.append(_written(author, prompt, settings, max_tokens, number, watch))
         for attempt in range(len(HOTTER) if distinct else 0):
-            twin = next((other for other, earlier in enumerate(made[:-1]) if alike(earlier.text, made[-1].text)), None)
+            twin = next((other for other, earlier in enumerate(written[:-1]) if alike(earlier.text, written[-1].text)), None)
             if twin is None:
                 break
             settings = replace(hotter(sampling, attempt), seed=seeded(seed, prompt, number, attempt + 1))
-            notice(f"Answer {number + 1} hardly differs from answer {twin + 1}: written anew at temperature {settings.temperature:g}.")
-            made[-1] = _written(author, prompt, settings, max_tokens, number, watch)
-    return made
+            notice(f"Answer {number + 1} is nearly identical to answer {twin + 1}: written again at temperature {settings.temperature:g}.")
+            written[-1] = _written(author, prompt, settings, max_tokens, number, watch)
+    return written
 
 
 def differing(candidates: list[Candidate]) -> list[Candidate]:

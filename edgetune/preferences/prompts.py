@@ -64,7 +64,7 @@ def read(file: Path) -> PromptList:
     return found
 
 
-def voted(votes: Iterable[Vote], name: str) -> PromptList:
+def from_votes(votes: Iterable[Vote], name: str) -> PromptList:
     """The prompts of votes that were taken, in chat or elsewhere: what this person really asks. InputError when there is none."""
     found = _once([Prompt(vote.prompt) for vote in votes if vote.prompt and vote.prompt[-1]["role"] == "user"], name, [])
     if not found.prompts:
@@ -72,7 +72,7 @@ def voted(votes: Iterable[Vote], name: str) -> PromptList:
     return found
 
 
-def talked(folder: Path) -> PromptList:
+def from_conversations(folder: Path) -> PromptList:
     """Every question of the conversations saved in a folder, with what was said before it. InputError when there is none."""
     questions = []
     for conversation in list_conversations(folder):

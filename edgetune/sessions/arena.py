@@ -55,7 +55,7 @@ class Result:
 
 
 class Arena:
-    """A comparison, picked up where it was left: models by name, prompts, and a preference file that holds the votes.
+    """A comparison that resumes where it was left: models by name, prompts, and a preference file that holds the votes.
 
     models: name and GGUF of each. seed: draws the sides and the answers. judge: who votes; votes of another judge are another arena.
     """
@@ -80,7 +80,7 @@ class Arena:
         self.failed: set[str] = set()
 
     def _identity(self) -> str:
-        """The same for the same models, prompts and settings: a model exported anew is another."""
+        """The same for the same models, prompts and settings: a model that was exported again is another."""
         parts = [f"{name} {path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for name, path in self.models.items()]
         parts += [prompt.key for prompt in self.prompts] + [str(self.sampling), str(self.seed), str(self.max_tokens), self.judge]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -88,13 +88,13 @@ class Arena:
     def unvoted(self) -> list[tuple[Prompt, str, str]]:
         """What is still to be compared, in the order of the prompts, sides and order of duels drawn."""
         done = {(vote.about["prompt"], frozenset(vote.about["models"])) for vote in self.votes()}
-        open_ones = []
+        matches = []
         for prompt in self.prompts:
             draw = random.Random(f"{self.seed} {prompt.key}")
             duels = [draw.sample(pair, 2) for pair in combinations(self.models, 2)]
             draw.shuffle(duels)
-            open_ones += [(prompt, one, other) for one, other in duels if (prompt.key, frozenset((one, other))) not in done]
-        return [(prompt, one, other) for prompt, one, other in open_ones if prompt.key not in self.failed]
+            matches += [(prompt, one, other) for one, other in duels if (prompt.key, frozenset((one, other))) not in done]
+        return [(prompt, one, other) for prompt, one, other in matches if prompt.key not in self.failed]
 
     def write(self, author: Author, progress: Callable[[int, int], None] = lambda _done, _total: None) -> None:
         """Let one model answer all prompts that it is still needed for. One model at a time need be in memory."""
@@ -120,16 +120,16 @@ class Arena:
             match = Match(prompt, (one, other), [self._answers[one, prompt.key], self._answers[other, prompt.key]])
             if match.candidates[0].text.strip() != match.candidates[1].text.strip():
                 return match
-            self.take(match, Choice("pair", "tie"), EQUAL)
+            self.vote(match, Choice("pair", "tie"), EQUAL)
         return None
 
-    def take(self, match: Match, choice: Choice, judge: str | None = None) -> Vote:
+    def vote(self, match: Match, choice: Choice, judge: str | None = None) -> Vote:
         """A vote on a match; on disk when this returns."""
         about = {"arena": self.id, "prompt": match.prompt.key, "models": list(match.models)}
         return self.store.add(Vote(match.prompt.messages, match.candidates, choice, "arena", judge or self.judge, about=about))
 
     def undo(self) -> Vote | None:
-        """Take back the last vote that was not entered without asking. None: nothing to undo."""
+        """Remove the last vote that the person gave; None where there is none."""
         last = next((vote for vote in reversed(self.votes()) if vote.judge != EQUAL), None)
         if last is not None:
             self.store.delete(last.id, "undo")
@@ -137,12 +137,16 @@ class Arena:
                 self._answers[name, last.about["prompt"]] = candidate
         return last
 
+    def needs(self, model: str) -> bool:
+        """Whether a match that is still to be voted on needs this model's answer."""
+        return any(model in pair for _, *pair in self.unvoted())
+
     def votes(self) -> list[Vote]:
         """This arena's votes, skipped matches with them."""
         return [vote for vote in self.store.votes() if vote.about.get("arena") == self.id]
 
     def result(self) -> Result:
-        """Win rates and ratings, as the votes stand."""
+        """Win rates and ratings, from the votes so far."""
         return result(self.votes(), list(self.models))
 
 

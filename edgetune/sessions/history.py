@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetune.chat import saved
 from edgetune.chat.branches import Branches
 from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.sampling import Sampling
+from edgetune.chat.saved import SavedConversation
 from edgetune.errors import InputError
 from edgetune.sessions.console import Console
+from edgetune.sessions.conversation_record import ConversationRecord
 
 if TYPE_CHECKING:
     from edgetune.sessions.chat_votes import ChatVotes
@@ -25,21 +26,24 @@ class History:
 
     def __init__(self, conversation: Conversation, votes: "ChatVotes", folder: Path, console: Console) -> None:
         self.conversation, self.votes, self.folder, self.console = conversation, votes, folder, console
-        self.branches = Branches()
+        self.record = ConversationRecord()
         self.saving = False
-        self._file = saved.ConversationFile()
 
-    def resume(self, conversation: saved.SavedConversation) -> None:
+    @property
+    def branches(self) -> Branches:
+        """All branches so far."""
+        return self.record.branches
+
+    def resume(self, conversation: SavedConversation) -> None:
         """Continue a conversation that was saved, in its file."""
-        self.branches = Branches(conversation.branches.turns, conversation.branches.tip)
-        self._file = saved.ConversationFile.of(conversation)
+        self.record.resume(conversation)
         self.saving = True
         self.conversation.system = conversation.system or None
         self._follow_branch()
 
     def start(self) -> None:
         """A new conversation; the one before stays as it was saved."""
-        self.branches, self._file = Branches(), saved.ConversationFile()
+        self.record.start()
 
     def record_exchange(self) -> None:
         """Add the question and the answer that the conversation now ends with."""
@@ -65,9 +69,8 @@ class History:
         if not (self.saving and self.branches.turns):
             return
         model = self.conversation.engine.path.name
-        moved = self._file.save(self.folder, model, self.conversation.system or "", self.branches)
-        if moved and self._file.path:
-            self.console.say(f"Another program also continued this conversation: your part is saved as {self._file.path.stem}.")
+        if self.record.save(self.folder, model, self.conversation.system or ""):
+            self.console.say(f"Another program also continued this conversation: your part is saved as {self.record.name}.")
 
     def _follow_branch(self) -> None:
         """Show the model the branch that is open, and let votes be on its last answer."""
@@ -88,7 +91,7 @@ class History:
         else:
             self.saving = True
             self._write()
-            where = f"as {self._file.path.stem}" if self._file.path else "from its first answer on"
+            where = f"as {self.record.name}" if self.record.name else "from its first answer on"
             self.console.say(f"This conversation is saved {where}; 'edgetune conversations' and the app find it.")
 
     def _answer_again(self, sampling: Sampling, ask: Callable[[str, Sampling], Answer]) -> None:

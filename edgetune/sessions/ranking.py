@@ -1,4 +1,4 @@
-"""Collecting votes over a list of prompts: answers to choose between, votes in, state out; picked up where it was left."""
+"""Collecting votes over a list of prompts: answers to choose between, votes in, state out; resumed where it was left."""
 
 import random
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
-from edgetune.preferences import candidates as writing
+from edgetune.preferences import candidates as candidate_sets
 from edgetune.preferences.authors import Author
 from edgetune.preferences.candidates import Watch
 from edgetune.preferences.consistency import Consistency, consistency, worth
@@ -38,20 +38,20 @@ class State:
     consistency: Consistency
 
     @property
-    def words(self) -> str:
-        """All of it as a sentence or three."""
-        same = self.consistency
-        words = f"{self.done} of {self.total} prompts done. {worth(self.pairs)}."
-        if same.compared:
-            words += (
-                f" Asked again, {same.same} of {same.compared} preferences came out the same "
-                f"({same.share.low:.0%} to {same.share.high:.0%} with 95 % confidence)."
+    def summary(self) -> str:
+        """All of it in one to three sentences."""
+        text = f"{self.done} of {self.total} prompts done. {worth(self.pairs)}."
+        repeated = self.consistency
+        if repeated.compared:
+            text += (
+                f" Asked again, {repeated.same} of {repeated.compared} preferences came out the same "
+                f"({repeated.share.low:.0%} to {repeated.share.high:.0%} with 95 % confidence)."
             )
-        return words
+        return text
 
 
-class Session:
-    """Votes over a list of prompts, each on disk before `take` returns. Everything it knows is in the preference file.
+class RankingSession:
+    """Votes over a list of prompts, each on disk before `vote` returns. Everything it knows is in the preference file.
 
     authors: who writes each candidate, with the sampling settings. source: "rank" or "collect".
     repeats: whether earlier votes are asked again now and then. `writing` is the prompt whose answers are being written.
@@ -91,7 +91,7 @@ class Session:
     def task(self, watch: Watch = lambda _number, _text: None, notice: Callable[[str], None] = lambda _text: None) -> Task | None:
         """The next thing to vote on; its answers are streamed to `watch` as they are written. None when the list is done.
 
-        A prompt whose answers hardly differ after all tries is passed over, said in `notice`; so is one that the model cannot answer.
+        A prompt whose answers hardly differ after all tries is skipped with a `notice`; so is one that the model cannot answer.
         """
         if self._waiting:
             return self._waiting[-1]
@@ -103,76 +103,74 @@ class Session:
         for prompt in self.prompts.prompts:
             if prompt.key in done:
                 continue
-            task = self.asked(prompt, watch, notice)
+            task = self.ask(prompt, watch, notice)
             if task is not None:
                 return task
         return None
 
-    def asked(self, prompt: Prompt, watch: Watch = lambda _n, _t: None, notice: Callable[[str], None] = lambda _t: None) -> Task | None:
+    def ask(self, prompt: Prompt, watch: Watch = lambda _n, _t: None, notice: Callable[[str], None] = lambda _t: None) -> Task | None:
         """The answers to one prompt as the next task, whether or not it is in the list; None when there is nothing to choose between."""
         self.writing = prompt
         order = list(self.authors)
         random.Random(f"{self.seed} {prompt.key}").shuffle(order)
         try:
-            made = writing.sample(order, prompt, self.seed, max_tokens=self.max_tokens, watch=watch, notice=notice)
+            written = candidate_sets.sample(order, prompt, self.seed, max_tokens=self.max_tokens, watch=watch, notice=notice)
         except InputError as error:
-            notice(f"Passed over: {error.title}. {error.cause}")
+            notice(f"Skipped: {error.title}. {error.cause}")
             self.store.add(Vote(prompt.messages, [], Choice("skip"), self.source, about=self._about(prompt, why=error.title)))
             return None
-        kept = writing.differing(made)
-        if len(kept) < 2:
-            notice(
-                "Passed over: the answers to this prompt hardly differ even at high temperature, and a vote between twins teaches nothing."
-            )
-            self.store.add(Vote(prompt.messages, made, Choice("skip"), self.source, about=self._about(prompt, why="alike")))
+        distinct = candidate_sets.differing(written)
+        if len(distinct) < 2:
+            notice("Skipped: the answers are nearly identical even at high temperature. A vote between them would teach nothing.")
+            self.store.add(Vote(prompt.messages, written, Choice("skip"), self.source, about=self._about(prompt, why="alike")))
             return None
-        if len(kept) < len(made):
-            notice(f"{len(made) - len(kept)} of {len(made)} answers hardly differ from another: left out.")
-        self._waiting.append(Task(prompt, kept))
+        if len(distinct) < len(written):
+            notice(f"{len(written) - len(distinct)} of {len(written)} answers are nearly identical to another: left out.")
+        self._waiting.append(Task(prompt, distinct))
         return self._waiting[-1]
 
-    def take(self, choice: Choice, judge: str = PERSON) -> Vote:
+    def vote(self, choice: Choice, judge: str = PERSON) -> Vote:
         """A vote on the task: a pair's choice or a ranking of all its candidates. On disk when this returns."""
-        task = self._now()
+        task = self._current()
         about = self._about(task.prompt, repeats=task.repeats.id) if task.repeats else self._about(task.prompt)
         vote = self.store.add(Vote(task.prompt.messages, task.candidates, choice, self.source, judge, about=about))
         self._waiting.pop()
         return vote
 
-    def edited(self, number: int, text: str) -> Vote:
+    def edit(self, number: int, text: str) -> Vote:
         """The person's own version of a candidate (from 0): it is chosen, the original rejected. The task is then done."""
         from edgetune.preferences.edit import edit_vote
 
-        task = self._now()
+        task = self._current()
         vote = self.store.add(edit_vote(task.prompt.messages, task.candidates[number], text, self.source, self._about(task.prompt)))
         self._waiting.pop()
         return vote
 
     def thumbs(self, number: int, good: bool) -> Vote:
         """A verdict on one candidate (from 0); the task stays."""
-        task = self._now()
+        task = self._current()
         about = {"list": self.prompts.name}
         return self.store.add(Vote(task.prompt.messages, [task.candidates[number]], Choice("thumbs", good), self.source, about=about))
 
     def skip(self) -> None:
         """Leave the task without a vote; it is not asked again."""
-        task = self._now()
+        task = self._current()
         about = self._about(task.prompt, repeats=task.repeats.id) if task.repeats else self._about(task.prompt)
         self.store.add(Vote(task.prompt.messages, task.candidates, Choice("skip"), self.source, about=about))
         self._waiting.pop()
 
     def undo(self) -> Vote | None:
-        """Take back this list's last vote or skip, also one of an earlier day; its answers are the next task. None: nothing to undo."""
+        """Remove this list's last vote or skip, also one of an earlier day; its answers are the next task. None: nothing to undo."""
         votes = self.store.votes()
         last = next((vote for vote in reversed(votes) if self._is_own(vote) and len(vote.candidates) > 1 and "why" not in vote.about), None)
         if last is None:
             return None
         self.store.delete(last.id, "undo")
         prompt = next((p for p in self.prompts.prompts if p.key == last.about["prompt"]), None) or Prompt(last.prompt)
-        shown = last.candidates if last.choice.type != "edit" else []
+        candidates = last.candidates if last.choice.type != "edit" else []
         repeats = next((vote for vote in votes if vote.id == last.about.get("repeats")), None)
-        if shown:
-            self._waiting.append(Task(prompt, shown, repeats))
+        if candidates:
+            self._waiting.append(Task(prompt, candidates, repeats))
         return last
 
     def _repeat(self, votes: list[Vote]) -> Task | None:
@@ -181,10 +179,10 @@ class Session:
         fresh = [v for v in own if "repeats" not in v.about and v.choice.type in ("pair", "ranking") and v.pairs()]
         repeated = {vote.about["repeats"] for vote in own if "repeats" in vote.about}
         due = len(fresh) // REPEAT_EVERY
-        open_ones = [vote for vote in fresh[: -REPEAT_EVERY // 2] if vote.id not in repeated]
-        if len(repeated) >= due or not open_ones:
+        not_repeated = [vote for vote in fresh[: -REPEAT_EVERY // 2] if vote.id not in repeated]
+        if len(repeated) >= due or not not_repeated:
             return None
-        vote = random.Random(f"{self.seed} {due}").choice(open_ones)
+        vote = random.Random(f"{self.seed} {due}").choice(not_repeated)
         return Task(Prompt(vote.prompt), vote.candidates[::-1], vote)
 
     def _about(self, prompt: Prompt, **more: str) -> dict[str, str]:
@@ -196,7 +194,7 @@ class Session:
     def _own(self, votes: list[Vote]) -> list[Vote]:
         return [vote for vote in votes if self._is_own(vote) and "repeats" not in vote.about]
 
-    def _now(self) -> Task:
+    def _current(self) -> Task:
         if not self._waiting:
-            raise InputError("There is nothing to vote on", "No answers are shown.", "Ask for the next ones first.")
+            raise InputError("There is nothing to vote on", "No answers are shown.", "Ask for the next answers first.")
         return self._waiting[-1]

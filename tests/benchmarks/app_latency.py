@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = '''
 import itertools, sys, time
 from pathlib import Path
-from tui import chat_session
+from edgetune.sessions import chat_session
 
 SAID = """## Keeping a light
 
@@ -63,8 +63,8 @@ def answer(self, text):
         with self._lock:
             self._pieces.append(word + " ")
 
-chat_session.Talk.answer = answer
-chat_session.Talk.stop = lambda self: setattr(self, "stopped", True)
+chat_session.ChatSession.answer = answer
+chat_session.ChatSession.stop = lambda self: setattr(self, "stopped", True)
 from tui.main import main
 sys.exit(main())
 '''

@@ -67,7 +67,7 @@ def test_it_goes_on_where_it_was_left_and_undo_takes_back_one(
         first = game.next()
         assert first is not None and {c.model for c in first.candidates} == {"exact", "small"}
         assert [c.model for c in first.candidates] == list(first.models)
-        game.take(first, Choice("pair", "left"))
+        game.vote(first, Choice("pair", "left"))
         again, progress = two(Store(store.path)), []
         left = len(again.unvoted())
         for author_now in (Author("exact", author.engine), Author("small", engine)):
@@ -77,7 +77,7 @@ def test_it_goes_on_where_it_was_left_and_undo_takes_back_one(
     assert undone is not None and undone.candidates == first.candidates
     assert again.next() == first
     while (match := again.next()) is not None:
-        again.take(match, shortest(match.prompt, match.candidates))
+        again.vote(match, shortest(match.prompt, match.candidates))
     assert not again.unvoted() and len(again.votes()) == 12 == sum((d.wins + d.losses + d.ties) for d in again.result().duels)
     assert two(Store(store.path)).result() == again.result()
 

@@ -1,4 +1,4 @@
-"""A vote is never lost: whatever moment a voting process is killed at, the file holds every vote that it had shown as taken."""
+"""A vote is never lost: whatever moment a voting process is killed at, the file holds every vote that it had shown as saved."""
 
 import os
 import random
@@ -51,7 +51,7 @@ def test_the_command_killed_while_it_votes(files: dict[str, Path], workspace: Wo
         )
         assert voter.stderr is not None
         talk = b""
-        while b"taken" not in talk:
+        while b"saved" not in talk:
             line = voter.stderr.readline()
             assert line, talk
             talk += line
@@ -60,7 +60,7 @@ def test_the_command_killed_while_it_votes(files: dict[str, Path], workspace: Wo
         talk += voter.stderr.read()
         voter.wait()
         voter.stderr.close()
-        shown |= set(re.findall(rb"taken ([0-9a-f]{12})\n", talk))
+        shown |= set(re.findall(rb"saved ([0-9a-f]{12})\n", talk))
         assert {name.decode() for name in shown} <= {vote.id for vote in store.votes()}
     votes = [vote for vote in store.votes() if vote.choice.type != "skip"]
     assert len(shown) >= 4 and len(votes) - len(shown) <= 4

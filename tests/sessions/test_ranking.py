@@ -13,7 +13,7 @@ from edgetune.preferences.consistency import consistency, worth
 from edgetune.preferences.prompts import Prompt, listed, proposed
 from edgetune.preferences.record import Candidate, Choice, Vote
 from edgetune.preferences.store import Store
-from edgetune.sessions.ranking import REPEAT_EVERY, Session
+from edgetune.sessions.ranking import REPEAT_EVERY, RankingSession
 from tests.preferences.conftest import pair
 
 WARM = Sampling(temperature=1.0)
@@ -21,8 +21,8 @@ WORDS = ["hot", "big", "up", "fast", "day", "old", "open", "happy", "early", "fu
 OPPOSITES = listed([f"What is the opposite of {word}?" for word in WORDS], "opposites")
 
 
-def session(store: Store, author: Author, count: int = 2, **options: object) -> Session:
-    return Session(store, OPPOSITES, [(author, WARM)] * count, max_tokens=40, **options)  # type: ignore[arg-type]
+def session(store: Store, author: Author, count: int = 2, **options: object) -> RankingSession:
+    return RankingSession(store, OPPOSITES, [(author, WARM)] * count, max_tokens=40, **options)  # type: ignore[arg-type]
 
 
 def by_length(task_candidates: list[Candidate]) -> Choice:
@@ -46,11 +46,11 @@ def test_a_candidate_holds_what_made_it_and_can_be_made_again(author: Author) ->
     assert made[0].sampling["seed"] != made[1].sampling["seed"] and made[0].model == "nano"
 
 
-def test_twins_are_written_anew_hotter_and_it_is_said(author: Author) -> None:
+def test_twins_are_written_again_hotter_with_a_notice(author: Author) -> None:
     said: list[str] = []
     cold = Sampling(temperature=0)
     made = sample([(author, cold), (author, cold)], OPPOSITES.prompts[0], 0, notice=said.append, max_tokens=40)
-    assert said and "hardly differs" in said[0] and "0.7" in said[0]
+    assert said and "nearly identical" in said[0] and "0.7" in said[0]
     assert made[0].sampling["temperature"] == 0 and made[1].sampling["temperature"] > 0
     assert candidates.differing(made) == (made[:1] if alike(made[0].text, made[1].text) else made)
     heats = [hotter(WARM, attempt).temperature for attempt in range(len(candidates.HOTTER))]
@@ -68,7 +68,7 @@ def test_a_session_is_picked_up_where_it_was_left(store: Store, author: Author) 
         task = first.task()
         assert task is not None and task is first.task()
         asked.append(task.prompt.key)
-        first.take(by_length(task.candidates))
+        first.vote(by_length(task.candidates))
     task = first.task()
     assert task is not None
     first.skip()
@@ -83,13 +83,13 @@ def test_undo_brings_back_the_same_answers_also_after_a_restart(store: Store, au
     before = session(store, author)
     task = before.task()
     assert task is not None
-    vote = before.take(Choice("pair", "left"))
+    vote = before.vote(Choice("pair", "left"))
     again = session(Store(store.path), author)
     undone = again.undo()
     assert undone == vote and again.state().votes == 0
     shown = again.task()
     assert shown is not None and (shown.prompt, shown.candidates) == (task.prompt, task.candidates)
-    assert again.take(Choice("pair", "right")).choice.value == "right" and again.state().votes == 1
+    assert again.vote(Choice("pair", "right")).choice.value == "right" and again.state().votes == 1
     again.undo()
     assert again.undo() is None
 
@@ -100,7 +100,7 @@ def test_a_ranking_expands_to_pairs(store: Store, author: Author) -> None:
         ranking.skip()
     assert task is not None
     a, b, c = task.candidates
-    vote = ranking.take(Choice("ranking", [2, 1, 2]))
+    vote = ranking.vote(Choice("ranking", [2, 1, 2]))
     assert vote.pairs() == [(b, a), (b, c)]
     vote = store.amend(vote.id, Choice("ranking", [3, 1, 2]))
     assert vote.pairs() == [(b, c), (b, a), (c, a)]
@@ -113,9 +113,9 @@ def test_an_edit_is_chosen_over_its_original(store: Store, author: Author) -> No
     assert task is not None
     for text in ("", task.candidates[1].text + " "):
         with pytest.raises(InputError):
-            editing.edited(1, text)
+            editing.edit(1, text)
     thumb = editing.thumbs(0, False)
-    vote = editing.edited(1, "My own words.")
+    vote = editing.edit(1, "My own words.")
     [(good, bad)] = vote.pairs()
     assert (good.text, good.model, bad) == ("My own words.", "person", task.candidates[1])
     assert thumb.labels() == [(task.candidates[0], False)] and editing.state().votes == 2 and editing.waiting is None
@@ -127,7 +127,7 @@ def test_pairs_are_repeated_swapped_and_a_consistent_person_is_seen(store: Store
         if task.repeats is not None:
             repeats += 1
             assert task.candidates == task.repeats.candidates[::-1]
-        voting.take(by_length(task.candidates))
+        voting.vote(by_length(task.candidates))
     state = voting.state()
     strict = sum(len(vote.pairs()) for vote in store.votes() if "repeats" not in vote.about)
     assert repeats == strict // REPEAT_EVERY >= 1
@@ -151,7 +151,7 @@ def test_what_votes_are_worth() -> None:
 def test_a_prompt_that_does_not_fit_is_passed_over(store: Store, author: Author) -> None:
     prompts = listed(["word " * 3000, "What is the opposite of hot?"], "long")
     said: list[str] = []
-    task = Session(store, prompts, [(author, WARM)] * 2, max_tokens=40).task(notice=said.append)
+    task = RankingSession(store, prompts, [(author, WARM)] * 2, max_tokens=40).task(notice=said.append)
     assert task is not None and task.prompt == prompts.prompts[1] and "too long" in said[0]
 
 

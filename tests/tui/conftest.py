@@ -18,6 +18,7 @@ from textual.worker import WorkerCancelled
 from edgetune.config.recipe import build
 from edgetune.jobs import create
 from edgetune.runs.events import EventLog
+from edgetune.sessions.chat_session import ChatSession
 from edgetune.storage.workspace import Run, Workspace
 from tests.tui import picture
 from tests.tui.held import halting as halting
@@ -25,7 +26,6 @@ from tests.tui.held import hold as hold
 from tests.tui.held import steady as steady
 from tests.tui.picture import Cell, Cells
 from tui.app import EdgeTuneApp
-from tui.chat_session import Talk
 from tui.screens.chat import Chat
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -235,13 +235,13 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
     assert not wrong, "\n".join(wrong)
 
 
-async def chat_with(seat: Seat, path: Path, **sampling: Any) -> tuple[Chat, Talk]:
+async def chat_with(seat: Seat, path: Path, **sampling: Any) -> tuple[Chat, ChatSession]:
     """A chat with the model loaded. sampling: how it answers, where that is not as usual."""
     chat = Chat(str(path))
     await seat.app.push_screen(chat)
     await seat.until(lambda: chat.talk)
     assert chat.talk is not None
-    chat.talk.ways.sampling = replace(chat.talk.ways.sampling, **sampling)
+    chat.talk.settings.sampling = replace(chat.talk.settings.sampling, **sampling)
     return chat, chat.talk
 
 

@@ -9,10 +9,10 @@ from textual.widgets import Static
 from edgetune.preferences.rating import share
 from edgetune.preferences.store import Store
 from edgetune.sessions.arena import Duel
+from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat
 from tui.dialogs.error import ErrorDialog
-from tui.models import Model
 from tui.pages.voting import DONE, READY
 from tui.screens.arena import ArenaScreen, row
 from tui.screens.arena_setup import ArenaSetup

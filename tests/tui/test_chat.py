@@ -12,9 +12,9 @@ from edgetune.chat import saved
 from edgetune.preferences import store as storing
 from edgetune.preferences.candidates import alike
 from edgetune.preferences.store import Store
+from edgetune.sessions.chat_session import ChatSession
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat, chat_with
-from tui.chat_session import Talk
 from tui.dialogs.adapters import Adapters
 from tui.dialogs.ask import AskText
 from tui.dialogs.edit_answer import EditAnswer
@@ -29,10 +29,10 @@ Drive = Callable[..., None]
 HOT, BIG, UP = (f"What is the opposite of {word}?" for word in ("hot", "big", "up"))
 
 
-async def opened(seat: Seat, path: Path, seed: int | None = None) -> tuple[Chat, Talk]:
+async def opened(seat: Seat, path: Path, seed: int | None = None) -> tuple[Chat, ChatSession]:
     """A chat with the model loaded, short answers."""
     chat, talk = await chat_with(seat, path, temperature=1.0, seed=seed)
-    talk.ways.max_tokens = 30
+    talk.settings.max_tokens = 30
     return chat, talk
 
 
@@ -89,7 +89,7 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
 
     async def scene(seat: Seat) -> None:
         chat, talk = await opened(seat, nano_gguf)
-        talk.ways.system = "Be short."
+        talk.settings.system = "Be short."
         await ask(seat, HOT)
         await ask(seat, BIG)
         answers = [m["content"] for m in talk.messages if m["role"] == "assistant"]
@@ -129,7 +129,7 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
             await seat.press("enter")
             assert (seat.app.screen is ways) == taken
         await seat.press("escape", "f6")
-        assert "thumb up: kept in curt" in seat.text() and talk.ways.sampling.seed is None
+        assert "thumb up: kept in curt" in seat.text() and talk.settings.sampling.seed is None
         assert len(Store(workspace.preferences / "curt.jsonl").votes()) == 1 and len(votes.votes()) == 3
 
     drive(scene, (120, 40))

@@ -74,8 +74,8 @@ def test_runs_that_did_nothing_yet(drive: Drive, snapshot: Snapshot, make_run: M
 
 @pytest.mark.parametrize("name", ["rank", "arena"])
 def test_a_plan_to_vote(drive: Drive, snapshot: Snapshot, workspace: Workspace, opposites: Path, name: str) -> None:
-    from tui.models import Model
-    from tui.vote_plan import VotePlan
+    from edgetune.sessions.models import Model
+    from edgetune.sessions.vote_plan import VotePlan
 
     into = {"rank": "prefs", "arena": "arena"}[name]
     votes = Store(workspace.preferences / f"{into}.jsonl")

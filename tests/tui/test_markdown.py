@@ -284,7 +284,7 @@ def test_a_chat_with_all_of_markdown(drive: Callable[..., None], snapshot: Snaps
         assert chat.talk is not None
         made = {"tokens": 200, "tokens_per_second": 71.3, "stop_reason": "end", "sampling": {"seed": 1}}
         turns = [Turn("user", "What does a keeper do?"), Turn("assistant", ALL, 0, made)]
-        chat.talk.take_up(SavedConversation(Path("kept.json"), "nano", "", [], Branches(turns)))
+        chat.talk.resume(SavedConversation(Path("kept.json"), "nano", "", [], Branches(turns)))
         await chat.redraw()
         await snapshot("chat-markdown", seat, *SIZES, (120, 60))
         await seat.press("f2")

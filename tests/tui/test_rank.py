@@ -12,6 +12,8 @@ from textual.widgets import Input, TextArea
 
 from edgetune.preferences import store as storing
 from edgetune.preferences.store import Store
+from edgetune.sessions.models import Model
+from edgetune.sessions.vote_plan import VotePlan
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import OPPOSITES, Seat
 from tui.dialogs.ask import AskText
@@ -19,11 +21,9 @@ from tui.dialogs.choose import Choose
 from tui.dialogs.choose_models import ChooseModels
 from tui.dialogs.edit_answer import EditAnswer
 from tui.dialogs.error import ErrorDialog
-from tui.models import Model
 from tui.pages.voting import DONE, FAILED, READY
 from tui.screens.rank import Rank
 from tui.screens.rank_setup import RankSetup
-from tui.vote_plan import VotePlan
 from tui.widgets.candidates import Candidate, Candidates
 
 Drive = Callable[..., None]

@@ -197,24 +197,24 @@ def test_export(drive: Drive, snapshot: Snapshot, three_runs: list[Run], monkeyp
 def test_rank(drive: Drive, snapshot: Snapshot, nano_gguf: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    from tui.models import Model
+    from edgetune.sessions.live_ranking import LiveRanking
+    from edgetune.sessions.models import Model
+    from edgetune.sessions.vote_plan import VotePlan
     from tui.pages.voting import DONE, FAILED, READY
-    from tui.ranking import Ranking
     from tui.screens.rank import Rank
-    from tui.vote_plan import VotePlan
 
     opposites.write_text("What is the opposite of hot?\n", encoding="utf-8")
     plan = VotePlan([Model("file", str(nano_gguf))], "file", str(opposites), count=4, max_tokens=40)
-    real, loaded = Ranking.open, threading.Event()
+    real, loaded = LiveRanking.open, threading.Event()
 
-    def slow(self: Ranking, paths: list[Path]) -> None:
+    def slow(self: LiveRanking, paths: list[Path]) -> None:
         assert loaded.wait(60)
         real(self, paths)
 
     async def scene(seat: Seat) -> None:
         await seat.press("k")
         await snapshot("rank-setup", seat)
-        monkeypatch.setattr(Ranking, "open", slow)
+        monkeypatch.setattr(LiveRanking, "open", slow)
         screen = Rank(plan)
         await seat.app.push_screen(screen)
         await seat.until(lambda: "loading …" in seat.text())
@@ -236,19 +236,19 @@ def test_rank(drive: Drive, snapshot: Snapshot, nano_gguf: Path, opposites: Path
 def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    from tui.arena_session import Contest
-    from tui.models import Model
+    from edgetune.sessions.live_arena import LiveArena
+    from edgetune.sessions.models import Model
+    from edgetune.sessions.vote_plan import VotePlan
     from tui.pages.voting import DONE, FAILED, READY
     from tui.screens.arena import ArenaScreen
-    from tui.vote_plan import VotePlan
 
     models = [Model("file", str(nano_gguf)), Model("file", str(nano_q4))]
     plan = VotePlan(models, "file", str(opposites), temperature=1.0, max_tokens=40, into="arena")
     words = ["hot", "big", "up", "fast", "day", "old", "open", "happy", "early", "full", "rich", "soft"]
     opposites.write_text("".join(f"What is the opposite of {word}?\n" for word in words), encoding="utf-8")
-    real, go = Contest.write, threading.Event()
+    real, go = LiveArena.write, threading.Event()
 
-    def slow(self: Contest, progress: Callable[[int, int, int], None]) -> int:
+    def slow(self: LiveArena, progress: Callable[[int, int, int], None]) -> int:
         progress(1, 3, 4)
         assert go.wait(60)
         return real(self, progress)
@@ -256,7 +256,7 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
     async def scene(seat: Seat) -> None:
         await seat.press("a")
         await snapshot("arena-setup", seat)
-        monkeypatch.setattr(Contest, "write", slow)
+        monkeypatch.setattr(LiveArena, "write", slow)
         screen = ArenaScreen(plan)
         await seat.app.push_screen(screen)
         await seat.until(lambda: "model 1 of 2 answers: 3 of 4" in seat.text())
@@ -290,7 +290,7 @@ def test_chat(drive: Drive, snapshot: Snapshot, nano_gguf: Path) -> None:
         await seat.press("f9")
         await snapshot("chat-adapters", seat)
         await seat.press("escape")
-        talk.ways.sampling = replace(talk.ways.sampling, seed=3, temperature=1.0)
+        talk.settings.sampling = replace(talk.settings.sampling, seed=3, temperature=1.0)
         chat.query_one(Prompt).text = "What is the opposite of hot?"
         await seat.press("enter")
         await seat.pilot.press("f4")

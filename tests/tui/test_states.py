@@ -282,7 +282,7 @@ def test_adapters(drive: Drive, snapshot: Snapshot, workspace: Workspace, nano: 
 
     async def scene(seat: Seat) -> None:
         _, talk = await chat_with(seat, nano_gguf)
-        talk.turn(make_lora(nano, tmp_path), 0.8)
+        talk.set_adapter(make_lora(nano, tmp_path), 0.8)
         await seat.press("f9")
         await snapshot("chat-adapters-full", seat)
         await seat.press("escape")
@@ -295,7 +295,7 @@ def test_adapters(drive: Drive, snapshot: Snapshot, workspace: Workspace, nano: 
 
 
 def test_two_models(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path) -> None:
-    from tui.models import Model
+    from edgetune.sessions.models import Model
     from tui.screens.versus import Versus
 
     async def scene(seat: Seat) -> None:
@@ -303,7 +303,7 @@ def test_two_models(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: 
         await seat.app.push_screen(versus)
         await seat.until(lambda: len(versus.talks) == 2)
         for talk in versus.talks:
-            talk.ways.sampling = replace(talk.ways.sampling, seed=1)
+            talk.settings.sampling = replace(talk.settings.sampling, seed=1)
         await snapshot("versus-empty", seat)
         versus.query_one(Prompt).text = "What is the opposite of hot?"
         await seat.press("enter")
@@ -360,30 +360,30 @@ def test_doctor_and_settings(drive: Drive, snapshot: Snapshot, monkeypatch: pyte
 def test_voting_under_way(
     drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tui.arena_session import Contest
-    from tui.models import Model
-    from tui.ranking import Ranking
+    from edgetune.sessions.live_arena import LiveArena
+    from edgetune.sessions.live_ranking import LiveRanking
+    from edgetune.sessions.models import Model
+    from edgetune.sessions.vote_plan import VotePlan
     from tui.screens.arena import ArenaScreen
     from tui.screens.rank import Rank
-    from tui.vote_plan import VotePlan
 
-    models, go, real = [Model("file", str(nano_gguf)), Model("file", str(nano_q4))], threading.Event(), Contest.write
+    models, go, real = [Model("file", str(nano_gguf)), Model("file", str(nano_q4))], threading.Event(), LiveArena.write
     opposites.write_text("What is the opposite of hot?\n", encoding="utf-8")
 
-    def held(self: Ranking, paths: list[Path]) -> None:
+    def held(self: LiveRanking, paths: list[Path]) -> None:
         go.wait(60)
 
-    def write(self: Contest, progress: Callable[[int, int, int], None]) -> int:
+    def write(self: LiveArena, progress: Callable[[int, int, int], None]) -> int:
         progress(1, 3, 4)
         go.wait(60)
         return real(self, progress)
 
     async def scene(seat: Seat) -> None:
-        monkeypatch.setattr(Ranking, "open", held)
+        monkeypatch.setattr(LiveRanking, "open", held)
         await seat.app.push_screen(Rank(VotePlan(models[:1], "file", str(opposites), count=4)))
         await seat.until(lambda: "loading …" in seat.text())
         await snapshot("rank-busy", seat, busy="voting")
-        monkeypatch.setattr(Contest, "write", write)
+        monkeypatch.setattr(LiveArena, "write", write)
         await seat.app.push_screen(ArenaScreen(VotePlan(models, "file", str(opposites), into="arena", max_tokens=20)))
         await seat.until(lambda: "3 of 4" in seat.text())
         await snapshot("arena-busy", seat, busy="voting")

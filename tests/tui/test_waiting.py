@@ -184,8 +184,8 @@ def test_around_a_chat(
 def test_answers_being_written(
     drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, halting: Halting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from edgetune.sessions.models import Model
     from tui.dialogs.second_answer import SecondAnswer
-    from tui.models import Model
     from tui.screens.versus import Versus
 
     async def scene(seat: Seat) -> None:

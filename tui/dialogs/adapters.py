@@ -10,9 +10,9 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from edgetune.runs import manage
+from edgetune.sessions.chat_session import ChatSession
 from edgetune.storage.workspace import Workspace
 from edgetune.text import one_line
-from tui.chat_session import Talk
 from tui.command import edgetune
 from tui.dialogs.ask import AskText
 from tui.dialogs.dialog import Dialog
@@ -39,7 +39,7 @@ class Adapters(Dialog[None]):
         key("adapters.file", "f", "file", "A file", "Load a GGUF LoRA by its path."),
     ]
 
-    def __init__(self, workspace: Workspace, talk: Talk) -> None:
+    def __init__(self, workspace: Workspace, talk: ChatSession) -> None:
         super().__init__()
         self.workspace, self.talk = workspace, talk
         self.there: list[str] = []
@@ -75,7 +75,7 @@ class Adapters(Dialog[None]):
 
     def draw(self) -> None:
         """The list as it is."""
-        loaded = [str(path) for path, _ in self.talk.loaded]
+        loaded = [str(path) for path, _ in self.talk.adapter_files]
         lines = []
         for place in dict.fromkeys([*loaded, *self.there]):
             if place.startswith(WRITE):
@@ -105,7 +105,7 @@ class Adapters(Dialog[None]):
     @show_errors
     async def turn(self, path: Path, scale: float) -> None:
         """Use it so strong from now on."""
-        await run_in_thread(self.talk.turn, path, scale)
+        await run_in_thread(self.talk.set_adapter, path, scale)
         self.draw()
 
     @work(exclusive=True, group="turn")

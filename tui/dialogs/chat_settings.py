@@ -10,9 +10,9 @@ from textual.containers import Vertical
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
+from edgetune.sessions.chat_session import ChatSettings
 from edgetune.storage.files import safe_name
 from edgetune.text import said
-from tui.chat_session import Ways
 from tui.dialogs.ask import AskText
 from tui.dialogs.dialog import Dialog
 from tui.keys import with_keys
@@ -50,7 +50,7 @@ class ChatSettingsDialog(Dialog[None]):
     NAME = "How it answers"
     ABOUT = "Enter changes the marked setting; it holds from the next answer on."
 
-    def __init__(self, ways: Ways, votes: bool = True) -> None:
+    def __init__(self, ways: ChatSettings, votes: bool = True) -> None:
         super().__init__()
         self.ways = ways
         self.shown = [way for way in WAYS if votes or way.name != "into"]
@@ -84,7 +84,7 @@ class ChatSettingsDialog(Dialog[None]):
             vars(self.ways).update(vars(self.changed(way, text)))
             self.draw()
 
-    def changed(self, way: Way, text: str) -> Ways:
+    def changed(self, way: Way, text: str) -> ChatSettings:
         """The ways with one value changed. InputError where it cannot be."""
         text = text.strip()
         try:

@@ -7,12 +7,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
+from edgetune.sessions.models import KINDS, Model, list_models, model_of_path
 from edgetune.storage.workspace import Workspace
 from tui.dialogs.ask import AskText
 from tui.dialogs.dialog import Dialog
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key, with_keys
-from tui.models import KINDS, Model, found, gguf_file
 from tui.widgets.listing import Line, Listing
 
 
@@ -56,7 +56,7 @@ class ChooseModels(Dialog[list[Model]]):
     @show_errors
     async def look(self) -> None:
         """All models there are."""
-        self.models = list(dict.fromkeys([*await run_in_thread(found, self.workspace), *self.marked]))
+        self.models = list(dict.fromkeys([*await run_in_thread(list_models, self.workspace), *self.marked]))
         self.draw()
 
     def draw(self) -> None:
@@ -82,8 +82,8 @@ class ChooseModels(Dialog[list[Model]]):
     @work(group="dialog")
     async def action_file(self) -> None:
         """Ask for a path."""
-        if text := await self.app.push_screen_wait(AskText("Path of a GGUF file", check=gguf_file)):
-            model = gguf_file(text)
+        if text := await self.app.push_screen_wait(AskText("Path of a GGUF file", check=model_of_path)):
+            model = model_of_path(text)
             self.models = list(dict.fromkeys([*self.models, model]))
             self.marked = list(dict.fromkeys([*self.marked, model]))[: self.most]
             self.draw()

@@ -13,9 +13,9 @@ from textual.worker import WorkerError
 from edgetune.preferences.candidates import alike
 from edgetune.preferences.record import Choice, Vote
 from edgetune.preferences.store import Store
+from edgetune.sessions.chat_session import ChatSession
 from edgetune.sessions.chat_votes import second_answer_settings
 from edgetune.text import one_line
-from tui.chat_session import Talk
 from tui.dialogs.dialog import Dialog
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key, with_keys
@@ -38,7 +38,7 @@ class SecondAnswer(Dialog[str]):
         key("second.bad", "b", "pick('bad')", "Both bad", "Neither is any good."),
     ]
 
-    def __init__(self, talk: Talk, first: int, votes: Store) -> None:
+    def __init__(self, talk: ChatSession, first: int, votes: Store) -> None:
         super().__init__()
         self.talk, self.first, self.votes = talk, first, votes
         self.before = talk.branches.tip
@@ -55,7 +55,7 @@ class SecondAnswer(Dialog[str]):
 
     def on_mount(self) -> None:
         """Begin to write."""
-        self.query_one(Asked).show(self.talk.asked(self.first)[-1:])
+        self.query_one(Asked).show(self.talk.prompt_of(self.first)[-1:])
         self.write()
 
     def tell(self, text: str) -> None:
@@ -68,7 +68,7 @@ class SecondAnswer(Dialog[str]):
         """Until it differs from the first, hotter with each try."""
         talk, first = self.talk, self.talk.candidate(self.first).text
         question, said = talk.branches.turns[self.first].parent, "A second answer is being written …"
-        for attempt, settings in enumerate(second_answer_settings(talk.ways.sampling)):
+        for attempt, settings in enumerate(second_answer_settings(talk.settings.sampling)):
             if attempt:
                 said = f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}."
             self.tell(said)
@@ -101,7 +101,7 @@ class SecondAnswer(Dialog[str]):
             text += piece
             self.query_one(Candidates).show([first, text])
 
-        writing = asyncio.create_task(run_in_thread(self.talk.again, question, settings))  # type: ignore[arg-type]
+        writing = asyncio.create_task(run_in_thread(self.talk.answer_again, question, settings))  # type: ignore[arg-type]
         await drawn(self.talk, writing, show)
         return text
 
@@ -124,7 +124,7 @@ class SecondAnswer(Dialog[str]):
             return
         self.ready = False
         self.refresh_bindings()
-        vote = Vote(talk.asked(self.first), [talk.candidate(self.first), talk.candidate(second)], Choice("pair", value), "chat")
+        vote = Vote(talk.prompt_of(self.first), [talk.candidate(self.first), talk.candidate(second)], Choice("pair", value), "chat")
         try:
             await run_in_thread(self.votes.add, vote)
         except Exception:

@@ -11,6 +11,8 @@ from textual.widgets import Static
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
+from edgetune.sessions.models import Model
+from edgetune.sessions.vote_plan import SOURCES, VotePlan, load_plan
 from edgetune.storage.files import safe_name
 from edgetune.text import one_line
 from tui.dialogs.ask import AskText
@@ -18,10 +20,8 @@ from tui.dialogs.choose import Choose
 from tui.dialogs.choose_models import ChooseModels
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key, with_keys
-from tui.models import Model
 from tui.navigation import open_screen
 from tui.pages.page import Page
-from tui.vote_plan import SOURCES, VotePlan, load
 from tui.widgets.listing import Line, Listing
 
 START = "start"
@@ -63,7 +63,7 @@ class VoteSetup(Page):
     @show_errors
     async def look(self) -> None:
         """Read the plan."""
-        self.plan = await run_in_thread(load, self.workspace.path / self.FILE, VotePlan(**vars(self.USUAL)))
+        self.plan = await run_in_thread(load_plan, self.workspace.path / self.FILE, VotePlan(**vars(self.USUAL)))
         if self.given:
             self.plan.models = [*self.given, *(m for m in self.plan.models if m not in self.given)][: max(self.LEAST, len(self.given))]
         self.draw()
@@ -99,7 +99,7 @@ class VoteSetup(Page):
         if name == "models":
             return ", ".join(model.name for model in self.plan.models)
         if name == "prompts":
-            return self.plan.asked
+            return self.plan.prompts_label
         found: Any = getattr(self.plan, name)
         return "" if found is None else f"{found:g}" if isinstance(found, float) else str(found)
 
@@ -148,7 +148,7 @@ class VoteSetup(Page):
     @show_errors
     async def begin(self) -> None:
         """Check that it is whole, keep it, open the screen that votes."""
-        self.plan.must_be_whole(self.LEAST)
+        self.plan.check_complete(self.LEAST)
         await run_in_thread(self.plan.save, self.workspace.path / self.FILE)
         open_screen(self.app, self.VOTES_ON, self.plan)
 

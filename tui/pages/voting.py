@@ -10,11 +10,12 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from edgetune.preferences.record import Vote
+from edgetune.sessions.vote_plan import VotePlan
 from edgetune.text import one_line
+from tui import gguf_of
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key, with_keys
 from tui.pages.page import Page
-from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
 
 READY, BUSY, DONE, FAILED = "ready", "busy", "done", "failed"
@@ -58,7 +59,7 @@ class Voting(Page, Generic[A]):
     def on_mount(self) -> None:
         """Load the models."""
         self.bar.title(f"{self.NAME} · {', '.join(model.name for model in self.plan.models)}")
-        self.bar.note(f"{self.plan.asked} → {self.plan.into}")
+        self.bar.note(f"{self.plan.prompts_label} → {self.plan.into}")
         self.open()
 
     def tell(self, text: str) -> None:
@@ -89,7 +90,7 @@ class Voting(Page, Generic[A]):
         self.query_one(Asked).note(with_keys(self.ABOUT))
         try:
             asking = self.asking = self.made()
-            paths = [await model.gguf(self.workspace, self.tell) for model in self.plan.models]
+            paths = [await gguf_of.of_model(model, self.workspace, self.tell) for model in self.plan.models]
             self.tell("loading the model; it proposes prompts …" if self.plan.prompts == "proposed" else "loading …")
             await run_in_thread(asking.open, paths)
             if asking.left_out:

@@ -10,12 +10,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune.sessions.arena import Duel, Match, Result
+from edgetune.sessions.live_arena import LiveArena
+from edgetune.sessions.vote_plan import VotePlan
 from edgetune.text import one_line
-from tui.arena_session import Contest
 from tui.error_handling import run_in_thread
 from tui.keys import key
 from tui.pages.voting import AFTER, BUSY, DONE, READY, Voting
-from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
 from tui.widgets.listing import Line, Listing
@@ -25,7 +25,7 @@ from tui.widgets.streamed import DRAW
 NOTHING = "No vote yet: what the votes say of the models\nstands here, with how sure it is."
 
 
-class ArenaScreen(Voting[Contest]):
+class ArenaScreen(Voting[LiveArena]):
     """Votes on a plan's prompts until every two models have met on each."""
 
     NAME = "Arena"
@@ -56,9 +56,9 @@ class ArenaScreen(Voting[Contest]):
         yield duels
         yield Static("", id="how-far", markup=False)
 
-    def made(self) -> Contest:
+    def made(self) -> LiveArena:
         """An arena that is not open yet."""
-        return Contest(self.workspace, self.plan)
+        return LiveArena(self.workspace, self.plan)
 
     async def began(self) -> None:
         """Let the models answer, saying how far they are."""
@@ -121,7 +121,7 @@ class ArenaScreen(Voting[Contest]):
     def action_pick(self, value: str) -> None:
         """Vote."""
         if self.asking and self.match:
-            self.taking(lambda asking=self.asking, match=self.match: asking.take(match, value))
+            self.taking(lambda asking=self.asking, match=self.match: asking.vote(match, value))
 
     def action_skip(self) -> None:
         """No vote."""

@@ -1,7 +1,7 @@
 """Before an arena: which models meet, on which prompts, where the votes go."""
 
+from edgetune.sessions.vote_plan import VotePlan
 from tui.pages.vote_setup import VoteSetup
-from tui.vote_plan import VotePlan
 
 
 class ArenaSetup(VoteSetup):

@@ -9,20 +9,20 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune.sessions.live_ranking import LiveRanking
 from edgetune.sessions.ranking import Task
+from edgetune.sessions.vote_plan import VotePlan
 from edgetune.text import one_line
 from tui.dialogs.edit_answer import EditAnswer
 from tui.error_handling import run_in_thread
 from tui.keys import key, with_keys
 from tui.pages.voting import AFTER, BUSY, DONE, READY, Voting
-from tui.ranking import Ranking
-from tui.vote_plan import VotePlan
 from tui.widgets.asked import Asked
 from tui.widgets.candidates import Candidate, Candidates
 from tui.widgets.streamed import DRAW
 
 
-class Rank(Voting[Ranking]):
+class Rank(Voting[LiveRanking]):
     """Votes on a plan's prompts until all are done."""
 
     NAME = "Rank"
@@ -56,9 +56,9 @@ class Rank(Voting[Ranking]):
         yield Static("", id="said", markup=False)
         yield Static("", id="how-far", markup=False)
 
-    def made(self) -> Ranking:
+    def made(self) -> LiveRanking:
         """A ranking that is not open yet."""
-        return Ranking(self.workspace, self.plan)
+        return LiveRanking(self.workspace, self.plan)
 
     def now(self, status: str) -> None:
         """Another state: no numbers are pressed yet."""
@@ -77,7 +77,7 @@ class Rank(Voting[Ranking]):
         try:
             while not writing.done():
                 await asyncio.wait({writing}, timeout=DRAW)
-                there = ranking.written()
+                there = ranking.progress()
                 if there.prompt and not writing.done():
                     self.query_one(Asked).show(there.prompt.messages)
                     self.query_one(Candidates).show(there.texts)
@@ -90,7 +90,7 @@ class Rank(Voting[Ranking]):
             writing.exception()
             raise
         self.to_vote, state = await writing
-        self.query_one("#how-far", Static).update(one_line(state.words, 400))
+        self.query_one("#how-far", Static).update(one_line(state.summary, 400))
         self.draw(" ".join([said, *notices[-2:]]).strip())
 
     def draw(self, said: str) -> None:
@@ -152,7 +152,7 @@ class Rank(Voting[Ranking]):
         """Take the order; answers not in it are alike."""
         keys = "".join(str(n + 1) for n in self.order)
         if self.asking:
-            self.taking(lambda asking=self.asking: asking.take(keys))
+            self.taking(lambda asking=self.asking: asking.vote(keys))
 
     def action_clear(self) -> None:
         """No numbers, and the answers where they were."""
@@ -163,7 +163,7 @@ class Rank(Voting[Ranking]):
         """All are equally good, or bad."""
         pair = self.to_vote is not None and len(self.to_vote.candidates) == 2
         if self.asking:
-            self.taking(lambda asking=self.asking: asking.take_pair(value) if pair else asking.take("0"))
+            self.taking(lambda asking=self.asking: asking.vote_pair(value) if pair else asking.vote("0"))
 
     def action_skip(self) -> None:
         """No vote."""

@@ -16,10 +16,10 @@ from edgetune.errors import EdgeTuneError
 from edgetune.machine import hardware
 from edgetune.runs import launch, manage
 from edgetune.runs.history import History
+from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Run
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
-from tui.models import Model
 from tui.navigation import open_screen
 from tui.pages.page import Page
 from tui.run_words import headline, summary, what_next

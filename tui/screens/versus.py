@@ -13,14 +13,14 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune.sessions.chat_session import ChatSession
+from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Run
 from edgetune.text import one_line
 from tui import gguf_of
-from tui.chat_session import Talk
 from tui.dialogs.chat_settings import ChatSettingsDialog
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
-from tui.models import Model
 from tui.pages.page import Page
 from tui.widgets.bubbles import Bubbles
 from tui.widgets.prompt import Prompt
@@ -44,7 +44,7 @@ class Versus(Page):
     def __init__(self, run: Run | None, pair: tuple[Model, Model] | None = None) -> None:
         super().__init__()
         self.run_shown, self.pair = run, pair
-        self.talks: list[Talk] = []
+        self.talks: list[ChatSession] = []
         self.answering = False
 
     @property
@@ -55,7 +55,7 @@ class Versus(Page):
     async def files(self) -> list[Path]:
         """Both as GGUF files, written first where they are not."""
         if self.pair:
-            return [await model.gguf(self.workspace, self.tell) for model in self.pair]
+            return [await gguf_of.of_model(model, self.workspace, self.tell) for model in self.pair]
         assert self.run_shown is not None
         return [await find(self.workspace, self.run_shown, self.tell) for find in (gguf_of.base, gguf_of.tuned)]
 
@@ -82,11 +82,11 @@ class Versus(Page):
     async def load(self) -> None:
         """Find or write both files, and load them."""
         try:
-            talks = [Talk(path) for path in await self.files()]
+            talks = [ChatSession(path) for path in await self.files()]
             for talk in talks:
                 self.tell(f"loading {talk.path.name} …")
                 await run_in_thread(talk.load)
-                talk.ways.sampling = replace(talk.ways.sampling, temperature=0.0)
+                talk.settings.sampling = replace(talk.settings.sampling, temperature=0.0)
         except BaseException:
             self.tell("The two models are not loaded.")
             raise
@@ -94,7 +94,7 @@ class Versus(Page):
         self._ready()
 
     def _ready(self) -> None:
-        self.tell(f"temperature {self.talks[0].ways.sampling.temperature:g}" if self.talks else "")
+        self.tell(f"temperature {self.talks[0].settings.sampling.temperature:g}" if self.talks else "")
         self.refresh_bindings()
 
     @on(Prompt.Sent)
@@ -146,10 +146,10 @@ class Versus(Page):
         one, other = self.talks
 
         def same(_: None) -> None:
-            other.ways = replace(one.ways)
+            other.settings = replace(one.settings)
             self._ready()
 
-        self.app.push_screen(ChatSettingsDialog(one.ways, votes=False), same)
+        self.app.push_screen(ChatSettingsDialog(one.settings, votes=False), same)
 
     def on_unmount(self) -> None:
         """The processes end with the screen."""

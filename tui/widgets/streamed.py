@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from tui.chat_session import Talk
+from edgetune.sessions.chat_session import ChatSession
 from tui.error_handling import run_in_thread
 from tui.widgets.bubbles import Bubbles, Reply, how_made
 
@@ -12,12 +12,12 @@ DRAW, DRAW_LATE = 0.08, 0.5
 """Seconds between two pieces of an answer, what the model wrote in between being drawn at once: at least, and at most."""
 
 
-async def stream(talk: Talk, bubbles: Bubbles, text: str) -> None:
+async def stream(talk: ChatSession, bubbles: Bubbles, text: str) -> None:
     """Ask, and show the answer while it comes. Raises the engine's EdgeTuneError; when cancelled, the answer is stopped first."""
     await follow(talk, bubbles, await bubbles.ask(text), lambda: talk.answer(text))
 
 
-async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[], None]) -> None:
+async def follow(talk: ChatSession, bubbles: Bubbles, reply: Reply, write: Callable[[], None]) -> None:
     """Show in `reply` what `write` lets the model write."""
     writing = asyncio.create_task(run_in_thread(write))
     try:
@@ -35,7 +35,7 @@ async def follow(talk: Talk, bubbles: Bubbles, reply: Reply, write: Callable[[],
     talk.notices.clear()
 
 
-async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str], object]) -> None:
+async def drawn(talk: ChatSession, writing: "asyncio.Task[None]", show: Callable[[str], object]) -> None:
     """Give `show` what comes until all is written. When cancelled, the answer is stopped first."""
     clock, pause = asyncio.get_running_loop().time, DRAW
     try:
@@ -44,7 +44,7 @@ async def drawn(talk: Talk, writing: "asyncio.Task[None]", show: Callable[[str],
             await asyncio.wait({writing}, timeout=pause)
             late, worked = clock() - due, time.thread_time() - worked  # what the last piece cost: most of the time is left to keys
             pause = min(DRAW_LATE, max(DRAW, 2 * late, 3 * worked))
-            show(talk.take())
+            show(talk.new_text())
         await writing
     except asyncio.CancelledError:
         talk.stop()

@@ -11,9 +11,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune.errors import EdgeTuneError
+from edgetune.sessions.chat_session import ChatSession
 from edgetune.text import one_line
 from tui import gguf_of
-from tui.chat_session import Talk
 from tui.dialogs.chat_settings import ChatSettingsDialog
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key, with_keys
@@ -71,13 +71,13 @@ class Chat(ChatAround):
             elif path.suffix.lower() != ".gguf":
                 path = await gguf_of.tuned(self.workspace, self.workspace.run(self.source), gauge.update)
             gauge.update(f"loading {path.name} …")
-            talk = Talk(path)
+            talk = ChatSession(path)
             await run_in_thread(talk.load)
         except BaseException:
             gauge.update("No model is loaded.")
             raise
         self.talk = talk
-        self.bar.note(f"{talk.described} · {path.name}")
+        self.bar.note(f"{talk.description} · {path.name}")
         self.gauge()
         self.refresh_bindings()
 
@@ -89,7 +89,7 @@ class Chat(ChatAround):
         text = f"context {bar(talk.used / max(talk.context, 1), 12, self.ours.ascii_only)} {talk.used:,}/{talk.context:,}"
         if talk.stats:
             text += f"  {talk.stats.tokens_per_second:,.0f} tokens/s"
-        ways = talk.ways
+        ways = talk.settings
         on = [f"{one_line(name, 24)} {scale:g}" for name, scale in talk.adapters.items() if scale]
         text += f"  adapters: {', '.join(on)}" if on else ""
         text += f"  temperature {ways.sampling.temperature:g}" + ("  with a system prompt" if ways.system else "")
@@ -112,7 +112,7 @@ class Chat(ChatAround):
         """Ask, and show the answer while it is written."""
         await self.write(lambda talk: stream(talk, self.bubbles, text))
 
-    async def write(self, act: Callable[[Talk], Awaitable[None]]) -> None:
+    async def write(self, act: Callable[[ChatSession], Awaitable[None]]) -> None:
         """Let the model write; the keys that go with it hold meanwhile."""
         talk = self.talk
         if talk is None:
@@ -152,7 +152,7 @@ class Chat(ChatAround):
             await self.bubbles.tell(self.talk.branches, at)
             reply = await self.bubbles.reply()
             try:
-                await self.write(lambda talk: follow(talk, self.bubbles, reply, lambda: talk.again(at)))
+                await self.write(lambda talk: follow(talk, self.bubbles, reply, lambda: talk.answer_again(at)))
             except EdgeTuneError:
                 await self.redraw()
                 raise
@@ -166,7 +166,7 @@ class Chat(ChatAround):
     def action_ways(self) -> None:
         """System prompt and sampling."""
         if self.talk:
-            self.app.push_screen(ChatSettingsDialog(self.talk.ways), lambda _: self.gauge())
+            self.app.push_screen(ChatSettingsDialog(self.talk.settings), lambda _: self.gauge())
 
     @work(group="dialog")
     async def action_model(self) -> None:

@@ -43,7 +43,7 @@ class ChatAround(ChatVotes):
         talk = self.talk
         found = await self.app.push_screen_wait(Conversations(self.workspace))
         if found and talk:
-            await run_in_thread(talk.take_up, found)
+            await run_in_thread(talk.resume, found)
             await self.redraw()
             self.query_one(Prompt).focus()
 
@@ -55,7 +55,7 @@ class ChatAround(ChatVotes):
             return
         usual = str(self.workspace.path / "examples.jsonl")
         if path := await self.app.push_screen_wait(AskText("File of examples to add it to (.jsonl)", usual, _in_a_folder)):
-            await run_in_thread(add_example, at_home(path), talk.ways.system, talk.messages)
+            await run_in_thread(add_example, at_home(path), talk.settings.system, talk.messages)
             self.ours.say(f"Added to {path}")
 
     def action_adapters(self) -> None:
@@ -68,8 +68,8 @@ class ChatAround(ChatVotes):
     @work(group="dialog")
     async def action_beside(self) -> None:
         """This model and another."""
+        from edgetune.sessions.models import Model
         from tui.dialogs.choose_models import ChooseModels
-        from tui.models import Model
 
         chosen = await self.app.push_screen_wait(ChooseModels(self.workspace, [], 1))
         if chosen and self.talk:
@@ -77,7 +77,7 @@ class ChatAround(ChatVotes):
 
     def action_rank(self) -> None:
         """Several answers of this model, prompt by prompt."""
-        from tui.models import Model
+        from edgetune.sessions.models import Model
 
         if self.talk:
             open_screen(self.app, "rank_setup", [Model("file", str(self.talk.path))])

@@ -6,7 +6,7 @@ from typing import ClassVar
 from textual import work
 from textual.binding import BindingType
 
-from tui.chat_session import Talk
+from edgetune.sessions.chat_session import ChatSession
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
 from tui.pages.page import Page
@@ -26,7 +26,7 @@ class ChatTurns(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self.talk: Talk | None = None
+        self.talk: ChatSession | None = None
         self.answering = False
         self.marked: int | None = None
         self._one_writer = asyncio.Lock()
@@ -107,7 +107,7 @@ class ChatTurns(Page):
         """Write the talk down, beside the UI."""
         async with self._one_writer:
             if self.talk and self.talk.branches.turns:
-                await run_in_thread(self.talk.keep, self.workspace.conversations)
+                await run_in_thread(self.talk.save, self.workspace.conversations)
 
     def gauge(self) -> None:
         """How full the context is."""

@@ -36,7 +36,7 @@ class ChatVotes(ChatTurns):
     @property
     def votes(self) -> Store:
         """Where votes go."""
-        return store(self.workspace, self.talk.ways.into) if self.talk else store(self.workspace)
+        return store(self.workspace, self.talk.settings.into) if self.talk else store(self.workspace)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
@@ -56,7 +56,7 @@ class ChatVotes(ChatTurns):
         """A verdict on one answer."""
         at = self.meant(Reply)
         if self.talk and at is not None:
-            vote = Vote(self.talk.asked(at), [self.talk.candidate(at)], Choice("thumbs", good), "chat")
+            vote = Vote(self.talk.prompt_of(at), [self.talk.candidate(at)], Choice("thumbs", good), "chat")
             await run_in_thread(self.votes.add, vote)
             self.say_of(at, f"thumb {'up' if good else 'down'}: kept in {self.votes.name}")
 
@@ -69,7 +69,7 @@ class ChatVotes(ChatTurns):
             return
         text = await self.app.push_screen_wait(EditAnswer(talk.candidate(at).text))
         if text is not None:
-            vote = await run_in_thread(lambda: self.votes.add(edit_vote(talk.asked(at), talk.candidate(at), text, "chat")))
+            vote = await run_in_thread(lambda: self.votes.add(edit_vote(talk.prompt_of(at), talk.candidate(at), text, "chat")))
             new = talk.branches.replace(at, text, {"model": vote.candidates[1].model})
             talk.go(new)
             await self.redraw()

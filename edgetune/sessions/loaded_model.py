@@ -1,12 +1,12 @@
-"""A GGUF in a llama.cpp process of its own, with adapters on it, which is started again after a crash."""
+"""A GGUF in a llama.cpp process of its own, with adapters on it; the process is started again after a crash."""
 
 from pathlib import Path
 
 from edgetune.chat.engine import Engine
 
 
-class Loaded:
-    """The file and the process. All methods block but the properties: call them beside the UI, one at a time."""
+class LoadedModel:
+    """The file and the process. All methods block but the properties: call them in a thread, one at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,10 +20,10 @@ class Loaded:
             for name, (path, scale) in self._scales.items():
                 engine.load_adapter(path, scale, name)
             self._engine = engine
-            self.started(engine)
+            self._on_start(engine)
         return self._engine
 
-    def started(self, engine: Engine) -> None:
+    def _on_start(self, engine: Engine) -> None:
         """Called by `load` for each new process."""
 
     @property
@@ -32,19 +32,19 @@ class Loaded:
         return self._engine.info.n_ctx if self._engine else 0
 
     @property
-    def described(self) -> str:
+    def description(self) -> str:
         """The model in a few words."""
         return self._engine.info.description.replace(" ?B", "") if self._engine else ""
 
     @property
     def adapters(self) -> dict[str, float]:
-        """Adapters that are loaded, with their strength."""
+        """Adapters that are loaded, with their scale."""
         return {name: scale for name, (_, scale) in self._scales.items()}
 
-    def turn(self, path: Path, scale: float) -> None:
-        """Use an adapter at a strength from now on, 0 for not at all; it is loaded first. InputError where it does not fit."""
+    def set_adapter(self, path: Path, scale: float) -> None:
+        """Use an adapter at a scale from now on, 0 for not at all; it is loaded first. InputError where it does not fit."""
         engine = self.load()
-        name = next((known for known, (place, _) in self._scales.items() if place == path), "")
+        name = next((known for known, (file, _) in self._scales.items() if file == path), "")
         if name:
             engine.set_scale(name, scale)
         else:
@@ -53,13 +53,13 @@ class Loaded:
         self._scales[name] = path, scale
 
     @property
-    def loaded(self) -> list[tuple[Path, float]]:
-        """Files of the adapters that are loaded, with their strength."""
+    def adapter_files(self) -> list[tuple[Path, float]]:
+        """Files of the adapters that are loaded, with their scale."""
         return list(self._scales.values())
 
     def scale_of(self, path: Path) -> float | None:
-        """The strength of an adapter; None where it is not loaded."""
-        return next((scale for place, scale in self._scales.values() if place == path), None)
+        """The scale of an adapter; None where it is not loaded."""
+        return next((scale for file, scale in self._scales.values() if file == path), None)
 
     def close(self) -> None:
         """End the process. The next question starts it again."""

@@ -1,4 +1,4 @@
-"""What a ranking or an arena was last asked to do, kept in the workspace, so that one key goes on with it."""
+"""What a ranking or an arena was last asked to do, saved in the workspace, so that one key resumes it."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
+from edgetune.sessions.models import Model
 from edgetune.storage.files import write_json
 from edgetune.storage.workspace import Workspace
 from edgetune.text import one_line
-from tui.models import Model
 
 if TYPE_CHECKING:
     from edgetune.preferences.authors import Author
@@ -44,7 +44,7 @@ class VotePlan:
     limit: int | None = None
 
     @property
-    def asked(self) -> str:
+    def prompts_label(self) -> str:
         """Where the prompts come from, in words."""
         if self.prompts == "file":
             return one_line(Path(self.file).name, 40)
@@ -55,25 +55,25 @@ class VotePlan:
         """How answers are drawn."""
         return Sampling(self.temperature, seed=0)
 
-    def given(self, workspace: Workspace, votes: "Store") -> "PromptList | None":
+    def read_prompts(self, workspace: Workspace, votes: "Store") -> "PromptList | None":
         """The prompts, read now; None where the model is to propose them. InputError where there are none."""
         from edgetune.preferences import prompts
 
         if self.prompts == "file":
             return prompts.read(Path(self.file))
         if self.prompts == "talks":
-            return prompts.talked(workspace.conversations)
+            return prompts.from_conversations(workspace.conversations)
         if self.prompts == "votes":
-            return prompts.voted(votes.votes(), f"{self.into}-voted")
+            return prompts.from_votes(votes.votes(), f"{self.into}-voted")
         return None
 
-    def asked_of(self, author: "Author") -> "PromptList":
+    def propose_prompts(self, author: "Author") -> "PromptList":
         """The prompts that a model proposes."""
         from edgetune.preferences import prompts
 
         return prompts.proposed(author, self.proposed, 0)
 
-    def must_be_whole(self, least: int) -> None:
+    def check_complete(self, least: int) -> None:
         """InputError naming the first thing that is missing for `least` models."""
         if len(self.models) < least:
             few = "No model was chosen." if not self.models else "One model was chosen."
@@ -86,13 +86,13 @@ class VotePlan:
         write_json(path, asdict(self))
 
 
-def load(path: Path, usual: VotePlan) -> VotePlan:
-    """The plan of a file; what is missing or makes no sense is as in `usual`."""
+def load_plan(path: Path, defaults: VotePlan) -> VotePlan:
+    """The plan of a file; what is missing or makes no sense is as in `defaults`."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        models = [Model(str(one["kind"]), str(one["place"])) for one in kept.pop("models")]
-        good = {f.name: kept[f.name] for f in fields(VotePlan) if isinstance(kept.get(f.name), type(getattr(usual, f.name)))}
-        numbers = {name: kept[name] for name in ("max_tokens", "limit") if isinstance(kept.get(name), int)}
-        return replace(usual, **{**good, **numbers, "models": models})
+        row = json.loads(path.read_text(encoding="utf-8"))
+        models = [Model(str(model["kind"]), str(model["place"])) for model in row.pop("models")]
+        sound = {f.name: row[f.name] for f in fields(VotePlan) if isinstance(row.get(f.name), type(getattr(defaults, f.name)))}
+        limits = {name: row[name] for name in ("max_tokens", "limit") if isinstance(row.get(name), int)}
+        return replace(defaults, **{**sound, **limits, "models": models})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return usual
+        return defaults
