@@ -1,4 +1,4 @@
-"""A conversation that forks: a question asked otherwise or an answer written anew begins a branch, and the old one stays."""
+"""A conversation that forks: a changed question or another answer begins a branch, and the old one stays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ START = -1
 class Turn:
     """A question or an answer. parent: the turn it follows, by number, or START.
 
-    made: what made an answer, as in a vote's candidate, and "tokens" with "tokens_per_second"; what is not known is left out.
+    provenance: what made an answer, as in a vote's candidate, and "tokens" with "tokens_per_second"; what is not known is left out.
     """
 
     role: str
     content: str
     parent: int = START
-    made: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def message(self) -> Message:
@@ -28,7 +28,7 @@ class Turn:
 
 
 class Branches:
-    """All turns in the order they came, and the tip: the turn that the conversation goes on from."""
+    """All turns in the order they came, and the tip: the turn that the conversation continues from."""
 
     def __init__(self, turns: Sequence[Turn] = (), tip: int | None = None) -> None:
         self.turns = list(turns)
@@ -37,19 +37,19 @@ class Branches:
 
     def path(self, to: int | None = None) -> list[int]:
         """The turns from the first to one, or to the tip."""
-        at, found = self.tip if to is None else to, []
-        while at != START:
-            found.append(at)
-            at = self.turns[at].parent
-        return found[::-1]
+        turn, path = self.tip if to is None else to, []
+        while turn != START:
+            path.append(turn)
+            turn = self.turns[turn].parent
+        return path[::-1]
 
     def messages(self, to: int | None = None) -> list[Message]:
-        """The same as messages."""
+        """The turns of that path, as messages."""
         return [self.turns[at].message for at in self.path(to)]
 
-    def add(self, role: str, content: str, made: dict[str, Any] | None = None) -> int:
+    def add(self, role: str, content: str, provenance: dict[str, Any] | None = None) -> int:
         """A turn after the tip, which it then is."""
-        self.turns.append(Turn(role, content, self.tip, made or {}))
+        self.turns.append(Turn(role, content, self.tip, provenance or {}))
         self.go(len(self.turns) - 1)
         return self.tip
 
@@ -63,39 +63,38 @@ class Branches:
         """All turns that follow what this one follows, itself among them."""
         return [number for number, turn in enumerate(self.turns) if turn.parent == self.turns[at].parent]
 
-    def place(self, at: int) -> tuple[int, int]:
+    def branch_number(self, at: int) -> tuple[int, int]:
         """Which of how many branches a turn begins, from 1."""
-        found = self.siblings(at)
-        return found.index(at) + 1, len(found)
+        siblings = self.siblings(at)
+        return siblings.index(at) + 1, len(siblings)
 
     def switch(self, at: int, step: int) -> int:
-        """Take the branch so many further than the one this turn begins, round and round, to where it was last; its first turn."""
-        found = self.siblings(at)
-        first = end = found[(found.index(at) + step) % len(found)]
+        """Open the branch `step` further than the one this turn begins, around the end, where it was last left; its first turn."""
+        siblings = self.siblings(at)
+        first = end = siblings[(siblings.index(at) + step) % len(siblings)]
         while (following := [n for n, turn in enumerate(self.turns) if turn.parent == end]) != []:
             end = self._followed.get(end, following[-1])
         self.go(end)
         return first
 
-    def replace(self, at: int, content: str, made: dict[str, Any]) -> int:
-        """Another version of a turn as a branch of its own; the tip then is it."""
+    def replace(self, at: int, content: str, provenance: dict[str, Any]) -> int:
+        """Another version of a turn, as a separate branch; the tip then is it."""
         self.tip = self.turns[at].parent
-        return self.add(self.turns[at].role, content, made)
+        return self.add(self.turns[at].role, content, provenance)
 
     def forget(self, at: int, tip: int) -> None:
-        """Drop the turn that came last of all, and go on from another."""
+        """Drop the turn that came last of all, and continue from another."""
         assert at == len(self.turns) - 1, "only the last one can be dropped: the others' numbers are known outside"
         self.turns.pop()
         self._followed = {parent: turn for parent, turn in self._followed.items() if turn != at}
         self.go(tip)
 
     def rows(self) -> list[dict[str, Any]]:
-        """As they are kept in a file."""
-        return [{**turn.message, "parent": turn.parent, **({"made": turn.made} if turn.made else {})} for turn in self.turns]
+        """As a file holds them."""
+        return [{**turn.message, "parent": turn.parent, **({"made": turn.provenance} if turn.provenance else {})} for turn in self.turns]
 
     def lines(self) -> list[str]:
-        """Every turn in words, counted from 1: `*` where it is in the branch that is open, and what it follows where that is not the one
-        before it."""
+        """Every turn as a line, counted from 1. `*` marks the open branch; what a turn follows is named where it is not the one before."""
         opened, lines = set(self.path()), []
         for at, turn in enumerate(self.turns):
             after = "" if turn.parent == at - 1 else f" (after {turn.parent + 1})" if turn.parent != START else " (from the start)"
@@ -116,6 +115,6 @@ def read(rows: Any, tip: Any) -> Branches:
     return Branches(turns, tip)
 
 
-def line(messages: Sequence[Message]) -> Branches:
+def unbranched(messages: Sequence[Message]) -> Branches:
     """Messages that follow one another, as a conversation without forks."""
-    return Branches([Turn(str(one["role"]), str(one["content"]), number - 1) for number, one in enumerate(messages)])
+    return Branches([Turn(str(message["role"]), str(message["content"]), number - 1) for number, message in enumerate(messages)])

@@ -52,7 +52,7 @@ class Answer:
 class Conversation:
     """Messages and the way they reach the model.
 
-    engine: the loaded model. system: an optional system message. notice: told, in words, what a person should know
+    engine: the loaded model. system: an optional system message. notice: called with what a person should know
     (no template in the file, turns dropped from the window).
     """
 
@@ -93,7 +93,7 @@ class Conversation:
         dropped = _turns(self.messages) + 1 - _turns(messages)
         if dropped:
             which = f"oldest {dropped} turns are" if dropped > 1 else "oldest turn is"
-            self._notice(f"The context of {room} tokens is full: the {which} dropped and no longer seen.")
+            self._notice(f"The context of {room} tokens is full: the {which} dropped: the model no longer sees them.")
         generation = self.engine.generate(
             tokens, max_tokens=reserved, sampling=sampling, stops=self.marks.stops, stop_ids=self.marks.stop_ids
         )
@@ -117,7 +117,7 @@ class Conversation:
         context = self.engine.info.n_ctx
         raise InputError(
             "The message is too long for the context",
-            f"With all around it, it has {len(tokens)} tokens; {most} fit beside the answer in a context of {context}.",
+            f"With the chat template it has {len(tokens)} tokens; {most} fit next to the answer in a context of {context}.",
             "Shorten it, ask for a shorter answer (--max-tokens), or for a longer context (--ctx).",
         )
 
@@ -127,7 +127,7 @@ def _turns(messages: list[Message]) -> int:
 
 
 def model_template(engine: Engine, notice: Callable[[str], None]) -> ChatTemplate:
-    """The template a GGUF carries with the date its training froze, or the plain one, said aloud."""
+    """The template a GGUF carries with the date its training froze, or the plain one, with a notice."""
     info = engine.info
     if not info.template:
         notice('This file has no chat template: plain text is used ("User: …", "Assistant: …").')

@@ -208,7 +208,11 @@ def check_bounds(n_ctx: int | None, threads: int | None, gpu_layers: int) -> Non
 def check_scale(scale: float) -> None:
     """Refuse scales that make nothing but nonsense."""
     if not math.isfinite(scale) or abs(scale) > MOST_SCALE:
-        raise InputError(f"{scale} is no scale for an adapter", f"It must lie between -{MOST_SCALE} and {MOST_SCALE}.", "Correct it.")
+        raise InputError(
+            f"{scale} is no scale for an adapter",
+            f"It must lie between -{MOST_SCALE} and {MOST_SCALE}.",
+            "Use a scale within these bounds; 1 is the adapter as trained.",
+        )
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class NativeContext:
         """Keep the cached tokens that `tokens` begins with (at most `most`), forget the rest; how many were kept."""
         limit = min(len(self._cached), len(tokens), most)
         kept = next((i for i in range(limit) if self._cached[i] != tokens[i]), limit)
-        # Recurrent layers cannot forget a part: such models start anew.
+        # Recurrent layers cannot forget a part: such models start again.
         if kept < len(self._cached) and not self.lib.llama_memory_seq_rm(self._memory, 0, kept, -1):
             self.forget()
             return 0

@@ -71,12 +71,12 @@ class NativeModel:
 
     def metadata(self) -> dict[str, str]:
         """The file's metadata under general.*, tokenizer.ggml.* and edgetune.*, as text (lists apart)."""
-        found = {}
+        metadata = {}
         for index in range(self.lib.llama_model_meta_count(self.handle)):
             key = _text(partial(self.lib.llama_model_meta_key_by_index, self.handle, index))
             if key.startswith(("general.", "edgetune.", "tokenizer.ggml.")):
-                found[key] = _text(partial(self.lib.llama_model_meta_val_str_by_index, self.handle, index))
-        return found
+                metadata[key] = _text(partial(self.lib.llama_model_meta_val_str_by_index, self.handle, index))
+        return metadata
 
     def info(self) -> dict[str, Any]:
         """What the client needs to know of the file; with the context's part, the fields of `engine.ModelInfo`."""

@@ -42,7 +42,7 @@ class Sampling:
         """Itself with a seed drawn where none was given; InputError naming everything out of bounds."""
         problems = self.problems()
         if problems:
-            raise InputError("A sampling setting is out of bounds", " ".join(problems), "Correct it and try again.")
+            raise InputError("A sampling setting is out of bounds", " ".join(problems), "Use values within these bounds.")
         if self.seed is not None:
             return self
         import secrets

@@ -56,7 +56,7 @@ def new_path(folder: Path) -> Path:
 
 def save(path: Path, model: str, system: str, messages: Sequence[Message] | Branches) -> None:
     """Write a conversation, with all its branches where it has them; what the file held before is replaced."""
-    tree = messages if isinstance(messages, Branches) else branches.line(messages)
+    tree = messages if isinstance(messages, Branches) else branches.unbranched(messages)
     document = {"model": model, "system": system, "messages": tree.messages(), "turns": tree.rows(), "tip": tree.tip}
     write_json(path, document)
 
@@ -100,7 +100,7 @@ def list_conversations(folder: Path) -> list[SavedConversation]:
             seen = stamp(path)
             document = json.loads(path.read_text(encoding="utf-8"))
             messages = [{"role": str(message["role"]), "content": str(message["content"])} for message in document["messages"]]
-            forked = branches.read(document["turns"], document["tip"]) if "turns" in document else branches.line(messages)
+            forked = branches.read(document["turns"], document["tip"]) if "turns" in document else branches.unbranched(messages)
             model, system = str(document.get("model", "")), str(document.get("system", ""))
             conversations.append(SavedConversation(path, model, system, messages, forked, seen))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -15,10 +15,10 @@ class StopScanner:
     def feed(self, piece: bytes) -> bytes:
         """What may be shown now, after this piece came; sets `stopped` once a stop string is complete."""
         held = self._held + piece
-        found = [at for at in (held.find(stop) for stop in self._stops) if at >= 0]
-        if found:
+        positions = [position for position in (held.find(stop) for stop in self._stops) if position >= 0]
+        if positions:
             self.stopped, self._held = True, b""
-            return held[: min(found)]
+            return held[: min(positions)]
         keep = max((_overlap(held, stop) for stop in self._stops), default=0)
         self._held = held[len(held) - keep :]
         return held[: len(held) - keep]

@@ -30,8 +30,8 @@ def turn_marks(template: ChatTemplate, engine: Engine) -> TurnMarks:
         prompt, whole = template.render(opening, add_generation_prompt=True), template.render(answered)
     except TemplateRefusal:
         return TurnMarks("", (), ())
-    before, found, behind = whole.partition(ANSWER)
-    if not found:
+    before, answer, behind = whole.partition(ANSWER)
+    if not answer:
         return TurnMarks("", (), ())
     between = before[len(prompt) :] if before.startswith(prompt) else ""
     lead = between if between.isspace() else ""

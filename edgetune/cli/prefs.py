@@ -23,47 +23,47 @@ LIST = """List the preference files, or with a NAME the votes in one.
 
 Example: edgetune prefs list prefs
 """
-SHOW = """Show one vote whole: prompt, answers, what made them, and the choice.
+SHOW = """Show one vote in full: prompt, answers, how they were generated, and the choice.
 
 Example: edgetune prefs show 3f2a
 """
-EDIT = """Change what was chosen; the earlier choice stays in the file's history.
+EDIT = """Change the choice of a vote; the earlier choice stays in the file's history.
 
 CHOICE is left, right, tie, bad, up, down, or for a ranking the answers' numbers, best first (213).
 
 Example: edgetune prefs edit 3f2a right
 """
-EXPORT = """Write votes as a file that trainers read. pair_lists and unpaired are TRL's shapes as they are.
+EXPORT = """Write votes as a file that trainers read. pair_lists and unpaired are TRL's own shapes.
 
 Shapes: pair_lists, unpaired, ranking, pair_messages, pair_turns, pair_strings, pair_whole, messages (the liked answers alone), prompt.
 
 Example: edgetune prefs export prefs --out pairs.jsonl
 """
-IMPORT = """Take a file of preferences, in any shape that 'edgetune data check' knows, as votes.
+IMPORT = """Import a file of preferences as votes, in any shape that 'edgetune data check' knows.
 
 Example: edgetune prefs import dpo.json --into prefs
 """
-DEDUPE = """Take back votes that say the same as an earlier one, and list those that contradict each other.
+DEDUPE = """Delete votes that repeat an earlier one, and list those that contradict each other.
 
 Example: edgetune prefs dedupe prefs --yes
 """
-DELETE = """Take votes back. Their lines stay in the file's history; 'edgetune prefs restore ID' lets one stand again.
+DELETE = """Delete votes. Their lines stay in the file's history; 'edgetune prefs restore ID' brings one back.
 
 Example: edgetune prefs delete 3f2a --yes
 """
-RESTORE = """Let a vote that was deleted stand again.
+RESTORE = """Bring a deleted vote back.
 
 Example: edgetune prefs restore 3f2a09b1c2d3
 """
 
 
-def _open(name: str, place: Path | None) -> "Store":
+def _open(name: str, workspace_path: Path | None) -> "Store":
     from edgetune.preferences.store import existing
 
-    found = existing(workspace(place), name)
-    for problem in found.fold().problems[:5]:
+    store = existing(workspace(workspace_path), name)
+    for problem in store.fold().problems[:5]:
         say(f"left out: {problem}")
-    return found
+    return store
 
 
 def listing(
@@ -76,31 +76,33 @@ def listing(
     from edgetune.preferences.store import stores
 
     if name is None:
-        found = []
-        for one in stores(workspace(workspace_path)):
-            votes = one.votes()
+        files = []
+        for store in stores(workspace(workspace_path)):
+            votes = store.votes()
             pairs = sum(len(vote.pairs()) for vote in votes if "repeats" not in vote.about)
-            found.append({"name": one.name, "votes": len(votes), "pairs": pairs, "worth": worth(pairs), "file": str(one.path)})
+            files.append({"name": store.name, "votes": len(votes), "pairs": pairs, "worth": worth(pairs), "file": str(store.path)})
         if as_json:
-            typer.echo(json.dumps(found, ensure_ascii=False))
-        elif found:
-            typer.echo(table([[f["name"], f["votes"], f["worth"]] for f in found], ["name", "votes", "worth"], 100))
+            typer.echo(json.dumps(files, ensure_ascii=False))
+        elif files:
+            typer.echo(table([[file["name"], file["votes"], file["worth"]] for file in files], ["name", "votes", "worth"], 100))
         else:
-            say("No vote was given yet: 'edgetune collect MODEL' begins.")
+            say("No vote is saved yet. Start with: edgetune collect MODEL")
         return
+
     votes = _open(name, workspace_path).votes()
     if as_json:
         typer.echo(json.dumps([vote.as_dict() for vote in votes], ensure_ascii=False))
         return
-    rows = [[v.id, v.source, words(v), _asked(v), " | ".join(one_line(c.text, 30) for c in v.candidates)] for v in votes]
+    rows = [[v.id, v.source, describe_choice(v), _question(v), " | ".join(one_line(c.text, 30) for c in v.candidates)] for v in votes]
     typer.echo(table(rows, ["id", "source", "choice", "prompt", "answers"], 70))
-    same = consistency(votes)
-    if same.compared:
-        say(f"Asked again, {same.same} of {same.compared} preferences came out the same ({same.share.low:.0%} to {same.share.high:.0%}).")
+    repeated = consistency(votes)
+    if repeated.compared:
+        interval = f"{repeated.share.low:.0%} to {repeated.share.high:.0%}"
+        say(f"Asked again, {repeated.same} of {repeated.compared} preferences came out the same ({interval}).")
 
 
-def words(vote: "Vote") -> str:
-    """A choice in words."""
+def describe_choice(vote: "Vote") -> str:
+    """A choice as people read it."""
     value = vote.choice.value
     if vote.choice.type == "ranking":
         return "ranks " + " ".join(map(str, value))
@@ -109,7 +111,7 @@ def words(vote: "Vote") -> str:
     return str(value or vote.choice.type) + (" (repeat)" if "repeats" in vote.about else "")
 
 
-def _asked(vote: "Vote") -> str:
+def _question(vote: "Vote") -> str:
     return one_line(str(vote.prompt[-1].get("content") or "") if vote.prompt else "", 50)
 
 
@@ -130,7 +132,7 @@ def show(
         settings = ", ".join(f"{key} {value}" for key, value in candidate.sampling.items() if value is not None)
         adapters = ", ".join(f"{key} at {value:g}" for key, value in candidate.adapters.items())
         typer.echo(safe_text(f"\n[{number}] {candidate.text}\n    {'; '.join(filter(None, [candidate.model, adapters, settings]))}"))
-    typer.echo(f"\nchoice: {words(vote)}, by {vote.judge} in {vote.source}")
+    typer.echo(f"\nchoice: {describe_choice(vote)}, by {vote.judge} in {vote.source}")
 
 
 def edit(
@@ -141,9 +143,9 @@ def edit(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Change a choice."""
-    found = _open(name, workspace_path)
-    changed = found.amend(vote_id, _choice(choice, len(found.vote(vote_id).candidates)))
-    typer.echo(json.dumps(changed.as_dict(), ensure_ascii=False) if as_json else f"{changed.id}: {words(changed)}")
+    store = _open(name, workspace_path)
+    changed = store.amend(vote_id, _choice(choice, len(store.vote(vote_id).candidates)))
+    typer.echo(json.dumps(changed.as_dict(), ensure_ascii=False) if as_json else f"{changed.id}: {describe_choice(changed)}")
 
 
 def _choice(text: str, count: int) -> "Choice":
@@ -169,71 +171,76 @@ def export(
 
     if shape not in SHAPES:
         raise InputError(f"There is no shape '{shape[:40]}'", f"Shapes are {', '.join(SHAPES)}.", "Choose one of them with --shape.")
-    found = _open(name, workspace_path)
+    store = _open(name, workspace_path)
     target = out or Path(f"{name}.{shape}.jsonl")
-    if is_folder(target) or real(target).is_relative_to(real(found.path.parent)):
+    if is_folder(target) or real(target).is_relative_to(real(store.path.parent)):
         raise InputError(
-            f"{target} cannot be written", "It is a folder, or lies where the votes are kept.", "Name another file with --out."
+            f"{target} cannot be written", "It is a folder, or lies in the folder of the votes.", "Name another file with --out."
         )
-    made, refused = rows(found.votes(), shape)
-    if not made:
+
+    written, refused = rows(store.votes(), shape)
+    if not written:
         why = f" The first: {refused[0]}." if refused else ""
         raise InputError(
-            f"{name} has nothing to write as {shape}", f"No vote gives such a row.{why}", "Choose another --shape, or vote on."
+            f"{name} has nothing to write as {shape}", f"No vote gives such a row.{why}", "Choose another --shape, or give more votes."
         )
     with atomic_write(target) as file:
-        for row in made:
+        for row in written:
             file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
     for reason in refused[:5]:
         say(f"left out {reason}")
-    result = {"written": len(made), "left_out": len(refused), "shape": shape, "file": str(target)}
-    typer.echo(json.dumps(result) if as_json else f"{len(made):,} rows written as {shape}, {len(refused):,} votes left out: {target}")
+    result = {"written": len(written), "left_out": len(refused), "shape": shape, "file": str(target)}
+    typer.echo(json.dumps(result) if as_json else f"{len(written):,} rows written as {shape}, {len(refused):,} votes left out: {target}")
 
 
-def take(
+def import_votes(
     file: Annotated[str, typer.Argument(metavar="FILE", help="File or folder of preferences.", show_default=False)],
-    into: Annotated[str, typer.Option("--into", metavar="NAME", help="The preference file of the workspace that takes them.")] = "prefs",
-    form: Annotated[str, typer.Option("--format", help="The rows' shape, where it is not told from them.")] = "auto",
+    into: Annotated[
+        str, typer.Option("--into", metavar="NAME", help="The preference file of the workspace where they are saved.")
+    ] = "prefs",
+    form: Annotated[str, typer.Option("--format", help="The shape of the rows, where it cannot be detected.")] = "auto",
     column_map: Annotated[
         list[str] | None, typer.Option("--column-map", metavar="TARGET=SOURCE", help="Columns renamed.", show_default=False)
     ] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Take a file as votes."""
+    """Import a file as votes."""
     from edgetune.data.detect import parse_map
-    from edgetune.preferences.importing import take as take_file
+    from edgetune.preferences.importing import import_file
     from edgetune.preferences.store import store
 
-    done = take_file(file, store(workspace(workspace_path), into), form, parse_map(column_map or []))
+    done = import_file(file, store(workspace(workspace_path), into), form, parse_map(column_map or []))
     for name, line, reason in done.left_out[:5]:
         say(f"left out {name}:{line}: {reason}")
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False))
     else:
         typer.echo(
-            f"{done.read:,} rows ({done.format}), {done.taken:,} taken, {done.repeated:,} there before, {len(done.left_out):,} left out"
+            f"{done.read:,} rows ({done.format}), {done.taken:,} saved, {done.repeated:,} already there, {len(done.left_out):,} left out"
         )
 
 
 def dedupe(name: NameArgument = "prefs", yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
-    """Take back what is there twice."""
+    """Delete repeated votes."""
     from edgetune.preferences.importing import contradictions, duplicates
 
-    found = _open(name, workspace_path)
-    votes = found.votes()
-    twice, against = list(duplicates(votes)), list(contradictions(votes))
-    if twice:
-        confirm(f"Take back {len(twice)} votes of {name} that say the same as an earlier one?", yes)
-    for first, later in twice:
-        found.delete(later.id, f"says the same as {first.id}")
-    result: dict[str, Any] = {"removed": [later.id for _, later in twice], "contradictions": [[a.id, b.id] for a, b in against]}
+    store = _open(name, workspace_path)
+    votes = store.votes()
+    repeated, contradicting = list(duplicates(votes)), list(contradictions(votes))
+    if repeated:
+        confirm(f"Delete {len(repeated)} votes of {name} that repeat an earlier one?", yes)
+    for first, second in repeated:
+        store.delete(second.id, f"says the same as {first.id}")
+
+    result: dict[str, Any] = {"removed": [vote.id for _, vote in repeated], "contradictions": [[a.id, b.id] for a, b in contradicting]}
     if as_json:
         typer.echo(json.dumps(result))
         return
-    typer.echo(f"{len(twice)} of {len(votes)} votes taken back; {len(against)} pairs contradict an earlier vote")
-    for one, other in against[:20]:
-        say(f"  {one.id} and {other.id}: {_asked(other)}")
+    typer.echo(f"{len(repeated)} of {len(votes)} votes deleted; {len(contradicting)} pairs contradict an earlier vote")
+    for first, second in contradicting[:20]:
+        say(f"  {first.id} and {second.id}: {_question(second)}")
 
 
 def delete(
@@ -243,13 +250,13 @@ def delete(
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Take votes back."""
-    found = _open(name, workspace_path)
-    votes = [found.vote(vote_id) for vote_id in ids]
-    confirm(f"Take back {', '.join(vote.id for vote in votes)} from {name}?", yes)
+    """Delete votes."""
+    store = _open(name, workspace_path)
+    votes = [store.vote(vote_id) for vote_id in ids]
+    confirm(f"Delete {', '.join(vote.id for vote in votes)} from {name}?", yes)
     for vote in {vote.id: vote for vote in votes}.values():
-        found.delete(vote.id)
-    typer.echo(json.dumps({"removed": [v.id for v in votes]}) if as_json else f"taken back: {', '.join(v.id for v in votes)}")
+        store.delete(vote.id)
+    typer.echo(json.dumps({"removed": [v.id for v in votes]}) if as_json else f"deleted: {', '.join(v.id for v in votes)}")
 
 
 def restore(
@@ -258,9 +265,9 @@ def restore(
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Let a vote stand again."""
+    """Bring a vote back."""
     vote = _open(name, workspace_path).restore(vote_id)
-    typer.echo(json.dumps(vote.as_dict(), ensure_ascii=False) if as_json else f"{vote.id} stands again: {words(vote)}")
+    typer.echo(json.dumps(vote.as_dict(), ensure_ascii=False) if as_json else f"{vote.id} is back: {describe_choice(vote)}")
 
 
 def register(app: typer.Typer) -> None:
@@ -269,7 +276,7 @@ def register(app: typer.Typer) -> None:
 
     @group.callback(invoke_without_command=True)
     def overview(ctx: typer.Context) -> None:
-        """The votes that were given.
+        """The votes given so far.
 
         Begin with: edgetune prefs list
         """
@@ -281,7 +288,7 @@ def register(app: typer.Typer) -> None:
         "show": (show, SHOW),
         "edit": (edit, EDIT),
         "export": (export, EXPORT),
-        "import": (former_flags(take), IMPORT),
+        "import": (former_flags(import_votes), IMPORT),
     }
     commands |= {"dedupe": (dedupe, DEDUPE), "delete": (delete, DELETE), "restore": (restore, RESTORE)}
     for word, (function, text) in commands.items():

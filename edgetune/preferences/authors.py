@@ -8,7 +8,7 @@ from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.errors import EdgeTuneError
-from edgetune.preferences.record import Candidate, Turns, said
+from edgetune.preferences.record import Candidate, Turns, assistant_answer
 
 MARK = "edgetune-question"
 LONGEST_QUESTION = 64
@@ -34,7 +34,7 @@ class Draft:
         """The answer with all that made it."""
         stats = self._answer.stats
         settings = replace(self._sampling, seed=stats.seed if stats else self._sampling.seed).as_dict()
-        return said(
+        return assistant_answer(
             self._answer.text,
             model=self._author.name,
             path=str(self._author.path),
@@ -67,10 +67,10 @@ class Author:
             wanted = self.scales.get(name, 0.0)
             if adapter.scale != wanted:
                 self.engine.set_scale(name, wanted)
-        talk = self._conversation
-        talk.system = str(prompt[0]["content"]) if prompt[0]["role"] == "system" else None
-        talk.messages = [turn for turn in prompt[:-1] if turn["role"] != "system"]
-        return talk.ask(str(prompt[-1]["content"]), sampling=sampling, max_tokens=max_tokens)
+        conversation = self._conversation
+        conversation.system = str(prompt[0]["content"]) if prompt[0]["role"] == "system" else None
+        conversation.messages = [turn for turn in prompt[:-1] if turn["role"] != "system"]
+        return conversation.ask(str(prompt[-1]["content"]), sampling=sampling, max_tokens=max_tokens)
 
     def question(self, seed: int) -> str:
         """What the model writes where a user's turn begins; empty where its template does not say where that is."""
@@ -78,16 +78,16 @@ class Author:
             whole = self._conversation.template.render([{"role": "user", "content": MARK}], add_generation_prompt=False)
         except EdgeTuneError:
             return ""
-        before, found, behind = whole.partition(MARK)
-        if not found:
+        before, mark, behind = whole.partition(MARK)
+        if not mark:
             return ""
         marks, stop = self._conversation.marks, behind.strip().splitlines()[:1]
-        writing = self.engine.generate(
+        generation = self.engine.generate(
             self.engine.prompt_tokens(before),
             max_tokens=LONGEST_QUESTION,
             sampling=Sampling(temperature=1.0, top_k=0, top_p=0.95, seed=seed % 2**32),
             stops=(*marks.stops, "\n", *stop),
             stop_ids=marks.stop_ids,
         ).finished()
-        cut = writing.stats is not None and writing.stats.reason in ("length", "context")
-        return "" if cut else writing.text.strip()
+        cut = generation.stats is not None and generation.stats.reason in ("length", "context")
+        return "" if cut else generation.text.strip()

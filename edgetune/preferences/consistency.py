@@ -26,16 +26,16 @@ class Consistency:
 
 def consistency(votes: Iterable[Vote]) -> Consistency:
     """Compare repeated votes with those they repeat, pair by pair; a preference that became a tie is not the same."""
-    standing = {vote.id: vote for vote in votes}
+    by_id = {vote.id: vote for vote in votes}
     same = compared = 0
-    for again in standing.values():
-        first = standing.get(again.about.get("repeats", ""))
+    for again in by_id.values():
+        first = by_id.get(again.about.get("repeats", ""))
         if first is None or again.choice.type == "skip":
             continue
-        later = [(good.completion, bad.completion) for good, bad in again.pairs()]
-        pairs = [(good.completion, bad.completion) for good, bad in first.pairs()]
-        compared += len(pairs)
-        same += sum(pair in later for pair in pairs)
+        repeated = [(good.completion, bad.completion) for good, bad in again.pairs()]
+        original = [(good.completion, bad.completion) for good, bad in first.pairs()]
+        compared += len(original)
+        same += sum(pair in repeated for pair in original)
     return Consistency(same, compared, share(same, compared))
 
 
@@ -43,6 +43,7 @@ def worth(pairs: int) -> str:
     """What so many pairs are worth, and how many to the next mark."""
     marks = [mark for mark, _ in WORTH]
     reached = [text for mark, text in WORTH if pairs >= mark]
-    words = WORTH[0][1] if pairs < marks[0] else reached[-1] if pairs >= marks[1] else "few: expect little"
-    further = next((mark for mark in marks[1:] if pairs < mark), None)
-    return f"{pairs} pairs: {words}" + (f"; {further - pairs} more to {further:,}" if further else "")
+    few = WORTH[0][1] if pairs < marks[0] else "few: expect little"
+    rating = reached[-1] if pairs >= marks[1] else few
+    next_mark = next((mark for mark in marks[1:] if pairs < mark), None)
+    return f"{pairs} pairs: {rating}" + (f"; {next_mark - pairs} more to {next_mark:,}" if next_mark else "")

@@ -1,4 +1,4 @@
-"""Files of preferences in any known shape become votes; what was voted before is not taken twice."""
+"""Files of preferences in any known shape become votes; a vote that is there already is not added twice."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -27,25 +27,29 @@ class Imported:
     left_out: list[tuple[str, int, str]] = field(default_factory=list)
 
 
-def take(file: str, into: Store, asked: str = "auto", mapping: dict[str, str] | None = None) -> Imported:
-    """Read a file of preferences and add a vote for each row, all at once; of another preference file, each vote that stands.
+def import_file(file: str, into: Store, asked: str = "auto", mapping: dict[str, str] | None = None) -> Imported:
+    """Read a file of preferences and add a vote for each row, all at once; of another preference file, each vote that counts.
 
     InputError, and nothing is added, when no row is a preference.
     """
-    done, votes, mapping = Imported(), [], mapping or {}
+    done = Imported()
+    votes: list[Vote] = []
+    mapping = mapping or {}
     files = sources([file])
-    found = {str(s.path): one.format for s, one in zip(files, scan.recognise(files, asked, mapping), strict=True)}
-    done.format = " and ".join(dict.fromkeys(found.values()))
-    for name in [name for name, form in found.items() if form == "vote_log"]:
-        theirs = Store(Path(name)).votes()
-        votes += theirs
-        done.read += len(theirs)
-    for row in scan.all_rows([source for source in files if found[str(source.path)] != "vote_log"]):
+    formats_of = {str(s.path): detected.format for s, detected in zip(files, scan.recognise(files, asked, mapping), strict=True)}
+    done.format = " and ".join(dict.fromkeys(formats_of.values()))
+
+    # Preference files hold whole votes, other files rows that each become one.
+    for path in [path for path, form in formats_of.items() if form == "vote_log"]:
+        stored = Store(Path(path)).votes()
+        votes += stored
+        done.read += len(stored)
+    for row in scan.all_rows([source for source in files if formats_of[str(source.path)] != "vote_log"]):
         done.read += 1
         try:
             if row.problem:
                 raise RowError(row.kind, row.problem)
-            example = formats.module(found[row.file]).convert(apply_map(row.value, mapping))
+            example = formats.module(formats_of[row.file]).convert(apply_map(row.value, mapping))
             votes.append(vote_of(example, {"file": row.file, "line": row.line}))
         except RowError as error:
             done.left_out.append((row.file, row.line, str(error)))
@@ -54,6 +58,8 @@ def take(file: str, into: Store, asked: str = "auto", mapping: dict[str, str] | 
         raise InputError(
             f"{file} holds no preferences", f"All {done.read} rows were left out; the first: {first}.", "Check the file and --format."
         )
+
+    # What is there already, or comes twice, is not added again.
     known = {digest(vote) for vote in into.votes()}
     fresh: dict[str, Vote] = {}
     for vote in votes:
@@ -89,15 +95,15 @@ def ranked(pairs: list[tuple[Any, Any]]) -> tuple[list[Any], list[int]]:
 
 
 def digest(vote: Vote) -> str:
-    """What makes two votes the same: prompt, and answers with their ranks or labels, in whatever order they stood."""
+    """What makes two votes the same: prompt, and answers with their ranks or labels, in whatever order they came."""
     kept = [[c.completion, label] for c, label in vote.labels()] or [[c.completion, vote.choice.value] for c in vote.candidates]
     pairs = [[good.completion, bad.completion] for good, bad in vote.pairs()]
     parts = [sorted(json.dumps(item, sort_keys=True, ensure_ascii=False) for item in items) for items in (kept, pairs)]
-    return json.dumps([_said(vote.prompt), vote.choice.type == "thumbs", parts], sort_keys=True, ensure_ascii=False)
+    return json.dumps([_normalized(vote.prompt), vote.choice.type == "thumbs", parts], sort_keys=True, ensure_ascii=False)
 
 
 def duplicates(votes: Iterable[Vote]) -> Iterator[tuple[Vote, Vote]]:
-    """(earlier, later) of every later vote that says the same as an earlier one; asked repeats and skips are none."""
+    """(earlier, later) of every later vote that says the same as an earlier one; repeats that were asked for and skips do not count."""
     seen: dict[str, Vote] = {}
     for vote in votes:
         if "repeats" in vote.about or vote.choice.type == "skip":
@@ -114,11 +120,11 @@ def contradictions(votes: Iterable[Vote]) -> Iterator[tuple[Vote, Vote]]:
         if "repeats" in vote.about:
             continue
         for good, bad in vote.pairs():
-            sides = [json.dumps([_said(vote.prompt), side.completion], sort_keys=True) for side in (good, bad)]
+            sides = [json.dumps([_normalized(vote.prompt), side.completion], sort_keys=True) for side in (good, bad)]
             if (other := seen.get(sides[1] + sides[0])) is not None:
                 yield other, vote
             seen[sides[0] + sides[1]] = vote
 
 
-def _said(turns: list[dict[str, Any]]) -> list[list[str]]:
+def _normalized(turns: list[dict[str, Any]]) -> list[list[str]]:
     return [[turn["role"], str(turn.get("content") or "").strip()] for turn in turns]

@@ -10,9 +10,9 @@ def name_of(source: str) -> str:
     return path.stem if path.suffix.lower() == ".gguf" else path.name
 
 
-def unique(found: Iterable[str]) -> list[str]:
+def unique(given: Iterable[str]) -> list[str]:
     """The names in their order; those that are alike get a number."""
     names: list[str] = []
-    for name in found:
+    for name in given:
         names.append(name if name not in names else next(n for k in range(2, 99) if (n := f"{name}-{k}") not in names))
     return names

@@ -1,4 +1,4 @@
-"""What is asked while preferences are collected: prompts from a file, from votes that were kept, or proposed by the model."""
+"""What is asked while preferences are collected: prompts from a file, votes or conversations, or proposed by the model."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgetune.preferences.authors import Author
 
 EXPECTED = ("answer", "expected", "completion", "response", "output")
-"""Columns that hold what an answer should contain, beside a `prompt` or `question`."""
+"""Columns that hold what an answer should contain, next to a `prompt` or `question`."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Prompt:
 
     @property
     def key(self) -> str:
-        """What a session is picked up by."""
+        """What identifies the prompt when a session resumes."""
         return hashlib.sha256(json.dumps(self.messages, sort_keys=True).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 @dataclass
 class PromptList:
-    """Prompts, each once, and the rows that hold none. name: what a session is picked up by."""
+    """Prompts, each once, and the rows that hold none. name: what identifies the list when a session resumes."""
 
     prompts: list[Prompt]
     name: str
@@ -52,28 +52,28 @@ def read(file: Path) -> PromptList:
     Raises InputError when it holds none.
     """
     if file.suffix.lower() == ".txt" and file.is_file():
-        found = listed(file.read_text(encoding="utf-8-sig").splitlines(), file.stem)
+        prompt_list = listed(file.read_text(encoding="utf-8-sig").splitlines(), file.stem)
     else:
         prompts, left_out = _of_examples(str(file))
-        found = _once(prompts, file.stem, left_out)
-    if not found.prompts:
-        first = f" The first row: {found.left_out[0]}." if found.left_out else ""
+        prompt_list = _once(prompts, file.stem, left_out)
+    if not prompt_list.prompts:
+        first = f" The first row: {prompt_list.left_out[0]}." if prompt_list.left_out else ""
         raise InputError(
-            f"{file} holds no prompts", f"No row has a question.{first}", "One prompt a line in a .txt, or rows with `prompt`."
+            f"{file} holds no prompts", f"No row has a question.{first}", "Write one prompt a line in a .txt file, or rows with `prompt`."
         )
-    return found
+    return prompt_list
 
 
 def from_votes(votes: Iterable[Vote], name: str) -> PromptList:
-    """The prompts of votes that were taken, in chat or elsewhere: what this person really asks. InputError when there is none."""
-    found = _once([Prompt(vote.prompt) for vote in votes if vote.prompt and vote.prompt[-1]["role"] == "user"], name, [])
-    if not found.prompts:
+    """The prompts of votes given so far, in chat or elsewhere: what this person really asks. InputError when there is none."""
+    prompt_list = _once([Prompt(vote.prompt) for vote in votes if vote.prompt and vote.prompt[-1]["role"] == "user"], name, [])
+    if not prompt_list.prompts:
         raise InputError("No vote was given yet", f"{name} would hold no prompts.", "Name a file of prompts, or propose some.")
-    return found
+    return prompt_list
 
 
 def from_conversations(folder: Path) -> PromptList:
-    """Every question of the conversations saved in a folder, with what was said before it. InputError when there is none."""
+    """Every question of the conversations saved in a folder, with the turns before it. InputError when there is none."""
     questions = []
     for conversation in list_conversations(folder):
         system = [{"role": "system", "content": conversation.system}] if conversation.system else []

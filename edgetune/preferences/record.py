@@ -1,4 +1,4 @@
-"""One vote as the preference file keeps it: a prompt, candidate answers with all that made them, and what the person chose."""
+"""One vote as the preference file holds it: a prompt, candidate answers with all that made them, and what the person chose."""
 
 import secrets
 import time
@@ -35,9 +35,9 @@ class Candidate:
         return "\n".join(str(turn.get("content") or "") for turn in self.completion)
 
 
-def said(text: str, **made: Any) -> Candidate:
+def assistant_answer(text: str, **provenance: Any) -> Candidate:
     """A candidate of one assistant turn."""
-    return Candidate([{"role": "assistant", "content": text}], **made)
+    return Candidate([{"role": "assistant", "content": text}], **provenance)
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Vote:
         else:
             ranks = self.choice.value if self.choice.type == "ranking" else []
         order = sorted(zip(ranks, self.candidates, strict=False), key=lambda item: item[0])
-        found = [(good, bad) for rank, good in order for other, bad in order if rank < other]
-        return [(good, bad) for good, bad in found if good.completion != bad.completion]
+        pairs = [(good, bad) for rank, good in order for other, bad in order if rank < other]
+        return [(good, bad) for good, bad in pairs if good.completion != bad.completion]
 
     def labels(self) -> list[tuple[Candidate, bool]]:
         """Answers with a verdict: thumbs; both of a pair that are bad; the best and the worst where one was preferred."""
@@ -109,10 +109,9 @@ class Vote:
         pairs = self.pairs()
         if not pairs:
             return []
-        best, worst = (
-            {id(good) for good, _ in pairs} - {id(bad) for _, bad in pairs},
-            {id(bad) for _, bad in pairs} - {id(good) for good, _ in pairs},
-        )
+        chosen = {id(good) for good, _ in pairs}
+        rejected = {id(bad) for _, bad in pairs}
+        best, worst = chosen - rejected, rejected - chosen
         return [(c, id(c) in best) for c in self.candidates if id(c) in best | worst]
 
     def as_dict(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ SHAPES: dict[str, Callable[[Vote], Iterator[Row]]] = {
 
 def rows(votes: Iterable[Vote], shape: str = "pair_lists") -> tuple[list[Row], list[str]]:
     """Rows of a shape, each once, and why votes have no place in it. Repeats asked to see how consistent a person is are not rows."""
-    made: dict[str, Row] = {}
+    unique_rows: dict[str, Row] = {}
     refused = []
     for vote in votes:
         if "repeats" in vote.about:
@@ -101,11 +101,11 @@ def rows(votes: Iterable[Vote], shape: str = "pair_lists") -> tuple[list[Row], l
         try:
             for row in SHAPES[shape](vote):
                 key = json.dumps({name: value for name, value in row.items() if name != "label"}, sort_keys=True)
-                made.pop(key, None)  # of two verdicts on the same answer the later one stands
-                made[key] = row
+                unique_rows.pop(key, None)  # of two verdicts on the same answer the later one counts
+                unique_rows[key] = row
         except RowError as error:
             refused.append(f"vote {vote.id}: {error}")
-    return list(made.values()), refused
+    return list(unique_rows.values()), refused
 
 
 def _tools(vote: Vote, row: Row) -> Row:

@@ -15,13 +15,16 @@ from edgetune.preferences.record import Candidate, Choice, Vote, from_dict
 from edgetune.storage.files import append_synced, drop_end, safe_name
 from edgetune.storage.workspace import Workspace
 
-USUAL = "prefs"
+DEFAULT_NAME = "prefs"
 """The preference file that is meant where none is named."""
 
 
 @dataclass
 class Folded:
-    """What a file's lines add up to. votes: those that stand, in order. deleted: those taken back. problems: lines that cannot be read."""
+    """What a file's lines add up to.
+
+    votes: those that count, in order. deleted: those that were deleted. problems: lines that cannot be read.
+    """
 
     votes: dict[str, Vote] = field(default_factory=dict)
     deleted: dict[str, Vote] = field(default_factory=dict)
@@ -46,21 +49,21 @@ class Store:
         return self.path.with_suffix(".torn")
 
     def add(self, vote: Vote) -> Vote:
-        """Take a vote: when this returns, the disk has it. On an error (a full disk, a choice that does not fit) nothing is kept."""
+        """Save a vote: when this returns, it is on disk. On an error (a full disk, a choice that does not fit) nothing is saved."""
         self._append(vote.checked().as_dict())
         return vote
 
     def add_all(self, votes: list[Vote]) -> None:
-        """Take many votes in one line, with one lock and one wait for the disk: a reader, and a crash, finds all of them or none."""
+        """Save many votes in one line, with one lock and one wait for the disk: a reader, and a crash, finds all of them or none."""
         if votes:
             self._append({"kind": "votes", **_stamp(), "votes": [vote.checked().as_dict() for vote in votes]})
 
     def delete(self, vote_id: str, reason: str = "") -> None:
-        """Take a vote back by a line that says so; the vote's own line stays."""
+        """Delete a vote by a line that says so; the vote's own line stays."""
         self._append({"kind": "delete", **_stamp(), "of": self.vote(vote_id).id, "reason": reason})
 
     def restore(self, vote_id: str) -> Vote:
-        """Let a deleted vote stand again. InputError where none of that id was deleted."""
+        """Bring a deleted vote back. InputError where none of that id was deleted."""
         vote = self.fold().deleted.get(vote_id)
         if vote is None:
             raise _unknown(vote_id, "deleted vote", self.path)
@@ -76,18 +79,18 @@ class Store:
         return changed
 
     def votes(self) -> list[Vote]:
-        """The votes that stand, in the order they were taken, with their changes."""
+        """The votes that count, in the order they were given, with their changes."""
         return list(self.fold().votes.values())
 
     def vote(self, vote_id: str) -> Vote:
         """The vote of an id, or of the only one whose id begins so. InputError otherwise."""
         votes = self.fold().votes
-        found = [vote for name, vote in votes.items() if vote_id and name.startswith(vote_id)]
+        matching = [vote for name, vote in votes.items() if vote_id and name.startswith(vote_id)]
         if vote_id in votes:
             return votes[vote_id]
-        if len(found) != 1:
+        if len(matching) != 1:
             raise _unknown(vote_id, "vote", self.path)
-        return found[0]
+        return matching[0]
 
     def fold(self) -> Folded:
         """Read what is new in the file. A line that cannot be read is named, never guessed; a torn end is not read at all."""
@@ -103,14 +106,14 @@ class Store:
         for line in whole.split(b"\n") if newline else []:
             self._lines += 1
             try:
-                _take(self._folded, json.loads(line))
+                _apply(self._folded, json.loads(line))
             except (ValueError, KeyError, TypeError, InputError) as error:
-                said = f"line {self._lines} of {self.path.name} is no vote: {error.__class__.__name__} {error}"
-                self._folded.problems.append(said)
+                problem = f"line {self._lines} of {self.path.name} is no vote: {error.__class__.__name__} {error}"
+                self._folded.problems.append(problem)
         self._read += len(whole) + len(newline)
         if _is_record(end):  # only its newline is missing; it is read again once that is there, which changes nothing
             with suppress(KeyError, TypeError, ValueError, InputError):
-                _take(self._folded, json.loads(end))
+                _apply(self._folded, json.loads(end))
         return self._folded
 
     def _append(self, row: dict[str, Any]) -> None:
@@ -140,7 +143,7 @@ class Store:
             drop_end(self.path, self.path.stat().st_size - len(end))
 
 
-def _take(folded: Folded, row: dict[str, Any]) -> None:
+def _apply(folded: Folded, row: dict[str, Any]) -> None:
     """Let one line change what the file adds up to."""
     kind = row["kind"]
     if kind == "vote":
@@ -177,7 +180,7 @@ def _is_record(end: bytes) -> bool:
 
 
 def _torn_end(path: Path) -> bytes:
-    """What stands after the file's last newline."""
+    """What comes after the file's last newline."""
     if not path.is_file():
         return b""
     with open(path, "rb") as file:
@@ -191,27 +194,27 @@ def _torn_end(path: Path) -> bytes:
 def _unknown(vote_id: str, what: str, path: Path) -> InputError:
     return InputError(
         f"There is no {what} '{vote_id[:40]}'",
-        f"{path.stem} has none of that id, or several that begin so.",
+        f"{path.stem} has none with that id, or several whose id begins with it.",
         "'edgetune prefs list' shows them.",
     )
 
 
-def store(workspace: Workspace, name: str = USUAL) -> Store:
+def store(workspace: Workspace, name: str = DEFAULT_NAME) -> Store:
     """The preference file of a name, which need not be there yet. InputError for what cannot be a name."""
     return Store(workspace.preferences / f"{safe_name(name)}.jsonl")
 
 
-def existing(workspace: Workspace, name: str = USUAL) -> Store:
+def existing(workspace: Workspace, name: str = DEFAULT_NAME) -> Store:
     """The preference file of a name. InputError when there is none."""
-    found = store(workspace, name)
-    if not found.path.is_file():
+    named = store(workspace, name)
+    if not named.path.is_file():
         names = ", ".join(s.name for s in stores(workspace))
         raise InputError(
             f"There are no preferences called '{name}'",
-            f"Here are: {names}." if names else "No vote was taken yet.",
+            f"Here are: {names}." if names else "No vote is saved yet.",
             "'edgetune collect' and 'edgetune rank' collect them; 'edgetune prefs import' reads a file.",
         )
-    return found
+    return named
 
 
 def stores(workspace: Workspace) -> list[Store]:

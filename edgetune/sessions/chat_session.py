@@ -12,7 +12,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.chat.saved import SavedConversation
 from edgetune.errors import EdgeTuneError
 from edgetune.preferences.record import Candidate
-from edgetune.preferences.store import USUAL
+from edgetune.preferences.store import DEFAULT_NAME
 from edgetune.sessions.chat_votes import candidate_of, candidate_of_turn, provenance
 from edgetune.sessions.conversation_record import ConversationRecord
 from edgetune.sessions.loaded_model import LoadedModel
@@ -26,7 +26,7 @@ class ChatSettings:
     system: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int | None = None
-    into: str = USUAL
+    into: str = DEFAULT_NAME
 
 
 class ChatSession(LoadedModel):

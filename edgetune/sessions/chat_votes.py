@@ -11,7 +11,7 @@ from edgetune.chat.sampling import LARGEST_SEED, Sampling
 from edgetune.errors import InputError
 from edgetune.preferences.candidates import HOTTER, hotter
 from edgetune.preferences.edit import edit_vote
-from edgetune.preferences.record import Candidate, Choice, Turns, Vote, said
+from edgetune.preferences.record import Candidate, Choice, Turns, Vote, assistant_answer
 from edgetune.preferences.store import Store
 from edgetune.sessions.best_of_n import RankedAnswer
 
@@ -125,7 +125,7 @@ class ChatVotes:
 def candidate_of(answer: Answer, sampling: Sampling, engine: Engine, name: str) -> Candidate:
     """An answer that has ended, with what made it. name: the model's."""
     stats = answer.stats
-    return said(
+    return assistant_answer(
         answer.text,
         model=name,
         path=str(engine.path.absolute()),
@@ -146,7 +146,7 @@ def provenance(answer: Candidate | None) -> dict[str, Any]:
 
 def candidate_of_turn(turn: Turn) -> Candidate:
     """An answer of a saved conversation as votes know it."""
-    return Candidate([turn.message], **{name: turn.made[name] for name in PROVENANCE if name in turn.made})
+    return Candidate([turn.message], **{name: turn.provenance[name] for name in PROVENANCE if name in turn.provenance})
 
 
 def second_answer_settings(sampling: Sampling) -> Iterator[Sampling]:

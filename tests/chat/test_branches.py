@@ -30,15 +30,15 @@ def forked() -> Branches:
 def test_a_question_asked_otherwise_and_an_answer_written_anew_keep_the_old_branch() -> None:
     talk = forked()
     assert said(talk) == "a c f g" and talk.path() == [0, 2, 5, 6]
-    assert [talk.place(at) for at in talk.path()] == [(1, 1), (2, 2), (2, 2), (1, 1)]
+    assert [talk.branch_number(at) for at in talk.path()] == [(1, 1), (2, 2), (2, 2), (1, 1)]
     assert talk.switch(5, 1) == 3 and said(talk) == "a c d e"
     assert talk.switch(2, -1) == 1 and said(talk) == "a b"
     assert talk.switch(1, 1) == 2 and said(talk) == "a c d e", "it comes back to where that branch was last"
     assert talk.switch(0, 1) == 0 and said(talk) == "a c d e", "one branch is round and round itself"
     talk.go(START)
     talk.add("user", "h")
-    assert said(talk) == "h" and talk.place(7) == (2, 2)
-    assert talk.replace(6, "other", {"model": "person"}) == 8 and said(talk) == "a c f other" and talk.place(8) == (2, 2)
+    assert said(talk) == "h" and talk.branch_number(7) == (2, 2)
+    assert talk.replace(6, "other", {"model": "person"}) == 8 and said(talk) == "a c f other" and talk.branch_number(8) == (2, 2)
     talk.forget(8, 6)
     assert said(talk) == "a c f g" and len(talk.turns) == 8
 

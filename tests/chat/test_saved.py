@@ -60,13 +60,13 @@ def test_two_that_go_on_with_one_talk_both_keep_what_was_said(tmp_path: Path) ->
     (talk,) = saved.list_conversations(tmp_path)
     one, other = saved.ConversationFile.of(talk), saved.ConversationFile.of(talk)
     longer, different = [*TALK, *TALK], [*TALK, {"role": "user", "content": "And then?"}]
-    assert not one.save(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
-    assert not one.save(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path
-    assert other.save(tmp_path, "model.gguf", "", branches.line(different)) and other.path != talk.path
+    assert not one.save(tmp_path, "model.gguf", "", branches.unbranched(longer)) and one.path == talk.path
+    assert not one.save(tmp_path, "model.gguf", "", branches.unbranched(longer)) and one.path == talk.path
+    assert other.save(tmp_path, "model.gguf", "", branches.unbranched(different)) and other.path != talk.path
     assert sorted(len(kept.messages) for kept in saved.list_conversations(tmp_path)) == [3, 4]
     assert one.path
     one.path.unlink()
-    assert not one.save(tmp_path, "model.gguf", "", branches.line(longer)) and one.path == talk.path, "deleted is not written on"
+    assert not one.save(tmp_path, "model.gguf", "", branches.unbranched(longer)) and one.path == talk.path, "deleted is not written on"
 
 
 def test_a_link_to_nothing_hides_no_talk(tmp_path: Path) -> None:

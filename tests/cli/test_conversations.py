@@ -16,7 +16,7 @@ Call = Callable[..., tuple[int, str, str]]
 def names(workspace: Workspace) -> list[str]:
     """Two conversations, the second one forked."""
     said = [{"role": "user", "content": "Who keeps the light?"}, {"role": "assistant", "content": "Selma.\x1b[31m"}]
-    forked = branches.line(said)
+    forked = branches.unbranched(said)
     forked.replace(1, "Biscuit.", {})
     forked.add("user", "Really?")
     paths = [workspace.conversations / "20260101-1.json", workspace.conversations / "20260102-1.json"]

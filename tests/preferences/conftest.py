@@ -7,7 +7,7 @@ import pytest
 
 from edgetune.chat.engine import Engine
 from edgetune.preferences.authors import Author
-from edgetune.preferences.record import Choice, Vote, said
+from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.store import Store
 
 
@@ -41,4 +41,4 @@ def store(tmp_path: Path) -> Store:
 
 def pair(question: str, left: str, right: str, value: str = "left") -> Vote:
     """A vote between two answers."""
-    return Vote([{"role": "user", "content": question}], [said(left), said(right)], Choice("pair", value))
+    return Vote([{"role": "user", "content": question}], [assistant_answer(left), assistant_answer(right)], Choice("pair", value))

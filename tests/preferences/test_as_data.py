@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgetune.data import store as rows_on_disk
-from edgetune.preferences.record import Choice, Vote, said
+from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.store import Store, store
 from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import THINGS
@@ -21,14 +21,14 @@ WORDS = [word for name, value in SMALL.items() for word in (f"--{name}", value)]
 
 @pytest.fixture
 def votes(workspace: Workspace) -> Store:
-    """40 votes between two answers, two ties, an answer judged alone, and one vote taken back."""
+    """40 votes between two answers, two ties, an answer judged alone, and one deleted vote."""
     found = store(workspace)
     for number in range(40):
         thing = THINGS[number % len(THINGS)]
         found.add(pair(f"Where is the {thing}, case {number}?", f"At {number}.", f"The {thing} is at {number}, as many know."))
     for number in range(2):
         found.add(pair(f"Which {number}?", "This.", "That one.", "tie"))
-    found.add(Vote([{"role": "user", "content": "And?"}], [said("Nothing.")], Choice("thumbs", False)))
+    found.add(Vote([{"role": "user", "content": "And?"}], [assistant_answer("Nothing.")], Choice("thumbs", False)))
     found.delete(found.add(pair("Deleted?", "Yes.", "No, it is not.")).id)
     return found
 
@@ -134,7 +134,7 @@ def test_weights_and_files_beside_votes(train: Callable[..., Run], votes: Store,
 )
 def test_refused_in_words(words: list[str], title: str, remedy: str, edgetune: Call, votes: Store, workspace: Workspace) -> None:
     asked = [{"role": "user", "content": "Which?"}]
-    store(workspace, "liked").add(Vote(asked, [said("This.")], Choice("thumbs", True)))
+    store(workspace, "liked").add(Vote(asked, [assistant_answer("This.")], Choice("thumbs", True)))
     store(workspace, "ties").add(pair("Which?", "This.", "That.", "tie"))
     code, out, err = edgetune(*words)
     assert code == 2 and title in err and remedy in err and not out, err

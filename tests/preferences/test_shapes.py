@@ -11,7 +11,7 @@ from edgetune.data.detect import detect
 from edgetune.data.row import Row
 from edgetune.errors import InputError
 from edgetune.preferences import importing
-from edgetune.preferences.record import Choice, Vote, said
+from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.shapes import SHAPES, rows
 from edgetune.preferences.store import Store
 from tests.preferences.conftest import pair
@@ -28,11 +28,11 @@ def votes() -> list[Vote]:
         pair("What is near?", "The moon.", "My nose.", "right"),
         pair("What is red?", "Blood.", "A rose.", "tie"),
         pair("What is blue?", "Blood.", "A rose.", "bad"),
-        Vote(TALK, [said("My nose."), said("The sea."), said("My hat.")], Choice("ranking", [1, 3, 1])),
-        Vote(ASKED, [said("The sun"), said("The sun, far off.")], Choice("edit")),
-        Vote(ASKED, [said("Mars.")], Choice("thumbs", True)),
-        Vote(ASKED, [said("Nothing.")], Choice("thumbs", False)),
-        Vote(ASKED, [said("x"), said("y")], Choice("skip")),
+        Vote(TALK, [assistant_answer("My nose."), assistant_answer("The sea."), assistant_answer("My hat.")], Choice("ranking", [1, 3, 1])),
+        Vote(ASKED, [assistant_answer("The sun"), assistant_answer("The sun, far off.")], Choice("edit")),
+        Vote(ASKED, [assistant_answer("Mars.")], Choice("thumbs", True)),
+        Vote(ASKED, [assistant_answer("Nothing.")], Choice("thumbs", False)),
+        Vote(ASKED, [assistant_answer("x"), assistant_answer("y")], Choice("skip")),
     ]
 
 
@@ -80,7 +80,7 @@ def test_unpaired_has_every_verdict() -> None:
 
 
 def test_of_two_verdicts_the_later_one_stands_and_repeats_are_no_rows() -> None:
-    up, down = (Vote(ASKED, [said("Mars.")], Choice("thumbs", good)) for good in (True, False))
+    up, down = (Vote(ASKED, [assistant_answer("Mars.")], Choice("thumbs", good)) for good in (True, False))
     assert [row["label"] for row in rows([up, down], "unpaired")[0]] == [False]
     first = pair("What is far?", "The moon.", "My nose.")
     again = Vote(first.prompt, first.candidates[::-1], Choice("pair", "left"), about={"repeats": first.id})
@@ -92,18 +92,18 @@ def test_every_shape_comes_in_and_goes_out_the_same(shape: str, tmp_path: Path, 
     made, _ = rows(votes(), shape)
     file = tmp_path / f"{shape}.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in [*made, made[0]]), encoding="utf-8")
-    done = importing.take(str(file), store)
+    done = importing.import_file(str(file), store)
     assert (done.format, done.read, done.taken, done.repeated, done.left_out) == (shape, len(made) + 1, len(made), 1, [])
     key = json.dumps
     assert sorted(map(key, rows(store.votes(), shape)[0])) == sorted(map(key, made))
-    assert importing.take(str(file), store).taken == 0
+    assert importing.import_file(str(file), store).taken == 0
 
 
 @pytest.mark.parametrize("name", [name for name in formats.order() if formats.kind(name) in ("preference", "unpaired")])
 def test_every_known_preference_shape_can_be_taken(name: str, tmp_path: Path, store: Store) -> None:
     file = tmp_path / "sample.jsonl"
     file.write_text(json.dumps(formats.module(name).SAMPLE) + "\n", encoding="utf-8")
-    assert importing.take(str(file), store).taken == 1 and name in SHAPES
+    assert importing.import_file(str(file), store).taken == 1 and name in SHAPES
     [vote] = store.votes()
     assert vote.prompt[-1]["content"] == "What is far?" and vote.candidates[0].text == "The moon."
 
@@ -113,7 +113,7 @@ def test_another_preference_file_comes_in_as_it_stands_and_is_no_dataset(store: 
     store.delete(made[0].id)
     store.amend(made[1].id, Choice("pair", "left"))
     other = Store(tmp_path / "other.jsonl")
-    assert importing.take(str(store.path), other).taken == len(made) - 1
+    assert importing.import_file(str(store.path), other).taken == len(made) - 1
     assert other.votes() == store.votes()
     code, _, err = edgetune("data", "convert", store.path, "--to", "preference", "--out", tmp_path / "x.jsonl")
     assert code == 2 and "prefs export" in err
@@ -121,12 +121,12 @@ def test_another_preference_file_comes_in_as_it_stands_and_is_no_dataset(store: 
 
 def test_a_file_without_preferences_is_refused(facts: Path, store: Store) -> None:
     with pytest.raises(InputError, match="no preferences"):
-        importing.take(str(facts), store)
+        importing.import_file(str(facts), store)
     assert not store.path.exists()
 
 
 def test_real_pairs_come_in(shared: Path, store: Store) -> None:
-    done = importing.take(str(shared / "datasets" / "dpo_en_demo.json"), store)
+    done = importing.import_file(str(shared / "datasets" / "dpo_en_demo.json"), store)
     assert done.read == 300 and done.taken + done.repeated + len(done.left_out) == 300 and done.taken > 250
     made, refused = rows(store.votes())
     assert len(made) == done.taken and not refused

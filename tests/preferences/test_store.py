@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.errors import InputError
-from edgetune.preferences.record import Choice, Vote, said
+from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.store import Store
 from tests.preferences.conftest import pair
 
@@ -40,8 +40,12 @@ def test_changes_and_deletions_are_lines_too(store: Store) -> None:
 
 
 def test_a_vote_comes_back_as_it_was(store: Store) -> None:
-    made = said("Ja ä \u2028 \U0001f600\n“x”", model="m", path="/m.gguf", adapters={"a": 0.5}, sampling={"seed": 7}, stop_reason="end")
-    vote = store.add(Vote([{"role": "user", "content": "q\r\n"}], [made, said("b")], Choice("ranking", [2, 1]), about={"list": "l"}))
+    made = assistant_answer(
+        "Ja ä \u2028 \U0001f600\n“x”", model="m", path="/m.gguf", adapters={"a": 0.5}, sampling={"seed": 7}, stop_reason="end"
+    )
+    vote = store.add(
+        Vote([{"role": "user", "content": "q\r\n"}], [made, assistant_answer("b")], Choice("ranking", [2, 1]), about={"list": "l"})
+    )
     assert Store(store.path).votes() == [vote]
 
 
@@ -51,7 +55,7 @@ def test_a_vote_comes_back_as_it_was(store: Store) -> None:
 )
 def test_a_choice_that_does_not_fit_is_refused_and_leaves_nothing(store: Store, choice: str, answers: object) -> None:
     with pytest.raises(InputError, match="does not fit"):
-        store.add(Vote([{"role": "user", "content": "q"}], [said("a"), said("b")], Choice(choice, answers)))
+        store.add(Vote([{"role": "user", "content": "q"}], [assistant_answer("a"), assistant_answer("b")], Choice(choice, answers)))
     assert not store.path.exists()
 
 

@@ -8,7 +8,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.preferences.authors import Author
 from edgetune.preferences.judges import shortest
 from edgetune.preferences.prompts import PromptList, read
-from edgetune.preferences.record import Choice, Vote, said
+from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.store import Store
 from edgetune.sessions.arena import EQUAL, Arena, result
 
@@ -85,7 +85,9 @@ def test_it_goes_on_where_it_was_left_and_undo_takes_back_one(
 def test_a_win_counts_for_the_model_whatever_side_it_was_on() -> None:
     def vote(left: str, right: str, value: str) -> Vote:
         about = {"arena": "x", "prompt": "p", "models": [left, right]}
-        return Vote([{"role": "user", "content": "q"}], [said("1"), said("2")], Choice("pair", value), "arena", about=about)
+        return Vote(
+            [{"role": "user", "content": "q"}], [assistant_answer("1"), assistant_answer("2")], Choice("pair", value), "arena", about=about
+        )
 
     votes = [vote("a", "b", "left"), vote("b", "a", "right")] * 10 + [vote("a", "b", "right"), vote("b", "a", "tie"), vote("a", "b", "bad")]
     skipped = Vote([], [], Choice("skip"), "arena", about={"models": ["a", "b"]})

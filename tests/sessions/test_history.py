@@ -43,7 +43,7 @@ def test_branches_are_followed_voted_on_and_taken_up(typed: ChatCommands, worksp
     cold = ("assistant", "Cold.", 0)
     big = [("user", BIG, -1), ("assistant", "Small.", 3), ("assistant", "Little.", 3)]
     assert said == [("user", HOT, -1), cold, cold, *big] and talk.branches.tip == 1
-    assert talk.branches.turns[4].made["sampling"]["temperature"] == 0 and talk.branches.turns[5].made["model"] != "nano"
+    assert talk.branches.turns[4].provenance["sampling"]["temperature"] == 0 and talk.branches.turns[5].provenance["model"] != "nano"
     votes = existing(workspace, "prefs").votes()
     assert [(vote.choice.type, vote.prompt[-1]["content"], vote.candidates[-1].text) for vote in votes] == [
         ("edit", BIG, "Little."),

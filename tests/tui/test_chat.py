@@ -49,7 +49,7 @@ def test_branches_are_made_switched_and_kept(drive: Drive, workspace: Workspace,
         first = list(talk.messages)
         await seat.press("ctrl+r")
         second = list(talk.messages)
-        assert second[:3] == first[:3] and talk.branches.place(talk.branches.tip) == (2, 2)
+        assert second[:3] == first[:3] and talk.branches.branch_number(talk.branches.tip) == (2, 2)
         assert "branch 2/2" in seat.text() and len(chat.query(Reply)) == 2
         await seat.press("ctrl+n")
         assert talk.messages == first and "branch 1/2" in seat.text()
@@ -167,7 +167,7 @@ def test_a_second_answer_beside_the_first(drive: Drive, workspace: Workspace, na
         one, other = (candidate.text for candidate in vote.candidates)
         assert vote.choice.value == value and one == first and not alike(one, other)
         assert talk.messages[-1]["content"] == (other if value == "right" else first)
-        assert talk.branches.place(talk.branches.tip)[1] == 2 and "kept in prefs" in seat.text()
+        assert talk.branches.branch_number(talk.branches.tip)[1] == 2 and "kept in prefs" in seat.text()
 
     drive(scene)
 
@@ -233,7 +233,7 @@ def test_adapters_are_turned_without_loading_again(drive: Drive, workspace: Work
         await seat.press("escape")
         assert f"adapters: {lora.stem} 1.1" in seat.text()
         await seat.press("ctrl+r")
-        assert talk.messages[-1]["content"] != plain and talk.branches.turns[-1].made["adapters"] == {lora.stem: 1.1}
+        assert talk.messages[-1]["content"] != plain and talk.branches.turns[-1].provenance["adapters"] == {lora.stem: 1.1}
         await seat.press("f9", "enter")
         assert talk.adapters == {lora.stem: 0.0}
         await seat.press("escape", "ctrl+r")

@@ -109,7 +109,7 @@ class Bubbles(VerticalScroll):
         await self.remove_children()
         turns = [(at, branches.turns[at]) for at in branches.path(to)]
         await self.mount_all(
-            Question(turn.content, at) if turn.role == "user" else Reply(turn.content, at, how_made(turn.made)) for at, turn in turns
+            Question(turn.content, at) if turn.role == "user" else Reply(turn.content, at, how_made(turn.provenance)) for at, turn in turns
         )
         self.number(branches)
         self.anchor()
@@ -121,7 +121,7 @@ class Bubbles(VerticalScroll):
             bubble.add_class(VAIN)
         for bubble, at in zip(live, path, strict=False):
             bubble.at = at
-            bubble.place(*branches.place(at))
+            bubble.place(*branches.branch_number(at))
 
     def mark(self, at: int | None) -> None:
         """Show which message is meant; None for the last one, which needs no sign."""

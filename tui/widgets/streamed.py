@@ -29,7 +29,7 @@ async def follow(talk: ChatSession, bubbles: Bubbles, reply: Reply, write: Calla
         raise
     reply.markdown.read_anew()
     if talk.stats:
-        reply.how(how_made(talk.branches.turns[talk.branches.tip].made))
+        reply.how(how_made(talk.branches.turns[talk.branches.tip].provenance))
     for notice in talk.notices:
         await bubbles.notice(notice)
     talk.notices.clear()

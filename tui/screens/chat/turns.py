@@ -57,7 +57,7 @@ class ChatTurns(Page):
         """Where branches can be switched: at the marked message or its answer, or at the last fork."""
         if not self.talk:
             return None
-        place = self.talk.branches.place
+        place = self.talk.branches.branch_number
         marked = self.marked in self.path
         near = [self.marked, self.meant(Reply), self.meant(Question)] if marked else list(reversed(self.path))
         return next((at for at in near if at is not None and place(at)[1] > 1), None)
