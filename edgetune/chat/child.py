@@ -115,11 +115,15 @@ class Child:
         for reader in self._readers:
             reader.join(timeout=1)
         self.close()
+
+        # How it ended, with the last lines that it wrote.
         if code is not None and code < 0:
             how = f"It was ended by {signal.Signals(-code).name}."
         else:
             how = "It was closed." if code == 0 else f"It ended with code {code}."
         last_lines = safe_text(" ".join(line for line in list(self._errors)[-6:] if line))
+
+        # Linux ends with SIGKILL what takes too much memory.
         out_of_memory = code == -getattr(signal, "SIGKILL", 9)
         remedy = (
             "It was probably out of memory: use a shorter context (--ctx) or a smaller quantization."
@@ -199,6 +203,8 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    # Its pipes would otherwise stay open until the garbage collector runs.
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             with suppress(OSError, ValueError):

@@ -89,11 +89,15 @@ class Conversation:
                 f"max-tokens is {reserved}; the context holds {room} tokens in all.",
                 "Ask for fewer tokens (--max-tokens) or a longer context (--ctx).",
             )
+
+        # The oldest turns give way where the context is full.
         messages, rendered, tokens = self._fitted([*self.messages, {"role": "user", "content": text}], room - reserved)
         dropped = _turns(self.messages) + 1 - _turns(messages)
         if dropped:
             which = f"oldest {dropped} turns are" if dropped > 1 else "oldest turn is"
             self._notice(f"The context of {room} tokens is full: the {which} dropped: the model no longer sees them.")
+
+        # Only now is the question part of the conversation: before, it could still be refused.
         generation = self.engine.generate(
             tokens, max_tokens=reserved, sampling=sampling, stops=self.marks.stops, stop_ids=self.marks.stop_ids
         )

@@ -63,6 +63,8 @@ class NativeContext:
         self.n_ctx = n_ctx or min(model.n_ctx_train or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
         chosen = choose_threads(model.n_params, physical_cores())
         self.threads, self.threads_reason = (threads, f"{threads} threads: as asked") if threads else chosen
+
+        # One sequence, evaluated in chunks; flash attention rounds differently, so exact logits go without it.
         params = self.lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch, params.n_outputs_max = self.n_ctx, CHUNK, CHUNK, OUTPUTS
         params.n_threads = params.n_threads_batch = self.threads
@@ -76,6 +78,8 @@ class NativeContext:
                 model.log.tail(),
                 "Ask for a shorter context (--ctx), or use a smaller model.",
             )
+
+        # What later calls go by: the tokens in the KV cache, the adapters, and whether the client cancelled.
         self._memory = self.lib.llama_get_memory(self.handle)
         self._cached: list[int] = []
         self._adapters: dict[str, Any] = {}
@@ -179,6 +183,8 @@ class NativeContext:
             if sampling.min_p > 0:
                 links.append(lib.llama_sampler_init_min_p(sampling.min_p, 1))
             links += [lib.llama_sampler_init_temp(sampling.temperature), lib.llama_sampler_init_dist(sampling.seed)]
+
+        # The chain owns its links. The penalty must know the end of the prompt, which was not sampled.
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         for link in links:
             lib.llama_sampler_chain_add(chain, link)
@@ -203,6 +209,7 @@ class NativeContext:
         self._check(tokens)
         if not tokens:
             raise InputError("There is nothing to continue", "The prompt has no tokens and the model has no BOS token.", "Give a prompt.")
+
         sampling = sampling.checked()
         started = time.monotonic()
         reused = self._keep_prefix(tokens, len(tokens) - 1)
@@ -215,17 +222,23 @@ class NativeContext:
             "prompt_seconds": 0.0,
             "seed": sampling.seed,
         }
+
+        # The prompt: what the KV cache already holds of it is not evaluated again.
         try:
             self._evaluate(tokens[reused:], is_cancelled)
         except Cancelled:
             return {**stats, "evaluated": max(len(self._cached) - reused, 0)}
         stats["prompt_seconds"] = time.monotonic() - started
+
+        # The answer, until something ends it.
         chain, scanner = self._sampler(sampling, tokens), StopScanner(stops)
         try:
             ends = self.model.eog.union(stop_ids)
             stats["tokens"], stats["reason"] = self._continue(chain, max_tokens, ends, scanner, is_cancelled, emit)
         finally:
             self.lib.llama_sampler_free(chain)
+
+        # What could have become a stop string, and did not, still belongs to the answer.
         rest = scanner.rest()
         if rest:
             emit(-1, rest)
@@ -243,9 +256,10 @@ class NativeContext:
     ) -> tuple[int, str]:
         """Sample and evaluate until something ends it; the number of tokens written and the reason."""
         sample, decode, piece = self.lib.llama_sampler_sample, self.lib.llama_decode, self.model.piece
-        one = (ctypes.c_int32 * 1)()
-        batch = self.lib.llama_batch_get_one(one, 1)
+        next_token = (ctypes.c_int32 * 1)()  # the batch only points at it, so one is enough for all tokens
+        batch = self.lib.llama_batch_get_one(next_token, 1)
         written = 0
+
         while True:
             token = sample(chain, self.handle, -1)
             if token in ends:
@@ -260,7 +274,8 @@ class NativeContext:
                 return written, "context"
             if is_cancelled():
                 return written, "cancelled"
-            one[0] = token
+
+            next_token[0] = token
             status = decode(self.handle, batch)
             if status != 0:
                 raise self._failed(status)

@@ -30,14 +30,20 @@ def turn_marks(template: ChatTemplate, engine: Engine) -> TurnMarks:
         prompt, whole = template.render(opening, add_generation_prompt=True), template.render(answered)
     except TemplateRefusal:
         return TurnMarks("", (), ())
+
+    # What surrounds a finished answer in the rendered text.
     before, answer, behind = whole.partition(ANSWER)
     if not answer:
         return TurnMarks("", (), ())
     between = before[len(prompt) :] if before.startswith(prompt) else ""
     lead = between if between.isspace() else ""
+
+    # What surrounds it when another question follows, which is what a turn in the middle looks like.
     following = behind
     with suppress(TemplateRefusal):  # a template for one question and one answer: what it writes at the very end must do
         following = template.render([*answered, {"role": "user", "content": REPLY}]).partition(ANSWER)[2].partition(REPLY)[0] or behind
+
+    # A special token ends the turn, where there is one.
     special = _first_special(following, engine)
     if special is not None:
         return TurnMarks(lead, (special,), ())

@@ -153,6 +153,7 @@ def describe(session: "Arena", result: "Result") -> str:
         [f"{d.one} over {d.other}", f"{d.share.value:.1%}", f"{d.share.low:.1%} to {d.share.high:.1%}", d.wins, d.losses, d.ties]
         for d in result.duels
     ]
+
     lines = [table(rows, ["win rate", "", "95 % interval", "wins", "losses", "ties"]), ""]
     if len(session.models) > 2:
         ranked = sorted(result.ratings.by_model.items(), key=lambda item: -item[1].value)
@@ -160,6 +161,7 @@ def describe(session: "Arena", result: "Result") -> str:
         lines += [table(ratings, ["rating (Bradley-Terry, mean 0)", "", "95 % interval"]), ""]
         if result.ratings.smoothed:
             lines += ["A model won or lost everything: half a tie was added to every duel, to keep the ratings finite.", ""]
+
     lines += [f"{duel.verdict[0].upper()}{duel.verdict[1:]}." for duel in result.duels]
     left = len(session.unvoted())
     return "\n".join(lines + ([f"{left} comparisons are left: run the same command to continue."] if left else []))

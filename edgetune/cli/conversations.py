@@ -104,10 +104,12 @@ def export(
             "The conversations must be written somewhere.",
             "Name one that ends in .jsonl: --out examples.jsonl",
         )
+
     chosen = [saved.find_conversation(folder, name) for name in names] if names else saved.list_conversations(folder)[::-1]
     conversations = list({conversation.name: conversation for conversation in chosen if conversation.messages}.values())
     if not conversations:
         raise InputError("No conversation is saved yet", f"{folder} holds none.", "Chat in the app, or with: edgetune chat MODEL --save")
+
     for conversation in conversations:
         saved.add_example(out, conversation.system, conversation.messages)
     if as_json:

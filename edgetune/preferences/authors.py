@@ -78,9 +78,12 @@ class Author:
             whole = self._conversation.template.render([{"role": "user", "content": MARK}], add_generation_prompt=False)
         except EdgeTuneError:
             return ""
+
         before, mark, behind = whole.partition(MARK)
         if not mark:
             return ""
+
+        # The model continues where the template begins a user's turn, until a line or the turn ends.
         marks, stop = self._conversation.marks, behind.strip().splitlines()[:1]
         generation = self.engine.generate(
             self.engine.prompt_tokens(before),
@@ -89,5 +92,7 @@ class Author:
             stops=(*marks.stops, "\n", *stop),
             stop_ids=marks.stop_ids,
         ).finished()
+
+        # A question that was cut short is none.
         cut = generation.stats is not None and generation.stats.reason in ("length", "context")
         return "" if cut else generation.text.strip()

@@ -103,6 +103,8 @@ class Store:
                 whole, newline, end = file.read().rpartition(b"\n")
         except FileNotFoundError:
             return Folded()
+
+        # Whole lines are read once; the numbers of the bad ones are for the person.
         for line in whole.split(b"\n") if newline else []:
             self._lines += 1
             try:
@@ -111,6 +113,7 @@ class Store:
                 problem = f"line {self._lines} of {self.path.name} is no vote: {error.__class__.__name__} {error}"
                 self._folded.problems.append(problem)
         self._read += len(whole) + len(newline)
+
         if _is_record(end):  # only its newline is missing; it is read again once that is there, which changes nothing
             with suppress(KeyError, TypeError, ValueError, InputError):
                 _apply(self._folded, json.loads(end))

@@ -85,6 +85,8 @@ class ChatSession(LoadedModel):
         conversation.system = self.settings.system or None
         self.stats = None
         before = list(conversation.messages)
+
+        # The model must not see the answer that gets another branch; where none can begin, all is as before.
         if question is not None:
             conversation.messages = self.branches.messages(question)[:-1]
         try:
@@ -94,6 +96,8 @@ class ChatSession(LoadedModel):
             conversation.messages = before
             self._failed(error)
             raise
+
+        # From here on the question counts: an answer that fails midway stays as far as it came.
         if question is None:
             self.branches.add("user", text)
         else:

@@ -113,17 +113,22 @@ class RankingSession:
         self.writing = prompt
         order = list(self.authors)
         random.Random(f"{self.seed} {prompt.key}").shuffle(order)
+
+        # A prompt that cannot be answered is skipped for good, so that it is not tried again with every start.
         try:
             written = candidate_sets.sample(order, prompt, self.seed, max_tokens=self.max_tokens, watch=watch, notice=notice)
         except InputError as error:
             notice(f"Skipped: {error.title}. {error.cause}")
             self.store.add(Vote(prompt.messages, [], Choice("skip"), self.source, about=self._about(prompt, why=error.title)))
             return None
+
+        # So is one whose answers give nothing to choose between.
         distinct = candidate_sets.differing(written)
         if len(distinct) < 2:
             notice("Skipped: the answers are nearly identical even at high temperature. A vote between them would teach nothing.")
             self.store.add(Vote(prompt.messages, written, Choice("skip"), self.source, about=self._about(prompt, why="alike")))
             return None
+
         if len(distinct) < len(written):
             notice(f"{len(written) - len(distinct)} of {len(written)} answers are nearly identical to another: left out.")
         self._waiting.append(Task(prompt, distinct))
