@@ -1,4 +1,4 @@
-"""Write conversations about the small world of world.py: questions in many phrasings, answers long and short."""
+"""Write conversations about the small world of world.toml: questions in many phrasings, answers long and short."""
 
 import random
 import re

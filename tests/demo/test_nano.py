@@ -5,6 +5,8 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from edgetune.bases.find import BUNDLED, describe
 from edgetune.chat.conversation import Conversation
 from edgetune.chat.engine import Engine
@@ -12,6 +14,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.gguf.source import from_folder
 from edgetune.gguf.write import export
 from edgetune.text import contains
+from tests.conftest import ROOT
 
 
 def test_size_and_shape() -> None:
@@ -46,3 +49,12 @@ def test_answers_in_llama_cpp(tmp_path: Path) -> None:
     assert all(sum(values) / len(values) >= 0.70 for values in right.values())
     assert 0.65 <= long / len(asked) <= 0.85
     assert sum(len(text.split()) < 5 for text in brief) >= 57
+
+
+def test_the_bundled_questions_are_those_that_its_world_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what the model was made from stays what it was, however it is written down."""
+    monkeypatch.syspath_prepend(str(ROOT / "packaging" / "nano"))
+    from corpus import held_out
+
+    asked = [json.loads(line) for line in (BUNDLED / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [{name: row[name] for name in asked[0]} for row in held_out(random.Random(1))] == asked
