@@ -19,11 +19,12 @@ import numpy as np
 from converters import four_bit, text_part
 from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
+from converters.file_types import FILE_TYPES, UNQUANTIZED
 from converters.gguf_file import Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, scalar_value, text, u32
 from converters.imatrix import ImportanceMatrix
 from converters.inputs import MatrixInput, matrix_inputs
 from converters.mix import Mix, WeightedAdapter
-from converters.quantize import FILE_TYPES, UNQUANTIZED, check_type, choose_types, quantizable, quantize_tensor, usable_cores
+from converters.quantize import check_type, choose_types, quantizable, quantize_tensor, usable_cores
 from converters.slabs import in_order, slab_size, slabs
 from converters.vocab import load_vocabulary
 from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, read_folder, read_json

@@ -71,7 +71,7 @@ def gather(source: "Source", place: Workspace, data: Path | None = None, tokens:
 
 def named(wanted: str | None, source: "Source", types: list[str], place: Workspace) -> Path | None:
     """The file that --imatrix means for these types: 'auto' is the source's own, gathered on its training data; else it is a path."""
-    from converters.quantize import UNQUANTIZED
+    from converters.file_types import UNQUANTIZED
 
     if wanted != "auto":
         return Path(wanted).expanduser() if wanted else None

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from edgetune.estimate.gguf_types import USUAL
-from edgetune.gguf.source import TYPES, Source, from_run, target_paths
+from edgetune.estimate.gguf_types import TYPES, USUAL
+from edgetune.gguf.source import Source, from_run, target_paths
 from edgetune.runs import checkpoints
 from edgetune.storage.files import sha256
 from edgetune.storage.workspace import Run

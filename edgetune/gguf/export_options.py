@@ -40,7 +40,7 @@ def offers(run: Run) -> list[Offer]:
     parameters = int(run.request().get("base_parameters", 0))
     written = {one["type"]: one for one in manage.noted_exports(run)}
     found = []
-    for fact in gguf_types.FACTS:
+    for fact in (one for one in gguf_types.FACTS if one.offered):
         made = written.get(fact.name)
         size = int(made["bytes"]) if made else fact.size(parameters)
         figures = _behaviour(run, made) if made else {}

@@ -11,7 +11,7 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.estimate.gguf_types import USUAL
+from edgetune.estimate.gguf_types import TYPES, USUAL
 from edgetune.runs import checkpoints
 from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer, result_folder
 from edgetune.runs.launch import state
@@ -20,11 +20,6 @@ from edgetune.storage.files import publish_folder, write_json
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.training import stacked_adapter
 from edgetune.training.model import peft_name
-
-TYPES = (  # the largest first
-    *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_K_M", "Q4_K_S", "Q4_0"),
-    *("IQ4_NL", "IQ4_XS", "Q3_K_M", "Q2_K"),
-)
 
 
 @dataclass(frozen=True)

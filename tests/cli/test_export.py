@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from converters import imatrix
+from converters.file_types import FILE_TYPES
 from converters.gguf_file import read_header
 from converters.imatrix import Entry, ImportanceMatrix
-from converters.quantize import FILE_TYPES
-from edgetune.gguf.source import TYPES
+from edgetune.estimate.gguf_types import FACTS, TYPES, facts
 
 Call = Callable[..., tuple[int, str, str]]
 
 
 def test_types_are_those_of_the_converter_and_named_in_the_help(edgetune: Call) -> None:
-    assert tuple(FILE_TYPES) == TYPES
+    assert [one.name for one in FACTS] == [facts(name).name for name in TYPES] == list(FILE_TYPES)
     assert ", ".join(TYPES) in " ".join(edgetune("export", "--help")[1].split())
 
 

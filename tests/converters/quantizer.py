@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from converters.archs import TensorPlan, llama, with_defaults
+from converters.file_types import FILE_TYPES
 from converters.gguf_file import Value, encode_header, lay_out, padded, text
 from converters.imatrix import Entry, ImportanceMatrix
-from converters.quantize import FILE_TYPES, quantizable
+from converters.quantize import quantizable
 from tests.converters.reference import byte_level_tokenizer, qwen2_steps
 
 Importance = dict[str, np.ndarray]

@@ -12,8 +12,8 @@ import pytest
 from converters import convert
 from converters.archs import architecture, supported, with_defaults
 from converters.errors import ConversionError
+from converters.file_types import FILE_TYPES
 from converters.gguf_file import read_header
-from converters.quantize import FILE_TYPES
 from tests.converters.conftest import MakeModel
 from tests.converters.reference import assert_same_model, gguf_logits, torch_logits, write_gguf
 

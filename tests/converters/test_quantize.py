@@ -14,9 +14,10 @@ import pytest
 
 from converters import compiled, convert, slabs
 from converters.errors import ConversionError
+from converters.file_types import FILE_TYPES
 from converters.gguf_file import GGML_TYPES, read_header
 from converters.imatrix import ImportanceMatrix
-from converters.quantize import FILE_TYPES, choose_types, quantize_tensor
+from converters.quantize import choose_types, quantize_tensor
 from tests.converters.quantizer import chosen_types, importance_of, over_counts, quantize_file, write_header, write_model
 from tests.converters.reference import byte_level_tokenizer, qwen2_steps, write_gguf
 

@@ -13,6 +13,7 @@ import pytest
 from converters import restore
 from converters.archs import llama, supported
 from converters.errors import ConversionError
+from converters.file_types import FILE_TYPES
 from converters.gguf_file import (
     ARRAY,
     Header,
@@ -29,7 +30,6 @@ from converters.gguf_file import (
     text,
     u32,
 )
-from converters.quantize import FILE_TYPES
 from converters.vocab import load_vocabulary
 from converters.weights import read_folder
 from tests.converters.conftest import MakeModel

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from converters import convert
+from converters.file_types import FILE_TYPES
 from converters.gguf_file import Header, read_header
 from converters.imatrix import read_imatrix
-from converters.quantize import FILE_TYPES
 from edgetune.errors import InputError
 from edgetune.gguf.compare.advice import Advice, advise
 from edgetune.gguf.compare.measure import Measured, full_precision, measure

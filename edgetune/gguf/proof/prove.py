@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from converters.file_types import FILE_TYPES
 from converters.gguf_file import Header, read_header
-from converters.quantize import FILE_TYPES
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.chat.engine import Engine
 from edgetune.errors import EdgeTuneError
