@@ -39,7 +39,7 @@ def evaluate(
     if source.lower().endswith(".gguf") or Path(source).is_file():
         if not Path(source).is_file():
             raise InputError(f"There is no file {source}", "Nothing lies under that path.", "Check it.")
-        result = evaluate_gguf(Path(source), data, answers, progress)
+        result = evaluate_gguf(Path(source), data, answers, progress, workspace(workspace_path))
     else:
         result = evaluate_run(workspace(workspace_path).run(source), data, answers, progress)
     line.clear()

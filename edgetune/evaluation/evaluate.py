@@ -15,7 +15,7 @@ from edgetune.text import contains, normalized_words
 
 if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
-    from edgetune.storage.workspace import Run
+    from edgetune.storage.workspace import Run, Workspace
 
 ANSWERS, ANSWER_TOKENS = 50, 64
 """Held-out prompts that are answered, and the tokens an answer may have."""
@@ -217,17 +217,39 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
     return result
 
 
-def evaluate_gguf(path: Path, data: Path | None, limit: int, progress: Callable[[int, int], None]) -> dict[str, Any]:
-    """A GGUF on a file's rows, or on the held-out rows of the run it was exported from."""
+def run_of_gguf(path: Path, metadata: dict[str, str], workspace: "Workspace") -> "Run":
+    """The run that a GGUF was exported from: the one whose exports it lies among, else the one that the file itself names.
+
+    Raises InputError where it names none, or one that is not in the workspace.
+    """
+    from edgetune.storage.workspace import Run
+
+    home = Run(path.resolve().parent.parent)
+    if home.exports == path.resolve().parent and (home.folder / "request.json").is_file():
+        return home  # by its place, as a run that was renamed has another name than its files say
+    name = metadata.get("edgetune.run", "")
+    if not name:
+        raise InputError("No data to measure on", f"{path} does not say which run it was exported from.", "Name a file with --data.")
+    try:
+        return workspace.run(name)
+    except InputError as error:
+        cause = f"{path} was exported from the run {name}, which is not in {workspace.path}."
+        raise InputError("No data to measure on", cause, "Name a file with --data, or the run's workspace with --workspace.") from error
+
+
+def evaluate_gguf(
+    path: Path, data: Path | None, limit: int, progress: Callable[[int, int], None], workspace: "Workspace"
+) -> dict[str, Any]:
+    """A GGUF on a file's rows, or on the held-out rows of the run it was exported from. Raises InputError where there are none."""
     from edgetune.chat.engine import Engine
     from edgetune.data import prepare
 
-    if data is None:
-        beside = path.resolve().parent.parent / "data" / "held_out.jsonl"
-        if not beside.is_file():
-            raise InputError("No data to measure on", f"{path} does not lie in a run's exports.", "Name a file with --data.")
-        data = beside
     with Engine(path) as engine:
+        if data is None:
+            run = run_of_gguf(path, engine.info.metadata, workspace)
+            data = run.data / "held_out.jsonl"
+            if not data.is_file():
+                raise InputError(f"{run.name} held nothing out", f"{data} is not there.", "Name a file with --data.")
         tokenizer = GgufTokenizer(engine)
         found = prepare.held_out(data, tokenizer, engine.info.n_ctx)
         score, answer = gguf_functions(engine)
