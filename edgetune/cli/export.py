@@ -90,7 +90,7 @@ def export(
     made = write.export(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
     write.demand(made)
-    written = [(folder, runtimes.write(folder)) for folder in folders]
+    written = [(folder, runtimes.write(folder, say)) for folder in folders]
     if as_json:
         places = [{"program": folder.program, "gguf": str(folder.gguf), "path": str(path)} for folder, path in written]
         typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in made]))
@@ -101,7 +101,7 @@ def export(
         say(f"{one['type']}: {human(one['bytes'])}{proven}")
     for folder, path in written:
         typer.echo(path)
-        say(f"for {runtimes.module(folder.program).TITLE}: README.txt there says what to do; the model lies on the disk only once.")
+        say(f"for {runtimes.module(folder.program).TITLE}: README.txt there says what to do.")
     say(f"next: edgetune chat {made[0]['path']}")
 
 

@@ -13,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetune.errors import EdgeTuneError, InputError
+from edgetune.errors import InputError
 from edgetune.gguf.runtimes.product import Layout, product
-from edgetune.storage.files import create, link, publish_folder
+from edgetune.storage.files import copy_file, create, link, need_space, publish_folder
 
 if TYPE_CHECKING:
     from edgetune.gguf.source import Source
@@ -64,8 +64,11 @@ def plan(source: "Source", programs: Sequence[str], places: dict[str, Path], not
     return folders
 
 
-def write(folder: Folder) -> Path:
-    """Make a folder around a finished GGUF, whole or not at all; the file lies once on the disk, under two names. Raises EdgeTuneError."""
+def write(folder: Folder, note: Callable[[str], None]) -> Path:
+    """Make a folder around a finished GGUF, whole or not at all; where the disk can do that, the file lies on it once, under two names.
+
+    note: told where it cannot, so that the file is copied. Raises EdgeTuneError where the disk has no room for the copy.
+    """
     with publish_folder(folder.path) as part:
         for name, text in folder.layout.texts.items():
             place = part / name
@@ -79,9 +82,8 @@ def write(folder: Folder) -> Path:
         try:
             link(folder.gguf, place)
         except OSError as error:
-            raise EdgeTuneError(
-                f"{folder.path} could not be made",
-                f"{os.strerror(error.errno or 0)}: the disk does not let one file have two names. {folder.gguf} is finished.",
-                "Name a folder on another disk with --out.",
-            ) from error
+            need_space(part, folder.gguf.stat().st_size, f"A copy of {folder.gguf.name} for {module(folder.program).TITLE}")
+            copy_file(folder.gguf, place)
+            reason = os.strerror(error.errno or 0)
+            note(f"{folder.path} holds a copy of {folder.gguf.name}: this disk does not let one file have two names ({reason})")
     return folder.path

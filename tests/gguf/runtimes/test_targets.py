@@ -184,11 +184,17 @@ def test_a_folder_that_is_there_is_left_alone(edgetune: Call, tmp_path: Path) ->
     assert own.read_text() == "mine" and not (tmp_path / "nano-Q8_0.gguf").exists()
 
 
-def test_a_disk_without_hard_links_leaves_no_half_folder(edgetune: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_hard_links_gets_a_copy(edgetune: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refused)
     code, _, err = edgetune("export", "nano", "--type", "Q8_0", "--out", tmp_path, "--for", "ollama")
-    assert code == 1 and "two names" in err
-    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith("workspace")] == ["nano-Q8_0.gguf"]
+    assert code == 0 and "two names" in err
+    file = tmp_path / "nano-Q8_0.gguf"
+    copy = tmp_path / "nano-Q8_0-ollama" / file.name
+    assert copy.read_bytes() == file.read_bytes() and copy.stat().st_ino != file.stat().st_ino
+    monkeypatch.setattr(files, "free_bytes", lambda path: 0 if path.name.startswith(".nano") else 2**40)
+    code, _, err = edgetune("export", "nano", "--type", "Q8_0", "--out", tmp_path / "full", "--for", "ollama")
+    assert code == 1 and "A copy of nano-Q8_0.gguf for Ollama" in err
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["nano-Q8_0.gguf"]
