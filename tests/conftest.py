@@ -15,6 +15,8 @@ import pytest
 from edgetune.storage.paths import BUNDLED
 from edgetune.storage.workspace import Run, Workspace
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored, and so would every child
+
 ROOT = Path(__file__).resolve().parents[1]
 Train = Callable[..., Run]
 
@@ -50,17 +52,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 @pytest.fixture
 def edgetune(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Runs the command line in this process; gives exit code, stdout and stderr."""
-    import sys
-
     from edgetune.cli.app import run
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        words = [str(a) for a in arguments]
-        before, sys.argv = sys.argv, ["edgetune", *words]
-        try:
-            code = run(words)
-        finally:
-            sys.argv = before
+        code = run([str(a) for a in arguments])
         out, err = capfd.readouterr()
         return code, out, err
 

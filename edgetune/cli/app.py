@@ -69,13 +69,19 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name. For the list of all commands a stand-in with its one line serves."""
+        """The command of a name, without its flags: a stand-in with its one line, which is all that the list of commands shows."""
         name = FORMER_NAMES.get(cmd_name, cmd_name)
-        if name not in COMMANDS:
-            return None
-        module, line = COMMANDS[name]
-        if len(sys.argv) < 2 or cmd_name not in sys.argv:
-            return typer.core.TyperCommand(cmd_name, help=line, short_help=line)
+        return typer.core.TyperCommand(cmd_name, help=COMMANDS[name][1], short_help=COMMANDS[name][1]) if name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that is to run, whole: only now its module is imported."""
+        cmd_name, command, rest = super().resolve_command(ctx, args)
+        return cmd_name, self.whole(cmd_name) if cmd_name and command else command, rest
+
+    def whole(self, cmd_name: str) -> Any:
+        """A command of `COMMANDS` with its flags."""
+        name = FORMER_NAMES.get(cmd_name, cmd_name)
+        module, _ = COMMANDS[name]
         app = typer.Typer(rich_markup_mode=None, add_completion=False)
         import_module(f"edgetune.cli.{module}").register(app)
         app.callback()(lambda: None)  # with a callback Typer keeps a group even of one command

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,8 +164,19 @@ def test_the_life_of_a_run(edgetune: Call, facts: Path, workspace: Workspace, tm
     assert code == 0 and result["tuned"]["loss"] < result["base"]["loss"]
     code, out, _ = edgetune("eval", workspace.runs_folder / "mine" / "exports" / "mine-F16.gguf", "--json", "--answers", 2)
     assert code == 0 and abs(json.loads(out)["gguf"]["loss"] - result["tuned"]["loss"]) < 0.02
+    elsewhere = tmp_path / "some" / "folder" / "b.gguf"  # beside rows that are not the run's
+    elsewhere.parent.mkdir(parents=True)
+    (tmp_path / "some" / "data").mkdir()
+    (tmp_path / "some" / "data" / "held_out.jsonl").write_text("{}\n", encoding="utf-8")
+    shutil.copy(tmp_path / "b.gguf", elsewhere)
+    code, out, _ = edgetune("eval", elsewhere, "--json", "--answers", 0)
+    assert code == 0 and Path(json.loads(out)["data"]) == workspace.run("mine").data / "held_out.jsonl"
     assert edgetune("stop", "mine")[0] == 1
     assert edgetune("rename", "mine", "yours")[0] == 0
+    code, out, _ = edgetune("eval", workspace.run("yours").exports / "yours-F16.gguf", "--json", "--answers", 0)
+    assert code == 0 and Path(json.loads(out)["data"]) == workspace.run("yours").data / "held_out.jsonl"
+    code, _, err = edgetune("eval", elsewhere)
+    assert code == 2 and "exported from the run mine, which is not in" in err and "--data" in err
     freed = json.loads(edgetune("prune", "--json")[1])
     assert freed["would_free"] > 0
     code, _, err = edgetune("prune")
@@ -175,6 +187,15 @@ def test_the_life_of_a_run(edgetune: Call, facts: Path, workspace: Workspace, tm
     assert edgetune("delete", "yours")[0] == 2
     assert edgetune("delete", "yours", "--yes")[0] == 0
     assert json.loads(edgetune("runs", "--json")[1]) == []
+
+
+def test_a_command_line_is_what_it_is_given_whatever_the_process_was_started_with(edgetune: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for started in ([], ["edgetune", "runs"], ["edgetune", "train"]):
+        monkeypatch.setattr(sys, "argv", started)
+        code, out, _ = edgetune("doctor", "--json")
+        assert code == 0 and json.loads(out)["device"]
+        code, out, _ = edgetune("train", "--help")
+        assert code == 0 and "--base" in out
 
 
 def test_doctor_and_bases(edgetune: Call, nano: Path) -> None:
