@@ -161,7 +161,7 @@ def device(wanted: str = "auto", here: Machine | None = None) -> Choice:
 
 
 def dtype(chosen: str, here: Machine | None = None) -> Choice:
-    """The number format of the computation on a device (DESIGN.md's table)."""
+    """The number format of the computation on a device: 16 bits where it computes in them, bf16 before fp16, else 32."""
     here = here or machine()
     if chosen == "cuda":
         if here.gpu_capability >= 8.0 or here.accelerator == "rocm":
