@@ -4,8 +4,7 @@ from typing import Any
 
 from rich.text import Text
 
-from edgetune.cli.show import seconds
-from edgetune.storage.files import human
+from edgetune.formatting import format_duration, format_size
 from edgetune.text import one_line
 from tui.keys import with_keys
 
@@ -31,11 +30,11 @@ def needs_text(fit: dict[str, Any], effort: dict[str, Any] | None, colours: dict
     _bar(text, [(size, *PARTS[name][1:]) for name, size in parts.items()], fit["free"], cells, colours, ascii_only)
     over = fit["need"] > fit["free"]
     style = f"bold {colours.get('error' if over else 'success', '')}"
-    text.append(f"  {human(fit['need'])} of {human(fit['free'])} free on {fit['device']}\n", style)
+    text.append(f"  {format_size(fit['need'])} of {format_size(fit['free'])} free on {fit['device']}\n", style)
     used = width
     for name, size in parts.items():
         words, colour, sign = PARTS[name]
-        said = f" {words} {human(size)}   "
+        said = f" {words} {format_size(size)}   "
         if used + len(said) > width - 4:
             text.append("        " if used == width else "\n        ")
             used = 8
@@ -47,20 +46,22 @@ def needs_text(fit: dict[str, Any], effort: dict[str, Any] | None, colours: dict
     export = fit["export"]["disk"]
     _bar(text, [(fit["disk"], "primary", "#"), (export, "accent", "=")], fit["disk_free"], cells, colours, ascii_only)
     full = fit["disk"] + export > fit["disk_free"]
-    text.append(f"  {human(fit['disk'] + export)} of {human(fit['disk_free'])} free\n", colours.get("error", "") if full else "")
-    text.append(f"        checkpoints and result {human(fit['disk'])}, a Q4_K_M of it {human(export)}\n")
+    text.append(
+        f"  {format_size(fit['disk'] + export)} of {format_size(fit['disk_free'])} free\n", colours.get("error", "") if full else ""
+    )
+    text.append(f"        checkpoints and result {format_size(fit['disk'])}, a Q4_K_M of it {format_size(export)}\n")
     text.append("time    ", "dim")
     each, reason = fit["seconds_per_step"], fit["seconds_reason"]
     if effort and effort["seconds"] is not None:
         reason = effort["reason"]
-        text.append(f"about {seconds(effort['seconds'])}", "bold")
+        text.append(f"about {format_duration(effort['seconds'])}", "bold")
         text.append(f" for {effort['tokens']:,} tokens")
     elif each is None:
         text.append("not known")
     else:
         text.append(f"{_step(each)} a step of rows of full length")
     text.append(f"\n        {one_line(reason, width - 14)}", "dim")
-    text.append(f"\n        then about {seconds(fit['export']['seconds'])} to write a Q4_K_M, and its proof", "dim")
+    text.append(f"\n        then about {format_duration(fit['export']['seconds'])} to write a Q4_K_M, and its proof", "dim")
     text.append("\n        Memory is for rows of full length.", "dim")
     if not memory["measured"]:
         text.append(" The figures for this device were not measured.", "dim")
@@ -68,7 +69,7 @@ def needs_text(fit: dict[str, Any], effort: dict[str, Any] | None, colours: dict
 
 
 def _step(value: float) -> str:
-    return f"{value:.1f} s" if value < 10 else seconds(value)
+    return f"{value:.1f} s" if value < 10 else format_duration(value)
 
 
 def _bar(text: Text, parts: list[tuple[int, str, str]], room: int, length: int, colours: dict[str, str], ascii_only: bool) -> None:
@@ -92,7 +93,7 @@ def change_text(fit: dict[str, Any], applied: dict[str, tuple[Any, Any]], colour
         text.append("It does not fit in memory. ", f"bold {colours.get('error', '')}")
         if fit["change"]:
             text.append(with_keys("Press {fit.apply} for the smallest change: "), "bold")
-            text.append(f"{one_line(fit['change']['words'], 300)} ({human(fit['change']['need'])}).")
+            text.append(f"{one_line(fit['change']['words'], 300)} ({format_size(fit['change']['need'])}).")
         else:
             text.append("No change makes it fit: choose a smaller base, or close other programs.")
     elif fit["disk"] + fit["export"]["disk"] > fit["disk_free"]:

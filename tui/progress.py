@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from edgetune.storage.files import human
+from edgetune.formatting import format_size
 from tui.widgets.spark import bar
 
 _LINE = re.compile(r"(\d+)/(\d+) (bytes )?\s*(.*)")
@@ -21,7 +21,7 @@ class Progress:
 
     def line(self, ascii_only: bool, width: int = 24) -> str:
         """A bar, the figures and what is being done."""
-        figures = f"{human(self.done)} of {human(self.total)}" if self.size else f"{self.done}/{self.total}"
+        figures = f"{format_size(self.done)} of {format_size(self.total)}" if self.size else f"{self.done}/{self.total}"
         return f"{bar(self.done / max(self.total, 1), width, ascii_only)} {figures}  {self.text}"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.text import Text
 
-from edgetune.cli.show import seconds
 from edgetune.data.verdict import GOOD, STOP
+from edgetune.formatting import format_duration
 from edgetune.text import one_line, safe_text
 from tui.widgets.spark import spark
 
@@ -44,7 +44,7 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
     text.append_text(_problems(report))
     effort = report.get("effort") or {}
     if effort:
-        about = f"about {seconds(effort['seconds'])}" if effort.get("seconds") is not None else "time not known"
+        about = f"about {format_duration(effort['seconds'])}" if effort.get("seconds") is not None else "time not known"
         text.append(f"{effort['steps']:,} steps, {about} ({effort['reason']})\n", "dim")
     text.rstrip()
     return text

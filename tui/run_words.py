@@ -2,9 +2,8 @@
 
 from rich.text import Text
 
-from edgetune.cli.show import seconds
+from edgetune.formatting import format_duration, format_size
 from edgetune.runs.history import History
-from edgetune.storage.files import human
 from edgetune.storage.workspace import Run
 from edgetune.text import one_line
 from tui.keys import with_keys
@@ -25,9 +24,9 @@ def headline(history: History, status: str, method: str, colours: dict[str, str]
     if state.loss is not None:
         first.append(f"  loss {state.loss:.3f}")
     if status == "running" and state.eta is not None:
-        first.append(f"  {seconds(state.eta)} left", "bold")
+        first.append(f"  {format_duration(state.eta)} left", "bold")
     elif state.step:
-        first.append(f"  {seconds(state.seconds)} trained")
+        first.append(f"  {format_duration(state.seconds)} trained")
     if history.epoch is not None and width >= WIDE:
         first.append(f"  pass {history.epoch:.1f} over the rows")
     first.append("\n")
@@ -72,7 +71,7 @@ def summary(history: History, status: str, temperature: float | None) -> str:
     if status == "running" and history.state.tokens_per_second:
         parts.append(f"{history.state.tokens_per_second:,.0f} tokens/s")
     if memory and status in ("running", "stopping"):
-        parts.append(f"{human(memory[-1])} memory")
+        parts.append(f"{format_size(memory[-1])} memory")
     if status in ("running", "stopping") and temperature is not None:
         parts.append(f"{temperature:.0f} °C")
     return " · ".join(parts) or history.state.device

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.text import Text
 
 from edgetune.bases.find import Base
+from edgetune.formatting import format_size
 from edgetune.runs.overview import Seen
-from edgetune.storage.files import human
 from tui.widgets.listing import Line
 from tui.widgets.spark import spark
 from tui.widgets.status import look
@@ -30,7 +30,7 @@ def run_line(seen: Seen, colours: dict[str, str], ascii_only: bool) -> Line:
             Text(spark(logs(seen.loss.values), CURVE, ascii_only), style=colours.get("secondary", "")),
             loss,
             seen.base_name,
-            human(seen.bytes),
+            format_size(seen.bytes),
         ),
     )
 
@@ -42,13 +42,14 @@ def logs(values: list[float]) -> list[float]:
 
 def export_line(path: Path, size: int) -> Line:
     """An export: file and size."""
-    return Line(str(path), (path.name, human(size)))
+    return Line(str(path), (path.name, format_size(size)))
 
 
 def base_line(base: Base) -> Line:
     """A base: name, parameters, size, context."""
     return Line(
-        str(base.path) if base.name != "nano" else "nano", (base.name, parameters(base.parameters), human(base.bytes), f"{base.context:,}")
+        str(base.path) if base.name != "nano" else "nano",
+        (base.name, parameters(base.parameters), format_size(base.bytes), f"{base.context:,}"),
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import typer
 
-from edgetune.cli.show import seconds, table
+from edgetune.cli.show import table
 from edgetune.data.row import Problem
 from edgetune.data.xray import Report
+from edgetune.formatting import format_duration
 from edgetune.text import one_line, safe_text
 
 SHOWN = 12
@@ -43,7 +44,7 @@ def print_report(report: Report) -> None:
         typer.echo(f"rows left out are in {report.quarantine}")
     plan = report.effort
     if plan:
-        about = f"about {seconds(plan['seconds'])}" if plan["seconds"] is not None else "time not known"
+        about = f"about {format_duration(plan['seconds'])}" if plan["seconds"] is not None else "time not known"
         typer.echo(f"training: {plan['steps']:,} steps over {plan['rows']:,} rows, {plan['tokens']:,} tokens, {about} ({plan['reason']})")
     typer.echo(f"verdict: {report.verdict}")
     for reason in report.reasons:

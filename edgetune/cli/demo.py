@@ -8,9 +8,10 @@ import typer
 
 from edgetune.cli.demo_taste import learn_taste, taste_page
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, former_flags
-from edgetune.cli.show import ProgressLine, number, say, seconds, table
+from edgetune.cli.show import ProgressLine, say, table
+from edgetune.formatting import format_duration, format_number, format_size
 from edgetune.runs import launch
-from edgetune.storage.files import folder_bytes, human
+from edgetune.storage.files import folder_bytes
 from edgetune.storage.workspace import workspace
 from edgetune.text import one_line
 
@@ -81,7 +82,7 @@ def page(facts: dict[str, Any]) -> str:
     """The demo's result as a page of text."""
     base, tuned, loss = facts["base"], facts["tuned"], facts["held_out_loss"]
     rows = [
-        ["held-out loss", number(loss["before"]), number(loss["after"])],
+        ["held-out loss", format_number(loss["before"]), format_number(loss["after"])],
         [f"new questions answered ({tuned['new_asked']})", f"{base['new']:.0%}", f"{tuned['new']:.0%}"],
         [f"old questions answered ({tuned['old_asked']})", f"{base['old']:.0%}", f"{tuned['old']:.0%}"],
         ["tokens/s (4-bit)", base["tokens_per_second"], tuned["tokens_per_second"]],
@@ -92,8 +93,11 @@ def page(facts: dict[str, Any]) -> str:
         "",
         table(
             [
-                ["adapter", human(facts["adapter_bytes"]), ""],
-                *[[f"GGUF {e['type']}", human(e["bytes"]), f"passed in {seconds(e['proof']['seconds'])}"] for e in facts["exports"]],
+                ["adapter", format_size(facts["adapter_bytes"]), ""],
+                *[
+                    [f"GGUF {e['type']}", format_size(e["bytes"]), f"passed in {format_duration(e['proof']['seconds'])}"]
+                    for e in facts["exports"]
+                ],
             ],
             ["made", "size", "proof: it is what was trained"],
         ),
@@ -103,7 +107,8 @@ def page(facts: dict[str, Any]) -> str:
         lines += [f"> {prompt}", f"  before: {one_line(before, 100)}", f"  after:  {one_line(after, 100)}"]
     lines += ["", *(taste_page(facts["taste"]) if "taste" in facts else [])]
     lines += [
-        f"{seconds(facts['seconds'])} in all, {seconds(facts['train_seconds'])} of them training. Nothing left this machine.",
+        f"{format_duration(facts['seconds'])} in all, {format_duration(facts['train_seconds'])} of them training. "
+        "Nothing left this machine.",
         f"next: edgetune chat {facts['run']}",
         "      edgetune train --base nano --data YOUR_FILE.jsonl --name mine",
     ]

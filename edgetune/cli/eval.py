@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
-from edgetune.cli.show import ProgressLine, number, table
+from edgetune.cli.show import ProgressLine, table
 from edgetune.errors import InputError
+from edgetune.formatting import format_number
 from edgetune.storage.workspace import workspace
 
 
@@ -67,7 +68,7 @@ def evaluate(
 
 def _cell(measured: dict[str, Any], key: str) -> str:
     value = measured[key]
-    return f"{value:.0%} of {measured['answered']}" if key in ("exact", "contained") and value is not None else number(value)
+    return f"{value:.0%} of {measured['answered']}" if key in ("exact", "contained") and value is not None else format_number(value)
 
 
 def register(app: typer.Typer) -> None:

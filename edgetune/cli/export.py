@@ -10,7 +10,7 @@ from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
 from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
-from edgetune.storage.files import human
+from edgetune.formatting import format_size
 from edgetune.storage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def export(
     for one in made:
         typer.echo(one["path"])
         proven = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
-        say(f"{one['type']}: {human(one['bytes'])}{proven}")
+        say(f"{one['type']}: {format_size(one['bytes'])}{proven}")
     for folder, path in written:
         typer.echo(path)
         say(f"for {runtimes.module(folder.program).TITLE}: README.txt there says what to do.")
@@ -115,7 +115,7 @@ def show_offers(source: str, place: Workspace, as_json: bool) -> None:
         return
     rows = [
         [
-            *(one.type, human(one.bytes), "-" if one.loss is None else f"{one.loss:.2g}{'' if one.measured else ' (Llama-3-8B)'}"),
+            *(one.type, format_size(one.bytes), "-" if one.loss is None else f"{one.loss:.2g}{'' if one.measured else ' (Llama-3-8B)'}"),
             *(f"{one.speed:.0f}", "proven" if one.proven else "written" if one.written else "", one.words),
         ]
         for one in found
@@ -138,7 +138,7 @@ def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_
     made = export_adapter(source, names[0], out)
     typer.echo(json.dumps([made]) if as_json else made["path"])
     if not as_json:
-        say(f"{made['type']}: {human(made['bytes'])}")
+        say(f"{made['type']}: {format_size(made['bytes'])}")
         say(f"next: edgetune chat BASE.gguf --adapter {made['path']}")
 
 

@@ -10,7 +10,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
-from edgetune.storage.files import human
+from edgetune.formatting import format_size
 from edgetune.storage.workspace import workspace
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def fetch(
     order = fetching.order(repo, place)
     say(f"{repo.name} at commit {repo.commit[:12]}, from {repo.page}")
     say(f"licence: {repo.licence}" + ("; gated: its owner asks for consent" if repo.gated else ""))
-    resumed = f", {human(order.have)} of it here already" if order.have else ""
-    say(f"{len(order.files)} files, {human(order.bytes)}{resumed}, into {order.target}")
+    resumed = f", {format_size(order.have)} of it here already" if order.have else ""
+    say(f"{len(order.files)} files, {format_size(order.bytes)}{resumed}, into {order.target}")
     for reason in dict.fromkeys(order.skipped.values()):
         names = [n for n, why in order.skipped.items() if why == reason]
         shown = names if reason in ("pickle", "code") else names[:LISTED]
@@ -71,7 +71,7 @@ def fetch(
         if as_json:
             typer.echo(json.dumps(_planned(order)))
         return
-    confirm(f"Fetch {human(order.bytes - order.have)} from {repo.endpoint}?", yes)
+    confirm(f"Fetch {format_size(order.bytes - order.have)} from {repo.endpoint}?", yes)
     line = ProgressLine()
     try:
         base = fetching.fetch(order, token, lambda file, have, total: line.update(have, total, f"bytes  {file}"))
@@ -129,7 +129,7 @@ def _list(as_json: bool) -> None:
         ]
         typer.echo(json.dumps(rows))
         return
-    rows_shown = [[s.name, f"{human(s.bytes)}", s.licence + (" (gated)" if s.gated else ""), s.machine] for s in found]
+    rows_shown = [[s.name, f"{format_size(s.bytes)}", s.licence + (" (gated)" if s.gated else ""), s.machine] for s in found]
     typer.echo(table(rows_shown, ["model", "about", "licence", "trains on"]))
     say("Fetch one: edgetune fetch OWNER/NAME. Nothing is fetched without asking. 'edgetune bases' lists what is here.")
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
-from edgetune.cli.show import ProgressLine, say, seconds, table
+from edgetune.cli.show import ProgressLine, say, table
 from edgetune.config.recipe import PRESETS, Recipe
 from edgetune.errors import EdgeTuneError
-from edgetune.storage.files import free_bytes, human
+from edgetune.formatting import format_duration, format_size
+from edgetune.storage.files import free_bytes
 from edgetune.storage.workspace import Workspace, workspace
 
 EXAMPLES = """Say what a recipe will need here before it starts: memory by part, disk, and the smallest change that makes it fit.
@@ -65,25 +66,32 @@ def fit(
         document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.words}}
         typer.echo(json.dumps(document))
     else:
-        parts = [[name, human(size)] for name, size in memory.as_dict().items() if name not in ("measured", "total")]
-        typer.echo(table([*parts, ["interpreter", human(fitting.beside(device.value))], ["peak", human(need)]], ["memory", "bytes"]))
-        typer.echo(f"{human(free)} of {device.value} memory are free here ({device.reason}; {here.cores} cores)")
-        typer.echo(f"disk: {human(disk)} for checkpoints and result, {human(export['disk'])} for a Q4_K_M; {human(disk_free)} free")
-        typer.echo(f"time: {seconds(step_seconds)} a step of full rows ({reason})")
+        parts = [[name, format_size(size)] for name, size in memory.as_dict().items() if name not in ("measured", "total")]
+        typer.echo(
+            table([*parts, ["interpreter", format_size(fitting.beside(device.value))], ["peak", format_size(need)]], ["memory", "bytes"])
+        )
+        typer.echo(f"{format_size(free)} of {device.value} memory are free here ({device.reason}; {here.cores} cores)")
+        typer.echo(
+            f"disk: {format_size(disk)} for checkpoints and result, {format_size(export['disk'])} for a Q4_K_M; "
+            f"{format_size(disk_free)} free"
+        )
+        typer.echo(f"time: {format_duration(step_seconds)} a step of full rows ({reason})")
         if effort:
-            about = "time not known" if effort["seconds"] is None else f"about {seconds(effort['seconds'])}"
+            about = "time not known" if effort["seconds"] is None else f"about {format_duration(effort['seconds'])}"
             rows = f"{effort['steps']:,} steps over {effort['rows']:,} rows, {effort['tokens']:,} tokens"
             typer.echo(f"training: {about} for {rows} ({effort['reason']})")
-        talk = human(sum(chat.values()))
+        talk = format_size(sum(chat.values()))
         typer.echo(f"answers: about {speed:.0f} tokens/s as Q4_K_M on the processor (estimated from this machine's memory speed and cores)")
-        typer.echo(f"export: about {human(export['memory'])} of memory and {seconds(export['seconds'])} as Q4_K_M, without its proof")
+        typer.echo(
+            f"export: about {format_size(export['memory'])} of memory and {format_duration(export['seconds'])} as Q4_K_M, without its proof"
+        )
         typer.echo(f"chat: {talk} of memory at {made.max_length} tokens (not measured)")
         if not memory.measured:
             say("The constants for this device are not measured.")
         say(
             "It fits."
             if fits
-            else "It does not fit." + (f" Smallest change: {change.words} (then {human(change.needed)})" if change else "")
+            else "It does not fit." + (f" Smallest change: {change.words} (then {format_size(change.needed)})" if change else "")
         )
     if not fits:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ import typer
 
 from edgetune.cli.flags import JsonFlag
 from edgetune.cli.show import ProgressLine, say
-from edgetune.storage.files import human
+from edgetune.formatting import format_size
 
 
 def import_gguf(
@@ -41,7 +41,7 @@ def import_gguf(
     typer.echo(made["path"])
     for note in made["notes"]:
         say(note)
-    say(f"{made['model_type']}, {made['dtype']}: {human(made['bytes'])}")
+    say(f"{made['model_type']}, {made['dtype']}: {format_size(made['bytes'])}")
     say(f"next: edgetune train --base {made['path']} --data FILE")
 
 

@@ -12,7 +12,8 @@ from edgetune.bases.hub import NETWORK
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
-from edgetune.storage.files import free_bytes, human
+from edgetune.formatting import format_size
+from edgetune.storage.files import free_bytes
 from edgetune.storage.workspace import workspace
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "gguf", "llama-cpp-python", "textual")
@@ -56,9 +57,9 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
     else:
         typer.echo(f"EdgeTune {__version__}, Python {facts['python']} on {here.system}")
         typer.echo(f"processor  {here.processor}, {here.cores} cores")
-        typer.echo(f"memory     {human(here.memory)}, {human(here.memory_free)} free")
-        typer.echo(f"graphics   {here.gpu or 'none found'}{f', {human(here.gpu_memory)}' if here.gpu_memory else ''}")
-        typer.echo(f"disk       {human(facts['disk_free'])} free at {place.path}")
+        typer.echo(f"memory     {format_size(here.memory)}, {format_size(here.memory_free)} free")
+        typer.echo(f"graphics   {here.gpu or 'none found'}{f', {format_size(here.gpu_memory)}' if here.gpu_memory else ''}")
+        typer.echo(f"disk       {format_size(facts['disk_free'])} free at {place.path}")
         typer.echo(f"trains on  {device.value}: {device.reason}")
         typer.echo(f"computes   in {dtype.value}: {dtype.reason}")
         typer.echo(f"sleep      {facts['sleep']}")
@@ -128,7 +129,7 @@ def bases(
             table(
                 [
                     [
-                        *(b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", human(b["bytes"]), b["context"]),
+                        *(b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", format_size(b["bytes"]), b["context"]),
                         *(b["licence"] or "-", b["here"], b["path"]),
                     ]
                     for b in found

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from edgetune.cli.flags import JsonFlag, RunName, WorkspaceFlag, YesFlag, confirm
-from edgetune.cli.show import number, say, table
+from edgetune.cli.show import say, table
 from edgetune.errors import EdgeTuneError
+from edgetune.formatting import format_number, format_size
 from edgetune.runs import launch, manage
 from edgetune.runs.manage import summary
-from edgetune.storage.files import folder_bytes, human, refused
+from edgetune.storage.files import folder_bytes, refused
 from edgetune.storage.workspace import workspace
 
 
@@ -39,10 +40,10 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
                         r["name"],
                         r["status"],
                         f"{r['step']}/{r['steps']}",
-                        number(r["base_loss"]),
-                        number(r["best_loss"]),
+                        format_number(r["base_loss"]),
+                        format_number(r["best_loss"]),
                         r["base_name"],
-                        human(r["bytes"]),
+                        format_size(r["bytes"]),
                     ]
                     for r in found
                 ],
@@ -78,8 +79,8 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
     """
     place = workspace(workspace_path)
     size = manage.idle(place.run(name)).size()
-    confirm(f"Delete {name} and all it made ({human(size)})? This cannot be undone.", yes)
-    say(f"{name} is deleted; {human(manage.delete(place, name))} are free.")
+    confirm(f"Delete {name} and all it made ({format_size(size)})? This cannot be undone.", yes)
+    say(f"{name} is deleted; {format_size(manage.delete(place, name))} are free.")
 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -95,16 +96,16 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
         typer.echo(json.dumps({"would_free": freed, "paths": [str(p) for p in victims]}))
         return
     for path, size in sizes.items():
-        say(f"{human(size):>10}  {path}")
+        say(f"{format_size(size):>10}  {path}")
     if not victims:
         say("Nothing to free.")
     else:
-        confirm(f"Remove these and free {human(freed)}?", yes)
+        confirm(f"Remove these and free {format_size(freed)}?", yes)
         manage.prune(victims)
     if as_json:
         typer.echo(json.dumps({"freed": freed, "paths": [str(p) for p in victims]}))
     elif victims:
-        typer.echo(f"{human(freed)} freed")
+        typer.echo(f"{format_size(freed)} freed")
 
 
 def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -129,13 +130,23 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))
         return
     typer.echo(
-        f"{place.path}: {human(sum(r['all'] for r in rows))} used, {human(free)} free, {human(leftovers)} left over from interruptions, "
-        f"{human(prepared)} of prepared data and references that can be made again"
+        f"{place.path}: {format_size(sum(r['all'] for r in rows))} used, {format_size(free)} free, "
+        f"{format_size(leftovers)} left over from interruptions, "
+        f"{format_size(prepared)} of prepared data and references that can be made again"
     )
     if rows:
         typer.echo(
             table(
-                [[r["run"], human(r["checkpoints"]), human(r["exports"]), human(r["adapter"] + r["model"]), human(r["all"])] for r in rows],
+                [
+                    [
+                        r["run"],
+                        format_size(r["checkpoints"]),
+                        format_size(r["exports"]),
+                        format_size(r["adapter"] + r["model"]),
+                        format_size(r["all"]),
+                    ]
+                    for r in rows
+                ],
                 ["run", "checkpoints", "exports", "result", "all"],
             )
         )

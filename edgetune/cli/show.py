@@ -1,4 +1,4 @@
-"""How values look in a terminal: tables, sizes, times, and a progress line that never reaches stdout."""
+"""How values look in a terminal: what is said, tables, and a progress line that never reaches stdout."""
 
 import os
 import shutil
@@ -7,29 +7,13 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from edgetune.formatting import format_duration
 from edgetune.text import one_line
 
 
 def say(text: str) -> None:
     """Talk, on stderr."""
     print(one_line(text, 2000), file=sys.stderr)
-
-
-def seconds(value: float | None) -> str:
-    """A time as people write it."""
-    if value is None:
-        return "-"
-    value = round(value)
-    if value < 60:
-        return f"{value} s"
-    if value < 3600:
-        return f"{value // 60} min {value % 60:02d} s"
-    return f"{value // 3600} h {value % 3600 // 60:02d} min"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number, or a dash."""
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def table(rows: list[list[Any]], head: list[str], width: int = 60) -> str:
@@ -55,7 +39,7 @@ class ProgressLine:
     def left(self, done: float, total: float) -> str:
         """How long the rest takes at the speed so far, in words; nothing while that is not known."""
         passed = time.monotonic() - self.started
-        return f", {seconds(passed / done * (total - done))} left" if passed > 1 and 0 < done < total else ""
+        return f", {format_duration(passed / done * (total - done))} left" if passed > 1 and 0 < done < total else ""
 
     def update(self, done: int, total: int, text: str) -> None:
         """Show how far it is."""

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, former_flags, recipe_flags
-from edgetune.cli.show import ProgressLine, number, say, seconds
+from edgetune.cli.show import ProgressLine, say
 from edgetune.config.recipe import PRESETS
 from edgetune.errors import EdgeTuneError, InputError
+from edgetune.formatting import format_duration, format_number
 from edgetune.runs import launch, manage
 from edgetune.runs.describe_event import measures, worth
 from edgetune.runs.events import follow
@@ -95,7 +96,7 @@ def train(
             typer.echo(json.dumps(document | {"effort": needed, "verdict": report.verdict, "reasons": report.reasons}))
             return
         if needed["seconds"] is not None:
-            say(f"about {seconds(needed['seconds'])} ({needed['reason']})")
+            say(f"about {format_duration(needed['seconds'])} ({needed['reason']})")
         typer.echo(to_toml(plan.recipe, plan.sources), nl=False)
         return
     run = create.make(plan, place, name)
@@ -145,7 +146,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                 line.update(
                     event["step"],
                     event["total"],
-                    f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {seconds(event['eta'])} left",
+                    f"loss {event['loss']:.3f}  {event['tokens_per_second'] or 0:.0f} tokens/s  {format_duration(event['eta'])} left",
                 )
             elif kind in ("waiting", "note", "warning"):
                 line.clear()
@@ -227,8 +228,8 @@ def report(run: Run, as_json: bool, code: int) -> None:
     elif code == 0:
         after = state.loss_after
         typer.echo(
-            f"{run.name}: {state.total} steps in {seconds(state.seconds)}, "
-            f"held-out loss {number(state.base_loss)} before, {number(after)} after"
+            f"{run.name}: {state.total} steps in {format_duration(state.seconds)}, "
+            f"held-out loss {format_number(state.base_loss)} before, {format_number(after)} after"
         )
         if state.base_loss is not None and after is not None and after >= state.base_loss:
             say("The held-out loss did not fall: on these rows the model before is as good. Try a lower --learning-rate, or other data.")

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from edgetune.cli.flags import JsonFlag, RunName, WorkspaceFlag
-from edgetune.cli.show import number, say, seconds
+from edgetune.cli.show import say
 from edgetune.errors import InputError
+from edgetune.formatting import format_duration, format_number, format_size
 from edgetune.runs import launch
 from edgetune.runs.describe_event import question, told
 from edgetune.runs.events import follow, read
 from edgetune.runs.lineage import describe_lineage
 from edgetune.runs.manage import summary
-from edgetune.storage.files import human
 from edgetune.storage.workspace import workspace
 from edgetune.text import one_line, safe_text
 
@@ -47,15 +47,18 @@ def show(
         return
     typer.echo(
         f"{name}: {facts['status']}, step {facts['step']} of {facts['steps']}, "
-        f"{seconds(facts['seconds'])} of training, {human(facts['bytes'])} on disk"
+        f"{format_duration(facts['seconds'])} of training, {format_size(facts['bytes'])} on disk"
     )
     if facts["eta"] is not None and facts["status"] == "running":
-        typer.echo(f"  {seconds(facts['eta'])} left at {facts['tokens_per_second']} tokens/s")
+        typer.echo(f"  {format_duration(facts['eta'])} left at {facts['tokens_per_second']} tokens/s")
     typer.echo(
         f"  base {one_line(facts['base'], 300)}\n"
         f"  rows {facts['read']} read, {facts['kept']} kept, {facts['rejected']} left out, {facts['held_out']} held out"
     )
-    typer.echo(f"  held-out loss {number(facts['base_loss'])} before, {number(facts['best_loss'])} at best (step {facts['best_step']})")
+    typer.echo(
+        f"  held-out loss {format_number(facts['base_loss'])} before, "
+        f"{format_number(facts['best_loss'])} at best (step {facts['best_step']})"
+    )
     if facts["accuracy"]:
         before, now = facts["base_accuracy"] or facts["accuracy"], facts["accuracy"]
         low, high = now["interval"]

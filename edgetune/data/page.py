@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from edgetune.data.verdict import GOOD, PLAIN, QUIET, STOP, WARNINGS
 from edgetune.data.xray import Report
+from edgetune.formatting import format_count, format_counted, format_duration, format_share, format_size
 from edgetune.text import one_line, safe_text
 
 LINE = 300
@@ -105,54 +106,17 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     filters = {
-        "n": number,
-        "share": share,
-        "many": many,
-        "size": size,
-        "duration": duration,
+        "n": format_count,
+        "share": format_share,
+        "many": format_counted,
+        "size": format_size,
+        "duration": format_duration,
         "line": line,
         "quoted": quoted,
         "breaks": breaks,
     }
     environment.filters.update(filters)
     return environment.get_template("page.html.jinja")
-
-
-def number(value: float) -> str:
-    """With thousands separators; a fraction only where there is one."""
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
-
-
-def many(value: int, one: str, more: str = "") -> str:
-    """A count with its noun."""
-    return f"{number(value)} {one if value == 1 else more or one + 's'}"
-
-
-def share(part: float, whole: float = 1) -> str:
-    """A part of a whole in percent, which is 0% and 100% only where it is none and all."""
-    percent = 100 * part / whole if whole else 0.0
-    if 0 < percent < 0.1:
-        return "<0.1%"
-    if 99.9 < percent < 100:
-        return ">99.9%"
-    return f"{percent:.0f}%" if percent in (0, 100) or 10 <= percent < 99 else f"{percent:.1f}%"
-
-
-def size(count: int) -> str:
-    """A file's size as file managers write it."""
-    power = min(max(len(str(count)) - 1, 0) // 3, 4)
-    return f"{count / 1000**power:,.{1 if power else 0}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it."""
-    if seconds < 60:
-        return many(max(1, round(seconds)), "second")
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return many(minutes, "minute")
-    hours, minutes = divmod(minutes, 60)
-    return many(hours, "hour") + (f" {many(minutes, 'minute')}" if minutes and hours < 10 else "")
 
 
 def line(text: str) -> str:

@@ -16,8 +16,8 @@ from edgetune.bases.nf4 import misread
 from edgetune.config.recipe import Recipe
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate.gguf_types import USUAL, facts
+from edgetune.formatting import format_size
 from edgetune.machine import hardware
-from edgetune.storage.files import human
 from edgetune.storage.workspace import Workspace
 
 INTERPRETER = 500 * 2**20
@@ -175,7 +175,7 @@ def need_memory(needed: int, what: str, remedy: str) -> None:
     """EdgeTuneError where this machine has less memory free than `needed` bytes."""
     free = hardware.machine().memory_free
     if needed > free:
-        raise EdgeTuneError("Not enough memory", f"{what} needs about {human(needed)}; {human(free)} are free.", remedy)
+        raise EdgeTuneError("Not enough memory", f"{what} needs about {format_size(needed)}; {format_size(free)} are free.", remedy)
 
 
 def free_memory(device: str) -> int:

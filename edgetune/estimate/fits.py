@@ -3,9 +3,9 @@
 from edgetune.bases.find import Base
 from edgetune.config.recipe import Recipe
 from edgetune.estimate import fit
+from edgetune.formatting import format_size
 from edgetune.machine import hardware
 from edgetune.machine.hardware import Choice
-from edgetune.storage.files import human
 
 EASY = 0.8
 """Share of the free memory up to which a run fits: other programs want some of it too, and the prediction is right within 15 %."""
@@ -19,7 +19,7 @@ def fits(base: Base, recipe: Recipe) -> Choice:
     device = hardware.device(recipe.device).value
     free, program = fit.free_memory(device), fit.beside(device)
     need = program + fit.training_memory(recipe, base, device).total
-    said = f"about {human(need)} of {human(free)} free"
+    said = f"about {format_size(need)} of {format_size(free)} free"
     if need <= EASY * free:
         return Choice("fits", said)
     if need <= free:

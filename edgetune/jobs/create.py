@@ -18,13 +18,14 @@ from edgetune.data.split import Prepared
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.estimate import fit
+from edgetune.formatting import format_size
 from edgetune.jobs import lineage
 from edgetune.jobs.lineage import Earlier
 from edgetune.machine import hardware
 from edgetune.preferences import as_data
 from edgetune.runs.checkpoints import MANIFEST
 from edgetune.runs.lineage import describe_lineage
-from edgetune.storage.files import human, need_space, publish_folder, sha256, write_json, write_text
+from edgetune.storage.files import need_space, publish_folder, sha256, write_json, write_text
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.training import rewards
 from edgetune.training.row_order import steps
@@ -170,7 +171,7 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
         change = fit.smallest_change(recipe, base, device, free)
         raise EdgeTuneError(
             "Not enough memory",
-            f"Training {base.name} this way needs at least {human(need)}; {human(free)} are free.",
+            f"Training {base.name} this way needs at least {format_size(need)}; {format_size(free)} are free.",
             (f"Try {change.words}. " if change else "")
             + "Use --quantization nf4, a lower --rank, a smaller base, or close other programs.",
         )

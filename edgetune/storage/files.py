@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgetune.errors import EdgeTuneError, InputError
+from edgetune.formatting import format_size
 
 TEMPORARY = ".part"
 """Suffix of what is being written; anything with it is left over from an interruption and may be removed."""
@@ -240,7 +241,7 @@ def need_space(path: Path, size: int, what: str) -> None:
     if free < size:
         raise EdgeTuneError(
             "Not enough disk space",
-            f"{what} needs about {human(size)}; {human(free)} are free where {path} lies.",
+            f"{what} needs about {format_size(size)}; {format_size(free)} are free where {path} lies.",
             "Free some space ('edgetune prune' helps) or choose another disk with --workspace or --out.",
         )
 
@@ -256,15 +257,6 @@ def folder_bytes(path: Path) -> int:
                 facts = (Path(root) / name).stat()
                 sizes[facts.st_dev, facts.st_ino] = facts.st_size
     return sum(sizes.values())
-
-
-def human(size: float) -> str:
-    """A size in bytes as people write it (powers of 1024)."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError("unreachable")
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -152,7 +152,7 @@ def test_figures_of_the_report_are_on_the_page() -> None:
         "654 tokens or fewer", "4,200,000 of 7,000,000 tokens are trained on (60%)", "17,001end with", "1,717begin with BOS twice",
         "1answer does not fit", "1,515 in 1 group ", "1,616 in 818 groups", "Of 1,889 validation rows, 1 (<0.1%) also stands",
         "1,234 nearly", "1,931", "1,001", "82%", "English90%", "German<0.1%", "1,250steps: 2.5 passes over 7,000 rows",
-        "17,500,000 tokens in all", "2 hours 14 minutes", "plain:4321", "b:1", "1.2 MB", "weight 2", "held out for validation",
+        "17,500,000 tokens in all", "2 h 14 min", "plain:4321", "b:1", "1.2 MiB", "weight 2", "held out for validation",
         "1answer in", "2,323system turns", "Lengths are exact", "cut to fit the limit, from 99 tokens", "1 more row of", "labelled bad",
         "chosen, calls tools, context only, not trained on",
     ):  # fmt: skip

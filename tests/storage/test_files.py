@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.storage.files import atomic_write, disk_errors, human, need_space, publish_folder, refused, safe_name
+from edgetune.formatting import format_size
+from edgetune.storage.files import atomic_write, disk_errors, need_space, publish_folder, refused, safe_name
 from edgetune.text import one_line, safe_text
 
 
@@ -92,4 +93,4 @@ def test_control_sequences_never_pass() -> None:
 
 
 def test_sizes_for_people() -> None:
-    assert [human(n) for n in (0, 1023, 1536, 5 * 2**20, 3 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB", "3.0 GiB"]
+    assert [format_size(n) for n in (0, 1023, 1536, 5 * 2**20, 3 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB", "3.0 GiB"]

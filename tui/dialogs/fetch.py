@@ -11,8 +11,7 @@ from textual.widgets import Input, Static
 from textual.worker import Worker
 
 from edgetune.bases.starters import starters
-from edgetune.cli.show import seconds
-from edgetune.storage.files import human
+from edgetune.formatting import format_duration, format_size
 from edgetune.text import one_line
 from tui.command import edgetune
 from tui.dialogs.ask import Consent
@@ -59,7 +58,7 @@ class Fetch(Dialog[str]):
         lines = []
         for one in starters():
             gated = ", gated" if one.gated else ""
-            lines.append(Line(one.name, (one.name, human(one.bytes), one.licence + gated, NEEDS.get(one.machine, one.machine))))
+            lines.append(Line(one.name, (one.name, format_size(one.bytes), one.licence + gated, NEEDS.get(one.machine, one.machine))))
         self.query_one(Listing).show(lines)
         self.query_one(Input).focus()
 
@@ -92,7 +91,7 @@ class Fetch(Dialog[str]):
         event.stop()
         one = next((one for one in starters() if one.name == event.key), None)
         if one and self.query_one(Listing).has_focus_within and not self.busy:
-            self._tell(f"{one.name}: about {human(one.bytes)}, trains on {one.machine} (a rule of thumb). Enter asks what there is.")
+            self._tell(f"{one.name}: about {format_size(one.bytes)}, trains on {one.machine} (a rule of thumb). Enter asks what there is.")
 
     @on(Listing.Chosen)
     def chosen(self, event: Listing.Chosen) -> None:
@@ -132,7 +131,7 @@ class Fetch(Dialog[str]):
         now = time.monotonic()
         self._began = self._began or (now, found.done)
         passed, came = now - self._began[0], found.done - self._began[1]
-        left = f"  {seconds((found.total - found.done) * passed / came)} left" if came > 0 and passed > 1 else ""
+        left = f"  {format_duration((found.total - found.done) * passed / came)} left" if came > 0 and passed > 1 else ""
         self._tell(found.line(self.ours.ascii_only) + left)
 
     def _tell(self, text: str) -> None:
@@ -144,7 +143,9 @@ def question(plan: dict[str, Any]) -> str:
     """What would be fetched, from where and how much, and what is left there."""
     rest = plan["bytes"] - plan["have"]
     lines = [f"Fetch {plan['model']} from {plan['from']}?", ""]
-    lines.append(f"{human(rest)} in {plan['files']} files" + (f" ({human(plan['have'])} are here already)" if plan["have"] else ""))
+    lines.append(
+        f"{format_size(rest)} in {plan['files']} files" + (f" ({format_size(plan['have'])} are here already)" if plan["have"] else "")
+    )
     lines.append(f"Licence: {plan['licence']}" + ("; gated: its owner asks for consent" if plan["gated"] else ""))
     lines.append(f"Into {plan['target']}")
     for reason in ("pickle", "code"):

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune.storage.files import human
+from edgetune.formatting import format_size
 from edgetune.text import one_line
 from tui.command import edgetune
 from tui.error_handling import show_errors
@@ -63,13 +63,13 @@ class Doctor(Page):
 def told(facts: dict[str, Any], colours: dict[str, str]) -> Text:
     """The facts as lines."""
     here = facts["machine"]
-    graphics = f"{here['gpu']}, {human(here['gpu_memory'])}" if here["gpu_memory"] else here["gpu"] or "none found"
+    graphics = f"{here['gpu']}, {format_size(here['gpu_memory'])}" if here["gpu_memory"] else here["gpu"] or "none found"
     rows = [
         ("EdgeTune", f"{facts['edgetune']}, Python {facts['python']} on {here['system']}"),
         ("processor", f"{here['processor']}, {here['cores']} cores"),
-        ("memory", f"{human(here['memory'])}, {human(here['memory_free'])} free"),
+        ("memory", f"{format_size(here['memory'])}, {format_size(here['memory_free'])} free"),
         ("graphics", graphics),
-        ("disk", f"{human(facts['disk_free'])} free at {facts['workspace']}"),
+        ("disk", f"{format_size(facts['disk_free'])} free at {facts['workspace']}"),
         ("trains on", f"{facts['device']}: {facts['device_reason']}"),
         ("computes in", f"{facts['dtype']}: {facts['dtype_reason']}"),
         ("sleep", facts["sleep"]),

@@ -12,8 +12,8 @@ from textual.widgets import Static
 from textual.worker import Worker
 
 from edgetune.estimate.gguf_types import USUAL
+from edgetune.formatting import format_size
 from edgetune.gguf.export_options import Offer, offers
-from edgetune.storage.files import human
 from edgetune.storage.workspace import FAILED, Run
 from edgetune.text import one_line
 from tui.command import edgetune
@@ -106,7 +106,7 @@ class Export(Page):
         return Text("[x]" if name in self.marked else "[ ]", style=self._style(name))
 
     def _line(self, one: Offer) -> Line:
-        size = human(one.bytes) if one.written else f"about {human(one.bytes)}"
+        size = format_size(one.bytes) if one.written else f"about {format_size(one.bytes)}"
         loss = f"{'=' if one.measured else '~'} {one.loss:.2g}" if one.loss is not None else "-"
         there = Text(f"✔ {'proven' if one.proven else 'written'}" if one.written else "", style=self.app.theme_variables.get("success", ""))
         name = Text(one.type, style=self._style(one.type))
@@ -190,7 +190,7 @@ class Export(Page):
             self.call_later(self.refresh_bindings)
             self.call_later(self.look)
         folders = [Path(place["path"]).name for one in made for place in one.get("for", [])]
-        written = ", ".join(f"{one['type']} {human(one['bytes'])}" for one in made)
+        written = ", ".join(f"{one['type']} {format_size(one['bytes'])}" for one in made)
         chat = with_keys("Press {export.chat} to chat.")
         self._tell(f"Made {written}. {chat}", *([f"folders: {', '.join(folders)}"] if folders else []))
 

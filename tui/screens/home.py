@@ -14,10 +14,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune.bases import find, folders
+from edgetune.formatting import format_size
 from edgetune.machine import hardware
 from edgetune.runs import manage
 from edgetune.runs.overview import Overview, Seen
-from edgetune.storage.files import human, safe_name
+from edgetune.storage.files import safe_name
 from edgetune.text import one_line
 from tui import background_writes, tables
 from tui.dialogs.ask import AskText, Confirm
@@ -160,7 +161,7 @@ class Home(Page):
         files.show([tables.export_line(path, size) for path, size in self._exports])
         files.border_subtitle = "Enter chats with it" if self._exports else ""
         used = sum(run.bytes for run in seen)
-        runs.border_subtitle = f"Enter opens it · {human(used)} on disk" if seen else ""
+        runs.border_subtitle = f"Enter opens it · {format_size(used)} on disk" if seen else ""
 
     @work
     @show_errors
@@ -307,10 +308,10 @@ class Home(Page):
         """Ask, and delete."""
         if not (marked := self.marked):
             return
-        question = f"Delete {marked.name} and all it made ({human(marked.bytes)})? This cannot be undone."
+        question = f"Delete {marked.name} and all it made ({format_size(marked.bytes)})? This cannot be undone."
         if await self.app.push_screen_wait(Confirm(question, "Delete")):
             freed = await run_in_thread(manage.delete, self.workspace, marked.name)
-            self.ours.say(f"{marked.name} is deleted; {human(freed)} are free.")
+            self.ours.say(f"{marked.name} is deleted; {format_size(freed)} are free.")
             self.look()
 
     @work(group="dialog")
@@ -322,9 +323,9 @@ class Home(Page):
             self.ours.say("Nothing to free.")
             return
         size = sum(found.values())
-        question = f"Remove {len(found)} old checkpoints, caches and leftovers and free {human(size)}? Caches can be made again."
+        question = f"Remove {len(found)} old checkpoints, caches and leftovers and free {format_size(size)}? Caches can be made again."
         if await self.app.push_screen_wait(Confirm(question, "Remove")):
             await run_in_thread(manage.prune, found)
-            self.ours.say(f"{human(size)} freed")
+            self.ours.say(f"{format_size(size)} freed")
             self.overview.measure_again()
             self.look()

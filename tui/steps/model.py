@@ -14,8 +14,8 @@ from edgetune.bases.licence import licence
 from edgetune.config.recipe import build
 from edgetune.errors import InputError
 from edgetune.estimate.fits import fits
+from edgetune.formatting import format_size
 from edgetune.machine.hardware import Choice
-from edgetune.storage.files import human
 from edgetune.storage.workspace import Workspace
 from edgetune.text import one_line, safe_text
 from tui import tables
@@ -91,7 +91,7 @@ class ModelStep(Step):
     def _line(self, one: "Found") -> Line:
         base, colours = one.base, self.app.theme_variables
         room = Text(one.room.value, style=colours.get({"fits": "success", "tight": "warning"}.get(one.room.value, "error"), ""))
-        size = f"{tables.parameters(base.parameters)}, {human(base.bytes)}"
+        size = f"{tables.parameters(base.parameters)}, {format_size(base.bytes)}"
         cells = (one_line(base.name, 40), room, size, f"{base.context:,}", one_line(base.architecture, 20), one.licence or "-")
         return Line(tables.base_line(base).key, cells)
 

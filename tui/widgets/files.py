@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
-from edgetune.storage.files import human
+from edgetune.formatting import format_size
 from edgetune.text import one_line
 from tui.error_handling import run_in_thread, show_errors
 from tui.widgets.listing import Line, Listing
@@ -77,7 +77,7 @@ def _lines(folder: Path, endings: tuple[str, ...]) -> list[Line]:
             if path.is_dir():
                 folders.append(Line(path.name, (f"{one_line(path.name, 60)}/", "")))
             elif path.name.lower().endswith(endings):
-                files.append(Line(path.name, (path.name, human(path.stat().st_size))))
+                files.append(Line(path.name, (path.name, format_size(path.stat().st_size))))
         except OSError:
             continue
     return [Line(UP, ("../", "")), *folders, *files]

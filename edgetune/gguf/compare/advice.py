@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgetune.formatting import format_size
 from edgetune.gguf.compare.measure import Measured
 from edgetune.gguf.proof.behaviour import SLOPE
-from edgetune.storage.files import human
 
 WORSE, ERRORS = 0.02, 2.0
 """Log p of a held-out answer token may be so much lower (2% of perplexity), so many standard errors of what was measured allowed for."""
@@ -45,15 +45,17 @@ def advise(files: Sequence[Measured], perplexity: float | None, on: str) -> Advi
     if not sound:
         take = min(ordered, key=lambda one: one.kl_mean)
         few = f" with only {take.answer_tokens} answer tokens to measure on" if take.answer_tokens < 200 else ""
-        return Advice(take, f"Take {take.name} ({human(take.bytes)}): it comes closest, but {shortfall(take)}{few}, as do the others.")
+        return Advice(
+            take, f"Take {take.name} ({format_size(take.bytes)}): it comes closest, but {shortfall(take)}{few}, as do the others."
+        )
     take = sound[0]
     which = "the smallest that answers as well" if len(files) > 1 else "it answers as well"
     figures = f" (perplexity {take.perplexity:.4g}, full precision {perplexity:.4g})" if take.perplexity and perplexity else ""
-    why = f"Take {take.name} ({human(take.bytes)}): {which} as full precision within {WORSE:.0%} on {on}{figures}"
+    why = f"Take {take.name} ({format_size(take.bytes)}): {which} as full precision within {WORSE:.0%} on {on}{figures}"
     smaller = [one for one in ordered if one.bytes < take.bytes]
     if smaller:
         other = smaller[-1]
-        why += f"; {other.name} would save {human(take.bytes - other.bytes)} but {shortfall(other)}"
+        why += f"; {other.name} would save {format_size(take.bytes - other.bytes)} but {shortfall(other)}"
     elif len(files) > 1:
         why += "; all the others are larger"
     return Advice(take, why + ".")

@@ -7,10 +7,10 @@ from typing import Any
 
 import jinja2
 
+from edgetune.formatting import format_size
 from edgetune.gguf.compare.compared import Compared
 from edgetune.gguf.compare.measure import Measured
 from edgetune.gguf.compare.picture import FLOOR, decades
-from edgetune.storage.files import human
 from edgetune.text import one_line
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 380, 70, 30, 320
@@ -38,7 +38,7 @@ def cells(one: Measured) -> list[str]:
     """A file's figures under HEAD, as people write them."""
     return [
         one_line(one.name, 40),
-        human(one.bytes),
+        format_size(one.bytes),
         f"{one.bits:.2f}",
         decimal(one.perplexity),
         f"{one.kl_mean:.2g}",
@@ -46,7 +46,7 @@ def cells(one: Measured) -> list[str]:
         f"{one.top1:.1%}",
         "-" if one.slope is None else f"{one.slope:.3f}",
         "-" if one.speed is None else f"{one.speed:.0f}",
-        human(one.memory),
+        format_size(one.memory),
     ]
 
 
