@@ -55,14 +55,12 @@ def help_of(*words: str) -> str:
     """What `edgetune WORDS --help` prints."""
     from edgetune.cli.app import run
 
-    said, before, width = io.StringIO(), sys.argv, os.environ.get("COLUMNS")
-    sys.argv = ["edgetune", *words, "--help"]
+    said, width = io.StringIO(), os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "80"
     try:
         with contextlib.redirect_stdout(said):
             code = run([*words, "--help"])
     finally:
-        sys.argv = before
         os.environ.pop("COLUMNS")
         if width is not None:
             os.environ["COLUMNS"] = width
