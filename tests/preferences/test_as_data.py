@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgetune.config.recipe import flag_of
 from edgetune.data import store as rows_on_disk
 from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.store import Store, store
@@ -16,7 +17,7 @@ from tests.preferences.conftest import pair
 
 Call = Callable[..., tuple[int, str, str]]
 SMALL = {"rank": 4, "max_length": 256, "max_steps": 2, "batch_size": 4, "gradient_accumulation": 1, "quantization": "none"}
-WORDS = [word for name, value in SMALL.items() for word in (f"--{name}", value)]
+WORDS = [word for name, value in SMALL.items() for word in (flag_of(name), value)]
 
 
 @pytest.fixture
