@@ -43,14 +43,21 @@ def _is_full(error: Exception) -> bool:
     return getattr(error, "errno", None) in FULL or any(f"os error {number}" in str(error) for number in FULL)
 
 
+class DiskFull(EdgeTuneError):
+    """A write found no room left on the disk."""
+
+    def __init__(self, path: str = "") -> None:
+        where = f"Writing {path} failed" if path else "A write failed"
+        super().__init__("The disk is full", f"{where}: no space is left.", "Free some space ('edgetune prune' helps), then try again.")
+
+
 def refused(error: OSError | MemoryError) -> EdgeTuneError:
     """What the system refused, in words: memory, room on the disk, a right, a file, or something else."""
     if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
         return EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model.")
     path, why = str(error.filename or ""), error.strerror or str(error) or type(error).__name__
     if _is_full(error):
-        where = f"Writing {path} failed" if path else "A write failed"
-        return EdgeTuneError("The disk is full", f"{where}: no space is left.", "Free some space ('edgetune prune' helps), then try again.")
+        return DiskFull(path)
     if not path:
         return EdgeTuneError("The system refused something", f"{why}.", "Try again; 'edgetune doctor' shows what this machine has.")
     if error.errno in FORBIDDEN:

@@ -10,7 +10,7 @@ import pytest
 
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.formatting import format_size
-from edgetune.storage.files import atomic_write, disk_errors, need_space, publish_folder, refused, safe_name
+from edgetune.storage.files import DiskFull, atomic_write, disk_errors, need_space, publish_folder, refused, safe_name
 from edgetune.text import one_line, safe_text
 
 
@@ -68,6 +68,7 @@ def test_what_the_system_refuses_has_a_cause_and_a_remedy(tmp_path: Path) -> Non
         open(tmp_path / "none", "rb").close()
     told = [refused(missing.value), refused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "r")), refused(MemoryError())]
     told.append(refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "r")))
+    assert [isinstance(error, DiskFull) for error in told] == [False, True, False, False]
     assert [error.title for error in told] == ["A file cannot be used", "The disk is full", "Out of memory", "Not allowed"]
     assert refused(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))).title == "Out of memory"
     assert refused(TimeoutError()).cause == "TimeoutError." and "path" not in refused(PermissionError(errno.EPERM, "no")).remedy
@@ -76,7 +77,7 @@ def test_what_the_system_refuses_has_a_cause_and_a_remedy(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a Linux device")
 def test_a_full_disk_has_a_remedy() -> None:
-    with pytest.raises(EdgeTuneError, match="disk is full"), disk_errors(Path("x")), open("/dev/full", "wb", buffering=0) as file:
+    with pytest.raises(DiskFull, match="disk is full"), disk_errors(Path("x")), open("/dev/full", "wb", buffering=0) as file:
         file.write(b"x")
 
 
