@@ -73,6 +73,15 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
     assert not loaded_after(code).intersection(HEAVY)
 
 
+def test_what_plans_a_run_loads_nothing_of_its_worker() -> None:
+    """The methods, the recipe, estimates, plans and the app's screens are loaded before a worker starts: torch must not come with them."""
+    planning = ["edgetune.estimate.fit", "edgetune.jobs.create", "edgetune.runs.overview", "tui.app", "tui.steps.recipe"]
+    code = (
+        "\n".join(f"import {name}" for name in planning) + "\nfrom edgetune import methods\nfor name in methods.names(): methods.get(name)"
+    )
+    assert not loaded_after(code).intersection({"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes"})
+
+
 def test_converters_load_without_torch_and_without_the_engine() -> None:
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in sources("converters")]
     assert len(names) > 5

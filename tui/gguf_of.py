@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from edgetune import methods
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.estimate.gguf_types import USUAL
@@ -18,7 +19,7 @@ from tui.error_handling import run_in_thread
 def mute(run: Run) -> bool:
     """Whether a run's result gives scores instead of answers."""
     try:
-        return run.request().get("method") == "reward"
+        return not methods.of(run.request()).writes_answers
     except EdgeTuneError:
         return False
 

@@ -14,7 +14,7 @@ WIDE = 100
 """Cells from which on there is room for more."""
 
 
-def headline(history: History, status: str, method: str, colours: dict[str, str], ascii_only: bool, width: int) -> Text:
+def headline(history: History, status: str, writes_answers: bool, colours: dict[str, str], ascii_only: bool, width: int) -> Text:
     """Two lines: how far it is, and what it means or what comes next."""
     state = history.state
     first = look(status, colours)
@@ -30,18 +30,18 @@ def headline(history: History, status: str, method: str, colours: dict[str, str]
     if history.epoch is not None and width >= WIDE:
         first.append(f"  pass {history.epoch:.1f} over the rows")
     first.append("\n")
-    first.append(next_step(history, status, method), "dim")
+    first.append(next_step(history, status, writes_answers), "dim")
     return first
 
 
-def what_next(run: Run, method: str) -> str:
+def what_next(run: Run, writes_answers: bool) -> str:
     """What a finished run is good for."""
-    if method == "reward":
+    if not writes_answers:
         return f"Next, in a shell: edgetune score {run.name} --data answers.jsonl ranks answers by it"
     return with_keys("Next: {run.chat} chat, {run.export} export, {run.rank} rank its answers")
 
 
-def next_step(history: History, status: str, method: str) -> str:
+def next_step(history: History, status: str, writes_answers: bool) -> str:
     """What it means, and what to do."""
     state = history.state
     before, after = state.base_loss, state.loss_after
@@ -49,7 +49,7 @@ def next_step(history: History, status: str, method: str) -> str:
     fell = f"held-out loss {before:.3f} → {after:.3f}" if measured else ""
     if status == "finished":
         better = fell if not measured or after < before else f"It did not get better on rows it has not seen ({fell})."  # type: ignore[operator]
-        return f"{better}  {what_next(history.run, method)}".strip()
+        return f"{better}  {what_next(history.run, writes_answers)}".strip()
     if status == "failed" and state.error:
         then = with_keys("{run.why} says why and what to do; {run.resume} goes on.")
         return one_line(f"{state.error['title']}. {then}", 200)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgetune import methods
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, former_flags, recipe_flags
 from edgetune.cli.show import ProgressLine, say
 from edgetune.config.recipe import PRESETS
@@ -233,7 +234,7 @@ def report(run: Run, as_json: bool, code: int) -> None:
         )
         if state.base_loss is not None and after is not None and after >= state.base_loss:
             say("The held-out loss did not fall: on these rows the model before is as good. Try a lower --learning-rate, or other data.")
-        if run.request().get("method") == "reward":
+        if not methods.of(run.request()).writes_answers:
             say(f"next: edgetune score {run.name} --data answers.jsonl")
             return
         say(f"next: edgetune chat {run.name}   or: edgetune export {run.name} --type Q4_K_M   or: edgetune eval {run.name}")

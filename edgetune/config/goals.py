@@ -6,7 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Goal:
-    """A wish. kinds: the kinds of examples it can be reached with. options: what it sets in the recipe. why: the reason, in words."""
+    """A wish. kinds: the kinds of examples it can be reached with. options: what it sets in the recipe. why: the reason, in words.
+
+    sized_presets: presets that are made for so many rows at most, the fewest first.
+    """
 
     name: str
     title: str
@@ -16,6 +19,7 @@ class Goal:
     preset: str
     why: str
     options: dict[str, Any] = field(default_factory=dict)
+    sized_presets: tuple[tuple[int, str], ...] = ()
 
 
 GOALS = (
@@ -45,6 +49,7 @@ GOALS = (
         "dpo",
         "pairs-200",
         "dpo learns from pairs directly; a share of plain learning of the chosen answers guards what the model knows.",
+        sized_presets=((99, "pairs-50"), (499, "pairs-200"), (10**9, "pairs-1000")),
     ),
     Goal(
         "judge",
@@ -83,9 +88,7 @@ def goal(name: str) -> Goal:
 
 def preset(wish: Goal, rows: int) -> str:
     """The preset of a wish; for pairs the one made for about so many. rows: how many there are, 0 where that is not known."""
-    if wish.method != "dpo" or not rows:
-        return wish.preset
-    return "pairs-50" if rows < 100 else "pairs-200" if rows < 500 else "pairs-1000"
+    return next((name for most, name in wish.sized_presets if rows <= most), wish.preset) if rows else wish.preset
 
 
 def problem(wish: Goal, kind: str) -> str:

@@ -1,30 +1,42 @@
 """Every option of a run, declared once: it renders as TOML key, command-line flag and form field."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from edgetune import methods
 from edgetune.errors import InputError
 from edgetune.text import one_line
 
 PRESETS = ("quick", "balanced", "careful", "pairs-50", "pairs-200", "pairs-1000")
 
 
-Method = Literal["sft", "dpo", "orpo", "simpo", "cpo", "kto", "reward", "rl"]
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[methods.names()]
 
 
-def _option(default: Any, help: str, why: str, flag: str = "", formerly: str = "", of: tuple[str, ...] = (), **bounds: Any) -> Any:
+def _option(default: Any, help: str, why: str, flag: str = "", formerly: str = "", **bounds: Any) -> Any:
     """A field with its help and the reason to change it, each in full sentences.
 
     flag: its name on the command line, where it is another. formerly: the name it had before, which is still understood.
-    of: the methods that use it, where not all do.
+    Which options are for some methods alone, the methods say.
     """
-    optional = {"flag": flag, "formerly": formerly, "of": list(of)}
+    optional = {"flag": flag, "formerly": formerly}
     extra: dict[str, Any] = {"why": why} | {key: value for key, value in optional.items() if value}
     return Field(default=default, description=help, json_schema_extra=extra, **bounds)
+
+
+def _default_betas() -> str:
+    """The methods' defaults of beta in words: the most common, then those of the methods that have another."""
+    betas = {name: methods.get(name).beta for name in methods.names() if methods.get(name).beta is not None}
+    usual = Counter(betas.values()).most_common(1)[0][0]
+    return ", ".join([f"{usual:g}", *(f"{name} {beta:g}" for name, beta in betas.items() if beta != usual)])
 
 
 class Recipe(BaseModel):
@@ -58,8 +70,10 @@ class Recipe(BaseModel):
         "The step after sft is usually dpo.",
         flag="from",
     )
-    method: Method = _option(
-        "sft", "Training method.", "SFT teaches answers from examples; the other methods teach a preference from better and worse answers."
+    method: MethodName = _option(
+        methods.DEFAULT,
+        "Training method.",
+        "SFT teaches answers from examples; the other methods teach a preference from better and worse answers.",
     )
     loss_type: Literal["sigmoid", "ipo", "robust", "apo_zero", "apo_down", "sigmoid_norm"] = _option(
         "sigmoid",
@@ -68,16 +82,14 @@ class Recipe(BaseModel):
         "chosen answers, apo_down lowers both where the model is better than they are; sigmoid_norm weighs every token equally, so that "
         "length says nothing.",
         formerly="loss",
-        of=("dpo",),
     )
     beta: float | None = _option(
         None,
-        "How close to the reference model to stay (default: 0.1, simpo 2, rl 0.05).",
+        f"How close to the reference model to stay (default: {_default_betas()}).",
         "High values allow small, safe changes; low values allow stronger ones that may cost what the model knows. For orpo it is the "
         "weight of the preference beside the answers, for simpo the scale of the mean log-probability.",
         gt=0,
         le=100,
-        of=("dpo", "orpo", "simpo", "cpo", "kto", "rl"),
     )
     sft_weight: float = _option(
         0.0,
@@ -85,7 +97,6 @@ class Recipe(BaseModel):
         "0.3 keeps them likely and guards facts.",
         ge=0,
         le=100,
-        of=("dpo",),
     )
     label_smoothing: float = _option(
         0.0,
@@ -93,7 +104,6 @@ class Recipe(BaseModel):
         "Use 0.1 when votes waver.",
         ge=0,
         lt=0.5,
-        of=("dpo", "cpo"),
     )
     simpo_gamma: float = _option(
         0.5,
@@ -102,7 +112,6 @@ class Recipe(BaseModel):
         formerly="gamma",
         ge=0,
         le=100,
-        of=("simpo",),
     )
     quantization: Literal["nf4", "int8", "none"] = _option(
         "nf4", "Quantization of the frozen base while training.", "nf4 needs a quarter of the memory; none is exact."
@@ -111,13 +120,11 @@ class Recipe(BaseModel):
         [],
         "For rl: what to reward; several add up: model:RUN, exact, regex:PATTERN, json_schema:FILE, length:TOKENS, python_file:FILE.",
         "A reward model (model:RUN) stands for a person's taste; the others are checked by rule.",
-        of=("rl",),
     )
     algorithm: Literal["rloo", "grpo"] = _option(
         "rloo",
         "For rl: how rewards become advantages.",
         "rloo is simpler; grpo scales by the spread within a prompt's completions.",
-        of=("rl",),
     )
     num_generations: int = _option(
         4,
@@ -126,7 +133,6 @@ class Recipe(BaseModel):
         formerly="answers_each",
         ge=2,
         le=64,
-        of=("rl",),
     )
     max_completion_length: int = _option(
         128,
@@ -135,18 +141,14 @@ class Recipe(BaseModel):
         formerly="answer_tokens",
         ge=1,
         le=8192,
-        of=("rl",),
     )
-    temperature: float = _option(
-        1.0, "For rl: sampling temperature.", "Completions that are all alike teach nothing.", gt=0, le=2, of=("rl",)
-    )
+    temperature: float = _option(1.0, "For rl: sampling temperature.", "Completions that are all alike teach nothing.", gt=0, le=2)
     kl_limit: float = _option(
         0.5,
         "For rl: stop when the KL divergence from the reference model exceeds this many nats per token.",
         "It guards against reward hacking.",
         gt=0,
         le=100,
-        of=("rl",),
     )
     lora: bool = _option(
         True, "Train a LoRA adapter; when off, train every weight.", "Training every weight needs about ten times the memory."
@@ -206,7 +208,7 @@ class Recipe(BaseModel):
         "Choose last when the earlier ones are only context.",
         formerly="answers",
     )
-    packing: bool = _option(False, "Pack several short rows into one.", "It is faster when rows are short.", of=("sft",))
+    packing: bool = _option(False, "Pack several short rows into one.", "It is faster when rows are short.")
     epochs: float = _option(3.0, "Passes over the examples.", "Use more for few rows, fewer for many.", gt=0, le=1000)
     max_steps: int | None = _option(
         None, "Number of updates, in place of epochs.", "Set it when you want an exact length.", formerly="steps", ge=1, le=10_000_000
@@ -224,7 +226,7 @@ class Recipe(BaseModel):
         formerly="save_every",
         ge=1,
     )
-    replay: str | None = _option(None, "Second file of examples that the base should not forget.", "It keeps old skills.", of=("sft",))
+    replay: str | None = _option(None, "Second file of examples that the base should not forget.", "It keeps old skills.")
     replay_ratio: float = _option(
         0.25,
         "Share of the rows drawn from the replay file.",
@@ -232,7 +234,6 @@ class Recipe(BaseModel):
         formerly="replay_share",
         gt=0,
         lt=1,
-        of=("sft",),
     )
     keep_best: bool = _option(
         True, "Keep the checkpoint with the lowest validation loss as the result.", "It guards against training too long."
@@ -278,25 +279,16 @@ class Recipe(BaseModel):
             raise ValueError("full fine-tuning (lora off) needs quantization 'none': packed weights cannot be trained")
         if self.dora and not self.lora:
             raise ValueError("dora needs lora on")
-        if self.method != "sft":
-            if not self.lora:
-                raise ValueError(f"method {self.method} trains a LoRA adapter: with lora off it would need a second model in memory")
-            for name in ("packing", "replay"):
-                if getattr(self, name):
-                    raise ValueError(f"{name} goes with method sft, not with {self.method}")
-        if self.method == "kto" and self.batch_size < 2:
-            raise ValueError("method kto needs batch_size 2 or more: it compares every answer with another prompt's")
-        if self.method == "rl" and self.batch_size * self.gradient_accumulation % self.num_generations:
-            raise ValueError(
-                f"batch_size times gradient_accumulation must be a multiple of num_generations ({self.num_generations}): "
-                "the completions of a prompt belong in one update"
-            )
-        if self.reward and self.method != "rl":
-            raise ValueError(f"reward goes with method rl, not with {self.method}")
-        if self.method in ("dpo", "kto", "rl") and "lm_head" in self.target_modules:
+        method = methods.get(self.method)
+        if not self.lora and not method.trains_every_weight:
+            raise ValueError(f"method {self.method} trains a LoRA adapter: with lora off it would need a second model in memory")
+        for name in ("packing", "replay", "reward"):
+            if getattr(self, name) and name not in method.options:
+                raise ValueError(f"{name} goes with method {' or '.join(_methods_with(name))}, not with {self.method}")
+        if not method.adapts_lm_head and "lm_head" in self.target_modules:
             raise ValueError(f"method {self.method} cannot train an adapter on lm_head; leave it out of target_modules")
-        if self.label_smoothing and self.method == "dpo" and self.loss_type != "robust":
-            raise ValueError("label_smoothing goes with loss_type robust")
+        if problem := method.find_problem(self):
+            raise ValueError(problem)
         return self
 
 
@@ -306,9 +298,13 @@ ADAPTER = ("rank", "alpha", "dropout", "target_modules", "rslora", "dora")
 
 def used(name: str, method: str, lora: bool = True) -> bool:
     """Whether a method uses an option. lora: whether an adapter is trained."""
-    extra = Recipe.model_fields[name].json_schema_extra
-    of = extra.get("of") if isinstance(extra, dict) else None
-    return (not of or method in of) and (lora or name not in ADAPTER)  # type: ignore[operator]
+    users = _methods_with(name)
+    return (not users or method in users) and (lora or name not in ADAPTER)
+
+
+def _methods_with(option: str) -> list[str]:
+    """The methods that an option is for, where it is not for all of them; else none."""
+    return [name for name in methods.names() if option in methods.get(name).options]
 
 
 def flag_of(name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgetune.data import cache, formats, scan, store
 from edgetune.data.detect import parse_map
@@ -28,6 +28,26 @@ class Base:
     loader: Callable[[], TextTokenizer]
     tokenizer: TextTokenizer
     hash: str
+
+
+class Learner(Protocol):
+    """What preparing needs to know of a training method; `edgetune.methods.Method` says what each means."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def row_kinds(self) -> tuple[str, ...]:
+        """The kinds of examples it learns from."""
+
+    @property
+    def needs(self) -> str:
+        """What to tell who brings others."""
+
+    @property
+    def splits_pairs(self) -> bool:
+        """Whether a pair is taken apart into two judged answers."""
 
 
 def survey(
@@ -81,18 +101,16 @@ def files_of(recipe: Any) -> list[Source]:
     return given + held
 
 
-def prepare(
-    recipe: Any, base: Base, length: int, place: Path, kinds: tuple[str, ...], needs: str, progress: Progress | None = None
-) -> Prepared:
+def prepare(recipe: Any, base: Base, length: int, place: Path, method: Learner, progress: Progress | None = None) -> Prepared:
     """X-ray and prepare a recipe's files, or take them from the cache at `place`. Raises InputError when nothing is left to train on.
 
-    kinds: the kinds of examples its method learns from; needs: what to say to who brings others.
+    method: what learns from them.
     """
     files, mapping, rules = files_of(recipe), parse_map(recipe.column_map), Rules(length, recipe.overlong, recipe.train_on)
     folder, report = _cached(files, recipe.format, mapping, rules, base, place, progress)
-    if report.kind not in kinds:
-        raise InputError(f"These examples are not for {recipe.method}", f"They were read as {report.format}: {report.reason}.", needs)
-    prepared = divide(report, folder, files, recipe)
+    if report.kind not in method.row_kinds:
+        raise InputError(f"These examples are not for {method.name}", f"They were read as {report.format}: {report.reason}.", method.needs)
+    prepared = divide(report, folder, files, recipe, method.splits_pairs)
     if not prepared.train:
         first = prepared.rejected[0] if prepared.rejected else None
         raise InputError(

@@ -59,12 +59,15 @@ class Prepared:
         return [problem for problem in self.report.problems if problem.rejected]
 
 
-def divide(report: Report, folder: Path, files: list[Source], recipe: Any) -> Prepared:
-    """Choose the held-out units: those of the files held out if there are any, else a share of all, equal ones together."""
+def divide(report: Report, folder: Path, files: list[Source], recipe: Any, splits_pairs: bool = False) -> Prepared:
+    """Choose the held-out units: those of the files held out if there are any, else a share of all, equal ones together.
+
+    splits_pairs: pairs are taken apart into judged answers.
+    """
     import numpy as np
 
     source, digest, rows = (_column(folder / store.EXAMPLES, name) for name in ("source", "digest", "rows"))
-    kind = "unpaired" if report.kind == "preference" and recipe.method == "kto" else report.kind
+    kind = "unpaired" if report.kind == "preference" and splits_pairs else report.kind
     rows = rows // store.rows_each(kind)
     row_source = np.repeat(source, rows)
     if report.kind == "text" and len(source) < FEW_DOCUMENTS:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from edgetune import methods
 from edgetune.bases import find, model_shapes
 from edgetune.bases.nf4 import misread
 from edgetune.config.recipe import Recipe
@@ -40,14 +41,13 @@ EXPORT_MEMORY = 300 * 2**20
 EXPORT_RATE = 27e6
 """Weights that a core merges and writes as Q4_K_M in a second (1.2B parameters took 22.5 s on two)."""
 LOGITS = 6.5
-"""Tables of all logits that the methods without a reference hold at once: trl.experimental's ORPO and CPO build them whole (fitted)."""
+"""Tables of all logits that methods hold at once which build them whole, as trl.experimental's ORPO and CPO do (fitted)."""
 LAYERS_BACK = 2
 """Layers' worth of activations that the last layer's backward holds beside them, where no loss head's is larger (fitted)."""
 GPU_CONTEXT = 600 * 2**20
 """CUDA's own context. Not measured."""
 GPU_HEAD_TILES = 1.0
 """With Triton the tile is folded in place. Not measured."""
-PAIRED, WHOLE_LOGITS = ("dpo", "orpo", "simpo", "cpo", "reward"), ("orpo", "simpo", "cpo")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     quantized = recipe.quantization != "none"
     kept += 2 * largest * compute if quantized else 0
     cuda = device != "cpu"
-    head = LAYERS_BACK * layer if recipe.method == "reward" else _head(recipe, shape, tokens, cuda)
+    scores = not methods.get(recipe.method).writes_answers
+    head = LAYERS_BACK * layer if scores else _head(recipe, shape, tokens, cuda)
     gradients = 4 * moved
     holes = HOLES_KEPT * kept
     if quantized and not recipe.gradient_checkpointing:
@@ -116,15 +117,16 @@ def _held(recipe: Recipe, shape: model_shapes.Shapes, compute: int, device: str)
 
 
 def _tokens(recipe: Recipe, base: find.Base) -> int:
-    """Tokens of a batch of full rows: a pair is two of them, and rl's prompts stand before the answers that are written to them."""
-    if recipe.method == "rl":
+    """Tokens of a batch of full rows: a pair is two of them, and a prompt stands before the answer written to it while training."""
+    method = methods.get(recipe.method)
+    if method.samples_answers:
         return recipe.batch_size * (min(recipe.max_length, base.context - recipe.max_completion_length) + recipe.max_completion_length)
-    return recipe.batch_size * min(recipe.max_length, base.context) * (2 if recipe.method in PAIRED else 1)
+    return recipe.batch_size * min(recipe.max_length, base.context) * method.rows_per_example
 
 
 def _head(recipe: Recipe, shape: model_shapes.Shapes, tokens: int, cuda: bool) -> int:
     """Bytes of the loss head: tiles of logits, or all of them."""
-    if recipe.method in WHOLE_LOGITS:
+    if methods.get(recipe.method).holds_all_logits:
         return int(tokens * shape.vocabulary * 4 * LOGITS)
     width = min(shape.vocabulary, HEAD_WIDTH)
     return int(min(tokens, HEAD_TOKENS) * width * 4 * (GPU_HEAD_TILES if cuda else HEAD_TILES))

@@ -56,7 +56,7 @@ class Plan:
     def _few(self) -> str:
         """What there is too little of to learn a taste from, in words; empty where there is enough."""
         kind, count = self.prepared.report.kind, self.prepared.train
-        if kind == "preference" and self.recipe.method != "rl":
+        if kind == "preference" and not methods.get(self.recipe.method).samples_answers:
             pairs = count // (1 if self.prepared.kind == "preference" else 2)
             return f"{pairs} pairs" if pairs < FEW_PAIRS else ""
         return f"{count} judged answers" if kind == "unpaired" and count < FEW_PAIRS else ""
@@ -73,7 +73,7 @@ class Plan:
                 f"only {few} to train on: fewer than {FEW_PAIRS} teach these answers rather than a taste; "
                 "collect more (edgetune rank, edgetune collect), 200 are a good start"
             )
-        if self.recipe.dropout and self.recipe.method not in ("sft", "reward"):
+        if self.recipe.dropout and not methods.get(self.recipe.method).uses_dropout:
             notes.append(f"dropout is off: {self.recipe.method} compares log-probabilities, which dropout would blur")
         if self.earlier and self.earlier.lineage:
             notes.append(f"goes on from {describe_lineage(self.earlier.lineage)}")
@@ -104,7 +104,8 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     device = hardware.device(recipe.device)
     tokenizer = tokenizers.load(folder, earlier.date if earlier else today())
     length = min(recipe.max_length, base.context)
-    if recipe.method == "rl":
+    method = methods.get(recipe.method)
+    if method.samples_answers:
         length = min(recipe.max_length, base.context - recipe.max_completion_length)
         if length < 8:
             raise InputError(
@@ -114,11 +115,10 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
             )
         rewards.check(recipe.reward, rewards.Context(workspace.runs_folder, folder))
     need_memory(recipe, base, device.value)
-    method = methods.module(recipe.method)
     files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
     need_space(workspace.path, fit.training_disk(recipe, base) + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
-    prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, method.KINDS, method.NEEDS, progress)
+    prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, method, progress)
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.STOP and not anyway:
         raise InputError(
@@ -158,7 +158,7 @@ def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
     The exponent 0.3 is a rule of thumb tried on bases of 0.26M and 5M parameters; larger ones were not measured.
     """
     value = 2e-4 * min(20.0, max(0.5, (1e9 / base.parameters) ** 0.3)) * (1.0 if recipe.lora else 0.1)
-    value *= methods.module(recipe.method).RATE
+    value *= methods.get(recipe.method).learning_rate_factor
     size = f"{base.parameters / 1e9:.1f}B" if base.parameters >= 1e9 else f"{base.parameters / 1e6:.1f}M"
     return hardware.Choice(f"{value:.2g}", f"for {recipe.method} on a base of {size} parameters")
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.bases import find
 from edgetune.config.recipe import Recipe
 from edgetune.errors import EdgeTuneError, InputError
@@ -48,11 +49,11 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
             raise InputError("--dora and --from do not go together", "A DoRA adapter cannot be added to another.", "Leave --dora out.")
     if not recipe.lora:
         raise InputError("--no-lora and --from do not go together", "What is added to a run is an adapter.", "Leave --no-lora out.")
-    if recipe.method == "reward":
+    if not methods.get(recipe.method).continues_runs:
         raise InputError("A reward model is built on a base", "It gives scores, not answers.", "Leave --from out and name --base.")
-    method = request.get("method", "sft")
-    if method == "reward":
+    method = methods.of(request)
+    if not method.writes_answers:
         raise InputError(f"{run.name} is a reward model", "It gives scores, not answers.", "Name a run that writes answers with --from.")
-    own = {"run": run.name, "method": method, "votes": request.get("votes", []), "result": sha256(result / checkpoints.MANIFEST)}
+    own = {"run": run.name, "method": method.name, "votes": request.get("votes", []), "result": sha256(result / checkpoints.MANIFEST)}
     line = [*request.get("lineage", []), own]
     return Earlier(base, run.adapter if result == run.adapter else None, request["template_date"], line)

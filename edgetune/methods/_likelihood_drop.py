@@ -8,16 +8,16 @@ SHARE = 0.05
 """And the share of what it was before: long answers waver by several nats."""
 
 
-def drift(now: dict[str, Any], first: dict[str, Any], limit: float) -> str:
+def find_likelihood_drop(measures: dict[str, Any], before: dict[str, Any], limit: float) -> str:
     """A warning where the margin has grown while chosen log-probabilities fell, with the remedy; else empty.
 
-    now, first: held-out means, now and before the first step. limit: nats by which they may fall at least. Pal et al. 2024
+    measures, before: held-out means, now and before the first step. limit: nats by which they may fall at least. Pal et al. 2024
     (arXiv:2402.13228) tell why a loss of differences alone lets both fall.
     """
-    if "logp_chosen" not in now or "logp_chosen" not in first or now.get("margin", 0.0) <= first.get("margin", 0.0):
+    if "logp_chosen" not in measures or "logp_chosen" not in before or measures.get("margin", 0.0) <= before.get("margin", 0.0):
         return ""
-    fall = first["logp_chosen"] - now["logp_chosen"]
-    if fall < max(limit, SHARE * abs(first["logp_chosen"])):
+    fall = before["logp_chosen"] - measures["logp_chosen"]
+    if fall < max(limit, SHARE * abs(before["logp_chosen"])):
         return ""
     return (
         f"The margin grows while the chosen answers become less likely (their log-probability fell by {fall:.1f} on held-out rows): the "

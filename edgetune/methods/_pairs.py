@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from edgetune.data.render import IGNORED
+from edgetune.methods._method import BatchMeasures
 
 KINDS = ("preference",)
 NEEDS = (
@@ -33,6 +33,8 @@ class PairCollator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
+        from edgetune.data.render import IGNORED
+
         sides = [(row[f"{side}_ids"], row[f"{side}_labels"]) for side in ("chosen", "rejected") for row in rows]
         width = max(len(ids) for ids, _ in sides)
         return {
@@ -44,11 +46,7 @@ class PairCollator:
         }
 
 
-Measured = tuple[float, int, dict[str, tuple[float, int]]]
-"""What a held-out batch gives: summed loss, over how many rows, and for each measure its sum and over how many."""
-
-
-def measure_pairs(trainer: Any, batch: dict[str, Any]) -> Measured:
+def measure_pairs(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     """Held-out loss and measures of a batch of pairs."""
     count = len(batch["input_ids"]) // 2
     loss = float(trainer.compute_loss(trainer.model, batch)) * count

@@ -4,37 +4,25 @@ The reference is the model before this run: the base with the adapter off, or th
 second model is held in memory.
 """
 
+from functools import partial
 from typing import Any
 
-from edgetune.methods._likelihood_drop import SUMMED, drift
-from edgetune.methods._pairs import KINDS, METRICS, NEEDS, Measured, PairCollator, measure_pairs
-from edgetune.training.trainer_setup import AsPrepared, Setup
+from edgetune.methods._likelihood_drop import SUMMED, find_likelihood_drop
+from edgetune.methods._method import Method, Setup
+from edgetune.methods._pairs import KINDS, METRICS, NEEDS, PairCollator, measure_pairs
+from edgetune.methods._prepared_rows import AsPrepared
 
-__all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
-
-RATE = 0.5
-"""Learning rate beside that of sft where none is given: a preference moves the whole answer, and larger steps cost facts. Tried on a base
-of 5M parameters only, where three times as much, four pairs a step and three passes over 150 pairs moved a taste whole and cost no fact."""
-BETA = 0.1
+LEARNING_RATE_FACTOR = 0.5
+"""A preference moves the whole answer, and larger steps cost facts. Tried on a base of 5M parameters only, where three times as much, four
+pairs a step and three passes over 150 pairs moved a taste whole and cost no fact."""
 
 
-def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
-    """What should be said of held-out measures beside those before training, or an empty text."""
-    return drift(now, first, SUMMED)
-
-
-def trainer(setup: Setup) -> Any:
-    """TRL's trainer with our life; its fields are still to be set."""
+def make_trainer(setup: Setup) -> Any:
+    """TRL's trainer; its fields are still to be set."""
     from trl import DPOConfig, DPOTrainer
 
     class Pairs(AsPrepared, DPOTrainer):  # type: ignore[misc,unused-ignore]
-        """Takes rows as they are, and is measured by them."""
-
-        metrics = METRICS
-
-        def measure(self, batch: dict[str, Any]) -> Measured:
-            """Held-out loss and preference of a batch."""
-            return measure_pairs(self, batch)
+        """Takes rows as they are."""
 
     recipe = setup.recipe
     mixed = recipe.sft_weight > 0
@@ -42,10 +30,32 @@ def trainer(setup: Setup) -> Any:
         **setup.arguments(),
         loss_type=[recipe.loss_type, "sft"] if mixed else [recipe.loss_type],
         loss_weights=[1.0, recipe.sft_weight] if mixed else None,
-        beta=BETA if recipe.beta is None else recipe.beta,
+        beta=setup.beta,
         label_smoothing=recipe.label_smoothing,
         max_length=None,
         remove_unused_columns=False,
         pad_to_multiple_of=None,
     )
     return setup.make(Pairs, config, data_collator=PairCollator(setup.tokenizer.pad_id))
+
+
+def find_problem(recipe: Any) -> str:
+    """Only the robust loss knows of wrong votes."""
+    return "label_smoothing goes with loss_type robust" if recipe.label_smoothing and recipe.loss_type != "robust" else ""
+
+
+METHOD = Method(
+    name="dpo",
+    row_kinds=KINDS,
+    needs=NEEDS,
+    rows_per_example=2,
+    options=("loss_type", "beta", "sft_weight", "label_smoothing"),
+    beta=0.1,
+    learning_rate_factor=LEARNING_RATE_FACTOR,
+    find_problem=find_problem,
+    adapts_lm_head=False,
+    make_trainer=make_trainer,
+    measure_batch=measure_pairs,
+    metrics=METRICS,
+    find_warning=partial(find_likelihood_drop, limit=SUMMED),
+)

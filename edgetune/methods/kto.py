@@ -4,20 +4,13 @@ Pairs serve too: the chosen answers are good, the rejected bad.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from edgetune.data.render import IGNORED
-from edgetune.methods._likelihood_drop import SUMMED, drift
-from edgetune.methods._pairs import METRICS, Measured
-from edgetune.training.trainer_setup import AsPrepared, Setup
-
-KINDS = ("unpaired", "preference")
-NEEDS = (
-    "kto needs answers that are judged: rows with 'prompt', 'completion' and 'label' (true or false), "
-    "or pairs of a better and a worse answer."
-)
-RATE = 0.5
-BETA = 0.1
+from edgetune.methods._likelihood_drop import SUMMED, find_likelihood_drop
+from edgetune.methods._method import BatchMeasures, Method, Setup
+from edgetune.methods._pairs import METRICS
+from edgetune.methods._prepared_rows import AsPrepared
 
 
 @dataclass(frozen=True)
@@ -34,6 +27,8 @@ class JudgedCollator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """A batch of rows as tensors."""
         import torch
+
+        from edgetune.data.render import IGNORED
 
         parts = []
         for row in rows:
@@ -59,39 +54,57 @@ class JudgedCollator:
         }
 
 
-def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
-    """What should be said of held-out measures beside those before training, or an empty text."""
-    return drift(now, first, SUMMED)
-
-
-def trainer(setup: Setup) -> Any:
-    """TRL's trainer with our life; its fields are still to be set."""
+def make_trainer(setup: Setup) -> Any:
+    """TRL's trainer; its fields are still to be set."""
     from trl import KTOConfig, KTOTrainer
 
     class Judged(AsPrepared, KTOTrainer):  # type: ignore[misc,unused-ignore]
-        """Takes rows as they are, and is measured by them."""
-
-        metrics = METRICS
-
-        def measure(self, batch: dict[str, Any]) -> Measured:
-            """Held-out loss of a batch, and the mean reward of its good and of its bad answers."""
-            kept, count, good = self._metrics["eval"], len(batch["label"]), int(batch["label"].sum())
-            kept.clear()
-            loss = float(self.compute_loss(self.model, batch)) * count
-            sizes = {"chosen": good, "rejected": count - good}
-            values = {
-                METRICS[f"{what}/{side}"]: (kept[f"{what}/{side}"][-1] * size, size)
-                for what in ("rewards", "logps")
-                for side, size in sizes.items()
-                if size
-            }
-            return loss, count, values
+        """Takes rows as they are."""
 
     config = KTOConfig(
         **setup.arguments(),
-        beta=BETA if setup.recipe.beta is None else setup.recipe.beta,
+        beta=setup.beta,
         max_length=None,
         remove_unused_columns=False,
         pad_to_multiple_of=None,
     )
     return setup.make(Judged, config, data_collator=JudgedCollator(setup.tokenizer.pad_id, setup.length))
+
+
+def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
+    """Held-out loss of a batch, and the mean reward of its good and of its bad answers."""
+    kept, count, good = trainer._metrics["eval"], len(batch["label"]), int(batch["label"].sum())
+    kept.clear()
+    loss = float(trainer.compute_loss(trainer.model, batch)) * count
+    sizes = {"chosen": good, "rejected": count - good}
+    values = {
+        METRICS[f"{what}/{side}"]: (kept[f"{what}/{side}"][-1] * size, size)
+        for what in ("rewards", "logps")
+        for side, size in sizes.items()
+        if size
+    }
+    return loss, count, values
+
+
+def find_problem(recipe: Any) -> str:
+    """A batch of one has no other prompt to hold an answer against."""
+    return "method kto needs batch_size 2 or more: it compares every answer with another prompt's" if recipe.batch_size < 2 else ""
+
+
+METHOD = Method(
+    name="kto",
+    row_kinds=("unpaired", "preference"),
+    needs="kto needs answers that are judged: rows with 'prompt', 'completion' and 'label' (true or false), "
+    "or pairs of a better and a worse answer.",
+    vote_format="unpaired",
+    splits_pairs=True,
+    options=("beta",),
+    beta=0.1,
+    learning_rate_factor=0.5,
+    find_problem=find_problem,
+    adapts_lm_head=False,
+    make_trainer=make_trainer,
+    measure_batch=measure_batch,
+    metrics=METRICS,
+    find_warning=partial(find_likelihood_drop, limit=SUMMED),
+)

@@ -1,18 +1,16 @@
 """A reward model: the base with a head that gives one number a text, learned from pairs by Bradley and Terry's model; TRL's RewardTrainer.
 
-For what it is used, see score.py: it ranks answers, and rl trains against it.
+It ranks answers (edgetune score), and rl trains against it.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from edgetune.methods._pairs import KINDS, NEEDS, Measured, PairCollator
-from edgetune.training.trainer_setup import AsPrepared, Setup
+from edgetune.methods._method import BatchMeasures, Method, Setup
+from edgetune.methods._pairs import KINDS, NEEDS, PairCollator
+from edgetune.methods._prepared_rows import AsPrepared
 from edgetune.wilson import wilson
 
-__all__ = ["KINDS", "NEEDS", "RATE", "measured", "trainer", "warning"]
-
-RATE = 0.5
 BINS = 5
 """Bands of certainty in which a held-out pair's certainty is held against the share ranked as voted; few, as pairs are few."""
 METRICS = {"accuracy": "accuracy", "margin": "margin", "mean_reward": "reward_mean"}
@@ -23,32 +21,18 @@ class WholeCollator(PairCollator):
     """As pairs are, without the mask of the answers: a reward is given to the whole text."""
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch of rows as tensors."""
         batch = super().__call__(rows)
         del batch["completion_mask"]
         return batch
 
 
-def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
-    """Nothing is said of a reward model's measures while it trains; `measured` tells what it is worth."""
-    return ""
-
-
-def trainer(setup: Setup) -> Any:
-    """TRL's trainer with our life; its fields are still to be set."""
+def make_trainer(setup: Setup) -> Any:
+    """TRL's trainer; its fields are still to be set."""
     from trl import RewardConfig, RewardTrainer
 
     class Rewarded(AsPrepared, RewardTrainer):  # type: ignore[misc,unused-ignore]
-        """Takes rows as they are, and is measured by them."""
-
-        metrics = METRICS
-
-        def measure(self, batch: dict[str, Any]) -> Measured:
-            """Held-out loss and ranking of a batch of pairs."""
-            count = len(batch["input_ids"]) // 2
-            with self.accelerator.autocast():  # the head is in fp32, what it is given in the base's number format
-                loss = float(self.compute_loss(self.model, batch)) * count
-            kept = self._metrics["eval"]
-            return loss, count, {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items()}
+        """Takes rows as they are."""
 
     config = RewardConfig(
         **setup.arguments(),
@@ -60,9 +44,20 @@ def trainer(setup: Setup) -> Any:
     return setup.make(Rewarded, config, data_collator=WholeCollator(setup.tokenizer.pad_id))
 
 
-def measured(trainer: Any) -> dict[str, Any] | None:
+def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
+    """Held-out loss and ranking of a batch of pairs."""
+    count = len(batch["input_ids"]) // 2
+    with trainer.accelerator.autocast():  # the head is in fp32, what it is given in the base's number format
+        loss = float(trainer.compute_loss(trainer.model, batch)) * count
+    kept = trainer._metrics["eval"]
+    return loss, count, {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items()}
+
+
+def assess(trainer: Any) -> dict[str, Any] | None:
     """What the finished reward model is worth on held-out pairs; None without any."""
     import torch
+
+    from edgetune.data.render import IGNORED
 
     pairs, lengths = [], []
     was = trainer.model.training
@@ -72,7 +67,7 @@ def measured(trainer: Any) -> dict[str, Any] | None:
             batch = trainer._prepare_inputs(trainer.data_collator([row]))
             one, other = trainer.model(**batch, use_cache=False).logits.float().flatten().tolist()
         pairs.append((one, other))
-        lengths.append(tuple(sum(label != -100 for label in row[f"{side}_labels"]) for side in ("chosen", "rejected")))
+        lengths.append(tuple(sum(label != IGNORED for label in row[f"{side}_labels"]) for side in ("chosen", "rejected")))
     trainer.model.train(was)
     return worth(pairs, lengths) if pairs else None
 
@@ -101,3 +96,19 @@ def worth(pairs: list[tuple[float, float]], lengths: list[tuple[int, int]]) -> d
         "length_correlation": float(np.corrcoef(rewards, sizes)[0, 1]) if varied else 0.0,
         "shorter_chosen": float(shorter.mean()),
     }
+
+
+METHOD = Method(
+    name="reward",
+    row_kinds=KINDS,
+    needs=NEEDS,
+    rows_per_example=2,
+    learning_rate_factor=0.5,
+    writes_answers=False,
+    continues_runs=False,
+    uses_dropout=True,
+    make_trainer=make_trainer,
+    measure_batch=measure_batch,
+    metrics=METRICS,
+    assess=assess,
+)

@@ -11,19 +11,10 @@ also answer from the base in F16, not from the nf4 one that is trained, so that 
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from edgetune.data.render import IGNORED
-from edgetune.methods._pairs import Measured
-from edgetune.training.rewards import Answer, Context, Reward, make
-from edgetune.training.samples import turn_ends
-from edgetune.training.trainer_setup import Setup
+from edgetune.methods._method import Answer, BatchMeasures, Method, Reward, Setup
 
-KINDS = ("prompt", "conversation", "preference")
-NEEDS = "rl needs prompts: rows with 'prompt', or conversations and pairs, whose prompts are taken and whose answers 'exact' compares with."
-RATE = 0.2
-BETA = 0.05
 MAX_EVAL_ROWS = 32
 """Held-out prompts that are answered at every evaluation."""
 METRICS = {
@@ -40,6 +31,8 @@ LONGER, REPEATING = 2.0, 0.25
 
 def split(row: dict[str, Any]) -> tuple[list[int], list[int]]:
     """A prepared row's prompt, up to its last answer, and that answer's ids (empty where it has none)."""
+    from edgetune.data.render import IGNORED
+
     ids, labels = (row["chosen_ids"], row["chosen_labels"]) if "chosen_ids" in row else (row["input_ids"], row["labels"])
     start = len(labels)
     while start and labels[start - 1] != IGNORED:
@@ -55,22 +48,39 @@ def repetition(text: str) -> float:
     return (total - len(fours)) / total if total else 0.0
 
 
-def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
+def find_warning(measures: dict[str, Any], before: dict[str, Any]) -> str:
     """A warning where the reward has grown together with length or repetition; else empty."""
-    if now["reward"] <= first["reward"]:
+    if measures["reward"] <= before["reward"]:
         return ""
-    if now["length"] > LONGER * max(first["length"], 1.0):
+    if measures["length"] > LONGER * max(before["length"], 1.0):
         return (
-            f"The reward grows with the length: {now['length']:.0f} tokens an answer, {first['length']:.0f} before. "
+            f"The reward grows with the length: {measures['length']:.0f} tokens an answer, {before['length']:.0f} before. "
             "Look at the samples; a reward that counts length would help (--reward length:TOKENS), or a higher --beta."
         )
-    if now["repetition"] > first["repetition"] + REPEATING:
-        return f"The answers repeat themselves ({now['repetition']:.0%} of their word fours). Look at the samples; raise --beta."
+    if measures["repetition"] > before["repetition"] + REPEATING:
+        return f"The answers repeat themselves ({measures['repetition']:.0%} of their word fours). Look at the samples; raise --beta."
     return ""
 
 
-def trainer(setup: Setup) -> Any:
-    """TRL's trainer with our life; its fields are still to be set."""
+def expand_order(recipe: Any, order: list[int]) -> list[int]:
+    """TRL's order: a step's prompts, each as often as it is answered, once for every batch that the answers are shared among."""
+    each = recipe.batch_size * recipe.gradient_accumulation // recipe.num_generations
+    result: list[int] = []
+    for start in range(0, len(order), each):
+        step = [number for number in order[start : start + each] for _ in range(recipe.num_generations)]
+        result += step * recipe.gradient_accumulation
+    return result
+
+
+def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
+    """What the held-out answers earned; the loss is the reward, turned round."""
+    kept, count = trainer._metrics["eval"], len(batch["completion_ids"])
+    values = {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items() if kept.get(theirs)}
+    return -values["reward"][0], count, values
+
+
+def make_trainer(setup: Setup) -> Any:
+    """TRL's trainer; its fields are still to be set."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
@@ -84,22 +94,7 @@ def trainer(setup: Setup) -> Any:
     class Sampled(trainer_class):  # type: ignore[misc,valid-type,unused-ignore]
         """Prompts are token ids in JSON: TRL wants texts, and would render and tokenize them itself."""
 
-        metrics = METRICS
-        max_eval_rows = MAX_EVAL_ROWS
         rewards: list[Reward]
-
-        def begin(self, request: dict[str, Any]) -> None:
-            """Load what judges the answers."""
-            self.rewards = make(recipe.reward, Context(Path(request["runs"]), Path(request["base"])))
-
-        def expand(self, order: list[int]) -> list[int]:
-            """TRL's order: a step's prompts, each as often as it is answered, once for every batch that the answers are shared among."""
-            each = recipe.batch_size * recipe.gradient_accumulation // recipe.num_generations
-            result: list[int] = []
-            for start in range(0, len(order), each):
-                step = [number for number in order[start : start + each] for _ in range(recipe.num_generations)]
-                result += step * recipe.gradient_accumulation
-            return result
 
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [json.loads(prompt) for prompt in prompts], None, {}
@@ -116,16 +111,10 @@ def trainer(setup: Setup) -> Any:
             given = [reward(answers) for reward in self.rewards]
             return [sum(values) for values in zip(*given, strict=True)]
 
-        def measure(self, batch: dict[str, Any]) -> Measured:
-            """What the held-out answers earned; the loss is the reward, turned round."""
-            kept, count = self._metrics["eval"], len(batch["completion_ids"])
-            values = {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items() if kept.get(theirs)}
-            return -values["reward"][0], count, values
-
         def log(self, logs: dict[str, float], *args: Any) -> None:
             kl = self._metrics["train"].get("kl")
             if kl and max(kl) > recipe.kl_limit:
-                self.progress.beyond = self.state.global_step
+                self.progress.kl_exceeded_at = self.state.global_step
                 self.events.append(
                     "warning",
                     step=self.state.global_step,
@@ -143,12 +132,12 @@ def trainer(setup: Setup) -> Any:
         "steps_per_generation": recipe.gradient_accumulation,
         "max_completion_length": recipe.max_completion_length,
         "temperature": recipe.temperature,
-        "beta": BETA if recipe.beta is None else recipe.beta,
+        "beta": setup.beta,
         "disable_dropout": True,
         "shuffle_dataset": False,
         "pad_to_multiple_of": None,
     }
-    setup.model.generation_config.eos_token_id = turn_ends(tokenizer)
+    setup.model.generation_config.eos_token_id = setup.turn_ends()
     found: list[Any] = []
 
     def reward(prompts: list[str], completions: list[str], completion_ids: list[list[int]], expected: list[str], **_: Any) -> list[float]:
@@ -159,4 +148,37 @@ def trainer(setup: Setup) -> Any:
     made = setup.make(Sampled, config_class(**shared), asked, reward_funcs=reward)
     made.data_collator = lambda batch: [entry(row) if "prompt" not in row else row for row in batch]
     found.append(made)
+    made.rewards = setup.rewards()
     return made
+
+
+def find_problem(recipe: Any) -> str:
+    """A step must hold whole groups of answers."""
+    if recipe.batch_size * recipe.gradient_accumulation % recipe.num_generations:
+        return (
+            f"batch_size times gradient_accumulation must be a multiple of num_generations ({recipe.num_generations}): "
+            "the completions of a prompt belong in one update"
+        )
+    return ""
+
+
+METHOD = Method(
+    name="rl",
+    row_kinds=("prompt", "conversation", "preference"),
+    needs="rl needs prompts: rows with 'prompt', or conversations and pairs, whose prompts are taken and whose answers 'exact' compares "
+    "with.",
+    vote_format="prompt",
+    options=("beta", "reward", "algorithm", "num_generations", "max_completion_length", "temperature", "kl_limit"),
+    beta=0.05,
+    learning_rate_factor=0.2,
+    find_problem=find_problem,
+    samples_answers=True,
+    adapts_lm_head=False,
+    make_trainer=make_trainer,
+    measure_batch=measure_batch,
+    metrics=METRICS,
+    max_eval_rows=MAX_EVAL_ROWS,
+    find_warning=find_warning,
+    repeats=lambda recipe: int(recipe.num_generations),
+    expand_order=expand_order,
+)

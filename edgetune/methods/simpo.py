@@ -2,25 +2,14 @@
 
 from typing import Any
 
-from edgetune.methods import _free
-from edgetune.methods._likelihood_drop import MEAN, drift
-from edgetune.methods._pairs import KINDS, NEEDS
-from edgetune.training.trainer_setup import Setup
-
-__all__ = ["BETA", "KINDS", "NEEDS", "RATE", "trainer", "warning"]
-
-RATE = 0.5
-BETA = 2.0
+from edgetune.methods._likelihood_drop import MEAN
+from edgetune.methods._method import Setup
+from edgetune.methods._reference_free import make_cpo, reference_free
 
 
-def warning(now: dict[str, Any], first: dict[str, Any]) -> str:
-    """What should be said of held-out measures beside those before training, or an empty text."""
-    return drift(now, first, MEAN)
+def make_trainer(setup: Setup) -> Any:
+    """TRL's trainer; its fields are still to be set."""
+    return make_cpo(setup, loss_type="simpo", cpo_alpha=0.0, simpo_gamma=setup.recipe.simpo_gamma)
 
 
-def trainer(setup: Setup) -> Any:
-    """TRL's trainer with our life; its fields are still to be set."""
-    from trl.experimental.cpo import CPOConfig, CPOTrainer
-
-    options = {"beta": BETA if setup.recipe.beta is None else setup.recipe.beta, "simpo_gamma": setup.recipe.simpo_gamma}
-    return _free.make(CPOTrainer, CPOConfig, setup, loss_type="simpo", cpo_alpha=0.0, **options)
+METHOD = reference_free("simpo", make_trainer, beta=2.0, drop_limit=MEAN, options=("simpo_gamma",))

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgetune import methods
 from edgetune.config.recipe import Recipe
 from edgetune.data.readers import suffix_of
 from edgetune.data.sources import split
@@ -16,8 +17,6 @@ from edgetune.storage.paths import exists
 from edgetune.storage.workspace import Workspace
 
 PAIRS, JUDGED, LIKED, ASKED = "pair_lists", "unpaired", "messages", "prompt"
-SHAPE = {"sft": LIKED, "kto": JUDGED, "rl": ASKED}
-"""What a method reads of votes, where it is not pairs."""
 WORDS = {PAIRS: "pairs", JUDGED: "judged answers", LIKED: "liked answers", ASKED: "prompts"}
 ANY = (PAIRS, JUDGED)
 """What is looked at where no method is named: the first that there is."""
@@ -41,7 +40,7 @@ def frozen(recipe: Recipe, workspace: Workspace) -> tuple[Recipe, list[Frozen]]:
 
     Raises InputError: a name of neither a file nor a preference file; a preference file without what the recipe's method learns from.
     """
-    shapes = (SHAPE.get(recipe.method, PAIRS),)
+    shapes = (methods.get(recipe.method).vote_format,)
     frozen_votes: list[Frozen] = []
     changed = {}
     for name in ("data", "validation"):

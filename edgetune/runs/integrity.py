@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.config.recipe import Recipe, current_names
 from edgetune.data.run_data import data_hash
@@ -45,7 +46,7 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
 
 def require_writer(run: Run, recipe: Recipe) -> None:
     """Refuse a run whose model writes no answers. Raises InputError."""
-    if recipe.method == "reward":
+    if not methods.get(recipe.method).writes_answers:
         raise InputError(
             f"{run.name} is a reward model", "It gives scores, not answers.", f"Rank answers with it: edgetune score {run.name} --data FILE"
         )

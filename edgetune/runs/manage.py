@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.runs import launch
 from edgetune.runs.events import State
@@ -23,7 +24,7 @@ def summary(run: Run) -> dict[str, Any]:
         "base_name": request["base_name"],
         "data": request["data"],
         "votes": request.get("votes", []),
-        "method": request.get("method", "sft"),
+        "method": request.get("method", methods.DEFAULT),
         "lineage": request.get("lineage", []),
         "accuracy": state.accuracy,
         "base_accuracy": state.base_accuracy,

@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgetune import methods
 from edgetune.errors import EdgeTuneError
 from edgetune.runs import launch
 from edgetune.runs.curve import Curve
@@ -17,8 +18,10 @@ POINTS = 40
 
 @dataclass
 class Seen:
-    """A run as last seen. loss: its curve. bytes: on disk, when last measured. problem: why it cannot be used, or empty. method: what it
-    trained with."""
+    """A run as last seen. loss: its curve. bytes: on disk, when last measured. problem: why it cannot be used, or empty.
+
+    writes_answers: whether its model does; a reward model gives scores.
+    """
 
     run: Run
     base_name: str = ""
@@ -29,7 +32,7 @@ class Seen:
     bytes: int = 0
     measured: bool = False
     problem: str = ""
-    method: str = "sft"
+    writes_answers: bool = True
 
     @property
     def name(self) -> str:
@@ -38,8 +41,8 @@ class Seen:
 
     @property
     def answers(self) -> bool:
-        """Whether its result can be talked with: it is finished, and a reward model gives scores alone."""
-        return self.status == "finished" and self.method != "reward"
+        """Whether its result can be talked with: it is finished and writes answers."""
+        return self.status == "finished" and self.writes_answers
 
 
 class Overview:
@@ -73,7 +76,8 @@ def _update(seen: Seen, tail: Tail) -> None:
     try:
         if not seen.base_name:
             request = seen.run.request()
-            seen.base_name, seen.method = str(request["base_name"]), str(request.get("method", "sft"))
+            seen.writes_answers = methods.of(request).writes_answers
+            seen.base_name = str(request["base_name"])
         seen.total = int(seen.run.request()["steps"])
         changed = False
         while events := [event for _, event in tail.placed(AT_ONCE)]:

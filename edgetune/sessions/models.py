@@ -30,7 +30,7 @@ def list_models(workspace: Workspace) -> list[Model]:
     """All that a workspace has: runs that can answer, newest first, their bases, the bundled model, and exports."""
     runs, bases, files = list[Model](), list[Model](), list[Model]()
     for row in Overview(workspace).look():
-        if row.status != "finished" or row.method == "reward":
+        if not row.answers:
             continue
         runs.append(Model("run", row.name))
         try:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.bases.load import HEAD, keep_packed_weights, load
 from edgetune.config.recipe import Recipe
 from edgetune.errors import InputError
@@ -21,8 +22,8 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
         return load(base, device, "float32")
     from peft import LoraConfig, get_peft_model
 
-    reward = recipe.method == "reward"
-    model = load(base, device, dtype, recipe.quantization, reward)
+    scores = not methods.get(recipe.method).writes_answers
+    model = load(base, device, dtype, recipe.quantization, scores)
     targets: Any = "all-linear" if recipe.target_modules == ["all-linear"] else recipe.target_modules
     config = LoraConfig(
         r=recipe.rank,
@@ -32,8 +33,8 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
         use_rslora=recipe.rslora,
         use_dora=recipe.dora,
         bias="none",
-        task_type="SEQ_CLS" if reward else "CAUSAL_LM",
-        modules_to_save=[HEAD] if reward else None,
+        task_type="SEQ_CLS" if scores else "CAUSAL_LM",
+        modules_to_save=[HEAD] if scores else None,
     )
     try:
         model = stacked_adapter.build(model, parent, config) if parent else get_peft_model(model, config)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
 from edgetune.data.render import Rules, tokenize
@@ -19,10 +20,11 @@ BATCH = 8
 def require_reward_model(run: Run) -> None:
     """Refuse a run that is no finished, undamaged reward model. Raises InputError or EdgeTuneError."""
     request = run.request()
-    if request.get("method") != "reward":
+    method = methods.of(request)
+    if method.writes_answers:
         raise InputError(
             f"{run.name} is no reward model",
-            f"It was trained with {request.get('method', 'sft')}.",
+            f"It was trained with {method.name}.",
             "Train one: edgetune train --method reward --data votes.jsonl",
         )
     if not run.adapter.is_dir():

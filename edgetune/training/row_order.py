@@ -3,6 +3,7 @@
 import math
 import random
 
+from edgetune import methods
 from edgetune.config.recipe import Recipe
 
 
@@ -10,12 +11,8 @@ def steps(recipe: Recipe, rows: int) -> int:
     """Updates that a recipe asks for with so many rows."""
     if recipe.max_steps:
         return recipe.max_steps
-    return max(1, math.ceil(recipe.epochs * rows * repeats(recipe) / (recipe.batch_size * recipe.gradient_accumulation)))
-
-
-def repeats(recipe: Recipe) -> int:
-    """How often a row stands in its step: rl samples several answers to each prompt."""
-    return recipe.num_generations if recipe.method == "rl" else 1
+    asked = recipe.epochs * rows * methods.get(recipe.method).repeats(recipe)
+    return max(1, math.ceil(asked / (recipe.batch_size * recipe.gradient_accumulation)))
 
 
 def order(groups: list[list[int]], count: int, seed: int) -> list[int]:

@@ -3,20 +3,22 @@
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.config.recipe import Recipe
 from edgetune.data import store
 from edgetune.errors import EdgeTuneError
-from edgetune.methods import module
 from edgetune.runs import checkpoints
 from edgetune.runs.events import EventLog
 from edgetune.runs.integrity import recipe_of, require_unchanged
 from edgetune.storage.files import publish_folder, write_json
 from edgetune.storage.workspace import Run, remove
 from edgetune.training.model import build, save_result, trained
-from edgetune.training.row_order import order, repeats
+from edgetune.training.progress import Progress
+from edgetune.training.rewards import Context
+from edgetune.training.row_order import order
+from edgetune.training.run_callback import RunCallback
 from edgetune.training.samples import Sampler
-from edgetune.training.trainer import MAX_EVAL_ROWS, Progress, life
 from edgetune.training.trainer_setup import Setup
 
 
@@ -42,20 +44,20 @@ def train(run: Run, events: EventLog) -> None:
     checkpoint = _start(run, events)
     parent = run.parent if run.parent.is_dir() else None
     model = build(recipe, base, device, dtype, parent)
-    setup = Setup(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype)
-    trainer = module(recipe.method).trainer(setup)
+    method = methods.get(recipe.method)
+    context = Context(Path(request["runs"]), base) if recipe.reward else None
+    setup = Setup(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype, context)
+    trainer = method.make_trainer(setup)
     packed = len(trainer.train_dataset)
     groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
-    trainer.order = order(groups, total * recipe.batch_size * recipe.gradient_accumulation // repeats(recipe), recipe.data_seed)
-    if hasattr(trainer, "begin"):
-        trainer.begin(request)
+    trainer.order = order(groups, total * recipe.batch_size * recipe.gradient_accumulation // method.repeats(recipe), recipe.data_seed)
     trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
-    trainer.held_out = held_out.whole(getattr(trainer, "max_eval_rows", MAX_EVAL_ROWS))
+    trainer.held_out = held_out.whole(method.max_eval_rows)
     tenth = max(1, total // 10)
     sampler = None
-    if recipe.method != "reward":  # which gives scores, not answers
+    if method.writes_answers:
         sampler = Sampler(held_out if len(held_out) else rows, tokenizer, events, request["context"])
-    trainer.add_callback(life(trainer, total, recipe.eval_steps or tenth, recipe.save_steps or tenth, sampler))
+    trainer.add_callback(RunCallback(trainer, total, recipe.eval_steps or tenth, recipe.save_steps or tenth, sampler))
     events.append(
         "started",
         total=total,
@@ -89,9 +91,10 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
     progress, events = trainer.progress, trainer.events
     last = max(trainer.state.global_step, resumed.step if resumed else 0)
     step = last
-    if progress.beyond:
+    if progress.kl_exceeded_at:
         # A step's answers come from the step before it, so that one is too far, and the one before that was seen to be not.
-        sound = [c for c in checkpoints.found(run.checkpoints) if c.step < progress.beyond - 1 and not checkpoints.problem(c.folder)]
+        earlier = [c for c in checkpoints.found(run.checkpoints) if c.step < progress.kl_exceeded_at - 1]
+        sound = [c for c in earlier if not checkpoints.problem(c.folder)]
         if not sound:
             raise EdgeTuneError(
                 "The model left its reference before the first checkpoint",
@@ -119,7 +122,7 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
     with publish_folder(target) as part:
         save_result(trainer.model, recipe, part, base, run.parent if run.parent.is_dir() else None)
         checkpoints.write_manifest(part, step=step, base_hash=request["base_hash"], data_hash=request["data_hash"])
-    if measured := module(recipe.method).measured(trainer) if hasattr(module(recipe.method), "measured") else None:
+    if measured := methods.get(recipe.method).assess(trainer):
         write_json(run.folder / "measured.json", measured)
         events.append("measured", step=step, **measured)
     events.append(

@@ -5,24 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetune import methods
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.config.recipe import Recipe
 from edgetune.data.store import TokenRows
-from edgetune.training.trainer import with_our_life
-
-
-def dataset(rows: TokenRows) -> Any:
-    """A run's rows as a dataset, mapped from their file."""
-    from datasets import Dataset
-
-    return Dataset.from_file(str(rows.path))
-
-
-class AsPrepared:
-    """Set before one of TRL's trainers: it takes the run's rows as they are, where TRL would render and tokenize them."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset
+from edgetune.methods import Method, Reward
+from edgetune.training import rewards
+from edgetune.training.samples import turn_ends
 
 
 @dataclass(frozen=True)
@@ -30,7 +19,7 @@ class Setup:
     """What a method makes its trainer of.
 
     model: the base with its adapter. rows: the training rows. folder: the run's. total: steps. length: most tokens of a row. device, dtype:
-    where and in which format it computes.
+    where and in which format it computes. context: what the recipe's rewards may need; None where there are none.
     """
 
     recipe: Recipe
@@ -42,6 +31,31 @@ class Setup:
     length: int
     device: str
     dtype: str
+    context: rewards.Context | None = None
+
+    @property
+    def method(self) -> Method:
+        """The recipe's method."""
+        return methods.get(self.recipe.method)
+
+    @property
+    def beta(self) -> float | None:
+        """The recipe's beta, or the method's own where none is given."""
+        return self.method.beta if self.recipe.beta is None else self.recipe.beta
+
+    def dataset(self) -> Any:
+        """The rows as a dataset, mapped from their file."""
+        from datasets import Dataset
+
+        return Dataset.from_file(str(self.rows.path))
+
+    def turn_ends(self) -> list[int]:
+        """The tokens that end an answer."""
+        return turn_ends(self.tokenizer)
+
+    def rewards(self) -> list[Reward]:
+        """What judges the answers that the model writes while training."""
+        return rewards.make(self.recipe.reward, self.context) if self.context else []
 
     def arguments(self) -> dict[str, Any]:
         """Settings of transformers' trainer that every method shares."""
@@ -75,13 +89,14 @@ class Setup:
         }
 
     def make(self, trainer_class: type, config: Any, rows: Any = None, **more: Any) -> Any:
-        """TRL's trainer with our life. rows: instead of the run's as they are. more: what else that trainer is to be given."""
-        given = dataset(self.rows) if rows is None else rows
+        """A managed trainer of TRL's class. rows: instead of the run's as they are. more: what else that class is to be given."""
+        from edgetune.training.managed_trainer import managed
+
+        given = self.dataset() if rows is None else rows
+        trainer = managed(trainer_class, self.method)
         return _untouched(
             self.model,
-            lambda: with_our_life(trainer_class)(
-                model=self.model, args=config, train_dataset=given, processing_class=_processing(self.tokenizer), **more
-            ),
+            lambda: trainer(model=self.model, args=config, train_dataset=given, processing_class=_processing(self.tokenizer), **more),
         )
 
 

@@ -38,13 +38,14 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
     """Train a few steps and print the peak of this process's memory and the bytes of the base's weights."""
     import torch
 
+    from edgetune import methods
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.config.recipe import build
-    from edgetune.methods import module
     from edgetune.runs.events import EventLog
     from edgetune.training.model import build as build_model
-    from edgetune.training.trainer import Progress, life
+    from edgetune.training.progress import Progress
+    from edgetune.training.run_callback import RunCallback
     from edgetune.training.trainer_setup import Setup
 
     base = find.describe(model)
@@ -65,10 +66,10 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
         held = sum(p.numel() * p.element_size() for p in made.parameters() if not p.requires_grad)
         tokenizer = tokenizers.load(model, "2026-01-01")
         given = data(folder, method, base.config["vocab_size"], tokens, rows)
-        trainer = module(method).trainer(Setup(recipe, made, tokenizer, given, folder, steps, tokens, "cpu", "float32"))
+        trainer = methods.get(method).make_trainer(Setup(recipe, made, tokenizer, given, folder, steps, tokens, "cpu", "float32"))
         trainer.order, trainer.events, trainer.recipe, trainer.folder = [*range(batch)] * steps, EventLog(folder / "e"), recipe, folder
         trainer.progress, trainer.held_out = Progress(), []
-        trainer.add_callback(life(trainer, steps, steps, steps, None))
+        trainer.add_callback(RunCallback(trainer, steps, steps, steps, None))
         loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         torch.manual_seed(0)
         trainer.train()

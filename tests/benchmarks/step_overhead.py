@@ -58,8 +58,9 @@ def main() -> None:
     from edgetune.methods import sft
     from edgetune.runs.events import EventLog
     from edgetune.training.model import build as build_model
+    from edgetune.training.progress import Progress
     from edgetune.training.row_order import order
-    from edgetune.training.trainer import Progress, life
+    from edgetune.training.run_callback import RunCallback
     from edgetune.training.trainer_setup import Setup
 
     torch.set_num_threads(1)
@@ -76,10 +77,10 @@ def main() -> None:
         return Setup(recipe, build_model(recipe, find.BUNDLED, "cpu", dtype), tokens, data, folder, total, 256, "cpu", dtype)
 
     def ours(folder: Path) -> Any:
-        trainer = sft.trainer(setup(folder))
+        trainer = sft.make_trainer(setup(folder))
         trainer.order, trainer.events = order([[0, len(data), len(data)]], total * 8, 0), EventLog(folder / "events.jsonl")
         trainer.recipe, trainer.folder, trainer.progress, trainer.held_out = recipe, folder, Progress(), []
-        trainer.add_callback(life(trainer, total, 10**9, 10**9, None))
+        trainer.add_callback(RunCallback(trainer, total, 10**9, 10**9, None))
         return trainer
 
     def bare(folder: Path) -> Any:
@@ -89,7 +90,7 @@ def main() -> None:
         settings = {**made.arguments(), "logging_strategy": "steps", "logging_steps": 1}
         config = SFTConfig(**settings, dataset_kwargs={"skip_prepare_dataset": True}, max_length=None, pad_to_multiple_of=None)
         processing = AutoTokenizer.from_pretrained(find.BUNDLED)
-        return SFTTrainer(model=made.model, args=config, train_dataset=sft.dataset(data), processing_class=processing)
+        return SFTTrainer(model=made.model, args=config, train_dataset=made.dataset(), processing_class=processing)
 
     pairs = []
     with place:

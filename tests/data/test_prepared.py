@@ -23,8 +23,7 @@ from tests.data.test_xray import base, row, write
 def prepared(place: Path, made: prepare.Base | None = None, **options: Any) -> Prepared:
     """A recipe's data, prepared with the bundled model."""
     recipe, _ = build({"base": "nano", **options})
-    method = methods.module(recipe.method)
-    return prepare.prepare(recipe, made or base(), 256, place, method.KINDS, method.NEEDS)
+    return prepare.prepare(recipe, made or base(), 256, place, methods.get(recipe.method))
 
 
 def written(folder: Path, made: Prepared) -> tuple[list[str], list[str]]:

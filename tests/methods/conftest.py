@@ -51,13 +51,14 @@ def trainer_of() -> Made:
     def make(run: Run, seed: int | None = 1) -> Any:
         import torch
 
+        from edgetune import methods
         from edgetune.bases import tokenizer as tokenizers
         from edgetune.data import store
-        from edgetune.methods import module
         from edgetune.runs.events import EventLog
         from edgetune.runs.integrity import recipe_of
         from edgetune.training.model import build, trained
-        from edgetune.training.trainer import Progress
+        from edgetune.training.progress import Progress
+        from edgetune.training.rewards import Context
         from edgetune.training.trainer_setup import Setup
 
         recipe, request, folder = recipe_of(run), run.request(), Path(run.request()["base"])
@@ -66,7 +67,9 @@ def trainer_of() -> Made:
         tokenizer = tokenizers.load(folder, request["template_date"])
         rows = store.TokenRows(run.data / store.TRAIN)
         steps, length = request["steps"], request["length"]
-        made = module(recipe.method).trainer(Setup(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32"))
+        context = Context(Path(request["runs"]), folder) if recipe.reward else None
+        setup = Setup(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32", context)
+        made = methods.get(recipe.method).make_trainer(setup)
         made.recipe, made.folder, made.progress, made.events = recipe, run.folder, Progress(), EventLog(run.events)
         if seed is not None:
             torch.manual_seed(seed)

@@ -112,14 +112,14 @@ def test_accumulated_gradients_equal_those_of_one_batch(train: Callable[..., Run
 
 
 def test_a_margin_that_hides_falling_answers_is_said() -> None:
-    from edgetune.methods._likelihood_drop import drift
+    from edgetune.methods._likelihood_drop import find_likelihood_drop
 
     first = {"logp_chosen": -4.0, "margin": 0.0}
     falling = {"logp_chosen": -9.0, "margin": 1.5}
-    assert drift({"logp_chosen": -3.0, "margin": 0.6}, first, 1.0) == ""
-    assert "fell by 5.0" in drift(falling, first, 1.0) and "--sft-weight" in drift(falling, first, 1.0)
-    assert drift(falling, first, 6.0) == "" and drift({**falling, "margin": -0.1}, first, 1.0) == ""
-    assert drift({"accuracy": 0.5}, {}, 1.0) == ""
+    assert find_likelihood_drop({"logp_chosen": -3.0, "margin": 0.6}, first, 1.0) == ""
+    assert "fell by 5.0" in find_likelihood_drop(falling, first, 1.0) and "--sft-weight" in find_likelihood_drop(falling, first, 1.0)
+    assert find_likelihood_drop(falling, first, 6.0) == "" and find_likelihood_drop({**falling, "margin": -0.1}, first, 1.0) == ""
+    assert find_likelihood_drop({"accuracy": 0.5}, {}, 1.0) == ""
 
 
 def test_a_run_says_it_once(train: Callable[..., Run], tmp_path: Path) -> None:

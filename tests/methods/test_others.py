@@ -53,7 +53,7 @@ def test_kto_equals_the_formula(train: Callable[..., Run], trainer_of: Callable[
     kl = max(0.0, float(np.mean(gaps)))
     expected = float(np.mean([formulas.kto(one, row["label"], kl, 0.3) for one, row in zip(ratio, rows, strict=True)]))
     assert float(made.compute_loss(made.model, made.data_collator(rows))) == pytest.approx(expected, rel=2e-4)
-    loss, count, values = made.measure(made.data_collator(rows))
+    loss, count, values = made.method.measure_batch(made, made.data_collator(rows))
     assert (loss / count, count) == (pytest.approx(expected, rel=2e-4), 5)
     assert values["reward_chosen"] == (pytest.approx(0.3 * (ratio[0] + ratio[2] + ratio[4]), abs=1e-3), 3)
 

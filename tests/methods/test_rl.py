@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgetune.errors import InputError
-from edgetune.methods.rl import repetition, split, warning
+from edgetune.methods.rl import find_warning, repetition, split
 from edgetune.runs import launch
 from edgetune.runs.events import read
 from edgetune.storage.workspace import Run
@@ -51,7 +51,6 @@ def test_advantages_equal_the_formula(
     options = {**RL, "quantization": "none", "beta": 0.2, "algorithm": algorithm}
     run = train("r", data=str(prompts), reward="length:5", work=False, **options)
     made, reference = trainer_of(run), AutoModelForCausalLM.from_pretrained(nano, dtype="float32")
-    made.begin(run.request())
     made.model.train()
     torch.manual_seed(3)
     inputs = [made.train_dataset[number] for number in (0, 1) for _ in range(4)]
@@ -131,7 +130,7 @@ def test_prompts_and_answers_of_rows() -> None:
 def test_hacking_is_said() -> None:
     first = {"reward": 0.1, "length": 10.0, "repetition": 0.0}
     assert repetition("a b c d a b c d") == pytest.approx(1 / 5) and repetition("a b") == 0.0
-    assert warning({"reward": 0.5, "length": 12.0, "repetition": 0.1}, first) == ""
-    assert "length" in warning({"reward": 0.5, "length": 25.0, "repetition": 0.0}, first)
-    assert "repeat" in warning({"reward": 0.5, "length": 12.0, "repetition": 0.4}, first)
-    assert warning({"reward": 0.0, "length": 25.0, "repetition": 0.4}, first) == ""
+    assert find_warning({"reward": 0.5, "length": 12.0, "repetition": 0.1}, first) == ""
+    assert "length" in find_warning({"reward": 0.5, "length": 25.0, "repetition": 0.0}, first)
+    assert "repeat" in find_warning({"reward": 0.5, "length": 12.0, "repetition": 0.4}, first)
+    assert find_warning({"reward": 0.0, "length": 25.0, "repetition": 0.4}, first) == ""

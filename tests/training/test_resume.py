@@ -15,7 +15,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.runs import checkpoints, launch
 from edgetune.runs.events import EventLog, read
 from edgetune.storage.workspace import Run, Workspace
-from tests.conftest import write_facts
+from tests.conftest import THINGS, write_facts
 
 SMALL = {
     "quantization": "nf4",
@@ -87,13 +87,13 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
     """On processors with AVX512-BF16 bitsandbytes would otherwise repack the weights at the first evaluation."""
     import torch
 
+    from edgetune import methods
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.data import store
-    from edgetune.methods import module
     from edgetune.runs.integrity import recipe_of
     from edgetune.training.model import build, trained
+    from edgetune.training.progress import Progress
     from edgetune.training.row_order import order
-    from edgetune.training.trainer import Progress
     from edgetune.training.trainer_setup import Setup
 
     for base in (str(stories), "nano"):
@@ -103,7 +103,7 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
         folder = Path(request["base"])
         torch.set_num_threads(1)
         model, tokenizer = build(recipe, folder, "cpu", request["dtype"]), tokenizers.load(folder, "2026-01-01")
-        trainer = module("sft").trainer(Setup(recipe, model, tokenizer, rows, run.folder, 12, 256, "cpu", request["dtype"]))
+        trainer = methods.get("sft").make_trainer(Setup(recipe, model, tokenizer, rows, run.folder, 12, 256, "cpu", request["dtype"]))
         trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = (
             order([[0, len(rows), len(rows)]], 48, 0),
             EventLog(run.events),
@@ -144,35 +144,50 @@ def test_damaged_checkpoints_are_skipped_and_said(
     assert same_bits(weights(whole_nano), weights(broken))
 
 
-def test_a_diverged_run_stops_and_says_so(workspace: Workspace, train_in: Any, facts: Path) -> None:
-    run = train_in(
-        workspace,
-        "hot",
-        base="nano",
-        data=str(facts),
-        work=False,
-        quantization="none",
-        max_steps=12,
-        batch_size=2,
-        gradient_accumulation=1,
-        max_length=128,
-        learning_rate=1.0,
-        lr_scheduler_type="constant",
-        max_grad_norm=1000.0,
-        warmup_ratio=0.0,
-    )
-    rows = run.data / "train.arrow"
-    worker = launch.start(run.folder)
-    code = worker.wait()
-    state = launch.state(run)
-    if state.status == "failed":
-        assert code == 1 and state.error and "diverged" in state.error["title"]
-        assert not run.adapter.exists()
-    else:  # it may survive; then every weight is finite
-        import torch
+def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(workspace: Workspace, train_in: Any, tmp_path: Path) -> None:
+    """A base whose embedding of the tokens of one row alone is infinite: the loss is finite until that row's turn comes."""
+    import torch
+    from safetensors.torch import load_file, save_file
 
-        assert all(torch.isfinite(w).all() for w in weights(run).values())
-    assert rows.exists()
+    from edgetune.bases import tokenizer as tokenizers
+    from edgetune.data import store
+    from edgetune.storage.paths import BUNDLED
+    from edgetune.training.row_order import order
+
+    questions = [f"What is the number of the {thing}?" for thing in THINGS[:7]] + ["zzz xxx zzz"]
+    rows = [{"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": "7."}]} for ask in questions]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    tokenizer = tokenizers.load(BUNDLED, "2026-01-01")
+    ids = [set(tokenizer.encode(tokenizer.template.render(row["messages"]))) for row in rows]
+    bad = sorted(ids[-1].difference(*ids[:-1]))
+
+    # The output layer is untied first, so that the infinite rows are read as input alone.
+    folder = tmp_path / "broken"
+    shutil.copytree(BUNDLED, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    tensors["model.embed_tokens.weight"][bad] = torch.inf
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    options = {**SMALL, "quantization": "none", "max_steps": 8, "batch_size": 1, "gradient_accumulation": 1, "save_steps": 1}
+    run = train_in(
+        workspace, "hot", base=str(folder), data=str(tmp_path / "rows.jsonl"), work=False, validation_split=0.0, data_seed=1, **options
+    )
+    trained = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN)]
+    turn = next(step for step, row in enumerate(order([[0, 8, 8]], 8, 1), start=1) if set(trained[row]) & set(bad))
+    assert bad and 2 < turn <= 8
+
+    assert launch.start(run.folder).wait() == 1
+    state = launch.state(run)
+    assert state.status == "failed" and state.error and state.error["title"] == f"Training diverged at step {turn}"
+    assert not run.adapter.exists()
+
+    # What it said of the checkpoint must be true.
+    newest = checkpoints.found(run.checkpoints)[-1]
+    kept = load_file(newest.folder / "weights.safetensors")
+    assert newest.step == turn - 1 and kept and all(tensor.isfinite().all() for tensor in kept.values())
 
 
 def test_loss_that_is_not_finite_is_never_filtered(workspace: Workspace, train_in: Any, facts: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
+from edgetune import methods
 from edgetune.errors import EdgeTuneError
 from edgetune.machine import hardware
 from edgetune.runs import launch, manage
@@ -72,7 +73,7 @@ class RunScreen(Page):
         self.run_shown = run
         self.history = History(run)
         self.status = ""
-        self.method = ""
+        self.writes_answers = True
         self.temperature: float | None = None
         self.view = "charts"
         self._busy = False
@@ -122,8 +123,8 @@ class RunScreen(Page):
         try:
             while found := await run_in_thread(self.history.read):
                 self.history.take(found)
-            if not self.method:
-                self.method = str((await run_in_thread(self.run_shown.request)).get("method", "sft"))
+            if self._fresh:
+                self.writes_answers = methods.of(await run_in_thread(self.run_shown.request)).writes_answers
             self.draw(await run_in_thread(lambda: self.history.status))
             self._fresh = False
         finally:
@@ -136,7 +137,7 @@ class RunScreen(Page):
             return
         self._seen, before, self.status = seen, self.status, status
         self.query_one("#headline", Static).update(
-            headline(self.history, status, self.method, self.app.theme_variables, self.ours.ascii_only, self.size.width)
+            headline(self.history, status, self.writes_answers, self.app.theme_variables, self.ours.ascii_only, self.size.width)
         )
         self._draw_charts()
         self.query_one(EventList).update()
@@ -145,7 +146,7 @@ class RunScreen(Page):
         if before != status:
             self.refresh_bindings()
             if before in LIVE and status == "finished":
-                self.ours.say(f"{self.run_shown.name} is finished. {what_next(self.run_shown, self.method)}")
+                self.ours.say(f"{self.run_shown.name} is finished. {what_next(self.run_shown, self.writes_answers)}")
             elif before in LIVE and status in ("failed", "interrupted"):
                 self.failed()
 
@@ -182,7 +183,7 @@ class RunScreen(Page):
         if action == "resume":
             return self.status in ("stopped", "interrupted", "failed", "new")
         if action in ("chat", "export", "versus", "rank", "arena"):
-            return self.status == "finished" and self.method != "reward"
+            return self.status == "finished" and self.writes_answers
         if action == "why":
             return self.status in ("failed", "interrupted")
         if action in ("smooth", "log", "zoom"):

@@ -8,6 +8,7 @@ from textual.binding import BindingType
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from edgetune import methods
 from edgetune.config import goals
 from edgetune.config.recipe import used
 from edgetune.errors import InputError
@@ -83,7 +84,7 @@ class GoalStep(Step):
             }
             self.draft.goal, self.draft.options = wish.name, {**wish.options, **kept}
             self.draft.preset = goals.preset(wish, self.draft.rows)
-            if wish.method != "sft":
+            if wish.method != methods.DEFAULT:
                 self.draft.options["method"] = wish.method
         self.changed()
 

@@ -5,26 +5,17 @@ Each file has
   make(argument, context) -> Reward        the function itself, made in the worker
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from edgetune.errors import InputError
+from edgetune.methods import Answer, Reward
+
+__all__ = ["KINDS", "Answer", "Context", "Reward", "check", "code", "make"]
 
 KINDS = ("model", "exact", "regex", "json_schema", "length", "python_file")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A sampled answer. prompt, text: as words; expected: the answer its row gives, or empty; ids: prompt and answer as tokens; size: the
-    answer's tokens."""
-
-    prompt: str
-    text: str
-    expected: str = ""
-    ids: list[int] = field(default_factory=list)
-    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,13 +24,6 @@ class Context:
 
     runs: Path
     base: Path
-
-
-class Reward(Protocol):
-    """Gives each answer a number; more is better."""
-
-    def __call__(self, answers: list[Answer]) -> list[float]:
-        """One number an answer."""
 
 
 def _parts(spec: str) -> tuple[Any, str]:

@@ -1,0 +1,193 @@
+"""What every method's trainer gets from us: events, checkpoints that hold, finiteness, stopping, exact evaluation. For workers alone."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch.utils.data import SequentialSampler
+from transformers import Trainer
+
+from edgetune.config.recipe import Recipe
+from edgetune.errors import EdgeTuneError
+from edgetune.methods import Method
+from edgetune.runs import checkpoints
+from edgetune.runs.events import EventLog
+from edgetune.storage.files import DiskFull
+from edgetune.training.model import trained
+from edgetune.training.progress import Progress
+from edgetune.wilson import wilson
+
+
+class Diverged(EdgeTuneError):
+    """The loss or the gradients are no longer finite."""
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(
+            f"Training diverged at step {step}",
+            f"{what} is not finite. The last good checkpoint is kept.",
+            "Lower --learning-rate (a third is a good try) or raise --warmup-ratio, and start again.",
+        )
+
+
+class RowOrder(SequentialSampler):
+    """Yields row numbers in the order it is given."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        super().__init__(numbers)
+        self.numbers = numbers
+
+    def __iter__(self) -> Any:
+        return iter(self.numbers)
+
+
+class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
+    """Stands before one of TRL's trainers in a class of both (`managed`), whose checkpoints, evaluation and checks are then ours.
+
+    Whoever makes it sets the fields below before training; `managed` sets the method.
+    """
+
+    method: ClassVar[Method]
+    order: list[int]
+    events: EventLog
+    recipe: Recipe
+    folder: Path
+    progress: Progress
+    held_out: list[dict[str, Any]]
+    control: Any
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return RowOrder(self.method.expand_order(self.recipe, self.order))
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """One batch forward and backward. Raises Diverged where its loss is not finite."""
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            raise Diverged("The loss", self.state.global_step + 1)
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is not None and self.accelerator.scaler is None and not math.isfinite(norm):  # a loss scaler skips such steps by itself
+            raise Diverged("The gradient", self.state.global_step + 1)
+        return norm
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        step = self.state.global_step
+        target = retry_while_full(
+            self.events,
+            self.folder,
+            lambda: checkpoints.save(
+                self.folder / "checkpoints",
+                step,
+                trained(self.model),
+                self.optimizer,
+                self.lr_scheduler,
+                self.state,
+                self.progress.as_dict(),
+                self.accelerator.scaler,
+            ),
+        )
+        if reason := checkpoints.problem(target):
+            raise EdgeTuneError(
+                "A checkpoint could not be read back",
+                f"{target.name}: {reason}.",
+                "Check the disk. The older checkpoint is kept: edgetune resume goes on from it.",
+            )
+        checkpoints.prune(self.folder / "checkpoints", self.progress.best_step)
+        self.events.append("checkpoint", step=step, best=step == self.progress.best_step)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        checkpoints.load_weights(folder, trained(self.model))
+        self.progress.restore(checkpoints.state(folder)["progress"])
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str) -> None:
+        checkpoints.load_optimizer(Path(checkpoint), self.optimizer, self.lr_scheduler, self.accelerator.scaler)
+
+    def _load_scaler(self, checkpoint: str) -> None:
+        """Restored together with the optimizer."""
+
+    def _load_rng_state(self, checkpoint: str) -> None:
+        if checkpoint is not None:
+            checkpoints.load_random(Path(checkpoint))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Held-out loss, each trained token (or pair) counted once; the random state stays as it was."""
+        was, before = self.model.training, torch.get_rng_state()
+        self.model.eval()
+        total, count = 0.0, 0
+        sums: dict[str, float] = {}
+        sizes = Counter[str]()
+        rows = sorted(self.held_out, key=lambda row: sum(len(v) for v in row.values() if isinstance(v, list)))
+        for start in range(0, len(rows), self.args.per_device_eval_batch_size):
+            batch = self._prepare_inputs(self.data_collator(rows[start : start + self.args.per_device_eval_batch_size]))
+            with torch.no_grad(), self.compute_loss_context_manager():
+                part, size, values = self.method.measure_batch(self, batch)
+            total, count = total + part, count + size
+            for name, (value, number) in values.items():
+                sums[name] = sums.get(name, 0.0) + value
+                sizes[name] += number
+        getattr(self, "_metrics", {"eval": {}})["eval"].clear()  # what TRL gathered meanwhile belongs to no step
+        self.model.train(was)
+        torch.set_rng_state(before)
+        loss = total / max(count, 1)
+        self.note_evaluation(loss, count, {name: value / sizes[name] for name, value in sums.items()})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, {"eval_loss": loss})
+        return {"eval_loss": loss}
+
+    def note_evaluation(self, loss: float, count: int, values: dict[str, Any]) -> None:
+        """Write the event, remember the best, warn, stop when patience is over. count: what was measured on (tokens or rows)."""
+        step, progress = self.state.global_step, self.progress
+        if not math.isfinite(loss):
+            raise Diverged("The held-out loss", step)
+        improved = loss < progress.best_loss
+        if step > 0:
+            if improved:
+                progress.best_loss, progress.best_step, progress.evals_without_improvement = loss, step, 0
+                self.control.should_save = True
+            else:
+                progress.evals_without_improvement += 1
+        if "reward_chosen" in values and "reward_rejected" in values:
+            values["margin"] = values["reward_chosen"] - values["reward_rejected"]
+        if not self.method.metrics:
+            values = {"perplexity": math.exp(min(loss, 50)), **values}
+        if "accuracy" in values:
+            values = {**values, "count": count, "interval": wilson(values["accuracy"] * count, count)}
+        self.events.append("evaluated", step=step, loss=loss, improved=improved, **values)
+        progress.first = progress.first or values
+        if not progress.warned and self.method.metrics and (text := self.method.find_warning(values, progress.first)):
+            progress.warned = True
+            self.events.append("warning", step=step, text=text)
+        times = progress.evals_without_improvement
+        if self.recipe.early_stopping_patience and times >= self.recipe.early_stopping_patience:
+            self.events.append("note", text=f"The held-out loss has not improved {times} times: stopping early.")
+            self.control.should_training_stop = True
+            self.control.should_save = True
+
+
+def managed(trainer_class: type, method: Method) -> type:
+    """One of TRL's trainer classes as a method's managed trainer."""
+    return type(f"Managed{trainer_class.__name__}", (ManagedTrainer, trainer_class), {"method": method})
+
+
+def retry_while_full(events: EventLog, folder: Path, write: Callable[[], Path]) -> Path:
+    """Do a write; while the disk is full, pause and try again, and give up only when asked to stop."""
+    waiting = False
+    while True:
+        try:
+            result = write()
+        except DiskFull:
+            if (folder / "stop").exists():
+                raise
+            if not waiting:
+                waiting = True
+                print("The disk is full. Training waits and goes on once there is room.", flush=True)  # an event may not fit
+            time.sleep(2.0)
+        else:
+            if waiting:
+                events.append("note", text="The disk was full; training waited, and goes on.")
+            return result
