@@ -106,8 +106,8 @@ def options() -> Iterator[str]:
         assert isinstance(extra, dict) and field.description
         default = field.default
         shown = "" if default in (None, "", []) else f"`{', '.join(map(str, default)) if isinstance(default, list) else default}`".lower()
-        words = ". One of " + ", ".join(f"`{word}`" for word in choices(field.annotation)) if choices(field.annotation) else ""
-        about = cell(field.description) + words
+        words = " One of " + ", ".join(f"`{word}`" for word in choices(field.annotation)) + "." if choices(field.annotation) else ""
+        about = cell(f"{field.description.rstrip('.')}.") + words
         why = cell(str(extra.get("why") or ""))
         rows.append((f"`{name}`", f"`{flag_of(name)}`", shown, about, why))
     yield table(("key", "flag", "default", "what it does", "when to change it"), rows)
