@@ -96,6 +96,20 @@ def test_every_command_can_be_typed(page: Path) -> None:
         assert all(re.search(rf"{flag}\b", known) for flag in flags), f"{' '.join(words)}: not in the help"
 
 
+def test_keys_named_by_hand_are_the_apps() -> None:
+    """Those with a letter alone are left to the generated page."""
+    there = set(re.findall(r"`([^`]+)`", (DOCS / "keys.md").read_text(encoding="utf-8")))
+    known = {"Ctrl+P", "Ctrl+C", *(key for keys in there for key in keys.split())}
+    named = {key for page in PAGES for key in re.findall(r"\b(?:F\d{1,2}(?!\d)|Ctrl\+\w+)\b", by_hand(page))} - {"F16", "F32"}
+    assert {"F1", "F2"} <= named <= known, named - known
+
+
+def test_the_workflow_names_tests_that_are_there() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    folders = re.findall(r"\btests/\w+", workflow)
+    assert len(folders) > 5 and not [one for one in folders if not (ROOT / one).is_dir()]
+
+
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     shutil.copytree(DOCS, tmp_path / "docs")
