@@ -7,10 +7,10 @@ import sys
 from asyncio import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from edgetune.errors import EdgeTuneError
+from edgetune.machine.python_child import child_environment
 from edgetune.storage.workspace import Workspace
 from edgetune.text import safe_text
 
@@ -27,13 +27,7 @@ async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None
 
     Raises the command's own EdgeTuneError. When cancelled, the command is stopped and waited for.
     """
-    root = str(Path(__file__).parent.parent)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "EDGETUNE_WORKSPACE": str(workspace.path),
-        "EDGETUNE_PROGRESS": str(TOLD_EVERY),
-    }
+    environment = child_environment(EDGETUNE_WORKSPACE=str(workspace.path), EDGETUNE_PROGRESS=str(TOLD_EVERY))
     command = [sys.executable, "-W", "ignore::FutureWarning", "-P", "-m", "edgetune", *words, "--json"]  # libraries warn their own authors
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(*command, **streams, env=environment, start_new_session=os.name != "nt")

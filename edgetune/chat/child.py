@@ -11,10 +11,10 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any, Self
 
 from edgetune.errors import EdgeTuneError
+from edgetune.machine.python_child import child_environment
 from edgetune.text import safe_text
 
 POLL_SECONDS = 0.2
@@ -160,10 +160,8 @@ class ModelProcess:
 
 
 def _start(module: str) -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # Without its own backtrace: ggml would start a debugger on the process after an abort.
-    environment = {**os.environ, "PYTHONPATH": path, "GGML_NO_BACKTRACE": "1"}
+    environment = child_environment(GGML_NO_BACKTRACE="1")
     # -P: the folder a user happens to stand in must not provide modules.
     command = [sys.executable, "-P", "-m", module]
     streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgetune.errors import EdgeTuneError
+from edgetune.machine.python_child import child_environment
 from edgetune.runs.events import State, fold, read
 from edgetune.storage.files import open_log, write_json
 from edgetune.storage.workspace import Run
@@ -41,12 +42,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
     (folder / "stop").unlink(missing_ok=True)  # here, not in the worker: a request may come while it still loads
     command = [sys.executable, "-m", "edgetune.jobs.worker", str(folder)]
-    root = str(Path(__file__).parent.parent.parent)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = child_environment(PYTHONUNBUFFERED="1")
     log = open_log(folder / "worker.log")
     try:
         if os.name == "nt":  # not tried: no Windows machine was at hand

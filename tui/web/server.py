@@ -25,6 +25,7 @@ from aiohttp import web
 from textual_serve.server import Server
 
 from edgetune.errors import InputError
+from edgetune.machine.python_child import child_environment
 
 ADDRESS = "127.0.0.1"
 MOST = 8
@@ -159,8 +160,7 @@ class AppServer(Server):
 def serve(port: int, browser: bool) -> int:
     """Serve until Ctrl-C; 130 then. browser: open one. The address goes to stdout, talk to stderr."""
     logging.getLogger("textual-serve").addHandler(logging.NullHandler())
-    roots = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ.update(PYTHONPATH=os.pathsep.join(roots), PYTHONIOENCODING="utf-8")
+    os.environ.update(child_environment(PYTHONIOENCODING="utf-8"))
     out = sys.stdout
 
     def ready(url: str) -> None:

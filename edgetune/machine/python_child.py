@@ -1,0 +1,13 @@
+"""What a child process of Python needs to find this program, wherever it was started and however it was installed."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds the program's packages."""
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """This process's environment with `ROOT` first among the places that modules come from. more: further variables."""
+    places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), **more}
