@@ -38,7 +38,7 @@ def show(
     run = workspace(workspace_path).run(name)
     facts, state = summary(run), launch.state(run)
     own = {"run": run.name, "method": facts["method"], "votes": facts["votes"]}
-    recipe = (run.folder / "recipe.toml").read_text(encoding="utf-8")
+    recipe = run.recipe_file.read_text(encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({**facts, "recipe": recipe, "samples": state.samples}, ensure_ascii=False))
         return

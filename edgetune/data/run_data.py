@@ -11,6 +11,7 @@ from edgetune.data import store
 from edgetune.data.render import TextTokenizer
 from edgetune.data.split import Prepared
 from edgetune.storage.files import atomic_write, sha256, write_json
+from edgetune.storage.workspace import HELD_OUT_EXAMPLES
 
 QUARANTINE = "rejected.jsonl"
 
@@ -18,7 +19,7 @@ QUARANTINE = "rejected.jsonl"
 def write(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> None:
     """Write a run's data: rows to train on and held-out ones, the held-out examples in words, the rows left out, and the X-ray."""
     _write_rows(folder, prepared)
-    with atomic_write(folder / "held_out.jsonl") as file:
+    with atomic_write(folder / HELD_OUT_EXAMPLES) as file:
         for line in _held_out_lines(folder, prepared, tokenizer):
             file.write(line.encode() + b"\n")
     with atomic_write(folder / QUARANTINE) as file:

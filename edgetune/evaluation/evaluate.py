@@ -189,7 +189,7 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
     require_writer(run, recipe)
     result_path, base = result_folder(run, recipe), Path(request["base"])
     tokenizer = tokenizers.load(base, request["template_date"])
-    found = prepare.held_out(data or run.data / "held_out.jsonl", tokenizer, request["context"]) if data or request["held_out"] else None
+    found = prepare.held_out(data or run.held_out, tokenizer, request["context"]) if data or request["held_out"] else None
     if found is None:
         raise InputError(f"{run.name} held nothing out", "Its validation_split is 0.", "Name a file with --data.")
     rows = rows_of(found.rows)
@@ -225,7 +225,7 @@ def run_of_gguf(path: Path, metadata: dict[str, str], workspace: "Workspace") ->
     from edgetune.storage.workspace import Run
 
     home = Run(path.resolve().parent.parent)
-    if home.exports == path.resolve().parent and (home.folder / "request.json").is_file():
+    if home.exports == path.resolve().parent and home.request_file.is_file():
         return home  # by its place, as a run that was renamed has another name than its files say
     name = metadata.get("edgetune.run", "")
     if not name:
@@ -247,7 +247,7 @@ def evaluate_gguf(
     with Engine(path) as engine:
         if data is None:
             run = run_of_gguf(path, engine.info.metadata, workspace)
-            data = run.data / "held_out.jsonl"
+            data = run.held_out
             if not data.is_file():
                 raise InputError(f"{run.name} held nothing out", f"{data} is not there.", "Name a file with --data.")
         tokenizer = GgufTokenizer(engine)

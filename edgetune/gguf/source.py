@@ -17,7 +17,7 @@ from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer
 from edgetune.runs.launch import state
 from edgetune.runs.lineage import describe_lineage
 from edgetune.storage.files import publish_folder, write_json
-from edgetune.storage.workspace import Run, Workspace
+from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Run, Workspace
 from edgetune.training import stacked_adapter
 from edgetune.training.model import peft_name
 
@@ -83,7 +83,7 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     folder = result_folder(run, recipe) if checkpoint is None else _from_checkpoint(run, checkpoint, recipe)
     model, adapter = (base, folder) if recipe.lora else (folder, None)
     name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
-    held_out = run.data / "held_out.jsonl" if request["held_out"] else None
+    held_out = run.held_out if request["held_out"] else None
     four_bit = request["device"] if recipe.quantization == "nf4" else ""
     return Source(model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"], four_bit=four_bit)
 
@@ -118,8 +118,8 @@ def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
             weights, changes = stacked_adapter.combined(run.parent, weights, recipe)
         target.parent.mkdir(exist_ok=True)
         with publish_folder(target) as part:
-            save_file(weights, part / "adapter_model.safetensors")
-            write_json(part / "adapter_config.json", {**adapter_config(run, recipe, weights), **changes})
+            save_file(weights, part / ADAPTER_WEIGHTS)
+            write_json(part / ADAPTER_CONFIG, {**adapter_config(run, recipe, weights), **changes})
     return target
 
 
@@ -147,7 +147,7 @@ def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float
     base = find.describe(folder)
     adapters = [adapter] if adapter is not None else [one for one, _ in mix]
     for one in adapters:
-        if not (one / "adapter_config.json").is_file():
+        if not (one / ADAPTER_CONFIG).is_file():
             raise InputError(f"{one} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
     tokenizer = tokenizers.load(folder, today(), tokenizers.own_tokenizer(adapters))
     name = "-".join([base.name, *dict.fromkeys(one.resolve().name for one in adapters)])

@@ -225,7 +225,7 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
         if made.earlier and made.earlier.adapter:
             shutil.copytree(made.earlier.adapter, part / run.parent.name)
             request["parent_hash"] = sha256(part / run.parent.name / MANIFEST)
-        write_text(part / "recipe.toml", to_toml(made.recipe, made.sources))
-        request["recipe_hash"] = sha256(part / "recipe.toml")
-        write_json(part / "request.json", request)
+        write_text(Run(part).recipe_file, to_toml(made.recipe, made.sources))
+        request["recipe_hash"] = sha256(Run(part).recipe_file)
+        write_json(Run(part).request_file, request)
     return run

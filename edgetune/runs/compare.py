@@ -12,7 +12,7 @@ from edgetune.storage.workspace import Run
 def recipe(run: Run) -> dict[str, Any]:
     """A run's frozen recipe, under the names that options have now. EdgeTuneError: it cannot be read."""
     try:
-        return current_names(tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8")))
+        return current_names(tomllib.loads(run.recipe_file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EdgeTuneError(f"The run {run.name} is damaged", f"recipe.toml: {error}", f"Delete it: edgetune delete {run.name}") from error
 

@@ -17,12 +17,12 @@ from edgetune.storage.workspace import Run
 
 def recipe_of(run: Run) -> Recipe:
     """The recipe a run was made with; its file may use former names, which stay in it because its hash is kept."""
-    return Recipe(**current_names(tomllib.loads((run.folder / "recipe.toml").read_text(encoding="utf-8"))))
+    return Recipe(**current_names(tomllib.loads(run.recipe_file.read_text(encoding="utf-8"))))
 
 
 def require_unchanged(run: Run, request: dict[str, Any]) -> None:
     """Refuse to go on when the base or the prepared rows are not those the run began with."""
-    if sha256(run.folder / "recipe.toml") != request["recipe_hash"]:
+    if sha256(run.recipe_file) != request["recipe_hash"]:
         raise EdgeTuneError(
             f"The recipe of {run.name} has changed", "recipe.toml is not as the run began.", "Put it back, or start a new run."
         )

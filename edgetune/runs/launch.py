@@ -40,10 +40,10 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     """Launch the worker; it outlives whoever started it. Its output goes to worker.log."""
     import psutil
 
-    (folder / "stop").unlink(missing_ok=True)  # here, not in the worker: a request may come while it still loads
+    Run(folder).stop_file.unlink(missing_ok=True)  # here, not in the worker: a request may come while it still loads
     command = [sys.executable, "-m", "edgetune.jobs.worker", str(folder)]
     environment = child_environment(PYTHONUNBUFFERED="1")
-    log = open_log(folder / "worker.log")
+    log = open_log(Run(folder).worker_log)
     try:
         if os.name == "nt":  # not tried: no Windows machine was at hand
             flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS  # type: ignore[attr-defined,unused-ignore]
@@ -90,7 +90,7 @@ def request_stop(run: Run) -> None:
 def log_tail(run: Run, lines: int = 12) -> str:
     """The end of the worker's log, for an error's cause."""
     try:
-        return "\n".join((run.folder / "worker.log").read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return "\n".join(run.worker_log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
 

@@ -156,7 +156,7 @@ def prepare_resume(run: Run, steps: int | None = None) -> None:
                 f"{run.name} is at step {state.step} of {request['steps']}.",
                 "Give a larger total.",
             )
-        write_json(run.folder / "request.json", {**request, "steps": steps})
+        write_json(run.request_file, {**request, "steps": steps})
     elif state.status == "finished" and not problem(run.adapter if run.adapter.exists() else run.model):
         raise InputError(
             f"{run.name} is finished",

@@ -16,6 +16,10 @@ from edgetune.storage.paths import BUNDLED
 FAILED = ".failed.gguf"
 """Suffix of an export that failed its proof."""
 
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""What PEFT names the two files of an adapter."""
+HELD_OUT_EXAMPLES = "held_out.jsonl"
+"""A run's held-out examples in words, among its data."""
 NEEDED = ("base", "base_name", "data", "steps", "read", "kept", "rejected", "held_out", "device", "dtype")
 """What every run's request holds, whichever version made it."""
 
@@ -35,6 +39,26 @@ class Run:
     def events(self) -> Path:
         """The append-only event log."""
         return self.folder / "events.jsonl"
+
+    @property
+    def request_file(self) -> Path:
+        """What was asked for when the run was made; see `request`. A folder without it is no run."""
+        return self.folder / "request.json"
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe, as it was when the run was made."""
+        return self.folder / "recipe.toml"
+
+    @property
+    def held_out(self) -> Path:
+        """The held-out examples in words; not there where nothing was held out."""
+        return self.data / HELD_OUT_EXAMPLES
+
+    @property
+    def worker_log(self) -> Path:
+        """What the worker wrote on its streams."""
+        return self.folder / "worker.log"
 
     @property
     def checkpoints(self) -> Path:
@@ -74,7 +98,7 @@ class Run:
     def request(self) -> dict[str, Any]:
         """What was asked for when the run was made: base, hashes, template, counts."""
         try:
-            value: dict[str, Any] = json.loads((self.folder / "request.json").read_text(encoding="utf-8"))
+            value: dict[str, Any] = json.loads(self.request_file.read_text(encoding="utf-8"))
             for key in NEEDED:
                 value[key]
             if Path(value["base"]).parts[-2:] == ("bundled", "nano") and not Path(value["base"]).exists():
@@ -90,10 +114,9 @@ class Run:
 
         Runs that have not noted it: the time of their recipe, which nothing changes later.
         """
-        request, recipe = self.folder / "request.json", self.folder / "recipe.toml"
         with suppress(ValueError, KeyError, TypeError):  # a damaged run is listed too, in the place that its files' times give it
-            return float(json.loads(request.read_text(encoding="utf-8"))["created"])
-        return (recipe if recipe.exists() else request).stat().st_mtime
+            return float(json.loads(self.request_file.read_text(encoding="utf-8"))["created"])
+        return (self.recipe_file if self.recipe_file.exists() else self.request_file).stat().st_mtime
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -183,7 +206,7 @@ class Workspace:
     def run(self, name: str) -> Run:
         """The run of a name; InputError when there is none."""
         run = Run(self.runs_folder / safe_name(name))
-        if not (run.folder / "request.json").is_file():
+        if not run.request_file.is_file():
             names = ", ".join(r.name for r in self.runs()[-5:])
             raise InputError(
                 f"There is no run '{name}'", f"Runs here: {names}." if names else "There are no runs yet.", "'edgetune runs' lists them."

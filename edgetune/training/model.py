@@ -9,6 +9,7 @@ from edgetune.bases.load import HEAD, keep_packed_weights, load
 from edgetune.config.recipe import Recipe
 from edgetune.errors import InputError
 from edgetune.storage.files import write_json
+from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from edgetune.training import stacked_adapter
 
 
@@ -67,11 +68,11 @@ def save_result(model: Any, recipe: Recipe, folder: Path, base: Path, parent: Pa
         weights = {peft_name(name): tensor.detach().cpu().numpy() for name, tensor in trained(model).items()}
         tensors, changes = stacked_adapter.combined(parent, weights, recipe)
         model.peft_config["default"].save_pretrained(folder)
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        earlier = json.loads((parent / "adapter_config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        earlier = json.loads((parent / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         targets = sorted({*config["target_modules"], *earlier["target_modules"]})
-        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        write_json(folder / "adapter_config.json", {**config, **changes, "target_modules": targets, "inference_mode": True})
+        save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        write_json(folder / ADAPTER_CONFIG, {**config, **changes, "target_modules": targets, "inference_mode": True})
         return
     if recipe.lora:
         model.save_pretrained(folder, safe_serialization=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetune.config.recipe import Recipe
 from edgetune.errors import InputError
+from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ PAIRS = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embe
 
 def check(folder: Path) -> None:
     """Refuse an earlier adapter that cannot be added to: one that is no sum of low-rank factors. Raises InputError."""
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     if config.get("use_dora"):
         raise InputError(
             "This run cannot be built on",
@@ -46,8 +47,8 @@ def combined(parent: Path, weights: "dict[str, np.ndarray]", recipe: Recipe) -> 
     import numpy as np
     from safetensors.numpy import load_file
 
-    config = json.loads((parent / "adapter_config.json").read_text(encoding="utf-8"))
-    earlier = load_file(parent / "adapter_model.safetensors")
+    config = json.loads((parent / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    earlier = load_file(parent / ADAPTER_WEIGHTS)
     new_scale = scale({"r": recipe.rank, "lora_alpha": recipe.alpha, "use_rslora": recipe.rslora})
     factor = np.float32(scale(config) / new_scale)
     rank = int(config["r"]) + recipe.rank
@@ -92,7 +93,7 @@ def build(model: Any, parent: Path, config: Any) -> Any:
                     layer._active_adapter = names
 
     stacked = Stacked(model, PeftConfig.from_pretrained(parent), adapter_name=PARENT)
-    set_peft_model_state_dict(stacked, load_file(parent / "adapter_model.safetensors"), adapter_name=PARENT)
+    set_peft_model_state_dict(stacked, load_file(parent / ADAPTER_WEIGHTS), adapter_name=PARENT)
     stacked.add_adapter("default", config)
     stacked.base_model.set_adapter([PARENT, "default"])
     stacked.active_adapter = "default"

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from edgetune.runs import manage
 from edgetune.sessions.chat_session import ChatSession
-from edgetune.storage.workspace import Workspace
+from edgetune.storage.workspace import ADAPTER_CONFIG, Workspace
 from edgetune.text import one_line
 from tui.command import edgetune
 from tui.dialogs.ask import AskText
@@ -132,6 +132,6 @@ def found(workspace: Workspace) -> list[str]:
     for run in reversed(workspace.runs()):
         written = manage.adapters(run)
         files += [str(path) for path in written]
-        if not written and (run.adapter / "adapter_config.json").is_file():
+        if not written and (run.adapter / ADAPTER_CONFIG).is_file():
             unwritten.append(WRITE + run.name)
     return [*files, *unwritten]

@@ -32,7 +32,6 @@ MOST = 8
 """Pages open at once; each is a process."""
 LEAVE_SECONDS = 5.0
 """Given to the apps to end."""
-ROOT = Path(__file__).resolve().parents[2]
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; "

@@ -14,13 +14,13 @@ from edgetune.gguf.importance.rows import Texts, limit, texts
 from edgetune.gguf.source import Source, conversion_errors
 from edgetune.machine import hardware
 from edgetune.storage.files import atomic_write, sha256
-from edgetune.storage.workspace import Workspace
+from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Workspace
 
 VERSION = 1
 """Raised whenever the same model and data would give other sums."""
 OVERHEAD = 2**30
 """Bytes beside the weights: the libraries, and one batch on its way through the model."""
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json")
+ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "tokenizer.json")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgetune.bases.nf4 import unpacked
 from edgetune.gguf.proof.streamed import Read
+from edgetune.storage.workspace import ADAPTER_WEIGHTS
 
 OUTSIDE = "base_model.model."
 """What PEFT puts before the name of every module of the model it wraps."""
@@ -87,7 +88,7 @@ def _carried(adapter: Path) -> set[str]:
     """Names of the base's own tensors that the adapter file holds: PEFT saves embeddings so where they are adapted."""
     from safetensors import safe_open
 
-    with safe_open(adapter / "adapter_model.safetensors", "np") as file:
+    with safe_open(adapter / ADAPTER_WEIGHTS, "np") as file:
         return {name.removeprefix(OUTSIDE).replace(INNER, "") for name in file.keys() if INNER in name}  # noqa: SIM118  (no mapping)
 
 
