@@ -7,6 +7,7 @@ from typing import Any
 from edgetune.bases.find import Base
 from edgetune.config.recipe import Recipe
 from edgetune.data.xray import Report
+from edgetune.errors import EdgeTuneError
 from edgetune.machine import hardware
 from edgetune.runs import manage
 from edgetune.runs.integrity import recipe_of
@@ -59,7 +60,7 @@ def _comparable(run: Run, recipe: Recipe, context: int) -> bool:
     """Whether a run's tokens take as long as this recipe's would; not where its recipe cannot be read. context: the base's, in tokens."""
     try:
         other = recipe_of(run)
-    except (OSError, ValueError):
+    except EdgeTuneError:
         return False
     return _cost(other, context) == _cost(recipe, context)
 

@@ -80,7 +80,11 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
     if request.get("lineage"):
         facts["edgetune.lineage"] = describe_lineage(request["lineage"])
     base = Path(request["base"])
-    folder = result_folder(run, recipe) if checkpoint is None else _from_checkpoint(run, checkpoint, recipe)
+    folder = (
+        result_folder(run, recipe, ". Or export a checkpoint: --checkpoint best")
+        if checkpoint is None
+        else _from_checkpoint(run, checkpoint, recipe)
+    )
     model, adapter = (base, folder) if recipe.lora else (folder, None)
     name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
     held_out = run.held_out if request["held_out"] else None

@@ -7,8 +7,9 @@ from typing import Any
 from edgetune import methods
 from edgetune.bases import find
 from edgetune.config.recipe import Recipe
-from edgetune.errors import EdgeTuneError, InputError
+from edgetune.errors import InputError
 from edgetune.runs import checkpoints
+from edgetune.runs.integrity import recipe_of, result_folder
 from edgetune.storage.files import sha256
 from edgetune.storage.workspace import Workspace
 from edgetune.training import stacked_adapter
@@ -31,13 +32,7 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
     """The run that a recipe goes on from. Raises InputError or EdgeTuneError where it has no sound result, or another base."""
     run = workspace.run(recipe.from_run)
     request = run.request()
-    result = run.adapter if run.adapter.is_dir() else run.model
-    if not result.is_dir():
-        raise InputError(
-            f"The run {run.name} has no result yet", "It has not finished.", f"Let it finish first: edgetune resume {run.name}"
-        )
-    if reason := checkpoints.problem(result):
-        raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
+    result = result_folder(run, recipe_of(run))
     base = Path(request["base"]) if result == run.adapter else run.model
     if recipe.base and find.resolve(recipe.base) != base.resolve():
         raise InputError(

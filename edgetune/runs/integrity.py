@@ -15,9 +15,20 @@ from edgetune.storage.files import sha256
 from edgetune.storage.workspace import Run
 
 
+def recipe_values(run: Run) -> dict[str, Any]:
+    """A run's frozen recipe, under the names that options have now. EdgeTuneError: it cannot be read."""
+    try:
+        return current_names(tomllib.loads(run.recipe_file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EdgeTuneError(f"The run {run.name} is damaged", f"recipe.toml: {error}", f"Delete it: edgetune delete {run.name}") from error
+
+
 def recipe_of(run: Run) -> Recipe:
-    """The recipe a run was made with; its file may use former names, which stay in it because its hash is kept."""
-    return Recipe(**current_names(tomllib.loads(run.recipe_file.read_text(encoding="utf-8"))))
+    """The recipe a run was made with. EdgeTuneError: it cannot be read, or is none."""
+    try:
+        return Recipe(**recipe_values(run))
+    except ValueError as error:
+        raise EdgeTuneError(f"The run {run.name} is damaged", f"recipe.toml: {error}", f"Delete it: edgetune delete {run.name}") from error
 
 
 def require_unchanged(run: Run, request: dict[str, Any]) -> None:
@@ -52,17 +63,17 @@ def require_writer(run: Run, recipe: Recipe) -> None:
         )
 
 
-def result_folder(run: Run, recipe: Recipe) -> Path:
-    """The folder of a run's finished result: its adapter, or its model where every weight was trained.
+def result_folder(run: Run, recipe: Recipe, instead: str = "") -> Path:
+    """The folder of a run's finished, undamaged result: its adapter, or its model where every weight was trained.
 
-    Raises InputError where it has none yet, EdgeTuneError where it is damaged.
+    instead: what else can be done where it has none yet, in words. Raises InputError then, and EdgeTuneError where it is damaged.
     """
     folder = run.adapter if recipe.lora else run.model
     if not folder.is_dir():
         raise InputError(
             f"The run {run.name} has no result yet",
             f"Its state is '{state(run).status}'.",
-            f"Let it finish (edgetune resume {run.name}), or export a checkpoint with --checkpoint best.",
+            f"Let it finish: edgetune resume {run.name}{instead}",
         )
     if reason := checkpoints.problem(folder):
         raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")

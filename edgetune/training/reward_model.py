@@ -8,9 +8,8 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
 from edgetune.data.render import Rules, tokenize
 from edgetune.data.row import RowError
-from edgetune.errors import EdgeTuneError, InputError
-from edgetune.runs import checkpoints
-from edgetune.runs.integrity import recipe_of, require_unchanged
+from edgetune.errors import InputError
+from edgetune.runs.integrity import recipe_of, require_unchanged, result_folder
 from edgetune.storage.workspace import Run
 
 BATCH = 8
@@ -27,10 +26,7 @@ def require_reward_model(run: Run) -> None:
             f"It was trained with {method.name}.",
             "Train one: edgetune train --method reward --data votes.jsonl",
         )
-    if not run.adapter.is_dir():
-        raise InputError(f"The run {run.name} has no result yet", "It has not finished.", f"Let it finish: edgetune resume {run.name}")
-    if reason := checkpoints.problem(run.adapter):
-        raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
+    result_folder(run, recipe_of(run))
     require_unchanged(run, request)
 
 

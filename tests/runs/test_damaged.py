@@ -10,9 +10,11 @@ import pytest
 
 from edgetune.bases import find
 from edgetune.config.recipe import Recipe
+from edgetune.errors import EdgeTuneError
 from edgetune.estimate import training_time
 from edgetune.runs import manage
 from edgetune.runs.events import EventLog
+from edgetune.runs.integrity import recipe_of
 from edgetune.runs.overview import Overview
 from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import Train
@@ -101,3 +103,12 @@ def test_only_a_run_that_was_trained_the_same_way_tells_the_speed(
     base, recipe = find.describe(nano), Recipe(**{"base": "nano", "quantization": "none", "device": "cpu", **change})
     rate, reason = training_time.speed(recipe, base, workspace)
     assert rate and (rate == STEP["tokens_per_second"]) == counts and ("the run third" in reason) == counts
+
+
+@pytest.mark.parametrize("text", ["[", "method = 'sorcery'\n", "\x80"])
+def test_a_damaged_recipe_is_an_error_with_a_remedy(text: str, three: list[Run], workspace: Workspace, nano: Path) -> None:
+    three[-1].recipe_file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(EdgeTuneError, match="damaged"):
+        recipe_of(three[-1])
+    recipe = Recipe(base="nano", quantization="none", device="cpu")
+    assert "the run second" in training_time.speed(recipe, find.describe(nano), workspace)[1]
