@@ -98,9 +98,9 @@ def _strongly_connected(beats: "object") -> bool:
 
 
 def verdict(one: str, other: str, share: Share) -> str:
-    """What a win rate of `one` over `other` lets one say: better only when the interval leaves out even."""
+    """What a win rate of `one` over `other` lets one say: better only when the interval excludes 50 %."""
     if share.low > 0.5:
         return f"{one} is better than {other}"
     if share.high < 0.5:
         return f"{other} is better than {one}"
-    return f"no difference shown between {one} and {other}: the interval covers even"
+    return f"no difference shown between {one} and {other}: the interval covers 50 %"

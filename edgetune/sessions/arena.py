@@ -42,7 +42,7 @@ class Duel:
 
     @property
     def verdict(self) -> str:
-        """In words; "better" only when the interval leaves out even."""
+        """In words; "better" only when the interval excludes 50 %."""
         return verdict(self.one, self.other, self.share)
 
 

@@ -103,7 +103,7 @@ def test_arena(keys: Any, edgetune: Call, files: dict[str, Path], nano: Path, tm
     code, made, _ = keys("t b " + "1 2 " * 12, *words)
     assert code == 0 and made["left"] == 0 and made["votes"] == 24 and len(made["ratings"]) == 2
     [duel] = made["duels"]
-    assert duel["wins"] + duel["losses"] + duel["ties"] == 24 and "covers even" in duel["verdict"]
+    assert duel["wins"] + duel["losses"] + duel["ties"] == 24 and "covers 50 %" in duel["verdict"]
     code, out, _ = edgetune(*words)
     assert code == 0 and "95 % interval" in out and "No difference shown" in out
     ruled = keys("", *words, "--judge", "shortest")[1]
