@@ -25,7 +25,7 @@ EXAMPLES = """Compare models blind: all answer the same prompts, you pick the be
 The answers are written first, one model in memory at a time, so that not even the speed gives a model away. Sides are drawn;
 all models use the same seed on a prompt, so that nearly identical models mostly tie.
 "Better" is said only when the 95 % interval of the win rate excludes 50 %. Votes are saved: the same command resumes the comparison.
-Keys: 1 or 2 the better one, t tie, b both bad, s skip, u undo, q quit. Without a terminal, keys are read from stdin, one a line.
+Keys: 1 or 2 the better one, t tie, b both bad, s skip, u undo, q quit. Without a terminal, keys are read from stdin, one per line.
 
 Examples:
 

@@ -45,19 +45,21 @@ def chat_command(
     source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     adapter: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA made for this base, may be repeated.", show_default=False),
+        typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA made for this base; may be repeated.", show_default=False),
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="Ask this once and leave; without it, chat (or read questions from stdin).")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).")] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; 1 is the model's own spread.")] = DEFAULTS.temperature,
+    prompt: Annotated[str | None, typer.Option(help="Ask this once and quit; without it, chat, or read questions from stdin.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens (default: 512, at most half the context).")] = None,
+    temperature: Annotated[
+        float, typer.Option(help="0 takes the likeliest token; 1 samples the model's own distribution.")
+    ] = DEFAULTS.temperature,
     top_k: Annotated[int, typer.Option(help="Choose among the K likeliest tokens; 0 for all.")] = DEFAULTS.top_k,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens that together reach P.")] = DEFAULTS.top_p,
     min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the likeliest.")] = DEFAULTS.min_p,
-    repeat_penalty: Annotated[float, typer.Option(help="Above 1, avoid the last 64 tokens.")] = DEFAULTS.repeat_penalty,
-    seed: Annotated[int | None, typer.Option(help="Repeat the same choices (a new seed for each answer).")] = None,
+    repeat_penalty: Annotated[float, typer.Option(help="Above 1, the last 64 tokens become less likely.")] = DEFAULTS.repeat_penalty,
+    seed: Annotated[int | None, typer.Option(help="Use this seed for every answer (default: a new one for each).")] = None,
     system: Annotated[str | None, typer.Option(help="A system message to begin with.")] = None,
-    ctx: Annotated[int | None, typer.Option(help=f"Context in tokens (the model's own, at most {DEFAULT_CONTEXT}).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Processor threads (by the model's size).")] = None,
+    ctx: Annotated[int | None, typer.Option(help=f"Context in tokens (default: the model's own, at most {DEFAULT_CONTEXT}).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads (default: chosen by the model's size).")] = None,
     gpu_layers: Annotated[int, typer.Option(help="Layers on the GPU where llama.cpp has one; -1 for all.")] = -1,
     raw: Annotated[bool, typer.Option("--raw", help="No chat template: complete the text as it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the answer; needs --prompt.")] = False,
@@ -65,7 +67,7 @@ def chat_command(
         int | None, typer.Option(metavar="N", help="Write N answers and show the one the reward model likes best.", show_default=False)
     ] = None,
     reward: Annotated[
-        str | None, typer.Option(metavar="RUN", help="The run of method reward that ranks them, for --best.", show_default=False)
+        str | None, typer.Option(metavar="RUN", help="The reward model for --best: a run of method reward.", show_default=False)
     ] = None,
     save: Annotated[
         bool, typer.Option("--save", help="Save this conversation, as the app does; 'edgetune conversations' lists what is saved.")
@@ -78,7 +80,7 @@ def chat_command(
         typer.Option(metavar="MODEL", help="Ask this model the same questions too; 'base' is the base of the run.", show_default=False),
     ] = None,
     into: Annotated[str, typer.Option(metavar="NAME", help="The preference file where /up, /down, /edit, /vote and /pick save.")] = "prefs",
-    workspace: Annotated[Path | None, typer.Option(help="Where runs live (your data folder, or EDGETUNE_WORKSPACE).")] = None,
+    workspace: Annotated[Path | None, typer.Option(help="Where runs live (default: your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
     """Chat with a run, a base or a GGUF file."""
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)

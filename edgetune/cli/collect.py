@@ -22,7 +22,7 @@ EXAMPLES = """Pick the better of two answers to the same prompt; from your picks
 
 The answers differ in their seeds, and where asked in model, adapter or temperature; whose is which is drawn and not shown.
 Keys: 1 or 2 the better one, t tie, b both bad, e1 or e2 edit an answer (the edit is preferred to it), +1 -1 +2 -2 thumbs on one,
-s skip, u undo, q quit. Without a terminal, keys are read from stdin, one a line, and without --prompts the prompts too.
+s skip, u undo, q quit. Without a terminal, keys are read from stdin, one per line, and without --prompts the prompts too.
 
 Examples:
 
@@ -39,7 +39,7 @@ def collect(
     source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
     prompts: voting.PromptsFlag = None,
     other: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The model of the second answer (the same).", show_default=False)
+        str | None, typer.Option(metavar="MODEL", help="The model of the second answer (default: the same).", show_default=False)
     ] = None,
     adapter: voting.AdapterFlag = None,
     other_adapter: Annotated[
@@ -48,7 +48,9 @@ def collect(
     judge: voting.JudgeFlag = "human",
     enough: voting.EnoughFlag = None,
     temperature: voting.TemperatureFlag = 1.0,
-    other_temperature: Annotated[float | None, typer.Option(help="Spread of the second answer (the same).", show_default=False)] = None,
+    other_temperature: Annotated[
+        float | None, typer.Option(help="Sampling temperature of the second answer (default: the same).", show_default=False)
+    ] = None,
     max_tokens: voting.TokensFlag = None,
     seed: voting.SeedFlag = 0,
     ctx: voting.ContextFlag = None,

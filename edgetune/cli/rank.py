@@ -1,4 +1,4 @@
-"""`edgetune rank`: two to four answers a prompt, put in order."""
+"""`edgetune rank`: two to four answers per prompt, put in order."""
 
 import json
 from contextlib import ExitStack
@@ -17,11 +17,11 @@ from edgetune.gguf.find import MEANT
 if TYPE_CHECKING:
     from edgetune.sessions.ranking import RankingSession, Task
 
-EXAMPLES = """Put two to four answers a prompt in order, best first. A session resumes where it was left.
+EXAMPLES = """Put two to four answers per prompt in order, best first. A session resumes where it was left.
 
 Keys: the answers' numbers, best first ("213"; "2" alone: 2 is best, the others are equal; "2=13" or "2=1,3" for equal ones),
 0 all bad or equal (of two: t equal, b both bad), e1 to e4 edit that answer, s skip, u undo, q quit. Without a terminal, keys are read
-from stdin, one a line.
+from stdin, one per line.
 
 Examples:
 
@@ -40,7 +40,7 @@ def rank(
     voted: Annotated[bool, typer.Option("--voted", help="Use the prompts of votes given so far, in chat and elsewhere.")] = False,
     conversations: voting.ConversationsFlag = False,
     propose: Annotated[int, typer.Option(metavar="N", help="Let the model propose N prompts.", min=0, max=10000)] = 0,
-    candidates: Annotated[int, typer.Option(help="Answers a prompt, from 2 to 4.", min=2, max=4)] = 3,
+    candidates: Annotated[int, typer.Option(help="Answers per prompt, from 2 to 4.", min=2, max=4)] = 3,
     other: Annotated[list[str] | None, typer.Option(metavar="MODEL", help="More models, answering in turn.", show_default=False)] = None,
     adapter: voting.AdapterFlag = None,
     judge: voting.JudgeFlag = "human",

@@ -26,16 +26,20 @@ if TYPE_CHECKING:
 
 PromptsFlag = Annotated[
     Path | None,
-    typer.Option("--prompts", metavar="FILE", help="Prompts: a .txt with one a line, or examples in any shape.", show_default=False),
+    typer.Option("--prompts", metavar="FILE", help="Prompts: a .txt file with one per line, or examples in any shape.", show_default=False),
 ]
 ConversationsFlag = Annotated[bool, typer.Option("--conversations", help="Use the questions of saved conversations as prompts.")]
 FORMER_FLAGS = {"--talks": "--conversations"}
 AdapterFlag = Annotated[list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA for the first model.", show_default=False)]
-TemperatureFlag = Annotated[float, typer.Option(help="Spread of the answers; 0 takes the likeliest token.")]
-SeedFlag = Annotated[int, typer.Option(help="Draws sides and answers; the same seed, the same answers.", min=0, max=2**31)]
-TokensFlag = Annotated[int | None, typer.Option(help="Longest answer in tokens (512, at most half the context).", show_default=False)]
+TemperatureFlag = Annotated[float, typer.Option(help="Sampling temperature; 0 takes the likeliest token.")]
+SeedFlag = Annotated[
+    int, typer.Option(help="Seed of the answers and of their order; the same seed gives the same answers.", min=0, max=2**31)
+]
+TokensFlag = Annotated[
+    int | None, typer.Option(help="Longest answer in tokens (default: 512, at most half the context).", show_default=False)
+]
 ContextFlag = Annotated[
-    int | None, typer.Option(help=f"Context in tokens (the model's own, at most {DEFAULT_CONTEXT}).", show_default=False)
+    int | None, typer.Option(help=f"Context in tokens (default: the model's own, at most {DEFAULT_CONTEXT}).", show_default=False)
 ]
 IntoFlag = Annotated[str, typer.Option("--into", metavar="NAME", help="The preference file of the workspace where votes are saved.")]
 EnoughFlag = Annotated[
