@@ -17,11 +17,12 @@ WRITER = """
 import sys
 import threading
 from pathlib import Path
-from edgetune.preferences.record import Choice, Vote, said
+from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.store import Store
 store, name = Store(Path(sys.argv[1])), sys.argv[2]
 for number in range(int(sys.argv[3])):
-    vote = Vote([{"role": "user", "content": f"{name} {number}"}], [said("a" * 2000), said("b")], Choice("pair", "left"))
+    answers = [assistant_answer("a" * 2000), assistant_answer("b")]
+    vote = Vote([{"role": "user", "content": f"{name} {number}"}], answers, Choice("pair", "left"))
     print(store.add(vote).id, flush=True)
 """
 
