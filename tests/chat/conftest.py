@@ -19,8 +19,8 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def make_stories(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
-    """Makes stories260K as an F32 GGUF with the given chat template, or none; each only once."""
+def make_stories(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
+    """Makes the model of stories as an F32 GGUF with the given chat template, or none; each only once."""
     folder, made = tmp_path_factory.mktemp("stories"), dict[str | None, Path]()
 
     def make(template: str | None) -> Path:
@@ -28,9 +28,8 @@ def make_stories(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
             from converters.convert import plan_gguf
 
             path = folder / f"stories-{len(made)}.gguf"
-            stories = plan_gguf(shared / "models" / "stories260k", None, ["F32"], chat_template=template, name="stories260k", extra={})
             with open(path, "w+b") as file:
-                stories.write("F32", file)
+                plan_gguf(stories, None, ["F32"], chat_template=template, name="stories", extra={}).write("F32", file)
             made[template] = path
         return made[template]
 
@@ -39,7 +38,7 @@ def make_stories(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 
 @pytest.fixture(scope="session")
 def stories_gguf(make_stories: Callable[[str | None], Path]) -> Path:
-    """stories260K, which has no chat template."""
+    """The model of stories, which has no chat template."""
     return make_stories(None)
 
 
@@ -60,7 +59,7 @@ def nano_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(stories_gguf: Path) -> Iterator[Engine]:
-    """stories260K with room for long answers."""
+    """The model of stories with room for long answers."""
     with Engine(stories_gguf, n_ctx=4096) as loaded:
         yield loaded
 

@@ -18,13 +18,12 @@ from edgetune.errors import EdgeTuneError, InputError
 GREEDY = Sampling(temperature=0)
 
 
-def test_greedy_text_is_the_published_one(stories_gguf: Path, shared: Path) -> None:
-    expected = (shared / "models" / "stories260k.expected.txt").read_text(encoding="utf-8")
+def test_greedy_text_is_the_published_one(stories_gguf: Path, stories_text: str) -> None:
     for kv in ("f16", "f32"):
         with Engine(stories_gguf, kv=kv) as engine:
             answer = engine.generate(engine.prompt_tokens(""), max_tokens=180, sampling=GREEDY).finished()
             assert answer.stats is not None and answer.stats.tokens == len(answer.tokens) == 180 and answer.stats.reason == "length"
-            assert len(answer.text) > 400 and expected.startswith(answer.text.removeprefix(" "))
+            assert len(answer.text) > 400 and stories_text.startswith(answer.text.removeprefix(" "))
 
 
 def test_second_turn_evaluates_only_new_tokens(engine: Engine) -> None:
@@ -58,12 +57,12 @@ def test_long_prompts_go_in_chunks(stories_gguf: Path) -> None:
         assert engine.generate(tokens, max_tokens=1, sampling=GREEDY).finished().tokens == [int(last.argmax())]
 
 
-def test_logits_equal_those_of_transformers(stories_gguf: Path, shared: Path) -> None:
+def test_logits_equal_those_of_transformers(stories_gguf: Path, stories: Path) -> None:
     torch = pytest.importorskip("torch")
     from transformers import LlamaForCausalLM
 
     torch.set_num_threads(1)
-    model = LlamaForCausalLM.from_pretrained(shared / "models" / "stories260k", dtype=torch.float32)
+    model = LlamaForCausalLM.from_pretrained(stories, dtype=torch.float32)
     tokens = np.random.default_rng(0).integers(3, 512, 130).tolist()
     with torch.no_grad():
         reference = model(torch.tensor([tokens])).logits[0].double().log_softmax(-1)

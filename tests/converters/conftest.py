@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from tests.converters.reference import byte_level_tokenizer, qwen2_steps
+from tests.converters.small_models import random_model
 
 MakeModel = Callable[..., Path]
 
@@ -24,17 +25,8 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     def make(config: dict[str, Any], dtype: str = "float32", shard: str = "5GB") -> Path:
         key = json.dumps([config, dtype, shard], sort_keys=True)
         if key not in folders:
-            import torch
-            from transformers import CONFIG_MAPPING, AutoModelForCausalLM
-
-            torch.set_num_threads(1)
-            torch.manual_seed(0)
             folder = tmp_path_factory.mktemp("model")
-            fields = {name: value for name, value in config.items() if name != "model_type"}
-            model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[config["model_type"]](**fields), dtype=getattr(torch, dtype))
-            for weight in model.parameters():  # peaked predictions, norms and biases that act: a small mistake must show
-                weight.data = weight.data * 4 if weight.dim() > 1 else weight.data + 0.1 * torch.randn_like(weight)
-            model.save_pretrained(folder, max_shard_size=shard)
+            random_model(config, folder, dtype, shard)
             byte_level_tokenizer(folder, min(config["vocab_size"], 300), qwen2_steps())
             folders[key] = folder
         return folders[key]

@@ -12,7 +12,6 @@ import numpy as np
 from converters import convert
 
 Tokenize = Callable[[str, bool], list[int]]
-SEPARATOR = "\n__ggml_vocab_test__\n"
 WORDS = (
     "the lamp of the lighthouse turns all night, and the keeper's boat isn't far; 42 gulls, 7 seals\n\n  asleep. Über naïve café "
     "北京! I'll say \"hello\" twice, WE'VE three.\tTabs too. "
@@ -108,13 +107,6 @@ def gguf_tokenizer(library: Any, path: Path) -> Iterator[Tokenize]:
         yield tokenize
     finally:
         library.llama_model_free(model)
-
-
-def golden(inputs: Path, outputs: Path) -> list[tuple[str, list[int]]]:
-    """llama.cpp's own golden strings with their ids."""
-    lines = outputs.read_text().splitlines()
-    pairs = zip(inputs.read_text(encoding="utf-8").split(SEPARATOR), lines, strict=False)
-    return [(string, [int(number) for number in line.split()]) for string, line in pairs]
 
 
 def torch_logits(model: Any, ids: list[int]) -> np.ndarray:

@@ -44,12 +44,12 @@ def test_llama_cpp_computes_what_transformers_does(make_model: MakeModel, llama_
 
 
 @pytest.mark.parametrize("type_name", ["F32", "F16", "BF16"])
-def test_stories260k(shared: Path, llama_cpp: Any, tmp_path: Path, type_name: str) -> None:
+def test_stories(stories: Path, llama_cpp: Any, tmp_path: Path, type_name: str) -> None:
     from transformers import AutoModelForCausalLM
 
-    write_gguf(shared / "models/stories260k", tmp_path / "m.gguf", type_name)
+    write_gguf(stories, tmp_path / "m.gguf", type_name)
     ids = np.random.default_rng(1).integers(3, 512, 64).tolist()
-    logits = torch_logits(AutoModelForCausalLM.from_pretrained(shared / "models/stories260k"), ids)
+    logits = torch_logits(AutoModelForCausalLM.from_pretrained(stories), ids)
     limit = {"F32": 1e-9, "F16": 1e-4, "BF16": 1e-3}[type_name]
     ours = gguf_logits(llama_cpp, tmp_path / "m.gguf", ids)
     if type_name == "F32":
@@ -59,9 +59,9 @@ def test_stories260k(shared: Path, llama_cpp: Any, tmp_path: Path, type_name: st
         assert mean_kl(logits, ours) <= limit
 
 
-def test_stories260k_has_the_metadata_llama_cpp_writes(shared: Path, tmp_path: Path) -> None:
+def test_stories_has_the_metadata_llama_cpp_writes(stories: Path, tmp_path: Path) -> None:
     """Keys and values as llama.cpp's own converter gave them."""
-    write_gguf(shared / "models/stories260k", tmp_path / "m.gguf", "F16")
+    write_gguf(stories, tmp_path / "m.gguf", "F16")
     header = read_header(tmp_path / "m.gguf")
     plain = {key: value for key, value in header.metadata.items() if isinstance(value, int | float | str)}
     epsilon = plain.pop("llama.attention.layer_norm_rms_epsilon")

@@ -155,17 +155,14 @@ def test_what_is_not_a_sum_is_not_mixed(make_model: MakeModel, tmp_path: Path, o
 
 
 @pytest.mark.slow
-def test_tensors_equal_those_of_llama_cpps_converter(shared: Path, make_model: MakeModel, tmp_path: Path) -> None:
-    """The converter itself, run here where it can be had."""
-    script = shared / "tools/upstream.sh"
-    found = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=False) if script.is_file() else None
-    if found is None or found.returncode:
-        pytest.skip("llama.cpp's own converter cannot be had here")
+def test_tensors_equal_those_of_llama_cpps_converter(llama_cpp_source: Path, make_model: MakeModel, tmp_path: Path) -> None:
+    """The converter itself."""
     folder = make_model(BASE)
     train(folder, tmp_path / "a", target_modules=[*LINEAR, "embed_tokens", "lm_head"])
-    upstream, out = Path(found.stdout.split()[-1]), tmp_path / "theirs.gguf"
-    command = [sys.executable, str(upstream / "convert_lora_to_gguf.py"), "--base", str(folder), "--outtype", "f16", "--outfile", str(out)]
-    done = subprocess.run([*command, str(tmp_path / "a")], capture_output=True, text=True, check=False)
+    out = tmp_path / "theirs.gguf"
+    words = ["--base", str(folder), "--outtype", "f16", "--outfile", str(out), str(tmp_path / "a")]
+    command = [sys.executable, str(llama_cpp_source / "convert_lora_to_gguf.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and "No module named" in done.stderr:
         pytest.skip(done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stderr

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +16,10 @@ from converters.file_types import FILE_TYPES
 from converters.gguf_file import GGML_TYPES, read_header
 from converters.imatrix import ImportanceMatrix
 from converters.quantize import choose_types, quantize_tensor
+from tests.converters.adapters import train
 from tests.converters.quantizer import chosen_types, importance_of, over_counts, quantize_file, write_header, write_model
 from tests.converters.reference import byte_level_tokenizer, qwen2_steps, write_gguf
+from tests.converters.small_models import random_model
 
 LLAMA = {"model_type": "llama", "vocab_size": 300, "tie_word_embeddings": False}
 
@@ -48,6 +48,10 @@ MORE_ROWS = {
     "64, 256, tied, many layers": llama(16, 64, 256, (4, 4), 64, tied=True),
     "64, 172, 64": llama(9, 64, 172, (4, 2), 16),
     "512, 768, tied": llama(1, 512, 768, (8, 2), 64, tied=True),
+}
+WITH_ADAPTER = {
+    "tied": llama(4, 256, 768, (4, 2), 64, tied=True),
+    "biases": llama(4, 256, 768, (4, 2), 64) | {"attention_bias": True},
 }
 Source = Callable[[dict[str, Any]], tuple[Path, Path]]
 
@@ -109,13 +113,13 @@ def test_bytes_equal_llama_model_quantize_on_more_rows(
     assert_same_bytes(llama_cpp, *source(MORE_ROWS[rows]), tmp_path, type_name, matrix)
 
 
-@pytest.fixture(scope="module", params=["llama", "llama-bias"])
-def real(shared: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+@pytest.fixture(scope="module", params=WITH_ADAPTER)
+def real(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A folder with a model in BF16, an adapter on all its linear layers, and the F32 file of both merged."""
     folder = tmp_path_factory.mktemp("real")
-    tool = [sys.executable, shared / "tools" / "make_model.py", request.param, folder / "model", "--lora", "4"]
-    subprocess.run(tool, check=True, capture_output=True)
+    random_model(WITH_ADAPTER[request.param], folder / "model", "bfloat16")
     byte_level_tokenizer(folder / "model", 300, qwen2_steps())
+    train(folder / "model", folder / "model-lora", target_modules="all-linear")
     write_gguf(folder / "model", folder / "f32.gguf", "F32", folder / "model-lora")
     return folder
 

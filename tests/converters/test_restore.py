@@ -33,8 +33,9 @@ from converters.gguf_file import (
 from converters.vocab import load_vocabulary
 from converters.weights import read_folder
 from tests.converters.conftest import MakeModel
-from tests.converters.reference import assert_same_model, gguf_logits, golden, torch_logits, write_gguf
+from tests.converters.reference import assert_same_model, gguf_logits, torch_logits, write_gguf
 from tests.converters.test_archs import IDS, LIMITS, VARIANTS, tiny
+from tests.fixtures.real import golden, tokenizer_folder
 
 
 def restored(path: Path, folder: Path, dtype: str | None = None, shard: int = restore.MAX_SHARD_BYTES) -> restore.Restoration:
@@ -145,10 +146,10 @@ def test_transformers_reads_the_same_from_the_file(make_model: MakeModel, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["qwen2", "llama-bpe", "gpt-2", "llama2", "phi-3"])
-def test_tokenizers_give_the_golden_ids(shared: Path, tmp_path: Path, name: str) -> None:
+def test_tokenizers_give_the_golden_ids(tmp_path: Path, name: str) -> None:
     from transformers import AutoTokenizer
 
-    source, options = shared / "tokenizers" / name, {"added_first": True} if name == "phi-3" else {}
+    source, options = tokenizer_folder(name), {"added_first": True} if name == "phi-3" else {}
     before, _ = load_vocabulary(source, {}, "{{ messages }}", **options)
     with open(tmp_path / "v.gguf", "wb") as file:
         Writer(file, {"general.architecture": text("llama"), **before}, [])
@@ -156,7 +157,7 @@ def test_tokenizers_give_the_golden_ids(shared: Path, tmp_path: Path, name: str)
     write_tokenizer(files, tmp_path)
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": files.stops}))
     ours, first = AutoTokenizer.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(source)
-    pairs = golden(source / "golden.inp", source / "golden.out")
+    pairs = golden(source)
     assert len(pairs) == 46
     for string, ids in pairs:
         assert ours.encode(string, add_special_tokens=False) == ids, repr(string)
@@ -168,14 +169,15 @@ def test_tokenizers_give_the_golden_ids(shared: Path, tmp_path: Path, name: str)
     assert all(np.array_equal(np.asarray(again[key].data), np.asarray(before[key].data)) for key in before)
 
 
-def test_sentencepiece_reads_the_model_written(shared: Path, tmp_path: Path) -> None:
+def test_sentencepiece_reads_the_model_written(tmp_path: Path) -> None:
     sentencepiece = pytest.importorskip("sentencepiece")
-    before, _ = load_vocabulary(shared / "tokenizers/llama2", {})
+    source = tokenizer_folder("llama2")
+    before, _ = load_vocabulary(source, {})
     with open(tmp_path / "v.gguf", "wb") as file:
         Writer(file, {"general.architecture": text("llama"), **before}, [])
     write_tokenizer(restore.load_tokenizer(read_header(tmp_path / "v.gguf")), tmp_path)
     ours = sentencepiece.SentencePieceProcessor(str(tmp_path / "tokenizer.model"))
-    for string, ids in golden(shared / "tokenizers/llama2/golden.inp", shared / "tokenizers/llama2/golden.out"):
+    for string, ids in golden(source):
         assert ours.encode(string) == ids, repr(string)
 
 

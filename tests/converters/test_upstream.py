@@ -1,7 +1,6 @@
 """Files of real architectures with real tokenizers against llama.cpp's own converter's: same tensors, same metadata, same words."""
 
 import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -18,32 +17,12 @@ from converters.pretokenizer import SPLIT_PATTERNS
 from converters.tokenizer_json import load_tokenizer
 from converters.vocab import load_vocabulary
 from converters.weights import read_folder
-from tests.converters.reference import assert_same_model, gguf_logits, gguf_tokenizer, golden, torch_logits
+from tests.converters.reference import assert_same_model, gguf_logits, gguf_tokenizer, torch_logits
+from tests.converters.small_models import SMALL, make_small
 from tests.converters.test_restore import restored
+from tests.fixtures.real import golden, golden_pairs, tokenizer_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-TOKENIZERS = {
-    "llama": "llama-bpe",
-    "llama-bias": "llama2",
-    "llama3-rope": "llama-bpe",
-    "mistral": "llama2",
-    "ministral3": "llama-bpe",
-    "qwen2": "qwen2",
-    "qwen2-yarn": "qwen2",
-    "qwen3": "qwen2",
-    "qwen3_5_text": "qwen2",
-    "gemma2": "llama2",
-    "gemma3_text": "llama2",
-    "gemma4_text": "llama2",
-    "phi3": "phi-3",
-    "phi3-longrope": "phi-3",
-    "phi4-mini": "gpt-2",
-    "smollm3": "llama-bpe",
-    "olmo2": "llama-bpe",
-    "granite": "qwen2",
-    "lfm2": "qwen2",
-    "gpt2": "gpt-2",
-}
 LIMITS = {"gemma2": 1e-6, "gemma3_text": 1e-6, "gpt2": 1e-6, "gemma4_text": 5e-6}
 """Mean KL where it may pass 1e-9: ggml looks GELU up in a table of F16."""
 SPM, GEMMA = ("llama-bias", "mistral", "phi3", "phi3-longrope"), ("gemma2", "gemma3_text", "gemma4_text")
@@ -63,21 +42,11 @@ Upstream = Callable[..., Callable[[], None]]
 
 
 @pytest.fixture(scope="module")
-def upstream_folder(shared: Path) -> Path:
-    """The source of llama.cpp that llama-cpp-python carries."""
-    script = shared / "tools/upstream.sh"
-    found = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=False) if script.is_file() else None
-    if found is None or found.returncode:
-        pytest.skip("llama.cpp's own converter cannot be had here")
-    return Path(found.stdout.split()[-1])
-
-
-@pytest.fixture(scope="module")
-def upstream(upstream_folder: Path) -> Iterator[Upstream]:
+def upstream(llama_cpp_source: Path) -> Iterator[Upstream]:
     """llama.cpp's own converter: starts with the words of its command line, gives what waits for it; several wait in turn."""
     pytest.importorskip("sentencepiece", reason="llama.cpp's own converter needs sentencepiece")
     driver = Path(__file__).with_name("upstream_driver.py")
-    command, pipe = [sys.executable, str(driver), str(upstream_folder)], subprocess.PIPE
+    command, pipe = [sys.executable, str(driver), str(llama_cpp_source)], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdin and process.stdout
         words_in, answers = process.stdin, process.stdout
@@ -92,13 +61,6 @@ def upstream(upstream_folder: Path) -> Iterator[Upstream]:
 
         yield start
         words_in.close()
-
-
-def make(shared: Path, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small random model of make_model.py."""
-    words = ["make_model.py", name, str(folder), "--tokenizer", str(shared / "tokenizers" / TOKENIZERS[name])]
-    monkeypatch.setattr(sys, "argv", words)
-    runpy.run_path(str(shared / "tools/make_model.py"), run_name="__main__")
 
 
 def differing_keys(ours: Header, theirs: Header) -> list[str]:
@@ -117,14 +79,11 @@ def test_few_keys_are_excepted() -> None:
     assert len(EXCEPTED) <= 8
 
 
-@pytest.mark.parametrize("name", TOKENIZERS)
-def test_files_equal_upstreams_and_compute_what_transformers_does(
-    shared: Path, upstream: Upstream, llama_cpp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+@pytest.mark.parametrize("name", SMALL)
+def test_files_equal_upstreams_and_compute_what_transformers_does(upstream: Upstream, llama_cpp: Any, tmp_path: Path, name: str) -> None:
     from transformers import AutoModelForCausalLM
 
-    folder, template = tmp_path / "model", None
-    make(shared, name, folder, monkeypatch)
+    folder, template = make_small(name, tmp_path / "model"), None
     if (folder / "chat_template.jinja").is_file():
         template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
     words, types = ["--no-mtp"] if name == "qwen3_5_text" else [], ("F16", "BF16", "F32")
@@ -154,8 +113,7 @@ def test_files_equal_upstreams_and_compute_what_transformers_does(
     ids = np.random.default_rng(0).integers(3, ours.metadata["tokenizer.ggml.token_type"].size, 64).tolist()
     reference = torch_logits(AutoModelForCausalLM.from_pretrained(folder), ids)
     assert_same_model(reference, gguf_logits(llama_cpp, tmp_path / "ours.gguf", ids), LIMITS.get(name, 1e-9))
-    tokenizer = shared / "tokenizers" / TOKENIZERS[name]
-    pairs = golden(tokenizer / "golden.inp", tokenizer / "golden.out")
+    pairs = golden(tokenizer_folder(SMALL[name].tokenizer))
     assert len(pairs) == 46
     with gguf_tokenizer(llama_cpp, tmp_path / "ours.gguf") as tokenize:
         for string, expected in pairs:
@@ -164,9 +122,9 @@ def test_files_equal_upstreams_and_compute_what_transformers_does(
 
 
 @pytest.mark.parametrize("name", ["qwen35", "gemma-4"])
-def test_tokenizers_upstream_ships(upstream_folder: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
+def test_tokenizers_upstream_ships(llama_cpp_source: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
     """A real tokenizer, put back into the form it had as tokenizer.json, comes out as it was and splits golden strings as it should."""
-    source = upstream_folder / f"models/ggml-vocab-{name}.gguf"
+    source = llama_cpp_source / f"models/ggml-vocab-{name}.gguf"
     theirs = read_header(source).metadata
     (tmp_path / "tokenizer.json").write_text(json.dumps(_tokenizer_json(theirs)), encoding="utf-8")
     metadata, _ = load_vocabulary(tmp_path, {}, plain_bpe=True, added_first=True)
@@ -175,19 +133,19 @@ def test_tokenizers_upstream_ships(upstream_folder: Path, llama_cpp: Any, tmp_pa
     with open(tmp_path / "v.gguf", "wb") as file:
         Writer(file, {"general.architecture": text("llama"), **metadata}, [])
     with gguf_tokenizer(llama_cpp, tmp_path / "v.gguf") as tokenize:
-        for string, expected in golden(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out")):
+        for string, expected in golden_pairs(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out")):
             assert tokenize(string, False) == expected, repr(string)
 
 
 @pytest.mark.parametrize("name", ["llama-spm", "llama-bpe", "phi-3", "qwen2", "gpt-2", "qwen35", "gemma-4"])
-def test_vocabularies_upstream_ships_are_read_back(upstream_folder: Path, tmp_path: Path, name: str) -> None:
+def test_vocabularies_upstream_ships_are_read_back(llama_cpp_source: Path, tmp_path: Path, name: str) -> None:
     """Real ones of other converters, some older than ours: the tokenizer.json made of them gives the golden ids."""
     from tokenizers import Tokenizer
 
-    source = upstream_folder / f"models/ggml-vocab-{name}.gguf"
+    source = llama_cpp_source / f"models/ggml-vocab-{name}.gguf"
     (tmp_path / "tokenizer.json").write_text(json.dumps(load_tokenizer(read_header(source)).tokenizer), encoding="utf-8")
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    pairs = golden(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out"))
+    pairs = golden_pairs(source.with_name(source.name + ".inp"), source.with_name(source.name + ".out"))
     assert len(pairs) >= 40
     for string, expected in pairs:
         assert tokenizer.encode(string, add_special_tokens=False).ids == expected, repr(string)

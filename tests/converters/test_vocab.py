@@ -15,7 +15,8 @@ from converters.gguf_file import Writer, text
 from converters.pretokenizer import APPROXIMATED
 from converters.sentencepiece_file import read_pieces
 from converters.vocab import load_vocabulary, merge_order
-from tests.converters.reference import WORDS, Tokenize, byte_level_tokenizer, gguf_tokenizer, golden, qwen2_steps
+from tests.converters.reference import WORDS, Tokenize, byte_level_tokenizer, gguf_tokenizer, qwen2_steps
+from tests.fixtures.real import golden, tokenizer_folder
 
 AWKWARD = [
     WORDS,
@@ -52,29 +53,30 @@ def check_all(library: Any, folder: Path, path: Path, strings: list[str], plain_
 
 
 @pytest.mark.parametrize("name", ["qwen2", "llama-bpe", "gpt-2", "llama2", "phi-3"])
-def test_golden_strings(shared: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
-    pairs = golden(shared / "tokenizers" / name / "golden.inp", shared / "tokenizers" / name / "golden.out")
+def test_golden_strings(llama_cpp: Any, tmp_path: Path, name: str) -> None:
+    source = tokenizer_folder(name)
+    pairs = golden(source)
     assert len(pairs) == 46
-    with llama_cpp_tokenizer(llama_cpp, shared / "tokenizers" / name, tmp_path / "v.gguf") as tokenize:
+    with llama_cpp_tokenizer(llama_cpp, source, tmp_path / "v.gguf") as tokenize:
         for string, ids in pairs:
             assert tokenize(string, False) == ids, repr(string)
 
 
-@pytest.mark.parametrize("name", ["tokenizers/llama2", "tokenizers/phi-3", "models/stories260k"])
-def test_scores_derived_from_merges(shared: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["llama2", "phi-3", "stories"])
+def test_scores_derived_from_merges(stories: Path, llama_cpp: Any, tmp_path: Path, name: str) -> None:
     """Without tokenizer.model the order of the merges gives the same splits."""
     folder = tmp_path / "t"
     folder.mkdir()
     for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(shared / name / file, folder)
-    strings = [string for string, _ in golden(shared / "tokenizers/llama2/golden.inp", shared / "tokenizers/llama2/golden.out")]
+        shutil.copy((stories if name == "stories" else tokenizer_folder(name)) / file, folder)
+    strings = [string for string, _ in golden(tokenizer_folder("llama2"))]
     runs = ["x" + " " * count + "y" for count in range(1, 60)]
     check_all(llama_cpp, folder, tmp_path / "v.gguf", strings + AWKWARD + runs)
 
 
-def test_stories260k_with_its_pieces(shared: Path, llama_cpp: Any, tmp_path: Path) -> None:
-    assert len(read_pieces(shared / "models/stories260k/tokenizer.model")) == 512
-    check_all(llama_cpp, shared / "models/stories260k", tmp_path / "v.gguf", AWKWARD)
+def test_stories_with_its_pieces(stories: Path, llama_cpp: Any, tmp_path: Path) -> None:
+    assert len(read_pieces(stories / "tokenizer.model")) == 512
+    check_all(llama_cpp, stories, tmp_path / "v.gguf", AWKWARD)
 
 
 REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
@@ -93,8 +95,8 @@ METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}
         ({"normalizer": REPLACE, "pre_tokenizer": NO_SPLIT}, False),
     ],
 )
-def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path: Path, change: dict[str, Any], noted: bool) -> None:
-    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+def test_other_forms_of_the_space_prefix(stories: Path, llama_cpp: Any, tmp_path: Path, change: dict[str, Any], noted: bool) -> None:
+    folder = shutil.copytree(stories, tmp_path / "t")
     _edited(folder, lambda tokenizer: tokenizer.update(change))
     assert bool(load_vocabulary(folder, {})[1]) is noted
     strings = [string for string in AWKWARD if "<s>" not in string and "▁" not in string and not (noted and string.startswith(" "))]
@@ -103,9 +105,9 @@ def test_other_forms_of_the_space_prefix(shared: Path, llama_cpp: Any, tmp_path:
         check_all(llama_cpp, folder, tmp_path / "v.gguf", strings, plain_bpe=True)
 
 
-def test_merges_that_no_scores_can_express_are_written_plain(shared: Path, llama_cpp: Any, tmp_path: Path) -> None:
+def test_merges_that_no_scores_can_express_are_written_plain(stories: Path, llama_cpp: Any, tmp_path: Path) -> None:
     """As Gemma 4's: the last merge of a token moved to the end of the list."""
-    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+    folder = shutil.copytree(stories, tmp_path / "t")
     (folder / "tokenizer.model").unlink()
 
     def change(tokenizer: dict[str, Any]) -> None:
@@ -128,8 +130,8 @@ def test_merges_that_no_scores_can_express_are_written_plain(shared: Path, llama
         {"normalizer": None, "pre_tokenizer": METASPACE | {"prepend_scheme": "sometimes"}},
     ],
 )
-def test_unknown_forms_of_the_space_prefix_are_refused(shared: Path, tmp_path: Path, change: dict[str, Any]) -> None:
-    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+def test_unknown_forms_of_the_space_prefix_are_refused(stories: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = shutil.copytree(stories, tmp_path / "t")
     _edited(folder, lambda tokenizer: tokenizer.update(change))
     with pytest.raises(ConversionError, match="not recognised"):
         load_vocabulary(folder, {})
@@ -174,8 +176,8 @@ def test_special_tokens_beyond_the_model_are_left_out(tmp_path: Path) -> None:
         load_vocabulary(tmp_path, {"vocab_size": 300})
 
 
-def test_phi3s_end_token_is_one_like_others(shared: Path) -> None:
-    types = load_vocabulary(shared / "tokenizers/phi-3", {}, added_first=True)[0]["tokenizer.ggml.token_type"].data
+def test_phi3s_end_token_is_one_like_others() -> None:
+    types = load_vocabulary(tokenizer_folder("phi-3"), {}, added_first=True)[0]["tokenizer.ggml.token_type"].data
     assert types[[0, 1, 2, 3, 32000]].tolist() == [3, 3, 4, 6, 3]
 
 
@@ -266,8 +268,8 @@ def test_merges_that_no_scores_can_express_are_refused() -> None:
     assert "'a' + 'bc'" in missing.value.cause
 
 
-def test_sentencepiece_files_that_contradict_tokenizer_json_are_refused(shared: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(shared / "models/stories260k", tmp_path / "t")
+def test_sentencepiece_files_that_contradict_tokenizer_json_are_refused(stories: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(stories, tmp_path / "t")
     raw = (folder / "tokenizer.model").read_bytes()
     (folder / "tokenizer.model").write_bytes(raw.replace("▁the".encode(), "▁teh".encode()))
     with pytest.raises(ConversionError, match="tokenizer"):

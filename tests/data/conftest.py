@@ -1,4 +1,4 @@
-"""The eight chat templates beside the project, each with a tokenizer that knows its marks."""
+"""Eight real chat templates, each with a tokenizer that knows its marks."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ import pytest
 
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
+from tests.fixtures.real import chat_template, tokenizer_folder
 
 
 @dataclass(frozen=True)
@@ -41,28 +42,28 @@ FAMILIES = {
 }
 
 
-def make_family(shared: Path, folder: Path, name: str) -> Path:
+def make_family(folder: Path, name: str) -> Path:
     """A folder with the tokenizer, its added marks, and the chat template, as a model folder has them."""
     from tokenizers import AddedToken, Tokenizer
 
     family = FAMILIES[name]
-    shutil.copytree(shared / "tokenizers" / family.tokenizer, folder, copy_function=shutil.copyfile)
+    shutil.copytree(tokenizer_folder(family.tokenizer), folder, copy_function=shutil.copyfile)
     inner = Tokenizer.from_file(str(folder / "tokenizer.json"))
     inner.add_special_tokens([AddedToken(mark, special=True, normalized=False) for mark in family.marks])
     inner.save(str(folder / "tokenizer.json"))
-    shutil.copyfile(shared / "chat-templates" / f"{family.template}.jinja", folder / "chat_template.jinja")
+    shutil.copyfile(chat_template(family.template), folder / "chat_template.jinja")
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     return folder
 
 
 @pytest.fixture(scope="session")
-def family(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tokenizers.BaseTokenizer]:
+def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tokenizers.BaseTokenizer]:
     """The tokenizer of a family by name, made once."""
     made: dict[str, tokenizers.BaseTokenizer] = {}
 
     def get(name: str) -> tokenizers.BaseTokenizer:
         if name not in made:
-            folder = make_family(shared, tmp_path_factory.mktemp("family") / name, name)
+            folder = make_family(tmp_path_factory.mktemp("family") / name, name)
             made[name] = tokenizers.load(folder, today())
         return made[name]
 

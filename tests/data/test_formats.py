@@ -13,6 +13,7 @@ from edgetune.data.formats import Example, module, order
 from edgetune.data.formats.pair_whole import boundary
 from edgetune.data.read import rows
 from edgetune.data.row import RowError
+from tests.fixtures.datasets import dataset
 
 Row = dict[str, Any]
 Turns = list[Row]
@@ -409,10 +410,10 @@ def load(path: Path) -> list[Row]:
         ("dpo_en_demo.json", "pair_turns"),
     ],
 )
-def test_real_datasets(shared: Path, file: str, name: str) -> None:
-    values = load(shared / "datasets" / file)
+def test_real_datasets(file: str, name: str) -> None:
+    values = load(dataset(file))
     assert {first(value) for value in values} == {name}
-    read = [row.value for row in rows(shared / "datasets" / file)]
+    read = [row.value for row in rows(dataset(file))]
     assert read == values
     examples = [module(name).convert(value) for value in read]
     turns = [m for e in examples for m in e.messages]
@@ -437,7 +438,8 @@ def test_real_datasets(shared: Path, file: str, name: str) -> None:
         ]
 
 
-def test_a_text_file_is_documents(shared: Path) -> None:
-    found = list(rows(shared / "datasets" / "wiki_demo.txt"))
-    lines = [line for line in (shared / "datasets" / "wiki_demo.txt").read_text(encoding="utf-8").split("\n") if line.strip()]
+def test_a_text_file_is_documents() -> None:
+    path = dataset("wiki_demo.txt")
+    found = list(rows(path))
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     assert [module("text").convert(row.value).text for row in found] == lines

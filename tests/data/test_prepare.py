@@ -10,6 +10,8 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
 from edgetune.data.render import IGNORED, Rules, pieces, tokenize
 from edgetune.data.template import PLAIN, ChatTemplate, TemplateRefusal
+from tests.data.conftest import FAMILIES
+from tests.fixtures.real import chat_template, tokenizer_folder
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -52,11 +54,11 @@ def test_masks_agree_with_the_templates_own_marks() -> None:
     assert [label != IGNORED for label in ours.labels] == [bool(m) for m in theirs["assistant_masks"][: len(ours.ids)]]
 
 
-def test_rendering_equals_transformers(shared: Path) -> None:
+def test_rendering_equals_transformers() -> None:
     from transformers import AutoTokenizer
 
-    inner = AutoTokenizer.from_pretrained(shared / "tokenizers" / "qwen2")
-    for path in sorted((shared / "chat-templates").glob("*.jinja")):
+    inner = AutoTokenizer.from_pretrained(tokenizer_folder("qwen2"))
+    for path in sorted(chat_template(family.template) for family in FAMILIES.values()):
         source = path.read_text(encoding="utf-8")
         if "strftime_now" in source:
             continue  # it writes today's date; the next test freezes one
@@ -68,8 +70,8 @@ def test_rendering_equals_transformers(shared: Path) -> None:
         )
 
 
-def test_the_date_is_frozen(shared: Path) -> None:
-    source = (shared / "chat-templates" / "meta-llama-Llama-3.2-3B-Instruct.jinja").read_text(encoding="utf-8")
+def test_the_date_is_frozen() -> None:
+    source = chat_template("meta-llama-Llama-3.2-3B-Instruct").read_text(encoding="utf-8")
     assert "03 Feb 2021" in ChatTemplate(source, date="2021-02-03").render(TALK[:2], add_generation_prompt=True)
 
 
@@ -81,12 +83,12 @@ def test_a_base_without_a_template_gets_plain_text_ended_by_eos(stories: Path) -
     assert rows[0].ids[0] == tokens.bos_id and tokens.bos_id not in rows[0].ids[1:]
 
 
-def test_too_long_and_refused_rows_say_so(shared: Path, tmp_path: Path) -> None:
+def test_too_long_and_refused_rows_say_so(tmp_path: Path) -> None:
     tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
     with pytest.raises(ValueError, match="more than the 20"):
         tokenize(Example(TALK), tokens, Rules(20))
     shutil.copytree(find.BUNDLED, tmp_path / "gemma")
-    shutil.copy(shared / "chat-templates" / "google-gemma-2-2b-it.jinja", tmp_path / "gemma" / "chat_template.jinja")
+    shutil.copy(chat_template("google-gemma-2-2b-it"), tmp_path / "gemma" / "chat_template.jinja")
     with pytest.raises(ValueError, match="template refuses"):
         tokenize(Example(TALK), tokenizers.load(tmp_path / "gemma", "2026-01-01"), Rules(256))
 

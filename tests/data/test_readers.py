@@ -24,6 +24,7 @@ from edgetune.data.read import rows
 from edgetune.data.readers import FileError, json_lines, json_scanner, opened, parse, pdf, table
 from edgetune.data.row import Raw, Row
 from edgetune.text import safe_text
+from tests.fixtures.datasets import datasets
 
 VALUES: list[dict[str, Any]] = [{"instruction": f"q{i}", "output": 'a, "b"\nc é 🎈'} for i in range(3)]
 
@@ -164,8 +165,8 @@ def test_values_that_cross_the_buffers_end(tmp_path: Path, monkeypatch: pytest.M
         assert list(readers.read(path)) == expected
 
 
-def test_real_json_is_what_the_standard_library_reads(shared: Path) -> None:
-    for path in (shared / "datasets").glob("*.json"):
+def test_real_json_is_what_the_standard_library_reads() -> None:
+    for path in (path for path in datasets() if path.suffix == ".json"):
         text = path.read_text(encoding="utf-8")
         found = list(rows(path))
         assert [row.value for row in found] == json.loads(text), path

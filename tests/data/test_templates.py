@@ -5,7 +5,6 @@ The reference is transformers' own apply_chat_template.
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -17,6 +16,7 @@ from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.formats import Example, module
 from edgetune.data.render import IGNORED, Rules, Tokens, tokenize_many
 from tests.data.conftest import FAMILIES
+from tests.fixtures.datasets import dataset
 
 WIDE = Rules(1 << 20)
 
@@ -115,12 +115,12 @@ def test_prompts_and_targets_are_exactly_the_templates(name: str, family: Callab
 
 
 @pytest.mark.parametrize("name", list(FAMILIES))
-def test_tool_calls_are_trained_as_the_template_writes_them(name: str, family: Callable[[str], BaseTokenizer], shared: Path) -> None:
+def test_tool_calls_are_trained_as_the_template_writes_them(name: str, family: Callable[[str], BaseTokenizer]) -> None:
     from transformers import AutoTokenizer
 
     tokens = family(name)
     theirs = AutoTokenizer.from_pretrained(tokens.folder)
-    rows = json.loads((shared / "datasets" / "glaive_toolcall_en_demo.json").read_text(encoding="utf-8"))
+    rows = json.loads(dataset("glaive_toolcall_en_demo.json").read_text(encoding="utf-8"))
     examples = [module("sharegpt").convert(row) for row in rows[:300:10]]
     calls = [e for e in examples if any(m.get("tool_calls") for m in e.messages)]
     assert len(calls) >= 10

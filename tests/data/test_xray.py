@@ -14,6 +14,7 @@ from edgetune.data.render import Rules
 from edgetune.data.row import Problem
 from edgetune.data.sources import Source, sources
 from edgetune.data.xray import Report, lengths
+from tests.fixtures.datasets import dataset
 
 NOUNS = "boat tower stove mule horn roof beach village door candle wheel garden river cloud stone basket".split()  # noqa: SIM905
 
@@ -195,8 +196,8 @@ def test_a_report_survives_being_stored(tmp_path: Path) -> None:
         ("dpo_en_demo.json", "pair_turns", 300),
     ],
 )
-def test_real_datasets_add_up(shared: Path, name: str, shape: str, count: int) -> None:
-    path = shared / "datasets" / name
+def test_real_datasets_add_up(name: str, shape: str, count: int) -> None:
+    path = dataset(name)
     text = path.read_text(encoding="utf-8")
     counted = len(json.loads(text)) if path.suffix == ".json" else sum(bool(line.strip()) for line in text.split("\n"))
     report = xray(sources([str(path)]), Rules(512), base())

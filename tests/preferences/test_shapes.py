@@ -14,6 +14,7 @@ from edgetune.preferences import importing
 from edgetune.preferences.record import Choice, Vote, assistant_answer
 from edgetune.preferences.shapes import SHAPES, rows
 from edgetune.preferences.store import Store
+from tests.fixtures.datasets import dataset
 from tests.preferences.conftest import pair
 
 ASKED = [{"role": "user", "content": "What is far?"}]
@@ -125,8 +126,8 @@ def test_a_file_without_preferences_is_refused(facts: Path, store: Store) -> Non
     assert not store.path.exists()
 
 
-def test_real_pairs_come_in(shared: Path, store: Store) -> None:
-    done = importing.import_file(str(shared / "datasets" / "dpo_en_demo.json"), store)
+def test_real_pairs_come_in(store: Store) -> None:
+    done = importing.import_file(str(dataset("dpo_en_demo.json")), store)
     assert done.read == 300 and done.taken + done.repeated + len(done.left_out) == 300 and done.taken > 250
     made, refused = rows(store.votes())
     assert len(made) == done.taken and not refused

@@ -13,6 +13,7 @@ from edgetune.gguf.write import export
 from edgetune.runs import launch
 from edgetune.runs.events import read
 from edgetune.storage.workspace import Run, Workspace
+from tests.fixtures.datasets import dataset
 
 STORIES = {
     "quantization": "nf4",
@@ -26,15 +27,15 @@ STORIES = {
 
 
 @pytest.fixture(scope="module")
-def alpaca_runs(stories: Path, shared: Path, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """stories260K with nf4 QLoRA, 60 steps on Alpaca, three seeds."""
+def alpaca_runs(stories: Path, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """The model of stories with nf4 QLoRA, 60 steps on Alpaca, three seeds."""
     place = Workspace(tmp_path_factory.mktemp("alpaca"))
     return [
         train_in(
             place,
             f"seed{seed}",
             base=str(stories),
-            data=str(shared / "datasets" / "alpaca_en_demo.json"),
+            data=str(dataset("alpaca_en_demo.json")),
             seed=seed,
             data_seed=seed,
             **STORIES,
@@ -54,8 +55,8 @@ def test_held_out_loss_falls_with_three_seeds(alpaca_runs: list[Run]) -> None:
     assert all(f >= 0.15 for f in falls), falls
 
 
-def test_plain_text_is_learned_too(stories: Path, shared: Path, train: Callable[..., Run]) -> None:
-    run = train("wiki", base=str(stories), data=str(shared / "datasets" / "wiki_demo.txt"), **STORIES)
+def test_plain_text_is_learned_too(stories: Path, train: Callable[..., Run]) -> None:
+    run = train("wiki", base=str(stories), data=str(dataset("wiki_demo.txt")), **STORIES)
     assert run.request()["format"] == "text"
     assert fall(run) >= 0.15
 

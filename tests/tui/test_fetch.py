@@ -29,7 +29,7 @@ def hub(nano: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
     made.server_close()
 
 
-def test_a_model_is_fetched_and_chosen(drive: Callable[..., None], workspace: Workspace, hub: SmallHub, shared: Path) -> None:
+def test_a_model_is_fetched_and_chosen(drive: Callable[..., None], workspace: Workspace, hub: SmallHub, stories: Path) -> None:
     async def scene(seat: Seat) -> None:
         async def ask(name: str) -> None:
             seat.app.screen.query_one("#wanted", Input).value = name
@@ -70,9 +70,9 @@ def test_a_model_is_fetched_and_chosen(drive: Callable[..., None], workspace: Wo
         assert "acme--small" in seat.text() and "mit" in seat.text()
         await seat.pilot.press("f")
         await seat.until(lambda: isinstance(seat.app.screen, AskText))
-        seat.app.screen.query_one(Input).value = str(shared / "models")
+        seat.app.screen.query_one(Input).value = str(stories.parent)
         await seat.pilot.press("enter")
-        await seat.until(lambda: "stories260k" in seat.text())
-        assert folders.listed(workspace) == [str((shared / "models").resolve())]
+        await seat.until(lambda: stories.name in seat.text())
+        assert folders.listed(workspace) == [str(stories.parent.resolve())]
 
     drive(scene, (120, 40))

@@ -13,6 +13,7 @@ from edgetune.gguf.proof.prove import Proof, Prover
 from edgetune.gguf.source import from_run
 from edgetune.storage.workspace import Run, Workspace
 from tests.converters.conftest import make_model
+from tests.fixtures.datasets import dataset
 from tests.gguf.proof.faults import FAULTS, SHARED, plan, write
 
 __all__ = ["make_model"]
@@ -57,8 +58,7 @@ def bench(request: pytest.FixtureRequest, train_in: Any, tmp_path_factory: pytes
         if (model, strength) not in made:
             options: dict[str, Any] = {"base": "nano", "data": str(LIGHTHOUSE / "train.jsonl"), "batch_size": 8, "max_length": 128}
             if model == "stories":
-                folder = request.getfixturevalue("shared")
-                data = str(folder / "datasets" / "alpaca_en_demo.json")
+                data = str(dataset("alpaca_en_demo.json"))
                 options = {"base": str(request.getfixturevalue("stories")), "data": data, "batch_size": 4, "max_length": 256}
             options |= {"max_steps": STRENGTHS[model][strength], "gradient_accumulation": 1, "validation_split": 0.02, "eval_steps": 1000}
             run = train_in(place, f"{model}-{strength}", quantization="nf4", **options)

@@ -1,4 +1,4 @@
-"""Every fault at every strength and type, on stories260K."""
+"""Every fault at every strength and type, on the model of stories."""
 
 from collections.abc import Callable
 

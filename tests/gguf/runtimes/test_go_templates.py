@@ -14,6 +14,7 @@ from edgetune.gguf.runtimes.go.reference import Message, Reference
 from edgetune.gguf.runtimes.go.template import go_template
 from edgetune.gguf.runtimes.go.verify import TEXTS, conversations, go_data, joined, verify
 from tests.data.conftest import FAMILIES, make_family
+from tests.fixtures.real import chat_template
 from tests.gguf.runtimes.conftest import GoRender
 
 MARKS = ("/no_think", "/think", "<think>\nlong\n</think>\n\n", "</think>", "<tool_response>x</tool_response>", "[/INST]")
@@ -30,10 +31,10 @@ LLAMA_2 = (
 )
 
 
-def source_of(name: str, shared: Path) -> str:
-    """A template by name; the families' own lie beside the project."""
+def source_of(name: str) -> str:
+    """A template by name: ours, or a real one."""
     own = {"chatml": CHATML, "plain": PLAIN}
-    return own[name] if name in own else (shared / "chat-templates" / f"{FAMILIES[name].template}.jinja").read_text(encoding="utf-8")
+    return own[name] if name in own else chat_template(FAMILIES[name].template).read_text(encoding="utf-8")
 
 
 def drawn(seed: int) -> list[Message]:
@@ -54,8 +55,8 @@ def as_go(messages: list[Message], off: bool) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "chatml", "plain"])
-def test_go_gives_what_jinja_gives(name: str, shared: Path, go_render: GoRender) -> None:
-    reference = Reference(ChatTemplate(source_of(name, shared), "<s>", "</s>", "2026-11-24"), True)
+def test_go_gives_what_jinja_gives(name: str, go_render: GoRender) -> None:
+    reference = Reference(ChatTemplate(source_of(name), "<s>", "</s>", "2026-11-24"), True)
     source, _ = go_template(reference)
     asked: list[tuple[list[Message], bool, str]] = []
     for off in (False, True) if reference.switch else (False,):
@@ -84,11 +85,11 @@ def test_go_gives_what_jinja_gives(name: str, shared: Path, go_render: GoRender)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_prompts_are_those_of_transformers(name: str, shared: Path, tmp_path: Path) -> None:
+def test_prompts_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     """The texts Go is held against: questions to be answered, and answers that are begun."""
     from transformers import AutoTokenizer
 
-    folder = make_family(shared, tmp_path / name, name)
+    folder = make_family(tmp_path / name, name)
     ours, theirs = tokenizers.load(folder, today()), AutoTokenizer.from_pretrained(folder)
     reference = Reference(ours.template, False)
     compared = 0
@@ -116,15 +117,15 @@ def test_a_system_message_in_the_first_question(go_render: GoRender) -> None:
     assert go_render(go, [as_go(messages, False)])[0]["text"] == reference.render(messages)
 
 
-def test_a_template_takes_no_system_message_and_says_so(shared: Path, go_render: GoRender) -> None:
-    source, _ = go_template(Reference(ChatTemplate(source_of("gemma2", shared), "<s>", "</s>", "2026-11-24"), True))
+def test_a_template_takes_no_system_message_and_says_so(go_render: GoRender) -> None:
+    source, _ = go_template(Reference(ChatTemplate(source_of("gemma2"), "<s>", "</s>", "2026-11-24"), True))
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert "chat template takes no system message" in go_render(source, [as_go(messages, False)])[0]["error"]
 
 
-def test_a_long_text_is_searched(shared: Path, go_render: GoRender) -> None:
+def test_a_long_text_is_searched(go_render: GoRender) -> None:
     """Templates that go through a text by calling themselves or by loops in loops must not give up on a long one."""
-    reference = Reference(ChatTemplate(source_of("qwen3", shared), "<s>", "</s>", "2026-11-24"), True)
+    reference = Reference(ChatTemplate(source_of("qwen3"), "<s>", "</s>", "2026-11-24"), True)
     source, _ = go_template(reference)
     answer = "<think>\n" + "a long thought. " * 2000 + "\n</think>\n\n" + "The answer. " * 500
     messages = [{"role": r, "content": c} for r, c in (("user", "Hi"), ("assistant", answer), ("user", "Why"))]
@@ -133,9 +134,9 @@ def test_a_long_text_is_searched(shared: Path, go_render: GoRender) -> None:
 
 
 @pytest.mark.parametrize("bos_by_tokenizer", [True, False])
-def test_bos_is_written_once(bos_by_tokenizer: bool, shared: Path, go_render: GoRender) -> None:
+def test_bos_is_written_once(bos_by_tokenizer: bool, go_render: GoRender) -> None:
     """Llama 3.2's template writes BOS; where the tokenizer adds one too, the Go template must not."""
-    source, _ = go_template(Reference(ChatTemplate(source_of("llama3.2", shared), "<s>", "</s>", "2026-11-24"), bos_by_tokenizer))
+    source, _ = go_template(Reference(ChatTemplate(source_of("llama3.2"), "<s>", "</s>", "2026-11-24"), bos_by_tokenizer))
     (result,) = go_render(source, [as_go([{"role": "user", "content": "Hi"}], False)])
     assert result["text"].count("<s>") == (0 if bos_by_tokenizer else 1)
     assert "Today Date: 24 Nov 2026" in result["text"]
@@ -160,8 +161,8 @@ def test_what_cannot_be_matched_is_refused_by_name(template: str, cause: str) ->
 
 
 @pytest.mark.parametrize("change", [("<|im_end|>", "<|im_start|>"), ("user", "usr"), ("$last", "true"), ("eq $i 0", "eq $i 1")])
-def test_verification_sees_a_wrong_template(change: tuple[str, str], shared: Path) -> None:
-    reference = Reference(ChatTemplate(source_of("qwen2.5", shared), "<s>", "</s>", "2026-11-24"), True)
+def test_verification_sees_a_wrong_template(change: tuple[str, str]) -> None:
+    reference = Reference(ChatTemplate(source_of("qwen2.5"), "<s>", "</s>", "2026-11-24"), True)
     source, _ = go_template(reference)
     assert verify(source.replace(*change), reference).difference
 

@@ -1,0 +1,114 @@
+"""Small random models of real architectures, with every kind of layer, and weights large enough that a small mistake shows."""
+
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from converters.archs import architecture
+from tests.fixtures.real import tokenizer_folder
+
+LLAMA_3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 1024,
+}
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 1000000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 1024,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+}
+LONG = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "original_max_position_embeddings": 1024,
+    "short_factor": [1 + 0.02 * i for i in range(16)],
+    "long_factor": [1.5 + 0.1 * i for i in range(16)],
+}
+
+
+def plain(theta: float, **more: Any) -> dict[str, Any]:
+    """Rotary embeddings without scaling."""
+    return {"rope_type": "default", "rope_theta": theta, **more}
+
+
+class Small(NamedTuple):
+    """A configuration: the architecture's model_type, the tokenizer (tests/fixtures/real.py), what differs from the architecture's TINY."""
+
+    kind: str
+    tokenizer: str
+    changes: dict[str, Any]
+
+
+SMALL = {
+    "llama": Small("llama", "llama-bpe", {"attention_bias": False, "tie_word_embeddings": True, "rope_parameters": plain(10000.0)}),
+    "llama-bias": Small("llama", "llama2", {"rope_parameters": plain(10000.0)}),
+    "llama3-rope": Small(
+        "llama", "llama-bpe", {"attention_bias": False, "max_position_embeddings": 8192, "rope_parameters": LLAMA_3, "head_dim": 32}
+    ),
+    "mistral": Small("mistral", "llama2", {}),
+    "ministral3": Small("ministral3", "llama-bpe", {}),
+    "qwen2": Small("qwen2", "qwen2", {"rope_parameters": plain(1000000.0)}),
+    "qwen2-yarn": Small("qwen2", "qwen2", {"rope_parameters": YARN, "max_position_embeddings": 4096}),
+    "qwen3": Small("qwen3", "qwen2", {}),
+    "qwen3_5_text": Small("qwen3_5_text", "qwen2", {}),
+    "gemma2": Small("gemma2", "llama2", {}),
+    "gemma3_text": Small("gemma3_text", "llama2", {}),
+    "gemma4_text": Small("gemma4_text", "llama2", {}),
+    "phi3": Small("phi3", "phi-3", {"rope_parameters": plain(10000.0), "original_max_position_embeddings": 512}),
+    "phi3-longrope": Small(
+        "phi3", "phi-3", {"rope_parameters": LONG, "original_max_position_embeddings": 1024, "max_position_embeddings": 4096}
+    ),
+    "phi4-mini": Small(
+        "phi3",
+        "gpt-2",
+        {
+            "rope_parameters": plain(10000.0, partial_rotary_factor=0.75),
+            "original_max_position_embeddings": 512,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "smollm3": Small("smollm3", "llama-bpe", {"no_rope_layer_interval": 4}),
+    "olmo2": Small("olmo2", "llama-bpe", {}),
+    "granite": Small("granite", "qwen2", {}),
+    "lfm2": Small("lfm2", "qwen2", {}),
+    "gpt2": Small("gpt2", "gpt-2", {}),
+}
+
+
+def make_small(name: str, folder: Path) -> Path:
+    """Write a BF16 model of SMALL with its real tokenizer."""
+    from transformers import AutoTokenizer
+
+    small = SMALL[name]
+    source = tokenizer_folder(small.tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    special = {f"{mark}_token_id": getattr(tokenizer, f"{mark}_token_id") for mark in ("bos", "eos", "pad")}
+    config: dict[str, Any] = architecture({"model_type": small.kind}).TINY | small.changes | special | {"vocab_size": len(tokenizer)}
+    if small.kind == "gemma4_text":
+        config["vocab_size_per_layer_input"] = len(tokenizer)
+
+    random_model(config, folder, "bfloat16")
+    for file in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "chat_template.jinja"):
+        if (source / file).is_file():
+            shutil.copyfile(source / file, folder / file)
+    return folder
+
+
+def random_model(config: dict[str, Any], folder: Path, dtype: str, shard: str = "5GB") -> None:
+    """Write a model of a Hugging Face configuration (a dict), without a tokenizer: predictions are peaked, norms and biases act."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    fields = {name: value for name, value in config.items() if name != "model_type"}
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[config["model_type"]](**fields), dtype=getattr(torch, dtype))
+    for weight in model.parameters():
+        weight.data = weight.data * 4 if weight.dim() > 1 else weight.data + 0.1 * torch.randn_like(weight)
+    model.save_pretrained(folder, max_shard_size=shard)
