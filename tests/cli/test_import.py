@@ -108,3 +108,32 @@ def test_ctrl_c_leaves_nothing_and_is_said(gguf: Path, tmp_path: Path, flags: li
     said = json.loads(done.stdout)["error"]["title"] if flags else done.stderr.strip()
     assert said.splitlines()[-1].lower() == "interrupted"
     assert [path.name for path in tmp_path.iterdir()] == ["nano.gguf"]
+
+
+@pytest.mark.slow
+def test_a_real_chat_model_answers_as_transformers_does(edgetune: Call, smollm2: Path, tmp_path: Path) -> None:
+    """SmolLM2 imported from a Q4_1 GGUF, exported at F32, and asked in a chat: the same tokens as transformers' on the imported folder."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from edgetune.chat.conversation import Conversation
+    from edgetune.chat.engine import Engine
+    from edgetune.chat.sampling import Sampling
+
+    folder, file = tmp_path / "smollm2", tmp_path / "smollm2.gguf"
+    assert edgetune("import", smollm2, "--out", folder, "--dtype", "float32")[0] == 0
+    assert edgetune("export", folder, "--type", "F32", "--out", file)[0] == 0
+    with Engine(file, kv="f32") as engine:
+        answer = Conversation(engine).ask("What is the capital of France?", sampling=Sampling(temperature=0), max_tokens=24)
+        text = "".join(answer)
+
+    # The prompt is transformers' own rendering too, so a template or tokenizer that came over wrongly shows.
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    assert answer.rendered == prompt
+    ids = tokenizer.encode(prompt, add_special_tokens=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    theirs = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=24)[0, len(ids) :].tolist()
+    assert tokenizer.decode(theirs, skip_special_tokens=True).strip() == text.strip()
+    assert "Paris" in text
