@@ -133,7 +133,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     reasons: Counter[str] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         place = report.longrepr  # (file, line, "Skipped: reason")
-        reasons[place[2].removeprefix("Skipped: ") if isinstance(place, tuple) else str(place)] += 1
+        reasons[place[2].removeprefix("Skipped: ") if isinstance(place, tuple | list) else str(place)] += 1
     if reasons:
         terminalreporter.section(f"{reasons.total()} skipped")
         for reason, count in reasons.most_common():
