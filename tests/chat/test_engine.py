@@ -50,7 +50,7 @@ def test_an_edited_prompt_forgets_what_no_longer_fits(engine: Engine) -> None:
 
 def test_long_prompts_go_in_chunks(stories_gguf: Path) -> None:
     with Engine(stories_gguf, n_ctx=2048, kv="f32") as engine:
-        tokens = engine.prompt_tokens("Once upon a time there was a little girl. " * 100)
+        tokens = engine.prompt_tokens("Once upon a time there was a little girl. " * 120)
         assert len(tokens) > 1024
         last = engine.logits(tokens, first=len(tokens) - 1)
         assert last.shape == (1, engine.info.n_vocab)
