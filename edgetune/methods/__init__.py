@@ -1,7 +1,8 @@
-"""The training methods, one file each: the file's name is the method's, and its `METHOD` says all in which it differs from the others.
+"""One file per training method: what differs between them.
 
-Everything else asks the object: the recipe which names and options there are, the estimates how many logits are held at once, the trainer
-how a held-out batch is measured, both front ends whether a run's model writes answers. So a new method is one new file, and its test:
+The file's name is the method's, and its `METHOD` is what everything else asks: the recipe which names and options there are, the estimates
+how many logits are held at once, the trainer how a held-out batch is measured, both front ends whether a run's model writes answers. So a
+new method is one new file, and its test:
 
 1. Write `edgetune/methods/NAME.py` with a function `make_trainer(setup)` that returns TRL's trainer through `setup.make(TrainerClass,
    config, …)`, its configuration made of `**setup.arguments()` and the method's own settings. torch and TRL are imported inside functions:

@@ -122,6 +122,8 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
         total, count = 0.0, 0
         sums: dict[str, float] = {}
         sizes = Counter[str]()
+
+        # Rows of like length share a batch, so that little of it is padding.
         rows = sorted(self.held_out, key=lambda row: sum(len(v) for v in row.values() if isinstance(v, list)))
         for start in range(0, len(rows), self.args.per_device_eval_batch_size):
             batch = self._prepare_inputs(self.data_collator(rows[start : start + self.args.per_device_eval_batch_size]))
@@ -131,9 +133,12 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
             for name, (value, number) in values.items():
                 sums[name] = sums.get(name, 0.0) + value
                 sizes[name] += number
-        getattr(self, "_metrics", {"eval": {}})["eval"].clear()  # what TRL gathered meanwhile belongs to no step
+
+        # Nothing of an evaluation may reach the next step: neither what TRL gathered meanwhile, nor the mode, nor the random state.
+        getattr(self, "_metrics", {"eval": {}})["eval"].clear()
         self.model.train(was)
         torch.set_rng_state(before)
+
         loss = total / max(count, 1)
         self.note_evaluation(loss, count, {name: value / sizes[name] for name, value in sums.items()})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, {"eval_loss": loss})
@@ -144,6 +149,8 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
         step, progress = self.state.global_step, self.progress
         if not math.isfinite(loss):
             raise Diverged("The held-out loss", step)
+
+        # The model before training is no result: only what was trained can be the best.
         improved = loss < progress.best_loss
         if step > 0:
             if improved:
@@ -151,6 +158,8 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
                 self.control.should_save = True
             else:
                 progress.evals_without_improvement += 1
+
+        # What can be told from the measures alone is added here, once for all methods.
         if "reward_chosen" in values and "reward_rejected" in values:
             values["margin"] = values["reward_chosen"] - values["reward_rejected"]
         if not self.method.metrics:
@@ -158,10 +167,13 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
         if "accuracy" in values:
             values = {**values, "count": count, "interval": wilson(values["accuracy"] * count, count)}
         self.events.append("evaluated", step=step, loss=loss, improved=improved, **values)
+
+        # A warning is given once, from measures beside those before the first step.
         progress.first = progress.first or values
         if not progress.warned and self.method.metrics and (text := self.method.find_warning(values, progress.first)):
             progress.warned = True
             self.events.append("warning", step=step, text=text)
+
         times = progress.evals_without_improvement
         if self.recipe.early_stopping_patience and times >= self.recipe.early_stopping_patience:
             self.events.append("note", text=f"The held-out loss has not improved {times} times: stopping early.")

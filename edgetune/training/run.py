@@ -37,20 +37,23 @@ def train(run: Run, events: EventLog) -> None:
     request, recipe = run.request(), recipe_of(run)
     require_unchanged(run, request)
     torch.set_num_threads(request["threads"])
-    device, dtype, total = request["device"], request["dtype"] if recipe.lora or request["device"] != "cpu" else "float32", request["steps"]
-    base = Path(request["base"])
+    method, base, device, total = methods.get(recipe.method), Path(request["base"]), request["device"], request["steps"]
+    dtype = request["dtype"] if recipe.lora or device != "cpu" else "float32"
     tokenizer = tokenizers.load(base, request["template_date"])
     rows, held_out = store.TokenRows(run.data / store.TRAIN), store.TokenRows(run.data / store.HELD_OUT)
     checkpoint = _start(run, events)
     parent = run.parent if run.parent.is_dir() else None
     model = build(recipe, base, device, dtype, parent)
-    method = methods.get(recipe.method)
+
+    # The method makes its trainer; the order of the rows is ours, so that it is the same wherever a run is taken up again.
     context = Context(Path(request["runs"]), base) if recipe.reward else None
     setup = Setup(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype, context)
     trainer = method.make_trainer(setup)
     packed = len(trainer.train_dataset)
     groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
     trainer.order = order(groups, total * recipe.batch_size * recipe.gradient_accumulation // method.repeats(recipe), recipe.data_seed)
+
+    # What the trainer needs to be a managed one.
     trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
     trainer.held_out = held_out.whole(method.max_eval_rows)
     tenth = max(1, total // 10)
@@ -58,6 +61,8 @@ def train(run: Run, events: EventLog) -> None:
     if method.writes_answers:
         sampler = Sampler(held_out if len(held_out) else rows, tokenizer, events, request["context"])
     trainer.add_callback(RunCallback(trainer, total, recipe.eval_steps or tenth, recipe.save_steps or tenth, sampler))
+
+    # The model before training is measured too, but only once in a run's life.
     events.append(
         "started",
         total=total,
@@ -71,6 +76,8 @@ def train(run: Run, events: EventLog) -> None:
     )
     if checkpoint is None and trainer.held_out:
         trainer.evaluate()
+
+    # A run that was killed while it published has nothing left to train.
     if checkpoint is None or checkpoint.step < total:
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
     else:

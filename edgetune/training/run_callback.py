@@ -43,11 +43,14 @@ class RunCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
         """Write the step's event."""
         if not logs or "loss" not in logs:
             return
+
+        # The time left follows the newest steps more than the first ones.
         now = time.monotonic()
         seconds, tokens = now - self.clock, float(logs.get("num_tokens", 0)) - self.tokens
         self.clock, self.tokens = now, float(logs.get("num_tokens", 0))
         self.rate = seconds if self.rate == 0 else 0.9 * self.rate + 0.1 * seconds
         self.trainer.progress.tokens = self.tokens
+
         self.trainer.events.append(
             "step",
             step=state.global_step,
