@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgetune.data import duplicates, formats, readers, secrets, text_checks
 from edgetune.data.detect import apply_map
 from edgetune.data.formats import Example
-from edgetune.data.render import IGNORED, Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
+from edgetune.data.labels import IGNORED
+from edgetune.data.render import Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
 from edgetune.data.row import Problem, Raw, Row, RowError
 from edgetune.data.template import TemplateRefusal
 

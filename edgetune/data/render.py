@@ -7,11 +7,10 @@ from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from edgetune.data.formats import Example
+from edgetune.data.labels import IGNORED, first_answer_start
 from edgetune.data.row import RowError
 from edgetune.data.template import ChatTemplate, TemplateRefusal
 
-IGNORED = -100
-"""The label of a token that is not trained on (torch's cross-entropy)."""
 PROBE = "edgetune-probe"
 LONGEST_TOKEN = 256
 """Characters that no token exceeds; a row of more than so many for each token that fits need not be tokenized to be refused."""
@@ -80,8 +79,7 @@ class Tokens:
     @property
     def prompt(self) -> list[int]:
         """The ids before the first that is trained on."""
-        start = next((place for place, label in enumerate(self.labels) if label != IGNORED), len(self.ids))
-        return self.ids[:start]
+        return self.ids[: first_answer_start(self.labels)]
 
 
 @dataclass(slots=True)

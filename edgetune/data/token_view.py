@@ -4,7 +4,8 @@ from functools import cache
 from typing import Any, Protocol
 
 from edgetune.data.examine import Unit, as_row
-from edgetune.data.render import IGNORED, TextTokenizer, Tokens
+from edgetune.data.labels import IGNORED
+from edgetune.data.render import TextTokenizer, Tokens
 
 
 class VisibleTokenizer(TextTokenizer, Protocol):

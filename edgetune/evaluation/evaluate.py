@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetune.data.render import IGNORED, Tokens
+from edgetune.data.labels import IGNORED, last_answer_start
+from edgetune.data.render import Tokens
 from edgetune.data.template import PLAIN, ChatTemplate, today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer, result_folder
@@ -40,9 +41,7 @@ def rows_of(tokens: list[Tokens]) -> list[Row]:
     result = []
     for row in tokens:
         messages = row.example.messages
-        start = len(row.labels)
-        while start > 0 and row.labels[start - 1] != IGNORED:
-            start -= 1
+        start = last_answer_start(row.labels)
         expected = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), "") if messages else ""
         result.append(Row(row.ids, row.labels, row.ids[:start] if expected else [], expected))
     return result

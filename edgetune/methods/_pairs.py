@@ -33,7 +33,7 @@ class PairCollator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
-        from edgetune.data.render import IGNORED
+        from edgetune.data.labels import IGNORED
 
         sides = [(row[f"{side}_ids"], row[f"{side}_labels"]) for side in ("chosen", "rejected") for row in rows]
         width = max(len(ids) for ids, _ in sides)

@@ -19,7 +19,7 @@ class SideCollator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
-        from edgetune.data.render import IGNORED
+        from edgetune.data.labels import IGNORED
 
         width = max(len(row[f"{side}_ids"]) for side in ("chosen", "rejected") for row in rows)
         batch = {}

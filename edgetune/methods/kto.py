@@ -28,11 +28,11 @@ class JudgedCollator:
         """A batch of rows as tensors."""
         import torch
 
-        from edgetune.data.render import IGNORED
+        from edgetune.data.labels import IGNORED, first_answer_start
 
         parts = []
         for row in rows:
-            start = next((place for place, label in enumerate(row["labels"]) if label != IGNORED), 0)
+            start = first_answer_start(row["labels"]) or 0
             parts.append((row["input_ids"][:start], row["input_ids"][start:], [int(label != IGNORED) for label in row["labels"][start:]]))
         others = [(prompt, *parts[number - 1][1:]) for number, (prompt, _, _) in enumerate(parts)]
         return {

@@ -57,7 +57,7 @@ def assess(trainer: Any) -> dict[str, Any] | None:
     """What the finished reward model is worth on held-out pairs; None without any."""
     import torch
 
-    from edgetune.data.render import IGNORED
+    from edgetune.data.labels import IGNORED
 
     pairs, lengths = [], []
     was = trainer.model.training

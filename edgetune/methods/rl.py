@@ -31,7 +31,7 @@ LONGER, REPEATING = 2.0, 0.25
 
 def split(row: dict[str, Any]) -> tuple[list[int], list[int]]:
     """A prepared row's prompt, up to its last answer, and that answer's ids (empty where it has none)."""
-    from edgetune.data.render import IGNORED
+    from edgetune.data.labels import IGNORED
 
     ids, labels = (row["chosen_ids"], row["chosen_labels"]) if "chosen_ids" in row else (row["input_ids"], row["labels"])
     start = len(labels)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
-from edgetune.data.render import IGNORED, marks
+from edgetune.data.labels import IGNORED, first_answer_start
+from edgetune.data.render import marks
 from edgetune.data.store import Pair
 from edgetune.runs.events import EventLog
 
@@ -40,7 +41,7 @@ def turn_ends(tokenizer: BaseTokenizer) -> list[int]:
 def stop_ids(rows: Sequence[Pair], tokenizer: BaseTokenizer) -> list[int]:
     """The tokens an answer ends with: EOS, the template's end of turn, and what ends the trained answers."""
     return sorted(
-        {*turn_ends(tokenizer), *(ids[-1] for ids, labels in rows[:50] if labels[-1] != -100 and ids[-1] in tokenizer.specials.values())}
+        {*turn_ends(tokenizer), *(ids[-1] for ids, labels in rows[:50] if labels[-1] != IGNORED and ids[-1] in tokenizer.specials.values())}
     )
 
 
@@ -52,7 +53,7 @@ class Sampler:
         self.stops = stop_ids(rows, tokenizer)
         self.prompts = []
         for ids, labels in rows:
-            start = next((i for i, label in enumerate(labels) if label != -100), 0)
+            start = first_answer_start(labels) or 0
             whole = labels[-1] == IGNORED and not start  # a prompt that nothing answers
             prompt = ids if whole else ids[:start] if start else ids[: max(1, len(ids) // 4)]
             if len(prompt) + ANSWER <= context:

@@ -11,7 +11,8 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.data import store
 from edgetune.data.examine import conversations
 from edgetune.data.formats import Example
-from edgetune.data.render import IGNORED, Rules, tokenize
+from edgetune.data.labels import IGNORED
+from edgetune.data.render import Rules, tokenize
 from edgetune.errors import InputError
 from edgetune.storage.workspace import Run
 from tests.methods.conftest import SMALL, write_pairs

@@ -8,7 +8,8 @@ import pytest
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
-from edgetune.data.render import IGNORED, Rules, pieces, tokenize
+from edgetune.data.labels import IGNORED
+from edgetune.data.render import Rules, pieces, tokenize
 from edgetune.data.template import PLAIN, ChatTemplate, TemplateRefusal
 from tests.data.conftest import FAMILIES
 from tests.fixtures.real import chat_template, tokenizer_folder

@@ -7,7 +7,8 @@ import pytest
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
-from edgetune.data.render import IGNORED, Rules, Tokens, tokenize_many
+from edgetune.data.labels import IGNORED
+from edgetune.data.render import Rules, Tokens, tokenize_many
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.formats import Example, module
-from edgetune.data.render import IGNORED, Rules, Tokens, tokenize_many
+from edgetune.data.labels import IGNORED
+from edgetune.data.render import Rules, Tokens, tokenize_many
 from tests.data.conftest import FAMILIES
 from tests.fixtures.datasets import dataset
 

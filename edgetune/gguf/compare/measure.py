@@ -11,7 +11,7 @@ import numpy as np
 from converters.gguf_file import Header
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
-from edgetune.data.render import IGNORED
+from edgetune.data.labels import last_answer_start
 from edgetune.errors import EdgeTuneError
 from edgetune.gguf.proof.behaviour import answers
 from edgetune.gguf.proof.prove import Prover
@@ -100,13 +100,7 @@ def measure(prover: Prover, path: Path, header: Header, name: str, type_name: st
 
 def prompt(row: Row) -> list[int]:
     """What comes before a row's last answer; half of it where all of it is trained."""
-    end = len(row.labels)
-    while end > 0 and row.labels[end - 1] == IGNORED:
-        end -= 1
-    start = end
-    while start > 0 and row.labels[start - 1] != IGNORED:
-        start -= 1
-    return row.ids[: start or len(row.ids) // 2]
+    return row.ids[: last_answer_start(row.labels) or len(row.ids) // 2]
 
 
 def pace(path: Path, rows: list[Row]) -> tuple[float | None, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgetune.data.render import IGNORED
+from edgetune.data.labels import IGNORED
 from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.distance import distance
 from edgetune.gguf.proof.rows import Row

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgetune.bases.tokenizer import BaseTokenizer
-from edgetune.data.render import IGNORED
+from edgetune.data.labels import IGNORED
 from edgetune.gguf.proof.text import AWKWARD, GENERAL, Conversation
 
 TOKENS = 2048

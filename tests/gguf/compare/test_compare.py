@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgetune.chat.engine import Engine
-from edgetune.data.render import IGNORED
+from edgetune.data.labels import IGNORED
 from edgetune.gguf.compare import compared as comparing
 from edgetune.gguf.compare.compared import Compared, Comparison
 from edgetune.gguf.compare.measure import prompt
