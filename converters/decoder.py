@@ -1,6 +1,6 @@
-"""The decoder most architectures are: embeddings, layers of attention with grouped heads and a gated MLP, and an output matrix.
+"""The decoder that most architectures share: embeddings, layers of grouped-query attention and a gated MLP, and an output matrix.
 
-What an architecture's file shares with the others: the hyper-parameters under llama.cpp's keys, and the list of tensors it adds to.
+Here are the hyper-parameters under llama.cpp's keys, and the list of tensors that an architecture adds to.
 """
 
 from collections.abc import Callable
@@ -37,9 +37,11 @@ def heads(config: dict[str, Any], own_size: bool = True) -> Heads:
     hidden = integer(config, "hidden_size")
     if query % kv or (hidden % query and (config.get("head_dim") is None or not own_size)):
         raise config_error(f"{query} heads, {kv} key-value heads and hidden size {hidden} do not divide.")
+
     size = integer(config, "head_dim", default=hidden // query)
     if size % 2:
         raise config_error(f"A head of {size} cannot be rotated in pairs.")
+
     if not own_size:
         refuse_unless(config, "head_dim", hidden // query, default=hidden // query)
     return Heads(query, kv, size)
@@ -60,6 +62,7 @@ def decoder_metadata(
     refuse_unless(config, *activation, default=activation[1])
     for key in ("num_local_experts", "num_experts", "quantization_config", "text_config"):
         refuse_unless(config, key, None)
+
     head = heads(config)
     keys = {
         "block_count": u32(layer_count(config)),
@@ -70,6 +73,7 @@ def decoder_metadata(
         "attention.head_count_kv": u32(head.kv),
         "attention.layer_norm_rms_epsilon": f32(positive_number(config, epsilon)),
     }
+
     if head_size:
         keys |= {"attention.key_length": u32(head.size), "attention.value_length": u32(head.size)}
     return {f"{arch}.{key}": value for key, value in keys.items()}
@@ -79,10 +83,11 @@ def decoder_configuration(
     file: GgufModel, own_size: bool = True, activation: str = "hidden_act", epsilon: str = "rms_norm_eps"
 ) -> dict[str, Any]:
     """The settings that `decoder_metadata` writes, read back. own_size: whether a head may be of another size than its share."""
-    query, hidden = file.whole("attention.head_count"), file.whole("embedding_length")
+    query = file.whole("attention.head_count")
+    hidden = file.whole("embedding_length")
     if query > hidden:
         raise file.unsound(f"It has {query} heads for a hidden size of {hidden}.")
-    counts = file.get("attention.head_count_kv"), file.get("feed_forward_length")  # a list is the architecture's own to read
+
     config = {
         "vocab_size": file.shape("token_embd.weight")[0],
         "hidden_size": hidden,
@@ -92,10 +97,13 @@ def decoder_configuration(
         epsilon: file.real("attention.layer_norm_rms_epsilon"),
         "tie_word_embeddings": file.tied,
     }
-    if not isinstance(counts[0], np.ndarray):
+
+    # Where layers differ these are lists, which the architecture itself reads.
+    if not isinstance(file.get("attention.head_count_kv"), np.ndarray):
         config["num_key_value_heads"] = file.whole("attention.head_count_kv", query)
-    if not isinstance(counts[1], np.ndarray):
+    if not isinstance(file.get("feed_forward_length"), np.ndarray):
         config["intermediate_size"] = file.whole("feed_forward_length")
+
     if own_size and file.get("attention.key_length") is not None:
         config["head_dim"] = file.whole("attention.key_length")
     return config | {activation: "silu" if activation == "hidden_act" else "gelu_pytorch_tanh"}
@@ -115,7 +123,7 @@ def refuse_windows(config: dict[str, Any], arch: str) -> None:
 def refuse_layers_but(config: dict[str, Any], kind: str) -> None:
     """Refuse layers of any other type than the one given."""
     kinds = config.get("layer_types") or []
-    other = next((one for one in kinds if one != kind), None) if isinstance(kinds, list) else kinds
+    other = next((layer for layer in kinds if layer != kind), None) if isinstance(kinds, list) else kinds
     if other is not None:
         raise ConversionError(
             f"layer_types with {other!r} is not supported",
@@ -137,7 +145,7 @@ def interleave(count: int, rows: np.ndarray) -> np.ndarray:
 
 @undoes(interleave)
 def deinterleave(count: int, rows: np.ndarray) -> np.ndarray:
-    """The two halves of every head together again."""
+    """The inverse of `interleave`: the two halves of every head together again."""
     pairs = rows.reshape(count, -1, 2, *rows.shape[1:])
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows.shape)
 
@@ -158,7 +166,8 @@ class TensorPlans(list[TensorPlan]):
 
     def __init__(self, arch: str, layers: int) -> None:
         super().__init__()
-        self.arch, self.layers = arch, layers
+        self.arch = arch
+        self.layers = layers
 
     def add(self, name: str, *shape: int, build: Build = same, stored: tuple[int, ...] | None = None, known_as: str | None = None) -> None:
         """One model tensor that is one GGUF tensor. shape: in the GGUF. stored: its shape in the model where that differs.
@@ -168,8 +177,8 @@ class TensorPlans(list[TensorPlan]):
         source = (name, stored or shape)
         self.append(TensorPlan(gguf_tensor_name(self.arch, self.layers, known_as or name), shape, (source,), build))
 
-    def add_made(self, name: str, values: np.ndarray) -> None:
-        """A tensor that no model tensor goes into, under its GGUF name."""
+    def add_computed(self, name: str, values: np.ndarray) -> None:
+        """A tensor that is computed from the configuration alone, under its GGUF name."""
         self.append(TensorPlan(name, values.shape, (), lambda: values))
 
     def linear(self, name: str, rows: int, columns: int, bias: bool = False, build: Build = same) -> None:

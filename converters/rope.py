@@ -16,10 +16,13 @@ def rope_settings(config: dict[str, Any]) -> dict[str, Any]:
     for key in ("rope_scaling", "rope_parameters"):
         value = config.get(key)
         if value is not None and not isinstance(value, dict):
-            raise ConversionError("config.json cannot be read", f"{key} is not a table.", "Get the file again.")
+            raise ConversionError("config.json cannot be read", f"{key} is not a table.", "Download the file again.")
         settings |= value or {}
+
     settings.setdefault("rope_theta", config["rope_theta"] if config.get("rope_theta") is not None else 10000.0)
     settings.setdefault("rope_type", settings.get("type", "default"))
+
+    # Some files keep these beside the table; transformers moves them into it.
     if settings["rope_type"] in ("llama3", "yarn", "longrope") and config.get("original_max_position_embeddings") is not None:
         settings.setdefault("original_max_position_embeddings", config["original_max_position_embeddings"])
     if config.get("partial_rotary_factor") is not None:
@@ -33,7 +36,7 @@ def positive_number(settings: dict[str, Any], key: str, default: float | None = 
     if value is None:
         value = default
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ConversionError("config.json does not make sense", f"The setting {key} is {value!r}.", "Get the file again.")
+        raise ConversionError("config.json is not valid", f"The setting {key} is {value!r}.", "Download the file again.")
     return float(value)
 
 
@@ -50,6 +53,7 @@ def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...
             "llama.cpp rotates whole heads in this architecture.",
             "Use another base model.",
         )
+
     keys = {f"{arch}.rope.freq_base": f32(positive_number(settings, "rope_theta"))}
     if kind == "default":
         return keys
@@ -59,6 +63,7 @@ def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...
             f"This architecture is converted with: default, {', '.join(supported)}.",
             "Use a model without it.",
         )
+
     if kind == "linear":
         keys |= {f"{arch}.rope.scaling.type": text("linear"), f"{arch}.rope.scaling.factor": f32(positive_number(settings, "factor"))}
     if kind == "yarn":
@@ -70,13 +75,14 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
     """YaRN (arXiv 2309.00071) as far as llama.cpp reads it from a file: src/llama-context.cpp knows no other betas than 32 and 1, no
     mscale for most architectures, and multiplies the attention factor 1 + 0.1 ln(factor), which it computes itself, by the key's value.
     """
-    for key, only in (("mscale", None), ("mscale_all_dim", None), ("truncate", True), ("beta_fast", 32), ("beta_slow", 1)):
-        if settings.get(key) not in (None, only):
+    for key, supported in (("mscale", None), ("mscale_all_dim", None), ("truncate", True), ("beta_fast", 32), ("beta_slow", 1)):
+        if settings.get(key) not in (None, supported):
             raise ConversionError(
                 f"Rope setting {key} = {settings[key]!r} is not supported",
-                "llama.cpp cannot be told of it in this architecture's file.",
+                "llama.cpp has no setting for it in this architecture.",
                 "Use a model without it.",
             )
+
     factor = positive_number(settings, "factor")
     prefix = f"{arch}.rope.scaling"
     keys = {
@@ -87,6 +93,8 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
     keys |= {
         f"{prefix}.yarn_{key}": f32(positive_number(settings, key)) for key in ("beta_fast", "beta_slow") if settings.get(key) is not None
     }
+
+    # llama.cpp multiplies its own factor with this key, so only the rest goes into it.
     if settings.get("attention_factor") is not None:
         keys[f"{prefix}.attn_factor"] = f32(positive_number(settings, "attention_factor") / (1 + 0.1 * math.log(max(factor, 1.0))))
     return keys
@@ -98,16 +106,16 @@ def rope_configuration(file: GgufModel, default_theta: float = 10000.0) -> dict[
     kind = file.word("rope.scaling.type", "none")
     if kind in ("linear", "yarn"):
         settings |= {"rope_type": kind, "factor": file.real("rope.scaling.factor")}
+
     if kind == "yarn":
         settings["original_max_position_embeddings"] = file.whole("rope.scaling.original_context_length")
-        settings |= {
-            key: file.real(f"rope.scaling.yarn_{key}")
-            for key in ("beta_fast", "beta_slow")
-            if file.get(f"rope.scaling.yarn_{key}") is not None
-        }
+        for key in ("beta_fast", "beta_slow"):
+            if file.get(f"rope.scaling.yarn_{key}") is not None:
+                settings[key] = file.real(f"rope.scaling.yarn_{key}")
         if file.get("rope.scaling.attn_factor") is not None:
             scale = 1 + 0.1 * math.log(max(settings["factor"], 1.0))
             settings["attention_factor"] = file.real("rope.scaling.attn_factor") * scale
+
     if file.has("rope_freqs.weight"):
         settings |= {"rope_type": "llama3"} | llama3_settings(file, settings["rope_theta"])
     return settings
@@ -120,21 +128,27 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
     model. Between the two limits (1 - share) / factor + share, with share = (context / wavelength - 1) / (high - 1), is what a frequency
     is divided by, inverted: a straight line over 1 / wavelength, which two of them fix.
     """
-    found = file.tensor("rope_freqs.weight").astype(np.float64)
-    if not 0 < len(found) <= 4096 or not np.isfinite(found).all() or found.min() < 1:
-        raise file.unsound("rope_freqs.weight is no list of factors from 1.")
-    size, factor = 2 * len(found), float(found.max())
+    factors = file.tensor("rope_freqs.weight").astype(np.float64)
+    if not 0 < len(factors) <= 4096 or not np.isfinite(factors).all() or factors.min() < 1:
+        raise file.unsound("rope_freqs.weight is not a list of factors of at least 1.")
+
+    size = 2 * len(factors)
+    factor = float(factors.max())
     wavelengths = 2 * math.pi * theta ** (np.arange(0, size, 2) / size)
-    between = (found > 1) & (found < factor)
-    guesses = [(high, float(2**power)) for high in (4.0,) for power in range(4, 21)]
+    between = (factors > 1) & (factors < factor)
+
+    # Without two factors between the limits the line is not fixed: then the usual contexts are tried.
+    guesses = [(4.0, float(2**power)) for power in range(4, 21)]
     if between.sum() >= 2:
-        share = (1 / found[between] - 1 / factor) / (1 - 1 / factor)
-        places = 1 / wavelengths[between]
-        slope = (share[0] - share[-1]) / max(places[0] - places[-1], 1e-300)
-        start = share[0] - slope * places[0]
+        share = (1 / factors[between] - 1 / factor) / (1 - 1 / factor)
+        inverses = 1 / wavelengths[between]
+        slope = (share[0] - share[-1]) / max(inverses[0] - inverses[-1], 1e-300)
+        start = share[0] - slope * inverses[0]
         if slope > 0 > start:
             high = shortest_float(round(1 - 1 / float(start), 3))
             guesses.insert(0, (high, float(round(float(slope) * (high - 1)))))
+
+    # A guess counts only if it gives the file's own factors again.
     for high, context in guesses:
         settings = {
             "factor": shortest_float(factor),
@@ -142,10 +156,10 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
             "high_freq_factor": high,
             "original_max_position_embeddings": int(context),
         }
-        if context >= 1 and high > 1 and np.allclose(llama3_factors(settings | {"rope_theta": theta}, size), found, rtol=1e-5, atol=0):
+        if context >= 1 and high > 1 and np.allclose(llama3_factors(settings | {"rope_theta": theta}, size), factors, rtol=1e-5, atol=0):
             return settings
     raise ConversionError(
-        "The rotary factors are not recognised", "rope_freqs.weight is none that Llama 3's scaling makes.", "Use another file."
+        "The rotary factors are not recognised", "rope_freqs.weight does not come from Llama 3's scaling.", "Use another file."
     )
 
 
@@ -159,12 +173,15 @@ def llama3_factors(settings: dict[str, Any], head_dim: int) -> np.ndarray:
     context = positive_number(settings, "original_max_position_embeddings")
     if high <= low:
         raise ConversionError(
-            "config.json does not make sense", f"high_freq_factor {high} is not above low_freq_factor {low}.", "Get the file again."
+            "config.json is not valid", f"high_freq_factor {high} is not above low_freq_factor {low}.", "Download the file again."
         )
-    one, exponents = np.float32(1), np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = one / np.power(positive_number(settings, "rope_theta"), exponents.astype(np.float64)).astype(np.float32)
-    wavelengths = one / frequencies * np.float32(2 * math.pi)
-    share = (one / wavelengths * np.float32(context) - np.float32(low)) / np.float32(high - low)
-    between = one / ((one - share) / np.float32(factor) + share)
-    factors: np.ndarray = np.where(wavelengths < context / high, one, np.where(wavelengths > context / low, np.float32(factor), between))
+
+    unit = np.float32(1)
+    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
+    frequencies = unit / np.power(positive_number(settings, "rope_theta"), exponents.astype(np.float64)).astype(np.float32)
+    wavelengths = unit / frequencies * np.float32(2 * math.pi)
+    share = (unit / wavelengths * np.float32(context) - np.float32(low)) / np.float32(high - low)
+    interpolated = unit / ((unit - share) / np.float32(factor) + share)
+    divided = np.where(wavelengths > context / low, np.float32(factor), interpolated)
+    factors: np.ndarray = np.where(wavelengths < context / high, unit, divided)
     return factors

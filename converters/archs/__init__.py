@@ -70,7 +70,7 @@ def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
 
 def config_error(cause: str) -> ConversionError:
     """The refusal of a configuration that contradicts itself."""
-    return ConversionError("config.json does not make sense", cause, "Get the file again.")
+    return ConversionError("config.json is not valid", cause, "Download the file again.")
 
 
 def integer(config: dict[str, Any], key: str, default: int | None = None, most: int = 2**31 - 1) -> int:

@@ -48,7 +48,7 @@ TINY = {
 
 
 def check_shape(config: dict[str, Any], period: int, largest: int) -> None:
-    """Refuse what llama.cpp cannot be told of Gemma 2 and 3: another scale of queries, other layers without window, two-way attention.
+    """Refuse settings of Gemma 2 and 3 that no GGUF key can express: another query scale, another pattern of windows, two-way attention.
 
     period: layers at its multiples attend to everything, the others to a window. largest: the number of layers at which llama.cpp scales
     by the share of the hidden size (src/models/gemma2.cpp and gemma3.cpp).
@@ -56,8 +56,12 @@ def check_shape(config: dict[str, Any], period: int, largest: int) -> None:
     refuse_unless(config, "attention_bias", False)
     if config.get("use_bidirectional_attention"):
         refuse_unless(config, "use_bidirectional_attention", None)
-    head, layers = heads(config), layer_count(config)
+
+    head = heads(config)
+    layers = layer_count(config)
     refuse_unless(config, "query_pre_attn_scalar", integer(config, "hidden_size") // head.query if layers == largest else head.size)
+
+    # A config.json may leave layer_types out, then transformers assumes this pattern.
     expected = [SLIDING if (layer + 1) % period else FULL for layer in range(layers)]
     if (config.get("layer_types") or expected) != expected:
         raise ConversionError(
@@ -75,15 +79,23 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         "final_logit_softcapping": f32(positive_number(config, "final_logit_softcapping")),
         "attention.sliding_window": u32(integer(config, "sliding_window")),
     }
+
+    # llama.cpp's own converter leaves the usual rope out, so that both write the same bytes.
     rope = rope_settings(config)
-    turns = {} if positive_number(rope, "rope_theta") == 10000 and rope["rope_type"] == "default" else rope_metadata(rope, GGUF_NAME, ())
-    return decoder_metadata(config, GGUF_NAME, activation=ACTIVATION) | turns | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+    usual_rope = positive_number(rope, "rope_theta") == 10000 and rope["rope_type"] == "default"
+    rope_keys = {} if usual_rope else rope_metadata(rope, GGUF_NAME, ())
+    return (
+        decoder_metadata(config, GGUF_NAME, activation=ACTIVATION)
+        | rope_keys
+        | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
+    )
 
 
 def windowed_configuration(file: GgufModel, largest: int) -> dict[str, Any]:
     """What `check_shape` and both Gemmas' metadata say of a model, read back."""
     config = decoder_configuration(file, activation=ACTIVATION[0])
-    query, hidden = config["num_attention_heads"], config["hidden_size"]
+    query = config["num_attention_heads"]
+    hidden = config["hidden_size"]
     config["head_dim"] = file.whole("attention.key_length", hidden // query)
     config["query_pre_attn_scalar"] = hidden // query if config["num_hidden_layers"] == largest else config["head_dim"]
     return config | {"sliding_window": file.whole("attention.sliding_window")} | capped(file)
@@ -105,21 +117,24 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    return normed_tensors(config, tied, GGUF_NAME, lambda _made, _prefix: None)
+    return normed_tensors(config, tied, GGUF_NAME, lambda _plans, _prefix: None)
 
 
-def normed_tensors(config: dict[str, Any], tied: bool, arch: str, more: Callable[[TensorPlans, str], None]) -> list[TensorPlan]:
-    """The tensors of Gemma 2 and 3. more: adds what else an attention (its prefix) has."""
-    head, made = heads(config), TensorPlans(arch, layer_count(config))
-    hidden, inner = made.start(config)
-    for layer in range(made.layers):
+def normed_tensors(config: dict[str, Any], tied: bool, arch: str, add_attention: Callable[[TensorPlans, str], None]) -> list[TensorPlan]:
+    """The tensors of Gemma 2 and 3. add_attention: adds what else an attention, by its prefix, has."""
+    head = heads(config)
+    plans = TensorPlans(arch, layer_count(config))
+    hidden, inner = plans.start(config)
+
+    for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
-        made.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
-        made.attention(f"{prefix}.self_attn", hidden, head)
-        more(made, f"{prefix}.self_attn")
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
-        made.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden, build=plus_one)
-        made.gated_mlp(f"{prefix}.mlp", hidden, inner)
-        made.add(f"{prefix}.post_feedforward_layernorm.weight", hidden, build=plus_one)
-    made.end(config, tied, plus_one)
-    return made
+        plans.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
+        plans.attention(f"{prefix}.self_attn", hidden, head)
+        add_attention(plans, f"{prefix}.self_attn")
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
+        plans.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden, build=plus_one)
+        plans.gated_mlp(f"{prefix}.mlp", hidden, inner)
+        plans.add(f"{prefix}.post_feedforward_layernorm.weight", hidden, build=plus_one)
+
+    plans.end(config, tied, plus_one)
+    return plans

@@ -45,19 +45,23 @@ TINY = {
 
 def ropes(config: dict[str, Any], defaults: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rope settings of each type of layer; the older form names two bases and one scaling (configuration_gemma3.py)."""
-    given = config.get("rope_parameters") or {}
+    by_kind = config.get("rope_parameters") or {}
     older = {
         FULL: {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})},
         SLIDING: {"rope_theta": config.get("rope_local_base_freq")},
     }
-    found = {}
+
+    # A null in the file means "not set", so it must not hide the older form or the default.
+    merged = {}
     for kind, default in defaults.items():
-        settings = {key: value for key, value in (older[kind] | (given.get(kind) or {})).items() if value is not None}
+        settings = {key: value for key, value in (older[kind] | (by_kind.get(kind) or {})).items() if value is not None}
         settings.setdefault("rope_type", settings.get("type", default["rope_type"]))
-        found[kind] = default | settings
-    if set(given) - set(defaults):
-        raise config_error(f"rope_parameters is not by type of layer, but has {', '.join(sorted(set(given) - set(defaults)))[:100]}.")
-    return found
+        merged[kind] = default | settings
+
+    unknown = sorted(set(by_kind) - set(defaults))
+    if unknown:
+        raise config_error(f"rope_parameters is not by type of layer, but has {', '.join(unknown)[:100]}.")
+    return merged
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
@@ -66,8 +70,10 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         refuse_unless(config, "sliding_window_pattern", 6, default=6)
     check_shape(config, 6, largest=62)
     refuse_unless(config, "attn_logit_softcapping", None)
+
     rope = ropes(config, {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in THETAS.items()})
     refuse_unless(rope[SLIDING], "rope_type", "default")
+
     keys = decoder_metadata(config, GGUF_NAME, activation=ACTIVATION) | rope_metadata(rope[FULL], GGUF_NAME, ("linear",))
     keys[f"{GGUF_NAME}.rope.freq_base_swa"] = f32(positive_number(rope[SLIDING], "rope_theta"))
     keys[f"{GGUF_NAME}.attention.sliding_window"] = u32(integer(config, "sliding_window"))
@@ -86,8 +92,8 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Gemma 2's, and the norms of queries and keys."""
     size = heads(config).size
 
-    def norms(made: TensorPlans, prefix: str) -> None:
-        made.add(f"{prefix}.q_norm.weight", size, build=plus_one)
-        made.add(f"{prefix}.k_norm.weight", size, build=plus_one)
+    def norms(plans: TensorPlans, prefix: str) -> None:
+        plans.add(f"{prefix}.q_norm.weight", size, build=plus_one)
+        plans.add(f"{prefix}.k_norm.weight", size, build=plus_one)
 
     return normed_tensors(config, tied, GGUF_NAME, norms)

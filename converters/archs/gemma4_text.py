@@ -31,7 +31,7 @@ DEFAULTS = {
     "tie_word_embeddings": True,
 }
 IGNORED = r"model\.layers\.\d+\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\.weight"
-"""Layers that reuse keys and values may still hold what made their own."""
+"""Layers that reuse keys and values may still hold what plans their own."""
 VOCABULARY = {"plain_bpe": True, "added_first": True}
 ROPES = {
     FULL: {"rope_type": "proportional", "rope_theta": THETAS[FULL], "partial_rotary_factor": 0.25},
@@ -82,21 +82,30 @@ def _layers(config: dict[str, Any]) -> list[Layer]:
     kinds = config.get("layer_types") or [SLIDING if (layer + 1) % 6 else FULL for layer in range(count)]
     if not isinstance(kinds, list) or len(kinds) != count or set(kinds) - {SLIDING, FULL}:
         raise config_error(f"layer_types is no list of {count} of {SLIDING} and {FULL}.")
+
+    # transformers makes the last layer attend to everything, whatever the list says.
     kinds = [*kinds[:-1], FULL]
+
     shared = config["num_kv_shared_layers"]
     if type(shared) is not int or not 0 <= shared < count:
         raise config_error(f"num_kv_shared_layers is {shared!r}.")
-    query, kv = integer(config, "num_attention_heads"), integer(config, "num_key_value_heads")
-    own = _own_heads(config, kinds)
+
+    query = integer(config, "num_attention_heads")
+    kv = integer(config, "num_key_value_heads")
+    head_settings = _own_heads(config, kinds)
     layers = []
     for layer, kind in enumerate(kinds):
         reuses = layer >= count - shared
-        size, number_kv = integer(own[layer], "head_dim"), integer(own[layer], "num_key_value_heads", default=kv)
+        size = integer(head_settings[layer], "head_dim")
+        number_kv = integer(head_settings[layer], "num_key_value_heads", default=kv)
         if query % number_kv or size % 2:
             raise config_error(f"{query} heads, {number_kv} key-value heads and head size {size} do not fit.")
         inner = integer(config, "intermediate_size") * (2 if reuses and config["use_double_wide_mlp"] else 1)
         layers.append(Layer(kind == SLIDING, reuses, Heads(query, number_kv, size), inner))
-    if len({layer.head for layer in layers if layer.sliding}) > 1 or len({layer.head for layer in layers if not layer.sliding}) > 1:
+
+    sliding_heads = {layer.head for layer in layers if layer.sliding}
+    full_heads = {layer.head for layer in layers if not layer.sliding}
+    if len(sliding_heads) > 1 or len(full_heads) > 1:
         raise ConversionError(
             "per_layer_config is not supported",
             "llama.cpp knows one size of heads for each of the two types of layers.",
@@ -106,21 +115,22 @@ def _layers(config: dict[str, Any]) -> list[Layer]:
 
 
 def _own_heads(config: dict[str, Any], kinds: list[str]) -> list[dict[str, Any]]:
-    """What each layer says of its heads."""
-    usual = {"head_dim": config["head_dim"]}
-    given = config.get("per_layer_config")
-    if given is None:
-        own = {"head_dim": config.get("global_head_dim", 512)}
+    """Each layer's settings of its heads."""
+    sliding_heads = {"head_dim": config["head_dim"]}
+    per_layer = config.get("per_layer_config")
+    if per_layer is None:
+        full_heads = {"head_dim": config.get("global_head_dim", 512)}
         if config["attention_k_eq_v"]:
-            own["num_key_value_heads"] = config.get("num_global_key_value_heads")
-        return [usual if kind == SLIDING else own for kind in kinds]
-    if not isinstance(given, dict) or not all(str(key).isdigit() and isinstance(value, dict) for key, value in given.items()):
+            full_heads["num_key_value_heads"] = config.get("num_global_key_value_heads")
+        return [sliding_heads if kind == SLIDING else full_heads for kind in kinds]
+
+    if not isinstance(per_layer, dict) or not all(str(key).isdigit() and isinstance(value, dict) for key, value in per_layer.items()):
         raise config_error("per_layer_config is not a table by layer.")
-    by_layer = {int(key): value for key, value in given.items()}
+    by_layer = {int(key): value for key, value in per_layer.items()}
     for value in by_layer.values():
         for key in value.keys() - {"head_dim", "num_key_value_heads"}:
             refuse_unless(value, key, None)
-    return [usual | by_layer.get(layer, {}) for layer in range(len(kinds))]
+    return [sliding_heads | by_layer.get(layer, {}) for layer in range(len(kinds))]
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
@@ -129,21 +139,27 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         refuse_unless(config, key, False)
     if config.get("use_bidirectional_attention") == "all":
         refuse_unless(config, "use_bidirectional_attention", None)
-    layers, rope = _layers(config), ropes(config, ROPES)
+
+    layers = _layers(config)
+    rope = ropes(config, ROPES)
     refuse_unless(rope[FULL], "rope_type", "proportional")
     refuse_unless(rope[FULL], "factor", 1, default=1)
     refuse_unless(rope[SLIDING], "rope_type", "default")
     refuse_unless(rope[SLIDING], "partial_rotary_factor", 1, default=1)
-    full, sliding = layers[-1].head, next((layer.head for layer in layers if layer.sliding), None)
+
+    full = layers[-1].head
+    sliding = next((layer.head for layer in layers if layer.sliding), None)
     if sliding is None:
         raise ConversionError(
             "layer_types without sliding_attention is not supported",
             "llama.cpp's gemma4 has both types of layers.",
             "Choose another base model.",
         )
+
     per_layer = config["hidden_size_per_layer_input"] or 0
     if per_layer:
         refuse_unless(config, "vocab_size_per_layer_input", integer(config, "vocab_size"))
+
     keys = {
         "rope.freq_base": f32(positive_number(rope[FULL], "rope_theta")),
         "rope.freq_base_swa": f32(positive_number(rope[SLIDING], "rope_theta")),
@@ -158,32 +174,42 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         "attention.shared_kv_layers": u32(sum(layer.reuses for layer in layers)),
         "embedding_length_per_layer_input": u32(per_layer),
     }
+
+    # llama.cpp takes a list only where layers differ; writing one always would change the file's bytes.
     if config.get("final_logit_softcapping") is not None:
         keys["final_logit_softcapping"] = f32(positive_number(config, "final_logit_softcapping"))
     if full.kv != sliding.kv:
         keys["attention.head_count_kv"] = i32s(layer.head.kv for layer in layers)
     if config["use_double_wide_mlp"]:
         keys["feed_forward_length"] = i32s(layer.inner for layer in layers)
+
     shared = decoder_metadata(config | {"num_experts": None}, GGUF_NAME, activation=ACTIVATION)
     return shared | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
 
 
 def configuration(file: GgufModel) -> dict[str, Any]:
-    """Hyper-parameters from a file; how much is rotated stands in its rotary factors, whether values have matrices in its tensors."""
+    """Hyper-parameters from a file. Its rotary factors show how much is rotated, its tensors whether values have matrices."""
     config = decoder_configuration(file, activation=ACTIVATION[0])
     count = config["num_hidden_layers"]
-    kinds = [SLIDING if one else FULL for one in file.each("attention.sliding_window_pattern", count)]
-    shared, size = file.whole("attention.shared_kv_layers", 0, least=0), file.whole("attention.key_length")
+    kinds = [SLIDING if windowed else FULL for windowed in file.each("attention.sliding_window_pattern", count)]
+    shared = file.whole("attention.shared_kv_layers", 0, least=0)
+    size = file.whole("attention.key_length")
+
+    # llama.cpp writes one number where all layers agree, a list where they differ.
     by_layer = isinstance(file.get("attention.head_count_kv"), np.ndarray)
     kv = file.each("attention.head_count_kv", count) if by_layer else [config["num_key_value_heads"]] * count
     wide = isinstance(file.get("feed_forward_length"), np.ndarray)
-    usual = next((number for number, kind in zip(kv, kinds, strict=True) if kind == SLIDING), kv[0])
+    sliding_kv = next((number for number, kind in zip(kv, kinds, strict=True) if kind == SLIDING), kv[0])
+
+    full_layers = [layer for layer, kind in enumerate(kinds) if kind == FULL]
+    own_heads = {str(layer): {"head_dim": size, "num_key_value_heads": kv[layer]} for layer in full_layers}
+    keys_are_values = any(layer < count - shared and not file.has(f"blk.{layer}.attn_v.weight") for layer in full_layers)
     factors = file.tensor("rope_freqs.weight")
     return (
         config
         | capped(file)
         | {
-            "num_key_value_heads": usual,
+            "num_key_value_heads": sliding_kv,
             "intermediate_size": file.each("feed_forward_length", count)[0] if wide else config["intermediate_size"],
             "use_double_wide_mlp": wide,
             "head_dim": file.whole("attention.key_length_swa"),
@@ -192,12 +218,8 @@ def configuration(file: GgufModel) -> dict[str, Any]:
             "sliding_window": file.whole("attention.sliding_window"),
             "hidden_size_per_layer_input": file.whole("embedding_length_per_layer_input", 0, least=0),
             "vocab_size_per_layer_input": config["vocab_size"],
-            "attention_k_eq_v": any(
-                kind == FULL and layer < count - shared and not file.has(f"blk.{layer}.attn_v.weight") for layer, kind in enumerate(kinds)
-            ),
-            "per_layer_config": {
-                str(layer): {"head_dim": size, "num_key_value_heads": kv[layer]} for layer, kind in enumerate(kinds) if kind == FULL
-            },
+            "attention_k_eq_v": keys_are_values,
+            "per_layer_config": own_heads,
             "rope_parameters": {
                 FULL: {
                     "rope_type": "proportional",
@@ -218,38 +240,42 @@ def _rope_factors(config: dict[str, Any], size: int) -> np.ndarray:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    layers, made = _layers(config), TensorPlans(GGUF_NAME, layer_count(config))
-    hidden, _ = made.start(config)
-    made.add_made("rope_freqs.weight", _rope_factors(config, layers[-1].head.size))
+    layers = _layers(config)
+    plans = TensorPlans(GGUF_NAME, layer_count(config))
+    hidden, _ = plans.start(config)
+    plans.add_computed("rope_freqs.weight", _rope_factors(config, layers[-1].head.size))
+
     per_layer = config["hidden_size_per_layer_input"] or 0
     if per_layer:
-        made.add("model.embed_tokens_per_layer.weight", integer(config, "vocab_size"), len(layers) * per_layer)
-        made.linear("model.per_layer_model_projection", len(layers) * per_layer, hidden)
-        made.add("model.per_layer_projection_norm.weight", per_layer)
+        plans.add("model.embed_tokens_per_layer.weight", integer(config, "vocab_size"), len(layers) * per_layer)
+        plans.linear("model.per_layer_model_projection", len(layers) * per_layer, hidden)
+        plans.add("model.per_layer_projection_norm.weight", per_layer)
+
     for index, layer in enumerate(layers):
         prefix = f"model.layers.{index}"
-        made.add(f"{prefix}.input_layernorm.weight", hidden)
-        _attention(made, f"{prefix}.self_attn", hidden, layer, without_values=bool(config["attention_k_eq_v"]) and not layer.sliding)
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
-        made.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden)
-        made.gated_mlp(f"{prefix}.mlp", hidden, layer.inner)
-        made.add(f"{prefix}.post_feedforward_layernorm.weight", hidden)
-        made.add(f"{prefix}.layer_scalar", 1, known_as=f"{prefix}.layer_scalar.weight")
+        plans.add(f"{prefix}.input_layernorm.weight", hidden)
+        _attention(plans, f"{prefix}.self_attn", hidden, layer, without_values=bool(config["attention_k_eq_v"]) and not layer.sliding)
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden)
+        plans.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden)
+        plans.gated_mlp(f"{prefix}.mlp", hidden, layer.inner)
+        plans.add(f"{prefix}.post_feedforward_layernorm.weight", hidden)
+        plans.add(f"{prefix}.layer_scalar", 1, known_as=f"{prefix}.layer_scalar.weight")
         if per_layer:
-            made.linear(f"{prefix}.per_layer_input_gate", per_layer, hidden)
-            made.linear(f"{prefix}.per_layer_projection", hidden, per_layer)
-            made.add(f"{prefix}.post_per_layer_input_norm.weight", hidden)
-    made.end(config, tied)
-    return made
+            plans.linear(f"{prefix}.per_layer_input_gate", per_layer, hidden)
+            plans.linear(f"{prefix}.per_layer_projection", hidden, per_layer)
+            plans.add(f"{prefix}.post_per_layer_input_norm.weight", hidden)
+
+    plans.end(config, tied)
+    return plans
 
 
-def _attention(made: TensorPlans, prefix: str, hidden: int, layer: Layer, without_values: bool) -> None:
+def _attention(plans: TensorPlans, prefix: str, hidden: int, layer: Layer, without_values: bool) -> None:
     head = layer.head
-    made.linear(f"{prefix}.q_proj", head.query * head.size, hidden)
-    made.add(f"{prefix}.q_norm.weight", head.size)
+    plans.linear(f"{prefix}.q_proj", head.query * head.size, hidden)
+    plans.add(f"{prefix}.q_norm.weight", head.size)
     if not layer.reuses:
-        made.linear(f"{prefix}.k_proj", head.kv * head.size, hidden)
-        made.add(f"{prefix}.k_norm.weight", head.size)
+        plans.linear(f"{prefix}.k_proj", head.kv * head.size, hidden)
+        plans.add(f"{prefix}.k_norm.weight", head.size)
         if not without_values:
-            made.linear(f"{prefix}.v_proj", head.kv * head.size, hidden)
-    made.linear(f"{prefix}.o_proj", hidden, head.query * head.size)
+            plans.linear(f"{prefix}.v_proj", head.kv * head.size, hidden)
+    plans.linear(f"{prefix}.o_proj", hidden, head.query * head.size)

@@ -44,7 +44,9 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         ("quantization_config", None),
     ):
         refuse_unless(config, key, only, default=only)
-    hidden, heads = integer(config, "n_embd"), integer(config, "n_head")
+
+    hidden = integer(config, "n_embd")
+    heads = integer(config, "n_head")
     if hidden % heads:
         raise config_error(f"{heads} heads and hidden size {hidden} do not divide.")
     return {
@@ -83,20 +85,23 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    made, hidden, inner = TensorPlans(GGUF_NAME, layer_count(config, "n_layer")), integer(config, "n_embd"), _inner(config)
+    plans = TensorPlans(GGUF_NAME, layer_count(config, "n_layer"))
+    hidden = integer(config, "n_embd")
+    inner = _inner(config)
     vocabulary = integer(config, "vocab_size")
 
     def norm(name: str) -> None:
-        made.add(f"{name}.weight", hidden)
-        made.add(f"{name}.bias", hidden)
+        plans.add(f"{name}.weight", hidden)
+        plans.add(f"{name}.bias", hidden)
 
     def projection(name: str, rows: int, columns: int) -> None:
-        made.add(f"{name}.weight", rows, columns, build=_turned, stored=(columns, rows))
-        made.add(f"{name}.bias", rows)
+        plans.add(f"{name}.weight", rows, columns, build=_turned, stored=(columns, rows))
+        plans.add(f"{name}.bias", rows)
 
-    made.add(EMBEDDINGS, vocabulary, hidden)
-    made.add("transformer.wpe.weight", integer(config, "n_positions"), hidden)
-    for layer in range(made.layers):
+    plans.add(EMBEDDINGS, vocabulary, hidden)
+    plans.add("transformer.wpe.weight", integer(config, "n_positions"), hidden)
+
+    for layer in range(plans.layers):
         prefix = f"transformer.h.{layer}"
         norm(f"{prefix}.ln_1")
         projection(f"{prefix}.attn.c_attn", 3 * hidden, hidden)
@@ -104,7 +109,8 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
         norm(f"{prefix}.ln_2")
         projection(f"{prefix}.mlp.c_fc", inner, hidden)
         projection(f"{prefix}.mlp.c_proj", hidden, inner)
+
     norm("transformer.ln_f")
     if not tied:
-        made.add("lm_head.weight", vocabulary, hidden)
-    return made
+        plans.add("lm_head.weight", vocabulary, hidden)
+    return plans

@@ -47,8 +47,10 @@ TINY = {
 
 def _kinds(config: dict[str, Any]) -> list[str]:
     """Each layer's type."""
-    count, full = layer_count(config), config.get("full_attn_idxs")
-    kinds = config.get("layer_types") or [FULL if full is None or layer in full else CONV for layer in range(count)]
+    count = layer_count(config)
+    full_layers = config.get("full_attn_idxs")
+    by_index = [FULL if full_layers is None or layer in full_layers else CONV for layer in range(count)]
+    kinds = config.get("layer_types") or by_index
     if len(kinds) != count or set(kinds) - {CONV, FULL}:
         raise config_error(f"layer_types is no list of {count} of {CONV} and {FULL}.")
     return list(kinds)
@@ -110,20 +112,24 @@ def _deep(kernel: np.ndarray) -> np.ndarray:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made, length = heads(config), TensorPlans(GGUF_NAME, layer_count(config)), integer(config, "conv_L_cache")
-    hidden, inner = made.start(_settings(config))
+    head = heads(config)
+    length = integer(config, "conv_L_cache")
+    plans = TensorPlans(GGUF_NAME, layer_count(config))
+    hidden, inner = plans.start(_settings(config))
+
     for layer, kind in enumerate(_kinds(config)):
         prefix = f"model.layers.{layer}"
-        made.add(f"{prefix}.operator_norm.weight", hidden)
+        plans.add(f"{prefix}.operator_norm.weight", hidden)
         if kind == CONV:
-            made.linear(f"{prefix}.conv.in_proj", 3 * hidden, hidden)
-            made.add(f"{prefix}.conv.conv.weight", hidden, length, build=_flat, stored=(hidden, 1, length))
-            made.linear(f"{prefix}.conv.out_proj", hidden, hidden)
+            plans.linear(f"{prefix}.conv.in_proj", 3 * hidden, hidden)
+            plans.add(f"{prefix}.conv.conv.weight", hidden, length, build=_flat, stored=(hidden, 1, length))
+            plans.linear(f"{prefix}.conv.out_proj", hidden, hidden)
         else:
-            made.attention(f"{prefix}.self_attn", hidden, head, output="out_proj")
-            made.add(f"{prefix}.self_attn.q_layernorm.weight", head.size)
-            made.add(f"{prefix}.self_attn.k_layernorm.weight", head.size)
-        made.add(f"{prefix}.ffn_norm.weight", hidden)
-        made.gated_mlp(f"{prefix}.feed_forward", hidden, inner, names=("w1", "w3", "w2"))
-    made.end(config, tied, name="model.embedding_norm")
-    return made
+            plans.attention(f"{prefix}.self_attn", hidden, head, output="out_proj")
+            plans.add(f"{prefix}.self_attn.q_layernorm.weight", head.size)
+            plans.add(f"{prefix}.self_attn.k_layernorm.weight", head.size)
+        plans.add(f"{prefix}.ffn_norm.weight", hidden)
+        plans.gated_mlp(f"{prefix}.feed_forward", hidden, inner, names=("w1", "w3", "w2"))
+
+    plans.end(config, tied, name="model.embedding_norm")
+    return plans

@@ -58,16 +58,20 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool, arch: str = GGUF_NAME) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order; queries and keys reordered within their heads."""
-    head, made = heads(config), TensorPlans(arch, layer_count(config))
-    hidden, inner = made.start(config)
+    head = heads(config)
+    plans = TensorPlans(arch, layer_count(config))
+    hidden, inner = plans.start(config)
+
     rope = rope_settings(config)
     if rope["rope_type"] == "llama3":
-        made.add_made("rope_freqs.weight", llama3_factors(rope, head.size))
+        plans.add_computed("rope_freqs.weight", llama3_factors(rope, head.size))
+
+    # transformers rotates halves of a head, llama.cpp neighbours: see `interleave`.
     attention_bias = bool(config["attention_bias"])
-    for layer in range(made.layers):
+    for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
-        made.add(f"{prefix}.input_layernorm.weight", hidden)
-        made.attention(
+        plans.add(f"{prefix}.input_layernorm.weight", hidden)
+        plans.attention(
             f"{prefix}.self_attn",
             hidden,
             head,
@@ -75,7 +79,8 @@ def tensors(config: dict[str, Any], tied: bool, arch: str = GGUF_NAME) -> list[T
             query=partial(interleave, head.query),
             key=partial(interleave, head.kv),
         )
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
-        made.gated_mlp(f"{prefix}.mlp", hidden, inner, bool(config["mlp_bias"]))
-    made.end(config, tied)
-    return made
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden)
+        plans.gated_mlp(f"{prefix}.mlp", hidden, inner, bool(config["mlp_bias"]))
+
+    plans.end(config, tied)
+    return plans

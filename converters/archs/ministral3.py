@@ -65,8 +65,10 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     refuse_unless(rope, "attention_factor", None)
     if rope.get("original_max_position_embeddings") is None:
         raise config_error("The rope setting original_max_position_embeddings is missing.")
-    plain = {key: value for key, value in rope.items() if key not in ("mscale", "mscale_all_dim")}
-    keys = decoder_metadata(config, GGUF_NAME) | rope_metadata(plain, GGUF_NAME, ("yarn",))
+
+    # `rope_metadata` refuses these two for other architectures; here llama.cpp reads them from a key of their own.
+    common = {key: value for key, value in rope.items() if key not in ("mscale", "mscale_all_dim")}
+    keys = decoder_metadata(config, GGUF_NAME) | rope_metadata(common, GGUF_NAME, ("yarn",))
     keys |= {
         f"{GGUF_NAME}.rope.dimension_count": u32(heads(config).size),
         f"{GGUF_NAME}.vocab_size": u32(integer(config, "vocab_size")),

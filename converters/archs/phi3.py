@@ -72,6 +72,7 @@ def _attention_factor(config: dict[str, Any], rope: dict[str, Any]) -> float:
     original = positive_number(rope, "original_max_position_embeddings")
     if original <= 1:
         raise config_error(f"The rope setting original_max_position_embeddings is {original:g}.")
+
     factor = positive_number(rope, "factor", default=integer(config, "max_position_embeddings") / original)
     return positive_number(rope, "attention_factor", default=math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0)
 
@@ -96,13 +97,16 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     config = decoder_configuration(file, own_size=False)
     share = file.whole("rope.dimension_count") / (config["hidden_size"] // config["num_attention_heads"])
     original = file.whole("rope.scaling.original_context_length")
+
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": file.real("rope.freq_base"), "partial_rotary_factor": share}
     if file.has("rope_factors_long.weight"):
         rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
         rope |= {
-            f"{kind}_factor": [shortest_float(one) for one in file.tensor(f"rope_factors_{kind}.weight")] for kind in ("short", "long")
+            f"{kind}_factor": [shortest_float(factor) for factor in file.tensor(f"rope_factors_{kind}.weight")]
+            for kind in ("short", "long")
         }
         rope["attention_factor"] = file.real("rope.scaling.attn_factor")
+
     return config | {
         "original_max_position_embeddings": original,
         "partial_rotary_factor": share,
@@ -116,23 +120,27 @@ def _factors(rope: dict[str, Any], key: str, count: int) -> np.ndarray:
     values = rope.get(key)
     if not isinstance(values, list) or len(values) != count:
         raise config_error(f"The rope setting {key} is not a list of {count} numbers.")
-    return np.array([positive_number({key: one}, key) for one in values], np.float32)
+    return np.array([positive_number({key: value}, key) for value in values], np.float32)
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made, rope = heads(config), TensorPlans(GGUF_NAME, layer_count(config)), _rope(config)
-    hidden, inner = made.start(config)
+    head = heads(config)
+    rope = _rope(config)
+    plans = TensorPlans(GGUF_NAME, layer_count(config))
+    hidden, inner = plans.start(config)
     if rope["rope_type"] == "longrope":
-        made.add_made("rope_factors_long.weight", _factors(rope, "long_factor", _rotated(config, rope) // 2))
-        made.add_made("rope_factors_short.weight", _factors(rope, "short_factor", _rotated(config, rope) // 2))
-    for layer in range(made.layers):
+        plans.add_computed("rope_factors_long.weight", _factors(rope, "long_factor", _rotated(config, rope) // 2))
+        plans.add_computed("rope_factors_short.weight", _factors(rope, "short_factor", _rotated(config, rope) // 2))
+
+    for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
-        made.add(f"{prefix}.input_layernorm.weight", hidden)
-        made.linear(f"{prefix}.self_attn.qkv_proj", (head.query + 2 * head.kv) * head.size, hidden)
-        made.linear(f"{prefix}.self_attn.o_proj", hidden, head.query * head.size)
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
-        made.linear(f"{prefix}.mlp.gate_up_proj", 2 * inner, hidden)
-        made.linear(f"{prefix}.mlp.down_proj", hidden, inner)
-    made.end(config, tied)
-    return made
+        plans.add(f"{prefix}.input_layernorm.weight", hidden)
+        plans.linear(f"{prefix}.self_attn.qkv_proj", (head.query + 2 * head.kv) * head.size, hidden)
+        plans.linear(f"{prefix}.self_attn.o_proj", hidden, head.query * head.size)
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden)
+        plans.linear(f"{prefix}.mlp.gate_up_proj", 2 * inner, hidden)
+        plans.linear(f"{prefix}.mlp.down_proj", hidden, inner)
+
+    plans.end(config, tied)
+    return plans

@@ -51,15 +51,16 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made = heads(config), TensorPlans(GGUF_NAME, layer_count(config))
-    hidden, inner = made.start(config)
-    for layer in range(made.layers):
+    head = heads(config)
+    plans = TensorPlans(GGUF_NAME, layer_count(config))
+    hidden, inner = plans.start(config)
+    for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
-        made.add(f"{prefix}.input_layernorm.weight", hidden)
-        made.attention(f"{prefix}.self_attn", hidden, head)
-        made.add(f"{prefix}.self_attn.q_norm.weight", head.size)
-        made.add(f"{prefix}.self_attn.k_norm.weight", head.size)
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
-        made.gated_mlp(f"{prefix}.mlp", hidden, inner)
-    made.end(config, tied)
-    return made
+        plans.add(f"{prefix}.input_layernorm.weight", hidden)
+        plans.attention(f"{prefix}.self_attn", hidden, head)
+        plans.add(f"{prefix}.self_attn.q_norm.weight", head.size)
+        plans.add(f"{prefix}.self_attn.k_norm.weight", head.size)
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden)
+        plans.gated_mlp(f"{prefix}.mlp", hidden, inner)
+    plans.end(config, tied)
+    return plans

@@ -66,7 +66,8 @@ class Linear(NamedTuple):
 def _linear(config: dict[str, Any]) -> Linear:
     size = integer(config, "linear_key_head_dim")
     refuse_unless(config, "linear_value_head_dim", size)
-    keys, values = integer(config, "linear_num_key_heads"), integer(config, "linear_num_value_heads")
+    keys = integer(config, "linear_num_key_heads")
+    values = integer(config, "linear_num_value_heads")
     if values % keys:
         raise config_error(f"{keys} key heads and {values} value heads of linear attention do not divide.")
     return Linear(keys, values, size, integer(config, "linear_conv_kernel_dim"))
@@ -88,10 +89,13 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     """
     refuse_unless(config, "attention_bias", False)
     refuse_unless(config, "rms_norm_eps", 1e-6)
-    linear, rope = _linear(config), rope_settings(config)
+
+    linear = _linear(config)
+    rope = rope_settings(config)
     sections = rope.get("mrope_section") or list(SECTIONS)
-    if not isinstance(sections, list) or len(sections) > 4 or not all(type(one) is int and one >= 0 for one in sections):
+    if not isinstance(sections, list) or len(sections) > 4 or not all(type(section) is int and section >= 0 for section in sections):
         raise config_error(f"The rope setting mrope_section is {sections!r}.")
+
     keys = {
         "ssm.conv_kernel": u32(linear.kernel),
         "ssm.state_size": u32(linear.size),
@@ -103,18 +107,24 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
         "rope.dimension_count": u32(int(heads(config).size * positive_number(rope, "partial_rotary_factor"))),
         "rope.dimension_sections": i32s([*sections, 0, 0, 0, 0][:4]),
     }
+
     shared = decoder_metadata(config, GGUF_NAME) | rope_metadata(rope, GGUF_NAME, ("linear", "yarn"), partial=True)
     return shared | {f"{GGUF_NAME}.{key}": value for key, value in keys.items()}
 
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
-    config, size, values = decoder_configuration(file), file.whole("ssm.state_size"), file.whole("ssm.time_step_rank")
-    head, interval = file.whole("attention.key_length"), file.whole("full_attention_interval", 4)
+    config = decoder_configuration(file)
+    size = file.whole("ssm.state_size")
+    head = file.whole("attention.key_length")
     layers = config["num_hidden_layers"]
+
+    # Files from before the list of layers say only how often a layer of full attention comes.
+    interval = file.whole("full_attention_interval", 4)
     linear = [(layer + 1) % interval for layer in range(layers)]
     if file.get("attention.recurrent_layers") is not None:
         linear = file.each("attention.recurrent_layers", layers)
+
     rope = rope_configuration(file) | {"partial_rotary_factor": file.whole("rope.dimension_count") / head}
     if file.get("rope.dimension_sections") is not None:
         rope["mrope_section"] = file.each("rope.dimension_sections", 4)[:3]
@@ -123,9 +133,9 @@ def configuration(file: GgufModel) -> dict[str, Any]:
         "linear_key_head_dim": size,
         "linear_value_head_dim": size,
         "linear_num_key_heads": file.whole("ssm.group_count"),
-        "linear_num_value_heads": values,
+        "linear_num_value_heads": file.whole("ssm.time_step_rank"),
         "full_attention_interval": interval,
-        "layer_types": [LINEAR if one else FULL for one in linear],
+        "layer_types": [LINEAR if is_linear else FULL for is_linear in linear],
         "partial_rotary_factor": rope["partial_rotary_factor"],
         "rope_parameters": rope,
     }
@@ -152,14 +162,14 @@ def gather_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
 @moves_rows
 def _deal_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
     """Queries and keys as they are, then the values reordered."""
-    before = 2 * linear.keys * linear.size
-    return np.concatenate([rows[:before], deal_values(linear, rows[before:], linear.size)])
+    queries_and_keys = 2 * linear.keys * linear.size
+    return np.concatenate([rows[:queries_and_keys], deal_values(linear, rows[queries_and_keys:], linear.size)])
 
 
 @undoes(_deal_last)
 def _gather_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
-    before = 2 * linear.keys * linear.size
-    return np.concatenate([rows[:before], gather_values(linear, rows[before:], linear.size)])
+    queries_and_keys = 2 * linear.keys * linear.size
+    return np.concatenate([rows[:queries_and_keys], gather_values(linear, rows[queries_and_keys:], linear.size)])
 
 
 @within_rows
@@ -182,10 +192,12 @@ def _logarithms(linear: Linear, rates: np.ndarray) -> np.ndarray:
     """Of each rate the float32 logarithm that gives it again, where one of the three nearest does."""
     with np.errstate(all="ignore"):
         nearest = np.log(-rates.astype(np.float64)).astype(np.float32)
-    found = nearest.copy()
-    for other in (np.nextafter(nearest, np.float32(np.inf)), np.nextafter(nearest, np.float32(-np.inf)), nearest):
-        found = np.where(-np.exp(other.astype(np.float64)).astype(np.float32) == rates, other, found)
-    return gather_values(linear, found, 1)
+    logarithms = nearest.copy()
+
+    # Rounding to float32 may miss by one step; of those that give the rate again, the nearest is looked at last and wins.
+    for candidate in (np.nextafter(nearest, np.float32(np.inf)), np.nextafter(nearest, np.float32(-np.inf)), nearest):
+        logarithms = np.where(-np.exp(candidate.astype(np.float64)).astype(np.float32) == rates, candidate, logarithms)
+    return gather_values(linear, logarithms, 1)
 
 
 def _kernel(linear: Linear, weight: np.ndarray) -> np.ndarray:
@@ -199,35 +211,39 @@ def _kernel_back(linear: Linear, weight: np.ndarray) -> np.ndarray:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made, linear = heads(config), TensorPlans(GGUF_NAME, layer_count(config)), _linear(config)
-    hidden, inner = made.start(config)
+    head = heads(config)
+    linear = _linear(config)
+    plans = TensorPlans(GGUF_NAME, layer_count(config))
+    hidden, inner = plans.start(config)
+
     for layer, kind in enumerate(_kinds(config)):
         prefix = f"model.layers.{layer}"
-        made.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
+        plans.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
         if kind == LINEAR:
-            _linear_attention(made, f"{prefix}.linear_attn", hidden, linear)
+            _linear_attention(plans, f"{prefix}.linear_attn", hidden, linear)
         else:
-            made.linear(f"{prefix}.self_attn.q_proj", 2 * head.query * head.size, hidden)
-            made.linear(f"{prefix}.self_attn.k_proj", head.kv * head.size, hidden)
-            made.linear(f"{prefix}.self_attn.v_proj", head.kv * head.size, hidden)
-            made.linear(f"{prefix}.self_attn.o_proj", hidden, head.query * head.size)
-            made.add(f"{prefix}.self_attn.q_norm.weight", head.size, build=plus_one)
-            made.add(f"{prefix}.self_attn.k_norm.weight", head.size, build=plus_one)
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
-        made.gated_mlp(f"{prefix}.mlp", hidden, inner)
-    made.end(config, tied, plus_one)
-    return made
+            plans.linear(f"{prefix}.self_attn.q_proj", 2 * head.query * head.size, hidden)
+            plans.linear(f"{prefix}.self_attn.k_proj", head.kv * head.size, hidden)
+            plans.linear(f"{prefix}.self_attn.v_proj", head.kv * head.size, hidden)
+            plans.linear(f"{prefix}.self_attn.o_proj", hidden, head.query * head.size)
+            plans.add(f"{prefix}.self_attn.q_norm.weight", head.size, build=plus_one)
+            plans.add(f"{prefix}.self_attn.k_norm.weight", head.size, build=plus_one)
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
+        plans.gated_mlp(f"{prefix}.mlp", hidden, inner)
+
+    plans.end(config, tied, plus_one)
+    return plans
 
 
-def _linear_attention(made: TensorPlans, prefix: str, hidden: int, linear: Linear) -> None:
+def _linear_attention(plans: TensorPlans, prefix: str, hidden: int, linear: Linear) -> None:
     values = linear.values * linear.size
-    everything = 2 * linear.keys * linear.size + values
-    made.linear(f"{prefix}.in_proj_qkv", everything, hidden, build=partial(_deal_last, linear))
-    made.linear(f"{prefix}.in_proj_z", values, hidden, build=partial(deal_values, linear, size=linear.size))
-    made.add(f"{prefix}.conv1d.weight", everything, linear.kernel, build=partial(_kernel, linear), stored=(everything, 1, linear.kernel))
-    made.add(f"{prefix}.dt_bias", linear.values, build=partial(deal_values, linear, size=1), known_as=f"{prefix}.dt_proj.bias")
-    made.add(f"{prefix}.A_log", linear.values, build=partial(_decay, linear))
-    made.linear(f"{prefix}.in_proj_b", linear.values, hidden, build=partial(deal_values, linear, size=1))
-    made.linear(f"{prefix}.in_proj_a", linear.values, hidden, build=partial(deal_values, linear, size=1))
-    made.add(f"{prefix}.norm.weight", linear.size)
-    made.linear(f"{prefix}.out_proj", hidden, values, build=partial(_deal_columns, linear))
+    projected = 2 * linear.keys * linear.size + values
+    plans.linear(f"{prefix}.in_proj_qkv", projected, hidden, build=partial(_deal_last, linear))
+    plans.linear(f"{prefix}.in_proj_z", values, hidden, build=partial(deal_values, linear, size=linear.size))
+    plans.add(f"{prefix}.conv1d.weight", projected, linear.kernel, build=partial(_kernel, linear), stored=(projected, 1, linear.kernel))
+    plans.add(f"{prefix}.dt_bias", linear.values, build=partial(deal_values, linear, size=1), known_as=f"{prefix}.dt_proj.bias")
+    plans.add(f"{prefix}.A_log", linear.values, build=partial(_decay, linear))
+    plans.linear(f"{prefix}.in_proj_b", linear.values, hidden, build=partial(deal_values, linear, size=1))
+    plans.linear(f"{prefix}.in_proj_a", linear.values, hidden, build=partial(deal_values, linear, size=1))
+    plans.add(f"{prefix}.norm.weight", linear.size)
+    plans.linear(f"{prefix}.out_proj", hidden, values, build=partial(_deal_columns, linear))

@@ -43,11 +43,11 @@ NO_ROPE_INTERVAL = 4
 
 
 def _rotated(config: dict[str, Any]) -> list[bool]:
-    given = config.get("no_rope_layers")
-    if given is None:
+    listed = config.get("no_rope_layers")
+    if listed is None:
         interval = integer(config, "no_rope_layer_interval")
         return [bool((layer + 1) % interval) for layer in range(layer_count(config))]
-    return [bool(one) for one in given] if isinstance(given, list) else []
+    return [bool(rotated) for rotated in listed] if isinstance(listed, list) else []
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
