@@ -1,4 +1,4 @@
-"""ggml's own block quantization, from the library that llama-cpp-python ships, found without importing that package."""
+"""ggml's own block quantization, loaded from llama-cpp-python's library without importing that package."""
 
 import ctypes
 import importlib.util
@@ -16,7 +16,7 @@ from converters.gguf_file import GGML_TYPES
 def library() -> ctypes.CDLL:
     """libggml-base with the functions used here declared."""
     spec = importlib.util.find_spec("llama_cpp")
-    folders = [Path(place) / "lib" for place in (spec.submodule_search_locations or [])] if spec else []
+    folders = [Path(folder) / "lib" for folder in (spec.submodule_search_locations or [])] if spec else []
     names = {"win32": ("ggml-base.dll", "libggml-base.dll"), "darwin": ("libggml-base.dylib", "libggml-base.so")}.get(
         sys.platform, ("libggml-base.so",)
     )
@@ -27,9 +27,11 @@ def library() -> ctypes.CDLL:
     else:
         raise ConversionError(
             "ggml was not found",
-            "The quantizer comes with llama-cpp-python, which is not installed whole.",
+            "The quantizer comes with llama-cpp-python, which is not installed completely.",
             "Install it: pip install llama-cpp-python",
         )
+
+    # Without declared types ctypes would cut 64-bit numbers.
     loaded.ggml_quantize_init.argtypes = [ctypes.c_int]
     loaded.ggml_quantize_chunk.argtypes = [
         ctypes.c_int,
@@ -52,7 +54,7 @@ def initialize_type(type_name: str) -> None:
 
 
 def quantize_rows(rows: np.ndarray, type_name: str, out: np.ndarray, importance: np.ndarray | None = None) -> int:
-    """Quantize contiguous float32 rows into bytes; gives the number written. importance: float32, one a place in a row."""
+    """Quantize contiguous float32 rows into bytes; gives the number written. importance: float32, one per column."""
     count, length = rows.shape
     weights = None if importance is None else importance.ctypes.data
     return int(library().ggml_quantize_chunk(GGML_TYPES[type_name].id, rows.ctypes.data, out.ctypes.data, 0, count, length, weights))

@@ -1,7 +1,7 @@
 """The searches of ggml's K types for a group's scale (ggml/src/ggml-quants.c), for one group of every lane's block at once.
 
-Every float operation is done in ggml's order within a lane. Where ggml keeps the quants of its best try, these keep the factor that try
-used, from which the quants are computed again.
+Every float operation is done in ggml's order within a lane. Where ggml stores the quants of its best try, these store the factor of
+that try, from which the quants are computed again.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ GROUP_MAX_EPS = 1e-15
 
 
 def nearest(value: Lanes) -> Lanes:
-    """The nearest whole number, halves to even, by ggml's way of adding 1.5·2²³ (`nearest_int`)."""
+    """The nearest whole number, halves to even, by adding 1.5·2²³ as ggml does (`nearest_int`)."""
     return ((value + 12582912.0).bits() & 0x007FFFFF) - 0x00400000
 
 
@@ -36,7 +36,7 @@ def half_value(bits: Lanes) -> Lanes:
 
 
 class Search(NamedTuple):
-    """How a type with scale and minimum searches (`make_qkx2_quants`, `make_qkx3_quants`): group length, highest quant, the tries."""
+    """The search of a type with scale and minimum (`make_qkx2_quants`, `make_qkx3_quants`): group length, highest quant, the tries."""
 
     length: int
     top: int
@@ -47,7 +47,7 @@ class Search(NamedTuple):
 
 
 class MinimumFit(NamedTuple):
-    """A group's scale, its minimum's negative, and what its quants come from: round(factor·(x - low))."""
+    """A group's scale, its minimum's negative, and the factor and lower bound that give its quants: round(factor·(x - low))."""
 
     scale: Lanes
     minimum: Lanes
@@ -55,62 +55,70 @@ class MinimumFit(NamedTuple):
     low: Lanes
 
 
-def with_minimum(code: Code, x: Array, weights: Array, how: Search) -> MinimumFit:
+def with_minimum(code: Code, x: Array, weights: Array, search: Search) -> MinimumFit:
     """A group's scale and minimum (`make_qkx2_quants`, `make_qkx3_quants`)."""
     low = high = x[0]
     sum_w = weights[0]
     sum_x = sum_w * x[0]
-    for i in range(1, how.length):
-        low, high = (x[i] < low).select(x[i], low), (x[i] > high).select(x[i], high)
+    for i in range(1, search.length):
+        low = (x[i] < low).select(x[i], low)
+        high = (x[i] > high).select(x[i], high)
         sum_w += weights[i]
         sum_x += weights[i] * x[i]
     low = (low > 0).select(code.constant(0), low)
+
     flat = high.equals(low)
-    first = how.top / (high - low)
+    first = search.top / (high - low)
     scale = 1 / first
 
     def error(quant: Callable[[int], Lanes], scale: Lanes, minimum: Lanes) -> Lanes:
         total = code.constant(0)
-        for i in range(how.length):
+        for i in range(search.length):
             off = scale * quant(i) + minimum - x[i]
-            total += weights[i] * (off.absolute() if how.absolute else off * off)
+            total += weights[i] * (off.absolute() if search.absolute else off * off)
         return total
 
-    quants = code.array(how.length)
+    quants = code.array(search.length)
 
     def quantize(factor: Lanes, low: Lanes, i: int) -> Lanes:
-        quants[i] = nearest(factor * (x[i] - low)).clamp(0, how.top).to_float()
+        quants[i] = nearest(factor * (x[i] - low)).clamp(0, search.top).to_float()
         return quants[i]
 
     best_error = Variable(code, error(lambda i: quantize(first, low, i), scale, low))
     best_scale, best_minimum, best_factor, best_low = (Variable(code, value) for value in (scale, low, first, low))
-    for index in code.loop(how.tries):
+    for index in code.loop(search.tries):
         low_now = best_minimum.value
-        factor = (code.constant(how.start) + code.constant(how.step) * code.real(index) + how.top) / (high - low_now)
+        factor = (code.constant(search.start) + code.constant(search.step) * code.real(index) + search.top) / (high - low_now)
+
         sum_l, sum_l2, sum_xl = code.constant(0), code.constant(0), code.constant(0)
-        for i in range(how.length):
+        for i in range(search.length):
             quant = quantize(factor, low_now, i)
             weighted = weights[i] * quant
             sum_l += weighted
             sum_l2 += weighted * quant
             sum_xl += weighted * x[i]
+
+        # Least squares for scale and minimum at these quants, as ggml solves them.
         determinant = sum_w * sum_l2 - sum_l * sum_l
         scale = (sum_w * sum_xl - sum_x * sum_l) / determinant
         minimum = (sum_l2 * sum_x - sum_l * sum_xl) / determinant
         above = minimum > 0
-        scale, minimum = above.select(sum_xl / sum_l2, scale), above.select(code.constant(0), minimum)
-        tried = error(lambda i: quants[i], scale, minimum)
-        better = (determinant > 0) & (tried < best_error.value)
-        tries = (best_error, tried), (best_scale, scale), (best_minimum, minimum), (best_factor, factor), (best_low, low_now)
-        for kept, new in tries:
-            kept.value = better.select(new, kept.value)
+        scale = above.select(sum_xl / sum_l2, scale)
+        minimum = above.select(code.constant(0), minimum)
+
+        tried_error = error(lambda i: quants[i], scale, minimum)
+        better = (determinant > 0) & (tried_error < best_error.value)
+        candidates = (best_error, tried_error), (best_scale, scale), (best_minimum, minimum), (best_factor, factor), (best_low, low_now)
+        for best, candidate in candidates:
+            best.value = better.select(candidate, best.value)
+
     zero = code.constant(0)
     minimum = -flat.select(low, best_minimum.value)
     return MinimumFit(flat.select(zero, best_scale.value), minimum, flat.select(zero, best_factor.value), best_low.value)
 
 
 class ScaleFit(NamedTuple):
-    """A group's scale, and what its quants come from: zero + round(factor·x)."""
+    """A group's scale, and the factor and zero point that give its quants: zero + round(factor·x)."""
 
     scale: Lanes
     factor: Lanes
@@ -123,7 +131,9 @@ def scale_alone(code: Code, x: Array, weights: Array, length: int, top: int) -> 
     for i in range(length):
         size = x[i].absolute()
         above = size > largest
-        largest, peak = above.select(size, largest), above.select(x[i], peak)
+        largest = above.select(size, largest)
+        peak = above.select(x[i], peak)
+
     weighted = code.array(length)
     for i in range(length):
         weighted[i] = weights[i] * x[i]
@@ -148,11 +158,12 @@ def scale_alone(code: Code, x: Array, weights: Array, length: int, top: int) -> 
         sum_xl, sum_l2 = sums(tried)
         better = (sum_l2 > 0) & (sum_xl * sum_xl > best.value * sum_l2)
         new = sum_xl / sum_l2
-        for kept, value in ((best, new * sum_xl), (scale, new), (factor, tried)):
-            kept.value = better.select(value, kept.value)
-    nothing = largest < GROUP_MAX_EPS
-    origin = nothing.select(code.constant(0, False), code.constant(top, False))
-    return ScaleFit(nothing.select(zero, scale.value), nothing.select(zero, factor.value), origin)
+        for variable, candidate in ((best, new * sum_xl), (scale, new), (factor, tried)):
+            variable.value = better.select(candidate, variable.value)
+
+    empty = largest < GROUP_MAX_EPS
+    origin = empty.select(code.constant(0, False), code.constant(top, False))
+    return ScaleFit(empty.select(zero, scale.value), empty.select(zero, factor.value), origin)
 
 
 class Refined(NamedTuple):
@@ -165,7 +176,7 @@ class Refined(NamedTuple):
 def _refined(
     code: Code, x: Array, weights: Array, quants: Array, length: int, start: tuple[Lanes, Lanes], bounds: tuple[int, int]
 ) -> Lanes:
-    """Five rounds in which each quant may change to what fits better beside the others; gives the scale.
+    """Five rounds in which each quant may change to a better fit given the others; gives the scale.
 
     bounds: lowest and highest quant; a lowest of 0 is not enforced, as in `make_qp_quants`, whose quants are bytes.
     """
@@ -175,43 +186,53 @@ def _refined(
         for i in range(length):
             old = quants[i].to_float()
             weighted = weights[i] * x[i]
-            without_xl, without_l2 = sum_xl.value - weighted * old, sum_l2.value - weights[i] * old * old
+            without_xl = sum_xl.value - weighted * old
+            without_l2 = sum_l2.value - weights[i] * old * old
+
             fit = nearest(x[i] * without_l2 / without_xl)
             fit = fit.clamp(low, top) if low else (fit < top).select(fit, top)
             new = fit.to_float()
-            with_xl, with_l2 = without_xl + weighted * new, without_l2 + weights[i] * new * new
+            with_xl = without_xl + weighted * new
+            with_l2 = without_l2 + weights[i] * new * new
+
             better = with_xl * with_xl * sum_l2.value > sum_xl.value * sum_xl.value * with_l2
             better = better & (without_xl > 0) & ((with_l2 if low else without_l2) > 0)
             better = better & fit.differs(quants[i])
             quants[i] = better.select(fit if low else fit & 255, quants[i])
-            sum_xl.value, sum_l2.value = better.select(with_xl, sum_xl.value), better.select(with_l2, sum_l2.value)
+            sum_xl.value = better.select(with_xl, sum_xl.value)
+            sum_l2.value = better.select(with_l2, sum_l2.value)
     return (sum_l2.value > 0).select(sum_xl.value / sum_l2.value, code.constant(0))
 
 
 def positive(code: Code, x: Array, weights: Array, length: int, top: int) -> Refined:
     """The scale of a block's scales or minima, quants from 0 to top (`make_qp_quants`)."""
     zero = code.constant(0)
-    most = zero
+    largest = zero
     for i in range(length):
-        most = (most > x[i]).select(most, x[i])
-    first = top / most
+        largest = (largest > x[i]).select(largest, x[i])
+    first = top / largest
 
     def error(factor: Lanes, quant: Callable[[Lanes], Lanes]) -> Lanes:
-        scale, total = 1 / factor, zero
+        scale = 1 / factor
+        total = zero
         for i in range(length):
             off = x[i] - scale * quant(nearest(factor * x[i])).to_float()
             total += weights[i] * off * off
         return total
 
-    best_error, best = Variable(code, error(first, lambda quant: quant & 255)), Variable(code, first)
+    best_error = Variable(code, error(first, lambda quant: quant & 255))
+    best = Variable(code, first)
     for index in code.loop(8):
         number = code.real(index) - 4
         number = (number < 0).select(number, number + 1)
-        factor = (number * 0.1 + top) / most
-        tried = error(factor, lambda quant: (quant < top).select(quant, top))
-        better = tried < best_error.value
-        best_error.value, best.value = better.select(tried, best_error.value), better.select(factor, best.value)
-    quants, sum_xl, sum_l2 = code.array(length, real=False), zero, zero
+        factor = (number * 0.1 + top) / largest
+        tried_error = error(factor, lambda quant: (quant < top).select(quant, top))
+        better = tried_error < best_error.value
+        best_error.value = better.select(tried_error, best_error.value)
+        best.value = better.select(factor, best.value)
+
+    quants = code.array(length, real=False)
+    sum_xl = sum_l2 = zero
     for i in range(length):
         quant = nearest(best.value * x[i])
         quant = (quant < top).select(quant, top)
@@ -219,8 +240,8 @@ def positive(code: Code, x: Array, weights: Array, length: int, top: int) -> Ref
         sum_xl += weights[i] * x[i] * quant.to_float()
         sum_l2 += weights[i] * quant.to_float() * quant.to_float()
     scale = _refined(code, x, weights, quants, length, (sum_xl, sum_l2), (0, top))
-    nothing = most < GROUP_MAX_EPS
-    return Refined(nothing.select(zero, scale), [nothing.select(code.constant(0, False), quants[i]) for i in range(length)])
+    empty = largest < GROUP_MAX_EPS
+    return Refined(empty.select(zero, scale), [empty.select(code.constant(0, False), quants[i]) for i in range(length)])
 
 
 def three_bits(code: Code, x: Array, quants: Array) -> Lanes:
@@ -230,17 +251,22 @@ def three_bits(code: Code, x: Array, quants: Array) -> Lanes:
     for i in range(16):
         size = x[i].absolute()
         above = size > largest
-        largest, peak = above.select(size, largest), above.select(x[i], peak)
-    factor, weights = -4 / peak, code.array(16)
-    sum_xl, sum_l2 = zero, zero
+        largest = above.select(size, largest)
+        peak = above.select(x[i], peak)
+
+    factor = -4 / peak
+    weights = code.array(16)
+    sum_xl = sum_l2 = zero
     for i in range(16):
         weights[i] = x[i] * x[i]
         quants[i] = nearest(factor * x[i]).clamp(-4, 3)
         quant = quants[i].to_float()
         sum_xl += weights[i] * x[i] * quant
         sum_l2 += weights[i] * quant * quant
+
     scale = _refined(code, x, weights, quants, 16, (sum_xl, sum_l2), (-4, 3))
-    nothing = largest < GROUP_MAX_EPS
+
+    empty = largest < GROUP_MAX_EPS
     for i in range(16):
-        quants[i] = nothing.select(code.constant(0, False), quants[i] + 4)
-    return nothing.select(zero, scale)
+        quants[i] = empty.select(code.constant(0, False), quants[i] + 4)
+    return empty.select(zero, scale)

@@ -19,11 +19,11 @@ from llvmlite import binding, ir
 
 FLOAT, INT, INDEX, POINTER = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.PointerType()
 ARGUMENTS = (POINTER, POINTER, POINTER, POINTER, INDEX, INDEX)
-"""What every kernel takes: values, bytes to write, scratch memory, importance, number of tiles, blocks in a row."""
+"""Arguments of every kernel: values, bytes to write, scratch memory, importance, number of tiles, blocks in a row."""
 
 
 def _machine() -> Any:
-    """This machine as a compiler's target; an engine takes it over, so each needs one of its own."""
+    """This machine as a compiler's target; an engine becomes its owner, so each needs a separate one."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     features = binding.get_host_cpu_features()
@@ -41,7 +41,8 @@ class Lanes:
     """A vector of float32, int32 or truth values. Operators work lane by lane; numbers stand for the same in every lane."""
 
     def __init__(self, code: "Code", value: Any) -> None:
-        self.code, self.value = code, value
+        self.code = code
+        self.value = value
         self.real = value.type.element == FLOAT
 
     def _with(self, other: "Lanes | float", real: str, whole: str) -> "Lanes":
@@ -136,47 +137,51 @@ class Variable:
 
     def __init__(self, code: "Code", start: Lanes) -> None:
         with code.builder.goto_entry_block():
-            self._place = code.builder.alloca(start.value.type)
+            self._pointer = code.builder.alloca(start.value.type)
         self._code = code
         self.value = start
 
     @property
     def value(self) -> Lanes:
-        """As it is now."""
-        return Lanes(self._code, self._code.builder.load(self._place, typ=self._place.allocated_type))
+        """The current lanes."""
+        return Lanes(self._code, self._code.builder.load(self._pointer, typ=self._pointer.allocated_type))
 
     @value.setter
     def value(self, new: Lanes) -> None:
-        self._code.builder.store(new.value, self._place)
+        self._code.builder.store(new.value, self._pointer)
 
 
 class Array:
     """Vectors in the scratch memory. Indices: whole numbers, or what `Code.loop` gives."""
 
     def __init__(self, code: "Code", kind: Any, start: Any) -> None:
-        self._code, self._kind, self._start = code, kind, start
+        self._code = code
+        self._kind = kind
+        self._start = start
 
     def from_(self, index: Any) -> "Array":
         """The array that begins at an index."""
-        return Array(self._code, self._kind, self._place(index))
+        return Array(self._code, self._kind, self._pointer(index))
 
-    def _place(self, index: Any) -> Any:
+    def _pointer(self, index: Any) -> Any:
         number = index if isinstance(index, ir.Value) else INDEX(index)
         return self._code.builder.gep(self._start, [number], inbounds=True, source_etype=self._kind)
 
     def __getitem__(self, index: Any) -> Lanes:
-        return Lanes(self._code, self._code.builder.load(self._place(index), align=4 * self._code.width, typ=self._kind))
+        return Lanes(self._code, self._code.builder.load(self._pointer(index), align=4 * self._code.width, typ=self._kind))
 
     def __setitem__(self, index: Any, new: Lanes) -> None:
-        self._code.builder.store(new.value, self._place(index), align=4 * self._code.width)
+        self._code.builder.store(new.value, self._pointer(index), align=4 * self._code.width)
 
 
 class Code:
     """One kernel in the making: it goes over tiles of `width` blocks, one block a lane."""
 
     def __init__(self, name: str, lanes: int) -> None:
-        self.width, self.name = lanes, name
-        self.floats, self.ints = ir.VectorType(FLOAT, lanes), ir.VectorType(INT, lanes)
+        self.name = name
+        self.width = lanes
+        self.floats = ir.VectorType(FLOAT, lanes)
+        self.ints = ir.VectorType(INT, lanes)
         self.module = ir.Module(name)
         self.module.triple = binding.get_default_triple()
         self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), ARGUMENTS), name)
@@ -202,16 +207,19 @@ class Code:
         return Array(self, self.floats if real else self.ints, start)
 
     def loop(self, count: Any) -> Iterator[Any]:
-        """`for index in code.loop(8)`: what stands below is built once and runs so often."""
+        """`for index in code.loop(8)`: the body is built once and runs that often."""
         builder = self.builder
-        before = builder.block
+        entry = builder.block
         body, after = (self.function.append_basic_block() for _ in range(2))
         limit = count if isinstance(count, ir.Value) else INDEX(count)
         builder.cbranch(builder.icmp_signed("<", INDEX(0), limit), body, after)
+
         builder.position_at_end(body)
         index = builder.phi(INDEX)
-        index.add_incoming(INDEX(0), before)
+        index.add_incoming(INDEX(0), entry)
         yield index
+
+        # Between the yield and here the caller built the loop's body, which may have ended in another block.
         following = builder.add(index, INDEX(1))
         index.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, limit), body, after)
@@ -228,12 +236,12 @@ class Code:
     def real(self, index: Any) -> Lanes:
         """An index as float32 in every lane."""
         single = self.builder.sitofp(index, FLOAT)
-        one = self.builder.insert_element(ir.Constant(self.floats, ir.Undefined), single, INT(0))
+        first = self.builder.insert_element(ir.Constant(self.floats, ir.Undefined), single, INT(0))
         zeros = ir.Constant(self.ints, [0] * self.width)
-        return Lanes(self, self.builder.shuffle_vector(one, one, zeros))
+        return Lanes(self, self.builder.shuffle_vector(first, first, zeros))
 
     def load_transposed(self, starts: list[Any], length: int, into: Array) -> None:
-        """`length` floats from every lane's place, to vectors over the lanes."""
+        """`length` floats from every lane's start, into vectors over the lanes."""
         for chunk in self.loop(length // self.width):
             first = self.times(chunk, self.width)
             rows = [
@@ -245,13 +253,14 @@ class Code:
                 target[number] = Lanes(self, row)
 
     def _transposed(self, rows: list[Any]) -> list[Any]:
+        """Rows of a square matrix as its columns, by exchanging ever smaller halves of pairs of rows."""
         distance = self.width // 2
         while distance:
             low, high = [], []
             for lane in range(self.width):
-                own = not lane & distance
-                low.append(lane if own else self.width + lane - distance)
-                high.append(lane + distance if own else self.width + lane)
+                from_first = not lane & distance
+                low.append(lane if from_first else self.width + lane - distance)
+                high.append(lane + distance if from_first else self.width + lane)
             masks = [ir.Constant(self.ints, mask) for mask in (low, high)]
             for number in range(self.width):
                 if not number & distance:
@@ -261,7 +270,7 @@ class Code:
         return rows
 
     def lane_starts(self, base: Any, tile: Any, stride: int, row_blocks: Any = None) -> list[Any]:
-        """Where each lane's block begins: `stride` bytes a block. row_blocks: blocks after which it begins anew."""
+        """Where each lane's block begins: `stride` bytes a block. row_blocks: blocks after which it starts again."""
         starts = []
         for lane in range(self.width):
             block = self.builder.add(self.times(tile, self.width), INDEX(lane))
@@ -271,7 +280,7 @@ class Code:
         return starts
 
     def scatter(self, word: Lanes, starts: list[Any], offset: Any, size: int = 32) -> None:
-        """Write every lane's int32, or its lowest `size` bits, at so many bytes from its place."""
+        """Write every lane's int32, or its lowest `size` bits, `offset` bytes after the lane's start."""
         number = offset if isinstance(offset, ir.Value) else INDEX(offset)
         for lane, start in enumerate(starts):
             single = self.builder.extract_element(word.value, INT(lane))
@@ -285,10 +294,13 @@ class Code:
         module = binding.parse_assembly(str(self.module))
         machine = _machine()
         module.data_layout = str(machine.target_data)
+
+        # Vectorizing or unrolling again would only take time: the code is vector code already.
         tuning = binding.create_pipeline_tuning_options(speed_level=2)
         tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
         passes = binding.create_pass_builder(machine, tuning)
         passes.getModulePassManager().run(module, passes)
+
         engine = binding.create_mcjit_compiler(module, machine)
         engine.finalize_object()
         return Compiled(engine, self.name, self.scratch_bytes, self.width)

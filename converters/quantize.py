@@ -1,4 +1,4 @@
-"""Which type each tensor gets, and the bytes: llama.cpp's choice (src/llama-quant.cpp) and ggml's own block quantization."""
+"""Choose each tensor's type as llama.cpp does (src/llama-quant.cpp), and quantize it with ggml's own block quantization."""
 
 import os
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from converters.gguf_file import GGML_TYPES, data_size
 ALWAYS_F32 = ("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", "ssm_conv1d", "shortconv.conv.weight")
 """Parts of names of small or sensitive matrices that stay F32 (src/llama-quant.cpp, `tensor_allows_quantization`)."""
 AT_LEAST_F16 = "per_layer_model_proj"
-"""Part of the name of a matrix that becomes F16 or BF16, but no less."""
+"""Part of the name of a matrix that is never quantized below F16 or BF16."""
 EMBEDDING_MATRICES = ("token_embd.weight", "per_layer_token_embd.weight")
 SMALLER_BLOCKS = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "IQ4_XS": "IQ4_NL"}
 QUANTIZE_CHUNK = 2**18
@@ -29,12 +29,13 @@ def check_type(file_type: str) -> str:
 
 
 def quantizable(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor is quantized at all: matrices are, but for small and sensitive ones."""
+    """Whether a tensor is quantized at all: matrices are, except small and sensitive ones."""
     matrix = any(length > 1 for length in shape[:-1])
     return matrix and name.endswith("weight") and not any(part in name for part in ALWAYS_F32)
 
 
 def _more_bits(index: int, count: int) -> bool:
+    """Whether llama.cpp gives a layer more bits: the first and last eighth, and every third between (`use_more_bits`)."""
     return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
 
 
@@ -70,6 +71,7 @@ def choose_types(
     default = FILE_TYPES[check_type(file_type)][1]
     tied = not any(name == "output.weight" for name, _ in ordered)
     values = sum(_role(name, tied) == "value" for name, _ in ordered)
+
     seen = {"value": 0, "down": 0}
     chosen = {}
     for name, shape in ordered:
@@ -79,8 +81,11 @@ def choose_types(
         if default in UNQUANTIZED:
             chosen[name] = default
             continue
+
         role = _role(name, tied)
         type_name = default
+
+        # The roles whose errors hurt most get more bits.
         if role == "output":
             type_name = "Q8_0" if default == "Q8_0" or shape[-1] % GGML_TYPES[default].weights else "Q6_K"
         elif role == "value":
@@ -91,6 +96,7 @@ def choose_types(
             type_name = _down_type(file_type, default, seen["down"], blocks, imatrix)
         elif role == "attention output":
             type_name = {"Q2_K": "Q3_K", "Q3_K_M": "Q4_K"}.get(file_type, default)
+
         if role in seen:
             seen[role] += 1
         chosen[name] = _fit(type_name, shape[-1])
@@ -164,7 +170,7 @@ def quantize_tensor(
 ) -> np.ndarray:
     """Turn float32 [..., row] into the bytes of a ggml type (uint8, flat), the same bytes that llama.cpp writes.
 
-    importance: float32 [row], how much each place in a row matters. Types that know no importance take no notice of it.
+    importance: float32 [row], the importance of each column. Types without use for it ignore it.
     Raises ConversionError where a value is out of the type's range.
     """
     assert values.dtype == np.float32
@@ -181,16 +187,19 @@ def _blocks(rows: np.ndarray, type_name: str, name: str, threads: int, importanc
     if importance is not None:
         importance = np.ascontiguousarray(importance, np.float32)
         assert importance.shape == (length,), (name, importance.shape, length)
+
+    # ggml fills its tables on first use, which is not safe from several threads.
     ggml.initialize_type(type_name)
-    fast = compiled.kernel_if_worthwhile(type_name, importance is not None, rows.size)
+    kernel = compiled.kernel_if_worthwhile(type_name, importance is not None, rows.size)
 
     def work(first: int) -> bool:
-        part, place = rows[first : first + step], out[first * row_bytes : (first + step) * row_bytes]
-        if fast is None:
-            written = ggml.quantize_rows(part, type_name, place, importance)
+        part = rows[first : first + step]
+        target = out[first * row_bytes : (first + step) * row_bytes]
+        if kernel is None:
+            written = ggml.quantize_rows(part, type_name, target, importance)
         else:
-            written = compiled.run_kernel(fast, part, type_name, place, importance)
-        return written == place.size and ggml.blocks_valid(type_name, place)
+            written = compiled.run_kernel(kernel, part, type_name, target, importance)
+        return written == target.size and ggml.blocks_valid(type_name, target)
 
     firsts = range(0, count, step)
     if threads == 1 or len(firsts) == 1:

@@ -70,9 +70,9 @@ def test_a_kernel_whose_bits_differ_is_not_used(monkeypatch: pytest.MonkeyPatch)
 def test_llvm_is_loaded_only_where_a_kernel_is_used() -> None:
     code = """
 import sys, numpy as np
-from converters.quantize import quantize
+from converters.quantize import quantize_tensor
 values = np.ones((4096, 256), np.float32)
-quantize(values, "Q8_0"), quantize(values[:16], "Q4_K")
+quantize_tensor(values, "Q8_0"), quantize_tensor(values[:16], "Q4_K")
 assert "llvmlite" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
