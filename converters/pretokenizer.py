@@ -1,4 +1,4 @@
-"""Byte-level tokenizers: which of llama.cpp's pre-tokenizers a tokenizer.json describes (src/llama-vocab.cpp, `llm_tokenizer_bpe`)."""
+"""Identify the llama.cpp pre-tokenizer that a byte-level tokenizer.json describes (src/llama-vocab.cpp, `llm_tokenizer_bpe`)."""
 
 from typing import Any
 
@@ -42,11 +42,13 @@ def _steps(pre_tokenizer: Any) -> list[Any]:
 def pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
     """llama.cpp's name for the normalizer and pre-tokenizer of a byte-level BPE tokenizer.json.
 
-    An NFC normalizer passes: llama.cpp does not normalize, so only text that is not NFC splits otherwise there.
+    An NFC normalizer passes: llama.cpp does not normalize, so only text that is not NFC is split differently there.
     Raises ConversionError for what has no name: a guess would give a model other tokens than it was trained on.
     """
-    normalizer, ignore_merges = tokenizer.get("normalizer"), bool(tokenizer["model"].get("ignore_merges", False))
+    normalizer = tokenizer.get("normalizer")
+    ignore_merges = bool(tokenizer["model"].get("ignore_merges", False))
     steps = _steps(tokenizer.get("pre_tokenizer"))
+
     name = None
     if normalizer is None or normalizer == {"type": "NFC"}:
         if len(steps) == 1 and _byte_level(steps[0], True) and not ignore_merges:
@@ -60,6 +62,7 @@ def pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
             name = "smollm"
         elif len(steps) == 2 and _byte_level(steps[1], False) and isinstance(steps[0], dict) and _isolates(steps[0]):
             name = SPLIT_PATTERNS.get((steps[0]["pattern"].get("Regex"), ignore_merges))
+
     if name is None:
         known = ", ".join(sorted({"gpt-2", "smollm", *SPLIT_PATTERNS.values()}))
         raise ConversionError(

@@ -20,41 +20,45 @@ class Piece(NamedTuple):
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
         number, wire = key >> 3, key & 7
         if wire == 0:
-            value, at = _varint(data, at)
+            value, position = _varint(data, position)
             yield number, value
             continue
+
         if wire == 2:
-            size, at = _varint(data, at)
+            size, position = _varint(data, position)
         elif wire in (1, 5):
             size = 8 if wire == 1 else 4
         else:
             raise ValueError(f"wire type {wire}")
-        if size > len(data) - at:
+
+        if size > len(data) - position:
             raise ValueError("a field passes the end")
-        yield number, data[at : at + size]
-        at += size
+        yield number, data[position : position + size]
+        position += size
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
-        if at >= len(data):
+        if position >= len(data):
             raise ValueError("a number passes the end")
-        byte = data[at]
-        at += 1
+        byte = data[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value, position
     raise ValueError("a number has more than ten bytes")
 
 
 def _piece(data: bytes) -> Piece:
-    text, score, kind = "", 0.0, 1
+    text = ""
+    score = 0.0
+    kind = 1
     for number, value in _fields(data):
         if number == 1 and isinstance(value, bytes):
             text = value.decode("utf-8")
@@ -74,18 +78,20 @@ def read_pieces(path: Path) -> list[Piece]:
             raise ValueError("too large")
         pieces = [_piece(value) for number, value in _fields(path.read_bytes()) if number == 1 and isinstance(value, bytes)]
     except (OSError, ValueError) as error:
-        raise ConversionError(f"{path.name} cannot be read", f"It is not a SentencePiece model: {error}.", "Get the file again.") from error
+        raise ConversionError(
+            f"{path.name} cannot be read", f"It is not a SentencePiece model: {error}.", "Download the file again."
+        ) from error
     if not pieces:
-        raise ConversionError(f"{path.name} cannot be read", "It holds no piece.", "Get the file again.")
+        raise ConversionError(f"{path.name} cannot be read", "It holds no piece.", "Download the file again.")
     return pieces
 
 
 def _number(value: int) -> bytes:
-    rest = bytearray()
+    encoded = bytearray()
     while value >= 0x80:
-        rest.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*rest, value])
+    return bytes([*encoded, value])
 
 
 def _sized(field: int, data: bytes) -> bytes:
@@ -93,7 +99,7 @@ def _sized(field: int, data: bytes) -> bytes:
 
 
 def write_pieces(pieces: list[Piece], space_prefix: bool) -> bytes:
-    """A model of these pieces: BPE with bytes for what it does not know, and no normalization.
+    """A model of these pieces: BPE with byte fallback and no normalization.
 
     space_prefix: whether a text gets a space in front.
     """

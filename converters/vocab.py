@@ -1,4 +1,4 @@
-"""A model folder's tokenizer as GGUF metadata."""
+"""Convert a model folder's tokenizer to GGUF metadata."""
 
 import re
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ ADDS_BOS = ("llama-bpe", "tekken")
 ADDED_SCORE, PADDING_SCORE = -1000.0, -10000.0
 SPACE = "▁"
 NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
-"""What Gemma's tokenizers have after a normalizer that leaves no space."""
+"""The pre-tokenizer of Gemma, which never splits: its normalizer has replaced every space."""
 PRINTED_TOKENS = frozenset(("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'))
-"""Special tokens that llama.cpp must print, for its chat parser reads them (conversion/gemma.py)."""
+"""Special tokens that llama.cpp must print, because its chat parser reads them (conversion/gemma.py)."""
 
 
 @dataclass
@@ -39,18 +39,17 @@ class Vocabulary:
 def load_vocabulary(
     folder: Path, config: dict[str, Any], chat_template: str | None = None, *, added_first: bool = False, plain_bpe: bool = False
 ) -> tuple[dict[str, Value], list[str]]:
-    """All `tokenizer.*` keys for a model folder, and notes on where llama.cpp differs.
+    """All `tokenizer.*` keys for a model folder, and notes on differences in llama.cpp.
 
-    config: config.json, for vocab_size (unused ids are filled with [PAD…]) and special ids. added_first: what tokenizer.json says of an
-    added token counts more than what tokenizer.model says. plain_bpe: a tokenizer that falls back to bytes and adds no space is written
-    with its merges, as Gemma 4's. Raises ConversionError for a tokenizer that llama.cpp would split otherwise than the model was trained
-    on.
+    config: config.json, for vocab_size (unused ids are filled with [PAD…]) and special ids. added_first: for added tokens
+    tokenizer.json takes precedence over tokenizer.model. plain_bpe: a tokenizer that falls back to bytes and adds no space is
+    written with its merges, as Gemma 4's. Raises ConversionError for a tokenizer that llama.cpp would split differently from training.
     """
     tokenizer = read_json(folder / "tokenizer.json")
     try:
         return _load(folder, tokenizer, config, chat_template, added_first, plain_bpe)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise tokenizer_error(f"Its files are not of the form they should be ({type(error).__name__}: {error}).") from error
+        raise tokenizer_error(f"Its files are malformed ({type(error).__name__}: {error}).") from error
 
 
 def _load(
@@ -58,6 +57,7 @@ def _load(
 ) -> tuple[dict[str, Value], list[str]]:
     settings = read_json(folder / "tokenizer_config.json", 2**26) if (folder / "tokenizer_config.json").is_file() else {}
     generation = read_json(folder / "generation_config.json", 2**24) if (folder / "generation_config.json").is_file() else {}
+
     ids, added = _ids(tokenizer)
     size = config.get("vocab_size", len(ids))
     ids, added, notes = _within(ids, added, size)
@@ -66,25 +66,30 @@ def _load(
             f"It has {len(ids)} tokens with ids up to {max(ids.values(), default=-1)}; the model has room for {size!r}.",
             "Choose a folder whose tokenizer belongs to its model.",
         )
-    if 2 * len(ids) < size:  # rows that fill up a matrix are far fewer
+    if 2 * len(ids) < size:  # padding rows of a matrix are far fewer
         raise tokenizer_error(
             f"It has {len(ids)} tokens; the model has embeddings for {size}.", "Choose a folder whose tokenizer belongs to its model."
         )
+
+    # Without byte fallback it is byte-level BPE; with it, SentencePiece or Gemma 4's own kind.
     if not tokenizer["model"].get("byte_fallback"):
         vocabulary = _byte_level(tokenizer, ids, size)
     elif plain_bpe and not _space_prefix(tokenizer)[0]:
         vocabulary = _plain(tokenizer, ids, size)
     else:
         vocabulary = _sentencepiece(folder, tokenizer, ids, size)
+
     _mark_added(vocabulary, added, added_first)
     if len(set(vocabulary.tokens)) != size:
-        twice = next(one for one in vocabulary.tokens if vocabulary.tokens.count(one) > 1)
+        twice = next(token for token in vocabulary.tokens if vocabulary.tokens.count(token) > 1)
         raise tokenizer_error(f"Two tokens have the same text {twice!r}.")
+
     keys = {**vocabulary.keys, "tokens": strings(vocabulary.tokens), "token_type": i32s(vocabulary.types)}
     if vocabulary.scores is not None:
         keys["scores"] = f32s(vocabulary.scores)
     starts = keys["model"].data == "llama" or keys.get("pre", text("")).data in ADDS_BOS
     keys |= special_keys(ids, tokenizer, settings, config, generation, starts)
+
     result = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
     if chat_template is not None:
         result["tokenizer.chat_template"] = text(chat_template)
@@ -93,7 +98,8 @@ def _load(
 
 def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]]]:
     """Every token's id, and the added tokens; refuses models other than BPE and tables that contradict themselves."""
-    model, added = tokenizer.get("model"), tokenizer.get("added_tokens") or []
+    model = tokenizer.get("model")
+    added = tokenizer.get("added_tokens") or []
     if not isinstance(model, dict) or model.get("type") != "BPE":
         kind = model.get("type") if isinstance(model, dict) else None
         raise tokenizer_error(
@@ -102,7 +108,8 @@ def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]
         )
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
-            raise tokenizer_error(f"Its model sets {key}, which llama.cpp does not know.", "Choose another base model.")
+            raise tokenizer_error(f"Its model sets {key}, which llama.cpp does not support.", "Choose another base model.")
+
     ids = model.get("vocab")
     if (
         not isinstance(ids, dict)
@@ -110,6 +117,7 @@ def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]
         or not all(isinstance(token, dict) and isinstance(token.get("content"), str) and type(token.get("id")) is int for token in added)
     ):
         raise tokenizer_error("tokenizer.json has no readable vocabulary.")
+
     ids = dict(ids)
     for token in added:
         if ids.setdefault(token["content"], token["id"]) != token["id"]:
@@ -122,9 +130,12 @@ def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]
 def _within(ids: dict[str, int], added: list[dict[str, Any]], size: Any) -> tuple[dict[str, int], list[dict[str, Any]], list[str]]:
     """Without special tokens that the model has no room for (Gemma 3's text models lack the one for images), and a note about them."""
     outside = [token for token in added if type(size) is int and token["id"] >= size and token.get("special")]
-    gone = {token["content"] for token in outside}
-    notes = [f"The model has no room for the special tokens {', '.join(sorted(gone))[:200]}, which are left out."] if gone else []
-    return {token: number for token, number in ids.items() if token not in gone}, [one for one in added if one not in outside], notes
+    removed = {token["content"] for token in outside}
+    notes = []
+    if removed:
+        notes.append(f"The model has no room for the special tokens {', '.join(sorted(removed))[:200]}, which are left out.")
+    inside = {token: number for token, number in ids.items() if token not in removed}
+    return inside, [token for token in added if token not in outside], notes
 
 
 def _merges(tokenizer: dict[str, Any], ids: dict[str, int]) -> list[tuple[str, str]]:
@@ -138,15 +149,17 @@ def _merges(tokenizer: dict[str, Any], ids: dict[str, int]) -> list[tuple[str, s
             or not all(isinstance(part, str) and part in ids for part in parts)
             or "".join(parts) not in ids
         ):
-            raise tokenizer_error(f"The merge {str(merge)[:100]!r} joins what is no token.")
+            raise tokenizer_error(f"The merge {str(merge)[:100]!r} does not join two tokens to a third.")
         pairs.append((parts[0], parts[1]))
     return pairs
 
 
 def _padded(ids: dict[str, int], size: int) -> tuple[list[str], list[int]]:
-    tokens, types = [f"[PAD{number}]" for number in range(size)], [UNUSED] * size
+    tokens = [f"[PAD{number}]" for number in range(size)]
+    types = [UNUSED] * size
     for token, number in ids.items():
-        tokens[number], types[number] = token, NORMAL
+        tokens[number] = token
+        types[number] = NORMAL
     return tokens, types
 
 
@@ -155,14 +168,14 @@ def _byte_level(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vo
     tokens, types = _padded(ids, size)
     notes = []
     if tokenizer.get("normalizer"):
-        notes.append("The tokenizer normalizes text to NFC, llama.cpp does not: text that is not NFC may be split otherwise there.")
+        notes.append("The tokenizer normalizes text to NFC, llama.cpp does not: text that is not NFC may be split differently there.")
     if name in APPROXIMATED:
-        notes.append("llama.cpp may split words with capitals beyond A to Z, or with combining marks, otherwise than the tokenizer.")
-    keys = {"model": text("gpt2"), "pre": text(name), "merges": _written(_merges(tokenizer, ids))}
+        notes.append("llama.cpp may split words with capitals beyond A to Z, or with combining marks, differently from the tokenizer.")
+    keys = {"model": text("gpt2"), "pre": text(name), "merges": _merge_strings(_merges(tokenizer, ids))}
     return Vocabulary(tokens, types, None, keys, notes)
 
 
-def _written(merges: list[tuple[str, str]]) -> Value:
+def _merge_strings(merges: list[tuple[str, str]]) -> Value:
     """Merges as GGUF has them, a space between the two parts."""
     if any(" " in part for pair in merges for part in pair):
         raise tokenizer_error("A merge holds a space, which tokens cannot.")
@@ -181,8 +194,12 @@ def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int],
                 raise tokenizer_error(
                     f"tokenizer.model and tokenizer.json disagree about token {number}: {piece.text!r}, {tokens[number]!r}."
                 )
-            types[number], scores[number] = piece.type, piece.score
-        if any(scores[ids["".join(one)]] < scores[ids["".join(other)]] for one, other in pairwise(merges)):
+            types[number] = piece.type
+            scores[number] = piece.score
+
+        # transformers merges in the list's order, llama.cpp by score: both must be the same order.
+        merged_scores = [scores[ids["".join(merge)]] for merge in merges]
+        if any(score < following for score, following in pairwise(merged_scores)):
             raise tokenizer_error("tokenizer.model's scores and tokenizer.json's merges put tokens in different orders.")
         _check_complete(set(merges), ids)
     else:
@@ -193,12 +210,12 @@ def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int],
 
 
 def _plain(tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabulary:
-    """Merges as they are, over characters instead of bytes (llama.cpp's tokenizer "gemma4"); it knows no scores but needs them."""
+    """Merges over characters instead of bytes (llama.cpp's tokenizer "gemma4"), which requires scores but does not use them."""
     tokens, types = _padded(ids, size)
     _check_bytes(ids)
     for token, number in ids.items():
         types[number] = BYTE if re.fullmatch("<0x[0-9A-F]{2}>", token) else NORMAL
-    keys = {"model": text("gemma4"), "merges": _written(_merges(tokenizer, ids)), "add_space_prefix": boolean(False)}
+    keys = {"model": text("gemma4"), "merges": _merge_strings(_merges(tokenizer, ids)), "add_space_prefix": boolean(False)}
     return Vocabulary(tokens, types, [ADDED_SCORE] * size, keys)
 
 
@@ -212,15 +229,19 @@ def _check_bytes(ids: dict[str, int]) -> None:
 
 
 def _derive_scores(order: list[list[str]], ids: dict[str, int], unknown: str | None, types: list[int], scores: list[float]) -> None:
-    """Fill in what tokenizer.model would say: minus a token's place in the order of merges, and the types of byte and unknown tokens."""
+    """Fill in what tokenizer.model would hold: minus a token's rank in the order of merges, and the types of byte and unknown tokens."""
     for rank, equals in enumerate(order):
         for token in equals:
             scores[ids[token]] = -float(rank)
+
+    # A token that no merge makes is never joined: it comes last.
     for token, number in ids.items():
         if re.fullmatch("<0x[0-9A-F]{2}>", token):
-            types[number], scores[number] = BYTE, 0.0
+            types[number] = BYTE
+            scores[number] = 0.0
         elif token == unknown:
-            types[number], scores[number] = UNKNOWN, 0.0
+            types[number] = UNKNOWN
+            scores[number] = 0.0
         elif scores[number] == PADDING_SCORE:
             scores[number] = -float(len(order))
 
@@ -234,20 +255,22 @@ def merge_order(merges: list[tuple[str, str]], ids: dict[str, int]) -> list[list
     token overlap, as in "aaa", llama.cpp and SentencePiece take the left one.)
     """
     order: list[list[str]] = []
-    place: dict[str, int] = {}
+    ranks: dict[str, int] = {}
     for pair in merges:
         token = "".join(pair)
-        at = place.setdefault(token, len(order))
-        if at == len(order):
+        rank = ranks.setdefault(token, len(order))
+        if rank == len(order):
             order.append([token])
-        elif at < len(order) - 1:
-            order[at:] = [[one for equals in order[at:] for one in equals]]
-            place |= dict.fromkeys(order[at], at)
-            if any(one.strip(SPACE) for one in order[at]):
+        elif rank < len(order) - 1:
+            # A second merge to this token comes after others: all since then share its rank, which only runs of spaces may.
+            order[rank:] = [[merged for equals in order[rank:] for merged in equals]]
+            ranks |= dict.fromkeys(order[rank], rank)
+            if any(merged.strip(SPACE) for merged in order[rank]):
                 raise tokenizer_error(
-                    "Its merges cannot be written as one score per token: merges to the same token stand apart.",
+                    "Its merges cannot be written as one score per token: merges to the same token do not follow each other.",
                     "Use a base model with another tokenizer.",
                 )
+
     _check_complete(set(merges), ids)
     return order
 
@@ -265,7 +288,8 @@ def _check_complete(listed: set[tuple[str, str]], ids: dict[str, int]) -> None:
 
 def _space_prefix(tokenizer: dict[str, Any]) -> tuple[bool, list[str]]:
     """Whether text gets a leading space, from the forms that SentencePiece-style tokenizers take; any other is refused."""
-    normalizer, pre = tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")
+    normalizer = tokenizer.get("normalizer")
+    pre = tokenizer.get("pre_tokenizer")
     replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
     if pre is None and normalizer == {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": SPACE}, replace]}:
         return True, []
@@ -283,13 +307,15 @@ def _space_prefix(tokenizer: dict[str, Any]) -> tuple[bool, list[str]]:
             return False, []
         if scheme in ("always", "first"):
             where = "" if scheme == "always" else " and only at the very start"
-            return True, [
+            note = (
                 f"The tokenizer puts a space before text that does not start with one{where}; "
                 "llama.cpp puts one at the start and after every special token."
-            ]
+            )
+            return True, [note]
+
     raise ConversionError(
         "The tokenizer is not recognised",
-        "It falls back to bytes like SentencePiece, but its normalizer and pre-tokenizer are of no known form.",
+        "It falls back to bytes like SentencePiece, but its normalizer and pre-tokenizer are not supported.",
         "Choose another base model.",
     )
 
@@ -301,13 +327,15 @@ def _looks_special(token: str) -> bool:
 
 def _mark_added(vocabulary: Vocabulary, added: list[dict[str, Any]], added_first: bool) -> None:
     for entry in added:
-        token, number = entry["content"], entry["id"]
+        token = entry["content"]
+        number = entry["id"]
         if not added_first and vocabulary.scores is not None and vocabulary.types[number] not in (NORMAL, UNUSED):
             continue
+
         special = (bool(entry.get("special")) or _looks_special(token)) and token not in PRINTED_TOKENS
         vocabulary.types[number] = CONTROL if special else USER_DEFINED
         vocabulary.tokens[number] = token if special else token.replace(SPACE, " ")
         if vocabulary.scores is not None:
             vocabulary.scores[number] = ADDED_SCORE
         if entry.get("lstrip") or entry.get("rstrip") or entry.get("single_word"):
-            vocabulary.notes.append(f"The token {token!r} swallows blanks beside it or needs word bounds; llama.cpp does neither.")
+            vocabulary.notes.append(f"The token {token!r} removes spaces around it or matches whole words only; llama.cpp does neither.")
