@@ -1,8 +1,8 @@
-"""From a model folder, and an adapter if there is one, to a GGUF: everything is checked first, then one tensor after the other is written.
+"""Convert a model folder, with or without adapters, to a GGUF: check everything first, then write one tensor after the other.
 
 plan = convert.plan_gguf(model_dir, adapter_dir, ["Q4_K_M"], chat_template=template, name="my-run", extra={})
 plan.size("Q4_K_M")              # bytes, exactly
-plan.write("Q4_K_M", open_file)  # merged, reordered, quantized, written, dropped, some rows at a time
+plan.write("Q4_K_M", open_file)  # merged, reordered, quantized and written, some rows at a time
 """
 
 import re
@@ -33,14 +33,14 @@ DEFAULT_EMBEDDINGS, LM_HEAD = "model.embed_tokens.weight", "lm_head.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
 Part = tuple[TensorPlan, int, list[np.ndarray]]
-"""Some rows of a tensor: which, how many weights, and their bytes in each of the types asked for."""
+"""Some rows of a tensor: its plan, their number of weights, and their bytes in each type."""
 IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A conversion that passed every check. `notes`: what a user should know; `tied`: whether the output matrix is the embeddings'."""
+    """A conversion that passed every check. notes: for the user. tied: whether the output matrix is the embeddings'."""
 
     architecture: str
     types: tuple[str, ...]
@@ -61,8 +61,9 @@ class Plan:
         return {**self._metadata, **source, "general.file_type": u32(number), "general.quantization_version": u32(QUANTIZATION_VERSION)}
 
     def layout(self, type_name: str) -> list[TensorInfo]:
-        """Every tensor of a file of this type: its type, place and size."""
+        """Every tensor of a file of this type: its type, offset and size."""
         is_70b = getattr(self._arch, "is_70b", None)
+
         chosen = choose_types(
             ((tensor.name, tensor.shape) for tensor in self._tensors),
             type_name,
@@ -75,11 +76,11 @@ class Plan:
 
     @property
     def tensors(self) -> tuple[TensorPlan, ...]:
-        """Every tensor of the file and how it is made of the model's."""
+        """Every tensor of the file and how it is built from the model's."""
         return self._tensors
 
     def inputs(self) -> list[MatrixInput]:
-        """What every matrix that can be quantized is multiplied with."""
+        """The input of every matrix that can be quantized."""
         return matrix_inputs(self._tensors, getattr(self._arch, "TRANSPOSED", ()))
 
     def size(self, type_name: str) -> int:
@@ -107,36 +108,40 @@ class Plan:
     def write_all(self, files: Mapping[str, Sink], progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> None:
         """Write a GGUF of each type into a file open for writing, at its start; every tensor is read and merged once.
 
-        progress: called as it goes on with weights done and weights in all. threads: to work with (all usable cores).
-        Raises ConversionError where a tensor holds NaN or infinity, naming it; what was written so far is then of no use.
+        progress: called with weights done and weights in total. threads: by default as many as usable cores.
+        Raises ConversionError where a tensor holds NaN or infinity, naming it; the incomplete file is then useless.
         """
         threads = threads or usable_cores()
         layouts = [self.layout(type_name) for type_name in files]
         writers = [Writer(file, self.metadata(type_name), layout) for (type_name, file), layout in zip(files.items(), layouts, strict=True)]
-        total, done = sum(int(np.prod(tensor.shape)) for tensor in self._tensors), 0
+        total = sum(int(np.prod(tensor.shape)) for tensor in self._tensors)
+        done = 0
+
+        # Slabs are quantized by threads, several ahead; they are written in order, as every file is laid out alike.
         for tensor, count, parts in in_order(self._parts(list(zip(*layouts, strict=True)), slab_size(threads)), threads):
             for writer, part in zip(writers, parts, strict=True):
                 writer.write(tensor.name, part)
             done += count
             if progress:
                 progress(done, total)
+
         for writer in writers:
             writer.finish()
 
-    def _parts(self, infos: list[tuple[TensorInfo, ...]], most: int) -> Iterator[Callable[[], Part]]:
-        """Every slab of every tensor as what quantizes it to the types asked for. infos: each tensor's in every file."""
-        for tensor, wanted in zip(self._tensors, infos, strict=True):
+    def _parts(self, infos: list[tuple[TensorInfo, ...]], slab_weights: int) -> Iterator[Callable[[], Part]]:
+        """For every slab of every tensor the function that quantizes it to all types. infos: each tensor's in every file."""
+        for tensor, in_files in zip(self._tensors, infos, strict=True):
             importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
-            types = [info.type for info in wanted]
-            for slab in slabs(tensor, self.merged_tensor, most):
+            types = [info.type for info in in_files]
+            for slab in slabs(tensor, self.merged_tensor, slab_weights):
                 yield partial(_quantized, tensor, types, importance, slab)
 
 
 def _quantized(tensor: TensorPlan, types: list[str], importance: np.ndarray | None, slab: Callable[[], np.ndarray]) -> Part:
-    """A slab made and quantized to each type."""
+    """Build a slab and quantize it to each type; equal types once."""
     values = slab()
-    made = {type_name: quantize_tensor(values, type_name, tensor.name, 1, importance) for type_name in dict.fromkeys(types)}
-    return tensor, values.size, [made[type_name] for type_name in types]
+    quantized = {type_name: quantize_tensor(values, type_name, tensor.name, 1, importance) for type_name in dict.fromkeys(types)}
+    return tensor, values.size, [quantized[type_name] for type_name in types]
 
 
 def plan_gguf(
@@ -154,48 +159,61 @@ def plan_gguf(
 
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
-    `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys. imatrix: what quantization is to keep first.
+    `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys. imatrix: the importance of input channels.
     text_only: convert the text part of a vision-language model, which is refused otherwise.
-    Raises ConversionError for whatever would not give a GGUF that computes what the model with its adapter does.
+    Raises ConversionError for everything that would give a GGUF that computes differently from the model with its adapter.
     """
     for type_name in types:
         check_type(type_name)
-    part, has_more = text_part.text_configuration(read_json(model_dir / "config.json", 2**24), text_only)
-    given, notes = four_bit.without_four_bit(part)
-    arch, config = architecture(given), with_defaults(given)
-    stored, adapter = read_base(model_dir, arch), None
-    if has_more:
+
+    # A vision-language model's configuration and tensors become those of a text model.
+    text_config, is_part = text_part.text_configuration(read_json(model_dir / "config.json", 2**24), text_only)
+    stored_config, notes = four_bit.without_four_bit(text_config)
+    arch = architecture(stored_config)
+    config = with_defaults(stored_config)
+    stored = read_base(model_dir, arch)
+    if is_part:
         stored, left_out = text_part.text_tensors(stored)
         notes.append(left_out)
+
+    # Training may have added tokens: the adapters' tokenizer and vocabulary size then count, not the base's.
+    adapter = None
     tokenizer = model_dir
     if adapter_dir:
         weighted = [(adapter_dir, 1.0)] if isinstance(adapter_dir, Path) else list(adapter_dir)
         adapter = Mix(weighted)
-        own = _tokenizer([folder for folder, _ in weighted])
-        if own:
-            tokenizer = own
-            notes.append(f"The tokenizer is the one beside the adapter {own.name}.")
+        trained_tokenizer = _tokenizer([folder for folder, _ in weighted])
+        if trained_tokenizer:
+            tokenizer = trained_tokenizer
+            notes.append(f"The tokenizer comes from the adapter {trained_tokenizer.name}.")
         config = _grown(config, stored, adapter, embeddings_name(arch))
+
+    # llama.cpp writes the keys in this order, and the file shall have the same bytes.
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
     vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, **getattr(arch, "VOCABULARY", {}))
     metadata |= vocabulary
     notes += differences
+
     for key, value in extra.items():
         if key in metadata or key in ("general.file_type", "general.quantization_version", "general.alignment"):
-            raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
+            raise ConversionError(f"The metadata key {key} is reserved", "The converter writes this key itself.", "Use another key.")
         metadata[key] = scalar_value(value)
+
     tied = ties(arch, config, stored, adapter)
     tensors = tuple(arch.tensors(config, tied))
     metadata["general.size_label"] = text(_size_label(tensors))
     if not tied and bool(config["tie_word_embeddings"]):
-        notes.append("The adapter changes embeddings or output matrix apart from each other, so the file holds both.")
+        notes.append("The adapter changes the embeddings and the output matrix separately, so the file holds both.")
+
+    # Names and shapes of base, adapter and importance matrix are checked before any weight is read.
     _check_stored(tensors, stored, tied, getattr(arch, "IGNORED", None))
     if adapter:
         adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
-    silent = imatrix.check({tensor.name: tensor.shape for tensor in tensors if quantizable(tensor.name, tensor.shape)}) if imatrix else []
-    if silent:
-        notes.append(f"The importance matrix says nothing of {len(silent)} matrices ({silent[0]} …): they are quantized without.")
+    shapes = {tensor.name: tensor.shape for tensor in tensors if quantizable(tensor.name, tensor.shape)}
+    missing = imatrix.check(shapes) if imatrix else []
+    if missing:
+        notes.append(f"The importance matrix has no values for {len(missing)} matrices ({missing[0]} …): these are quantized without it.")
     return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter, imatrix)
 
 
@@ -203,21 +221,22 @@ def _shared_heads(metadata: dict[str, Value]) -> int:
     """Query heads for each key-value head in the first layer, 0 where it has none (src/llama-hparams.cpp, `n_gqa`)."""
     arch = metadata["general.architecture"].data
     heads = metadata.get(f"{arch}.attention.head_count", u32(0))
-    first, first_kv = (int(np.atleast_1d(value.data)[0]) for value in (heads, metadata.get(f"{arch}.attention.head_count_kv", heads)))
+    kv_heads = metadata.get(f"{arch}.attention.head_count_kv", heads)
+    first, first_kv = (int(np.atleast_1d(value.data)[0]) for value in (heads, kv_heads))
     return first // first_kv if first_kv else 0
 
 
 def _tokenizer(folders: list[Path]) -> Path | None:
-    """The adapter folder whose tokenizer counts, if any has one; adapters trained with different ones do not go together."""
-    own = [folder for folder in folders if (folder / "tokenizer.json").is_file()]
-    for one, other in pairwise(own):
-        if read_json(one / "tokenizer.json") != read_json(other / "tokenizer.json"):
+    """The adapter folder whose tokenizer is used, None without any; adapters trained with different ones cannot be combined."""
+    with_tokenizer = [folder for folder in folders if (folder / "tokenizer.json").is_file()]
+    for first, other in pairwise(with_tokenizer):
+        if read_json(first / "tokenizer.json") != read_json(other / "tokenizer.json"):
             raise ConversionError(
-                "The adapters do not go together",
-                f"{one.name} and {other.name} were trained with different tokenizers.",
+                "The adapters cannot be combined",
+                f"{first.name} and {other.name} were trained with different tokenizers.",
                 "Choose one of them.",
             )
-    return own[0] if own else None
+    return with_tokenizer[0] if with_tokenizer else None
 
 
 def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix, embeddings: str) -> dict[str, Any]:
@@ -225,16 +244,22 @@ def _grown(config: dict[str, Any], stored: dict[str, StoredTensor], adapter: Mix
 
     Where the vocabulary grew, PEFT saves the grown matrices beside the factors; of a tied base both are the one that is there.
     """
-    both = embeddings, LM_HEAD
-    carried = adapter.replacements(both)
+    matrices = embeddings, LM_HEAD
+    carried = adapter.replacements(matrices)
     stored |= carried
+
+    # A tied base has one matrix, so PEFT saved only one of the two.
     if config["tie_word_embeddings"] and len(carried) == 1:
-        for name in both:
+        for name in matrices:
             stored[name] = next(iter(carried.values()))
-    sizes = {tensor.shape[0] for name, tensor in (*carried.items(), *adapter.full().items()) if name in both and tensor.shape}
+
+    trained = [tensor for name, tensor in (*carried.items(), *adapter.full().items()) if name in matrices]
+    sizes = {tensor.shape[0] for tensor in trained if tensor.shape}
     if len(sizes) > 1:
         raise ConversionError(
-            "The adapter does not fit together", f"Its embeddings and output matrix have {sorted(sizes)} rows.", "Get the adapter again."
+            "The adapter's parts do not match",
+            f"Its embeddings and output matrix have {sorted(sizes)} rows.",
+            "Copy the adapter folder again, or use another checkpoint.",
         )
     return {**config, "vocab_size": sizes.pop()} if sizes else config
 
@@ -247,9 +272,10 @@ def embeddings_name(arch: ModuleType) -> str:
 def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
     """A model folder's tensors by the names they have inside a model with an output matrix.
 
-    A folder saved without one lacks the first part of all names ("model." or "transformer."), as transformers reads them all the same.
+    A folder saved without one lacks the first part of all names ("model." or "transformer."), which transformers accepts too.
     """
-    stored, embeddings = four_bit.unpack(read_folder(model_dir)), embeddings_name(arch)
+    stored = four_bit.unpack(read_folder(model_dir))
+    embeddings = embeddings_name(arch)
     prefix = embeddings.partition(".")[0] + "."
     if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
         return stored
@@ -287,32 +313,40 @@ def ties(arch: ModuleType, config: dict[str, Any], stored: dict[str, StoredTenso
 
 def _share(stored: dict[str, StoredTensor], embeddings: str, adapter: Mix | None) -> bool:
     if embeddings in stored and LM_HEAD in stored:
-        one, other = stored[embeddings], stored[LM_HEAD]
-        if (one.dtype, one.shape) != (other.dtype, other.shape) or not one.size or not np.array_equal(one.raw(), other.raw()):
+        first, second = stored[embeddings], stored[LM_HEAD]
+        same_form = (first.dtype, first.shape) == (second.dtype, second.shape)
+        if not same_form or not first.size or not np.array_equal(first.raw(), second.raw()):
             return False
+
     for missing, present in ((LM_HEAD, embeddings), (embeddings, LM_HEAD)):
         if present in stored:
             stored.setdefault(missing, stored[present])
+
+    # PEFT shares trained rows between the two; every other change is to one matrix alone.
     return not (adapter and (adapter.touches(LM_HEAD) or (adapter.touches(embeddings) and not adapter.only_rows(embeddings))))
 
 
 def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTensor], tied: bool, ignored: str | None) -> None:
-    """Every tensor needed is there in the right shape and a float type, and none is left over; all problems at once.
+    """Check that every tensor needed is stored in the right shape and a float type, and that none is left over; all problems together.
 
     ignored: a pattern of names that may be left over.
     """
     needed = {source: shape for tensor in tensors for source, shape in tensor.sources}
     problems = [f"{name} is missing" for name in needed if name not in stored]
+
     for name in needed.keys() & stored.keys():
         if stored[name].shape != needed[name]:
             problems.append(f"{name} has shape {list(stored[name].shape)}, not {list(needed[name])}")
         elif stored[name].dtype not in FLOAT_DTYPES:
             problems.append(f"{name} is stored as {stored[name].dtype}; only F32, F16 and BF16 are read")
+
+    # A tensor that nothing reads may be what makes the model compute differently.
     problems += [
         f"{name} is not part of this architecture"
         for name in stored.keys() - needed.keys()
         if not (name.endswith(IGNORED_TENSORS) or (tied and name == LM_HEAD) or (ignored and re.fullmatch(ignored, name)))
     ]
+
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ConversionError(

@@ -6,4 +6,6 @@ class ConversionError(Exception):
 
     def __init__(self, title: str, cause: str = "", remedy: str = "") -> None:
         super().__init__(title)
-        self.title, self.cause, self.remedy = title, cause, remedy
+        self.title = title
+        self.cause = cause
+        self.remedy = remedy

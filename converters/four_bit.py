@@ -43,23 +43,29 @@ class FourBitTensor(StoredTensor):
     def load(self, rows: RowSelection = slice(None), check: bool = True) -> np.ndarray:
         """The weights, or some rows of the first dimension, in float32, rounded to the type that the model computes in."""
         if isinstance(rows, np.ndarray):
-            least = int(rows.min())
-            return self.load(slice(least, int(rows.max()) + 1), check)[rows - least]
+            first = int(rows.min())
+            return self.load(slice(first, int(rows.max()) + 1), check)[rows - first]
+
+        # Blocks do not end with rows: whole blocks are dequantized, then cut to the rows.
         first, last, _ = rows.indices(self.shape[0])
-        row = math.prod(self.shape[1:])
-        start, end = first * row, max(first, last) * row
-        from_block, to_block = start // self.block, -(-end // self.block)
+        row_weights = math.prod(self.shape[1:])
+        start = first * row_weights
+        end = max(first, last) * row_weights
+        from_block = start // self.block
+        to_block = -(-end // self.block)
         packed = self.raw()[from_block * self.block // 2 : -(-min(to_block * self.block, math.prod(self.shape)) // 2)]
+
         values = np.zeros((to_block - from_block) * self.block, np.float32)
         code = self.code.load()
         values[0 : 2 * len(packed) : 2] = code[packed >> 4]
         values[1 : 2 * len(packed) : 2] = code[packed & 15]
+
         blocks = values.reshape(-1, self.block)
         blocks *= self._scales(from_block, to_block)[:, None]
-        found = _rounded(values[start - from_block * self.block : end - from_block * self.block], self.dtype)
+        weights = _rounded(values[start - from_block * self.block : end - from_block * self.block], self.dtype)
         if check:
-            check_finite(found, self.name, self.path)
-        return found.reshape(-1, *self.shape[1:])
+            check_finite(weights, self.name, self.path)
+        return weights.reshape(-1, *self.shape[1:])
 
     def _scales(self, start: int, end: int) -> np.ndarray:
         """The scales of some blocks, float32."""
@@ -67,8 +73,8 @@ class FourBitTensor(StoredTensor):
             return self.absmax.load(slice(start, end)).reshape(-1)
         scales, code, block, offset = self.nested
         outer = scales.load()[np.arange(start, end) // block]
-        found: np.ndarray = code.load()[self.absmax.raw()[start:end]] * outer + np.float32(offset)
-        return found
+        dequantized: np.ndarray = code.load()[self.absmax.raw()[start:end]] * outer + np.float32(offset)
+        return dequantized
 
 
 def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -85,48 +91,56 @@ def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 
 def unpack(stored: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
     """A folder's tensors with each matrix in 4 bits as one. Raises ConversionError where one's parts do not belong together."""
-    found = dict(stored)
+    unpacked = dict(stored)
     for name in stored:
         match = STATE.fullmatch(name)
         if match:
             base = match[1]
-            found[base] = _matrix(stored, base, name)
-            for part in [one for one in found if one.startswith(f"{base}.")]:
-                del found[part]
-    return found
+            unpacked[base] = _matrix(stored, base, name)
+            for part in [other for other in unpacked if other.startswith(f"{base}.")]:
+                del unpacked[part]
+    return unpacked
 
 
 def _matrix(stored: dict[str, StoredTensor], base: str, state_name: str) -> FourBitTensor:
     def damaged(cause: str) -> ConversionError:
-        return ConversionError("The 4-bit weights cannot be read", f"{base}: {cause}.", "Get the file again.")
+        return ConversionError("The 4-bit weights cannot be read", f"{base}: {cause}.", "Download the file again.")
 
     def part(name: str, dtype: str, count: int) -> StoredTensor:
         tensor = stored.get(f"{base}.{name}")
         if tensor is None or tensor.dtype != dtype or math.prod(tensor.shape) != count:
-            raise damaged(f"{name} is missing or is no {dtype} of {count} numbers")
+            raise damaged(f"{name} is missing or is not {dtype} with {count} numbers")
         return tensor
 
-    packed, state = stored.get(base), _state(stored[state_name])
-    shape, block, dtype = state.get("shape"), state.get("blocksize"), TORCH_DTYPES.get(str(state.get("dtype")))
+    # The state is untrusted: every number in it is held against the tensors before it is used.
+    packed = stored.get(base)
+    state = _state(stored[state_name])
+    shape = state.get("shape")
+    block = state.get("blocksize")
+    dtype = TORCH_DTYPES.get(str(state.get("dtype")))
     if (
         not isinstance(shape, list)
         or not shape
-        or not all(type(one) is int and 0 < one < 2**31 for one in shape)
+        or not all(type(length) is int and 0 < length < 2**31 for length in shape)
         or dtype is None
         or block not in BLOCK_SIZES
         or packed is None
         or -(-math.prod(shape) // 2) != packed.size
     ):
-        raise damaged("its packed bytes and what its quant_state says do not belong together")
-    blocks, nested = -(-math.prod(shape) // block), None
+        raise damaged("its packed bytes do not match its quant_state")
+
+    # Doubly quantized scales have scales of their own.
+    blocks = -(-math.prod(shape) // block)
+    nested = None
     if "nested_offset" in state:
-        outer, offset = state.get("nested_blocksize"), state["nested_offset"]
+        outer = state.get("nested_blocksize")
+        offset = state["nested_offset"]
         if type(outer) is not int or outer < 1 or type(offset) not in (int, float) or not math.isfinite(offset):
-            raise damaged("its quant_state does not make sense")
+            raise damaged("its quant_state is not valid")
         nested = part("nested_absmax", "F32", -(-blocks // outer)), part("nested_quant_map", "F32", 256), outer, float(offset)
     absmax = part("absmax", "U8" if nested else "F32", blocks)
-    place = packed.path, base, dtype, tuple(shape), packed.start, packed.size
-    return FourBitTensor(*place, block, part("quant_map", "F32", 16), absmax, nested)
+    location = packed.path, base, dtype, tuple(shape), packed.start, packed.size
+    return FourBitTensor(*location, block, part("quant_map", "F32", 16), absmax, nested)
 
 
 def _state(tensor: StoredTensor) -> JsonObject:
@@ -140,10 +154,10 @@ def _state(tensor: StoredTensor) -> JsonObject:
 
 
 def without_four_bit(config: JsonObject) -> tuple[JsonObject, list[str]]:
-    """A configuration without its mention of bitsandbytes' 4 bits, and what the user should know of it; others stay, to be refused."""
+    """A configuration without bitsandbytes' 4-bit settings, and a note for the user. Other quantization stays, and is refused later."""
     quantization: Any = config.get("quantization_config")
     if not isinstance(quantization, dict) or quantization.get("quant_method") != "bitsandbytes" or not quantization.get("load_in_4bit"):
         return config, []
     kind = str(quantization.get("bnb_4bit_quant_type", "fp4"))[:8]
-    note = f"The base is stored in 4 bits (bitsandbytes {kind}): its weights are dequantized, and what that lost does not come back."
+    note = f"The base is stored in 4 bits (bitsandbytes {kind}): its weights are dequantized, but the lost precision cannot be recovered."
     return {key: value for key, value in config.items() if key != "quantization_config"}, [note]

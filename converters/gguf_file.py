@@ -1,4 +1,4 @@
-"""GGUF files: a streaming writer and a reader that believes nothing it reads (the format: ggml/docs/gguf.md)."""
+"""GGUF files: a streaming writer, and a reader that checks everything it reads (the format: ggml/docs/gguf.md)."""
 
 import mmap
 import struct
@@ -120,7 +120,7 @@ def booleans(values: Iterable[bool]) -> Value:
 
 
 def scalar_value(value: str | int | float | bool) -> Value:
-    """A caller's own value in the smallest fitting kind: bool, u32 (i64 outside its range), f32 or string."""
+    """A Python value as metadata of the smallest fitting kind: bool, u32 (i64 outside its range), f32 or string."""
     if isinstance(value, bool):
         return boolean(value)
     if isinstance(value, int):
@@ -155,13 +155,14 @@ def padded(size: int, alignment: int = ALIGNMENT) -> int:
 
 
 def lay_out(tensors: Iterable[tuple[str, tuple[int, ...], str]]) -> list[TensorInfo]:
-    """Give every (name, shape, type) its place, one after the other."""
-    laid, offset = [], 0
+    """Give every (name, shape, type) its offset, one after the other."""
+    infos = []
+    offset = 0
     for name, shape, type_name in tensors:
         size = data_size(shape, type_name)
-        laid.append(TensorInfo(name, shape, type_name, offset, size))
+        infos.append(TensorInfo(name, shape, type_name, offset, size))
         offset += padded(size)
-    return laid
+    return infos
 
 
 def _string(value: str) -> bytes:
@@ -178,7 +179,7 @@ def _encoded(value: Value) -> bytes:
         return np.asarray(value.data).astype(NUMBER_DTYPES[value.kind]).tobytes()
     head = struct.pack("<IQ", value.item, len(value.data))
     if value.item == STRING:
-        return head + b"".join(_string(one) for one in value.data)
+        return head + b"".join(_string(text) for text in value.data)
     return head + np.asarray(value.data).astype("<u1" if value.item == BOOL else NUMBER_DTYPES[value.item]).tobytes()
 
 
@@ -187,6 +188,7 @@ def encode_header(metadata: dict[str, Value], tensors: list[TensorInfo]) -> byte
     parts = [MAGIC, struct.pack("<IQQ", GGUF_VERSION, len(tensors), len(metadata))]
     for key, value in metadata.items():
         parts += [_string(key), struct.pack("<I", value.kind), _encoded(value)]
+
     for tensor in tensors:
         parts += [
             _string(tensor.name),
@@ -194,12 +196,13 @@ def encode_header(metadata: dict[str, Value], tensors: list[TensorInfo]) -> byte
             struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape),
             struct.pack("<IQ", GGML_TYPES[tensor.type].id, tensor.offset),
         ]
+
     header = b"".join(parts)
     return header + b"\0" * (padded(len(header)) - len(header))
 
 
 class Sink(Protocol):
-    """What a GGUF is written into: an open binary file, or what passes the bytes on to one."""
+    """The target of a GGUF: an open binary file, or an object that passes the bytes on to one."""
 
     def write(self, data: Any, /) -> Any:
         """Add bytes."""
@@ -209,28 +212,31 @@ class Writer:
     """Write a GGUF: the header at once, then each tensor's bytes in the order announced, front to back."""
 
     def __init__(self, file: Sink, metadata: dict[str, Value], tensors: list[TensorInfo]) -> None:
-        self._file, self._waiting, self._written = file, list(reversed(tensors)), 0
+        self._file = file
+        self._remaining = list(reversed(tensors))
+        self._written = 0
         file.write(encode_header(metadata, tensors))
 
     def write(self, name: str, data: np.ndarray) -> None:
         """Append the tensor announced next, or its next part; `data` holds the bytes."""
-        info, raw = self._waiting[-1], np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        info = self._remaining[-1]
+        raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
         self._file.write(raw.data)
         self._written += raw.nbytes
         assert info.name == name and self._written <= info.size, (info, name, self._written)
         if self._written == info.size:
             self._file.write(b"\0" * (padded(info.size) - info.size))
-            self._waiting.pop()
+            self._remaining.pop()
             self._written = 0
 
     def finish(self) -> None:
         """Check that every tensor announced was written."""
-        assert not self._waiting, [info.name for info in self._waiting]
+        assert not self._remaining, [info.name for info in self._remaining]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF file says before its data.
+    """The part of a GGUF file before its tensor data.
 
     metadata: Python values, arrays as list[str] or numpy arrays. kinds: the GGUF kind of each value.
     """
@@ -249,40 +255,42 @@ class Header:
 
 
 class _Bytes:
-    """A cursor that never reads past the end and never allocates what the file cannot hold."""
+    """A cursor that never reads past the end and never allocates more than the file can hold."""
 
     def __init__(self, data: mmap.mmap, path: Path) -> None:
-        self.data, self.path, self.at = data, path, 0
+        self.data = data
+        self.path = path
+        self.position = 0
 
-    def lie(self, what: str) -> ConversionError:
-        return ConversionError(f"{self.path.name} is not a sound GGUF file", what, "Get the file again or make it anew.")
+    def damaged(self, cause: str) -> ConversionError:
+        return ConversionError(f"{self.path.name} is not a valid GGUF file", cause, "Download the file again, or create it again.")
 
-    def take(self, size: int, what: str) -> bytes:
-        if size > len(self.data) - self.at:
-            raise self.lie(
-                f"{what} needs {size} bytes at offset {self.at}, but the file ends (or its header passes {MAX_GGUF_HEADER} bytes)."
+    def take(self, size: int, field: str) -> bytes:
+        if size > len(self.data) - self.position:
+            raise self.damaged(
+                f"{field} needs {size} bytes at offset {self.position}, but the file ends (or its header passes {MAX_GGUF_HEADER} bytes)."
             )
-        self.at += size
-        return self.data[self.at - size : self.at]
+        self.position += size
+        return self.data[self.position - size : self.position]
 
-    def number(self, kind: int, what: str) -> Any:
+    def number(self, kind: int, field: str) -> Any:
         form = NUMBER_STRUCTS[kind]
-        return form.unpack(self.take(form.size, what))[0]
+        return form.unpack(self.take(form.size, field))[0]
 
-    def count(self, what: str, least_bytes: int, limit: int) -> int:
-        number: int = self.number(U64, what)
-        if number > limit or number * least_bytes > len(self.data) - self.at:
-            raise self.lie(f"{what} claims {number} items, more than the file can hold.")
+    def count(self, field: str, item_bytes: int, limit: int) -> int:
+        number: int = self.number(U64, field)
+        if number > limit or number * item_bytes > len(self.data) - self.position:
+            raise self.damaged(f"{field} claims {number} items, more than the file can hold.")
         return number
 
-    def string(self, what: str, limit: int = MAX_STRING) -> str:
-        length = self.number(U64, what)
+    def string(self, field: str, limit: int = MAX_STRING) -> str:
+        length = self.number(U64, field)
         if length > limit:
-            raise self.lie(f"{what} claims {length} bytes.")
+            raise self.damaged(f"{field} claims {length} bytes.")
         try:
-            return self.take(length, what).decode("utf-8")
+            return self.take(length, field).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise self.lie(f"{what} is not UTF-8: {error}.") from error
+            raise self.damaged(f"{field} is not UTF-8: {error}.") from error
 
     def value(self, key: str) -> tuple[int, Any]:
         kind = self.number(U32, key)
@@ -294,10 +302,10 @@ class _Bytes:
         if kind == BOOL:
             flag = self.number(U8, key)
             if flag > 1:
-                raise self.lie(f"{key} is neither true nor false.")
+                raise self.damaged(f"{key} is neither true nor false.")
             return bool(flag)
         if kind not in NUMBER_DTYPES:
-            raise self.lie(f"{key} has the unknown kind {kind}.")
+            raise self.damaged(f"{key} has the unknown kind {kind}.")
         return self.number(kind, key)
 
     def _array(self, key: str) -> Any:
@@ -305,16 +313,16 @@ class _Bytes:
         if item == STRING:
             return [self.string(key) for _ in range(self.count(key, 8, MAX_STRINGS))]
         if item != BOOL and item not in NUMBER_DTYPES:
-            raise self.lie(f"{key} is an array of the unknown kind {item}.")
+            raise self.damaged(f"{key} is an array of the unknown kind {item}.")
         dtype = np.dtype("<u1" if item == BOOL else NUMBER_DTYPES[item])
         size = self.count(key, dtype.itemsize, MAX_GGUF_HEADER) * dtype.itemsize
         return np.frombuffer(self.take(size, key), dtype)
 
 
 def read_header(path: Path) -> Header:
-    """Read metadata and tensor infos, with every count, length and offset held against the file's size before it is used.
+    """Read metadata and tensor infos; every count, length and offset is checked against the file's size before it is used.
 
-    Raises ConversionError when the file is no GGUF, is cut short, or lies.
+    Raises ConversionError when the file is not a GGUF, is cut short, or contradicts itself.
     """
     try:
         with open(path, "rb") as file:
@@ -332,24 +340,29 @@ def _parsed(reader: _Bytes, file_size: int) -> Header:
         raise ConversionError(f"{reader.path.name} is not a GGUF file", "It does not start with 'GGUF'.", "Choose a .gguf file.")
     version = reader.number(U32, "the version")
     if version not in (2, 3):
-        raise reader.lie(f"Version {version} is none this reader knows (2 and 3).")
+        raise reader.damaged(f"Version {version} is not supported; 2 and 3 are.")
+
     n_tensors = reader.count("the number of tensors", 32, MAX_ENTRIES)
     n_keys = reader.count("the number of metadata keys", 13, MAX_ENTRIES)
+
     metadata: dict[str, Any] = {}
     kinds: dict[str, int] = {}
     for _ in range(n_keys):
         key = reader.string("a metadata key", 65_535)
         if key in metadata:
-            raise reader.lie(f"The key {key!r} comes twice.")
+            raise reader.damaged(f"The key {key!r} appears twice.")
         kinds[key], metadata[key] = reader.value(key)
+
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if not isinstance(alignment, int) or not 1 <= alignment <= 65_536 or alignment & (alignment - 1):
-        raise reader.lie(f"The alignment {alignment!r} is not a power of two up to 65536.")
+        raise reader.damaged(f"The alignment {alignment!r} is not a power of two up to 65536.")
+
     tensors = {info.name: info for info in _tensor_infos(reader, n_tensors, alignment)}
     if len(tensors) != n_tensors:
-        raise reader.lie("Two tensors have the same name.")
-    start = padded(reader.at, alignment)
-    _check_places(reader, list(tensors.values()), file_size - start)
+        raise reader.damaged("Two tensors have the same name.")
+
+    start = padded(reader.position, alignment)
+    _check_offsets(reader, list(tensors.values()), file_size - start)
     return Header(reader.path, version, metadata, tensors, start, kinds)
 
 
@@ -358,23 +371,28 @@ def _tensor_infos(reader: _Bytes, count: int, alignment: int) -> Iterator[Tensor
         name = reader.string("a tensor's name", 63)
         dimensions = reader.number(U32, name)
         if not 1 <= dimensions <= 4:
-            raise reader.lie(f"{name} has {dimensions} dimensions.")
+            raise reader.damaged(f"{name} has {dimensions} dimensions.")
+
         shape = tuple(reader.number(U64, name) for _ in range(dimensions))
         type_name = TYPE_NAMES.get(reader.number(U32, name))
         offset = reader.number(U64, name)
+
+        # A plain product: numpy's would overflow silently on a shape that no file can hold.
         total = 1
         for length in shape:
             total *= length
         if type_name is None or not 0 < total < 2**62 or shape[0] % GGML_TYPES[type_name].weights or offset % alignment:
-            raise reader.lie(f"{name} has an impossible type, shape {shape} or offset {offset}.")
+            raise reader.damaged(f"{name} has an impossible type, shape {shape} or offset {offset}.")
         yield TensorInfo(name, shape, type_name, offset, data_size(shape, type_name))
 
 
-def _check_places(reader: _Bytes, tensors: list[TensorInfo], available: int) -> None:
-    end, before = 0, ""
-    for info in sorted(tensors, key=lambda one: one.offset):
+def _check_offsets(reader: _Bytes, tensors: list[TensorInfo], available: int) -> None:
+    end = 0
+    previous = ""
+    for info in sorted(tensors, key=lambda info: info.offset):
         if info.offset < end:
-            raise reader.lie(f"{info.name} overlaps {before}.")
-        end, before = info.offset + info.size, info.name
+            raise reader.damaged(f"{info.name} overlaps {previous}.")
+        end = info.offset + info.size
+        previous = info.name
         if end > available:
-            raise reader.lie(f"{info.name} ends {end - available} bytes after the file does.")
+            raise reader.damaged(f"{info.name} ends {end - available} bytes after the file does.")

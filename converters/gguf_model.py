@@ -1,4 +1,4 @@
-"""What a GGUF says of the model in it: settings by name and kind, tensors in float32. Nothing it says is believed unseen."""
+"""The model in a GGUF: settings by name and kind, tensors in float32, each checked before it is used."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -36,20 +36,20 @@ FLOAT_TYPES = (
     "TQ2_0",
     "MXFP4",
 )
-"""Types whose blocks hold weights; the others are plain whole numbers and doubles, of which no weights are made."""
+"""Types whose blocks hold weights; the others are whole numbers and doubles, which no model stores weights in."""
 DEQUANTIZE_CHUNK = 2**22
-"""Weights dequantized at a time: gguf-py's functions hold several copies of what they are given."""
+"""Weights dequantized at a time: gguf-py's functions make several copies of their input."""
 
 
 def shortest_float(value: float) -> float:
-    """The shortest decimal number that is this one in float32: 1e-05 where the file can only say 9.999999747378752e-06."""
+    """The shortest decimal number with the same float32 value: 1e-05 for 9.999999747378752e-06."""
     return float(str(np.float32(value)))
 
 
 class GgufModel:
-    """A file's header as an architecture's inverse reads it. Methods raise ConversionError where the file does not say what it should.
+    """A file's header as an architecture's inverse reads it. Methods raise ConversionError where a setting is missing or not valid.
 
-    Keys are given without the architecture's name in front.
+    Keys are named without the architecture's name in front.
     """
 
     def __init__(self, header: Header) -> None:
@@ -58,10 +58,10 @@ class GgufModel:
 
     def unsound(self, cause: str) -> ConversionError:
         """The refusal of a file that contradicts itself or says too little."""
-        return ConversionError(f"{self.header.path.name} does not make sense", cause, "Get the file again or make it anew.")
+        return ConversionError(f"{self.header.path.name} is not valid", cause, "Download the file again, or create it again.")
 
     def get(self, key: str) -> Any:
-        """What the file says under the architecture's key, None where it says nothing."""
+        """The value of the architecture's key, None without one."""
         return self.header.metadata.get(f"{self.arch}.{key}")
 
     def whole(self, key: str, default: int | None = None, least: int = 1, most: int = 2**31 - 1) -> int:
@@ -91,8 +91,8 @@ class GgufModel:
         """A list of one whole number (or truth, as 0 and 1) for every layer."""
         value = self.get(key)
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "iub" or len(value) != layers:
-            raise self.unsound(f"{self.arch}.{key} is no list of {layers} whole numbers.")
-        return [int(one) for one in value]
+            raise self.unsound(f"{self.arch}.{key} is not a list of {layers} whole numbers.")
+        return [int(number) for number in value]
 
     def has(self, tensor: str) -> bool:
         """Whether the file holds a tensor."""
@@ -107,11 +107,12 @@ class GgufModel:
     @cached_property
     def tied(self) -> bool:
         """Whether the output matrix is the embeddings': it is not there, or there a second time with the same bytes."""
-        one, other = (self.header.tensors.get(name) for name in ("token_embd.weight", "output.weight"))
-        if one is None or other is None:
+        embeddings = self.header.tensors.get("token_embd.weight")
+        output = self.header.tensors.get("output.weight")
+        if embeddings is None or output is None:
             return True
-        alike = (one.type, one.shape) == (other.type, other.shape)
-        return alike and np.array_equal(self.header.raw("token_embd.weight"), self.header.raw("output.weight"))
+        same_form = (embeddings.type, embeddings.shape) == (output.type, output.shape)
+        return same_form and np.array_equal(self.header.raw("token_embd.weight"), self.header.raw("output.weight"))
 
     def tensor(self, name: str) -> np.ndarray:
         """A small tensor as a whole, float32."""
@@ -122,9 +123,14 @@ class GgufModel:
         """A tensor's first dimension (as numpy has it) a part at a time, dequantized to float32."""
         info: TensorInfo = self.header.tensors[name]
         shape = info.shape[::-1]
-        raw, step = self.header.raw(name).reshape(shape[0], -1), max(1, DEQUANTIZE_CHUNK // int(np.prod(shape[1:])))
+        raw = self.header.raw(name).reshape(shape[0], -1)
+        step = max(1, DEQUANTIZE_CHUNK // int(np.prod(shape[1:])))
+
+        # A vector is one row: its blocks go across what numpy sees as rows of one element.
         if len(shape) == 1:
-            raw, step = raw.reshape(1, -1), 1
+            raw = raw.reshape(1, -1)
+            step = 1
+
         for start in range(0, len(raw), step):
             part = dequantized(raw[start : start + step], info.type)
             yield part.reshape(-1, *shape[1:]) if len(shape) > 1 else part.reshape(-1)

@@ -25,8 +25,10 @@ MAX_COUNT = 2**53
 
 @dataclass(frozen=True)
 class Entry:
-    """What one matrix saw. sums: float32 [matrices, channels], each input's square summed over the tokens; counts: int64 [matrices],
-    the tokens. One matrix, but for a stack of experts."""
+    """The statistics of one matrix's input; of several matrices for a stack of experts.
+
+    sums: float32 [matrices, channels], each input's square summed over the tokens. counts: int64 [matrices], the tokens.
+    """
 
     sums: np.ndarray
     counts: np.ndarray
@@ -41,7 +43,7 @@ class Entry:
 @dataclass(frozen=True)
 class ImportanceMatrix:
     """An importance matrix. entries: by llama.cpp's name of the matrix (`blk.0.attn_q.weight`). datasets: the texts it was gathered on, as
-    its maker names them. chunks, chunk_size: how many stretches of text, of how many tokens (0: not known). name: the file's own."""
+    the file names them. chunks, chunk_size: the number of text chunks and their tokens (0: unknown). name: the file's own."""
 
     entries: dict[str, Entry]
     datasets: tuple[str, ...] = ()
@@ -50,20 +52,22 @@ class ImportanceMatrix:
     name: str = "imatrix"
 
     def check(self, shapes: dict[str, tuple[int, ...]]) -> list[str]:
-        """Hold it against a model's matrices (name to shape, rows last) and list those it should know and does not.
+        """Check it against a model's matrices (name to shape, rows last), and list those that it should have values for and has not.
 
-        Raises ConversionError where it belongs to another model. As llama.cpp does, embeddings it does not fit are passed over; of them and
-        of the output matrix llama-imatrix gathers nothing unless told to.
+        Raises ConversionError where it belongs to another model. Like llama.cpp, it ignores embeddings that it does not fit: llama-imatrix
+        gathers nothing for them and for the output matrix by default.
         """
-        found = self.entries.keys() & shapes.keys()
-        remedy = "Use the importance matrix of this model, or none."
-        if not found:
+        known = self.entries.keys() & shapes.keys()
+        remedy = "Use an importance matrix of this model, or none."
+
+        if not known:
             raise ConversionError(
                 "The importance matrix belongs to another model",
                 f"None of its {len(self.entries)} entries has the name of one of the model's matrices.",
                 remedy,
             )
-        for name in sorted(found):
+
+        for name in sorted(known):
             channels = int(np.prod(shapes[name])) // shapes[name][-2]
             if self.entries[name].sums.size != channels and name not in EMBEDDING_MATRICES:
                 raise ConversionError(
@@ -71,15 +75,16 @@ class ImportanceMatrix:
                     f"It has {self.entries[name].sums.size} values for {name}, which has {channels} inputs.",
                     remedy,
                 )
-        return sorted(shapes.keys() - found - {*EMBEDDING_MATRICES, "output.weight"})
+
+        return sorted(shapes.keys() - known - {*EMBEDDING_MATRICES, "output.weight"})
 
     def importance(self, name: str, channels: int) -> np.ndarray | None:
-        """The mean squares of a matrix's inputs, float32 [channels]; None where nothing is known of them."""
+        """The mean squares of a matrix's inputs, float32 [channels]; None without an entry that fits."""
         entry = self.entries.get(name)
         return entry.importance() if entry and entry.sums.size == channels else None
 
     def metadata(self) -> dict[str, Value]:
-        """The keys that tell a quantized file's readers of it (tools/quantize/quantize.cpp), names without their folders."""
+        """The keys about it in a quantized file (tools/quantize/quantize.cpp), file names without their folders."""
         keys = {"file": text(_base_name(self.name))}
         if self.datasets:
             keys["dataset"] = text(_base_name(self.datasets[0]))
@@ -101,10 +106,13 @@ def write_imatrix(file: BinaryIO, matrix: ImportanceMatrix) -> None:
         CHUNK_COUNT: u32(matrix.chunks),
         CHUNK_SIZE: u32(matrix.chunk_size),
     }
+
+    # llama.cpp writes the entries in the order of their names' bytes.
     tensors: dict[str, np.ndarray] = {}
     for name, entry in sorted(matrix.entries.items(), key=lambda item: item[0].encode()):
         tensors[name + SUMS] = entry.sums.astype("<f4")
         tensors[name + COUNTS] = entry.counts[:, None].astype("<f4")
+
     shapes = ((name, values.shape[::-1] if len(values) > 1 else values.shape[1:], "F32") for name, values in tensors.items())
     writer = Writer(file, metadata, lay_out(shapes))
     for name, values in tensors.items():
@@ -113,86 +121,92 @@ def write_imatrix(file: BinaryIO, matrix: ImportanceMatrix) -> None:
 
 
 def read_imatrix(path: Path) -> ImportanceMatrix:
-    """Read a file of either form. Raises ConversionError when it is none, is cut short, or holds what no importance matrix can."""
+    """Read a file of either form. Raises ConversionError when it is not one, is cut short, or holds impossible values."""
     try:
         with open(path, "rb") as file:
             raw = file.read(len(MAGIC))
             size = file.seek(0, 2)
             if size > MAX_SIZE:
-                raise _unsound(path, f"It has {size} bytes; at most {MAX_SIZE} make sense.")
+                raise _invalid(path, f"It has {size} bytes, more than the {MAX_SIZE} allowed.")
             if raw != MAGIC:
                 file.seek(0)
                 raw = file.read(size)
     except OSError as error:
         raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
+
     matrix = _from_gguf(read_header(path), path) if raw == MAGIC else _older(raw, path)
     for name, entry in matrix.entries.items():
         if not np.isfinite(entry.sums).all() or (entry.sums < 0).any():
-            raise _unsound(path, f"{name} has values that are no sums of squares.")
+            raise _invalid(path, f"{name} has values that are not sums of squares.")
     return matrix
 
 
-def _unsound(path: Path, cause: str) -> ConversionError:
-    return ConversionError(f"{path.name} is not a sound importance matrix", cause, "Get the file again, or make it anew.")
+def _invalid(path: Path, cause: str) -> ConversionError:
+    return ConversionError(f"{path.name} is not a valid importance matrix", cause, "Download the file again, or create it again.")
 
 
 def _from_gguf(header: Header, path: Path) -> ImportanceMatrix:
-    """The form of today: two F32 tensors a matrix, its sums [channels, matrices] and its counts [1, matrices]."""
-    datasets, chunks, size = (header.metadata.get(key) for key in (DATASETS, CHUNK_COUNT, CHUNK_SIZE))
+    """The current form: two F32 tensors per matrix, its sums [channels, matrices] and its counts [1, matrices]."""
+    datasets = header.metadata.get(DATASETS)
+    chunks = header.metadata.get(CHUNK_COUNT)
+    size = header.metadata.get(CHUNK_SIZE)
     if not isinstance(datasets, list) or any(type(number) is not int or not 0 <= number < 2**32 for number in (chunks, size)):
-        raise _unsound(path, f"It lacks {DATASETS}, {CHUNK_COUNT} or {CHUNK_SIZE}.")
+        raise _invalid(path, f"It lacks {DATASETS}, {CHUNK_COUNT} or {CHUNK_SIZE}.")
     assert isinstance(chunks, int) and isinstance(size, int)
+
     entries = {}
     names = {name.removesuffix(end) for end in (SUMS, COUNTS) for name in header.tensors if name.endswith(end)}
     for name in sorted(names):
         pair = [header.tensors.get(name + end) for end in (SUMS, COUNTS)]
         if any(info is None or info.type != "F32" for info in pair):
-            raise _unsound(path, f"{name} lacks its sums or its counts, or they are not F32.")
+            raise _invalid(path, f"{name} lacks its sums or its counts, or they are not F32.")
         sums, counts = (header.raw(name + end).view("<f4") for end in (SUMS, COUNTS))
         if sums.size % counts.size or not ((counts >= 0) & (counts < MAX_COUNT)).all():
-            raise _unsound(path, f"{name} has {counts.size} counts for {sums.size} sums, or counts that cannot be.")
+            raise _invalid(path, f"{name} has {counts.size} counts for {sums.size} sums, or impossible counts.")
         entries[name] = Entry(np.array(sums.reshape(counts.size, -1)), np.floor(counts.astype(np.float64) + 0.5).astype(np.int64))
     if not entries:
-        raise _unsound(path, "It has no entries.")
+        raise _invalid(path, "It has no entries.")
     return ImportanceMatrix(entries, tuple(datasets), chunks, size, path.name)
 
 
 def _older(raw: bytes, path: Path) -> ImportanceMatrix:
     """The older form, little-endian 32-bit numbers: the number of entries; for each its name's length and name, the number of chunks, the
-    number of values, and the values (means times chunks); then, where the maker was not older still, chunks in all and the text's name."""
-    at = 0
+    number of values, and the values (means times chunks); except in the oldest files, the total of chunks and the text's name follow."""
+    position = 0
 
-    def take(size: int, what: str) -> bytes:
-        nonlocal at
-        if not 0 <= size <= len(raw) - at:
-            raise _unsound(path, f"{what} needs {size} bytes at offset {at} of {len(raw)}.")
-        at += size
-        return raw[at - size : at]
+    def take(size: int, field: str) -> bytes:
+        nonlocal position
+        if not 0 <= size <= len(raw) - position:
+            raise _invalid(path, f"{field} needs {size} bytes at offset {position} of {len(raw)}.")
+        position += size
+        return raw[position - size : position]
 
-    def number(what: str, most: int = 2**31 - 1) -> int:
-        value: int = struct.unpack("<i", take(4, what))[0]
-        if not 0 <= value <= most:
-            raise _unsound(path, f"{what} is {value}, where 0 to {most} makes sense.")
+    def number(field: str, limit: int = 2**31 - 1) -> int:
+        value: int = struct.unpack("<i", take(4, field))[0]
+        if not 0 <= value <= limit:
+            raise _invalid(path, f"{field} is {value}, where a number from 0 to {limit} belongs.")
         return value
 
-    def name(what: str) -> str:
+    def name(field: str) -> str:
         try:
-            return take(number(f"The length of {what}", MAX_NAME), what).decode("utf-8")
+            return take(number(f"The length of {field}", MAX_NAME), field).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise _unsound(path, f"{what} is not UTF-8: {error}.") from error
+            raise _invalid(path, f"{field} is not UTF-8: {error}.") from error
 
     entries: dict[str, Entry] = {}
     for _ in range(number("The number of entries", MAX_ENTRIES)):
         key = name("an entry's name")
-        chunks, values = number(f"The chunks of {key}"), number(f"The values of {key}")
+        chunks = number(f"The chunks of {key}")
+        values = number(f"The values of {key}")
         if key in entries or not values:
-            raise _unsound(path, f"{key} comes twice or has no values.")
+            raise _invalid(path, f"{key} appears twice or has no values.")
         sums = np.frombuffer(take(4 * values, key), "<f4").astype(np.float32).reshape(1, -1)
         entries[key] = Entry(sums, np.array([max(chunks, 1)]))
     if not entries:
-        raise _unsound(path, "It has no entries.")
-    total = number("The chunks in all") if at < len(raw) else 0
-    datasets = (name("the text's name"),) if at < len(raw) else ()
-    if at != len(raw):
-        raise _unsound(path, f"It goes on for {len(raw) - at} bytes after its end.")
+        raise _invalid(path, "It has no entries.")
+
+    total = number("The total of chunks") if position < len(raw) else 0
+    datasets = (name("the text's name"),) if position < len(raw) else ()
+    if position != len(raw):
+        raise _invalid(path, f"It has {len(raw) - position} bytes after its end.")
     return ImportanceMatrix(entries, tuple(filter(None, datasets)), total, 0, path.name)

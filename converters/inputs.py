@@ -1,4 +1,4 @@
-"""What each matrix of a GGUF is multiplied with: the input of which of the model's modules, and in which order its channels lie."""
+"""The input of each matrix in a GGUF: which of the model's modules receives it, and the order of its channels."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class MatrixInput:
     order: np.ndarray | None
 
     def arrange(self, values: np.ndarray) -> np.ndarray:
-        """Values by the model's channels, as the GGUF's matrix has its columns."""
+        """Values by the model's channels, in the order of the GGUF matrix's columns."""
         return values if self.order is None else values[self.order]
 
 
 def matrix_inputs(tensors: Iterable[TensorPlan], transposed: Collection[str] = ()) -> list[MatrixInput]:
-    """The inputs of every matrix that can be quantized, embeddings apart: of them rows are looked up, nothing is multiplied.
+    """The inputs of every matrix that can be quantized, except embeddings, whose rows are looked up and not multiplied.
 
     transposed: ends of names of weights that the model stores as [in, out].
     """
@@ -39,13 +39,14 @@ def matrix_inputs(tensors: Iterable[TensorPlan], transposed: Collection[str] = (
 
 
 def _order(tensor: TensorPlan, transposed: Collection[str]) -> np.ndarray | None:
-    """Found by watching where the tensor's function puts the columns of a matrix that holds their numbers. It may move rows at will."""
+    """The channel of each column, by building a matrix whose columns hold their own numbers; the build may also move rows."""
     if tensor.build is same:
         return None
     ((name, shape),) = tensor.sources
     numbers = np.arange(tensor.shape[-1], dtype=np.float32)
-    turned = name.endswith(tuple(transposed)) if transposed else False
-    built = tensor.build(np.broadcast_to(numbers[:, None] if turned else numbers, shape))
+    is_transposed = name.endswith(tuple(transposed)) if transposed else False
+    built = tensor.build(np.broadcast_to(numbers[:, None] if is_transposed else numbers, shape))
+
     order: np.ndarray = built[0].astype(np.int64)
     assert (built == built[0]).all() and np.array_equal(np.sort(order), np.arange(len(order))), tensor.name
     return None if np.array_equal(order, np.arange(len(order))) else order

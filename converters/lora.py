@@ -1,10 +1,10 @@
-"""A PEFT adapter as a GGUF LoRA that llama.cpp adds to a base while it runs, and the check that one belongs to a base.
+"""Convert a PEFT adapter to a GGUF LoRA, which llama.cpp applies to a base at run time.
 
     plan = lora.plan_lora(model_dir, adapter_dir, "F32", name="my-run", extra={})
     plan.write(open_file)
 
 llama.cpp computes W·x + scale · alpha / rank · B·(A·x) for each pair (src/llama-adapter.h, `get_scale`), with one alpha for the whole
-file and rank the pair's own. Where PEFT's scale differs (rsLoRA, alpha_pattern), the rest of it is multiplied into B.
+file and rank the pair's own. Where PEFT's scale differs (rsLoRA, alpha_pattern), the ratio is multiplied into B.
 """
 
 import math
@@ -31,7 +31,7 @@ MERGE_INSTEAD = "Export the merged model instead (leave --adapter-only out)."
 
 @dataclass(frozen=True)
 class Pair:
-    """The two factors of one GGUF tensor. gain: what B is multiplied with. build: reorders B's rows as the base's own."""
+    """The two factors of one GGUF tensor. gain: the factor that B is multiplied with. build: reorders B's rows like the base's."""
 
     name: str
     change: ModuleChange
@@ -40,12 +40,15 @@ class Pair:
 
     def shapes(self, out: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Shapes [rows, columns] of A and B; of embeddings llama.cpp takes A transposed, to look rows up in it."""
-        (rank, columns), rows = self.change.parts["A"].shape, out
-        return ((columns, rank), (self.change.parts["B"].shape[0], rank)) if self.change.embedding else ((rank, columns), (rows, rank))
+        rank, columns = self.change.parts["A"].shape
+        if self.change.embedding:
+            return (columns, rank), (self.change.parts["B"].shape[0], rank)
+        return (rank, columns), (out, rank)
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
         """A and B in float32 as the file holds them."""
-        a, b = self.change.parts["A"].load(), self.change.parts["B"].load()
+        a = self.change.parts["A"].load()
+        b = self.change.parts["B"].load()
         if self.change.embedding:
             a = np.ascontiguousarray(a.T)
         else:
@@ -81,19 +84,23 @@ def plan_lora(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, 
     """Check that an adapter can be a GGUF LoRA for the GGUF of its base, without reading the weights.
 
     model_dir: the base's Hugging Face folder. type_name: one of `ADAPTER_TYPES`. name: `general.name`. extra: further metadata keys.
-    Raises ConversionError, by name, for what such a file cannot carry: DoRA, trained biases, whole tensors, tied matrices.
+    Raises ConversionError, by name, for changes that such a file cannot express: DoRA, trained biases, whole tensors, tied matrices.
     """
     if type_name not in ADAPTER_TYPES:
         raise ConversionError(f"'{type_name}' is not a type for adapters", f"Types are {', '.join(ADAPTER_TYPES)}.", "Choose one of them.")
-    given, _ = four_bit.without_four_bit(read_json(model_dir / "config.json", 2**24))
-    arch, config = architecture(given), with_defaults(given)
-    arch.metadata(config)
+
+    stored_config, _ = four_bit.without_four_bit(read_json(model_dir / "config.json", 2**24))
+    arch = architecture(stored_config)
+    config = with_defaults(stored_config)
+    arch.metadata(config)  # refuses what llama.cpp cannot compute
+
     adapter = Adapter(adapter_dir)
     stored = read_base(model_dir, arch)
     tied = ties(arch, config, stored, None)
-    _refuse_what_cannot_be_carried(adapter, tied, stored, (embeddings_name(arch), LM_HEAD))
+    _refuse_inexpressible(adapter, tied, stored, (embeddings_name(arch), LM_HEAD))
     tensors = arch.tensors(config, tied)
     adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
+
     alpha = _alpha(adapter)
     pairs = _pairs(adapter, tensors, alpha)
     metadata = {
@@ -104,40 +111,41 @@ def plan_lora(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, 
         "adapter.lora.alpha": f32(alpha),
         "general.quantization_version": u32(QUANTIZATION_VERSION),
     }
+
     for key, value in extra.items():
         if key in metadata or key.startswith("adapter.") or key == "general.alignment":
-            raise ConversionError(f"The metadata key {key} is taken", "The converter writes it itself.", "Use another key.")
+            raise ConversionError(f"The metadata key {key} is reserved", "The converter writes this key itself.", "Use another key.")
         metadata[key] = scalar_value(value)
+
     rows = {tensor.name: tensor.shape[0] for tensor in tensors}
-    layout = lay_out(
-        entry
-        for pair in pairs
-        for entry in zip(
-            (f"{pair.name}.lora_a", f"{pair.name}.lora_b"),
-            (shape[::-1] for shape in pair.shapes(rows[pair.name])),
-            (type_name,) * 2,
-            strict=True,
-        )
-    )
+    entries = []
+    for pair in pairs:
+        a_shape, b_shape = pair.shapes(rows[pair.name])
+        entries.append((f"{pair.name}.lora_a", a_shape[::-1], type_name))
+        entries.append((f"{pair.name}.lora_b", b_shape[::-1], type_name))
+    layout = lay_out(entries)
     return LoraPlan(arch.GGUF_NAME, type_name, metadata, tuple(layout), tuple(pairs))
 
 
-def _refuse_what_cannot_be_carried(adapter: Adapter, tied: bool, stored: dict[str, StoredTensor], twins: tuple[str, str]) -> None:
+def _refuse_inexpressible(adapter: Adapter, tied: bool, stored: dict[str, StoredTensor], twins: tuple[str, str]) -> None:
     """twins: the names of embeddings and output matrix."""
+    # PEFT may have saved the base's own matrices: those change nothing as long as they are equal to the base's.
     problems = [
         f"{name} differs from the base's ({tensor.name})"
         for name, tensor in adapter.replacements(twins).items()
         if name not in stored or tensor.shape != stored[name].shape or not np.array_equal(tensor.load(), stored[name].load())
     ]
+
     for name, change in adapter.changes.items():
         if "magnitude" in change.parts:
             problems.append(f"{name} is scaled by DoRA")
         if "full" in change.parts:
-            problems.append(f"{name} was trained whole ({change.parts['full'].name})")
+            problems.append(f"{name} was fully trained ({change.parts['full'].name})")
         if "rows" in change.parts:
             problems.append(f"rows of {name} were trained ({change.parts['rows'].name})")
         if tied and name in twins:
-            problems.append(f"{name} is one matrix with its twin in the base's GGUF")
+            problems.append(f"{name} shares one matrix with the output or embeddings in the base's GGUF")
+
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ConversionError("A GGUF LoRA cannot carry this adapter", "; ".join(problems[:5]) + more + ".", MERGE_INSTEAD)
@@ -146,39 +154,45 @@ def _refuse_what_cannot_be_carried(adapter: Adapter, tied: bool, stored: dict[st
 def _alpha(adapter: Adapter) -> float:
     """The file's alpha: the first pair's, so that all pairs of a usual adapter need no gain.
 
-    llama.cpp takes an alpha of 0 for "no alpha" and would then apply B·A at full strength, so 0 is refused.
+    llama.cpp reads an alpha of 0 as "no alpha" and would then apply B·A at full strength, so 0 is refused.
     """
     alphas = [change.scale * change.rank for change in adapter.changes.values()]
     alpha = next((value for value in alphas if value), 0.0)
     if not alpha:
         raise ConversionError("The adapter does nothing", "Its lora_alpha is 0.", "Choose another adapter.")
     if not math.isfinite(np.float32(alpha)) or not np.float32(alpha):
-        raise ConversionError("adapter_config.json does not make sense", f"lora_alpha gives {alpha!r}.", "Get the adapter again.")
-    plain_alpha = adapter.config.get("lora_alpha")
-    if not adapter.config.get("use_rslora") and isinstance(plain_alpha, int | float) and plain_alpha:
-        return float(plain_alpha)
+        raise ConversionError(
+            "adapter_config.json is not valid", f"lora_alpha gives {alpha!r}.", "Copy the adapter folder again, or use another checkpoint."
+        )
+
+    # rank and scale are rounded on the way: the number that the file states is the exact one.
+    stated = adapter.config.get("lora_alpha")
+    if not adapter.config.get("use_rslora") and isinstance(stated, int | float) and stated:
+        return float(stated)
     return float(np.float32(alpha))
 
 
 def _pairs(adapter: Adapter, tensors: list[TensorPlan], alpha: float) -> list[Pair]:
     """The pairs in the adapter's own order. Every tensor must come from one of the base's by reordering its rows."""
-    pairs, proven = [], set()
+    pairs = []
+    checked = set()
     for name, change in adapter.changes.items():
         for tensor in tensors:
             if name not in [source for source, _ in tensor.sources]:
                 continue
-            build = tensor.build
+
+            # Layers are alike but for their number, so one of each kind is tried.
             key = (re.sub(r"\d+", "", tensor.name), tensor.shape)
-            if key not in proven:
+            if key not in checked:
                 if len(tensor.sources) != 1 or len(tensor.shape) != 2 or not _moves_rows_only(tensor, change):
                     raise ConversionError(
                         "A GGUF LoRA cannot carry this adapter",
-                        f"{tensor.name} is not made from {name} by reordering its rows alone.",
+                        f"{tensor.name} is not {name} with reordered rows.",
                         MERGE_INSTEAD,
                     )
-                proven.add(key)
+                checked.add(key)
             gain = change.scale * change.rank / alpha
-            pairs.append(Pair(tensor.name, change, 1.0 if math.isclose(gain, 1.0, rel_tol=1e-7) else gain, build))
+            pairs.append(Pair(tensor.name, change, 1.0 if math.isclose(gain, 1.0, rel_tol=1e-7) else gain, tensor.build))
     return pairs
 
 
@@ -187,10 +201,11 @@ def _moves_rows_only(tensor: TensorPlan, change: ModuleChange) -> bool:
     shape = tensor.sources[0][1]
     random = np.random.default_rng(0)
     column, row = (random.standard_normal(size, np.float32) for size in (shape[::-1] if change.transposed else shape))
-    whole = np.outer(row, column) if change.transposed else np.outer(column, row)
-    built = tensor.build(whole)
+    product = np.outer(row, column) if change.transposed else np.outer(column, row)
+    built = tensor.build(product)
     if change.embedding:
-        return np.array_equal(built, whole)
+        return np.array_equal(built, product)
+
     try:
         moved = tensor.build(column[None] if change.transposed else column[:, None])
     except (ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""A base tensor and a PEFT LoRA adapter become the merged tensor, in float32, one tensor at a time.
+"""Merge a PEFT LoRA adapter into a base in float32, one tensor at a time.
 
 The formulas are those of PEFT's `merge_and_unload`: LoRA (arXiv 2106.09685), rank-stabilised LoRA (arXiv 2312.03732), DoRA (arXiv
 2402.09353).
@@ -40,7 +40,7 @@ IGNORED_KEYS = {
     "megatron_core",
     "fan_in_fan_out",
 }
-"""Keys of adapter_config.json that say how training went or what was adapted; the tensors themselves show the result. PEFT sets
+"""Keys of adapter_config.json about the training or its targets; the tensors themselves show the result. PEFT sets
 fan_in_fan_out right by the kind of module, whatever the file says, and so does `Adapter.check` by the architecture."""
 USED_KEYS = {
     "peft_type",
@@ -55,11 +55,11 @@ USED_KEYS = {
     "trainable_token_indices",
 }
 SUPPORTED_INITIALIZATIONS = (True, False, None, "gaussian", "eva")
-"""Ways to start an adapter that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
+"""Initializations that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
 MERGE_ROWS = 64
-"""Rows worked on at a time, so that what is added takes little memory and stays in the cache."""
+"""Rows merged at a time, so that the product B·A takes little memory and stays in the cache."""
 FACTOR_CACHE_SIZE = 8
-"""Factors kept in memory, since a tensor merged some rows at a time needs one of its two whole every time."""
+"""Factors held in memory: a tensor merged some rows at a time needs one of its two factors whole every time."""
 PEFT_PREFIX = "base_model.model."
 PART_SUFFIXES = {
     "lora_A.weight": "A",
@@ -75,12 +75,12 @@ PART_SUFFIXES = {
     "modules_to_save.weight": "full",
     "weight": "full",
 }
-"""Ends of an adapter's tensor names, longer ones before what they end in, and what part of a change each is."""
+"""Suffixes of an adapter's tensor names, longer ones first, and the part of a change that each names."""
 
 
 @dataclass
 class ModuleChange:
-    """What an adapter holds for one module: low-rank factors with their scale, a full tensor that replaces the base's, new rows for it.
+    """An adapter's change of one module: low-rank factors with their scale, a full tensor that replaces the base's, or new rows of it.
 
     embedding: of an embedding layer. transposed: the base stores the module's weight as [in, out] (transformers' Conv1D).
     indices: which rows the new ones are.
@@ -116,7 +116,7 @@ class ModuleChange:
             values[start : start + MERGE_ROWS] += delta
 
     def column_norms(self, base: StoredTensor) -> np.ndarray:
-        """Euclidean norms [1, columns] of the merged tensor's columns, summed in float64, some rows at a time; found once."""
+        """Euclidean norms [1, columns] of the merged tensor's columns, summed in float64, some rows at a time; computed once."""
         with self._lock:
             if self._norms is None:
                 squares = np.zeros((1, base.shape[1]))
@@ -134,7 +134,7 @@ def _refuse(title: str, cause: str, remedy: str = "Merge it with PEFT first, the
 
 
 def _check_config(config: dict[str, Any]) -> None:
-    """Refuse by name every setting whose mathematics is not done here."""
+    """Refuse by name every setting whose mathematics is not implemented."""
     if config.get("peft_type") != "LORA":
         raise _refuse(f"Adapters of type {config.get('peft_type')!r} are not supported", "Only LoRA (with rsLoRA and DoRA) can be merged.")
     if config.get("bias", "none") != "none":
@@ -142,20 +142,24 @@ def _check_config(config: dict[str, Any]) -> None:
     if config.get("init_lora_weights", True) not in SUPPORTED_INITIALIZATIONS:
         raise _refuse(
             f"init_lora_weights = {config['init_lora_weights']!r} is not supported",
-            "Such an adapter belongs to a base that its start changed.",
+            "Such an adapter was trained against a base that its initialization changed.",
             "Convert it to a plain LoRA with PEFT (save_pretrained with path_initial_model_for_weight_conversion).",
         )
+
+    # An unknown key that is not empty may change the mathematics, so it is refused rather than ignored.
+
+    # An unknown key that is not empty may change the mathematics, so it is refused rather than ignored.
     known = IGNORED_KEYS | USED_KEYS | ({"auto_mapping"} if _names_transformers(config.get("auto_mapping")) else set())
     for key, value in config.items():
         if key not in known and value not in (None, False, [], {}, ""):
             raise _refuse(
                 f"adapter_config.json sets {key}",
-                f"{key} = {str(value)[:100]!r} may change what the adapter computes, and is not known here.",
+                f"{key} = {str(value)[:100]!r} is not supported, and may change what the adapter computes.",
             )
 
 
 def _names_transformers(mapping: Any) -> bool:
-    """Whether it is what PEFT notes of an adapter without a task: which of transformers' classes it was trained on. Nothing loads that."""
+    """Whether it only names the transformers class that the adapter was trained on, as PEFT notes without a task. Nothing loads that."""
     library = mapping.get("parent_library") if isinstance(mapping, dict) else None
     return isinstance(library, str) and library.startswith("transformers.models.")
 
@@ -163,7 +167,9 @@ def _names_transformers(mapping: Any) -> bool:
 def _number(key: str, value: Any) -> float:
     sound = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
     if not sound or (key == "r" and (value < 1 or value != int(value))):
-        raise _refuse("adapter_config.json does not make sense", f"{key} is {value!r}.", "Get the adapter again.")
+        raise _refuse(
+            "adapter_config.json is not valid", f"{key} is {value!r}.", "Copy the adapter folder again, or use another checkpoint."
+        )
     return float(value)
 
 
@@ -171,12 +177,15 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
     """The value of the first pattern that matches the module's name from its end (PEFT: `get_pattern_key`)."""
     patterns = config.get(key) or {}
     if not isinstance(patterns, dict):
-        raise _refuse("adapter_config.json does not make sense", f"{key} is not a table.", "Get the adapter again.")
+        raise _refuse(
+            "adapter_config.json is not valid", f"{key} is not a table.", "Copy the adapter folder again, or use another checkpoint."
+        )
+
     for pattern, value in patterns.items():
         if re.search(r"\)[*+{]", pattern) or len(re.findall("[*+{]", pattern)) > 3:  # could run for years on a long name
             raise _refuse(
-                "adapter_config.json does not make sense",
-                f"The {key} {pattern[:100]!r} is too involved a pattern.",
+                "adapter_config.json is not valid",
+                f"The {key} {pattern[:100]!r} is too complex a pattern.",
                 "Write the modules' names instead.",
             )
         try:
@@ -184,9 +193,9 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
                 return value
         except re.error as error:
             raise _refuse(
-                "adapter_config.json does not make sense",
+                "adapter_config.json is not valid",
                 f"The {key} {pattern[:100]!r} is not a pattern: {error}.",
-                "Get the adapter again.",
+                "Copy the adapter folder again, or use another checkpoint.",
             ) from error
     return default
 
@@ -213,62 +222,72 @@ class Adapter:
                 "Choose an adapter folder that PEFT saved as safetensors.",
             )
         self.folder = folder
+
         self.config = read_json(folder / "adapter_config.json", limit=2**24)
         _check_config(self.config)
+
         self.changes: dict[str, ModuleChange] = {}
         """By the name of the base's tensor."""
         for tensor in read_safetensors(folder / "adapter_model.safetensors").values():
-            self._place(tensor)
+            self._add_part(tensor)
         if not self.changes:
             raise _refuse("The adapter is empty", f"{folder} holds no tensor.", "Choose another checkpoint.")
 
-    def _place(self, tensor: StoredTensor) -> None:
+    def _add_part(self, tensor: StoredTensor) -> None:
         name = tensor.name.removeprefix(PEFT_PREFIX)
         suffix = next((suffix for suffix in PART_SUFFIXES if name.endswith("." + suffix)), None)
         if suffix is None or tensor.dtype not in FLOAT_DTYPES or not tensor.name.startswith(PEFT_PREFIX):
             raise _refuse(
-                "The adapter holds a tensor that cannot be merged", f"{tensor.name} ({tensor.dtype}) is no LoRA factor of a known kind."
+                "The adapter holds a tensor that cannot be merged", f"{tensor.name} ({tensor.dtype}) is not a known kind of LoRA factor."
             )
+
         module = name[: -len(suffix) - 1]
         change = self.changes.setdefault(f"{module}.weight", ModuleChange(module))
-        twin = change.parts.get(PART_SUFFIXES[suffix])
-        if twin and (
-            PART_SUFFIXES[suffix] != "full" or not twin.same_as(tensor)
-        ):  # where the vocabulary grew, PEFT saves trained matrices twice
-            raise _refuse("The adapter holds a tensor twice", f"{tensor.name} and {twin.name}.", "Get the adapter again.")
-        change.parts[PART_SUFFIXES[suffix]] = tensor
+        part = PART_SUFFIXES[suffix]
+        twin = change.parts.get(part)
+
+        # Where the vocabulary grew, PEFT saves trained matrices twice; two different ones contradict each other.
+        if twin and (part != "full" or not twin.same_as(tensor)):
+            raise _refuse(
+                "The adapter holds a tensor twice",
+                f"{tensor.name} and {twin.name}.",
+                "Copy the adapter folder again, or use another checkpoint.",
+            )
+        change.parts[part] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
 
     def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
-        """Take out and give the full tensors among `names` that are the base itself when training began, not something trained.
+        """Remove and return the full tensors among `names` that are copies of the base and were not trained.
 
         PEFT saves embeddings and output matrix so when the vocabulary grew, or when they carry low-rank factors.
         """
-        saved, found = self.config.get("modules_to_save") or [], {}
+        saved = self.config.get("modules_to_save") or []
+        copies = {}
         for name, change in list(self.changes.items()):
             if name in names and "base" in change.parts:
-                found[name] = change.parts.pop("base")
+                copies[name] = change.parts.pop("base")
+
             full = change.parts.get("full")
             trained = full and (full.name.endswith(".modules_to_save.weight") or change.module.rpartition(".")[2] in saved)
             if name in names and full and not trained:
-                found[name] = change.parts.pop("full")
+                copies[name] = change.parts.pop("full")
             if not change.parts:
                 del self.changes[name]
-        return found
+        return copies
 
     def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
-        """Hold every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong.
+        """Check every adapter tensor against the base's tensors (name to shape); ConversionError names the first that does not belong.
 
-        transposed: ends of names of weights that the base stores as [in, out] (transformers' Conv1D). The adapter's own word for it,
-        fan_in_fan_out, does not serve: PEFT sets it right by the kind of module and saves what held for the last one, so for GPT-2 with
-        an adapted output matrix the file is wrong.
+        transposed: ends of names of weights that the base stores as [in, out] (transformers' Conv1D). The adapter's own setting for
+        it, fan_in_fan_out, is not reliable: PEFT corrects it for each module and saves the last one's, which is wrong for GPT-2 with an
+        adapted output matrix.
         """
         for name, change in self.changes.items():
             if name not in shapes:
-                stray = next(iter(change.parts.values())).name
+                tensor_name = next(iter(change.parts.values())).name
                 raise _refuse(
                     "The adapter does not belong to this base",
-                    f"{stray} changes {name}, which the base does not have.",
+                    f"{tensor_name} changes {name}, which the base does not have.",
                     "Choose the base it was trained on.",
                 )
             change.transposed = name.endswith(transposed) if transposed else False
@@ -280,12 +299,19 @@ class Adapter:
         if "rows" in parts:
             change.indices = self._indices(change.module, shape[0])
             expected["rows"] = (len(change.indices), *shape[1:])
+
+        # Rank and scale may differ by module.
+
+        # Rank and scale may differ by module.
         if set(parts) - {"full", "base", "rows"}:
             config = self.config
             rank = _number("r", _pattern(config, "rank_pattern", change.module, config.get("r")))
             alpha = _number("lora_alpha", _pattern(config, "alpha_pattern", change.module, config.get("lora_alpha")))
-            change.rank, change.scale = int(rank), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-            if len(shape) != 2 or not {"A", "B"} <= set(parts) or "rows" in parts or ("magnitude" in parts) != bool(config.get("use_dora")):
+            change.rank = int(rank)
+            change.scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+            complete = {"A", "B"} <= set(parts) and ("magnitude" in parts) == bool(config.get("use_dora"))
+            if len(shape) != 2 or not complete or "rows" in parts:
                 raise _refuse(
                     "The adapter is not complete",
                     f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
@@ -293,31 +319,34 @@ class Adapter:
                 )
             rows, columns = shape[::-1] if change.flipped else shape
             expected |= {"A": (change.rank, columns), "B": (rows, change.rank), "magnitude": (rows,)}
-        for kind, found in parts.items():
-            if found != expected[kind]:
+
+        for kind, part_shape in parts.items():
+            if part_shape != expected[kind]:
                 raise _refuse(
                     "The adapter does not fit this base",
-                    f"{change.parts[kind].name} has shape {list(found)} where {list(expected[kind])} belongs.",
+                    f"{change.parts[kind].name} has shape {list(part_shape)} where {list(expected[kind])} belongs.",
                     "Choose the base it was trained on.",
                 )
 
     def _indices(self, module: str, rows: int) -> tuple[int, ...]:
         """The rows that trainable tokens are, from the configuration: a list for the embeddings, or a table by module."""
-        given = self.config.get("trainable_token_indices")
-        if isinstance(given, dict):
-            given = next((value for key, value in given.items() if module == key or module.endswith(f".{key}")), None)
+        indices = self.config.get("trainable_token_indices")
+        if isinstance(indices, dict):
+            indices = next((value for key, value in indices.items() if module == key or module.endswith(f".{key}")), None)
+
         if (
-            not isinstance(given, list)
-            or not given
-            or not all(type(one) is int and 0 <= one < rows for one in given)
-            or len(set(given)) != len(given)
+            not isinstance(indices, list)
+            or not indices
+            or not all(type(row) is int and 0 <= row < rows for row in indices)
+            or len(set(indices)) != len(indices)
         ):
             raise _refuse(
-                "adapter_config.json does not make sense",
+                "adapter_config.json is not valid",
                 f"trainable_token_indices does not name rows of {module}.",
-                "Get the adapter again.",
+                "Copy the adapter folder again, or use another checkpoint.",
             )
-        return tuple(given)
+
+        return tuple(indices)
 
     def touches(self, name: str) -> bool:
         """Whether the adapter changes this base tensor."""
@@ -328,18 +357,20 @@ class Adapter:
         self.changes[name].add(values, rows, weight)
 
     def merge(self, name: str, base: StoredTensor, rows: RowSelection = slice(None)) -> np.ndarray:
-        """The merged tensor, or some of its rows, in float32: W + scale·B·A; with DoRA every output's weights scaled to its magnitude;
-        new rows put in."""
+        """The merged tensor, or some of its rows, in float32: W + scale·B·A, with DoRA each output's weights scaled to its magnitude,
+        and trained rows in place of the base's."""
         change = self.changes[name]
         base = change.parts.get("full", base)
         weight = base.load(rows, check=False)
         if "rows" in change.parts:
-            places = {number: place for place, number in enumerate(np.arange(base.shape[0])[rows].tolist())}
-            found = [(places[number], at) for at, number in enumerate(change.indices) if number in places]
-            weight[[place for place, _ in found]] = change.parts["rows"].load()[[at for _, at in found]]
+            # Only some rows are loaded, in any order: a trained row is written where its number came out.
+            positions = {row: position for position, row in enumerate(np.arange(base.shape[0])[rows].tolist())}
+            loaded = [(positions[row], index) for index, row in enumerate(change.indices) if row in positions]
+            weight[[position for position, _ in loaded]] = change.parts["rows"].load()[[index for _, index in loaded]]
         if "A" not in change.parts:
             check_finite(weight, base.name, base.path)
             return weight
+
         change.add(weight, rows, 1.0)
         if "magnitude" in change.parts:
             magnitude = change.parts["magnitude"].load().reshape(-1)
@@ -348,6 +379,8 @@ class Adapter:
                     weight *= (magnitude / change.column_norms(base)).astype(np.float32)
                 else:
                     weight *= (magnitude[rows, None] / _row_norms(weight)).astype(np.float32)
+
+        # Loading the base again names the base where it holds the NaN, else the merge is named.
         if not finite(weight):
             base.load(rows)
             check_finite(weight, f"{name} merged with the adapter")

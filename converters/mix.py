@@ -1,4 +1,4 @@
-"""One adapter or several with weights, as one change of a base: what PEFT's `add_weighted_adapter(combination_type="cat")` gives.
+"""Combine one or several weighted adapters into one change of a base, as PEFT's `add_weighted_adapter(combination_type="cat")` does.
 
 Low-rank changes add up: W + Σ weight·scale·B·A. What is not a sum (DoRA, tensors trained whole, trained rows) comes from one adapter
 at weight 1 alone, or is refused by name.
@@ -20,13 +20,17 @@ LOW_RANK = {"A", "B"}
 
 
 class Mix:
-    """Adapters with weights; the same face as one `Adapter`. Raises ConversionError for what cannot be combined."""
+    """Adapters with weights, with the interface of one `Adapter`. Raises ConversionError for what cannot be combined."""
 
     def __init__(self, adapters: Sequence[WeightedAdapter]) -> None:
         self.adapters = [(Adapter(folder), weight) for folder, weight in adapters]
         for adapter, weight in self.adapters:
             if not math.isfinite(weight):
-                raise ConversionError("An adapter's weight is no number", f"{adapter.folder.name} has weight {weight}.", "Correct it.")
+                raise ConversionError(
+                    "An adapter's weight is not a number",
+                    f"{adapter.folder.name} has weight {weight}.",
+                    "Give it a finite weight, for example 0.5.",
+                )
 
     def full(self) -> dict[str, StoredTensor]:
         """The tensors that an adapter replaces whole."""
@@ -36,36 +40,37 @@ class Mix:
 
     def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
         """The base's own tensors that the adapters carry (see `Adapter.replacements`); two must not carry different ones."""
-        found: dict[str, StoredTensor] = {}
+        carried: dict[str, StoredTensor] = {}
         for adapter, _ in self.adapters:
             for name, tensor in adapter.replacements(names).items():
-                other = found.setdefault(name, tensor)
+                other = carried.setdefault(name, tensor)
                 if not other.same_as(tensor):
                     raise ConversionError(
-                        "The adapters do not go together",
+                        "The adapters cannot be combined",
                         f"They carry different versions of the base's {name}.",
-                        "Merge them one after the other, or choose one.",
+                        "Export with one of them, or merge them into the base one after the other.",
                     )
-        return found
+        return carried
 
     def check(self, shapes: dict[str, tuple[int, ...]], transposed: tuple[str, ...] = ()) -> None:
-        """Hold every adapter against the base (see `Adapter.check`), then the adapters against each other."""
+        """Check every adapter against the base (see `Adapter.check`), then the adapters against each other."""
         problems = []
         for adapter, weight in self.adapters:
             adapter.check(shapes, transposed)
             for name, change in adapter.changes.items():
                 kinds = set(change.parts) - LOW_RANK
-                others = [other.folder.name for other, _ in self.adapters if other is not adapter and other.touches(name)]
+                also_changed = [other.folder.name for other, _ in self.adapters if other is not adapter and other.touches(name)]
                 if kinds and weight != 1.0:
-                    problems.append(f"{adapter.folder.name} changes {name} by {_words(kinds)}, which has no weight but 1")
-                elif kinds and others:
-                    problems.append(f"{adapter.folder.name} changes {name} by {_words(kinds)}, and {others[0]} changes it too")
+                    problems.append(f"{adapter.folder.name} changes {name} by {_describe(kinds)}, which cannot be weighted")
+                elif kinds and also_changed:
+                    problems.append(f"{adapter.folder.name} changes {name} by {_describe(kinds)}, and {also_changed[0]} changes it too")
+
         if problems:
             more = f" … and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise ConversionError(
                 "These adapters cannot be combined",
                 "; ".join(problems[:3]) + more + ".",
-                "Use each at weight 1 where it changes more than low-rank factors, and only one of them there.",
+                "Use only one adapter, at weight 1, for a tensor that is changed by more than low-rank factors.",
             )
 
     def touches(self, name: str) -> bool:
@@ -82,6 +87,7 @@ class Mix:
         touching = [(adapter, weight) for adapter, weight in self.adapters if adapter.touches(name)]
         if len(touching) == 1 and touching[0][1] == 1.0:
             return touching[0][0].merge(name, base, rows)
+
         result = base.load(rows)
         for adapter, weight in touching:
             adapter.add(name, result, weight, rows)
@@ -89,5 +95,5 @@ class Mix:
         return result
 
 
-def _words(kinds: set[str]) -> str:
-    return " and ".join({"magnitude": "DoRA", "full": "a tensor trained whole", "rows": "trained rows"}[kind] for kind in sorted(kinds))
+def _describe(kinds: set[str]) -> str:
+    return " and ".join({"magnitude": "DoRA", "full": "a fully trained tensor", "rows": "trained rows"}[kind] for kind in sorted(kinds))

@@ -1,12 +1,12 @@
-"""From a GGUF back to a model folder: everything is checked first, then one tensor at a time is dequantized, put in order, written.
+"""Convert a GGUF back to a model folder: check everything first, then dequantize, reorder and write one tensor at a time.
 
     plan = restore.plan_restoration(Path("model-Q4_K_M.gguf"))
     plan.config, plan.generation, plan.tokenizer     # the small files
     for shard in plan.shards:
         plan.write(shard, open_file)
 
-What the way to a GGUF makes of the configuration found must be what the file says, key by key and tensor by tensor: nothing that the file
-knows is lost without a word.
+The configuration is converted to GGUF metadata again and compared with the file, key by key and tensor by tensor, so that nothing in the
+file is lost silently.
 """
 
 import json
@@ -41,11 +41,11 @@ HARMLESS_SETTINGS: dict[str, Any] = {
     "nextn_predict_layers": 0,
     "rope.scaling.finetuned": True,
 }
-"""Values under keys of the architecture that change nothing, and that ours does not write."""
+"""Values of architecture keys that change nothing and that this converter does not write."""
 
 
 class FolderTensor(NamedTuple):
-    """A tensor of the model folder: its name there, its shape, and the plan by which a GGUF's is made of it."""
+    """A tensor of the model folder: its name there, its shape, and the plan that builds the GGUF's tensor from it."""
 
     name: str
     shape: tuple[int, ...]
@@ -84,7 +84,7 @@ class Restoration:
 
     @property
     def room(self) -> int:
-        """Bytes that the folder takes at most: the weights, and the vocabulary in a more talkative form than the GGUF's."""
+        """Bytes that the folder takes at most: the weights, and the vocabulary in a longer form than the GGUF's."""
         return self.size + 8 * self._file.header.data_start + 2**20
 
     @property
@@ -92,18 +92,19 @@ class Restoration:
         """model.safetensors.index.json, where there are several files."""
         if len(self.shards) == 1:
             return None
-        places = {one.name: shard.name for shard in self.shards for one in shard.tensors}
-        return {"metadata": {"total_size": self.size}, "weight_map": places}
+        weight_map = {tensor.name: shard.name for shard in self.shards for tensor in shard.tensors}
+        return {"metadata": {"total_size": self.size}, "weight_map": weight_map}
 
     def check_vocabulary(self, folder: Path) -> None:
-        """Hold the tokenizer's files, once written, against the GGUF. Raises ConversionError where they do not say the same."""
-        said = self._file.header.metadata
-        made, _ = load_vocabulary(folder, self.config, None, **getattr(self._arch, "VOCABULARY", {}))
+        """Check the written tokenizer files against the GGUF. Raises ConversionError where they differ."""
+        original = self._file.header.metadata
+        converted, _ = load_vocabulary(folder, self.config, None, **getattr(self._arch, "VOCABULARY", {}))
         for key in ("model", "tokens", "merges", "scores"):
-            ours, theirs = made.get(f"tokenizer.ggml.{key}"), said.get(f"tokenizer.ggml.{key}")
+            ours = converted.get(f"tokenizer.ggml.{key}")
+            theirs = original.get(f"tokenizer.ggml.{key}")
             if ours is not None and theirs is not None and not np.array_equal(ours.data, theirs):
                 raise ConversionError(
-                    "The vocabulary cannot be read back", f"A tokenizer.json does not give the same {key} again.", "Use another file."
+                    "The vocabulary cannot be converted back", f"The restored tokenizer.json has different {key}.", "Use another file."
                 )
 
     def write(self, shard: Shard, file: BinaryIO, progress: Callable[[int], None] | None = None) -> None:
@@ -114,11 +115,14 @@ class Restoration:
         header: JsonObject = {"__metadata__": {"format": "pt"}}
         end = 0
         for entry in shard.tensors:
-            start, end = end, end + _bytes(entry, self.dtype)
+            start = end
+            end += _bytes(entry, self.dtype)
             header[entry.name] = {"dtype": TORCH_DTYPES[self.dtype], "shape": list(entry.shape), "data_offsets": [start, end]}
+
         encoded = json.dumps(header, separators=(",", ":")).encode()
         encoded += b" " * (-len(encoded) % 8)
         file.write(len(encoded).to_bytes(8, "little") + encoded)
+
         for entry in shard.tensors:
             size = 0
             for values in self.values(entry):
@@ -148,106 +152,119 @@ def plan_restoration(path: Path, dtype: str | None = None, shard: int = MAX_SHAR
     """Check a GGUF without reading the weights themselves.
 
     dtype: one of TORCH_DTYPES; None: the file's own where most of its weights are not quantized, else bfloat16. shard: bytes in one file.
-    Raises ConversionError for a file that is not sound, or that no model folder can stand for.
+    Raises ConversionError for a file that is not valid, or that no model folder can represent.
     """
     file = GgufModel(read_header(path))
     arch = _architecture(file)
     config = {"model_type": arch.__name__.rpartition(".")[2], **arch.configuration(file)}
-    tokenizer, notes = load_tokenizer(file.header), list[str]()
-    if (
-        len(tokenizer.tokenizer["model"]["vocab"]) > config["vocab_size"]
-        or len(file.header.metadata["tokenizer.ggml.tokens"]) != config["vocab_size"]
-    ):
-        raise file.unsound(f"It has {len(file.header.metadata['tokenizer.ggml.tokens'])} tokens and embeddings for {config['vocab_size']}.")
+    tokenizer = load_tokenizer(file.header)
+
+    size = config["vocab_size"]
+    tokens = len(file.header.metadata["tokenizer.ggml.tokens"])
+    if len(tokenizer.tokenizer["model"]["vocab"]) > size or tokens != size:
+        raise file.unsound(f"It has {tokens} tokens and embeddings for {size}.")
+
+    # What the configuration gives when converted to a GGUF again must be what the file holds.
     try:
         full = with_defaults(config)
-        said = arch.metadata(full)
+        converted = arch.metadata(full)
         plans = arch.tensors(full, file.tied)
     except ConversionError as error:
         cause = f"{error.title}: {error.cause}"
-        raise ConversionError(f"{path.name} cannot be read back", cause, "Use another file.") from error
-    _same_settings(file, said)
+        raise ConversionError(f"{path.name} cannot be converted back", cause, "Use another file.") from error
+    _same_settings(file, converted)
     _same_tensors(file, plans)
+
+    notes = []
     quantized = _main_type(file)
     chosen = dtype or next((name for name, kind in TORCH_DTYPES.items() if kind == quantized), "bfloat16")
     if quantized not in TORCH_DTYPES.values():
-        notes.append(f"The weights were quantized ({quantized}): what that lost does not come back.")
-    entries = [FolderTensor(name, shape, one) for one in plans for name, shape in one.sources if not (file.tied and name == LM_HEAD)]
+        notes.append(f"The weights were quantized ({quantized}): the precision lost there cannot be recovered.")
+    entries = [
+        FolderTensor(name, shape, tensor) for tensor in plans for name, shape in tensor.sources if not (file.tied and name == LM_HEAD)
+    ]
     config |= {"architectures": [arch.CLASS], "dtype": chosen, **tokenizer.ids}
     return Restoration(config, tokenizer, chosen, _shards(entries, chosen, shard), tuple(notes), arch, file)
 
 
 def _architecture(file: GgufModel) -> ModuleType:
-    """The architecture's module; refuses what is no whole text model."""
-    metadata, name = file.header.metadata, file.header.path.name
-    parts, kind = metadata.get("split.count", 1), metadata.get("general.type", "model")
+    """The architecture's module; refuses files that are not a complete text model."""
+    metadata = file.header.metadata
+    name = file.header.path.name
+    parts = metadata.get("split.count", 1)
+    kind = metadata.get("general.type", "model")
     if not _equal(parts, 1):
         raise ConversionError(
             f"{name} is one of {str(parts)[:40]} parts",
-            "A model split over several GGUF files is not read.",
+            "Models that are split over several GGUF files are not supported.",
             "Join them with llama.cpp's llama-gguf-split --merge.",
         )
     if not isinstance(kind, str) or kind != "model":
-        raise ConversionError(f"{name} is no model", f"It holds a {str(kind)[:40]}.", "Choose the model's own file.")
+        raise ConversionError(f"{name} is not a model", f"It holds a {str(kind)[:40]}.", "Choose the model's own file.")
+
     arch = restoring(file.arch)
     if arch is None:
         raise ConversionError(
-            f"GGUF files of the architecture {file.arch[:40]!r} cannot be read back",
+            f"GGUF files of the architecture {file.arch[:40]!r} cannot be converted back",
             f"Supported model types: {', '.join(supported())}.",
             "Use a model of one of these types.",
         )
+
     odd = next((info for info in file.header.tensors.values() if info.type not in FLOAT_TYPES), None)
     if odd:
         raise ConversionError(f"The type {odd.type} cannot be dequantized", f"The tensor {odd.name} of {name} has it.", "Use another file.")
     return arch
 
 
-def _same_settings(file: GgufModel, said: dict[str, Value]) -> None:
-    """Refuse, naming them, settings of the architecture that the configuration found does not stand for."""
+def _same_settings(file: GgufModel, converted: dict[str, Value]) -> None:
+    """Refuse, by name, settings of the architecture that the configuration does not reproduce."""
     for key, value in file.header.metadata.items():
         name = key.removeprefix(f"{file.arch}.")
-        if name == key or (name in HARMLESS_SETTINGS and key not in said and _equal(HARMLESS_SETTINGS[name], value)):
+        if name == key or (name in HARMLESS_SETTINGS and key not in converted and _equal(HARMLESS_SETTINGS[name], value)):
             continue
-        if key not in said and name in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
+
+        # Older converters wrote these too; a model folder gives the same values by default.
+        if key not in converted and name in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
             heads = file.whole("attention.head_count")
             if _equal(value, file.whole("embedding_length") // heads):
                 continue
-        if key not in said and name == "vocab_size" and _equal(value, file.shape("token_embd.weight")[0]):
+        if key not in converted and name == "vocab_size" and _equal(value, file.shape("token_embd.weight")[0]):
             continue
-        if key not in said or not _equal(said[key].data, value):
+
+        if key not in converted or not _equal(converted[key].data, value):
             raise ConversionError(
-                f"The setting {key} cannot be read back",
-                f"It is {str(value)[:100]} in {file.header.path.name}; a model folder of this architecture has none that would say so.",
+                f"The setting {key} cannot be converted back",
+                f"It is {str(value)[:100]} in {file.header.path.name}; a model folder of this architecture cannot express that.",
                 "Use another file.",
             )
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return bool(np.float32(one) == np.float32(other))
-    return np.array_equal(np.asarray(one), np.asarray(other))
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, float) and isinstance(second, float):
+        return bool(np.float32(first) == np.float32(second))
+    return np.array_equal(np.asarray(first), np.asarray(second))
 
 
 def _same_tensors(file: GgufModel, plans: list[TensorPlan]) -> None:
-    """Refuse missing, left-over and misshapen tensors, all at once, and tensors of settings that say something else."""
-    planned, problems = {plan.name: plan for plan in plans}, []
-    for name, one in planned.items():
+    """Refuse missing, extra and misshapen tensors, all together, and computed tensors that differ from what the settings give."""
+    planned = {plan.name: plan for plan in plans}
+    problems = []
+    for name, plan in planned.items():
         if not file.has(name):
             problems.append(f"{name} is missing")
-        elif file.shape(name) != one.shape:
-            problems.append(f"{name} has shape {list(file.shape(name))}, not {list(one.shape)}")
-        elif not one.sources and not np.allclose(file.tensor(name), one.build(), rtol=1e-5, atol=0):
+        elif file.shape(name) != plan.shape:
+            problems.append(f"{name} has shape {list(file.shape(name))}, not {list(plan.shape)}")
+        elif not plan.sources and not np.allclose(file.tensor(name), plan.build(), rtol=1e-5, atol=0):
             problems.append(f"{name} holds other values than the settings give")
-    problems += [
-        f"{name} is not part of this architecture"
-        for name in file.header.tensors.keys() - planned.keys()
-        if not (file.tied and name == "output.weight")
-    ]
+
+    extra = file.header.tensors.keys() - planned.keys()
+    problems += [f"{name} is not part of this architecture" for name in extra if not (file.tied and name == "output.weight")]
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
-        found = "; ".join(sorted(problems)[:5]) + more
         raise ConversionError(
-            f"The tensors of {file.header.path.name} do not fit its settings", f"{found}.", "Get the file again, or use another one."
+            f"The tensors of {file.header.path.name} do not fit its settings",
+            "; ".join(sorted(problems)[:5]) + more + ".",
+            "Download the file again, or use another one.",
         )
 
 
@@ -259,13 +276,13 @@ def _main_type(file: GgufModel) -> str:
     return max(weights, key=lambda kind: weights[kind])
 
 
-def _shards(entries: list[FolderTensor], dtype: str, most: int) -> tuple[Shard, ...]:
-    """The tensors in their order, cut where a file would grow past `most` bytes."""
+def _shards(entries: list[FolderTensor], dtype: str, limit: int) -> tuple[Shard, ...]:
+    """The tensors in their order, in a new file where one would exceed `limit` bytes."""
     groups: list[list[FolderTensor]] = [[]]
     size = 0
     for entry in entries:
         size += _bytes(entry, dtype)
-        if groups[-1] and size > most:
+        if groups[-1] and size > limit:
             groups.append([])
             size = _bytes(entry, dtype)
         groups[-1].append(entry)

@@ -1,4 +1,4 @@
-"""A tensor of the GGUF in float32, made some rows at a time, so that memory does not grow with the largest matrix."""
+"""Build a GGUF tensor in float32 some rows (a slab) at a time, so that memory does not grow with the largest matrix."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,32 +12,34 @@ from converters.archs import MOVES_ROWS, WITHIN_ROWS, TensorPlan
 from converters.weights import RowSelection
 
 MAX_SLAB, MIN_SLAB, WEIGHTS_IN_FLIGHT = 2**20, 2**17, 2**24
-"""Weights in a slab: at most, at least, and about as many in all of the slabs that are worked on at once."""
+"""Weights in a slab: at most and at least; and about how many in all slabs that are worked on at the same time."""
 Load = Callable[[str, RowSelection], np.ndarray]
 """Some rows of one of the model's tensors in float32, by its name."""
 Result = TypeVar("Result")
 
 
 def slab_size(threads: int) -> int:
-    """Weights in a slab with so many threads at work."""
+    """Weights in a slab for this number of threads."""
     return max(MIN_SLAB, min(MAX_SLAB, WEIGHTS_IN_FLIGHT // threads))
 
 
-def slabs(tensor: TensorPlan, load: Load, most: int) -> Iterator[Callable[[], np.ndarray]]:
-    """What makes each slab of a tensor, in order, for any thread to call. most: weights in a slab.
+def slabs(tensor: TensorPlan, load: Load, slab_weights: int) -> Iterator[Callable[[], np.ndarray]]:
+    """The function that builds each slab of a tensor, in order, for any thread to call. slab_weights: weights in a slab.
 
-    A tensor whose build needs it whole is built here and cut up.
+    A tensor that can only be built whole is built here and cut into slabs.
     """
     rows = tensor.shape[0]
-    step = max(1, most // int(np.prod(tensor.shape[1:])))
+    step = max(1, slab_weights // int(np.prod(tensor.shape[1:])))
     function = tensor.build.func if isinstance(tensor.build, partial) else tensor.build
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
     if len(tensor.sources) == 1 and len(tensor.shape) > 1 and function in WITHIN_ROWS | MOVES_ROWS:
         name, shape = tensor.sources[0]
         order = tensor.build(np.arange(shape[0])[:, None])[:, 0] if function in MOVES_ROWS else None
         for part in parts:
             yield partial(load, name, order[part]) if order is not None else partial(_built, tensor, load, part)
         return
+
     values = tensor.build(*(load(name, slice(None)) for name, _ in tensor.sources))
     assert values.shape == tensor.shape, (tensor.name, values.shape, tensor.shape)
     yield from (partial(values.__getitem__, part) for part in parts)
@@ -48,16 +50,16 @@ def _built(tensor: TensorPlan, load: Load, rows: slice) -> np.ndarray:
 
 
 def in_order(tasks: Iterator[Callable[[], Result]], threads: int) -> Iterator[Result]:
-    """What the tasks give, in their order, worked on by threads while the results before are used. Few are ahead at a time."""
-    waiting: deque[Future[Result]] = deque()
+    """The tasks' results in order, computed by threads while earlier results are used, only a few tasks ahead."""
+    pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for task in tasks:
-                waiting.append(pool.submit(task))
-                if len(waiting) > threads + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(pool.submit(task))
+                if len(pending) > threads + 1:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for one in waiting:
-                one.cancel()
+            for future in pending:
+                future.cancel()

@@ -24,12 +24,13 @@ INHERITED = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embedding
 """Settings that the whole model's configuration may say for its text part."""
 
 
-def text_configuration(config: JsonObject, wanted: bool) -> tuple[JsonObject, bool]:
+def text_configuration(config: JsonObject, text_only: bool) -> tuple[JsonObject, bool]:
     """The text part's configuration, and whether there is more than text; a text model's own as it is.
 
-    wanted: whether the user asked for the text part alone. Raises ConversionError where not, and for text parts of other types.
+    text_only: whether the user requested the text part alone. Raises ConversionError where not, and for text parts of other types.
     """
-    kind, text = config.get("model_type"), config.get("text_config")
+    kind = config.get("model_type")
+    text = config.get("text_config")
     if kind not in VISION_LANGUAGE_TYPES:
         return config, False
     inner = text.get("model_type") if isinstance(text, dict) else None
@@ -39,12 +40,13 @@ def text_configuration(config: JsonObject, wanted: bool) -> tuple[JsonObject, bo
             f"It is of type {str(inner)[:40]!r}; supported: {', '.join(VISION_LANGUAGE_TYPES[str(kind)])}.",
             "Choose another base model.",
         )
-    if not wanted:
+    if not text_only:
         raise ConversionError(
             f"{kind} is a vision-language model",
             "Only its text part can be converted: a GGUF of it sees no images.",
             "Add --text-only to convert that part alone.",
         )
+
     inherited = {key: config[key] for key in INHERITED if config.get(key) is not None}
     if "quantization_config" in config:
         inherited["quantization_config"] = config["quantization_config"]
@@ -52,26 +54,28 @@ def text_configuration(config: JsonObject, wanted: bool) -> tuple[JsonObject, bo
 
 
 def text_tensors(stored: dict[str, StoredTensor]) -> tuple[dict[str, StoredTensor], str]:
-    """The text part's tensors under a text model's names, and in words what is left out."""
-    prefix = next((one for one in TEXT_PREFIXES if f"{one}embed_tokens.weight" in stored), None)
+    """The text part's tensors under a text model's names, and a note about the tensors left out."""
+    prefix = next((prefix for prefix in TEXT_PREFIXES if f"{prefix}embed_tokens.weight" in stored), None)
     if prefix is None:
         raise ConversionError(
             "The text part is not found", f"No tensor is called {TEXT_PREFIXES[0]}embed_tokens.weight.", "Choose a complete model folder."
         )
-    kept: dict[str, StoredTensor] = {}
-    left: dict[str, StoredTensor] = {}
+
+    text: dict[str, StoredTensor] = {}
+    omitted: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():
         if name in HEADS:
-            kept[LM_HEAD] = tensor
+            text[LM_HEAD] = tensor
         elif name.startswith(prefix):
-            kept[f"model.{name.removeprefix(prefix)}"] = tensor
-        elif name.startswith("mtp."):  # the text part's own, which its architecture knows to leave
-            kept[name] = tensor
+            text[f"model.{name.removeprefix(prefix)}"] = tensor
+        elif name.startswith("mtp."):  # the text part's own, which its architecture ignores
+            text[name] = tensor
         else:
-            left[name] = tensor
-    groups = sorted({_group(name) for name in left})
-    size = sum(tensor.size for tensor in left.values())
-    return kept, f"Only the text part is converted: {len(left)} tensors ({size} bytes) are left out: {', '.join(groups) or 'none'}."
+            omitted[name] = tensor
+
+    groups = sorted({_group(name) for name in omitted})
+    size = sum(tensor.size for tensor in omitted.values())
+    return text, f"Only the text part is converted; {len(omitted)} tensors ({size} bytes) are left out: {', '.join(groups) or 'none'}."
 
 
 def _group(name: str) -> str:

@@ -37,14 +37,14 @@ MAX_SAFETENSORS_HEADER = 100_000_000
 MAX_JSON = 512 * 2**20
 MAX_TENSORS = 1_000_000
 RowSelection = slice | np.ndarray
-"""Some rows of a tensor: a range, or their numbers in the order wanted."""
+"""Some rows of a tensor: a range, or row numbers in any order."""
 FINITE_CHECK_CHUNK = 2**13
-"""Weights looked at together when checking finiteness, so that as many zeros stay in the nearest cache."""
+"""Weights checked together for finiteness, so few that as many zeros stay in the nearest cache."""
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies. shape: as PyTorch has it. start: byte offset in the file."""
+    """A tensor's location in a file. shape: as PyTorch has it. start: byte offset in the file."""
 
     path: Path
     name: str
@@ -82,18 +82,17 @@ def check_finite(values: np.ndarray, name: str, path: Path | None = None) -> Non
         raise ConversionError(
             "The weights hold NaN or infinity",
             f"The tensor {name}{where} is not finite.",
-            "The training diverged or the file is damaged: use an earlier checkpoint or get the model again.",
+            "The training diverged or the file is damaged: use an earlier checkpoint or download the model again.",
         )
 
 
 def finite(values: np.ndarray) -> bool:
     """Whether no float is NaN or infinite: times zero, these alone do not give zero."""
-    flat, zeros = np.ascontiguousarray(values).reshape(-1), np.zeros(FINITE_CHECK_CHUNK, values.dtype)
+    flat = np.ascontiguousarray(values).reshape(-1)
+    zeros = np.zeros(FINITE_CHECK_CHUNK, values.dtype)
+    parts = (flat[start : start + FINITE_CHECK_CHUNK] for start in range(0, flat.size, FINITE_CHECK_CHUNK))
     with np.errstate(invalid="ignore"):
-        return all(
-            np.dot(part, zeros[: part.size]) == 0
-            for part in (flat[start : start + FINITE_CHECK_CHUNK] for start in range(0, flat.size, FINITE_CHECK_CHUNK))
-        )
+        return all(np.dot(part, zeros[: part.size]) == 0 for part in parts)
 
 
 def read_json(path: Path, limit: int = MAX_JSON) -> dict[str, Any]:
@@ -101,63 +100,71 @@ def read_json(path: Path, limit: int = MAX_JSON) -> dict[str, Any]:
     try:
         if path.stat().st_size > limit:
             raise ConversionError(
-                f"{path.name} is too large", f"It has {path.stat().st_size} bytes; at most {limit} make sense.", "Get the file again."
+                f"{path.name} is too large",
+                f"It has {path.stat().st_size} bytes, more than the {limit} allowed.",
+                "Download the file again.",
             )
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ConversionError(f"{path.name} is missing", f"{path.parent} has no {path.name}.", "Choose a complete model folder.") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ConversionError(f"{path.name} cannot be read", f"{type(error).__name__}: {error}", "Get the file again.") from error
+        raise ConversionError(f"{path.name} cannot be read", f"{type(error).__name__}: {error}", "Download the file again.") from error
+
     if not isinstance(value, dict):
-        raise ConversionError(f"{path.name} cannot be read", "It is not a JSON object.", "Get the file again.")
+        raise ConversionError(f"{path.name} cannot be read", "It is not a JSON object.", "Download the file again.")
     return value
 
 
 def _pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(items)) != len(items):
-        raise ValueError("a name comes twice")
+        raise ValueError("a name appears twice")
     return dict(items)
 
 
 def read_safetensors(path: Path) -> dict[str, StoredTensor]:
-    """The tensors a safetensors file holds: names, types, shapes and places, held against the file's size.
+    """The tensors of a safetensors file: names, types, shapes and offsets, checked against the file's size.
 
     The format: https://huggingface.co/docs/safetensors (8 bytes of header length, a JSON header, then the data without gaps).
-    Raises ConversionError when the file lies or is cut short.
+    Raises ConversionError when the file is inconsistent or cut short.
     """
-    remedy = "Get the file again; it may not have been copied whole."
+    remedy = "Download the file again; the copy may be incomplete."
 
-    def lie(cause: str) -> ConversionError:
-        return ConversionError(f"{path.name} is not a sound safetensors file", cause, remedy)
+    def damaged(cause: str) -> ConversionError:
+        return ConversionError(f"{path.name} is not a valid safetensors file", cause, remedy)
 
+    # The length is held against the file's size first, so that a false one allocates no memory.
     try:
         with open(path, "rb") as file:
             file_size = file.seek(0, 2)
             file.seek(0)
             length = int.from_bytes(file.read(8), "little")
             if file_size < 8 or length > min(file_size - 8, MAX_SAFETENSORS_HEADER):
-                raise lie(f"It claims a header of {length} bytes and has {file_size} bytes in all.")
+                raise damaged(f"It claims a header of {length} bytes and has {file_size} bytes in all.")
             header = json.loads(file.read(length), object_pairs_hook=_pairs)
     except OSError as error:
         raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
     except (ValueError, RecursionError) as error:
-        raise lie(f"Its header is not JSON: {error}.") from error
+        raise damaged(f"Its header is not JSON: {error}.") from error
+
     if not isinstance(header, dict) or len(header) > MAX_TENSORS:
-        raise lie("Its header is no table of tensors.")
+        raise damaged("Its header is not a table of tensors.")
     header.pop("__metadata__", None)
+
     tensors: dict[str, StoredTensor] = {}
     for name, entry in header.items():
         tensor = _stored(path, name, entry, 8 + length)
         if tensor is None:
-            raise lie(f"The entry of the tensor {name!r} makes no sense.")
+            raise damaged(f"The entry of the tensor {name!r} is not valid.")
         tensors[name] = tensor
+
+    # The format allows no gaps: a tensor that overlaps another, or data that nobody names, is damage.
     end = 8 + length
-    for tensor in sorted(tensors.values(), key=lambda one: (one.start, one.size)):
+    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.size)):
         if tensor.start != end:
-            raise lie(f"The tensor {tensor.name!r} does not start where the one before it ends.")
+            raise damaged(f"The tensor {tensor.name!r} does not start where the one before it ends.")
         end += tensor.size
     if end != file_size:
-        raise lie(f"Its tensors end at byte {end}, the file at {file_size}.")
+        raise damaged(f"Its tensors end at byte {end}, the file at {file_size}.")
     return tensors
 
 
@@ -169,6 +176,7 @@ def _stored(path: Path, name: str, entry: Any, base: int) -> StoredTensor | None
         return None
     if len(offsets) != 2 or not all(type(number) is int and number >= 0 for number in [*shape, *offsets]):
         return None
+
     size = offsets[1] - offsets[0]
     if math.prod(shape) * DTYPE_BYTES[dtype] != size:
         return None
@@ -177,29 +185,35 @@ def _stored(path: Path, name: str, entry: Any, base: int) -> StoredTensor | None
 
 def read_folder(folder: Path) -> dict[str, StoredTensor]:
     """All tensors of a model folder: `model.safetensors`, or the shards that its index names. Other weight files are never read."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    index = folder / "model.safetensors.index.json"
     if single.is_file():
         return read_safetensors(single)
+
     if not index.is_file():
         raise ConversionError(
             "No safetensors weights",
             f"{folder} has neither model.safetensors nor model.safetensors.index.json.",
-            "Files like pytorch_model.bin can run code and are not read: get the model's safetensors version, or save it again with "
+            "Files like pytorch_model.bin can run code and are not read: download the model's safetensors version, or save it again with "
             "transformers.",
         )
-    places = read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
-        raise ConversionError(f"{index.name} cannot be read", "It has no weight_map.", "Get the file again.")
+
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(name, str) for name in weight_map.values()):
+        raise ConversionError(f"{index.name} cannot be read", "It has no weight_map.", "Download the file again.")
+
+    # A name with a path in it could reach outside the folder.
     shards: dict[str, dict[str, StoredTensor]] = {}
-    for name in sorted(set(places.values())):
+    for name in sorted(set(weight_map.values())):
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors") or not (folder / name).is_file():
             raise ConversionError(
                 f"{index.name} names a file that cannot be read",
                 f"{name[:200]!r} is not a safetensors file in {folder}.",
-                "Get the missing shard.",
+                "Download the missing shard.",
             )
         shards[name] = read_safetensors(folder / name)
-    for tensor, name in places.items():
+
+    for tensor, name in weight_map.items():
         if tensor not in shards[name]:
-            raise ConversionError(f"{name} misses a tensor", f"The index says it holds {tensor}.", "Get the file again.")
-    return {tensor: shards[name][tensor] for tensor, name in places.items()}
+            raise ConversionError(f"{name} lacks a tensor", f"The index says it holds {tensor}.", "Download the file again.")
+    return {tensor: shards[name][tensor] for tensor, name in weight_map.items()}
