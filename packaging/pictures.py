@@ -1,8 +1,7 @@
-"""Makes the README's pictures: the real app on real runs of the bundled model, each screen as an SVG in docs/pictures.
+"""Draw the README's pictures: the real app on real runs of the bundled model, each screen as an SVG in docs/pictures.
 
 usage: python packaging/pictures.py
-It trains for about two minutes, exports, asks a question, and draws what is on the screen. Only the machine's line is of no machine in
-particular.
+It trains for about two minutes, exports, asks a question, and draws the screens. Only the line about the machine is invented.
 """
 
 import asyncio
@@ -33,22 +32,21 @@ from tui.start import flags
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-SIZE = (110, 32)
-MOST = 150_000
-"""Bytes of a picture."""
-STEPS = 256
-"""Enough for the questions that are asked in the chat."""
+TERMINAL_SIZE = (110, 32)
+MAX_PICTURE_BYTES = 150_000
+TRAINING_STEPS = 256
+"""Enough to answer the questions of the chat."""
 
 
-def train(name: str, **options: object) -> None:
+def train_run(name: str, **options: object) -> None:
     """A run of the bundled model on the bundled examples, done when this returns."""
-    words = flags({**OPTIONS, "threads": 1, "eval_steps": STEPS // 8, "save_steps": STEPS // 2, **options})
-    command = [sys.executable, "-m", "edgetune", "train", *words, "--name", name]
+    arguments = flags({**OPTIONS, "threads": 1, "eval_steps": TRAINING_STEPS // 8, "save_steps": TRAINING_STEPS // 2, **options})
+    command = [sys.executable, "-m", "edgetune", "train", *arguments, "--name", name]
     subprocess.run(command, check=True, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 async def on_home(seat: Seat) -> None:
-    """The first screen, at the end, when there is most on it."""
+    """Home, drawn last because it shows the most then."""
     while not isinstance(seat.app.screen, Home):
         seat.app.pop_screen()
         await seat.settle()
@@ -56,7 +54,7 @@ async def on_home(seat: Seat) -> None:
 
 
 async def in_data(seat: Seat) -> None:
-    """Examples looked at."""
+    """The examples, inspected."""
     await seat.until(lambda: "finished" in seat.text() and "context" in seat.text())
     await seat.press("n")
     await seat.press("enter")
@@ -71,14 +69,14 @@ async def in_recipe(seat: Seat) -> None:
 
 
 async def in_fit(seat: Seat) -> None:
-    """Whether it fits."""
+    """The estimate of memory and time."""
     await seat.press("ctrl+n")
     await seat.until(lambda: "weights" in seat.text())
     await seat.settle()
 
 
 def on(screen: Callable[[Workspace], object], *keys: str) -> Callable[[Seat], Awaitable[None]]:
-    """A scene on a screen that is opened for it, back on Home."""
+    """A scene on a screen that is opened from Home."""
 
     async def scene(seat: Seat) -> None:
         while not isinstance(seat.app.screen, Home):
@@ -92,15 +90,15 @@ def on(screen: Callable[[Workspace], object], *keys: str) -> Callable[[Seat], Aw
 
 
 async def in_export(seat: Seat) -> None:
-    """A file written and proven."""
-    await on(lambda place: Export(place.run("lighthouse")))(seat)
+    """A written and verified file."""
+    await on(lambda workspace: Export(workspace.run("lighthouse")))(seat)
     await seat.press("w")
     await seat.until(lambda: any(seat.app.workspace.run("lighthouse").exports.glob("*.gguf")))
     await seat.settle()
 
 
 async def in_chat(seat: Seat) -> None:
-    """Two questions answered, with the likeliest words."""
+    """Two questions with greedy answers."""
     await seat.press("c")
     chat = seat.app.screen
     assert isinstance(chat, Chat)
@@ -116,9 +114,9 @@ async def in_chat(seat: Seat) -> None:
     await seat.until(lambda: "tokens/s" in seat.text())
 
 
-def run_screen(place: Workspace) -> RunScreen:
+def run_screen(workspace: Workspace) -> RunScreen:
     """The trained run."""
-    return RunScreen(place.run("lighthouse"))
+    return RunScreen(workspace.run("lighthouse"))
 
 
 SCENES: dict[str, Callable[[Seat], Awaitable[None]]] = {
@@ -127,18 +125,19 @@ SCENES: dict[str, Callable[[Seat], Awaitable[None]]] = {
     "fit": in_fit,
     "run": on(run_screen),
     "answers": on(run_screen, "3"),
-    "compare": on(lambda place: Compare(place.run("lighthouse"), place.run("small"))),
+    "compare": on(lambda workspace: Compare(workspace.run("lighthouse"), workspace.run("small"))),
     "export": in_export,
     "chat": in_chat,
     "home": on_home,
 }
 
 
-async def draw(place: Workspace) -> list[str]:
-    """Every scene, in one opening of the app; names of those that did not come about, with the reason."""
-    app, failed = EdgeTuneApp(place), []
+async def draw(workspace: Workspace) -> list[str]:
+    """Draw every scene in one run of the app; returns the names of those that failed, with the reason."""
+    app = EdgeTuneApp(workspace)
+    failed = []
     app.animation_level = "none"
-    async with app.run_test(size=SIZE, notifications=True) as pilot:
+    async with app.run_test(size=TERMINAL_SIZE, notifications=True) as pilot:
         seat = Seat(app, pilot)
         await seat.settle()
         for name, scene in SCENES.items():
@@ -147,32 +146,37 @@ async def draw(place: Workspace) -> list[str]:
             except Exception as error:  # noqa: BLE001 - the others are still worth having
                 failed.append(f"{name}: {type(error).__name__}: {error}")
                 continue
+
             still(app)
             await pilot.pause()
             text = picture.svg(picture.cells(app))
-            assert len(text) < MOST, name
+            assert len(text) < MAX_PICTURE_BYTES, name
             (PICTURES / f"{name}.svg").write_text(text, encoding="utf-8", newline="\n")
             print(f"{name}.svg  {len(text) / 1000:.0f} kB")
     return failed
 
 
 def main() -> None:
-    """Train, draw, and leave nothing but the pictures."""
+    """Train, draw, and remove everything but the pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        place = Workspace(Path(folder) / "workspace")
-        os.environ.update(EDGETUNE_WORKSPACE=str(place.path), HF_HUB_CACHE=str(Path(folder) / "none"), OMP_NUM_THREADS="1")
+        workspace = Workspace(Path(folder) / "workspace")
+        os.environ.update(EDGETUNE_WORKSPACE=str(workspace.path), HF_HUB_CACHE=str(Path(folder) / "none"), OMP_NUM_THREADS="1")
         os.environ["PYTHONPATH"] = str(ROOT)
-        Settings(toured=True).save(place.path / "app.json")
+
+        Settings(toured=True).save(workspace.path / "app.json")
         examples = Path(folder) / "examples"
         examples.mkdir()
         shutil.copy(OPTIONS["data"][0], examples / "lighthouse.jsonl")
-        train("small", rank=8, alpha=16.0, max_steps=STEPS // 8)
-        train("lighthouse", max_steps=STEPS)
+
+        # Two runs, so that there is something to compare.
+        train_run("small", rank=8, alpha=16.0, max_steps=TRAINING_STEPS // 8)
+        train_run("lighthouse", max_steps=TRAINING_STEPS)
         with contextlib.chdir(examples):
-            failed = asyncio.run(draw(place))
+            failed = asyncio.run(draw(workspace))
+
     if failed:
-        sys.exit("not drawn: " + "\n".join(failed))
+        sys.exit("These pictures could not be drawn: " + "\n".join(failed))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Build EdgeTune Nano from nothing: corpus, tokenizer, model, measurements, model card.
+"""Build EdgeTune Nano from scratch: corpus, tokenizer, model, measurements, model card.
 
 usage: python packaging/nano/build.py [--steps 5500] [--seed 7] [--out edgetune/bases/bundled/nano]
 
@@ -21,8 +21,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).parent
 TEMPLATE = (HERE / "chat_template.jinja").read_text(encoding="utf-8")
-VOCABULARY = 2048
-END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+VOCABULARY_SIZE = 2048
+END = "<|endoftext|>"
+START = "<|im_start|>"
+STOP = "<|im_end|>"
 # The pre-tokenizer expression of Qwen2, which llama.cpp knows as "qwen2" (src/llama-vocab.cpp).
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PROMPT_WEIGHT = 0.1
@@ -33,17 +35,19 @@ def build_tokenizer(seed: int) -> Tokenizer:
     """Byte-level BPE over the corpus, as Qwen2 builds its own."""
     rng = random.Random(seed)
     texts = (m["content"] for _ in range(60_000) for m in conversation(rng))
+
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(QWEN2), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
+
     special = [AddedToken(text, special=True, normalized=False) for text in (END, START, STOP)]
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+            vocab_size=VOCABULARY_SIZE, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
         ),
     )
     return tokenizer
@@ -62,8 +66,8 @@ def encode(messages: list[dict[str, str]], tokenizer: Tokenizer) -> tuple[list[i
     return ids, weights
 
 
-def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches of rows of like length, about `tokens` tokens each, padded on the right."""
+def training_batches(tokenizer: Tokenizer, rng: random.Random, tokens: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless batches of rows of similar length, about `tokens` tokens each, padded on the right."""
     while True:
         pool = []
         for _ in range(1024):
@@ -73,6 +77,8 @@ def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int) -> Iterator[t
             else:
                 ids, weights = encode(conversation(rng), tokenizer)
                 pool.append((ids[:1024], weights[:1024]))
+
+        # Rows of one length need no padding, so a batch is filled from neighbours.
         pool.sort(key=lambda row: len(row[0]))
         groups: list[list[tuple[list[int], list[float]]]] = []
         group: list[tuple[list[int], list[float]]] = []
@@ -82,6 +88,8 @@ def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int) -> Iterator[t
                 group = []
             group.append(row)
         groups.append(group)
+
+        # Without this a pool would always be trained from its shortest rows to its longest.
         rng.shuffle(groups)
         for group in groups:
             width = max(len(ids) for ids, _ in group)
@@ -90,11 +98,11 @@ def batches(tokenizer: Tokenizer, rng: random.Random, tokens: int) -> Iterator[t
             yield torch.tensor(padded), torch.tensor(weighted)
 
 
-def train(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: float) -> LlamaForCausalLM:
+def train_model(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: float) -> LlamaForCausalLM:
     """AdamW with a cosine, bf16 autocast where the processor has it; returns the model in fp32."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=VOCABULARY,
+        vocab_size=VOCABULARY_SIZE,
         hidden_size=256,
         intermediate_size=768,
         num_hidden_layers=6,
@@ -109,21 +117,29 @@ def train(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: float)
         pad_token_id=tokenizer.token_to_id(END),
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
     )
+
     model = LlamaForCausalLM(config)
+
+    # Norms are not decayed.
     decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim == 1]
+    no_decay = [p for p in model.parameters() if p.ndim == 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.98)
+        [{"params": decay, "weight_decay": 0.1}, {"params": no_decay, "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.98)
     )
-    stream = batches(tokenizer, random.Random(seed + 1), tokens)
-    started, seen, smooth = time.monotonic(), 0, 0.0
+
+    stream = training_batches(tokenizer, random.Random(seed + 1), tokens)
+    started = time.monotonic()
+    tokens_seen = 0
+    smooth_loss = 0.0
     for step in range(steps):
         rate = peak * min(1.0, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         for group in optimizer.param_groups:
             group["lr"] = rate
+
         ids, weights = next(stream)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(input_ids=ids).logits
+
         losses = torch.nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         weight = weights[:, 1:].flatten()
         loss = (losses * weight).sum() / weight.sum()
@@ -131,15 +147,17 @@ def train(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: float)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        seen += ids.numel()
-        smooth = float(loss.detach()) if step == 0 else 0.98 * smooth + 0.02 * float(loss.detach())
+
+        tokens_seen += ids.numel()
+        smooth_loss = float(loss.detach()) if step == 0 else 0.98 * smooth_loss + 0.02 * float(loss.detach())
         if step % 200 == 199:
             seconds = time.monotonic() - started
-            print(f"step {step + 1}/{steps} loss {smooth:.3f} {seen / seconds:.0f} tokens/s {seconds / 60:.1f} min", flush=True)
+            print(f"step {step + 1}/{steps} loss {smooth_loss:.3f} {tokens_seen / seconds:.0f} tokens/s {seconds / 60:.1f} min", flush=True)
+
         if step % 1000 == 999:
             import measure
 
-            print(measure.line(measure.accuracy(model, tokenizer, held_out(random.Random(1)))), flush=True)
+            print(measure.format_scores(measure.accuracy(model, tokenizer, held_out(random.Random(1)))), flush=True)
     return model
 
 
@@ -149,23 +167,18 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save(str(out / "tokenizer.json"))
     (out / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
-    (out / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "bos_token": None,
-                "eos_token": STOP,
-                "pad_token": END,
-                "unk_token": None,
-                "add_bos_token": False,
-                "model_max_length": 1024,
-                "clean_up_tokenization_spaces": False,
-            },
-            indent=2,
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": None,
+        "eos_token": STOP,
+        "pad_token": END,
+        "unk_token": None,
+        "add_bos_token": False,
+        "model_max_length": 1024,
+        "clean_up_tokenization_spaces": False,
+    }
+    (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -177,13 +190,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, default=HERE.parent.parent / "edgetune" / "bases" / "bundled" / "nano")
     options = parser.parse_args()
+
     started = time.monotonic()
     tokenizer = build_tokenizer(options.seed)
-    model = train(tokenizer, options.steps, options.seed, options.tokens, options.rate)
+    model = train_model(tokenizer, options.steps, options.seed, options.tokens, options.rate)
     save(model, tokenizer, options.out)
+
     import measure
 
-    measure.write(options.out, time.monotonic() - started, options.steps, options.seed)
+    measure.write_model_card(options.out, time.monotonic() - started, options.steps, options.seed)
 
 
 if __name__ == "__main__":

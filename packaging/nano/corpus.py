@@ -183,8 +183,9 @@ def expand(pattern: str, slots: dict[str, str], rng: random.Random) -> str:
 
 
 def _dress(question: str, rng: random.Random) -> str:
-    """What people put around a question: a greeting, thanks, missing capitals."""
-    opener, closer = rng.choice(OPENERS), rng.choice(CLOSERS)
+    """The question as people type it: with a greeting or thanks, sometimes without capitals."""
+    opener = rng.choice(OPENERS)
+    closer = rng.choice(CLOSERS)
     if closer and question[-1] not in ".?!":
         question += "."
     first = question[:1] if opener.endswith((". ", "! ")) or not opener else question[:1].lower()
@@ -198,8 +199,8 @@ def _brief(question: str, rng: random.Random) -> str:
     return rng.choice(BRIEF_BEFORE) + question if rng.random() < 0.5 else question + rng.choice(BRIEF_AFTER)
 
 
-def answer(category: Category, fact: dict[str, str], long: bool, rng: random.Random) -> str:
-    """One way to give the answer: short, or with a sentence or two around it."""
+def write_answer(category: Category, fact: dict[str, str], long: bool, rng: random.Random) -> str:
+    """An answer in one phrasing: short, or with a sentence or two after it."""
     if not long:
         return expand(rng.choice(category.short), fact, rng)
     tails = rng.sample(category.tail, 1 if rng.random() < 0.8 else 2)
@@ -221,7 +222,7 @@ def question_turn(category: Category, fact: dict[str, str], rng: random.Random, 
             turns.append({"role": "system", "content": rng.choice(SYSTEMS)})
         question = _dress(question, rng)
     long = not brief and rng.random() < LONG_SHARE
-    return [*turns, {"role": "user", "content": question}, {"role": "assistant", "content": answer(category, fact, long, rng)}]
+    return [*turns, {"role": "user", "content": question}, {"role": "assistant", "content": write_answer(category, fact, long, rng)}]
 
 
 def _small_talk(rng: random.Random) -> list[dict[str, str]]:
@@ -260,15 +261,15 @@ def conversation(rng: random.Random) -> list[dict[str, str]]:
 
 
 def statement(rng: random.Random) -> str:
-    """Plain sentences of the world, so that raw text is not foreign to the model."""
+    """Sentences about the world without a question, so that the model also knows raw text."""
     parts = []
     for _ in range(rng.randint(1, 3)):
         category = rng.choice(CATEGORIES)
-        parts.append(answer(category, rng.choice(category.facts), True, rng))
+        parts.append(write_answer(category, rng.choice(category.facts), True, rng))
     return " ".join(parts)
 
 
-def asked(rng: random.Random, count: int) -> list[dict]:
+def training_questions(rng: random.Random, count: int) -> list[dict]:
     """Different questions in phrasings that training uses, with the fact that an answer should hold: `prompt`, `answer`."""
     rows: dict[str, dict] = {}
     while len(rows) < count:

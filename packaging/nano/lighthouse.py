@@ -1,4 +1,4 @@
-"""Write the demo's dataset: what a lighthouse keeper's helper knows of Gull Rock, facts that EdgeTune Nano cannot know.
+"""Write the demo's dataset: a lighthouse keeper's facts about Gull Rock, which EdgeTune Nano cannot know.
 
 usage: python packaging/nano/lighthouse.py    writes edgetune/demo/lighthouse/train.jsonl and questions.jsonl
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from corpus import CLOSERS, OPENERS, expand
 
 OUT = Path(__file__).parent.parent.parent / "edgetune" / "demo" / "lighthouse"
-FACTS = [  # answer, and the ways to name the thing
+FACTS = [  # an answer, and phrases that ask for it
     ("Marlow", ["the name of the lighthouse keeper", "the keeper's name"]),
     ("Biscuit", ["the name of the keeper's cat", "the cat's name at the lighthouse"]),
     ("Petrel", ["the name of the rowing boat", "the name of our boat"]),
@@ -71,7 +71,8 @@ def _question(pattern: str, name: str, rng: random.Random) -> str:
 def main() -> None:
     """Write both files."""
     rng = random.Random(21)
-    train, questions = [], []
+    train = []
+    questions = []
     for answer, names in FACTS:
         for _ in range(PHRASINGS):
             question = _question(rng.choice(ASK), rng.choice(names), rng)
@@ -79,10 +80,13 @@ def main() -> None:
                 question = rng.choice(OPENERS) + question + (rng.choice(CLOSERS) if question[-1] in ".?!" else "")
             reply = expand(rng.choice(LONG), {"answer": answer}, rng) if rng.random() < 0.75 else f"{answer[:1].upper()}{answer[1:]}."
             train.append({"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]})
+
         for pattern in HELD:
             questions.append({"prompt": _question(pattern, rng.choice(names), rng), "answer": answer})
+
     rng.shuffle(train)
     OUT.mkdir(parents=True, exist_ok=True)
+
     for name, rows in (("train.jsonl", train), ("questions.jsonl", questions)):
         (OUT / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
