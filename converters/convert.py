@@ -188,7 +188,7 @@ def plan_gguf(
             notes.append(f"The tokenizer comes from the adapter {trained_tokenizer.name}.")
         config = _grown(config, stored, adapter, embeddings_name(arch))
 
-    # llama.cpp writes the keys in this order, and the file shall have the same bytes.
+    # Keys are written in the order in which they are added here.
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
     metadata |= arch.metadata(config)
     vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, **getattr(arch, "VOCABULARY", {}))

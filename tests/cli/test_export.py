@@ -52,7 +52,7 @@ def test_an_importance_matrix_changes_what_is_written(edgetune: Call, nano: Path
 
 def test_a_wrong_importance_matrix_leaves_nothing(edgetune: Call, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("This is no importance matrix.")
-    for file, code, why in ((tmp_path / "nowhere", 2, "not a file"), (tmp_path / "text.txt", 1, "not a sound importance matrix")):
+    for file, code, why in ((tmp_path / "nowhere", 2, "not a file"), (tmp_path / "text.txt", 1, "not a valid importance matrix")):
         got, out, err = edgetune("export", "nano", "--out", tmp_path / "out" / "x.gguf", "--imatrix", file)
         assert (got, out) == (code, "") and why in err
     assert not (tmp_path / "out").exists()
