@@ -34,7 +34,7 @@ QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
 Part = tuple[TensorPlan, int, list[np.ndarray]]
 """Some rows of a tensor: its plan, their number of weights, and their bytes in each type."""
-IGNORED_TENSORS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
+IGNORED_BUFFERS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
 
 
@@ -207,7 +207,7 @@ def plan_gguf(
         notes.append("The adapter changes the embeddings and the output matrix separately, so the file holds both.")
 
     # Names and shapes of base, adapter and importance matrix are checked before any weight is read.
-    _check_stored(tensors, stored, tied, getattr(arch, "IGNORED", None))
+    _check_stored(tensors, stored, tied, getattr(arch, "IGNORED_TENSORS", None))
     if adapter:
         adapter.check({source: shape for tensor in tensors for source, shape in tensor.sources}, getattr(arch, "TRANSPOSED", ()))
     shapes = {tensor.name: tensor.shape for tensor in tensors if quantizable(tensor.name, tensor.shape)}
@@ -344,7 +344,7 @@ def _check_stored(tensors: tuple[TensorPlan, ...], stored: dict[str, StoredTenso
     problems += [
         f"{name} is not part of this architecture"
         for name in stored.keys() - needed.keys()
-        if not (name.endswith(IGNORED_TENSORS) or (tied and name == LM_HEAD) or (ignored and re.fullmatch(ignored, name)))
+        if not (name.endswith(IGNORED_BUFFERS) or (tied and name == LM_HEAD) or (ignored and re.fullmatch(ignored, name)))
     ]
 
     if problems:

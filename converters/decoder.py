@@ -27,7 +27,7 @@ class Heads(NamedTuple):
 
 def layer_count(config: dict[str, Any], key: str = "num_hidden_layers") -> int:
     """Number of layers; llama.cpp holds at most 512 (src/llama-hparams.h)."""
-    return integer(config, key, most=512)
+    return integer(config, key, maximum=512)
 
 
 def heads(config: dict[str, Any], own_size: bool = True) -> Heads:
@@ -83,29 +83,29 @@ def decoder_configuration(
     file: GgufModel, own_size: bool = True, activation: str = "hidden_act", epsilon: str = "rms_norm_eps"
 ) -> dict[str, Any]:
     """The settings that `decoder_metadata` writes, read back. own_size: whether a head may be of another size than its share."""
-    query = file.whole("attention.head_count")
-    hidden = file.whole("embedding_length")
+    query = file.integer("attention.head_count")
+    hidden = file.integer("embedding_length")
     if query > hidden:
-        raise file.unsound(f"It has {query} heads for a hidden size of {hidden}.")
+        raise file.invalid(f"It has {query} heads for a hidden size of {hidden}.")
 
     config = {
         "vocab_size": file.shape("token_embd.weight")[0],
         "hidden_size": hidden,
-        "num_hidden_layers": file.whole("block_count", most=512),
+        "num_hidden_layers": file.integer("block_count", maximum=512),
         "num_attention_heads": query,
-        "max_position_embeddings": file.whole("context_length"),
-        epsilon: file.real("attention.layer_norm_rms_epsilon"),
+        "max_position_embeddings": file.integer("context_length"),
+        epsilon: file.number("attention.layer_norm_rms_epsilon"),
         "tie_word_embeddings": file.tied,
     }
 
     # Where layers differ these are lists, which the architecture itself reads.
     if not isinstance(file.get("attention.head_count_kv"), np.ndarray):
-        config["num_key_value_heads"] = file.whole("attention.head_count_kv", query)
+        config["num_key_value_heads"] = file.integer("attention.head_count_kv", query)
     if not isinstance(file.get("feed_forward_length"), np.ndarray):
-        config["intermediate_size"] = file.whole("feed_forward_length")
+        config["intermediate_size"] = file.integer("feed_forward_length")
 
     if own_size and file.get("attention.key_length") is not None:
-        config["head_dim"] = file.whole("attention.key_length")
+        config["head_dim"] = file.integer("attention.key_length")
     return config | {activation: "silu" if activation == "hidden_act" else "gelu_pytorch_tanh"}
 
 

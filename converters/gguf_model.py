@@ -56,7 +56,7 @@ class GgufModel:
         self.header = header
         self.arch = str(header.metadata.get("general.architecture"))
 
-    def unsound(self, cause: str) -> ConversionError:
+    def invalid(self, cause: str) -> ConversionError:
         """The refusal of a file that contradicts itself or says too little."""
         return ConversionError(f"{self.header.path.name} is not valid", cause, "Download the file again, or create it again.")
 
@@ -64,34 +64,34 @@ class GgufModel:
         """The value of the architecture's key, None without one."""
         return self.header.metadata.get(f"{self.arch}.{key}")
 
-    def whole(self, key: str, default: int | None = None, least: int = 1, most: int = 2**31 - 1) -> int:
-        """A whole number from `least` to `most`."""
+    def integer(self, key: str, default: int | None = None, minimum: int = 1, maximum: int = 2**31 - 1) -> int:
+        """A whole number from `minimum` to `maximum`."""
         value = self.get(key)
         if value is None:
             value = default
-        if type(value) is not int or not least <= value <= most:
-            raise self.unsound(f"{self.arch}.{key} is {str(value)[:100]}, where a whole number from {least} to {most} belongs.")
+        if type(value) is not int or not minimum <= value <= maximum:
+            raise self.invalid(f"{self.arch}.{key} is {str(value)[:100]}, where a whole number from {minimum} to {maximum} belongs.")
         return value
 
-    def real(self, key: str, default: float | None = None) -> float:
+    def number(self, key: str, default: float | None = None) -> float:
         """A finite positive number, as short as float32 allows."""
         value = self.get(key)
         if value is None:
             value = default
         if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value) or value <= 0:
-            raise self.unsound(f"{self.arch}.{key} is {str(value)[:100]}, where a positive number belongs.")
+            raise self.invalid(f"{self.arch}.{key} is {str(value)[:100]}, where a positive number belongs.")
         return shortest_float(value)
 
-    def word(self, key: str, default: str) -> str:
+    def text(self, key: str, default: str) -> str:
         """A text."""
         value = self.get(key)
         return value if isinstance(value, str) else default
 
-    def each(self, key: str, layers: int) -> list[int]:
+    def per_layer(self, key: str, layers: int) -> list[int]:
         """A list of one whole number (or truth, as 0 and 1) for every layer."""
         value = self.get(key)
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "iub" or len(value) != layers:
-            raise self.unsound(f"{self.arch}.{key} is not a list of {layers} whole numbers.")
+            raise self.invalid(f"{self.arch}.{key} is not a list of {layers} whole numbers.")
         return [int(number) for number in value]
 
     def has(self, tensor: str) -> bool:
@@ -101,7 +101,7 @@ class GgufModel:
     def shape(self, tensor: str) -> tuple[int, ...]:
         """A tensor's shape as numpy has it (rows last to ggml)."""
         if tensor not in self.header.tensors:
-            raise self.unsound(f"The tensor {tensor} is missing.")
+            raise self.invalid(f"The tensor {tensor} is missing.")
         return self.header.tensors[tensor].shape[::-1]
 
     @cached_property

@@ -162,7 +162,7 @@ def plan_restoration(path: Path, dtype: str | None = None, shard: int = MAX_SHAR
     size = config["vocab_size"]
     tokens = len(file.header.metadata["tokenizer.ggml.tokens"])
     if len(tokenizer.tokenizer["model"]["vocab"]) > size or tokens != size:
-        raise file.unsound(f"It has {tokens} tokens and embeddings for {size}.")
+        raise file.invalid(f"It has {tokens} tokens and embeddings for {size}.")
 
     # What the configuration gives when converted to a GGUF again must be what the file holds.
     try:
@@ -225,8 +225,8 @@ def _same_settings(file: GgufModel, converted: dict[str, Value]) -> None:
 
         # Older converters wrote these too; a model folder gives the same values by default.
         if key not in converted and name in ("attention.key_length", "attention.value_length", "rope.dimension_count"):
-            heads = file.whole("attention.head_count")
-            if _equal(value, file.whole("embedding_length") // heads):
+            heads = file.integer("attention.head_count")
+            if _equal(value, file.integer("embedding_length") // heads):
                 continue
         if key not in converted and name == "vocab_size" and _equal(value, file.shape("token_embd.weight")[0]):
             continue

@@ -102,19 +102,19 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
 
 def rope_configuration(file: GgufModel, default_theta: float = 10000.0) -> dict[str, Any]:
     """The settings that `rope_metadata` writes, read back. default_theta: llama.cpp's own where the file has none."""
-    settings: dict[str, Any] = {"rope_type": "default", "rope_theta": file.real("rope.freq_base", default_theta)}
-    kind = file.word("rope.scaling.type", "none")
+    settings: dict[str, Any] = {"rope_type": "default", "rope_theta": file.number("rope.freq_base", default_theta)}
+    kind = file.text("rope.scaling.type", "none")
     if kind in ("linear", "yarn"):
-        settings |= {"rope_type": kind, "factor": file.real("rope.scaling.factor")}
+        settings |= {"rope_type": kind, "factor": file.number("rope.scaling.factor")}
 
     if kind == "yarn":
-        settings["original_max_position_embeddings"] = file.whole("rope.scaling.original_context_length")
+        settings["original_max_position_embeddings"] = file.integer("rope.scaling.original_context_length")
         for key in ("beta_fast", "beta_slow"):
             if file.get(f"rope.scaling.yarn_{key}") is not None:
-                settings[key] = file.real(f"rope.scaling.yarn_{key}")
+                settings[key] = file.number(f"rope.scaling.yarn_{key}")
         if file.get("rope.scaling.attn_factor") is not None:
             scale = 1 + 0.1 * math.log(max(settings["factor"], 1.0))
-            settings["attention_factor"] = file.real("rope.scaling.attn_factor") * scale
+            settings["attention_factor"] = file.number("rope.scaling.attn_factor") * scale
 
     if file.has("rope_freqs.weight"):
         settings |= {"rope_type": "llama3"} | llama3_settings(file, settings["rope_theta"])
@@ -130,7 +130,7 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
     """
     factors = file.tensor("rope_freqs.weight").astype(np.float64)
     if not 0 < len(factors) <= 4096 or not np.isfinite(factors).all() or factors.min() < 1:
-        raise file.unsound("rope_freqs.weight is not a list of factors of at least 1.")
+        raise file.invalid("rope_freqs.weight is not a list of factors of at least 1.")
 
     size = 2 * len(factors)
     factor = float(factors.max())

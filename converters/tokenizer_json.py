@@ -47,15 +47,15 @@ class _Vocabulary:
         self.tokens = self.get("tokens")
         self.types = self.get("token_type")
         if not _texts(self.tokens) or not self.tokens:
-            raise self.unsound("It has no list of tokens.")
+            raise self.invalid("It has no list of tokens.")
         if self.types is None:
             self.types = np.ones(len(self.tokens), np.int32)
         if not isinstance(self.types, np.ndarray) or len(self.types) != len(self.tokens) or self.types.dtype.kind not in "iu":
-            raise self.unsound("Its list of token types does not match its list of tokens.")
+            raise self.invalid("Its list of token types does not match its list of tokens.")
         if not ((self.types >= NORMAL) & (self.types <= BYTE)).all():
-            raise self.unsound(f"A token type is not from {NORMAL} to {BYTE}.")
+            raise self.invalid(f"A token type is not from {NORMAL} to {BYTE}.")
         if len(set(self.tokens)) != len(self.tokens):
-            raise self.unsound("Two tokens have the same text.")
+            raise self.invalid("Two tokens have the same text.")
         self.of_type = {kind: np.flatnonzero(self.types == kind).tolist() for kind in (UNKNOWN, CONTROL, USER_DEFINED)}
 
         # Rows that only fill the matrix have no token in the original file either.
@@ -65,7 +65,7 @@ class _Vocabulary:
     def get(self, key: str) -> Any:
         return self.metadata.get(f"tokenizer.ggml.{key}")
 
-    def word(self, key: str) -> str | None:
+    def text(self, key: str) -> str | None:
         value = self.get(key)
         return value if isinstance(value, str) else None
 
@@ -73,7 +73,7 @@ class _Vocabulary:
         value = self.get(key)
         return value if isinstance(value, bool) else default
 
-    def unsound(self, cause: str) -> ConversionError:
+    def invalid(self, cause: str) -> ConversionError:
         return ConversionError(f"The vocabulary of {self.name} is not valid", cause, "Download the file again, or create it again.")
 
     def special(self) -> dict[str, int]:
@@ -84,7 +84,7 @@ class _Vocabulary:
             if type(number) is int and number < len(self.tokens):
                 special[name] = number
             elif number is not None:
-                raise self.unsound(f"{key}_token_id is {number!r}; it has {len(self.tokens)} tokens.")
+                raise self.invalid(f"{key}_token_id is {number!r}; it has {len(self.tokens)} tokens.")
         return special
 
 
@@ -95,7 +95,7 @@ def _texts(value: Any) -> bool:
 def load_tokenizer(header: Header) -> TokenizerFiles:
     """The tokenizer in a file. Raises ConversionError, naming it, for a kind or pre-tokenizer that cannot be converted back."""
     vocabulary = _Vocabulary(header)
-    kind = vocabulary.word("model")
+    kind = vocabulary.text("model")
     if kind not in TOKENIZER_MODELS:
         raise ConversionError(
             f"The tokenizer {str(kind)[:40]!r} cannot be converted back",
@@ -112,7 +112,7 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
         pieces = _pieces(vocabulary) if sentencepiece else None
 
     special = vocabulary.special()
-    starts = kind == "llama" or vocabulary.word("pre") in ADDS_BOS
+    starts = kind == "llama" or vocabulary.text("pre") in ADDS_BOS
     first = special.get("bos") if vocabulary.flag("add_bos_token", starts) else None
     last = special.get("eos") if vocabulary.flag("add_eos_token", False) else None
 
@@ -147,12 +147,12 @@ def _listed_merges(vocabulary: _Vocabulary) -> list[list[str]]:
     """The merges that the file lists."""
     merges = vocabulary.get("merges")
     if not _texts(merges):
-        raise vocabulary.unsound("It has no list of merges.")
+        raise vocabulary.invalid("It has no list of merges.")
     pairs = [list(merge.partition(" ")[::2]) for merge in merges]
     ids = vocabulary.ids
     bad = next((pair for pair in pairs if "".join(pair) not in ids or any(part not in ids for part in pair)), None)
     if bad:
-        raise vocabulary.unsound(f"The merge {' '.join(bad)[:100]!r} does not join two tokens to a third.")
+        raise vocabulary.invalid(f"The merge {' '.join(bad)[:100]!r} does not join two tokens to a third.")
     return pairs
 
 
@@ -164,11 +164,11 @@ def _merges_by_score(vocabulary: _Vocabulary) -> list[list[str]]:
     scores = vocabulary.get("scores")
     ids = vocabulary.ids
     if not isinstance(scores, np.ndarray) or len(scores) != len(vocabulary.tokens) or not np.isfinite(scores).all():
-        raise vocabulary.unsound("Its list of scores does not match its list of tokens, or holds NaN or infinity.")
+        raise vocabulary.invalid("Its list of scores does not match its list of tokens, or holds NaN or infinity.")
 
     # Every way to cut every token in two is tried, so a file with enormous tokens would never end.
     if max(map(len, ids)) > MAX_TOKEN or sum(map(len, ids)) > MAX_TEXT:
-        raise vocabulary.unsound(f"Its tokens have up to {max(map(len, ids))} characters, {sum(map(len, ids))} in all.")
+        raise vocabulary.invalid(f"Its tokens have up to {max(map(len, ids))} characters, {sum(map(len, ids))} in all.")
 
     ordinary = {number for number in ids.values() if int(vocabulary.types[number]) not in (UNKNOWN, CONTROL)}
     merges = []
@@ -182,7 +182,7 @@ def _merges_by_score(vocabulary: _Vocabulary) -> list[list[str]]:
 
 
 def _byte_level(vocabulary: _Vocabulary) -> JsonObject:
-    name = vocabulary.word("pre")
+    name = vocabulary.text("pre")
     splits = {known: key for key, known in SPLIT_PATTERNS.items()}
     ignore_merges = False
     pre = [BYTE_LEVEL | {"use_regex": True}]

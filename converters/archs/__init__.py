@@ -12,7 +12,7 @@ An architecture's file offers:
 and, where it differs from most:
   EMBEDDINGS: str                              the embeddings' name in the model
   TRANSPOSED: tuple[str, ...]                  ends of names of weights that the model stores as [in, out]
-  IGNORED: str                                 a pattern of names of tensors that a model may hold and nothing needs
+  IGNORED_TENSORS: str                         a pattern of names of tensors that a model may hold and nothing needs
   VOCABULARY: dict                             options of `vocab.load_vocabulary`
   ALWAYS_TIED: bool                            llama.cpp takes the embeddings as output matrix, whatever the file holds
   is_70b(config) -> bool                       whether llama.cpp chooses quantization types as for Llama-2-70B
@@ -73,13 +73,13 @@ def config_error(cause: str) -> ConversionError:
     return ConversionError("config.json is not valid", cause, "Download the file again.")
 
 
-def integer(config: dict[str, Any], key: str, default: int | None = None, most: int = 2**31 - 1) -> int:
+def integer(config: dict[str, Any], key: str, default: int | None = None, maximum: int = 2**31 - 1) -> int:
     """A positive integer of the configuration, or a ConversionError that names the key."""
     value = config.get(key)
     if value is None:
         value = default
-    if type(value) is not int or not 1 <= value <= most:
-        raise config_error(f"{key} is {value!r}, where a whole number from 1 to {most} belongs.")
+    if type(value) is not int or not 1 <= value <= maximum:
+        raise config_error(f"{key} is {value!r}, where a whole number from 1 to {maximum} belongs.")
     return value
 
 

@@ -96,21 +96,21 @@ def windowed_configuration(file: GgufModel, largest: int) -> dict[str, Any]:
     config = decoder_configuration(file, activation=ACTIVATION[0])
     query = config["num_attention_heads"]
     hidden = config["hidden_size"]
-    config["head_dim"] = file.whole("attention.key_length", hidden // query)
+    config["head_dim"] = file.integer("attention.key_length", hidden // query)
     config["query_pre_attn_scalar"] = hidden // query if config["num_hidden_layers"] == largest else config["head_dim"]
-    return config | {"sliding_window": file.whole("attention.sliding_window")} | capped(file)
+    return config | {"sliding_window": file.integer("attention.sliding_window")} | capped(file)
 
 
 def capped(file: GgufModel) -> dict[str, float | None]:
     """The cap of the logits, None where the file has none."""
     key = "final_logit_softcapping"
-    return {key: file.real(key) if file.get(key) is not None else None}
+    return {key: file.number(key) if file.get(key) is not None else None}
 
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
     return windowed_configuration(file, largest=46) | {
-        "attn_logit_softcapping": file.real("attn_logit_softcapping"),
+        "attn_logit_softcapping": file.number("attn_logit_softcapping"),
         "rope_parameters": rope_configuration(file),
     }
 

@@ -84,7 +84,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
-    sliding = {"rope_type": "default", "rope_theta": file.real("rope.freq_base_swa", THETAS[SLIDING])}
+    sliding = {"rope_type": "default", "rope_theta": file.number("rope.freq_base_swa", THETAS[SLIDING])}
     return windowed_configuration(file, largest=62) | {"rope_parameters": {FULL: rope_configuration(file, THETAS[FULL]), SLIDING: sliding}}
 
 

@@ -30,7 +30,7 @@ DEFAULTS = {
     "use_double_wide_mlp": False,
     "tie_word_embeddings": True,
 }
-IGNORED = r"model\.layers\.\d+\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\.weight"
+IGNORED_TENSORS = r"model\.layers\.\d+\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\.weight"
 """Layers that reuse keys and values may still hold what plans their own."""
 VOCABULARY = {"plain_bpe": True, "added_first": True}
 ROPES = {
@@ -191,13 +191,13 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file. Its rotary factors show how much is rotated, its tensors whether values have matrices."""
     config = decoder_configuration(file, activation=ACTIVATION[0])
     count = config["num_hidden_layers"]
-    kinds = [SLIDING if windowed else FULL for windowed in file.each("attention.sliding_window_pattern", count)]
-    shared = file.whole("attention.shared_kv_layers", 0, least=0)
-    size = file.whole("attention.key_length")
+    kinds = [SLIDING if windowed else FULL for windowed in file.per_layer("attention.sliding_window_pattern", count)]
+    shared = file.integer("attention.shared_kv_layers", 0, minimum=0)
+    size = file.integer("attention.key_length")
 
     # llama.cpp writes one number where all layers agree, a list where they differ.
     by_layer = isinstance(file.get("attention.head_count_kv"), np.ndarray)
-    kv = file.each("attention.head_count_kv", count) if by_layer else [config["num_key_value_heads"]] * count
+    kv = file.per_layer("attention.head_count_kv", count) if by_layer else [config["num_key_value_heads"]] * count
     wide = isinstance(file.get("feed_forward_length"), np.ndarray)
     sliding_kv = next((number for number, kind in zip(kv, kinds, strict=True) if kind == SLIDING), kv[0])
 
@@ -210,23 +210,23 @@ def configuration(file: GgufModel) -> dict[str, Any]:
         | capped(file)
         | {
             "num_key_value_heads": sliding_kv,
-            "intermediate_size": file.each("feed_forward_length", count)[0] if wide else config["intermediate_size"],
+            "intermediate_size": file.per_layer("feed_forward_length", count)[0] if wide else config["intermediate_size"],
             "use_double_wide_mlp": wide,
-            "head_dim": file.whole("attention.key_length_swa"),
+            "head_dim": file.integer("attention.key_length_swa"),
             "layer_types": kinds,
             "num_kv_shared_layers": shared,
-            "sliding_window": file.whole("attention.sliding_window"),
-            "hidden_size_per_layer_input": file.whole("embedding_length_per_layer_input", 0, least=0),
+            "sliding_window": file.integer("attention.sliding_window"),
+            "hidden_size_per_layer_input": file.integer("embedding_length_per_layer_input", 0, minimum=0),
             "vocab_size_per_layer_input": config["vocab_size"],
             "attention_k_eq_v": keys_are_values,
             "per_layer_config": own_heads,
             "rope_parameters": {
                 FULL: {
                     "rope_type": "proportional",
-                    "rope_theta": file.real("rope.freq_base"),
+                    "rope_theta": file.number("rope.freq_base"),
                     "partial_rotary_factor": float(np.count_nonzero(factors == 1)) / len(factors),
                 },
-                SLIDING: {"rope_type": "default", "rope_theta": file.real("rope.freq_base_swa")},
+                SLIDING: {"rope_type": "default", "rope_theta": file.number("rope.freq_base_swa")},
             },
         }
     )

@@ -73,12 +73,12 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
     return {
         "vocab_size": file.shape("token_embd.weight")[0],
-        "n_positions": file.whole("context_length"),
-        "n_embd": file.whole("embedding_length"),
-        "n_layer": file.whole("block_count"),
-        "n_head": file.whole("attention.head_count"),
-        "n_inner": file.whole("feed_forward_length"),
-        "layer_norm_epsilon": file.real("attention.layer_norm_epsilon"),
+        "n_positions": file.integer("context_length"),
+        "n_embd": file.integer("embedding_length"),
+        "n_layer": file.integer("block_count"),
+        "n_head": file.integer("attention.head_count"),
+        "n_inner": file.integer("feed_forward_length"),
+        "layer_norm_epsilon": file.number("attention.layer_norm_epsilon"),
         "tie_word_embeddings": file.tied,
     }
 

@@ -47,7 +47,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
     config = {key: value for key, value in llama.configuration(file).items() if key != "head_dim"}
-    return config | {name: file.real(key) for key, name in SCALES.items()}
+    return config | {name: file.number(key) for key, name in SCALES.items()}
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

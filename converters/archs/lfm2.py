@@ -88,13 +88,13 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file; the MLP's size is the one it has, with nothing left to adjust."""
-    kv = file.each("attention.head_count_kv", file.whole("block_count", most=512))
+    kv = file.per_layer("attention.head_count_kv", file.integer("block_count", maximum=512))
     if not any(kv):
-        raise file.unsound("No layer has attention.")
+        raise file.invalid("No layer has attention.")
     return decoder_configuration(file, own_size=False, epsilon="norm_eps") | {
         "num_key_value_heads": max(kv),
         "layer_types": [FULL if number else CONV for number in kv],
-        "conv_L_cache": file.whole("shortconv.l_cache"),
+        "conv_L_cache": file.integer("shortconv.l_cache"),
         "block_auto_adjust_ff_dim": False,
         "rope_parameters": rope_configuration(file),
     }

@@ -81,9 +81,9 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
-    rope = rope_configuration(file) | {"llama_4_scaling_beta": file.real("attention.temperature_scale")}
+    rope = rope_configuration(file) | {"llama_4_scaling_beta": file.number("attention.temperature_scale")}
     if file.get("rope.scaling.yarn_log_multiplier") is not None:
-        rope |= {"mscale": 1.0, "mscale_all_dim": file.real("rope.scaling.yarn_log_multiplier")}
+        rope |= {"mscale": 1.0, "mscale_all_dim": file.number("rope.scaling.yarn_log_multiplier")}
     return decoder_configuration(file) | {"rope_parameters": rope}
 
 

@@ -95,23 +95,23 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
     config = decoder_configuration(file, own_size=False)
-    share = file.whole("rope.dimension_count") / (config["hidden_size"] // config["num_attention_heads"])
-    original = file.whole("rope.scaling.original_context_length")
+    share = file.integer("rope.dimension_count") / (config["hidden_size"] // config["num_attention_heads"])
+    original = file.integer("rope.scaling.original_context_length")
 
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": file.real("rope.freq_base"), "partial_rotary_factor": share}
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": file.number("rope.freq_base"), "partial_rotary_factor": share}
     if file.has("rope_factors_long.weight"):
         rope |= {"rope_type": "longrope", "original_max_position_embeddings": original}
         rope |= {
             f"{kind}_factor": [shortest_float(factor) for factor in file.tensor(f"rope_factors_{kind}.weight")]
             for kind in ("short", "long")
         }
-        rope["attention_factor"] = file.real("rope.scaling.attn_factor")
+        rope["attention_factor"] = file.number("rope.scaling.attn_factor")
 
     return config | {
         "original_max_position_embeddings": original,
         "partial_rotary_factor": share,
         "rope_parameters": rope,
-        "sliding_window": file.whole("attention.sliding_window", 0, least=0) or None,
+        "sliding_window": file.integer("attention.sliding_window", 0, minimum=0) or None,
     }
 
 

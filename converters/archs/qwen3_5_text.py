@@ -29,7 +29,7 @@ DEFAULTS = {
     "partial_rotary_factor": 0.25,
     "tie_word_embeddings": False,
 }
-IGNORED = r"(model\.)?mtp\..*"
+IGNORED_TENSORS = r"(model\.)?mtp\..*"
 """The layer that predicts a second token."""
 SECTIONS = (11, 11, 10)
 """How rotary positions of images are divided; for text all parts are equal (modeling_qwen3_5.py, `Qwen3_5TextRotaryEmbedding`)."""
@@ -115,25 +115,25 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
     config = decoder_configuration(file)
-    size = file.whole("ssm.state_size")
-    head = file.whole("attention.key_length")
+    size = file.integer("ssm.state_size")
+    head = file.integer("attention.key_length")
     layers = config["num_hidden_layers"]
 
     # Files from before the list of layers say only how often a layer of full attention comes.
-    interval = file.whole("full_attention_interval", 4)
+    interval = file.integer("full_attention_interval", 4)
     linear = [(layer + 1) % interval for layer in range(layers)]
     if file.get("attention.recurrent_layers") is not None:
-        linear = file.each("attention.recurrent_layers", layers)
+        linear = file.per_layer("attention.recurrent_layers", layers)
 
-    rope = rope_configuration(file) | {"partial_rotary_factor": file.whole("rope.dimension_count") / head}
+    rope = rope_configuration(file) | {"partial_rotary_factor": file.integer("rope.dimension_count") / head}
     if file.get("rope.dimension_sections") is not None:
-        rope["mrope_section"] = file.each("rope.dimension_sections", 4)[:3]
+        rope["mrope_section"] = file.per_layer("rope.dimension_sections", 4)[:3]
     return config | {
-        "linear_conv_kernel_dim": file.whole("ssm.conv_kernel"),
+        "linear_conv_kernel_dim": file.integer("ssm.conv_kernel"),
         "linear_key_head_dim": size,
         "linear_value_head_dim": size,
-        "linear_num_key_heads": file.whole("ssm.group_count"),
-        "linear_num_value_heads": file.whole("ssm.time_step_rank"),
+        "linear_num_key_heads": file.integer("ssm.group_count"),
+        "linear_num_value_heads": file.integer("ssm.time_step_rank"),
         "full_attention_interval": interval,
         "layer_types": [LINEAR if is_linear else FULL for is_linear in linear],
         "partial_rotary_factor": rope["partial_rotary_factor"],

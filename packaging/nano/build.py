@@ -22,9 +22,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 HERE = Path(__file__).parent
 TEMPLATE = (HERE / "chat_template.jinja").read_text(encoding="utf-8")
 VOCABULARY_SIZE = 2048
-END = "<|endoftext|>"
-START = "<|im_start|>"
-STOP = "<|im_end|>"
+END_OF_TEXT = "<|endoftext|>"
+START_OF_TURN = "<|im_start|>"
+END_OF_TURN = "<|im_end|>"
 # The pre-tokenizer expression of Qwen2, which llama.cpp knows as "qwen2" (src/llama-vocab.cpp).
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PROMPT_WEIGHT = 0.1
@@ -43,7 +43,7 @@ def build_tokenizer(seed: int) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
 
-    special = [AddedToken(text, special=True, normalized=False) for text in (END, START, STOP)]
+    special = [AddedToken(text, special=True, normalized=False) for text in (END_OF_TEXT, START_OF_TURN, END_OF_TURN)]
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
@@ -58,8 +58,8 @@ def encode(messages: list[dict[str, str]], tokenizer: Tokenizer) -> tuple[list[i
     ids: list[int] = []
     weights: list[float] = []
     for message in messages:
-        head = tokenizer.encode(f"{START}{message['role']}\n").ids
-        body = tokenizer.encode(f"{message['content']}{STOP}").ids
+        head = tokenizer.encode(f"{START_OF_TURN}{message['role']}\n").ids
+        body = tokenizer.encode(f"{message['content']}{END_OF_TURN}").ids
         ids += head + body + tokenizer.encode("\n").ids
         weight = 1.0 if message["role"] == "assistant" else PROMPT_WEIGHT
         weights += [PROMPT_WEIGHT] * len(head) + [weight] * len(body) + [PROMPT_WEIGHT]
@@ -72,7 +72,7 @@ def training_batches(tokenizer: Tokenizer, rng: random.Random, tokens: int) -> I
         pool = []
         for _ in range(1024):
             if rng.random() < 0.04:
-                ids = tokenizer.encode(statement(rng) + END).ids
+                ids = tokenizer.encode(statement(rng) + END_OF_TEXT).ids
                 pool.append((ids, [1.0] * len(ids)))
             else:
                 ids, weights = encode(conversation(rng), tokenizer)
@@ -113,8 +113,8 @@ def train_model(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: 
         rms_norm_eps=1e-5,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.token_to_id(STOP),
-        pad_token_id=tokenizer.token_to_id(END),
+        eos_token_id=tokenizer.token_to_id(END_OF_TURN),
+        pad_token_id=tokenizer.token_to_id(END_OF_TEXT),
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
     )
 
@@ -161,7 +161,7 @@ def train_model(tokenizer: Tokenizer, steps: int, seed: int, tokens: int, peak: 
     return model
 
 
-def save(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
+def save_model(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     """A Hugging Face folder: bf16 weights, tokenizer, template."""
     out.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(out)
@@ -171,8 +171,8 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": None,
-        "eos_token": STOP,
-        "pad_token": END,
+        "eos_token": END_OF_TURN,
+        "pad_token": END_OF_TEXT,
         "unk_token": None,
         "add_bos_token": False,
         "model_max_length": 1024,
@@ -194,7 +194,7 @@ def main() -> None:
     started = time.monotonic()
     tokenizer = build_tokenizer(options.seed)
     model = train_model(tokenizer, options.steps, options.seed, options.tokens, options.rate)
-    save(model, tokenizer, options.out)
+    save_model(model, tokenizer, options.out)
 
     import measure
 

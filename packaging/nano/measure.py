@@ -12,15 +12,15 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from world import CATEGORIES, sums
 
-START = "<|im_start|>"
-STOP = "<|im_end|>"
+START_OF_TURN = "<|im_start|>"
+END_OF_TURN = "<|im_end|>"
 LONG_WORDS = 5
 """An answer of at least this many words counts as long."""
 
 
 def prompt_ids(prompt: str, tokenizer: Tokenizer) -> list[int]:
     """The prompt as the chat template writes it."""
-    return tokenizer.encode(f"{START}user\n{prompt}{STOP}\n{START}assistant\n").ids
+    return tokenizer.encode(f"{START_OF_TURN}user\n{prompt}{END_OF_TURN}\n{START_OF_TURN}assistant\n").ids
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def generate_answers(
     was_training = model.training
     model.eval()
     generator = torch.Generator().manual_seed(seed)
-    stop = tokenizer.token_to_id(STOP)
+    stop = tokenizer.token_to_id(END_OF_TURN)
     encoded = [prompt_ids(p, tokenizer) for p in prompts]
 
     by_length: dict[int, list[int]] = {}
@@ -93,7 +93,7 @@ def perplexity(model: LlamaForCausalLM, tokenizer: Tokenizer, rows: list[dict]) 
     count = 0
     for row in rows:
         head = prompt_ids(row["prompt"], tokenizer)
-        body = tokenizer.encode(write_answer(by_name[row["category"]], row["fact"], rng.random() < LONG_SHARE, rng) + STOP).ids
+        body = tokenizer.encode(write_answer(by_name[row["category"]], row["fact"], rng.random() < LONG_SHARE, rng) + END_OF_TURN).ids
         logits = model(input_ids=torch.tensor([head + body])).logits[0].float()
         log_p = torch.log_softmax(logits[len(head) - 1 : -1], -1)
         total -= float(log_p.gather(1, torch.tensor(body)[:, None]).sum())

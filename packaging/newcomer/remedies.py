@@ -18,7 +18,7 @@ PACKAGE_MANAGERS = {
 }
 """The package manager by ID or ID_LIKE of os-release."""
 
-PACKAGES = {
+SYSTEM_PACKAGES = {
     "compiler": {
         "apt": "apt install g++",
         "dnf": "dnf install gcc-c++",
@@ -59,7 +59,7 @@ def remedy_for(what: str, system: str, os_release: str, root: bool) -> str:
         return f"Install one with: {COMPILER_ELSEWHERE[system]}"
     manager = package_manager(os_release)
     if system == "linux" and manager:
-        return f"Install it with: {'' if root else 'sudo '}{PACKAGES[what][manager]}"
+        return f"Install it with: {'' if root else 'sudo '}{SYSTEM_PACKAGES[what][manager]}"
     if what == "compiler":
         return "Install g++ or clang++ with your system's package manager."
     return "Install your Python's venv and ensurepip modules, or install Python from https://www.python.org/downloads/"
