@@ -147,8 +147,6 @@ def _check_config(config: dict[str, Any]) -> None:
         )
 
     # An unknown key that is not empty may change the mathematics, so it is refused rather than ignored.
-
-    # An unknown key that is not empty may change the mathematics, so it is refused rather than ignored.
     known = IGNORED_KEYS | USED_KEYS | ({"auto_mapping"} if _names_transformers(config.get("auto_mapping")) else set())
     for key, value in config.items():
         if key not in known and value not in (None, False, [], {}, ""):
@@ -301,8 +299,6 @@ class Adapter:
             expected["rows"] = (len(change.indices), *shape[1:])
 
         # Rank and scale may differ by module.
-
-        # Rank and scale may differ by module.
         if set(parts) - {"full", "base", "rows"}:
             config = self.config
             rank = _number("r", _pattern(config, "rank_pattern", change.module, config.get("r")))
@@ -329,7 +325,7 @@ class Adapter:
                 )
 
     def _indices(self, module: str, rows: int) -> tuple[int, ...]:
-        """The rows that trainable tokens are, from the configuration: a list for the embeddings, or a table by module."""
+        """The trained rows, from the configuration: a list for the embeddings, or a table by module."""
         indices = self.config.get("trainable_token_indices")
         if isinstance(indices, dict):
             indices = next((value for key, value in indices.items() if module == key or module.endswith(f".{key}")), None)
@@ -342,10 +338,9 @@ class Adapter:
         ):
             raise _refuse(
                 "adapter_config.json is not valid",
-                f"trainable_token_indices does not name rows of {module}.",
+                f"trainable_token_indices does not list rows of {module}.",
                 "Copy the adapter folder again, or use another checkpoint.",
             )
-
         return tuple(indices)
 
     def touches(self, name: str) -> bool:
