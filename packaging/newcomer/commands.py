@@ -45,7 +45,7 @@ EDGETUNE_TORCH=cpu or EDGETUNE_TORCH=cuda overrides the choice of PyTorch build.
 def main(arguments: list[str]) -> int:
     """The command line. Returns the exit code: 1 with the remedy when set-up failed, 2 for wrong arguments, 130 when interrupted."""
     command = arguments[0] if arguments else ""
-    rest = arguments[1:]
+    options = arguments[1:]
 
     if command in ("-h", "--help", "help"):
         print(USAGE)
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     paths = SetupPaths(Path(__file__).resolve().parents[2])
     try:
         prepare_environment(paths)
-        return 0 if command == "setup" else start_command(paths, command, rest)
+        return 0 if command == "setup" else start_command(paths, command, options)
     except SetupError as error:
         print_status(f"\n{error.title}\n{error.remedy}")
         return 1
@@ -138,13 +138,13 @@ def run_setup_steps(setup: Setup) -> None:
     print_status(f"Set up in {format_duration(time.monotonic() - started)}. Later runs start at once.")
 
 
-def start_command(paths: SetupPaths, command: str, rest: list[str]) -> int:
+def start_command(paths: SetupPaths, command: str, options: list[str]) -> int:
     """Replace this process by the chosen program; on Windows, which cannot, run it and pass on its exit code."""
     if command == "test":
         os.chdir(paths.root)
-        program = [str(paths.python), "-m", "pytest", *rest]
+        program = [str(paths.python), "-m", "pytest", *options]
     else:
-        program = [str(paths.edgetune), *(["demo"] if command == "demo" else []), *rest]
+        program = [str(paths.edgetune), *(["demo"] if command == "demo" else []), *options]
     if os.name == "nt":
         return subprocess.run(program, check=False).returncode
     os.execv(program[0], program)

@@ -53,14 +53,14 @@ def package_manager(os_release: str) -> str:
     return ""
 
 
-def remedy_for(what: str, system: str, os_release: str, root: bool) -> str:
-    """How to install `what` (compiler or venv) on this system, as one command where there is one."""
-    if what == "compiler" and system in COMPILER_ELSEWHERE:
+def remedy_for(requirement: str, system: str, os_release: str, root: bool) -> str:
+    """How to install `requirement` (compiler or venv) on this system, as one command where there is one."""
+    if requirement == "compiler" and system in COMPILER_ELSEWHERE:
         return f"Install one with: {COMPILER_ELSEWHERE[system]}"
     manager = package_manager(os_release)
     if system == "linux" and manager:
-        return f"Install it with: {'' if root else 'sudo '}{SYSTEM_PACKAGES[what][manager]}"
-    if what == "compiler":
+        return f"Install it with: {'' if root else 'sudo '}{SYSTEM_PACKAGES[requirement][manager]}"
+    if requirement == "compiler":
         return "Install g++ or clang++ with your system's package manager."
     return "Install your Python's venv and ensurepip modules, or install Python from https://www.python.org/downloads/"
 
@@ -73,10 +73,10 @@ def os_release() -> str:
     return ""
 
 
-def remedy_here(what: str) -> str:
+def remedy_here(requirement: str) -> str:
     """`remedy_for` on this machine."""
     system = "windows" if os.name == "nt" else sys.platform
-    return remedy_for(what, system, os_release(), hasattr(os, "geteuid") and os.geteuid() == 0)
+    return remedy_for(requirement, system, os_release(), hasattr(os, "geteuid") and os.geteuid() == 0)
 
 
 def working_compiler(search: str | None = None) -> str:
