@@ -305,7 +305,7 @@ def ties(arch: ModuleType, config: dict[str, Any], stored: dict[str, StoredTenso
     if not tied and getattr(arch, "ALWAYS_TIED", False):
         raise ConversionError(
             "The output matrix is not the embeddings'",
-            f"llama.cpp's {arch.GGUF_NAME} uses one matrix for both; here the model or its adapter makes them differ.",
+            f"llama.cpp's {arch.GGUF_NAME} uses one matrix for both, but this model or its adapter makes them differ.",
             "Train an adapter that leaves embed_tokens and lm_head alone.",
         )
     return tied

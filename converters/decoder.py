@@ -36,11 +36,11 @@ def heads(config: dict[str, Any], own_size: bool = True) -> Heads:
     kv = integer(config, "num_key_value_heads", default=query)
     hidden = integer(config, "hidden_size")
     if query % kv or (hidden % query and (config.get("head_dim") is None or not own_size)):
-        raise config_error(f"{query} heads, {kv} key-value heads and hidden size {hidden} do not divide.")
+        raise config_error(f"{query} heads, {kv} key-value heads and hidden size {hidden} do not divide evenly.")
 
     size = integer(config, "head_dim", default=hidden // query)
     if size % 2:
-        raise config_error(f"A head of {size} cannot be rotated in pairs.")
+        raise config_error(f"The head size {size} is odd, so a head cannot be rotated in pairs.")
 
     if not own_size:
         refuse_unless(config, "head_dim", hidden // query, default=hidden // query)

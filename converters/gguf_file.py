@@ -332,7 +332,7 @@ def read_header(path: Path) -> Header:
             with mmap.mmap(file.fileno(), min(size, MAX_GGUF_HEADER), access=mmap.ACCESS_READ) as data:
                 return _parsed(_Bytes(data, path), size)
     except OSError as error:
-        raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
+        raise ConversionError(f"{path.name} cannot be read", str(error), "Check that the path exists and that you may read it.") from error
 
 
 def _parsed(reader: _Bytes, file_size: int) -> Header:

@@ -132,7 +132,7 @@ def read_imatrix(path: Path) -> ImportanceMatrix:
                 file.seek(0)
                 raw = file.read(size)
     except OSError as error:
-        raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
+        raise ConversionError(f"{path.name} cannot be read", str(error), "Check that the path exists and that you may read it.") from error
 
     matrix = _from_gguf(read_header(path), path) if raw == MAGIC else _older(raw, path)
     for name, entry in matrix.entries.items():

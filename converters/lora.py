@@ -148,7 +148,7 @@ def _refuse_inexpressible(adapter: Adapter, tied: bool, stored: dict[str, Stored
 
     if problems:
         more = f" … and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ConversionError("A GGUF LoRA cannot carry this adapter", "; ".join(problems[:5]) + more + ".", MERGE_INSTEAD)
+        raise ConversionError("A GGUF LoRA cannot represent this adapter", "; ".join(problems[:5]) + more + ".", MERGE_INSTEAD)
 
 
 def _alpha(adapter: Adapter) -> float:
@@ -186,7 +186,7 @@ def _pairs(adapter: Adapter, tensors: list[TensorPlan], alpha: float) -> list[Pa
             if key not in checked:
                 if len(tensor.sources) != 1 or len(tensor.shape) != 2 or not _moves_rows_only(tensor, change):
                     raise ConversionError(
-                        "A GGUF LoRA cannot carry this adapter",
+                        "A GGUF LoRA cannot represent this adapter",
                         f"{tensor.name} is not {name} with reordered rows.",
                         MERGE_INSTEAD,
                     )

@@ -25,11 +25,12 @@ def check_adapter(base: Header, adapter: Header) -> None:
         if factor not in ("lora_a", "lora_b"):
             raise _refuse(adapter, f"Its tensor {name} is not a low-rank factor; llama.cpp would ignore it.")
         if info.type not in FACTOR_DTYPES or len(info.shape) != 2:
-            raise _refuse(adapter, f"Its tensor {name} has the type {info.type} and the shape {list(info.shape)}.")
+            form = f"the type {info.type} and the shape {list(info.shape)}"
+            raise _refuse(adapter, f"Its tensor {name} has {form}; factors are matrices of {', '.join(FACTOR_DTYPES)}.")
         pairs.setdefault(stem, {})[factor] = info.shape
 
     if not pairs:
-        raise _refuse(adapter, "It holds no tensor.")
+        raise _refuse(adapter, "It contains no tensors.")
 
     for stem, shapes in pairs.items():
         _check_pair(base, adapter, stem, shapes)

@@ -184,7 +184,7 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
             raise _refuse(
                 "adapter_config.json is not valid",
                 f"The {key} {pattern[:100]!r} is too complex a pattern.",
-                "Write the modules' names instead.",
+                "Write the modules' names without patterns instead.",
             )
         try:
             if re.match(rf"(.*\.)?({pattern})$", module):
@@ -229,7 +229,7 @@ class Adapter:
         for tensor in read_safetensors(folder / "adapter_model.safetensors").values():
             self._add_part(tensor)
         if not self.changes:
-            raise _refuse("The adapter is empty", f"{folder} holds no tensor.", "Choose another checkpoint.")
+            raise _refuse("The adapter is empty", f"{folder} contains no tensors.", "Choose another checkpoint.")
 
     def _add_part(self, tensor: StoredTensor) -> None:
         name = tensor.name.removeprefix(PEFT_PREFIX)

@@ -104,7 +104,9 @@ class Restoration:
             theirs = original.get(f"tokenizer.ggml.{key}")
             if ours is not None and theirs is not None and not np.array_equal(ours.data, theirs):
                 raise ConversionError(
-                    "The vocabulary cannot be converted back", f"The restored tokenizer.json has different {key}.", "Use another file."
+                    "The vocabulary cannot be converted back",
+                    f"The restored tokenizer.json has different {key}.",
+                    "Use another GGUF file, or the original model folder.",
                 )
 
     def write(self, shard: Shard, file: BinaryIO, progress: Callable[[int], None] | None = None) -> None:
@@ -171,7 +173,9 @@ def plan_restoration(path: Path, dtype: str | None = None, shard: int = MAX_SHAR
         plans = arch.tensors(full, file.tied)
     except ConversionError as error:
         cause = f"{error.title}: {error.cause}"
-        raise ConversionError(f"{path.name} cannot be converted back", cause, "Use another file.") from error
+        raise ConversionError(
+            f"{path.name} cannot be converted back", cause, "Use another GGUF file, or the original model folder."
+        ) from error
     _same_settings(file, converted)
     _same_tensors(file, plans)
 
@@ -212,7 +216,11 @@ def _architecture(file: GgufModel) -> ModuleType:
 
     odd = next((info for info in file.header.tensors.values() if info.type not in FLOAT_TYPES), None)
     if odd:
-        raise ConversionError(f"The type {odd.type} cannot be dequantized", f"The tensor {odd.name} of {name} has it.", "Use another file.")
+        raise ConversionError(
+            f"The type {odd.type} cannot be dequantized",
+            f"The tensor {odd.name} of {name} has it.",
+            "Use another GGUF file, or the original model folder.",
+        )
     return arch
 
 
@@ -235,7 +243,7 @@ def _same_settings(file: GgufModel, converted: dict[str, Value]) -> None:
             raise ConversionError(
                 f"The setting {key} cannot be converted back",
                 f"It is {str(value)[:100]} in {file.header.path.name}; a model folder of this architecture cannot express that.",
-                "Use another file.",
+                "Use another GGUF file, or the original model folder.",
             )
 
 

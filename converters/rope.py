@@ -61,7 +61,7 @@ def rope_metadata(settings: dict[str, Any], arch: str, supported: tuple[str, ...
         raise ConversionError(
             f"Rope scaling '{kind}' is not supported",
             f"This architecture is converted with: default, {', '.join(supported)}.",
-            "Use a model without it.",
+            "Use a base model without it.",
         )
 
     if kind == "linear":
@@ -80,7 +80,7 @@ def _yarn(settings: dict[str, Any], arch: str) -> dict[str, Value]:
             raise ConversionError(
                 f"Rope setting {key} = {settings[key]!r} is not supported",
                 "llama.cpp has no setting for it in this architecture.",
-                "Use a model without it.",
+                "Use a base model without it.",
             )
 
     factor = positive_number(settings, "factor")
@@ -159,7 +159,9 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
         if context >= 1 and high > 1 and np.allclose(llama3_factors(settings | {"rope_theta": theta}, size), factors, rtol=1e-5, atol=0):
             return settings
     raise ConversionError(
-        "The rotary factors are not recognised", "rope_freqs.weight does not come from Llama 3's scaling.", "Use another file."
+        "The rotary factors are not recognised",
+        "rope_freqs.weight does not come from Llama 3's scaling.",
+        "Use another GGUF file, or the original model folder.",
     )
 
 

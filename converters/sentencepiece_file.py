@@ -82,7 +82,7 @@ def read_pieces(path: Path) -> list[Piece]:
             f"{path.name} cannot be read", f"It is not a SentencePiece model: {error}.", "Download the file again."
         ) from error
     if not pieces:
-        raise ConversionError(f"{path.name} cannot be read", "It holds no piece.", "Download the file again.")
+        raise ConversionError(f"{path.name} cannot be read", "It contains no pieces.", "Download the file again.")
     return pieces
 
 

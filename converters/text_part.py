@@ -43,7 +43,7 @@ def text_configuration(config: JsonObject, text_only: bool) -> tuple[JsonObject,
     if not text_only:
         raise ConversionError(
             f"{kind} is a vision-language model",
-            "Only its text part can be converted: a GGUF of it sees no images.",
+            "Only its text part can be converted: the GGUF cannot process images.",
             "Add --text-only to convert that part alone.",
         )
 

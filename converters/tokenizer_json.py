@@ -100,7 +100,7 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
         raise ConversionError(
             f"The tokenizer {str(kind)[:40]!r} cannot be converted back",
             f"Supported: {', '.join(f'{name} ({description})' for name, description in TOKENIZER_MODELS.items())}.",
-            "Use another file.",
+            "Use another GGUF file, or the original model folder.",
         )
 
     pieces = None
@@ -168,7 +168,9 @@ def _merges_by_score(vocabulary: _Vocabulary) -> list[list[str]]:
 
     # Every way to cut every token in two is tried, so a file with enormous tokens would never end.
     if max(map(len, ids)) > MAX_TOKEN or sum(map(len, ids)) > MAX_TEXT:
-        raise vocabulary.invalid(f"Its tokens have up to {max(map(len, ids))} characters, {sum(map(len, ids))} in all.")
+        raise vocabulary.invalid(
+            f"Its tokens have up to {max(map(len, ids))} characters, {sum(map(len, ids))} in total: more than any real vocabulary."
+        )
 
     ordinary = {number for number in ids.values() if int(vocabulary.types[number]) not in (UNKNOWN, CONTROL)}
     merges = []
@@ -196,8 +198,8 @@ def _byte_level(vocabulary: _Vocabulary) -> JsonObject:
         named = "without a name" if name is None else repr(name[:40])
         raise ConversionError(
             f"The pre-tokenizer {named} cannot be converted back",
-            f"Supported: {', '.join(sorted({'gpt-2', 'smollm', *splits}))}; another would split text differently.",
-            "Use another file.",
+            f"Supported: {', '.join(sorted({'gpt-2', 'smollm', *splits}))}; others would split text differently.",
+            "Use another GGUF file, or the original model folder.",
         )
 
     return {

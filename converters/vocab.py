@@ -123,7 +123,7 @@ def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]
         if ids.setdefault(token["content"], token["id"]) != token["id"]:
             raise tokenizer_error(f"The token {token['content']!r} has two ids.")
     if not all(type(number) is int and number >= 0 for number in ids.values()) or len(set(ids.values())) != len(ids):
-        raise tokenizer_error("Two tokens have the same id, or an id is no number.")
+        raise tokenizer_error("Two tokens have the same id, or an id is not a number.")
     return ids, added
 
 

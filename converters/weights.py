@@ -142,7 +142,7 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
                 raise damaged(f"It claims a header of {length} bytes and has {file_size} bytes in all.")
             header = json.loads(file.read(length), object_pairs_hook=_pairs)
     except OSError as error:
-        raise ConversionError(f"{path.name} cannot be read", str(error), "Check the path.") from error
+        raise ConversionError(f"{path.name} cannot be read", str(error), "Check that the path exists and that you may read it.") from error
     except (ValueError, RecursionError) as error:
         raise damaged(f"Its header is not JSON: {error}.") from error
 

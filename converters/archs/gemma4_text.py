@@ -81,14 +81,14 @@ def _layers(config: dict[str, Any]) -> list[Layer]:
     count = layer_count(config)
     kinds = config.get("layer_types") or [SLIDING if (layer + 1) % 6 else FULL for layer in range(count)]
     if not isinstance(kinds, list) or len(kinds) != count or set(kinds) - {SLIDING, FULL}:
-        raise config_error(f"layer_types is no list of {count} of {SLIDING} and {FULL}.")
+        raise config_error(f"layer_types is not a list of {count} of {SLIDING} and {FULL}.")
 
     # transformers makes the last layer attend to everything, whatever the list says.
     kinds = [*kinds[:-1], FULL]
 
     shared = config["num_kv_shared_layers"]
     if type(shared) is not int or not 0 <= shared < count:
-        raise config_error(f"num_kv_shared_layers is {shared!r}.")
+        raise config_error(f"num_kv_shared_layers is {shared!r}, where a whole number from 0 to {count - 1} belongs.")
 
     query = integer(config, "num_attention_heads")
     kv = integer(config, "num_key_value_heads")
@@ -108,7 +108,7 @@ def _layers(config: dict[str, Any]) -> list[Layer]:
     if len(sliding_heads) > 1 or len(full_heads) > 1:
         raise ConversionError(
             "per_layer_config is not supported",
-            "llama.cpp knows one size of heads for each of the two types of layers.",
+            "llama.cpp supports one head size for each of the two types of layers.",
             "Choose another base model.",
         )
     return layers

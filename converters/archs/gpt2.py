@@ -48,7 +48,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     hidden = integer(config, "n_embd")
     heads = integer(config, "n_head")
     if hidden % heads:
-        raise config_error(f"{heads} heads and hidden size {hidden} do not divide.")
+        raise config_error(f"{heads} heads and hidden size {hidden} do not divide evenly.")
     return {
         f"{GGUF_NAME}.block_count": u32(layer_count(config, "n_layer")),
         f"{GGUF_NAME}.context_length": u32(integer(config, "n_positions")),

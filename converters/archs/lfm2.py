@@ -52,7 +52,7 @@ def _kinds(config: dict[str, Any]) -> list[str]:
     by_index = [FULL if full_layers is None or layer in full_layers else CONV for layer in range(count)]
     kinds = config.get("layer_types") or by_index
     if len(kinds) != count or set(kinds) - {CONV, FULL}:
-        raise config_error(f"layer_types is no list of {count} of {CONV} and {FULL}.")
+        raise config_error(f"layer_types is not a list of {count} of {CONV} and {FULL}.")
     return list(kinds)
 
 

@@ -62,7 +62,9 @@ def _rope(config: dict[str, Any]) -> dict[str, Any]:
     rope.setdefault("original_max_position_embeddings", config["original_max_position_embeddings"])
     if rope["rope_type"] not in ("default", "longrope"):
         raise ConversionError(
-            f"Rope scaling '{rope['rope_type']}' is not supported", "Phi-3 is converted with: default, longrope.", "Use a model without it."
+            f"Rope scaling '{rope['rope_type']}' is not supported",
+            "Phi-3 is converted with: default, longrope.",
+            "Use a base model without it.",
         )
     return rope
 

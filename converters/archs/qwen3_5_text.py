@@ -69,7 +69,7 @@ def _linear(config: dict[str, Any]) -> Linear:
     keys = integer(config, "linear_num_key_heads")
     values = integer(config, "linear_num_value_heads")
     if values % keys:
-        raise config_error(f"{keys} key heads and {values} value heads of linear attention do not divide.")
+        raise config_error(f"{keys} key heads and {values} value heads of linear attention do not divide evenly.")
     return Linear(keys, values, size, integer(config, "linear_conv_kernel_dim"))
 
 
@@ -78,7 +78,7 @@ def _kinds(config: dict[str, Any]) -> list[str]:
     interval = integer(config, "full_attention_interval")
     kinds = config.get("layer_types") or [LINEAR if (layer + 1) % interval else FULL for layer in range(count)]
     if len(kinds) != count or set(kinds) - {LINEAR, FULL}:
-        raise config_error(f"layer_types is no list of {count} of {LINEAR} and {FULL}.")
+        raise config_error(f"layer_types is not a list of {count} of {LINEAR} and {FULL}.")
     return list(kinds)
 
 

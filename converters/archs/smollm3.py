@@ -58,7 +58,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     if _rotated(config) != [bool((layer + 1) % NO_ROPE_INTERVAL) for layer in range(layer_count(config))]:
         raise ConversionError(
             "no_rope_layers is not supported",
-            f"llama.cpp leaves out the positions of every {NO_ROPE_INTERVAL}th layer only.",
+            f"llama.cpp skips rotary positions in every {NO_ROPE_INTERVAL}th layer only.",
             "Choose another base model.",
         )
     return llama.metadata(config, GGUF_NAME, head_size=config.get("head_dim") is not None)
