@@ -54,9 +54,9 @@ def test_several_with_weights_are_pefts_concatenation(make_model: MakeModel, tmp
 @pytest.mark.parametrize(
     ("options", "weights", "named"),
     [
-        ({"use_dora": True}, (0.5, 1.0), "q_proj.weight by DoRA, which has no weight but 1"),
+        ({"use_dora": True}, (0.5, 1.0), "q_proj.weight by DoRA, which cannot be weighted"),
         ({"use_dora": True}, (1.0, 0.5), "q_proj.weight by DoRA, and b changes it too"),
-        ({"modules_to_save": ["lm_head"]}, (0.5, 1.0), "lm_head.weight by a tensor trained whole"),
+        ({"modules_to_save": ["lm_head"]}, (0.5, 1.0), "lm_head.weight by a fully trained tensor"),
         ({"trainable_token_indices": [3]}, (0.5, 1.0), "embed_tokens.weight by trained rows"),
         ({}, (float("nan"), 1.0), "weight nan"),
     ],
