@@ -237,13 +237,14 @@ def test_changed_header_bytes_never_give_another_error(tmp_path: Path, nano: Pat
 FILL = """
 import sys
 from pathlib import Path
-from edgetune import export, files, gguf_import
-check, disk = export.need_space, Path(sys.argv[1])
+from edgetune.gguf import import_file, write
+from edgetune.storage import files
+check, disk = write.need_space, Path(sys.argv[1])
 def then_fill(*words):
     check(*words)
     with open(disk / "other", "wb") as file:
         file.write(bytes(files.free_bytes(disk) - 2**20))
-export.need_space = gguf_import.need_space = then_fill
+write.need_space = import_file.need_space = then_fill
 sys.argv[1:2] = []
 from edgetune.__main__ import main
 main()

@@ -88,12 +88,12 @@ def test_weights_that_are_no_numbers_leave_nothing(edgetune: Call, gguf: Path, t
 
 STOP = """
 import signal, sys
-from edgetune import gguf_import
-need = gguf_import.create
+from edgetune.gguf import import_file
+need = import_file.create
 def then_stop(path):
     signal.raise_signal(signal.SIGINT)
     return need(path)
-gguf_import.create = then_stop
+import_file.create = then_stop
 from edgetune.__main__ import main
 main()
 """
