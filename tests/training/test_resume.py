@@ -182,6 +182,7 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(workspace: Work
     assert launch.start(run.folder).wait() == 1
     state = launch.state(run)
     assert state.status == "failed" and state.error and state.error["title"] == f"Training diverged at step {turn}"
+    assert state.error["cause"].startswith("The loss is not finite.")
     assert not run.adapter.exists()
 
     # What it said of the checkpoint must be true.
