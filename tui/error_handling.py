@@ -6,7 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from edgetune.errors import EdgeTuneError
-from edgetune.storage.files import refused
+from edgetune.storage.files import system_error
 from tui.navigation import open_screen
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show_errors(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[C
         except EdgeTuneError as error:
             found = error
         except (OSError, MemoryError) as error:
-            found = refused(error)
+            found = system_error(error)
         open_screen(self.app, "error", found)
         return None
 

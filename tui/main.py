@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 
 SWITCH = 0.001
 """Seconds after which a thread that draws a chart or reads a log must let the UI go on, where Python's own 5 ms add up to a late key."""
@@ -30,7 +30,7 @@ def main(path: Path | None = None, ascii_only: bool | None = None) -> int:
     from tui.app import EdgeTuneApp
 
     sys.setswitchinterval(SWITCH)
-    app = EdgeTuneApp(workspace(path), ascii_only=not unicode_here() if ascii_only is None else ascii_only)
+    app = EdgeTuneApp(open_workspace(path), ascii_only=not unicode_here() if ascii_only is None else ascii_only)
     later = threading.Timer(STARTED, _look_for_garbage)
     later.daemon = True
     later.start()

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from edgetune.data.verdict import GOOD, STOP
+from edgetune.data.verdict import DO_NOT_TRAIN, GOOD
 from edgetune.formatting import format_duration
 from edgetune.text import one_line, safe_text
 from tui.widgets.spark import spark
@@ -18,7 +18,7 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
     """Verdict first, then what it rests on."""
     text = Text()
     verdict = report["verdict"]
-    colour = colours.get({GOOD: "success", STOP: "error"}.get(verdict, "warning"), "")
+    colour = colours.get({GOOD: "success", DO_NOT_TRAIN: "error"}.get(verdict, "warning"), "")
     text.append(f"{verdict}\n", f"bold {colour}")
     for reason in report["reasons"][:4]:
         text.append(f"- {one_line(reason, 240)}\n")

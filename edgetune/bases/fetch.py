@@ -14,25 +14,25 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgetune.bases import find, hub
+from edgetune.bases.licence import FETCH_RECORD
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.storage.files import appended, disk_errors, need_space, publish_ready, safe_name, sha256, write_json
+from edgetune.storage.files import append_to, disk_errors, need_space, publish_ready, safe_name, sha256, write_json
 from edgetune.storage.workspace import Workspace
 
-RECORD = "fetched.json"
-INDEX = "model.safetensors.index.json"
-WANTED = {
-    *("config.json", "generation_config.json", INDEX, "chat_template.jinja", "chat_template.json"),
+WEIGHT_INDEX = "model.safetensors.index.json"
+WANTED_FILES = {
+    *("config.json", "generation_config.json", WEIGHT_INDEX, "chat_template.jinja", "chat_template.json"),
     *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "vocab.txt", "merges.txt"),
 }
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-SPARE = 64 * 2**20
-MAX_TEXT = 200_000_000
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+SPARE_BYTES = 64 * 2**20
+MAX_TEXT_BYTES = 200_000_000
 """Bytes that a file which is no weights may have; the largest tokenizers have about 35 MB."""
 
 
 @dataclass(frozen=True)
-class Order:
+class FetchPlan:
     """What would be fetched, and what would not, with the reason."""
 
     repo: hub.Repo
@@ -60,18 +60,18 @@ def _unfinished(folder: Path, file: hub.RemoteFile) -> Path:
     return folder / f"{file.name}.unfinished"
 
 
-def order(repo: hub.Repo, workspace: Workspace) -> Order:
+def plan_fetch(repo: hub.Repo, workspace: Workspace) -> FetchPlan:
     """Choose the files. Raises InputError where names are hostile or no safetensors weights are there."""
     hostile = [f.name for f in repo.files if not _harmless(f.name)]
     if hostile:
         raise InputError(f"{repo.name} names files outside its folder", hostile[0][:200], "Do not use this model; tell the hub about it.")
     weights = {f.name for f in repo.files if f.name.endswith(".safetensors") and "/" not in f.name}
     sharded = {name for name in weights if name.startswith("model-") or name == "model.safetensors"}
-    chosen = WANTED | (sharded or weights)
+    chosen = WANTED_FILES | (sharded or weights)
     files = [f for f in repo.files if f.name in chosen]
     skipped = {f.name: _reason(f.name) for f in repo.files if f.name not in chosen}
     if not weights or "config.json" not in {f.name for f in files}:
-        pickles = [name for name in skipped if name.endswith(PICKLES)]
+        pickles = [name for name in skipped if name.endswith(PICKLE_SUFFIXES)]
         missing = "no config.json" if weights else "no safetensors weights"
         raise InputError(
             f"{repo.name} cannot be used: {missing}",
@@ -80,11 +80,11 @@ def order(repo: hub.Repo, workspace: Workspace) -> Order:
             else f"It holds {', '.join(f.name for f in repo.files[:5]) or 'no files'}.",
             "Choose a model with safetensors weights; 'edgetune fetch' lists some.",
         )
-    bad = [f for f in files if f.size < 1 or (f.size > MAX_TEXT and not f.name.endswith(".safetensors")) or not (f.sha256 or f.blob)]
+    bad = [f for f in files if f.size < 1 or (f.size > MAX_TEXT_BYTES and not f.name.endswith(".safetensors")) or not (f.sha256 or f.blob)]
     if bad:
         raise InputError(f"{repo.name} cannot be fetched", f"The hub gives no sensible size or hash for {bad[0].name}.", "Try another one.")
     label = safe_name(repo.name.replace("/", "--"))
-    return Order(repo, files, skipped, workspace.bases / label, workspace.fetch_cache / f"{label}@{repo.commit}")
+    return FetchPlan(repo, files, skipped, workspace.bases / label, workspace.fetch_cache / f"{label}@{repo.commit}")
 
 
 def _harmless(name: str) -> bool:
@@ -95,23 +95,23 @@ def _harmless(name: str) -> bool:
 
 def _reason(name: str) -> str:
     """Why a file is left where it is."""
-    if name.endswith(PICKLES):
+    if name.endswith(PICKLE_SUFFIXES):
         return "pickle"
     if name.endswith((".py", ".so", ".sh", ".ipynb")):
         return "code"
     return "in a folder of its own" if "/" in name else "not needed"
 
 
-def check(order: Order) -> None:
+def check_target(order: FetchPlan) -> None:
     """Refuse what is here already, and what the disk cannot hold."""
     if order.target.exists():
         raise InputError(
             f"{order.repo.name} is here already", f"{order.target} exists.", "Use it with --base, or remove the folder to fetch it anew."
         )
-    need_space(order.target, order.bytes - order.have + SPARE, f"Fetching {order.repo.name}")
+    need_space(order.target, order.bytes - order.have + SPARE_BYTES, f"Fetching {order.repo.name}")
 
 
-def fetch(order: Order, token: str | None, progress: Callable[[str, int, int], None] | None = None) -> find.Base:
+def fetch(order: FetchPlan, token: str | None, progress: Callable[[str, int, int], None] | None = None) -> find.Base:
     """Fetch everything, verify it, and let the folder appear. progress: called with file name, bytes so far in all, bytes in all.
 
     Raises EdgeTuneError; what is whole or half fetched then stays in the cache. One process at a time fetches the same model.
@@ -121,15 +121,15 @@ def fetch(order: Order, token: str | None, progress: Callable[[str, int, int], N
             raise EdgeTuneError(
                 f"{order.repo.name} is being fetched already", "Another process has its folder.", "Wait for it, or end that one."
             )
-        check(order)
+        check_target(order)
         done = 0
         for file in order.files:
             _one(order, file, token, partial(_told, progress, file.name, done, order.bytes))
             done += file.size
-        find.describe(order.partial)  # config, index and headers make sense, and no shard is missing
-        write_json(order.partial / RECORD, _record(order))
+        find.describe_base(order.partial)  # config, index and headers make sense, and no shard is missing
+        write_json(order.partial / FETCH_RECORD, _record(order))
         publish_ready(order.partial, order.target)
-    return find.describe(order.target)
+    return find.describe_base(order.target)
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def _owned(unfinished: Path) -> Iterator[bool]:
         yield False
 
 
-def in_work(unfinished: Path) -> bool:
+def is_being_fetched(unfinished: Path) -> bool:
     """Whether a process fetches into an unfinished model's folder."""
     with _owned(unfinished) as own:
         return not own
@@ -157,7 +157,7 @@ def _told(progress: Callable[[str, int, int], None] | None, name: str, before: i
         progress(name, before + have, total)
 
 
-def _record(order: Order) -> dict[str, Any]:
+def _record(order: FetchPlan) -> dict[str, Any]:
     repo = order.repo
     files = {
         f.name: {"bytes": f.size, "sha256": f.sha256 or sha256(order.partial / f.name), "hub": f.sha256 or f.blob} for f in order.files
@@ -173,27 +173,27 @@ def _record(order: Order) -> dict[str, Any]:
     }
 
 
-def record(folder: Path) -> dict[str, Any] | None:
+def fetch_record(folder: Path) -> dict[str, Any] | None:
     """What is known about a folder that was fetched, or None."""
     try:
-        value = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        value = json.loads((folder / FETCH_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def _one(order: Order, file: hub.RemoteFile, token: str | None, progress: Callable[[int], None]) -> None:
+def _one(order: FetchPlan, file: hub.RemoteFile, token: str | None, progress: Callable[[int], None]) -> None:
     """One file, verified; a damaged one is fetched anew once."""
     target, part = order.partial / file.name, _unfinished(order.partial, file)
-    if target.exists() and intact(target, file):
+    if target.exists() and is_intact(target, file):
         return
     target.unlink(missing_ok=True)
     for _ in range(2):
         if _size(part) > file.size:
             part.unlink()
-        with appended(part, file.size, progress) as to:
-            hub.stream(order.repo, file, to, _size(part), token)
-        if intact(part, file):
+        with append_to(part, file.size, progress) as to:
+            hub.download(order.repo, file, to, _size(part), token)
+        if is_intact(part, file):
             part.replace(target)
             return
         part.unlink()
@@ -204,7 +204,7 @@ def _one(order: Order, file: hub.RemoteFile, token: str | None, progress: Callab
     )
 
 
-def intact(path: Path, file: hub.RemoteFile) -> bool:
+def is_intact(path: Path, file: hub.RemoteFile) -> bool:
     """Whether a file has the size and the hash the hub states: LFS's sha256, or git's blob hash."""
     if path.stat().st_size != file.size:
         return False

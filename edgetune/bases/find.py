@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import InputError
-from edgetune.storage.paths import BUNDLED, at_home, is_folder
+from edgetune.storage.paths import BUNDLED, expand_home, is_folder
 
-MAX_HEADER = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 """Bytes a safetensors header may have (safetensors' own limit)."""
 
 
@@ -60,7 +60,7 @@ def tensor_header(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if length > min(size - 8, MAX_HEADER):
+        if length > min(size - 8, MAX_HEADER_BYTES):
             raise InputError(f"{path.name} is damaged", "Its header is longer than the file.", "Copy the file again.")
         try:
             header = json.loads(file.read(length))
@@ -83,7 +83,7 @@ def _describes(entry: Any) -> bool:
     return lists and len(entry["data_offsets"]) == 2
 
 
-def resolve(base: str) -> Path:
+def resolve_base(base: str) -> Path:
     """The folder that a recipe's `base` names; 'nano' is the bundled model."""
     if not base:
         raise InputError(
@@ -91,7 +91,7 @@ def resolve(base: str) -> Path:
             "--base is missing.",
             "Name a model folder with --base ('edgetune bases' lists those found), or --base nano.",
         )
-    folder = BUNDLED if base == "nano" else at_home(base)
+    folder = BUNDLED if base == "nano" else expand_home(base)
     if not is_folder(folder):
         what = (
             "is a GGUF file, which can be chatted with but not trained ('edgetune import' makes a model folder of it)"
@@ -104,7 +104,7 @@ def resolve(base: str) -> Path:
     return folder.resolve()
 
 
-def describe(folder: Path) -> Base:
+def describe_base(folder: Path) -> Base:
     """Read a model folder's config and weight headers. Raises InputError where something is missing or damaged."""
     config_path = folder / "config.json"
     if not config_path.is_file():
@@ -132,7 +132,7 @@ def describe(folder: Path) -> Base:
     return Base(folder, name, kind, parameters, size, context, config)
 
 
-def full_precision(folder: Path, config: Any) -> None:
+def refuse_quantized(folder: Path, config: Any) -> None:
     """Refuse a base whose weights are stored quantized, where it is to compute in torch; `export` and `import` make a full one of it."""
     settings = config.get("quantization_config") if isinstance(config, dict) else None
     if settings:
@@ -161,10 +161,10 @@ def model_folders(extra: list[Path]) -> list[Path]:
     return found
 
 
-def described(extra: list[Path]) -> list[Base]:
+def described_bases(extra: list[Path]) -> list[Base]:
     """What `model_folders` finds, described; folders that are damaged or no model are left out."""
     found = []
     for folder in dict.fromkeys(model_folders(extra)):
         with suppress(InputError, OSError):
-            found.append(describe(folder.resolve()))
+            found.append(describe_base(folder.resolve()))
     return found

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from edgetune.bases.find import weight_files
 
-WHOLE = 512 * 2**20
-"""Files up to this size are hashed whole; of larger ones their size and BLOCKS blocks of BLOCK bytes spread over them."""
-BLOCK, BLOCKS = 2**20, 64
+HASHED_WHOLE_BYTES = 512 * 2**20
+"""Files up to this size are hashed whole; of larger ones their size and BLOCK_COUNT blocks of BLOCK_BYTES bytes spread over them."""
+BLOCK_BYTES, BLOCK_COUNT = 2**20, 64
 SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -19,10 +19,10 @@ def fingerprint(folder: Path) -> str:
         size = path.stat().st_size
         total.update(f"{path.name}:{size};".encode())
         with open(path, "rb") as file:
-            if size <= WHOLE:
+            if size <= HASHED_WHOLE_BYTES:
                 total.update(hashlib.file_digest(file, "sha256").digest())
                 continue
-            for index in range(BLOCKS):
-                file.seek(index * (size - BLOCK) // (BLOCKS - 1))
-                total.update(file.read(BLOCK))
+            for index in range(BLOCK_COUNT):
+                file.seek(index * (size - BLOCK_BYTES) // (BLOCK_COUNT - 1))
+                total.update(file.read(BLOCK_BYTES))
     return total.hexdigest()

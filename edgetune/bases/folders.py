@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgetune.errors import InputError
 from edgetune.storage.files import write_json
-from edgetune.storage.paths import at_home, is_folder, real
+from edgetune.storage.paths import expand_home, is_folder, real_path
 from edgetune.storage.workspace import Workspace
 
 
@@ -14,7 +14,7 @@ def _file(workspace: Workspace) -> Path:
     return workspace.path / "folders.json"
 
 
-def listed(workspace: Workspace) -> list[str]:
+def listed_folders(workspace: Workspace) -> list[str]:
     """The folders; none where the file makes no sense, for it must not keep bases from being found."""
     try:
         found = json.loads(_file(workspace).read_text(encoding="utf-8"))
@@ -23,35 +23,40 @@ def listed(workspace: Workspace) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
-def keep(workspace: Workspace, folders: Iterable[str]) -> None:
+def save_folders(workspace: Workspace, folders: Iterable[str]) -> None:
     """Let these be the folders, in this order, each once and by its full path."""
-    write_json(_file(workspace), list(dict.fromkeys(str(real(at_home(one))) for one in folders)))
+    write_json(_file(workspace), list(dict.fromkeys(str(real_path(expand_home(one))) for one in folders)))
 
 
 def full_path(folder: str | Path) -> str:
     """The full path of a folder as it was typed. InputError where there is none."""
-    place = at_home(folder)
+    place = expand_home(folder)
     if not is_folder(place):
         raise InputError(f"{folder} is not a folder", "Nothing of that name is there.", "Check it.")
-    return str(real(place))
+    return str(real_path(place))
 
 
-def add(workspace: Workspace, folder: str | Path) -> str:
+def add_folder(workspace: Workspace, folder: str | Path) -> str:
     """Look in a folder from now on; its full path. InputError where there is none."""
     full = full_path(folder)
-    keep(workspace, [*listed(workspace), full])
+    save_folders(workspace, [*listed_folders(workspace), full])
     return full
 
 
-def drop(workspace: Workspace, folder: str | Path) -> str:
+def remove_folder(workspace: Workspace, folder: str | Path) -> str:
     """Look in a folder no more; its full path. The folder itself stays. InputError where it was not looked in."""
-    full, known = str(real(at_home(folder))), listed(workspace)
+    full, known = str(real_path(expand_home(folder))), listed_folders(workspace)
     if full not in known:
         raise InputError(f"{folder} is none of the folders", f"They are: {', '.join(known) or 'none'}.", "Name one of them.")
-    keep(workspace, [one for one in known if one != full])
+    save_folders(workspace, [one for one in known if one != full])
     return full
 
 
-def places(workspace: Workspace, more: Iterable[str | Path] = ()) -> list[Path]:
+def search_folders(workspace: Workspace, more: Iterable[str | Path] = ()) -> list[Path]:
     """Where base models are looked for beside the Hugging Face cache: the folders named, the user's own, those fetched, and models/."""
-    return [*(real(at_home(one)) for one in more), *map(Path, listed(workspace)), workspace.bases, workspace.path / "models"]
+    return [
+        *(real_path(expand_home(one)) for one in more),
+        *map(Path, listed_folders(workspace)),
+        workspace.bases,
+        workspace.path / "models",
+    ]

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 from edgetune import __version__
 from edgetune.errors import EdgeTuneError, InputError
 
-ABOUT: Any = {"library_name": "edgetune", "library_version": __version__}
-NETWORK = "never used but by 'edgetune fetch': EdgeTune works offline"
+LIBRARY: Any = {"library_name": "edgetune", "library_version": __version__}
+NETWORK_NOTE = "never used but by 'edgetune fetch': EdgeTune works offline"
 """What people are told of it."""
-CHUNK = 256 * 2**10
+DOWNLOAD_CHUNK_BYTES = 256 * 2**10
 """Bytes after which what came is on its way to the disk. huggingface_hub's own 10 MB are lost whenever a connection breaks."""
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -66,7 +66,7 @@ def online(repo: str, token: str | None) -> Iterator[None]:
 
     logging.set_verbosity_error()
     before = constants.HF_HUB_OFFLINE, constants.DOWNLOAD_CHUNK_SIZE
-    constants.HF_HUB_OFFLINE, constants.DOWNLOAD_CHUNK_SIZE = False, CHUNK
+    constants.HF_HUB_OFFLINE, constants.DOWNLOAD_CHUNK_SIZE = False, DOWNLOAD_CHUNK_BYTES
     try:
         yield
     except errors.GatedRepoError as error:
@@ -106,14 +106,14 @@ def gated(repo: str, token: str | None) -> EdgeTuneError:
     )
 
 
-def look(name: str, revision: str | None, token: str | None) -> Repo:
+def look_up(name: str, revision: str | None, token: str | None) -> Repo:
     """Ask the hub for a model's files and licence. Raises InputError for a name that is none, or a listing that is hostile."""
     if not _REPO.fullmatch(name) or ".." in name or "--" in name:
         raise InputError(f"'{name[:80]}' is not a model's name", "A model on a hub is named OWNER/NAME.", "'edgetune fetch' lists some.")
     from huggingface_hub import HfApi
 
     with online(name, token):
-        api = HfApi(endpoint=endpoint(), token=token or False, **ABOUT)
+        api = HfApi(endpoint=endpoint(), token=token or False, **LIBRARY)
         try:
             info: Any = api.model_info(name, revision=revision, files_metadata=True, timeout=30)
             card = info.card_data.to_dict() if info.card_data else {}
@@ -139,7 +139,7 @@ def _licence(card: dict[str, Any], tags: list[str]) -> str:
     return f"{named} ({card['license_link']})" if named and card.get("license_link") else named or "not stated"
 
 
-def stream(repo: Repo, file: RemoteFile, to: BinaryIO, have: int, token: str | None) -> None:
+def download(repo: Repo, file: RemoteFile, to: BinaryIO, have: int, token: str | None) -> None:
     """Append the rest of a file, from byte `have` on. A connection that breaks is taken up again a few times."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
@@ -148,6 +148,6 @@ def stream(repo: Repo, file: RemoteFile, to: BinaryIO, have: int, token: str | N
     disable_progress_bars()
     url = hf_hub_url(repo.name, file.name, revision=repo.commit, endpoint=repo.endpoint)
     # Bytes as they are: a compressed answer could not be continued in its middle.
-    headers = build_hf_headers(token=token or False, **ABOUT) | {"Accept-Encoding": "identity"}
+    headers = build_hf_headers(token=token or False, **LIBRARY) | {"Accept-Encoding": "identity"}
     with online(repo.name, token):
         http_get(url, to, resume_size=have, headers=headers, expected_size=file.size)

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from edgetune.text import one_line
 
-RECORD = "fetched.json"
+FETCH_RECORD = "fetched.json"
 """What `fetch` leaves beside a base."""
-LOOKED = 64 * 2**10
+MAX_CARD_CHARACTERS = 64 * 2**10
 """Characters of a model card that are read."""
 
 
 def licence(folder: Path) -> str:
     """What the record of the fetch says, else the model card's own `license`; empty where neither does."""
     try:
-        kept = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        kept = json.loads((folder / FETCH_RECORD).read_text(encoding="utf-8"))
         return one_line(str(kept["licence"]), 40)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return _of_card(folder / "README.md")
@@ -23,7 +23,7 @@ def licence(folder: Path) -> str:
 def _of_card(path: Path) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(LOOKED).splitlines()
+            lines = file.read(MAX_CARD_CHARACTERS).splitlines()
     except OSError:
         return ""
     if not lines or lines[0].strip() != "---":

@@ -8,11 +8,11 @@ from edgetune.bases import find, model_shapes, nf4
 from edgetune.errors import EdgeTuneError
 from edgetune.machine.allocator import freed_blocks_returned
 
-HEAD = "score"
+REWARD_HEAD = "score"
 """The module that gives a reward model's one number, in transformers' models for sequence classification."""
 
 
-def load(folder: Path, device: str, dtype: str, quantization: str = "none", reward: bool = False) -> Any:
+def load_model(folder: Path, device: str, dtype: str, quantization: str = "none", reward: bool = False) -> Any:
     """The causal language model in a folder, frozen weights held as `quantization` says ("nf4", "int8" or "none").
 
     dtype: "float32", "bfloat16" or "float16", the format of the computation. reward: with a fresh head that gives one number a text
@@ -22,8 +22,8 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
     from transformers.utils import logging as talk
 
-    base = find.describe(folder)
-    find.full_precision(folder, base.config)
+    base = find.describe_base(folder)
+    find.refuse_quantized(folder, base.config)
     talk.disable_progress_bar()
     if reward:
         talk.set_verbosity_error()  # it would warn that the head is new
@@ -31,7 +31,7 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
     compute = getattr(torch, dtype)
     kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
     try:
-        config = _packed(quantization, kind, base, device, compute, [HEAD] if reward else None)
+        config = _packed(quantization, kind, base, device, compute, [REWARD_HEAD] if reward else None)
         with freed_blocks_returned():
             model = kind.from_pretrained(
                 folder,
@@ -48,9 +48,9 @@ def load(folder: Path, device: str, dtype: str, quantization: str = "none", rewa
             f"{type(error).__name__}: {error}",
             "Check that the folder is complete and its architecture known to transformers.",
         ) from error
-    keep_packed_weights(model)
+    prevent_repacking(model)
     if config is not None and device == "cpu":
-        let_go_of_the_file(model)
+        copy_mapped_weights(model)
     return model.to(device) if config is None else model
 
 
@@ -73,7 +73,7 @@ def _packed(quantization: str, kind: Any, base: find.Base, device: str, compute:
 
 def _with_misread(kind: Any, base: find.Base, device: str, skipped: list[str] | None) -> list[str] | None:
     """The modules to skip, with those that would be misread in NF4 on a device. Some files hold matrices turned: either side counts."""
-    if not any(nf4.misread(size, device) for _, *sizes in model_shapes.of(base).linear for size in sizes):
+    if not any(nf4.is_misread(size, device) for _, *sizes in model_shapes.read_shapes(base).linear for size in sizes):
         return skipped
     import torch
     from transformers import AutoConfig
@@ -81,18 +81,18 @@ def _with_misread(kind: Any, base: find.Base, device: str, skipped: list[str] | 
 
     with torch.device("meta"):
         skeleton = kind.from_config(AutoConfig.from_pretrained(base.path, local_files_only=True))
-    misread = [name for name, module in skeleton.named_modules() if (width := nf4.columns(module)) and nf4.misread(width, device)]
+    misread = [name for name, module in skeleton.named_modules() if (width := nf4.row_width(module)) and nf4.is_misread(width, device)]
     return [*(get_keys_to_not_convert(skeleton) if skipped is None else skipped), *misread]
 
 
-def let_go_of_the_file(model: Any) -> None:
+def copy_mapped_weights(model: Any) -> None:
     """Copy the weights that were not quantized: they lie in the mapped file, all of whose pages, read once, would count as ours."""
     for weight in model.parameters():
         if weight.is_floating_point():
             weight.data = weight.data.clone()
 
 
-def keep_packed_weights(model: Any) -> None:
+def prevent_repacking(model: Any) -> None:
     """Stop bitsandbytes 0.50 from repacking NF4 weights at the first forward without gradients on CPUs with AVX512-BF16.
 
     The repacked weights crash on some shapes and make every training step after an evaluation silently wrong on others.

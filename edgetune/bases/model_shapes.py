@@ -33,7 +33,7 @@ class Shapes:
         return sum(rank * (out + into) for _, out, into in chosen)
 
 
-def of(base: find.Base) -> Shapes:
+def read_shapes(base: find.Base) -> Shapes:
     """Read a base's shapes from its config and the headers of its safetensors files. InputError where a size is none."""
     text: dict[str, Any] = base.config.get("text_config") or base.config
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgetune.data.template import CHATML, CHATML_MARKS, PLAIN, ChatTemplate
+from edgetune.data.template import CHATML_TEMPLATE, CHATML_TOKENS, PLAIN_TEMPLATE, ChatTemplate
 from edgetune.errors import InputError
 
 
@@ -120,7 +120,7 @@ def own_tokenizer(adapters: Iterable[Path]) -> Path | None:
     return next((folder for folder in adapters if (folder / "tokenizer.json").is_file()), None)
 
 
-def load(model: Path, date: str, own: Path | None = None) -> BaseTokenizer:
+def load_tokenizer(model: Path, date: str, own: Path | None = None) -> BaseTokenizer:
     """Read a model folder's tokenizer. `date` is the day its template may write. Raises InputError.
 
     own: another folder whose tokenizer counts instead, with the model's template where it has none (an adapter's).
@@ -169,8 +169,8 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
     if source is None and own is not None:
         source = _template(model, _settings(model))
     special = {token["content"] for token in document.get("added_tokens", []) if token.get("special")}
-    origin = "model" if source else "chatml" if special.issuperset(CHATML_MARKS) else "plain"
-    template = ChatTemplate(source or {"chatml": CHATML, "plain": PLAIN}[origin], bos or "", eos, date)
+    origin = "model" if source else "chatml" if special.issuperset(CHATML_TOKENS) else "plain"
+    template = ChatTemplate(source or {"chatml": CHATML_TEMPLATE, "plain": PLAIN_TEMPLATE}[origin], bos or "", eos, date)
     return BaseTokenizer(
         folder,
         template,

@@ -7,7 +7,7 @@ from edgetune.chat.engine import Engine, Generation
 from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.sampling import Sampling
 from edgetune.chat.turns import turn_marks
-from edgetune.data.template import PLAIN, ChatTemplate
+from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate
 from edgetune.errors import InputError
 
 DEFAULT_TOKENS = 512
@@ -135,7 +135,7 @@ def model_template(engine: Engine, notice: Callable[[str], None]) -> ChatTemplat
     info = engine.info
     if not info.template:
         notice('This file has no chat template: plain text is used ("User: …", "Assistant: …").')
-    return ChatTemplate(info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", ""))
+    return ChatTemplate(info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", ""))
 
 
 def complete(engine: Engine, text: str, *, sampling: Sampling | None = None, max_tokens: int | None = None) -> Answer:

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from edgetune import __version__
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.machine import prevent_sleep
-from edgetune.storage.files import refused
+from edgetune.storage.files import system_error
 from edgetune.text import safe_text
 
 COMMANDS = {
@@ -92,7 +92,7 @@ class LazyGroup(TyperGroup):
         name = next(iter(ctx._protected_args), "")
         lasting = name in LASTING and not {"-h", "--help"} & set(ctx.args)
         try:
-            with prevent_sleep.held(f"edgetune {name}") if lasting else nullcontext():
+            with prevent_sleep.sleep_prevented(f"edgetune {name}") if lasting else nullcontext():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Abort from error
@@ -167,5 +167,5 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return 1
     except (OSError, MemoryError) as error:
-        show_error(refused(error), as_json)
+        show_error(system_error(error), as_json)
         return 1

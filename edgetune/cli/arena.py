@@ -57,12 +57,12 @@ def arena(
     from edgetune.preferences.record import PERSON
     from edgetune.preferences.store import store
     from edgetune.sessions.arena import Arena
-    from edgetune.storage.workspace import workspace
+    from edgetune.storage.workspace import open_workspace
 
     # All that can be wrong is found before a model is loaded.
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
     decide = None if judge == "human" else rule(judge)
-    opened_workspace = workspace(workspace_path)
+    opened_workspace = open_workspace(workspace_path)
     if (prompts is None) != conversations:
         raise InputError("Prompts are needed", "They come from one of two places.", "Give either --prompts FILE or --conversations.")
     prompt_list = read(prompts.expanduser()) if prompts else from_conversations(opened_workspace.conversations)

@@ -90,7 +90,7 @@ def chat_command(
     safe_name(into)
 
     from edgetune.chat import saved
-    from edgetune.storage.workspace import workspace as open_workspace
+    from edgetune.storage.workspace import open_workspace
 
     opened_workspace = open_workspace(workspace)
     conversation = saved.find_conversation(opened_workspace.conversations, resume) if resume is not None else None
@@ -158,7 +158,7 @@ def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path 
             "Write for example: edgetune chat MODEL --best 4 --reward RUN",
         )
     from edgetune.sessions.best_of_n import check_count
-    from edgetune.storage.workspace import workspace as open_workspace
+    from edgetune.storage.workspace import open_workspace
     from edgetune.training.reward_model import require_reward_model
 
     check_count(best)

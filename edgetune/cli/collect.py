@@ -64,7 +64,7 @@ def collect(
     from edgetune.preferences.prompts import listed, read
     from edgetune.preferences.store import store
     from edgetune.sessions.ranking import RankingSession
-    from edgetune.storage.workspace import workspace
+    from edgetune.storage.workspace import open_workspace
 
     # All that can be wrong is found before a model is loaded.
     first = voting.checked(Sampling(temperature, seed=seed), max_tokens)
@@ -74,7 +74,7 @@ def collect(
         raise InputError("A rule needs prompts", f"--judge {judge} votes by itself, and there is nothing to ask.", "Give --prompts FILE.")
     prompt_list = listed([], "typed") if prompts is None else read(prompts.expanduser())
     must_expect(judge, prompt_list.prompts)
-    votes = store(workspace(workspace_path), into)
+    votes = store(open_workspace(workspace_path), into)
 
     screen = voting.Screen(as_json)
     for reason in prompt_list.left_out[:5]:

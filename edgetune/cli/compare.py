@@ -12,7 +12,7 @@ from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 
 if TYPE_CHECKING:
     from edgetune.gguf.compare.compared import Compared
@@ -61,7 +61,7 @@ def compare(
             raise InputError(f"There is no file {path}", "Nothing lies under that path.", f"Check {name}.")
     if out is not None and out.is_dir():
         raise InputError(f"{out} is a folder", "--out names the page itself.", "Name a file, such as types.html.")
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     chosen = resolve(source, place, [(adapter, 1.0)] if adapter else [])
 
     from edgetune.gguf.compare.compared import DEFAULT_TYPES, Comparison

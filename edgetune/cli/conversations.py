@@ -10,7 +10,7 @@ from edgetune.chat import saved
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import table
 from edgetune.errors import InputError
-from edgetune.storage.workspace import remove, workspace
+from edgetune.storage.workspace import open_workspace, remove
 from edgetune.text import safe_text
 
 ConversationName = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or the beginning of it.", show_default=False)]
@@ -44,7 +44,7 @@ def listing(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """List conversations."""
-    conversations = saved.search(text, saved.list_conversations(workspace(workspace_path).conversations))
+    conversations = saved.search(text, saved.list_conversations(open_workspace(workspace_path).conversations))
     if as_json:
         typer.echo(json.dumps([summary(conversation) for conversation in conversations], ensure_ascii=False))
     elif conversations:
@@ -77,7 +77,7 @@ def show(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Show a conversation."""
-    conversation = saved.find_conversation(workspace(workspace_path).conversations, name)
+    conversation = saved.find_conversation(open_workspace(workspace_path).conversations, name)
     if as_json:
         turns = conversation.branches.rows() if all_branches else conversation.messages
         typer.echo(json.dumps({**summary(conversation), "messages": turns}, ensure_ascii=False))
@@ -97,7 +97,7 @@ def export(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Turn conversations into examples."""
-    folder = workspace(workspace_path).conversations
+    folder = open_workspace(workspace_path).conversations
     if out is None:
         raise InputError(
             "No file of examples was named",
@@ -125,7 +125,7 @@ def delete(
     workspace_path: WorkspaceFlag = None,
 ) -> None:
     """Delete conversations."""
-    folder = workspace(workspace_path).conversations
+    folder = open_workspace(workspace_path).conversations
     conversations = {conversation.name: conversation for conversation in (saved.find_conversation(folder, name) for name in names)}
     confirm(f"Delete {', '.join(conversations)}? This cannot be undone.", yes)
     for conversation in conversations.values():

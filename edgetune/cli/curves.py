@@ -12,7 +12,7 @@ from edgetune.cli.show import say, table
 from edgetune.errors import InputError
 from edgetune.runs import chart, compare
 from edgetune.runs.history import CURVES, History
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 from edgetune.text import one_line, said
 
 UNITS = {"memory": 2**20}
@@ -43,7 +43,7 @@ def curves(
     """
     if of not in CURVES:
         raise InputError(f"There is no curve '{of[:40]}'", f"Curves are {', '.join(CURVES)}.", "Choose one of them with --of.")
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     histories = [History(place.run(one)) for one in (name, *filter(None, [other]))]
     for history in histories:
         while history.update():

@@ -10,7 +10,7 @@ from edgetune.cli.data_write import FileArgument, convert, refuse_to_overwrite, 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 
 if TYPE_CHECKING:
     from edgetune.bases.find import Base
@@ -68,9 +68,9 @@ def _tools(recipe: "Recipe") -> "tuple[Base | None, BaseTokenizer | None, int]":
 
     if not recipe.base:
         return None, None, recipe.max_length
-    folder = find.resolve(recipe.base)
-    base = find.describe(folder)
-    return base, tokenizers.load(folder, today()), min(recipe.max_length, base.context)
+    folder = find.resolve_base(recipe.base)
+    base = find.describe_base(folder)
+    return base, tokenizers.load_tokenizer(folder, today()), min(recipe.max_length, base.context)
 
 
 def check(
@@ -93,7 +93,7 @@ def check(
     from edgetune.preferences import as_data
     from edgetune.storage.files import write_text
 
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     held_out = {"validation": as_data.files(options["validation"], place)} if "validation" in options else {}
     recipe, _ = build({**options, **held_out, "data": as_data.files(files, place), "base": base})
     found, tokenizer, length = _tools(recipe)
@@ -120,10 +120,10 @@ def check(
     if out:
         from edgetune.data import page
 
-        write_text(out, page.html(report.as_dict(), xray.samples(tokenizer)))
+        write_text(out, page.xray_html(report.as_dict(), xray.samples(tokenizer)))
         say(f"The report is in {out}")
     typer.echo(json.dumps(report.as_dict(), ensure_ascii=False)) if as_json else print_report(report)
-    if report.verdict == verdict.STOP:
+    if report.verdict == verdict.DO_NOT_TRAIN:
         raise typer.Exit(1)
 
 
@@ -150,17 +150,17 @@ def preview(
     from edgetune.data.detect import parse_map
     from edgetune.data.examine import Job, examine
     from edgetune.data.render import Rules
-    from edgetune.data.row import Raw
+    from edgetune.data.row import RawRow
     from edgetune.data.sources import sources
     from edgetune.data.token_view import unit_view
     from edgetune.preferences import as_data
 
-    recipe, _ = build({**options, "data": as_data.files([file], workspace(workspace_path)), "base": base})
+    recipe, _ = build({**options, "data": as_data.files([file], open_workspace(workspace_path)), "base": base})
     _, tokenizer, length = _tools(recipe)
     files, mapping = sources(recipe.data), parse_map(recipe.column_map)
-    every = scan.recognise(files, recipe.format, mapping)
-    raws = ((piece.source, piece.file, raw) for piece in scan.raw_pieces(files) for raw in piece.raws)
-    there: tuple[int, str, Raw] | None = next(islice(raws, row - 1, None), None)
+    every = scan.detect_formats(files, recipe.format, mapping)
+    raws = ((piece.source, piece.file, raw) for piece in scan.raw_batches(files) for raw in piece.raws)
+    there: tuple[int, str, RawRow] | None = next(islice(raws, row - 1, None), None)
     if there is None:
         raise InputError(f"There is no row {row}", f"{file} has fewer rows.", "Name a smaller --row.")
     number, name, raw = there

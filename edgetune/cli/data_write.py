@@ -10,7 +10,7 @@ import typer
 from edgetune.cli.flags import JsonFlag
 from edgetune.cli.show import say
 from edgetune.errors import InputError
-from edgetune.storage.paths import is_folder, real
+from edgetune.storage.paths import is_folder, real_path
 
 if TYPE_CHECKING:
     from edgetune.data.sources import Source
@@ -37,7 +37,7 @@ def convert(
         raise InputError(f"Examples cannot be converted to '{to}'", f"Known are {', '.join(writers)}.", "Choose one of them with --to.")
     recipe, _ = build({**options, "data": [file]})
     files, mapping = sources(recipe.data), parse_map(recipe.column_map)
-    found = {str(s.path): one.format for s, one in zip(files, scan.recognise(files, recipe.format, mapping), strict=True)}
+    found = {str(s.path): one.format for s, one in zip(files, scan.detect_formats(files, recipe.format, mapping), strict=True)}
     read = written = 0
     refused: list[tuple[str, int, str, str]] = []
     with _Lines(files, out) as write:
@@ -63,7 +63,7 @@ def convert(
 
 def refuse_to_overwrite(out: Path, files: "list[Source]", flag: str = "--out") -> None:
     """Raise InputError when a file to be written is a folder, or one of those that are read."""
-    if is_folder(out) or real(out) in {real(source.path) for source in files}:
+    if is_folder(out) or real_path(out) in {real_path(source.path) for source in files}:
         raise InputError(f"{out} cannot be written", "It is a folder, or the very file that is read.", f"Name another file with {flag}.")
 
 

@@ -12,7 +12,7 @@ from edgetune.cli.show import ProgressLine, say, table
 from edgetune.formatting import format_duration, format_number, format_size
 from edgetune.runs import launch
 from edgetune.storage.files import folder_bytes
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 from edgetune.text import one_line
 
 
@@ -38,7 +38,7 @@ def demo(
     from edgetune.jobs import create
 
     started = time.monotonic()
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     recipe, sources = build({**show.OPTIONS, **({"max_steps": max_steps} if max_steps else {})})
     plan = create.plan(recipe, sources, place)
     say("EdgeTune Nano, a chat model of 5 million parameters that ships with EdgeTune, learns about a lighthouse it has never heard of.")

@@ -10,7 +10,7 @@ from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, table
 from edgetune.errors import InputError
 from edgetune.formatting import format_number
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 
 
 def evaluate(
@@ -31,7 +31,7 @@ def evaluate(
     from edgetune.evaluation.evaluate import evaluate_gguf, evaluate_run
     from edgetune.preferences import as_data
 
-    data = as_data.file(data, workspace(workspace_path))
+    data = as_data.file(data, open_workspace(workspace_path))
     line = ProgressLine()
 
     def progress(done: int, total: int) -> None:
@@ -40,9 +40,9 @@ def evaluate(
     if source.lower().endswith(".gguf") or Path(source).is_file():
         if not Path(source).is_file():
             raise InputError(f"There is no file {source}", "Nothing lies under that path.", "Check it.")
-        result = evaluate_gguf(Path(source), data, answers, progress, workspace(workspace_path))
+        result = evaluate_gguf(Path(source), data, answers, progress, open_workspace(workspace_path))
     else:
-        result = evaluate_run(workspace(workspace_path).run(source), data, answers, progress)
+        result = evaluate_run(open_workspace(workspace_path).run(source), data, answers, progress)
     line.clear()
     if as_json:
         typer.echo(json.dumps(result))

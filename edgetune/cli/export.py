@@ -11,7 +11,7 @@ from edgetune.cli.imatrix import named
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
 from edgetune.formatting import format_size
-from edgetune.storage.workspace import Workspace, workspace
+from edgetune.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     from edgetune.gguf.source import Source
@@ -71,7 +71,7 @@ def export(
     from edgetune.gguf.source import check_types, resolve, target_paths, weighted
 
     if dry_run:
-        show_offers(source, workspace(workspace_path), as_json)
+        show_offers(source, open_workspace(workspace_path), as_json)
         return
     adapters = [weighted(one) for one in adapter or []]
     if adapter_only:
@@ -79,9 +79,9 @@ def export(
             raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
         if programs:
             raise InputError("--for does not go with --adapter-only", "The folder would have no model.", "Leave one of them out.")
-        write_adapter(resolve(source, workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
+        write_adapter(resolve(source, open_workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
-    types, place = check_types(type_names or []), workspace(workspace_path)
+    types, place = check_types(type_names or []), open_workspace(workspace_path)
     chosen = resolve(source, place, adapters, checkpoint)
     matrix = named(imatrix, chosen, types, place)
     folders = runtimes.plan(chosen, programs or [], target_paths(chosen, types, out), say)

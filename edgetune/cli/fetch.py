@@ -11,10 +11,10 @@ from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
 from edgetune.formatting import format_size
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from edgetune.bases.fetch import Order
+    from edgetune.bases.fetch import FetchPlan
 
 LISTED = 8
 
@@ -53,28 +53,28 @@ def fetch(
     from edgetune.bases import fetch as fetching
     from edgetune.bases import hub
 
-    place, token = workspace(workspace_path), _token(token_file)
-    repo = hub.look(name, revision, token)
-    order = fetching.order(repo, place)
+    place, token = open_workspace(workspace_path), _token(token_file)
+    repo = hub.look_up(name, revision, token)
+    plan = fetching.plan_fetch(repo, place)
     say(f"{repo.name} at commit {repo.commit[:12]}, from {repo.page}")
     say(f"licence: {repo.licence}" + ("; gated: its owner asks for consent" if repo.gated else ""))
-    resumed = f", {format_size(order.have)} of it here already" if order.have else ""
-    say(f"{len(order.files)} files, {format_size(order.bytes)}{resumed}, into {order.target}")
-    for reason in dict.fromkeys(order.skipped.values()):
-        names = [n for n, why in order.skipped.items() if why == reason]
+    resumed = f", {format_size(plan.have)} of it here already" if plan.have else ""
+    say(f"{len(plan.files)} files, {format_size(plan.bytes)}{resumed}, into {plan.target}")
+    for reason in dict.fromkeys(plan.skipped.values()):
+        names = [n for n, why in plan.skipped.items() if why == reason]
         shown = names if reason in ("pickle", "code") else names[:LISTED]
         say(f"left there ({reason}): {', '.join(shown)}" + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""))
     if repo.gated and token is None:
         raise hub.gated(repo.name, token)
-    fetching.check(order)
+    fetching.check_target(plan)
     if dry_run:
         if as_json:
-            typer.echo(json.dumps(_planned(order)))
+            typer.echo(json.dumps(_planned(plan)))
         return
-    confirm(f"Fetch {format_size(order.bytes - order.have)} from {repo.endpoint}?", yes)
+    confirm(f"Fetch {format_size(plan.bytes - plan.have)} from {repo.endpoint}?", yes)
     line = ProgressLine()
     try:
-        base = fetching.fetch(order, token, lambda file, have, total: line.update(have, total, f"bytes  {file}"))
+        base = fetching.fetch(plan, token, lambda file, have, total: line.update(have, total, f"bytes  {file}"))
     except KeyboardInterrupt:
         line.clear()
         say("What was fetched is kept: the same command goes on from there.")
@@ -82,19 +82,19 @@ def fetch(
     finally:
         line.clear()
     if as_json:
-        typer.echo(json.dumps({"base": str(base.path), "bytes": base.bytes, **(fetching.record(base.path) or {})}))
+        typer.echo(json.dumps({"base": str(base.path), "bytes": base.bytes, **(fetching.fetch_record(base.path) or {})}))
         return
     typer.echo(str(base.path))
     say(f"{base.architecture}, {base.parameters / 1e6:.1f}M parameters, every hash right")
     say(f"next: edgetune train --base {base.path} --data FILE")
 
 
-def _planned(order: "Order") -> dict[str, Any]:
+def _planned(plan: "FetchPlan") -> dict[str, Any]:
     """What would be fetched, for JSON."""
-    repo = order.repo
+    repo = plan.repo
     facts = {"model": repo.name, "commit": repo.commit, "from": repo.page, "licence": repo.licence, "gated": repo.gated}
-    sizes = {"files": len(order.files), "bytes": order.bytes, "have": order.have}
-    return {**facts, **sizes, "target": str(order.target), "skipped": order.skipped}
+    sizes = {"files": len(plan.files), "bytes": plan.bytes, "have": plan.have}
+    return {**facts, **sizes, "target": str(plan.target), "skipped": plan.skipped}
 
 
 def _token(file: Path | None) -> str | None:

@@ -12,7 +12,7 @@ from edgetune.config.recipe import PRESETS, Recipe
 from edgetune.errors import EdgeTuneError
 from edgetune.formatting import format_duration, format_size
 from edgetune.storage.files import free_bytes
-from edgetune.storage.workspace import Workspace, workspace
+from edgetune.storage.workspace import Workspace, open_workspace
 
 EXAMPLES = """Say what a recipe will need here before it starts: memory by part, disk, and the smallest change that makes it fit.
 
@@ -44,8 +44,8 @@ def fit(
     from edgetune.machine import hardware
 
     made, sources = build(options, recipe, preset, say)
-    base, place, here = find.describe(find.resolve(made.base)), workspace(workspace_path), hardware.machine()
-    device = hardware.device(made.device)
+    base, place, here = find.describe_base(find.resolve_base(made.base)), open_workspace(workspace_path), hardware.this_machine()
+    device = hardware.choose_device(made.device)
     free = fitting.free_memory(device.value)
     memory = fitting.training_memory(made, base, device.value)
     need = memory.total + fitting.beside(device.value)

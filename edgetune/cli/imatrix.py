@@ -9,7 +9,7 @@ import typer
 from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
-from edgetune.storage.workspace import Workspace, workspace
+from edgetune.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     from edgetune.gguf.importance.kept import Gathered
@@ -42,7 +42,7 @@ def imatrix(
     from edgetune.gguf.source import resolve, weighted
     from edgetune.storage.files import copy_file
 
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
     chosen = resolve(source, place, [weighted(one) for one in adapter or []], checkpoint)

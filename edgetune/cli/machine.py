@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetune.bases.hub import NETWORK
+from edgetune.bases.hub import NETWORK_NOTE
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
 from edgetune.formatting import format_size
 from edgetune.storage.files import free_bytes
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "gguf", "llama-cpp-python", "textual")
 
@@ -27,9 +27,9 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
     from edgetune import __version__
     from edgetune.machine import hardware, prevent_sleep
 
-    here, place = hardware.machine(), workspace(workspace_path)
-    device = hardware.device()
-    dtype = hardware.dtype(device.value)
+    here, place = hardware.this_machine(), open_workspace(workspace_path)
+    device = hardware.choose_device()
+    dtype = hardware.choose_dtype(device.value)
     versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -47,10 +47,10 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         "dtype_reason": dtype.reason,
         "workspace": str(place.path),
         "disk_free": free_bytes(place.path),
-        "sleep": prevent_sleep.how().reason,
+        "sleep": prevent_sleep.sleep_blocker().reason,
         "packages": versions,
         "missing": missing,
-        "network": NETWORK,
+        "network": NETWORK_NOTE,
     }
     if as_json:
         typer.echo(json.dumps(facts))
@@ -64,7 +64,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         typer.echo(f"computes   in {dtype.value}: {dtype.reason}")
         typer.echo(f"sleep      {facts['sleep']}")
         typer.echo("packages   " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in versions.items()))
-        typer.echo(f"network    {NETWORK}")
+        typer.echo(f"network    {NETWORK_NOTE}")
     if missing:
         say(f"Missing: {', '.join(missing)}. Set up again: python packaging/bootstrap.py setup")
         raise typer.Exit(1)
@@ -98,15 +98,15 @@ def bases(
     from edgetune.estimate.fits import fits
 
     usual, _ = build({}, None, "balanced")
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     for folder in add or []:
-        say(f"From now on also looked in: {own.add(place, folder)}")
+        say(f"From now on also looked in: {own.add_folder(place, folder)}")
     for folder in drop or []:
-        say(f"No more looked in: {own.drop(place, folder)}")
+        say(f"No more looked in: {own.remove_folder(place, folder)}")
     found: list[dict[str, Any]] = []
-    for folder in dict.fromkeys(find.model_folders(own.places(place, folders or []))):
+    for folder in dict.fromkeys(find.model_folders(own.search_folders(place, folders or []))):
         try:
-            base = find.describe(folder)
+            base = find.describe_base(folder)
             found.append(
                 {
                     "name": base.name,

@@ -10,7 +10,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, YesFlag, confirm, former_flags
 from edgetune.cli.show import say, table
 from edgetune.errors import InputError
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 from edgetune.text import one_line, safe_text
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ Example: edgetune prefs restore 3f2a09b1c2d3
 def _open(name: str, workspace_path: Path | None) -> "Store":
     from edgetune.preferences.store import existing
 
-    store = existing(workspace(workspace_path), name)
+    store = existing(open_workspace(workspace_path), name)
     for problem in store.fold().problems[:5]:
         say(f"left out: {problem}")
     return store
@@ -77,7 +77,7 @@ def listing(
 
     if name is None:
         files = []
-        for store in stores(workspace(workspace_path)):
+        for store in stores(open_workspace(workspace_path)):
             votes = store.votes()
             pairs = sum(len(vote.pairs()) for vote in votes if "repeats" not in vote.about)
             files.append({"name": store.name, "votes": len(votes), "pairs": pairs, "worth": worth(pairs), "file": str(store.path)})
@@ -167,13 +167,13 @@ def export(
     """Write votes for trainers."""
     from edgetune.preferences.shapes import SHAPES, rows
     from edgetune.storage.files import atomic_write
-    from edgetune.storage.paths import is_folder, real
+    from edgetune.storage.paths import is_folder, real_path
 
     if shape not in SHAPES:
         raise InputError(f"There is no shape '{shape[:40]}'", f"Shapes are {', '.join(SHAPES)}.", "Choose one of them with --shape.")
     store = _open(name, workspace_path)
     target = out or Path(f"{name}.{shape}.jsonl")
-    if is_folder(target) or real(target).is_relative_to(real(store.path.parent)):
+    if is_folder(target) or real_path(target).is_relative_to(real_path(store.path.parent)):
         raise InputError(
             f"{target} cannot be written", "It is a folder, or lies in the folder of the votes.", "Name another file with --out."
         )
@@ -211,7 +211,7 @@ def import_votes(
     from edgetune.preferences.importing import import_file
     from edgetune.preferences.store import store
 
-    done = import_file(file, store(workspace(workspace_path), into), form, parse_map(column_map or []))
+    done = import_file(file, store(open_workspace(workspace_path), into), form, parse_map(column_map or []))
     for name, line, reason in done.left_out[:5]:
         say(f"left out {name}:{line}: {reason}")
     if as_json:

@@ -9,7 +9,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import say
 from edgetune.errors import InputError
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 
 
 def prove(
@@ -35,7 +35,7 @@ def prove(
     from edgetune.gguf.source import resolve
     from edgetune.gguf.write import failed, prover
 
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     check_gguf(gguf)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")

@@ -59,11 +59,11 @@ def rank(
     from edgetune.preferences.prompts import from_conversations, from_votes, proposed, read
     from edgetune.preferences.store import store
     from edgetune.sessions.ranking import RankingSession
-    from edgetune.storage.workspace import workspace
+    from edgetune.storage.workspace import open_workspace
 
     # All that can be wrong is found before a model is loaded.
     sampling = voting.checked(Sampling(temperature, seed=seed), max_tokens)
-    opened_workspace = workspace(workspace_path)
+    opened_workspace = open_workspace(workspace_path)
     votes = store(opened_workspace, into)
     decide = None if judge == "human" else rule(judge)
     if sum([prompts is not None, voted, conversations, propose > 0]) != 1:

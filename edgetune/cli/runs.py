@@ -12,8 +12,8 @@ from edgetune.errors import EdgeTuneError
 from edgetune.formatting import format_number, format_size
 from edgetune.runs import launch, manage
 from edgetune.runs.manage import summary
-from edgetune.storage.files import folder_bytes, refused
-from edgetune.storage.workspace import workspace
+from edgetune.storage.files import folder_bytes, system_error
+from edgetune.storage.workspace import open_workspace
 
 
 def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -22,11 +22,11 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     Example: edgetune runs
     """
     found = []
-    for run in workspace(workspace_path).runs():
+    for run in open_workspace(workspace_path).runs():
         try:
             found.append(summary(run))
         except (EdgeTuneError, OSError) as problem:
-            error = refused(problem) if isinstance(problem, OSError) else problem
+            error = system_error(problem) if isinstance(problem, OSError) else problem
             say(f"{error.title}. {error.cause} {error.remedy}")
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
@@ -57,7 +57,7 @@ def stop(name: RunName, workspace_path: WorkspaceFlag = None) -> None:
 
     Example: edgetune stop mine
     """
-    launch.request_stop(workspace(workspace_path).run(name))
+    launch.request_stop(open_workspace(workspace_path).run(name))
     say(f"{name} stops at the end of this step, after a checkpoint.")
 
 
@@ -68,7 +68,7 @@ def rename(
 
     Example: edgetune rename mine lighthouse
     """
-    manage.rename(workspace(workspace_path), name, new_name)
+    manage.rename(open_workspace(workspace_path), name, new_name)
     say(f"{name} is now {new_name}.")
 
 
@@ -77,7 +77,7 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
 
     Example: edgetune delete mine --yes
     """
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     size = manage.idle(place.run(name)).size()
     confirm(f"Delete {name} and all it made ({format_size(size)})? This cannot be undone.", yes)
     say(f"{name} is deleted; {format_size(manage.delete(place, name))} are free.")
@@ -89,7 +89,7 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
 
     Example: edgetune prune
     """
-    sizes = manage.prunable(workspace(workspace_path), say)
+    sizes = manage.prunable(open_workspace(workspace_path), say)
     victims = list(sizes)
     freed = sum(sizes.values())
     if as_json and not yes:
@@ -115,7 +115,7 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     """
     from edgetune.storage.files import free_bytes
 
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     rows: list[dict[str, Any]] = []
     for run in place.runs():
         parts = {

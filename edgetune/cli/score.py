@@ -9,7 +9,7 @@ import typer
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.show import ProgressLine, say
 from edgetune.errors import InputError
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 from edgetune.text import one_line
 
 
@@ -27,11 +27,11 @@ def score(
     """
     if data is None:
         raise InputError("No answers were named", "--data is missing.", "Name your file with --data FILE.")
-    run = workspace(workspace_path).run(name)
+    run = open_workspace(workspace_path).run(name)
     from edgetune.evaluation.reward_score import rank
     from edgetune.preferences import as_data
 
-    data = as_data.file(data, workspace(workspace_path), (as_data.JUDGED,)) or data
+    data = as_data.file(data, open_workspace(workspace_path), (as_data.JUDGED,)) or data
     line = ProgressLine()
     result = rank(run, data, lambda done, total: line.update(done, total, "answers scored"))
     line.clear()

@@ -18,7 +18,7 @@ from edgetune.runs import launch, manage
 from edgetune.runs.describe_event import measures, worth
 from edgetune.runs.events import follow
 from edgetune.storage.files import touch
-from edgetune.storage.workspace import Run, workspace
+from edgetune.storage.workspace import Run, open_workspace
 
 LISTED = 5
 """Rows left out that are shown by line; the rest are in the run's data/rejected.jsonl."""
@@ -61,7 +61,7 @@ def train(
     made, sources = build(options, recipe, preset, say)
     if not made.data:
         raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE, or your votes: --data prefs.")
-    place = workspace(workspace_path)
+    place = open_workspace(workspace_path)
     if name:
         place.new_name(name, "")
     from edgetune.training import rewards
@@ -119,7 +119,7 @@ def resume(
 
       edgetune resume mine --max-steps 400
     """
-    run = workspace(workspace_path).run(name)
+    run = open_workspace(workspace_path).run(name)
     manage.prepare_resume(run, max_steps)
     begin(run, detach, as_json)
 

@@ -15,7 +15,7 @@ from edgetune.cli.chat_input import ask_key
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.gguf.find import model_file
 from edgetune.preferences.naming import name_of
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 from edgetune.text import safe_text
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def gguf_of(source: str, workspace_path: Path | None) -> Path:
     """The file of a model as it is named; written first where there is none."""
     from edgetune.cli.chat_terminal import say
 
-    return model_file(source, workspace(workspace_path), say)
+    return model_file(source, open_workspace(workspace_path), say)
 
 
 def open_author(

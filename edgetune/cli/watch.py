@@ -14,7 +14,7 @@ from edgetune.runs.describe_event import question, told
 from edgetune.runs.events import follow, read
 from edgetune.runs.lineage import describe_lineage
 from edgetune.runs.manage import summary
-from edgetune.storage.workspace import workspace
+from edgetune.storage.workspace import open_workspace
 from edgetune.text import one_line, safe_text
 
 WIDEST = 300
@@ -35,7 +35,7 @@ def show(
 
       edgetune show mine --answers    # watch it learn: the same questions, answered over time
     """
-    run = workspace(workspace_path).run(name)
+    run = open_workspace(workspace_path).run(name)
     facts, state = summary(run), launch.state(run)
     own = {"run": run.name, "method": facts["method"], "votes": facts["votes"]}
     recipe = run.recipe_file.read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def log(
     """
     if following and as_json:
         raise InputError("--follow has no --json", "One document needs an end.", "Leave one of them out, or read the run's events.jsonl.")
-    run = workspace(workspace_path).run(name)
+    run = open_workspace(workspace_path).run(name)
     if following:
         for event in follow(run.events, 0, lambda: launch.alive(run.folder)):
             tell(event, every)

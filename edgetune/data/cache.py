@@ -11,18 +11,20 @@ from edgetune.data.render import Rules, TextTokenizer
 from edgetune.data.sources import Source
 from edgetune.storage.files import publish_folder, sha256, write_json
 
-VERSION = 2
+CACHE_VERSION = 2
 """Raised whenever the same input would be prepared differently."""
-KEPT = 4
+MAX_CACHED = 4
 """Data sets kept; older ones go when a new one is made."""
-REPORT = "report.json"
+REPORT_FILE = "report.json"
 
 
-def key(sources: list[Source], format: str, mapping: dict[str, str], rules: Rules, tokenizer: TextTokenizer, tokenizer_hash: str) -> str:
+def cache_key(
+    sources: list[Source], format: str, mapping: dict[str, str], rules: Rules, tokenizer: TextTokenizer, tokenizer_hash: str
+) -> str:
     """A name for what these files become: a hash over their bytes and over all else that decides it."""
     template = tokenizer.template
     facts: dict[str, Any] = {
-        "version": VERSION,
+        "version": CACHE_VERSION,
         "files": [[str(s.path), s.held_out, sha256(s.path)] for s in sources],
         "format": format,
         "map": sorted(mapping.items()),
@@ -34,7 +36,7 @@ def key(sources: list[Source], format: str, mapping: dict[str, str], rules: Rule
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def kept(place: Path, name: str, make: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any], bool]:
+def load_or_prepare(place: Path, name: str, make: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any], bool]:
     """The folder of a key with its report, made by `make` when it is not there or damaged; the flag says whether it was there.
 
     The report is written last and holds the hash of every file beside it.
@@ -42,13 +44,13 @@ def kept(place: Path, name: str, make: Callable[[Path], dict[str, Any]]) -> tupl
     target = place / name
     report = _read(target)
     if report is not None:
-        (target / REPORT).touch()
+        (target / REPORT_FILE).touch()
         return target, report, True
     shutil.rmtree(target, ignore_errors=True)
     with publish_folder(target) as part:
         report = make(part)
         files = {path.name: [path.stat().st_size, sha256(path)] for path in sorted(part.iterdir())}
-        write_json(part / REPORT, {"files": files, "report": report})
+        write_json(part / REPORT_FILE, {"files": files, "report": report})
     _forget(place, target)
     return target, report, False
 
@@ -56,7 +58,7 @@ def kept(place: Path, name: str, make: Callable[[Path], dict[str, Any]]) -> tupl
 def _read(target: Path) -> dict[str, Any] | None:
     """The report of a folder whose files are as they were written, else None."""
     try:
-        value = json.loads((target / REPORT).read_text(encoding="utf-8"))
+        value = json.loads((target / REPORT_FILE).read_text(encoding="utf-8"))
         whole = all([(target / n).stat().st_size, sha256(target / n)] == fact for n, fact in value["files"].items())
         report: dict[str, Any] = value["report"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -65,7 +67,7 @@ def _read(target: Path) -> dict[str, Any] | None:
 
 
 def _forget(place: Path, newest: Path) -> None:
-    """Remove what was not used for longest, until KEPT are left."""
-    folders = [p for p in place.iterdir() if (p / REPORT).is_file() and p != newest and not p.name.startswith(".")]
-    for folder in sorted(folders, key=lambda p: (p / REPORT).stat().st_mtime, reverse=True)[KEPT - 1 :]:
+    """Remove what was not used for longest, until MAX_CACHED are left."""
+    folders = [p for p in place.iterdir() if (p / REPORT_FILE).is_file() and p != newest and not p.name.startswith(".")]
+    for folder in sorted(folders, key=lambda p: (p / REPORT_FILE).stat().st_mtime, reverse=True)[MAX_CACHED - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)

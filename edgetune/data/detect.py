@@ -8,29 +8,29 @@ from typing import Any, Generic, TypeVar
 
 from edgetune.data import formats
 from edgetune.data.formats import _columns as columns
-from edgetune.data.row import Row, RowError
+from edgetune.data.row import ParsedRow, RowError
 from edgetune.errors import InputError
 from edgetune.text import one_line
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 
-SAMPLED = 1000
+SAMPLE_ROWS = 1000
 """Rows looked at to tell the format."""
 NEARLY_ALL = 0.8
 """Share of the readable sampled rows that must have a format's shape; the others are refused one by one, with their reasons."""
 
 
-class Sample(Generic[T]):
-    """About SAMPLED items spread evenly over a stream of unknown length; the same stream always gives the same ones.
+class EvenSample(Generic[Item]):
+    """About SAMPLE_ROWS items spread evenly over a stream of unknown length; the same stream always gives the same ones.
 
     Every k-th item is kept, beginning with the first; when twice as many as wanted are held, every second goes and k doubles.
     """
 
-    def __init__(self, wanted: int = SAMPLED) -> None:
+    def __init__(self, wanted: int = SAMPLE_ROWS) -> None:
         self.wanted, self.seen, self._every = wanted, 0, 1
-        self._held: list[T] = []
+        self._held: list[Item] = []
 
-    def add(self, item: T) -> None:
+    def add(self, item: Item) -> None:
         """Look at the stream's next item."""
         if self.seen % self._every == 0:
             if len(self._held) == 2 * self.wanted:
@@ -41,14 +41,14 @@ class Sample(Generic[T]):
         self.seen += 1
 
     @property
-    def items(self) -> list[T]:
+    def items(self) -> list[Item]:
         """The items held, at most `wanted`, in the stream's order."""
         count = len(self._held)
         return self._held[:] if count <= self.wanted else [self._held[i * count // self.wanted] for i in range(self.wanted)]
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedFormat:
     """A format and why it was chosen. matching of the sampled readable rows have its shape."""
 
     format: str
@@ -60,27 +60,27 @@ class Found:
 class ShapeError(InputError):
     """Rows that have no shape EdgeTune can use. kind: one word; file and line: where the first of them stands."""
 
-    def __init__(self, kind: str, row: Row, title: str, cause: str, remedy: str) -> None:
+    def __init__(self, kind: str, row: ParsedRow, title: str, cause: str, remedy: str) -> None:
         super().__init__(title, cause, remedy)
         self.kind, self.file, self.line = kind, row.file, row.line
 
 
-def _place(row: Row) -> str:
+def _place(row: ParsedRow) -> str:
     return f"line {row.line} of {one_line(row.file)}"
 
 
-def detect(sample: list[Row], asked: str = "auto") -> Found:
-    """The format of rows: the first in `formats.order()` whose shape nearly all readable ones have, or the one asked for.
+def detect_format(sample: list[ParsedRow], asked: str = "auto") -> DetectedFormat:
+    """The format of rows: the first in `formats.format_order()` whose shape nearly all readable ones have, or the one asked for.
 
     Raises InputError for a format that there is not; ShapeError: no_row_readable, unknown_shape, mixed_formats, wrong_format.
     """
     rows = [row for row in sample if not row.problem]
-    if asked not in ("auto", *formats.order()):
-        near = get_close_matches(asked, formats.order(), 1)
+    if asked not in ("auto", *formats.format_order()):
+        near = get_close_matches(asked, formats.format_order(), 1)
         raise InputError(
             f"There is no format {asked!r}",
             f"Did you mean {near[0]}?" if near else "",
-            f"Formats are auto, {', '.join(formats.order())}.",
+            f"Formats are auto, {', '.join(formats.format_order())}.",
         )
     if not rows:
         if not sample:
@@ -89,19 +89,19 @@ def detect(sample: list[Row], asked: str = "auto") -> Found:
         raise ShapeError("no_row_readable", sample[0], "No row can be read", first, "Correct the file.")
     if asked != "auto":
         return _asked(rows, asked)
-    found = recognised(rows)
+    found = matching_format(rows)
     if found is None:
         raise _unknown(rows)
     return found
 
 
-def recognised(rows: list[Row]) -> Found | None:
+def matching_format(rows: list[ParsedRow]) -> DetectedFormat | None:
     """The format of readable rows, or None."""
-    for name in formats.order():
+    for name in formats.format_order():
         has_shape = formats.module(name).detect
         matching = sum(has_shape(row.value) for row in rows)
         if matching >= NEARLY_ALL * len(rows):
-            return Found(name, _said(name, matching, len(rows)), matching, len(rows))
+            return DetectedFormat(name, _said(name, matching, len(rows)), matching, len(rows))
     return None
 
 
@@ -110,11 +110,11 @@ def _said(name: str, matching: int, sampled: int) -> str:
     return f"{form.TITLE}: {matching:,} of {sampled:,} sampled rows have {form.SHAPE}"
 
 
-def _asked(rows: list[Row], asked: str) -> Found:
+def _asked(rows: list[ParsedRow], asked: str) -> DetectedFormat:
     """The format asked for, if it fits any row: one that only another format claims may still be convertible."""
     form = formats.module(asked)
 
-    def fits(row: Row) -> bool:
+    def fits(row: ParsedRow) -> bool:
         try:
             return bool(form.detect(row.value) or form.convert(row.value))
         except RowError:
@@ -122,29 +122,29 @@ def _asked(rows: list[Row], asked: str) -> Found:
 
     matching = sum(map(fits, rows))
     if matching:
-        return Found(asked, f"asked for; {matching:,} of {len(rows):,} sampled rows fit {form.TITLE}", matching, len(rows))
-    found = recognised(rows)
+        return DetectedFormat(asked, f"asked for; {matching:,} of {len(rows):,} sampled rows fit {form.TITLE}", matching, len(rows))
+    found = matching_format(rows)
     raise ShapeError(
         "wrong_format",
         rows[0],
         f"No row fits the format {asked}",
         f"None of the {len(rows):,} sampled rows, the first at {_place(rows[0])}, has {form.SHAPE}. "
-        + (f"Found instead: {found.reason}." if found else columns.shown([row.value for row in rows])),
+        + (f"Found instead: {found.reason}." if found else columns.describe_columns([row.value for row in rows])),
         f"Leave --format out, or say --format {found.format}." if found else _remedy(rows),
     )
 
 
-def _unknown(rows: list[Row]) -> ShapeError:
+def _unknown(rows: list[ParsedRow]) -> ShapeError:
     """Why no format was chosen: mixed shapes, too many broken rows, or columns that nobody knows."""
-    firsts: dict[str, Row] = {}
+    firsts: dict[str, ParsedRow] = {}
     counts: Counter[str] = Counter()
     for row in rows:
-        name = next((name for name in formats.order() if formats.module(name).detect(row.value)), "")
+        name = next((name for name in formats.format_order() if formats.module(name).detect(row.value)), "")
         counts[name] += 1
         firsts.setdefault(name, row)
     known = [(name, count) for name, count in counts.most_common() if name]
     if not known:
-        cause = f"The first row is at {_place(rows[0])}. {columns.shown([row.value for row in rows])}"
+        cause = f"The first row is at {_place(rows[0])}. {columns.describe_columns([row.value for row in rows])}"
         return ShapeError("unknown_shape", rows[0], "The shape of the examples is not known", cause, _remedy(rows))
 
     def group(name: str, count: int) -> str:
@@ -166,22 +166,22 @@ def _unknown(rows: list[Row]) -> ShapeError:
         "unknown_shape",
         firsts[""],
         "Too many rows have no known shape",
-        cause + " " + columns.shown([firsts[""].value]),
+        cause + " " + columns.describe_columns([firsts[""].value]),
         f"Correct them, or say --format {known[0][0]}; they are then left out and listed.",
     )
 
 
-def _remedy(rows: list[Row]) -> str:
+def _remedy(rows: list[ParsedRow]) -> str:
     """What to do about unknown columns: a mapping that was tried on the rows, or how to write one."""
-    for mapping in columns.proposals([row.value for row in rows]):
-        found = recognised([replace(row, value=apply_map(row.value, mapping)) for row in rows])
+    for mapping in columns.propose_mappings([row.value for row in rows]):
+        found = matching_format([replace(row, value=apply_map(row.value, mapping)) for row in rows])
         if found:
             written = one_line(",".join(f"{target}={source}" for target, source in mapping.items()), 200)
             word = f'"{written}"' if re.search(r"[^\w.,=-]", written) else written
             return f"Try --column-map {word}: {formats.module(found.format).TITLE} then fits {found.matching:,} of {found.sampled:,} rows."
     return (
         "Say which column is which, as in --column-map instruction=COLUMN,output=COLUMN, or name a format with --format "
-        f"({', '.join(formats.order())})."
+        f"({', '.join(formats.format_order())})."
     )
 
 
@@ -206,19 +206,19 @@ def parse_map(text: list[str]) -> dict[str, str]:
     return mapping
 
 
-def check_map(rows: list[Row], mapping: dict[str, str]) -> None:
+def check_map(rows: list[ParsedRow], mapping: dict[str, str]) -> None:
     """Raise ShapeError (no_column) when a source column is in none of the sampled rows (as they stood before the mapping)."""
     readable = [row for row in rows if not row.problem]
     values = [row.value for row in readable]
     lacking = [source for source in mapping.values() if values and not any(_cell(value, source)[0] for value in values)]
     if lacking:
-        names = list(dict.fromkeys(name for value in values for name in columns.cells(value)))
+        names = list(dict.fromkeys(name for value in values for name in columns.flat_columns(value)))
         near = [match for source in lacking for match in get_close_matches(source, names, 1, 0.5)]
         raise ShapeError(
             "no_column",
             readable[0],
             f"No row has {' or '.join(map(repr, lacking))}, which --column-map names",
-            f"The first row is at {_place(readable[0])}. {columns.shown(values)}",
+            f"The first row is at {_place(readable[0])}. {columns.describe_columns(values)}",
             f"Did you mean {' and '.join(near)}?" if near else "Name columns that are there.",
         )
 

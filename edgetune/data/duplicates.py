@@ -9,9 +9,9 @@ resemblance and containment of documents"). One byte of every minimum is kept, s
 are (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4). With 5 % of the words changed, a text shares about 0.82
 of its word pairs with its copy and meets it in a band with a chance above 0.9999.
 
-Short texts tell little: "What is 2+3?" and "What is 2+4?" share most of their words and are two rows. Under SHORT words only the exact
-comparison counts; under NUMBERS words, near ones must have the same numbers in the same order, because there a changed number is
-another question and not a copy.
+Short texts tell little: "What is 2+3?" and "What is 2+4?" share most of their words and are two rows. Under MIN_WORDS words only the exact
+comparison counts; under NUMBER_SENSITIVE_WORDS words, near ones must have the same numbers in the same order, because there a changed
+number is another question and not a copy.
 """
 
 import re
@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-PLACES = 64
+SIGNATURE_BYTES = 64
 """Minima in a signature, a byte each."""
-BANDS = PLACES // 4
-NEAR = 0.7
+BANDS = SIGNATURE_BYTES // 4
+NEAR_OVERLAP = 0.7
 """Estimated overlap of word pairs from which two texts are near duplicates: up to about one word in twelve changed."""
-SHORT = 8
-NUMBERS = 30
-SIGNED = 50_000
+MIN_WORDS = 8
+NUMBER_SENSITIVE_WORDS = 30
+MAX_SIGNED_CHARACTERS = 50_000
 """Characters of a text that its signature is made of; a book's beginning tells it from others."""
 WINDOW = 8
 """Rows of one bucket are compared with so many of their neighbours, not all with all: ten thousand rows of one template cost
@@ -48,7 +48,7 @@ def digest(text: str) -> int:
     return xxh3_64_intdigest(" ".join(text.casefold().split()).encode("utf-8", "surrogatepass"))
 
 
-def words(text: str) -> list[bytes]:
+def split_words(text: str) -> list[bytes]:
     """A text's words without case and punctuation; every character is a word in scripts that put no spaces between them."""
     text = text.casefold()
     if not text.isascii():
@@ -58,24 +58,24 @@ def words(text: str) -> list[bytes]:
 
 def _shingles(text: str) -> list[bytes]:
     """Pairs of neighbouring words; none for a text too short, and with the text's numbers in each for a rather short one."""
-    found = words(text[:SIGNED])
-    if len(found) < SHORT:
+    found = split_words(text[:MAX_SIGNED_CHARACTERS])
+    if len(found) < MIN_WORDS:
         return []
     pairs = list(map(b" ".join, pairwise(found)))
-    if len(found) < NUMBERS:
+    if len(found) < NUMBER_SENSITIVE_WORDS:
         numbers = b" ".join(w for w in found if not w.isalpha() and any(48 <= c <= 57 for c in w))
         pairs = [numbers + b" " + pair for pair in pairs] if numbers else pairs
     return pairs
 
 
 def signatures(texts: Sequence[str]) -> "np.ndarray":
-    """MinHash signatures, uint8 [texts, PLACES]; all zero for texts too short for one. The same in every process and on every run."""
+    """MinHash signatures, uint8 [texts, SIGNATURE_BYTES], the same in every process and run; all zero for texts too short for one."""
     import numpy as np
     from rensa import RMinHash
 
     sets = [_shingles(text) for text in texts]
-    matrix = RMinHash.digest_matrix_from_token_byte_sets(sets, PLACES, SEED).to_rows()
-    made = np.array(matrix, dtype=np.uint32).reshape(len(sets), PLACES).astype(np.uint8)
+    matrix = RMinHash.digest_matrix_from_token_byte_sets(sets, SIGNATURE_BYTES, SEED).to_rows()
+    made = np.array(matrix, dtype=np.uint32).reshape(len(sets), SIGNATURE_BYTES).astype(np.uint8)
     made[[not pairs for pairs in sets]] = 0
     return made
 
@@ -84,7 +84,7 @@ def groups(digests: "Sequence[int] | np.ndarray", signed: "np.ndarray") -> tuple
     """Row numbers of exact duplicates, and of near ones.
 
     Exact groups hold every row of one text, in order. Near groups hold only the first row of each text, so that the two kinds never
-    count a row twice; they are chains, in which the ends may be less alike than the links. signed: uint8 [rows, PLACES].
+    count a row twice; they are chains, in which the ends may be less alike than the links. signed: uint8 [rows, SIGNATURE_BYTES].
     """
     import numpy as np
 
@@ -146,7 +146,7 @@ def shared(
 
 
 def overlap(left: "np.ndarray", right: "np.ndarray") -> "np.ndarray":
-    """The estimated Jaccard overlap of signatures, pair by pair: [pairs, PLACES] twice → [pairs]."""
+    """The estimated Jaccard overlap of signatures, pair by pair: [pairs, SIGNATURE_BYTES] twice → [pairs]."""
     by_chance = 1 / 256
     return ((left == right).mean(axis=-1) - by_chance) / (1 - by_chance)
 
@@ -163,7 +163,7 @@ def _alike(signed: "np.ndarray", rows: "np.ndarray", others: "np.ndarray", their
     """Which pairs are near duplicates: a mask over `rows` beside `their`, compared a slice at a time."""
     import numpy as np
 
-    masks = [overlap(signed[rows[i : i + 65536]], others[their[i : i + 65536]]) >= NEAR for i in range(0, len(rows), 65536)]
+    masks = [overlap(signed[rows[i : i + 65536]], others[their[i : i + 65536]]) >= NEAR_OVERLAP for i in range(0, len(rows), 65536)]
     return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
 
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from edgetune.data import duplicates, formats, readers, secrets, text_checks
 from edgetune.data.detect import apply_map
 from edgetune.data.formats import Example
-from edgetune.data.labels import IGNORED
-from edgetune.data.render import Rendered, Rules, TextTokenizer, Tokens, pieces, tokenize_many
-from edgetune.data.row import Problem, Raw, Row, RowError
+from edgetune.data.labels import IGNORE_INDEX
+from edgetune.data.render import Rendered, Rules, TextTokenizer, TokenizedRow, token_pieces, tokenize_many
+from edgetune.data.row import ParsedRow, Problem, RawRow, RowError
 from edgetune.data.template import TemplateRefusal
 
 if TYPE_CHECKING:
     import numpy as np
 
-PER_KIND = 50
+MAX_BATCH_WARNINGS = 50
 """Warnings of one kind that a batch lists; all are counted."""
 CHARACTERS_PER_TOKEN = 4
 """A guess for lengths where no base was named (English text, vocabularies of 30,000 to 150,000 tokens)."""
@@ -65,7 +65,7 @@ class Unit:
     line: int
     example: Example
     digest: int
-    rows: list[Tokens] = field(default_factory=list)
+    rows: list[TokenizedRow] = field(default_factory=list)
     length: int = 0
     trained: int = 0
     shortened: bool = False
@@ -95,7 +95,7 @@ def text_of(message: dict[str, Any]) -> str:
     return f"{message.get('content') or ''}{json.dumps(calls, ensure_ascii=False, sort_keys=True) if calls else ''}"
 
 
-def fields(example: Example) -> Iterator[tuple[str, str]]:
+def text_fields(example: Example) -> Iterator[tuple[str, str]]:
     """Every text of an example with the name of its place."""
     if example.kind == "text":
         yield "text", example.text
@@ -119,7 +119,7 @@ def conversations(example: Example) -> list[Example]:
     return [replace(example, kind="conversation", messages=[*before, *side], pairs=[]) for pair in example.pairs for side in pair]
 
 
-def examine(source: int, file: str, raws: list[Raw], job: Job, tokenizer: TextTokenizer | None) -> Batch:
+def examine(source: int, file: str, raws: list[RawRow], job: Job, tokenizer: TextTokenizer | None) -> Batch:
     """Parse, convert, check and tokenize a batch of a file's rows."""
     batch = Batch(source, file, len(raws), [], [], [], Counter())
     convert = formats.module(job.formats[source]).convert
@@ -135,24 +135,24 @@ def examine(source: int, file: str, raws: list[Raw], job: Job, tokenizer: TextTo
         _tokenize(batch, job, tokenizer)
     else:
         for unit in batch.units:
-            unit.length = sum(len(text) for _, text in fields(unit.example)) // CHARACTERS_PER_TOKEN
+            unit.length = sum(len(text) for _, text in text_fields(unit.example)) // CHARACTERS_PER_TOKEN
             batch.lengths.append(unit.length)
     if job.look:
         specials = frozenset(tokenizer.specials) if tokenizer else frozenset()
         for unit in batch.units:
             _look(batch, unit, specials)
-        batch.signatures = duplicates.signatures(["\n".join(text for _, text in fields(unit.example)) for unit in batch.units])
+        batch.signatures = duplicates.signatures(["\n".join(text for _, text in text_fields(unit.example)) for unit in batch.units])
     return batch
 
 
-def _unit(row: Row, convert: Callable[[dict[str, Any]], Example], job: Job) -> Unit:
+def _unit(row: ParsedRow, convert: Callable[[dict[str, Any]], Example], job: Job) -> Unit:
     if row.problem:
         raise RowError(row.kind, row.problem)
     example = convert(apply_map(row.value, job.mapping) if job.mapping else row.value)
-    return Unit(row.line, example, duplicates.digest("\n".join(text for _, text in fields(example))))
+    return Unit(row.line, example, duplicates.digest("\n".join(text for _, text in text_fields(example))))
 
 
-def _rejected(row: Row, error: RowError) -> Rejected:
+def _rejected(row: ParsedRow, error: RowError) -> Rejected:
     return Rejected(row.file, row.line, error.kind, str(error), row.raw if row.problem else row.value)
 
 
@@ -181,7 +181,7 @@ def _tokenize(batch: Batch, job: Job, tokenizer: TextTokenizer) -> None:
 def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokenizer, counts: Counter[str]) -> None:
     example = unit.example
     if example.kind == "text":
-        unit.rows = pieces(example, tokenizer, rules.length)
+        unit.rows = token_pieces(example, tokenizer, rules.length)
         unit.length = sum(len(row.ids) for row in unit.rows)
         if not unit.rows:
             raise RowError("empty", "nothing is left of it as tokens")
@@ -194,7 +194,7 @@ def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokeniz
         unit.length = len(ids)
         if unit.length >= rules.length:
             raise RowError("too_long", f"{unit.length:,} tokens, more than the {rules.length:,} that fit")
-        unit.rows = [Tokens(ids, [IGNORED] * len(ids), example)]
+        unit.rows = [TokenizedRow(ids, [IGNORE_INDEX] * len(ids), example)]
     if example.kind == "preference" and not any(rendered.error for rendered in made):
         _check_pairs(made)
     for rendered in made:
@@ -246,12 +246,12 @@ def as_row(example: Example) -> dict[str, Any]:
 def _look(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
     """Note what is odd in a unit's texts."""
     counts, found = batch.counts, set()
-    for place, text in fields(unit.example):
-        for kind, message in text_checks.look(text):
+    for place, text in text_fields(unit.example):
+        for kind, message in text_checks.text_findings(text):
             found.add((kind, f"{place}: {message}"))
         for mark in text_checks.control_tokens(text, specials):
             found.add(("control_token", f"{place}: the text holds {mark}, which the model takes for a mark of its own"))
-        for kind, start, end in secrets.find(text):
+        for kind, start, end in secrets.find_secrets(text):
             shown = secrets.masked(text, start, end)
             if kind in ("card", "iban", "personal"):
                 found.add((kind, f"{place}: {shown}"))
@@ -261,7 +261,7 @@ def _look(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
         found.add(("shortened", f"{unit.length:,} tokens, cut to fit"))
     for kind in {kind for kind, _ in found}:
         counts[f"warn:{kind}"] += 1
-    listed = [(kind, message) for kind, message in sorted(found) if counts[f"warn:{kind}"] <= PER_KIND]
+    listed = [(kind, message) for kind, message in sorted(found) if counts[f"warn:{kind}"] <= MAX_BATCH_WARNINGS]
     batch.problems += [Problem(batch.file, unit.line, kind, message) for kind, message in listed]
     example = unit.example
     counts["answers"] += sum(m["role"] == "assistant" for m in example.messages)

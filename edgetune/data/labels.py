@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 
-IGNORED = -100
+IGNORE_INDEX = -100
 """The label of a token that is not trained on (torch's cross-entropy)."""
 
 
 def first_answer_start(labels: Sequence[int]) -> int | None:
     """Where the first token stands that is trained on; None where there is none."""
-    return next((place for place, label in enumerate(labels) if label != IGNORED), None)
+    return next((place for place, label in enumerate(labels) if label != IGNORE_INDEX), None)
 
 
 def last_answer_start(labels: Sequence[int]) -> int | None:
     """Where the last stretch of tokens begins that are trained on, whatever follows it; None where there is none."""
     place = len(labels)
-    while place > 0 and labels[place - 1] == IGNORED:
+    while place > 0 and labels[place - 1] == IGNORE_INDEX:
         place -= 1
     if not place:
         return None
-    while place > 0 and labels[place - 1] != IGNORED:
+    while place > 0 and labels[place - 1] != IGNORE_INDEX:
         place -= 1
     return place

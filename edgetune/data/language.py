@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-UNKNOWN = "unknown"
-LETTERS = 20
+UNKNOWN_LANGUAGE = "unknown"
+MIN_LETTERS = 20
 """Texts with fewer letters cannot be told ("ok", "12345", "Hello"); an ideograph or syllable counts as four."""
-SURE = 0.5
+MIN_PROBABILITY = 0.5
 """The probability from which a language is believed. Code, names and word lists stay below it."""
-LENGTH = 600
+MAX_TEXT_CHARACTERS = 600
 """Characters looked at of a text: more make the answer no better, only slower."""
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
@@ -43,12 +43,12 @@ def languages(texts: Sequence[str]) -> dict[str, float]:
 
 def language(text: str) -> str:
     """The language of one text, or `unknown`."""
-    text = _CODE.sub(" ", text)[:LENGTH].strip()
+    text = _CODE.sub(" ", text)[:MAX_TEXT_CHARACTERS].strip()
     weight = sum(n * (4 if name in _DENSE else 1) for name, n in scripts(text).items())
-    if weight < LETTERS:
-        return UNKNOWN
+    if weight < MIN_LETTERS:
+        return UNKNOWN_LANGUAGE
     name, sure = _identifier().classify(text)
-    return name if sure >= SURE and name not in ("zxx", "und") else UNKNOWN
+    return name if sure >= MIN_PROBABILITY and name not in ("zxx", "und") else UNKNOWN_LANGUAGE
 
 
 def scripts(text: str) -> dict[str, int]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow
 
-SAMPLES = 2
+SAMPLES_PER_BATCH = 2
 """Units of every batch that are handed over whole, to be shown."""
 
 
@@ -59,7 +59,7 @@ def example_schema() -> Any:
     )
 
 
-def lists(values: list[list[int]]) -> Any:
+def list_array(values: list[list[int]]) -> Any:
     """An Arrow array of integer lists."""
     import numpy as np
     import pyarrow as pa
@@ -82,7 +82,7 @@ def pack(batch: Batch, keep: bool) -> Packed:
         batch.rejected,
         batch.problems,
         batch.counts,
-        units[:SAMPLES],
+        units[:SAMPLES_PER_BATCH],
         batch.lengths,
         np.array([u.line for u in units], dtype=np.int32),
         np.array([u.trained for u in units], dtype=np.int32),
@@ -95,7 +95,7 @@ def pack(batch: Batch, keep: bool) -> Packed:
 
         rows = [(row, number) for number, unit in enumerate(units) for row in unit.rows]
         packed.rows = pa.record_batch(
-            [lists([r.ids for r, _ in rows]), lists([r.labels for r, _ in rows]), pa.array([n for _, n in rows], pa.int32())],
+            [list_array([r.ids for r, _ in rows]), list_array([r.labels for r, _ in rows]), pa.array([n for _, n in rows], pa.int32())],
             schema=token_schema(),
         )
         packed.examples = pa.record_batch(

@@ -12,32 +12,32 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from edgetune.data.verdict import GOOD, PLAIN, QUIET, STOP, WARNINGS
+from edgetune.data.verdict import DO_NOT_TRAIN, GOOD, GOOD_WITH_WARNINGS, QUIET_KINDS, WARNING_TEXTS
 from edgetune.data.xray import Report
 from edgetune.formatting import format_count, format_counted, format_duration, format_share, format_size
 from edgetune.text import one_line, safe_text
 
-LINE = 300
+MAX_LINE = 300
 """Characters of a message or a file name."""
-KINDS, LISTED = 40, 30
+MAX_KINDS, MAX_PER_KIND = 40, 30
 """Kinds of problems, and problems of a kind, that the page has; the first few of a kind are open."""
-FILES = 100
+MAX_FILES = 100
 """Files named; the first dozen are open."""
-SAMPLES, ROWS, TURNS = 8, 4, 100
+MAX_SAMPLES, MAX_ROWS, MAX_TURNS = 8, 4, 100
 """Samples, rows of tokens of a sample, and turns of a sample."""
-OPEN, WORDS = 1200, 20_000
+OPEN_CHARACTERS, MAX_SAMPLE_CHARACTERS = 1200, 20_000
 """Characters of a turn that are open, and of a whole conversation that the page has."""
-EDGE, MIDDLE, SPELLED = 150, 350, 4000
+EDGE_TOKENS, MAX_FOLDED_TOKENS, MAX_ROW_CHARACTERS = 150, 350, 4000
 """Tokens open at either end of a row, tokens folded between them, and characters of all of them together."""
-PLOT, BESIDE = 180, 94.0
+PLOT_HEIGHT, SIDE_BAR_X = 180, 94.0
 """Height of the histogram in pixels, and where (in percent of its width) the bar of much longer rows begins."""
-FEW_BARS = 8
+MIN_BARS = 8
 """The histogram is never drawn with fewer places for bars, so that one bar does not fill it."""
 
 HEADLINES = {
     GOOD: ("good", "Good", "Nothing stands in the way of training on this data."),
-    WARNINGS: ("warn", "Good, with warnings", "You can train on this data. Look at the warnings first."),
-    STOP: ("stop", "Do not train", "A run on this data would not learn what you want it to."),
+    GOOD_WITH_WARNINGS: ("warn", "Good, with warnings", "You can train on this data. Look at the warnings first."),
+    DO_NOT_TRAIN: ("stop", "Do not train", "A run on this data would not learn what you want it to."),
 }
 READ_AS = {
     "conversation": "conversations with answers to learn",
@@ -48,7 +48,7 @@ READ_AS = {
     "process_reward": "answers judged step by step",
     "vote_log": "votes with their history",
 }
-MEANINGS = {kind: f"rows {does}" for kind, does in PLAIN.items()} | {
+KIND_MEANINGS = {kind: f"rows {does}" for kind, does in WARNING_TEXTS.items()} | {
     "duplicate": "rows repeat another row",
     "near_duplicate": "rows nearly repeat another row",
     "leak": "validation rows are training rows too",
@@ -64,9 +64,9 @@ MEANINGS = {kind: f"rows {does}" for kind, does in PLAIN.items()} | {
     "template_refuses": "the chat template refuses these rows",
 }
 """Kinds of problems in words."""
-NOTES = QUIET - {"leak"}
+NOTE_KINDS = QUIET_KINDS - {"leak"}
 """Kinds that are shown as a note, not as a warning."""
-LANGUAGES = {
+LANGUAGE_NAMES = {
     "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese", "nl": "Dutch", "pl": "Polish",
     "cs": "Czech", "sv": "Swedish", "da": "Danish", "fi": "Finnish", "hu": "Hungarian", "ro": "Romanian", "el": "Greek", "tr": "Turkish",
     "ru": "Russian", "uk": "Ukrainian", "ar": "Arabic", "fa": "Persian", "he": "Hebrew", "hi": "Hindi", "bn": "Bengali", "zh": "Chinese",
@@ -75,7 +75,7 @@ LANGUAGES = {
 _BACKTICKS = re.compile("`([^`]+)`")
 
 
-def html(report: dict[str, Any], samples: list[dict[str, Any]]) -> str:
+def xray_html(report: dict[str, Any], samples: list[dict[str, Any]]) -> str:
     """The page for a report (`Report.as_dict`) and kept rows to show (`shown.unit_view`); any part of the report may be empty."""
     report = Report([], "", "", "").as_dict() | {name: part for name, part in report.items() if part is not None}
     names = Counter(Path(file["file"]).name for file in report["files"])
@@ -85,13 +85,13 @@ def html(report: dict[str, Any], samples: list[dict[str, Any]]) -> str:
         read_as=READ_AS.get(report["kind"], report["kind"]),
         chart=_chart(report["lengths"]),
         kinds=_kinds(report),
-        languages=[(LANGUAGES.get(name, name), part) for name, part in list(report["languages"].items())[:KINDS]],
-        samples=[_sample(sample) for sample in samples[:SAMPLES]],
+        languages=[(LANGUAGE_NAMES.get(name, name), part) for name, part in list(report["languages"].items())[:MAX_KINDS]],
+        samples=[_sample(sample) for sample in samples[:MAX_SAMPLES]],
         place=lambda file: file if names[Path(file).name] > 1 else Path(file).name,
-        PLOT=PLOT,
-        LISTED=LISTED,
-        KINDS=KINDS,
-        FILES=FILES,
+        PLOT_HEIGHT=PLOT_HEIGHT,
+        MAX_PER_KIND=MAX_PER_KIND,
+        MAX_KINDS=MAX_KINDS,
+        MAX_FILES=MAX_FILES,
     )
 
 
@@ -111,25 +111,25 @@ def _template() -> jinja2.Template:
         "many": format_counted,
         "size": format_size,
         "duration": format_duration,
-        "line": line,
-        "quoted": quoted,
-        "breaks": breaks,
+        "line": bounded_line,
+        "quoted": with_code,
+        "breaks": visible_breaks,
     }
     environment.filters.update(filters)
     return environment.get_template("page.html.jinja")
 
 
-def line(text: str) -> str:
+def bounded_line(text: str) -> str:
     """A bounded message or name on one line."""
-    return one_line(text[: 9 * LINE], LINE)
+    return one_line(text[: 9 * MAX_LINE], MAX_LINE)
 
 
-def quoted(text: str) -> Markup:
+def with_code(text: str) -> Markup:
     """A bounded message on one line, what it has in backticks set as code."""
-    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(line(text)))))
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(bounded_line(text)))))
 
 
-def breaks(text: str) -> Markup:
+def visible_breaks(text: str) -> Markup:
     """Safe text with visible line breaks and tabs; what is shown for them is no part of the text that is copied."""
     shown = str(escape(text))
     return Markup(shown.replace("\t", '<i class="tab"></i>\t').replace("\n", "<i></i>\n"))
@@ -149,8 +149,8 @@ def _chart(lengths: dict[str, Any]) -> dict[str, Any] | None:
         return None
     width = bars[0]["to"] - bars[0]["from"] + 1
     beside = len(bars) > 1 and bars[-1]["to"] - bars[-1]["from"] + 1 != width
-    end = width * max(len(bars) - beside, FEW_BARS)
-    scale = (BESIDE - 4 if beside else 100) / end
+    end = width * max(len(bars) - beside, MIN_BARS)
+    scale = (SIDE_BAR_X - 4 if beside else 100) / end
     most = max(bar["rows"] for bar in bars)
     levels = _ticks(most, 4)
     top = max(most, 1)
@@ -158,19 +158,19 @@ def _chart(lengths: dict[str, Any]) -> dict[str, Any] | None:
     if limit and limit <= end:
         line = limit * scale
     elif limit and beside and limit <= bars[-1]["to"]:
-        line = BESIDE + (100 - BESIDE) * (limit - end) / (bars[-1]["to"] - end)
+        line = SIDE_BAR_X + (100 - SIDE_BAR_X) * (limit - end) / (bars[-1]["to"] - end)
     drawn = []
     for index, bar in enumerate(bars):
         aside = beside and index == len(bars) - 1
-        height = max(PLOT * bar["rows"] / top, 1.5) if bar["rows"] else 0
+        height = max(PLOT_HEIGHT * bar["rows"] / top, 1.5) if bar["rows"] else 0
         drawn.append(bar | {
-            "x": BESIDE if aside else (bar["from"] - 1) * scale, "width": 100 - BESIDE if aside else width * scale,
-            "y": PLOT - height, "height": height, "over": bool(limit) and bar["from"] > limit,
+            "x": SIDE_BAR_X if aside else (bar["from"] - 1) * scale, "width": 100 - SIDE_BAR_X if aside else width * scale,
+            "y": PLOT_HEIGHT - height, "height": height, "over": bool(limit) and bar["from"] > limit,
         })  # fmt: skip
-    across = [tick for tick in _ticks(end, 5) if not beside or tick * scale < BESIDE - 14]
+    across = [tick for tick in _ticks(end, 5) if not beside or tick * scale < SIDE_BAR_X - 14]
     return {
         "bars": drawn, "line": line, "beside": beside, "x": [(tick, tick * scale) for tick in across],
-        "y": [(level, PLOT * (1 - level / top)) for level in levels],
+        "y": [(level, PLOT_HEIGHT * (1 - level / top)) for level in levels],
     }  # fmt: skip
 
 
@@ -181,27 +181,31 @@ def _kinds(report: dict[str, Any]) -> list[dict[str, Any]]:
         listed.setdefault(problem["kind"], []).append(problem)
     counts: dict[str, int] = {kind: len(found) for kind, found in listed.items()} | report["rejected_counts"] | report["problem_counts"]
     lost = report["rejected_counts"]
-    order = sorted(filter(counts.__getitem__, counts), key=lambda kind: (-lost.get(kind, 0), kind in NOTES, -counts[kind]))
+    order = sorted(filter(counts.__getitem__, counts), key=lambda kind: (-lost.get(kind, 0), kind in NOTE_KINDS, -counts[kind]))
     return [
-        {"kind": kind, "count": counts[kind], "rejected": lost.get(kind, 0), "meaning": MEANINGS.get(kind, ""), "note": kind in NOTES,
-         "first": listed.get(kind, [])[:3], "more": listed.get(kind, [])[3:LISTED]}
+        {"kind": kind, "count": counts[kind], "rejected": lost.get(kind, 0), "meaning": KIND_MEANINGS.get(kind, ""),
+         "note": kind in NOTE_KINDS, "first": listed.get(kind, [])[:3], "more": listed.get(kind, [])[3:MAX_PER_KIND]}
         for kind in order
     ]  # fmt: skip
 
 
 def _sample(sample: dict[str, Any]) -> dict[str, Any]:
     """A kept row: its turns in words and its rows of tokens, each with a part that is open and one that is folded."""
-    left, turns = WORDS, []
+    left, turns = MAX_SAMPLE_CHARACTERS, []
     said = list(_turns(sample["example"]))
-    for who, note, text in said[:TURNS]:
+    for who, note, text in said[:MAX_TURNS]:
         shown, missing = safe_text(text[:left]), max(0, len(text) - left)
         left -= len(shown)
-        cut = max(shown.rfind(" ", OPEN - 100, OPEN), OPEN - 100) if len(shown) > OPEN + 200 else len(shown)
+        cut = (
+            max(shown.rfind(" ", OPEN_CHARACTERS - 100, OPEN_CHARACTERS), OPEN_CHARACTERS - 100)
+            if len(shown) > OPEN_CHARACTERS + 200
+            else len(shown)
+        )
         turns.append({"who": who, "note": note, "open": shown[:cut], "folded": shown[cut:], "missing": missing})
     pairs = "chosen" in sample["example"]
-    rows = [_row(tokens) | {"side": ("chosen", "rejected")[at % 2] if pairs else ""} for at, tokens in enumerate(sample["rows"][:ROWS])]
-    more = sample["more_rows"] + max(0, len(sample["rows"]) - ROWS)
-    return sample | {"turns": turns, "rows": rows, "more_rows": more, "more_turns": max(0, len(said) - TURNS)}
+    rows = [_row(tokens) | {"side": ("chosen", "rejected")[at % 2] if pairs else ""} for at, tokens in enumerate(sample["rows"][:MAX_ROWS])]
+    more = sample["more_rows"] + max(0, len(sample["rows"]) - MAX_ROWS)
+    return sample | {"turns": turns, "rows": rows, "more_rows": more, "more_turns": max(0, len(said) - MAX_TURNS)}
 
 
 def _turns(example: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -233,21 +237,21 @@ def _words(value: Any) -> str:
 
 def _row(tokens: list[dict[str, Any]]) -> dict[str, Any]:
     """A row of tokens: its beginning and its end are open, what lies between is folded, and of that only a part is on the page."""
-    left = SPELLED
+    left = MAX_ROW_CHARACTERS
 
     def bounded(part: list[dict[str, Any]]) -> list[dict[str, Any]]:
         nonlocal left
         shown = []
         for token in part:
-            room = min(left, LINE)
+            room = min(left, MAX_LINE)
             text = safe_text(token["text"][:room])
             left -= len(text)
             shown.append(token | {"text": text + "…" if len(token["text"]) > room else text})
         return shown
 
-    between = tokens[EDGE:-EDGE] if len(tokens) > 3 * EDGE else []
-    head, tail = (tokens[:EDGE], tokens[-EDGE:]) if between else (tokens, [])
+    between = tokens[EDGE_TOKENS:-EDGE_TOKENS] if len(tokens) > 3 * EDGE_TOKENS else []
+    head, tail = (tokens[:EDGE_TOKENS], tokens[-EDGE_TOKENS:]) if between else (tokens, [])
     return {
-        "head": bounded(head), "tail": bounded(tail), "middle": bounded(between[:MIDDLE]), "between": len(between),
+        "head": bounded(head), "tail": bounded(tail), "middle": bounded(between[:MAX_FOLDED_TOKENS]), "between": len(between),
         "between_trained": sum(t["trained"] for t in between), "trained": sum(t["trained"] for t in tokens), "count": len(tokens),
     }  # fmt: skip

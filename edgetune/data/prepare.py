@@ -8,21 +8,21 @@ from typing import Any, Protocol
 from edgetune.data import cache, formats, scan, store
 from edgetune.data.detect import parse_map
 from edgetune.data.examine import Job, examine
-from edgetune.data.render import Rules, TextTokenizer, Tokens
+from edgetune.data.render import Rules, TextTokenizer, TokenizedRow
 from edgetune.data.run_data import QUARANTINE
 from edgetune.data.sources import Source, sources
 from edgetune.data.split import Prepared, add_replay, divide
 from edgetune.data.store import rows_each
 from edgetune.data.xray import Report, XRay
 from edgetune.errors import InputError
-from edgetune.storage.paths import real
+from edgetune.storage.paths import real_path
 
-Progress = Callable[[int], None]
+RowProgress = Callable[[int], None]
 """Told the number of rows read so far."""
 
 
 @dataclass(frozen=True)
-class Base:
+class TokenizerSource:
     """What preparing needs of a base: how to load its tokenizer anew in another process, the tokenizer, and a hash of its file."""
 
     loader: Callable[[], TextTokenizer]
@@ -55,20 +55,20 @@ def survey(
     asked: str = "auto",
     mapping: dict[str, str] | None = None,
     rules: Rules | None = None,
-    base: Base | None = None,
+    base: TokenizerSource | None = None,
     keep: Path | None = None,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
     processes: int | None = None,
 ) -> XRay:
     """X-ray files; with `keep`, write the rows of tokens and the examples into that folder too. Raises InputError when none can be read."""
     mapping = mapping or {}
-    found = scan.recognise(files, asked, mapping)
+    found = scan.detect_formats(files, asked, mapping)
     kind = _kind([one.format for one in found])
     job = Job(tuple(one.format for one in found), mapping, rules, base.loader if base else None, keep=keep is not None)
     xray = XRay(files, found, kind, rules.length if rules else None, exact_lengths=base is not None)
-    keeper = store.Keeper(keep) if keep else None
+    keeper = store.BatchWriter(keep) if keep else None
     try:
-        for batch in scan.batches(files, job, processes):
+        for batch in scan.examined_batches(files, job, processes):
             xray.add(batch)
             if keeper:
                 keeper.add(batch)
@@ -82,7 +82,7 @@ def survey(
 
 def _kind(names: list[str]) -> str:
     """What kind of examples formats give. Raises InputError when files of several kinds stand together."""
-    kinds = {name: formats.kind(name) for name in dict.fromkeys(names)}
+    kinds = {name: formats.example_kind(name) for name in dict.fromkeys(names)}
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
         raise InputError("These files are of different kinds", f"They were read as {told}.", "Use files of one kind at a time.")
@@ -93,7 +93,7 @@ def files_of(recipe: Any) -> list[Source]:
     """A recipe's files, those of `validation` held out."""
     given = sources(recipe.data)
     held = [Source(s.path, held_out=True) for s in sources(recipe.validation)]
-    twice = {real(s.path) for s in given} & {real(s.path) for s in held}
+    twice = {real_path(s.path) for s in given} & {real_path(s.path) for s in held}
     if twice:
         raise InputError(
             "A file is both trained on and held out", f"{min(twice)} stands in data and in validation.", "Take it out of one of the two."
@@ -101,7 +101,7 @@ def files_of(recipe: Any) -> list[Source]:
     return given + held
 
 
-def prepare(recipe: Any, base: Base, length: int, place: Path, method: Learner, progress: Progress | None = None) -> Prepared:
+def prepare(recipe: Any, base: TokenizerSource, length: int, place: Path, method: Learner, progress: RowProgress | None = None) -> Prepared:
     """X-ray and prepare a recipe's files, or take them from the cache at `place`. Raises InputError when nothing is left to train on.
 
     method: what learns from them.
@@ -126,35 +126,35 @@ def prepare(recipe: Any, base: Base, length: int, place: Path, method: Learner, 
 
 
 def _cached(
-    files: list[Source], asked: str, mapping: dict[str, str], rules: Rules, base: Base, place: Path, progress: Progress | None
+    files: list[Source], asked: str, mapping: dict[str, str], rules: Rules, base: TokenizerSource, place: Path, progress: RowProgress | None
 ) -> tuple[Path, Report]:
-    name = cache.key(files, asked, mapping, rules, base.tokenizer, base.hash)
+    name = cache.cache_key(files, asked, mapping, rules, base.tokenizer, base.hash)
 
     def make(part: Path) -> dict[str, Any]:
         report = survey(files, asked, mapping, rules, base, part, progress).finish(part / QUARANTINE)
         report.quarantine = None
         return report.as_dict()
 
-    folder, report, _ = cache.kept(place, name, make)
+    folder, report, _ = cache.load_or_prepare(place, name, make)
     return folder, Report.from_dict(report)
 
 
 @dataclass
-class Measured:
+class EvaluationSet:
     """Rows of a file to measure on. read = rows of the file; rejected: those left out."""
 
     read: int
     rejected: int
-    rows: list[Tokens]
+    rows: list[TokenizedRow]
 
 
-def held_out(path: Path, tokenizer: TextTokenizer, length: int) -> Measured:
+def evaluation_set(path: Path, tokenizer: TextTokenizer, length: int) -> EvaluationSet:
     """All rows of a file, to measure on. Raises InputError when none can be used."""
     files = sources([str(path)])
-    found = scan.recognise(files, "auto", {})
+    found = scan.detect_formats(files, "auto", {})
     job = Job(tuple(one.format for one in found), rules=Rules(length), look=False)
-    measured, first = Measured(0, 0, []), ""
-    for piece in scan.raw_pieces(files):
+    measured, first = EvaluationSet(0, 0, []), ""
+    for piece in scan.raw_batches(files):
         batch = examine(piece.source, piece.file, piece.raws, job, tokenizer)
         measured.read += batch.read
         measured.rejected += len(batch.rejected)

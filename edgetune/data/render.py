@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from edgetune.data.formats import Example
-from edgetune.data.labels import IGNORED, first_answer_start
+from edgetune.data.labels import IGNORE_INDEX, first_answer_start
 from edgetune.data.row import RowError
 from edgetune.data.template import ChatTemplate, TemplateRefusal
 
-PROBE = "edgetune-probe"
-LONGEST_TOKEN = 256
+PROBE_TEXT = "edgetune-probe"
+MAX_TOKEN_CHARACTERS = 256
 """Characters that no token exceeds; a row of more than so many for each token that fits need not be tokenized to be refused."""
 
 
@@ -64,7 +64,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenizedRow:
     """One row to train on: ids and labels of equal length (IGNORED where not trained), and the conversation it came from."""
 
     ids: list[int]
@@ -74,7 +74,7 @@ class Tokens:
     @property
     def trained(self) -> int:
         """Number of tokens that are trained on."""
-        return len(self.labels) - self.labels.count(IGNORED)
+        return len(self.labels) - self.labels.count(IGNORE_INDEX)
 
     @property
     def prompt(self) -> list[int]:
@@ -86,7 +86,7 @@ class Tokens:
 class Rendered:
     """What became of an example: its rows, or the reason why there are none; `lost` answers do not fit and are trained nowhere."""
 
-    rows: list[Tokens] = field(default_factory=list)
+    rows: list[TokenizedRow] = field(default_factory=list)
     error: RowError | None = None
     shortened: bool = False
     lost: int = 0
@@ -94,7 +94,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class AnswerSpan:
     """One answer as text: the prompt as chat sends it, and the same through the answer's end of turn.
 
     upto: the number of messages it takes in. trained: false for answers that only lead up to others.
@@ -107,7 +107,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Marks:
+class AnswerEnding:
     """How a template ends an answer.
 
     tail: all that it writes after a last answer. end: that through the first special token, which is the end of the turn; empty when
@@ -119,14 +119,14 @@ class Marks:
 
 
 @lru_cache(maxsize=16)
-def marks(template: ChatTemplate, specials: tuple[str, ...]) -> Marks:
+def answer_ending(template: ChatTemplate, specials: tuple[str, ...]) -> AnswerEnding:
     """The marks of a template, found by rendering a probe; none where the template refuses it."""
-    messages = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
+    messages = [{"role": "user", "content": PROBE_TEXT}, {"role": "assistant", "content": PROBE_TEXT}]
     try:
-        tail = template.render(messages).rpartition(PROBE)[2]
+        tail = template.render(messages).rpartition(PROBE_TEXT)[2]
     except TemplateRefusal:
         tail = ""
-    return Marks(tail, end_of_turn(tail, specials))
+    return AnswerEnding(tail, end_of_turn(tail, specials))
 
 
 def end_of_turn(tail: str, specials: Iterable[str]) -> str:
@@ -135,10 +135,10 @@ def end_of_turn(tail: str, specials: Iterable[str]) -> str:
     return tail[: min(ends)] if ends else ""
 
 
-def spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: TextTokenizer, answers: str) -> list[Span]:
+def answer_spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: TextTokenizer, answers: str) -> list[AnswerSpan]:
     """The answers of a conversation that are trained on. Raises RowError: template_refuses, prompt_not_prefix."""
     template, specials = tokenizer.template, tuple(tokenizer.specials)
-    found = marks(template, specials)
+    found = answer_ending(template, specials)
     places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
     result = []
     for index in places if answers == "all" else places[-1:]:
@@ -151,7 +151,7 @@ def spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: Te
             whole = prompt + _written(prompt, whole, messages[: index + 1], tools, template)
         message = messages[index]
         whole = through_end(prompt, whole, message, found, specials)
-        result.append(Span(prompt, whole, index + 1, message.get("train") is not False))
+        result.append(AnswerSpan(prompt, whole, index + 1, message.get("train") is not False))
     return result
 
 
@@ -162,7 +162,9 @@ def _written(prompt: str, whole: str, messages: list[dict[str, Any]], tools: lis
     Raises RowError prompt_not_prefix.
     """
     with suppress(TemplateRefusal):
-        before, found, _ = template.render([*messages[:-1], {"role": "assistant", "content": PROBE}], tools=tools).partition(PROBE)
+        before, found, _ = template.render([*messages[:-1], {"role": "assistant", "content": PROBE_TEXT}], tools=tools).partition(
+            PROBE_TEXT
+        )
         opening = before.rpartition(str(messages[-2].get("content") or "").strip())[2]
         if found and whole.startswith(before) and opening and prompt.endswith(opening):
             return whole[len(before) :]
@@ -171,7 +173,7 @@ def _written(prompt: str, whole: str, messages: list[dict[str, Any]], tools: lis
     )
 
 
-def through_end(prompt: str, whole: str, message: dict[str, Any], found: Marks, specials: tuple[str, ...]) -> str:
+def through_end(prompt: str, whole: str, message: dict[str, Any], found: AnswerEnding, specials: tuple[str, ...]) -> str:
     """A rendered conversation cut off behind its last answer's end of turn."""
     if found.tail and whole.endswith(found.tail) and len(whole) - len(found.tail) >= len(prompt):
         body = whole[: len(whole) - len(found.tail)]
@@ -186,13 +188,13 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
     """Rows for many examples at once: all their texts go through the tokenizer together. Too long ones are treated as the rules say."""
     from edgetune.data.shorten import shorten
 
-    planned: list[list[Span] | RowError] = []
+    planned: list[list[AnswerSpan] | RowError] = []
     texts: list[str] = []
     for example in examples:
         try:
-            found = spans(example.messages, example.tools, tokenizer, rules.answers)
+            found = answer_spans(example.messages, example.tools, tokenizer, rules.answers)
             longest = max((len(span.whole) for span in found), default=0)
-            if rules.long == "drop" and longest > rules.length * LONGEST_TOKEN:
+            if rules.long == "drop" and longest > rules.length * MAX_TOKEN_CHARACTERS:
                 raise RowError("too_long", f"{longest:,} characters, far more than the {rules.length:,} tokens that fit can hold")
             planned.append(found)
             for span in found:
@@ -205,7 +207,7 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
         if isinstance(plan, RowError):
             result.append(Rendered(error=plan))
             continue
-        rows = assemble(example, plan, [(next(encoded), next(encoded)) for _ in plan], tokenizer)
+        rows = assemble_rows(example, plan, [(next(encoded), next(encoded)) for _ in plan], tokenizer)
         longest = max((len(row.ids) for row in rows), default=0)
         made = Rendered(rows, full_length=longest)
         if longest > rules.length:
@@ -216,27 +218,29 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
     return result
 
 
-def assemble(example: Example, plan: list[Span], encoded: list[tuple[list[int], list[int]]], tokenizer: TextTokenizer) -> list[Tokens]:
+def assemble_rows(
+    example: Example, plan: list[AnswerSpan], encoded: list[tuple[list[int], list[int]]], tokenizer: TextTokenizer
+) -> list[TokenizedRow]:
     """Rows of a conversation. Turns share a row where each prompt goes on from the last answer; otherwise one row an answer."""
     ends = set(tokenizer.specials.values())
-    result: list[Tokens] = []
+    result: list[TokenizedRow] = []
     for span, (before, ids) in zip(plan, encoded, strict=True):
         if ids[: len(before)] != before:  # the tokenizer joins the prompt's end and the answer's start: chat never sees that token
             ids = before + tokenizer.plain(span.whole[len(span.prompt) :])
         if ids[-1] not in ends:
             ids = [*ids, tokenizer.eos_id]
-        labels = [IGNORED] * len(before) + (ids[len(before) :] if span.trained else [IGNORED] * (len(ids) - len(before)))
+        labels = [IGNORE_INDEX] * len(before) + (ids[len(before) :] if span.trained else [IGNORE_INDEX] * (len(ids) - len(before)))
         last = result[-1] if result else None
         part = example if span.upto == len(example.messages) else replace(example, messages=example.messages[: span.upto])
         if last and len(last.ids) <= len(before) and ids[: len(last.ids)] == last.ids:
             labels[: len(last.ids)] = last.labels
-            result[-1] = Tokens(ids, labels, part)
+            result[-1] = TokenizedRow(ids, labels, part)
         else:
-            result.append(Tokens(ids, labels, part))
+            result.append(TokenizedRow(ids, labels, part))
     return [row for row in result if row.trained] or result[:1]
 
 
-def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[Tokens]:
+def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[TokenizedRow]:
     """Rows of one conversation. Raises RowError when there is none."""
     made = tokenize_many([example], tokenizer, rules)[0]
     if made.error:
@@ -244,7 +248,7 @@ def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[T
     return made.rows
 
 
-def pieces(example: Example, tokenizer: TextTokenizer, length: int) -> list[Tokens]:
+def token_pieces(example: Example, tokenizer: TextTokenizer, length: int) -> list[TokenizedRow]:
     """A document's pieces of at most `length` tokens, cut at paragraphs where one ends in a piece's second half; EOS after the last."""
     ids = [*tokenizer.encode(example.text), *([] if example.continues else [tokenizer.eos_id])]
     cuts, breaks = [0], _paragraph_ends(tokenizer.newlines(ids)) if len(ids) > length else []
@@ -252,7 +256,7 @@ def pieces(example: Example, tokenizer: TextTokenizer, length: int) -> list[Toke
         inside = [end for end in breaks if cuts[-1] + length // 2 < end <= cuts[-1] + length]
         cuts.append(inside[-1] if inside else cuts[-1] + length)
     parts = [ids[start:end] for start, end in zip(cuts, [*cuts[1:], len(ids)], strict=True)]
-    return [Tokens(part, list(part), Example(text=tokenizer.decode(part), kind="text")) for part in parts if len(part) > 1]
+    return [TokenizedRow(part, list(part), Example(text=tokenizer.decode(part), kind="text")) for part in parts if len(part) > 1]
 
 
 def _paragraph_ends(newlines: list[int]) -> list[int]:

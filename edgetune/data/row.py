@@ -15,14 +15,14 @@ class RowError(ValueError):
         return RowError, (self.kind, str(self))
 
 
-DEEPEST = 200
+MAX_DEPTH = 200
 """Lists and objects that may lie inside each other in a row: more than people write, fewer than Python can walk through."""
 
 
-def deep(value: Any) -> bool:
-    """Whether more than DEEPEST lists and objects lie inside each other."""
+def is_too_deep(value: Any) -> bool:
+    """Whether more than MAX_DEPTH lists and objects lie inside each other."""
     level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [v for held in level for v in (held.values() if isinstance(held, dict) else held) if isinstance(v, (dict, list))]
         if not level:
             return False
@@ -30,7 +30,7 @@ def deep(value: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class RawRow:
     """A row as a reader found it.
 
     line: its line in the file (text) or its number (Parquet, Arrow), from 1. content: an object, or the bytes of JSON text that is
@@ -44,7 +44,7 @@ class Raw:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ParsedRow:
     """One example as it stands in a file. `problem` is set when it could not be read; then `value` is empty and `raw` holds its text."""
 
     file: str

@@ -16,7 +16,7 @@ from edgetune.storage.workspace import HELD_OUT_EXAMPLES
 QUARANTINE = "rejected.jsonl"
 
 
-def write(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> None:
+def write_run_data(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -> None:
     """Write a run's data: rows to train on and held-out ones, the held-out examples in words, the rows left out, and the X-ray."""
     _write_rows(folder, prepared)
     with atomic_write(folder / HELD_OUT_EXAMPLES) as file:
@@ -36,7 +36,7 @@ def _write_rows(folder: Path, prepared: Prepared) -> None:
     kind = prepared.kind
     schema = store.run_schema(kind)
     start = 0
-    with store.stream(folder / store.TRAIN, schema) as train, store.stream(folder / store.HELD_OUT, schema) as held:
+    with store.stream_writer(folder / store.TRAIN_FILE, schema) as train, store.stream_writer(folder / store.HELD_OUT_FILE, schema) as held:
         for batch, labels in _labelled(prepared):
             rows = store.run_batch(kind, batch, labels)
             out = prepared.held_rows[start : start + len(rows)]
@@ -45,17 +45,17 @@ def _write_rows(folder: Path, prepared: Prepared) -> None:
                 if mask.any():
                     target.write_batch(rows.filter(pa.array(mask)))
         if prepared.replay:
-            arrays = [store.lists([ids for ids, _ in prepared.replay]), store.lists([labels for _, labels in prepared.replay])]
+            arrays = [store.list_array([ids for ids, _ in prepared.replay]), store.list_array([labels for _, labels in prepared.replay])]
             train.write_batch(pa.record_batch(arrays, schema=schema))
 
 
 def _labelled(prepared: Prepared) -> Iterator[tuple[Any, list[bool]]]:
     """The prepared rows in batches, those of judged answers with their verdicts."""
-    rows = store.batches(prepared.folder / store.ROWS)
+    rows = store.read_batches(prepared.folder / store.ROWS_FILE)
     if prepared.report.kind != "unpaired":
         yield from ((batch, [True, False] * (len(batch) // 2)) for batch in rows)
         return
-    for batch, examples in zip(rows, store.batches(prepared.folder / store.EXAMPLES), strict=True):
+    for batch, examples in zip(rows, store.read_batches(prepared.folder / store.EXAMPLES_FILE), strict=True):
         yield batch, [json.loads(example)["label"] for example in examples.column("example").to_pylist()]
 
 
@@ -64,11 +64,11 @@ def _held_out_lines(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) 
     import pyarrow as pa
 
     if prepared.report.kind == "text":
-        for ids, _ in store.TokenRows(folder / store.HELD_OUT):
+        for ids, _ in store.TokenRows(folder / store.HELD_OUT_FILE):
             yield json.dumps({"text": tokenizer.decode(ids)}, ensure_ascii=False)
         return
     start = 0
-    for batch in store.batches(prepared.folder / store.EXAMPLES):
+    for batch in store.read_batches(prepared.folder / store.EXAMPLES_FILE):
         out = prepared.held_units[start : start + len(batch)]
         start += len(batch)
         yield from batch.column("example").filter(pa.array(out)).to_pylist()
@@ -76,4 +76,4 @@ def _held_out_lines(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) 
 
 def data_hash(folder: Path) -> str:
     """A hash over a run's prepared rows."""
-    return hashlib.sha256((sha256(folder / store.TRAIN) + sha256(folder / store.HELD_OUT)).encode()).hexdigest()
+    return hashlib.sha256((sha256(folder / store.TRAIN_FILE) + sha256(folder / store.HELD_OUT_FILE)).encode()).hexdigest()

@@ -11,64 +11,64 @@ from itertools import islice
 from multiprocessing import get_context
 
 from edgetune.data import readers
-from edgetune.data.detect import Found, Sample, apply_map, check_map, detect
+from edgetune.data.detect import DetectedFormat, EvenSample, apply_map, check_map, detect_format
 from edgetune.data.examine import Job, examine
 from edgetune.data.packed import Packed, pack
 from edgetune.data.readers import FileError
 from edgetune.data.render import TextTokenizer
-from edgetune.data.row import Raw, Row
+from edgetune.data.row import ParsedRow, RawRow
 from edgetune.data.sources import Source
 from edgetune.errors import EdgeTuneError
 
-BATCH = 256
+BATCH_ROWS = 256
 """Rows of a batch, at most."""
 BATCH_BYTES = 4 * 2**20
 """Bytes of unparsed rows of a batch, at most (but for a single larger row)."""
-WORTH_PROCESSES = 8 * 2**20
+PARALLEL_FROM_BYTES = 8 * 2**20
 """Bytes of files from which worker processes pay for their start (about a second)."""
-AHEAD = 3
+BATCHES_AHEAD = 3
 """Batches in work or waiting for each process."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class RawBatch:
     """Some rows of one file, as its reader found them."""
 
     source: int
     file: str
-    raws: list[Raw]
+    raws: list[RawRow]
 
 
-def raw_pieces(sources: list[Source]) -> Iterator[Piece]:
+def raw_batches(sources: list[Source]) -> Iterator[RawBatch]:
     """The rows of all files in order, in pieces of bounded size."""
     for number, source in enumerate(sources):
-        held: list[Raw] = []
+        held: list[RawRow] = []
         size = 0
         for raw in readers.read(source.path):
             held.append(raw)
             size += len(raw.content) if isinstance(raw.content, bytes) else 512
-            if len(held) >= BATCH or size >= BATCH_BYTES:
-                yield Piece(number, str(source.path), held)
+            if len(held) >= BATCH_ROWS or size >= BATCH_BYTES:
+                yield RawBatch(number, str(source.path), held)
                 held, size = [], 0
         if held:
-            yield Piece(number, str(source.path), held)
+            yield RawBatch(number, str(source.path), held)
 
 
-def all_rows(sources: list[Source]) -> Iterator[Row]:
+def all_rows(sources: list[Source]) -> Iterator[ParsedRow]:
     """Every row of all files, parsed, in order."""
-    for piece in raw_pieces(sources):
+    for piece in raw_batches(sources):
         yield from (readers.parse(piece.file, raw) for raw in piece.raws)
 
 
-def recognise(sources: list[Source], asked: str, mapping: dict[str, str]) -> list[Found]:
+def detect_formats(sources: list[Source], asked: str, mapping: dict[str, str]) -> list[DetectedFormat]:
     """The format of each file. Raises InputError when a file has no rows, or when no format fits them."""
-    return [recognise_one(source, asked, mapping) for source in sources]
+    return [detect_file_format(source, asked, mapping) for source in sources]
 
 
-def recognise_one(source: Source, asked: str, mapping: dict[str, str]) -> Found:
+def detect_file_format(source: Source, asked: str, mapping: dict[str, str]) -> DetectedFormat:
     """The format of a file, told from rows spread over all of it."""
-    sample: Sample[tuple[str, Raw]] = Sample()
-    for piece in raw_pieces([source]):
+    sample: EvenSample[tuple[str, RawRow]] = EvenSample()
+    for piece in raw_batches([source]):
         for raw in piece.raws:
             sample.add((piece.file, raw))
     rows = [readers.parse(file, raw) for file, raw in sample.items]
@@ -77,13 +77,13 @@ def recognise_one(source: Source, asked: str, mapping: dict[str, str]) -> Found:
     if mapping:
         check_map(rows, mapping)
         rows = [replace(row, value=apply_map(row.value, mapping)) if not row.problem else row for row in rows]
-    return detect(rows, asked)
+    return detect_format(rows, asked)
 
 
-def batches(sources: list[Source], job: Job, processes: int | None = None) -> Iterator[Packed]:
+def examined_batches(sources: list[Source], job: Job, processes: int | None = None) -> Iterator[Packed]:
     """Every batch of all files, in order. Several processes share the work where the files are large (or as `processes` says)."""
     count = processes or _processes(sources)
-    pieces = raw_pieces(sources)
+    pieces = raw_batches(sources)
     if count < 2:
         tokenizer = job.loader() if job.loader else None
         for piece in pieces:
@@ -95,14 +95,14 @@ def batches(sources: list[Source], job: Job, processes: int | None = None) -> It
 def _processes(sources: list[Source]) -> int:
     size = sum(source.path.stat().st_size for source in sources)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8) if size >= WORTH_PROCESSES else 1
+    return min(cores, 8) if size >= PARALLEL_FROM_BYTES else 1
 
 
-def _spread(pieces: Iterator[Piece], job: Job, count: int) -> Iterator[Packed]:
+def _spread(pieces: Iterator[RawBatch], job: Job, count: int) -> Iterator[Packed]:
     waiting: deque[Future[Packed]] = deque()
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,))
     try:
-        waiting.extend(pool.submit(_work, piece) for piece in islice(pieces, count * AHEAD))
+        waiting.extend(pool.submit(_work, piece) for piece in islice(pieces, count * BATCHES_AHEAD))
         while waiting:
             batch = waiting.popleft().result()
             waiting.extend(pool.submit(_work, piece) for piece in islice(pieces, 1))
@@ -125,6 +125,6 @@ def _begin(job: Job) -> None:
     _worker["now"] = job, job.loader() if job.loader else None
 
 
-def _work(piece: Piece) -> Packed:
+def _work(piece: RawBatch) -> Packed:
     job, tokenizer = _worker["now"]
     return pack(examine(piece.source, piece.file, piece.raws, job, tokenizer), job.keep)

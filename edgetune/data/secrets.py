@@ -114,7 +114,7 @@ _COUNTRIES = (
 _LENGTHS = {entry[:2]: int(entry[2:]) for entry in _COUNTRIES.split()}  # ISO 13616, SWIFT's IBAN registry
 
 
-def find(text: str) -> list[Hit]:
+def find_secrets(text: str) -> list[Hit]:
     """(kind, start, end) of everything that looks like a secret, by position; overlapping finds count once, as the more specific kind."""
     digits = len(text.encode("utf-8", "replace").translate(None, _DIGITS))
     hits: list[Hit] = []

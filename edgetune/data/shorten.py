@@ -3,14 +3,14 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.render import Rendered, Rules, TextTokenizer, Tokens, assemble, spans
+from edgetune.data.render import Rendered, Rules, TextTokenizer, TokenizedRow, answer_spans, assemble_rows
 from edgetune.data.row import RowError
 
-GAP = " … "
+ELLIPSIS = " … "
 """Stands where the middle of a text was cut out."""
-LEAST = 8
+MIN_TOKENS_LEFT = 8
 """Tokens of a text that must remain for a cut to make sense."""
-TRIES = 6
+MAX_CUTS = 6
 
 
 def shorten(example: Example, tokenizer: TextTokenizer, rules: Rules, longest: int) -> Rendered:
@@ -60,15 +60,15 @@ def _exchanges(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], li
     return messages[:start], answered
 
 
-def _rows(messages: list[dict[str, Any]], example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[Tokens]:
+def _rows(messages: list[dict[str, Any]], example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[TokenizedRow]:
     """The rows of these messages if all fit, else none."""
     try:
-        plan = spans(messages, example.tools, tokenizer, rules.answers)
+        plan = answer_spans(messages, example.tools, tokenizer, rules.answers)
     except RowError:
         return []
     encoded = tokenizer.encode_many([text for span in plan for text in (span.prompt, span.whole)])
     part = Example(messages, tools=example.tools)
-    rows = assemble(part, plan, list(zip(encoded[::2], encoded[1::2], strict=True)), tokenizer)
+    rows = assemble_rows(part, plan, list(zip(encoded[::2], encoded[1::2], strict=True)), tokenizer)
     return rows if all(len(row.ids) <= rules.length for row in rows) and any(row.trained for row in rows) else []
 
 
@@ -87,13 +87,15 @@ def _chunks(
     return result
 
 
-def _fit(head: list[dict[str, Any]], part: list[dict[str, Any]], example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[Tokens]:
+def _fit(
+    head: list[dict[str, Any]], part: list[dict[str, Any]], example: Example, tokenizer: TextTokenizer, rules: Rules
+) -> list[TokenizedRow]:
     """Rows of these turns, the longest text that is no answer cut in its middle as far as needed; none if that does not help."""
     messages = [dict(m) for m in (*head, *part)]
     if rows := _rows(messages, example, tokenizer, rules):
         return rows
     wide = Rules(2**62, answers=rules.answers)
-    for _ in range(TRIES):
+    for _ in range(MAX_CUTS):
         now = _rows(messages, example, tokenizer, wide)
         excess = max((len(row.ids) for row in now), default=0) - rules.length
         texts = [(len(tokenizer.plain(m["content"])), i) for i, m in enumerate(messages) if m["role"] != "assistant" and m.get("content")]
@@ -102,8 +104,8 @@ def _fit(head: list[dict[str, Any]], part: list[dict[str, Any]], example: Exampl
         if excess <= 0:
             return now
         size, place = max(texts)
-        left = size - excess - len(tokenizer.plain(GAP))
-        if left < LEAST:
+        left = size - excess - len(tokenizer.plain(ELLIPSIS))
+        if left < MIN_TOKENS_LEFT:
             return []
         messages[place]["content"] = _without_middle(messages[place]["content"], tokenizer, left)
     return _rows(messages, example, tokenizer, rules)
@@ -113,4 +115,4 @@ def _without_middle(text: str, tokenizer: TextTokenizer, tokens: int) -> str:
     """The first and last part of a text that together have about `tokens` tokens; a question often stands at one end of its context."""
     count = len(tokenizer.plain(text))
     kept = max(1, int(len(text) * tokens / count) - 1)
-    return text[: (kept + 1) // 2] + GAP + text[len(text) - kept // 2 :]
+    return text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :]

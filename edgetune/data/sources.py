@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.data.readers import SUFFIXES, FileError, opened, suffix_of
+from edgetune.data.readers import READERS, FileError, opened, suffix_of
 from edgetune.errors import InputError
-from edgetune.storage.paths import at_home, exists, is_folder, real
+from edgetune.storage.paths import exists, expand_home, is_folder, real_path
 from edgetune.text import one_line
 
-HEAVIEST = 100.0
+MAX_WEIGHT = 100.0
 """The largest weight of a file."""
-HELD_OUT = frozenset({"valid", "validation", "val", "dev", "test", "eval"})
+HELD_OUT_WORDS = frozenset({"valid", "validation", "val", "dev", "test", "eval"})
 """Words in the names of files and folders, below a named folder, that keep a file out of training."""
-STRUCTURED = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather"})
+STRUCTURED_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather"})
 _WEIGHTED = re.compile(r"(?P<path>.{2,}):(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity))", re.I | re.S)
 _ABOUT = re.compile(r"(?:readme|licen[sc]e|dataset_info|dataset_dict\.json|state\.json)", re.I)
 """How names of files start that are about a dataset: not examples."""
@@ -33,51 +33,51 @@ class Source:
 def sources(arguments: list[str]) -> list[Source]:
     """The files that arguments name: a file or a folder, each perhaps with a weight ("a.jsonl:2").
 
-    Raises InputError: a weight out of bounds, a file given twice; FileError: no_examples, and what opened.check raises.
+    Raises InputError: a weight out of bounds, a file given twice; FileError: no_examples, and what opened.check_file raises.
     """
     found: list[Source] = []
     for argument in arguments:
-        path, weight = split(argument)
+        path, weight = split_weight(argument)
         if is_folder(path):
-            found += [Source(file, weight, is_held_out(file.relative_to(path))) for file in below(path)]
+            found += [Source(file, weight, is_held_out(file.relative_to(path))) for file in example_files(path)]
         else:
             found.append(Source(path, weight))
     for source in found:
-        opened.check(source.path)
+        opened.check_file(source.path)
     _refuse_twice(source.path for source in found)
     return found
 
 
-def split(argument: str) -> tuple[Path, float]:
+def split_weight(argument: str) -> tuple[Path, float]:
     """A path and its weight. A file whose name really ends so wins; a single letter before the colon is a drive."""
-    path = at_home(argument)
+    path = expand_home(argument)
     match = _WEIGHTED.fullmatch(argument)
     if not match or exists(path):
         return path, 1.0
     weight = float(match["weight"])
-    if not (math.isfinite(weight) and 0 < weight <= HEAVIEST):
+    if not (math.isfinite(weight) and 0 < weight <= MAX_WEIGHT):
         raise InputError(
             f"{one_line(argument, 200)} has a weight that cannot be used",
-            f"The weight is {match['weight']}; it must be above 0 and at most {HEAVIEST:.0f}.",
+            f"The weight is {match['weight']}; it must be above 0 and at most {MAX_WEIGHT:.0f}.",
             "Write for example FILE:2 to see its rows twice as often.",
         )
-    return at_home(match["path"]), weight
+    return expand_home(match["path"]), weight
 
 
-def below(folder: Path) -> list[Path]:
+def example_files(folder: Path) -> list[Path]:
     """The files of examples below a folder, sorted; hidden ones and those about the dataset left out. Raises FileError: no_examples."""
     try:
         visible = [p for p in sorted(folder.rglob("*")) if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
     except OSError as error:
-        raise opened.from_system(folder, error) from error
+        raise opened.file_error(folder, error) from error
     files = [p for p in visible if suffix_of(p) and not is_folder(p)]
     about = [p for p in files if _ABOUT.match(p.name)]
     rest = [p for p in files if p not in about] or about
-    if any(suffix_of(p) in STRUCTURED for p in rest):
+    if any(suffix_of(p) in STRUCTURED_SUFFIXES for p in rest):
         rest = [p for p in rest if suffix_of(p) != ".md"]
     if not rest:
         raise FileError(
-            folder, "no_examples", "holds no examples", f"No file below it ends in {', '.join(SUFFIXES)}.", "Name the file with --data."
+            folder, "no_examples", "holds no examples", f"No file below it ends in {', '.join(READERS)}.", "Name the file with --data."
         )
     return rest
 
@@ -85,13 +85,13 @@ def below(folder: Path) -> list[Path]:
 def is_held_out(path: Path) -> bool:
     """Whether a path inside a named folder says, as a whole word in a folder's or the file's name, that it is not for training."""
     names = [*path.parts[:-1], path.name.removesuffix(".gz").rpartition(".")[0]]
-    return any(word in HELD_OUT for name in names for word in re.split(r"[^a-z0-9]+", name.lower()))
+    return any(word in HELD_OUT_WORDS for name in names for word in re.split(r"[^a-z0-9]+", name.lower()))
 
 
 def _refuse_twice(paths: Iterable[Path]) -> None:
     seen: dict[Path, Path] = {}
     for path in paths:
-        place = real(path)
+        place = real_path(path)
         if place in seen:
             also = "" if seen[place] == path else f" It is also named {one_line(str(seen[place]), 200)}."
             raise InputError(

@@ -17,7 +17,7 @@ FEW_DOCUMENTS = 20
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """Rows of one origin, one after the other: every pass takes the next `each` of them."""
 
     start: int
@@ -39,9 +39,9 @@ class Prepared:
     folder: Path
     held_rows: Any
     held_units: Any
-    groups: list[Group] = field(default_factory=list)
+    groups: list[RowGroup] = field(default_factory=list)
     held_out: int = 0
-    replay: list[store.Pair] = field(default_factory=list)
+    replay: list[store.LabelledIds] = field(default_factory=list)
 
     @property
     def train(self) -> int:
@@ -66,7 +66,7 @@ def divide(report: Report, folder: Path, files: list[Source], recipe: Any, split
     """
     import numpy as np
 
-    source, digest, rows = (_column(folder / store.EXAMPLES, name) for name in ("source", "digest", "rows"))
+    source, digest, rows = (_column(folder / store.EXAMPLES_FILE, name) for name in ("source", "digest", "rows"))
     kind = "unpaired" if report.kind == "preference" and splits_pairs else report.kind
     rows = rows // store.rows_each(kind)
     row_source = np.repeat(source, rows)
@@ -85,7 +85,7 @@ def divide(report: Report, folder: Path, files: list[Source], recipe: Any, split
     for number, file in enumerate(files):
         count = int(((row_source == number) & ~held).sum())
         if count:
-            prepared.groups.append(Group(start, count, max(1, round(file.weight * count))))
+            prepared.groups.append(RowGroup(start, count, max(1, round(file.weight * count))))
         start += count
     return prepared
 
@@ -116,8 +116,10 @@ def add_replay(prepared: Prepared, folder: Path, report: Report, recipe: Any) ->
     """Add rows of the replay file, prepared in `folder`, behind the run's own: enough that every pass can draw others."""
     import numpy as np
 
-    usable = ~np.isin(_column(folder / store.EXAMPLES, "digest"), _column(prepared.folder / store.EXAMPLES, "digest")[prepared.held_units])
-    pool = np.flatnonzero(usable[_column(folder / store.ROWS, "unit")]).tolist()
+    usable = ~np.isin(
+        _column(folder / store.EXAMPLES_FILE, "digest"), _column(prepared.folder / store.EXAMPLES_FILE, "digest")[prepared.held_units]
+    )
+    pool = np.flatnonzero(usable[_column(folder / store.ROWS_FILE, "unit")]).tolist()
     if not pool:
         raise InputError("No replay row fits", f"All {report.read} rows of {recipe.replay} were left out.", "Choose another --replay file.")
     own, each_pass = prepared.train, prepared.each_pass
@@ -128,21 +130,21 @@ def add_replay(prepared: Prepared, folder: Path, report: Report, recipe: Any) ->
     passes = 1 if recipe.packing else math.ceil(rows_asked / (each_pass + each))
     chosen = random.Random(recipe.data_seed).sample(pool, min(each * passes, len(pool)))
     wanted = {number: place for place, number in enumerate(chosen)}
-    found: dict[int, store.Pair] = {}
+    found: dict[int, store.LabelledIds] = {}
     start = 0
-    for batch in store.batches(folder / store.ROWS):
+    for batch in store.read_batches(folder / store.ROWS_FILE):
         for number in range(start, start + len(batch)):
             if number in wanted:
                 at = number - start
                 found[wanted[number]] = (batch.column("input_ids")[at].as_py(), batch.column("labels")[at].as_py())
         start += len(batch)
     prepared.replay = [found[i] for i in range(len(chosen))]
-    prepared.groups.append(Group(own, len(chosen), min(each, len(chosen))))
+    prepared.groups.append(RowGroup(own, len(chosen), min(each, len(chosen))))
 
 
 def _column(path: Path, name: str) -> Any:
     """A column of numbers of a stored stream, as one array."""
     import numpy as np
 
-    parts = [batch.column(name).to_numpy(zero_copy_only=False).copy() for batch in store.batches(path)]
+    parts = [batch.column(name).to_numpy(zero_copy_only=False).copy() for batch in store.read_batches(path)]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -5,13 +5,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, overload
 
-from edgetune.data.packed import Packed, example_schema, lists, token_schema
-from edgetune.storage.files import create
+from edgetune.data.packed import Packed, example_schema, list_array, token_schema
+from edgetune.storage.files import create_file
 
-TRAIN, HELD_OUT = "train.arrow", "held_out.arrow"
-ROWS, EXAMPLES = "rows.arrow", "examples.arrow"
+TRAIN_FILE, HELD_OUT_FILE = "train.arrow", "held_out.arrow"
+ROWS_FILE, EXAMPLES_FILE = "rows.arrow", "examples.arrow"
 
-Pair = tuple[list[int], list[int]]
+LabelledIds = tuple[list[int], list[int]]
 
 
 def run_schema(kind: str = "conversation") -> Any:
@@ -47,15 +47,15 @@ def run_batch(kind: str, rows: Any, labels: list[bool]) -> Any:
 
 
 @contextmanager
-def stream(path: Path, schema: Any) -> Iterator[Any]:
+def stream_writer(path: Path, schema: Any) -> Iterator[Any]:
     """An Arrow stream to write record batches into."""
     import pyarrow as pa
 
-    with create(path) as file, pa.ipc.new_stream(file, schema) as writer:
+    with create_file(path) as file, pa.ipc.new_stream(file, schema) as writer:
         yield writer
 
 
-def batches(path: Path) -> Iterator[Any]:
+def read_batches(path: Path) -> Iterator[Any]:
     """The record batches of an Arrow stream, mapped one after the other."""
     import pyarrow as pa
 
@@ -63,13 +63,13 @@ def batches(path: Path) -> Iterator[Any]:
         yield from reader
 
 
-class Keeper:
+class BatchWriter:
     """Writes batches into a cache folder as they come: rows of tokens with their unit's number, and the examples."""
 
     def __init__(self, folder: Path) -> None:
         self.stack = ExitStack()
-        self.rows = self.stack.enter_context(stream(folder / ROWS, token_schema()))
-        self.examples = self.stack.enter_context(stream(folder / EXAMPLES, example_schema()))
+        self.rows = self.stack.enter_context(stream_writer(folder / ROWS_FILE, token_schema()))
+        self.examples = self.stack.enter_context(stream_writer(folder / EXAMPLES_FILE, example_schema()))
         self.units = 0
 
     def add(self, batch: Packed) -> None:
@@ -89,7 +89,7 @@ class Keeper:
         self.stack.close()
 
 
-class TokenRows(Sequence[Pair]):
+class TokenRows(Sequence[LabelledIds]):
     """A run's rows as (ids, labels), of pairs the chosen side, read from disk when asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -108,10 +108,10 @@ class TokenRows(Sequence[Pair]):
         return values
 
     @overload
-    def __getitem__(self, index: int) -> Pair: ...
+    def __getitem__(self, index: int) -> LabelledIds: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+    def __getitem__(self, index: slice) -> list[LabelledIds]: ...
+    def __getitem__(self, index: int | slice) -> LabelledIds | list[LabelledIds]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
@@ -120,11 +120,11 @@ class TokenRows(Sequence[Pair]):
         return self.table.column(0)[index].as_py(), self.table.column(1)[index].as_py()
 
 
-def write_rows(path: Path, rows: list[Pair]) -> None:
+def write_rows(path: Path, rows: list[LabelledIds]) -> None:
     """Write rows that are in memory as a run's file."""
     import pyarrow as pa
 
-    with stream(path, run_schema()) as writer:
+    with stream_writer(path, run_schema()) as writer:
         if rows:
-            arrays = [lists([ids for ids, _ in rows]), lists([labels for _, labels in rows])]
+            arrays = [list_array([ids for ids, _ in rows]), list_array([labels for _, labels in rows])]
             writer.write_batch(pa.record_batch(arrays, schema=run_schema()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgetune.errors import InputError
 
-PLAIN = (
+PLAIN_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'system' -%}{{- message['content'] + '\n\n' -}}"
     "{%- elif message['role'] == 'assistant' -%}{{- 'Assistant: ' + message['content'] + eos_token + '\n\n' -}}"
@@ -19,8 +19,8 @@ PLAIN = (
 """For bases without a template: ordinary text, every answer ended by the base's EOS. The prompt ends before the space, so that the
 answer's first token carries it, as in ordinary text."""
 
-CHATML_MARKS = ("<|im_start|>", "<|im_end|>")
-CHATML = (
+CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+CHATML_TEMPLATE = (
     "{%- for message in messages -%}"
     "{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}"
     "{%- endfor -%}"
@@ -28,7 +28,7 @@ CHATML = (
 )
 """For bases without a template whose vocabulary has ChatML's marks as special tokens."""
 
-MAX_OUTPUT = 4_000_000
+MAX_RENDERED_CHARACTERS = 4_000_000
 """Characters a template may write; a template is a program and may run away."""
 
 
@@ -37,7 +37,7 @@ class TemplateRefusal(InputError):
 
 
 @cache
-def environment() -> Any:
+def template_environment() -> Any:
     """The sandbox in which chat templates run, made once: what transformers gives templates, and nothing of the machine."""
     from jinja2 import nodes
     from jinja2.ext import Extension
@@ -80,7 +80,7 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            return environment().from_string(self.source)
+            return template_environment().from_string(self.source)
         except TemplateError as error:
             raise InputError(
                 "The chat template cannot be read", str(error), "Check the model's chat_template.jinja or tokenizer_config.json."
@@ -122,8 +122,8 @@ class ChatTemplate:
             ):
                 parts.append(part)
                 size += len(part)
-                if size > MAX_OUTPUT:
-                    refuse(f"it wrote more than {MAX_OUTPUT} characters")
+                if size > MAX_RENDERED_CHARACTERS:
+                    refuse(f"it wrote more than {MAX_RENDERED_CHARACTERS} characters")
             return "".join(parts)
         except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
             raise TemplateRefusal(

@@ -42,7 +42,7 @@ _BLANK = re.compile(
 _ALONE = re.compile(r"\s*(?:TODO|TBD|FIXME|XXX|N/?A|PLACEHOLDER|lorem ipsum\b.*)[.:!]?\s*", re.IGNORECASE | re.DOTALL)
 
 
-def look(text: str) -> list[Finding]:
+def text_findings(text: str) -> list[Finding]:
     """(kind, message) of everything found in a text, at most one of a kind.
 
     Kinds: control, bidi, zero_width, replacement, mojibake, html, placeholder. Messages name characters by number and are safe to print.

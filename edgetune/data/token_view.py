@@ -4,8 +4,8 @@ from functools import cache
 from typing import Any, Protocol
 
 from edgetune.data.examine import Unit, as_row
-from edgetune.data.labels import IGNORED
-from edgetune.data.render import TextTokenizer, Tokens
+from edgetune.data.labels import IGNORE_INDEX
+from edgetune.data.render import TextTokenizer, TokenizedRow
 
 
 class VisibleTokenizer(TextTokenizer, Protocol):
@@ -23,14 +23,14 @@ def byte_table() -> dict[str, int]:
     return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(other)}
 
 
-def token_view(row: Tokens, tokenizer: VisibleTokenizer) -> list[dict[str, Any]]:
+def token_view(row: TokenizedRow, tokenizer: VisibleTokenizer) -> list[dict[str, Any]]:
     """A row's tokens in order: id, text, trained, special. A character of several tokens stands at the last of them."""
     import codecs
 
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     specials = set(tokenizer.specials.values())
     return [
-        {"id": token, "text": decoder.decode(tokenizer.bytes_of(token)), "trained": label != IGNORED, "special": token in specials}
+        {"id": token, "text": decoder.decode(tokenizer.bytes_of(token)), "trained": label != IGNORE_INDEX, "special": token in specials}
         for token, label in zip(row.ids, row.labels, strict=True)
     ]
 

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgetune.data.xray import Report
 
-GOOD, WARNINGS, STOP = "good", "good with warnings", "do not train"
+GOOD, GOOD_WITH_WARNINGS, DO_NOT_TRAIN = "good", "good with warnings", "do not train"
 
-MANY_REJECTED = 0.2
+REJECTED_SHARE = 0.2
 """Share of rows left out (but for being too long) from which the file is rather mistaken than spoiled here and there."""
-MOST = 0.5
+MOST_SHARE = 0.5
 """Share from which a fault is the rule."""
-FEW = 10
+FEW_ROWS = 10
 """Kept rows below which nothing but these very rows is learned."""
-LEAK = 0.1
+LEAK_SHARE = 0.1
 """Share of the validation rows that also stand in training from which their loss says nothing."""
-LENGTH_BIAS = 0.75
+LENGTH_BIAS_SHARE = 0.75
 """Share of pairs with the longer side chosen from which length is what a model learns first."""
-COPIES = 0.1
+DUPLICATE_SHARE = 0.1
 """Share of rows that repeat others from which it is worth a warning."""
 
-PLAIN = {
+WARNING_TEXTS = {
     "shortened": "are longer than the limit and were cut",
     "secret": "hold what looks like a key or a password",
     "card": "hold what looks like a card number",
@@ -37,15 +37,15 @@ PLAIN = {
     "personal": "hold e-mail addresses or phone numbers",
 }
 """Warnings about texts: what the rows do, in words."""
-LONGER = "Raise --max-length, or cut long rows with --overlong truncate or --overlong split."
-QUIET = {"personal", "duplicate", "near_duplicate", "leak", "near_leak"}
+LENGTH_REMEDY = "Raise --max-length, or cut long rows with --overlong truncate or --overlong split."
+QUIET_KINDS = {"personal", "duplicate", "near_duplicate", "leak", "near_leak"}
 """Kinds that are counted but are no warning by themselves, or have a sentence of their own."""
 
 
 SINGULAR = {"hold": "holds", "are": "is", "were": "was", "repeat": "repeats", "nearly": "nearly"}
 
 
-def rows(count: int, does: str) -> str:
+def rows_sentence(count: int, does: str) -> str:
     """So many rows do something: "1 row holds …", "1,200 rows hold …"."""
     verb, _, rest = does.partition(" ")
     return f"1 row {SINGULAR.get(verb, verb)} {rest}" if count == 1 else f"{count:,} rows {does}"
@@ -54,7 +54,7 @@ def rows(count: int, does: str) -> str:
 def judge(report: "Report") -> None:
     """Set the report's verdict, its reasons (worst first) and what to fix first."""
     stops, warnings = list(_stops(report)), list(_warnings(report))
-    report.verdict = STOP if stops else WARNINGS if warnings else GOOD
+    report.verdict = DO_NOT_TRAIN if stops else GOOD_WITH_WARNINGS if warnings else GOOD
     report.reasons = [reason for reason, _ in stops + warnings]
     report.fix_first = (stops + warnings)[0][1] if stops or warnings else ""
 
@@ -75,29 +75,29 @@ def _stops(report: "Report") -> Iterator[tuple[str, str]]:
     usable = report.kept + report.truncated
     kind, count = _worst(report)
     fixes = {
-        "too_long": LONGER,
+        "too_long": LENGTH_REMEDY,
         "template_refuses": "Change these rows (a system turn, roles that do not alternate), or use another base.",
     }
     fix = fixes.get(kind, f"Correct the rows that are left out as '{kind}' first: {_first(report, kind)}")
     wrong = left - report.rejected_counts.get("too_long", 0)
     if not usable:
         yield f"no row can be used: all {read:,} are left out", fix
-    elif wrong > MANY_REJECTED * read:
+    elif wrong > REJECTED_SHARE * read:
         yield f"{left:,} of {read:,} rows are left out, {count:,} of them as '{kind}'", fix
     tokens = report.tokens
     made = tokens.get("rows", 0)
     if made and report.kind != "text" and tokens["trained_tokens"] == 0 and report.kind != "prompt":
         yield "no token would be trained on: every label is masked", "Check that the rows hold answers of the role 'assistant'."
-    if made and report.kind in ("conversation", "unpaired") and tokens["ends_trained"] < MOST * made:
+    if made and report.kind in ("conversation", "unpaired") and tokens["ends_trained"] < MOST_SHARE * made:
         ends = tokens["ends_trained"]
         yield (
             f"the end of the answer is trained in {ends:,} of {made:,} rows only: the model would never stop",
             "Use a base with a chat template.",
         )
-    if made and tokens["bos_doubled"] > MOST * made:
+    if made and tokens["bos_doubled"] > MOST_SHARE * made:
         yield "BOS stands twice at the start of the rows", "The template writes BOS and the tokenizer adds it: set add_bos_token to false."
     split = report.split
-    if split and split["shared"] > MOST * split["held_out"]:
+    if split and split["shared"] > MOST_SHARE * split["held_out"]:
         yield (
             f"{split['shared']:,} of {split['held_out']:,} validation rows are also training rows: the held-out loss would say nothing",
             "Take these rows out of one of the two: edgetune data split makes a clean split.",
@@ -107,12 +107,12 @@ def _stops(report: "Report") -> Iterator[tuple[str, str]]:
 def _split_warnings(report: "Report") -> Iterator[tuple[str, str]]:
     """Validation rows that are, or are nearly, training rows."""
     split = report.split
-    if split and 0 < split["shared"] <= MOST * split["held_out"]:
+    if split and 0 < split["shared"] <= MOST_SHARE * split["held_out"]:
         yield (
             f"{split['shared']:,} of {split['held_out']:,} validation rows are also training rows",
             f"Take them out of one of the two; the first: {_first(report, 'leak')}",
         )
-    if split and split["nearly_shared"] > LEAK * split["held_out"]:
+    if split and split["nearly_shared"] > LEAK_SHARE * split["held_out"]:
         near = f"{split['nearly_shared']:,} of {split['held_out']:,} validation rows nearly repeat training rows"
         yield near, f"Look at {_first(report, 'near_leak')}"
 
@@ -121,13 +121,13 @@ def _repeated_or_lopsided(report: "Report", usable: int) -> Iterator[tuple[str, 
     """Rows that repeat others, and pairs in which the length alone tells the better answer."""
     copies = report.duplicates.get("train", {})
     for part, words in (("exact", "repeat another row"), ("near", "nearly repeat another row")):
-        if copies.get(part, 0) > COPIES * usable:
+        if copies.get(part, 0) > DUPLICATE_SHARE * usable:
             kind = "duplicate" if part == "exact" else "near_duplicate"
             first = _first(report, kind)
             yield f"{copies[part]:,} of {usable:,} rows {words}: they count more than once", f"Keep one of each; the first: {first}"
     pair = report.preference
     for side in ("chosen", "rejected"):
-        if pair and pair[f"{side}_longer"] > LENGTH_BIAS:
+        if pair and pair[f"{side}_longer"] > LENGTH_BIAS_SHARE:
             yield (
                 f"the {side} answer is the longer one in {pair[f'{side}_longer']:.0%} of the pairs: length is what a model learns first",
                 "Add pairs in which length says nothing, or use a length-normalised loss.",
@@ -137,19 +137,23 @@ def _repeated_or_lopsided(report: "Report", usable: int) -> Iterator[tuple[str, 
 def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
     usable = report.kept + report.truncated
     wrong = report.rejected - report.rejected_counts.get("too_long", 0)
-    if report.rejected and wrong <= MANY_REJECTED * report.read and usable:
+    if report.rejected and wrong <= REJECTED_SHARE * report.read and usable:
         kind, count = _worst(report)
-        fix = LONGER if kind == "too_long" else f"Correct {_first(report, kind)}"
+        fix = LENGTH_REMEDY if kind == "too_long" else f"Correct {_first(report, kind)}"
         yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", fix
     for kind in ("secret", "card", "iban"):
         if count := report.problem_counts.get(kind, 0):
-            yield f"{rows(count, PLAIN[kind])}: the model may repeat it", f"Take it out: {_first(report, kind)}"
+            yield f"{rows_sentence(count, WARNING_TEXTS[kind])}: the model may repeat it", f"Take it out: {_first(report, kind)}"
     yield from _split_warnings(report)
     for kind, count in report.problem_counts.items():
-        if kind in PLAIN and kind not in (*QUIET, "secret", "card", "iban") and (count > MOST * usable or kind != "html"):
-            yield rows(count, PLAIN[kind]), f"Look at {_first(report, kind)}"
+        if (
+            kind in WARNING_TEXTS
+            and kind not in (*QUIET_KINDS, "secret", "card", "iban")
+            and (count > MOST_SHARE * usable or kind != "html")
+        ):
+            yield rows_sentence(count, WARNING_TEXTS[kind]), f"Look at {_first(report, kind)}"
     yield from _repeated_or_lopsided(report, usable)
-    if 0 < usable < FEW:
+    if 0 < usable < FEW_ROWS:
         few = "only 1 row: nothing but this" if usable == 1 else f"only {usable} rows: nothing but these"
         yield f"{few} is learned", "Add examples; a hundred is a start for a style, more for facts."
     lost = report.tokens.get("lost_answers", 0)

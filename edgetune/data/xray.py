@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.data import duplicates
-from edgetune.data.detect import Found
+from edgetune.data.detect import DetectedFormat
 from edgetune.data.examine import Unit, text_of
 from edgetune.data.packed import Packed
 from edgetune.data.row import Problem
@@ -17,17 +17,17 @@ from edgetune.data.sources import Source
 from edgetune.data.token_view import VisibleTokenizer, unit_view
 from edgetune.storage.files import atomic_write
 
-LISTED = 1000
+MAX_LISTED_PER_KIND = 1000
 """Problems of one kind that the report lists; all are counted, and every rejected row is in the quarantine file."""
-SHOWN = 6
+SAMPLES_SHOWN = 6
 """Kept rows that are shown whole."""
-SPOKEN = 500
+LANGUAGE_SAMPLES = 500
 """Texts whose language is looked at."""
-LIMITS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+LENGTH_LIMITS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 """Length limits whose cost is told."""
-BARS = 24
+HISTOGRAM_BARS = 24
 """Bars of the histogram of lengths."""
-IN_MEMORY = 8 * 2**20
+QUARANTINE_MEMORY = 8 * 2**20
 """Bytes of rejected rows kept in memory before a temporary file takes them."""
 
 
@@ -76,7 +76,7 @@ class Report:
 class XRay:
     """Takes batches in order; `finish` gives the report."""
 
-    def __init__(self, sources: list[Source], found: list[Found], kind: str, length: int | None, exact_lengths: bool) -> None:
+    def __init__(self, sources: list[Source], found: list[DetectedFormat], kind: str, length: int | None, exact_lengths: bool) -> None:
         files = [
             {"file": str(s.path), "bytes": s.path.stat().st_size, "weight": s.weight, "held_out": s.held_out, "format": one.format}
             for s, one in zip(sources, found, strict=True)
@@ -95,7 +95,7 @@ class XRay:
         self.places: list[tuple[int, Any]] = []
         self.digests: list[Any] = []
         self.signatures: list[Any] = []
-        self.quarantined = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  (closed by finish)
+        self.quarantined = tempfile.SpooledTemporaryFile(max_size=QUARANTINE_MEMORY)  # noqa: SIM115  (closed by finish)
 
     def add(self, batch: Packed) -> None:
         """Count a batch in."""
@@ -130,7 +130,7 @@ class XRay:
     def note(self, problem: Problem) -> None:
         """List a problem while there is room for its kind."""
         self.listed[problem.kind] += 1
-        if self.listed[problem.kind] <= LISTED:
+        if self.listed[problem.kind] <= MAX_LISTED_PER_KIND:
             self.report.problems.append(problem)
 
     def _keep(self, file: str, unit: Unit) -> None:
@@ -138,7 +138,7 @@ class XRay:
         if self.seen % self.stride == 0:
             self.units.append((file, unit))
         self.seen += 1
-        if len(self.units) > 2 * SPOKEN:
+        if len(self.units) > 2 * LANGUAGE_SAMPLES:
             self.units, self.stride = self.units[::2], 2 * self.stride
 
     def finish(self, quarantine: Path | None) -> Report:
@@ -146,14 +146,14 @@ class XRay:
         from edgetune.data import language
 
         report, counts = self.report, self.counts
-        report.lengths = lengths(self.lengths, self.exact, self.length, text=report.kind == "text")
+        report.lengths = length_statistics(self.lengths, self.exact, self.length, text=report.kind == "text")
         report.tokens = {name: counts[name] for name in ("rows", "tokens", "trained_tokens", "ends_trained", "bos_doubled", "lost_answers")}
         report.content = {name: counts[name] for name in ("answers", "system_turns", "tool_calls", "pairs", "good", "bad")}
         if counts["pairs"]:
-            report.preference = preference(counts)
+            report.preference = preference_statistics(counts)
         self._duplicates()
         report.problem_counts = dict(sorted(self.kinds.items(), key=lambda item: -item[1]))
-        texts = [" ".join(text_of(m) for m in unit.example.messages) or unit.example.text for _, unit in self.units[:SPOKEN]]
+        texts = [" ".join(text_of(m) for m in unit.example.messages) or unit.example.text for _, unit in self.units[:LANGUAGE_SAMPLES]]
         report.languages = language.languages(texts)
         if quarantine and report.rejected:
             with atomic_write(quarantine) as file:
@@ -165,8 +165,8 @@ class XRay:
 
     def samples(self, tokenizer: VisibleTokenizer | None) -> list[dict[str, Any]]:
         """Some kept rows, spread over all of them, as a person may look at them."""
-        step = max(1, len(self.units) // SHOWN)
-        return [unit_view(file, unit, tokenizer) for file, unit in self.units[::step][:SHOWN]]
+        step = max(1, len(self.units) // SAMPLES_SHOWN)
+        return [unit_view(file, unit, tokenizer) for file, unit in self.units[::step][:SAMPLES_SHOWN]]
 
     def _duplicates(self) -> None:
         """Equal and nearly equal rows, and those that stand both in training and validation files."""
@@ -184,7 +184,7 @@ class XRay:
         def tell(group: Any, kind: str, words: str) -> None:
             file, at = place(int(group[0]))
             self.kinds[kind] += len(group) - 1
-            for other in group[1:LISTED]:
+            for other in group[1:MAX_LISTED_PER_KIND]:
                 self.note(Problem(*place(int(other)), kind, f"{words} {Path(file).name}:{at}"))
 
         held = np.array([s.held_out for s in self.sources])[source]
@@ -205,12 +205,12 @@ class XRay:
             self.report.split = counts | {"shared": len(exact_shared), "nearly_shared": len(near_shared)}
             for kind, words, found in (("leak", "also", exact_shared), ("near_leak", "nearly the same", near_shared)):
                 self.kinds[kind] += len(found)
-                for here, there in list(found.items())[:LISTED]:
+                for here, there in list(found.items())[:MAX_LISTED_PER_KIND]:
                     file, at = place(int(train[there]))
                     self.note(Problem(*place(int(other[here])), kind, f"held out, but {words} in training: {Path(file).name}:{at}"))
 
 
-def lengths(found: Counter[int], exact: bool, limit: int | None, text: bool = False) -> dict[str, Any]:
+def length_statistics(found: Counter[int], exact: bool, limit: int | None, text: bool = False) -> dict[str, Any]:
     """Length statistics in tokens from length -> rows, with a histogram, and what each limit would cost (raw text is cut: nothing)."""
     if not found:
         return {"exact": exact}
@@ -226,15 +226,15 @@ def lengths(found: Counter[int], exact: bool, limit: int | None, text: bool = Fa
         return longest
 
     top = max(quantile(0.99), 1)
-    width = -(-top // BARS)
-    bars = [0] * (BARS + 1)
+    width = -(-top // HISTOGRAM_BARS)
+    bars = [0] * (HISTOGRAM_BARS + 1)
     for size, count in ordered:
-        bars[min((size - 1) // width if size else 0, BARS)] += count
-    ends = [(i + 1) * width for i in range(BARS)] + [max(longest, BARS * width + 1)]
+        bars[min((size - 1) // width if size else 0, HISTOGRAM_BARS)] += count
+    ends = [(i + 1) * width for i in range(HISTOGRAM_BARS)] + [max(longest, HISTOGRAM_BARS * width + 1)]
     histogram = [{"from": i * width + 1, "to": end, "rows": count} for i, (end, count) in enumerate(zip(ends, bars, strict=True))]
     while histogram and not histogram[-1]["rows"]:
         histogram.pop()
-    asked = sorted({*LIMITS, *([limit] if limit else [])}) if not text else []
+    asked = sorted({*LENGTH_LIMITS, *([limit] if limit else [])}) if not text else []
     limits: list[dict[str, int]] = []
     for one in asked:
         over = [(n, c) for n, c in ordered if n > one]
@@ -247,7 +247,7 @@ def lengths(found: Counter[int], exact: bool, limit: int | None, text: bool = Fa
     }  # fmt: skip
 
 
-def preference(counts: Counter[str]) -> dict[str, Any]:
+def preference_statistics(counts: Counter[str]) -> dict[str, Any]:
     """How long chosen answers are beside rejected ones, in characters."""
     pairs = counts["pairs"]
     return {

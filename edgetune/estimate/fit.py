@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from edgetune import methods
 from edgetune.bases import find, model_shapes
-from edgetune.bases.nf4 import misread
+from edgetune.bases.nf4 import is_misread
 from edgetune.config.recipe import Recipe
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate.gguf_types import USUAL, facts
@@ -74,8 +74,8 @@ class Memory:
 
 def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     """Predicted peak of a training worker whose rows are as long as the recipe allows."""
-    shape = model_shapes.of(base)
-    compute = 4 if not recipe.lora or hardware.dtype(device).value == "float32" else 2
+    shape = model_shapes.read_shapes(base)
+    compute = 4 if not recipe.lora or hardware.choose_dtype(device).value == "float32" else 2
     weights = _held(recipe, shape, compute, device)
     moved = shape.adapter_weights(recipe.rank, recipe.target_modules) if recipe.lora else shape.linear_weights + shape.other
     adapter = 4 * moved if recipe.lora else 0
@@ -112,7 +112,7 @@ def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
 def _held(recipe: Recipe, shape: model_shapes.Shapes, compute: int, device: str) -> int:
     """Bytes of the base's weights as they are held while it trains."""
     packed = {"nf4": NF4_BYTES, "int8": 1.0, "none": compute}[recipe.quantization]
-    whole = [out * into for _, out, into in shape.linear if recipe.quantization == "nf4" and misread(into, device)]
+    whole = [out * into for _, out, into in shape.linear if recipe.quantization == "nf4" and is_misread(into, device)]
     return int((shape.linear_weights - sum(whole)) * packed + (shape.other + sum(whole)) * compute)
 
 
@@ -146,21 +146,21 @@ def _floats(recipe: Recipe, shape: model_shapes.Shapes, compute: float) -> int:
 
 def training_disk(recipe: Recipe, base: find.Base) -> int:
     """Bytes of the checkpoints that stay (the newest two, the best, one being written; each weights and two moments) and the result."""
-    shape = model_shapes.of(base)
+    shape = model_shapes.read_shapes(base)
     moved = shape.adapter_weights(recipe.rank, recipe.target_modules) if recipe.lora else shape.linear_weights + shape.other
     return 4 * (12 * moved) + 4 * moved
 
 
 def chat_memory(base: find.Base, context: int, type_name: str = USUAL) -> dict[str, int]:
     """Weights of a GGUF of a type and the KV cache in F16 of `context` tokens. Not measured."""
-    shape = model_shapes.of(base)
+    shape = model_shapes.read_shapes(base)
     cache = 2 * shape.layers * shape.kv_heads * shape.head_size * context * 2
     return {"weights": facts(type_name).size(base.parameters), "kv_cache": cache}
 
 
 def export_need(base: find.Base, type_name: str = USUAL) -> dict[str, int]:
     """Disk of an export of a type, its memory, and about how many seconds it takes, without its proof."""
-    seconds = max(1, round(base.parameters / (EXPORT_RATE * hardware.machine().cores)))
+    seconds = max(1, round(base.parameters / (EXPORT_RATE * hardware.this_machine().cores)))
     return {"disk": facts(type_name).size(base.parameters), "memory": EXPORT_MEMORY, "seconds": seconds}
 
 
@@ -175,14 +175,14 @@ def proof_memory(largest: int, predictions: int) -> int:
 
 def need_memory(needed: int, what: str, remedy: str) -> None:
     """EdgeTuneError where this machine has less memory free than `needed` bytes."""
-    free = hardware.machine().memory_free
+    free = hardware.this_machine().memory_free
     if needed > free:
         raise EdgeTuneError("Not enough memory", f"{what} needs about {format_size(needed)}; {format_size(free)} are free.", remedy)
 
 
 def free_memory(device: str) -> int:
     """Bytes that a run may take on a device."""
-    here = hardware.machine()
+    here = hardware.this_machine()
     return here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
 
 

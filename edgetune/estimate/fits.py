@@ -16,7 +16,7 @@ def fits(base: Base, recipe: Recipe) -> Choice:
 
     Rows are taken to be as long as the recipe allows. tight: with little room, or only after the change that is named.
     """
-    device = hardware.device(recipe.device).value
+    device = hardware.choose_device(recipe.device).value
     free, program = fit.free_memory(device), fit.beside(device)
     need = program + fit.training_memory(recipe, base, device).total
     said = f"about {format_size(need)} of {format_size(free)} free"

@@ -26,7 +26,7 @@ def bandwidth() -> float:
     """Bytes a second that all cores together move through memory, timed once for some hundredths of a second; the best of a few tries."""
     import numpy as np
 
-    cores = hardware.machine().cores
+    cores = hardware.this_machine().cores
     pieces = [(np.ones(PIECE // 8), np.empty(PIECE // 8)) for _ in range(cores)]
     fastest = 0.0
     with ThreadPoolExecutor(cores) as pool:
@@ -39,4 +39,4 @@ def bandwidth() -> float:
 
 def tokens_per_second(size: int, packed: int = 0) -> float:
     """About how many tokens a second a model of `size` bytes, `packed` of whose weights are quantized, writes here on the processor."""
-    return 1 / (size / bandwidth() + packed * UNPACK / hardware.machine().cores + FIXED)
+    return 1 / (size / bandwidth() + packed * UNPACK / hardware.this_machine().cores + FIXED)

@@ -44,7 +44,7 @@ def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Works
 def speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | None, str]:
     """Tokens a second, and where the figure comes from: the last run that was trained on this base the same
     way on the same device, else a matrix product timed now. A damaged run counts as none."""
-    device = hardware.device(recipe.device)
+    device = hardware.choose_device(recipe.device)
     for run, request, state in reversed(list(manage.readable(workspace))):
         same_place = Path(request["base"]) == base.path and request["device"] == device.value
         if same_place and state.tokens_per_second and _comparable(run, recipe, base.context):

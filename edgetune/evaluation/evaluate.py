@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetune.data.labels import IGNORED, last_answer_start
-from edgetune.data.render import Tokens
-from edgetune.data.template import PLAIN, ChatTemplate, today
+from edgetune.data.labels import IGNORE_INDEX, last_answer_start
+from edgetune.data.render import TokenizedRow
+from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer, result_folder
 from edgetune.text import contains, normalized_words
@@ -36,7 +36,7 @@ Scorer = Callable[[list[Row]], tuple[float, int]]
 Answerer = Callable[[list[int]], str]
 
 
-def rows_of(tokens: list[Tokens]) -> list[Row]:
+def rows_of(tokens: list[TokenizedRow]) -> list[Row]:
     """Rows to measure on; the prompt of a conversation's last answer ends where its last trained stretch begins."""
     result = []
     for row in tokens:
@@ -80,7 +80,7 @@ class GgufTokenizer:
         info = engine.info
         self.engine = engine
         self.template = ChatTemplate(
-            info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", "") or today()
+            info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", "") or today()
         )
         self.bos_id = info.bos
         self.eos_id = info.eos if info.eos is not None else info.eog[0]
@@ -127,10 +127,10 @@ def gguf_functions(engine: "Engine") -> tuple[Scorer, Answerer]:
 def _stretches(row: Row) -> list[tuple[list[int], list[int]]]:
     """A row's trained stretches as (tokens before, target tokens); the very first token has nothing before it and is not scored."""
     result, start = [], None
-    for i, label in enumerate([*row.labels, IGNORED]):
-        if label != IGNORED and start is None:
+    for i, label in enumerate([*row.labels, IGNORE_INDEX]):
+        if label != IGNORE_INDEX and start is None:
             start = max(i, 1)
-        elif label == IGNORED and start is not None:
+        elif label == IGNORE_INDEX and start is not None:
             if i > start:
                 result.append((row.ids[:start], row.ids[start:i]))
             start = None
@@ -142,12 +142,12 @@ def torch_model(folder: Path, adapter: Path | None, threads: int) -> Iterator[An
     """A base in full precision, with an adapter or without, on the best device."""
     import torch
 
-    from edgetune.bases.load import load
+    from edgetune.bases.load import load_model
     from edgetune.machine import hardware
 
-    device = hardware.device().value
+    device = hardware.choose_device().value
     torch.set_num_threads(threads)
-    model = load(folder, device, "float32" if device == "cpu" else hardware.dtype(device).value)
+    model = load_model(folder, device, "float32" if device == "cpu" else hardware.choose_dtype(device).value)
     if adapter is not None:
         from peft import PeftModel
 
@@ -170,7 +170,7 @@ def torch_functions(model: Any, stops: list[int], pad: int, decode: Callable[[li
             for row in rows:
                 logits = model(input_ids=torch.tensor([row.ids], device=device), use_cache=False).logits[0, :-1].float()
                 labels = torch.tensor(row.labels[1:], device=device)
-                kept = labels != IGNORED
+                kept = labels != IGNORE_INDEX
                 total -= float(torch.nn.functional.cross_entropy(logits[kept], labels[kept], reduction="sum"))
                 count += int(kept.sum())
         return total, count
@@ -187,8 +187,8 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
     require_unchanged(run, request)
     require_writer(run, recipe)
     result_path, base = result_folder(run, recipe), Path(request["base"])
-    tokenizer = tokenizers.load(base, request["template_date"])
-    found = prepare.held_out(data or run.held_out, tokenizer, request["context"]) if data or request["held_out"] else None
+    tokenizer = tokenizers.load_tokenizer(base, request["template_date"])
+    found = prepare.evaluation_set(data or run.held_out, tokenizer, request["context"]) if data or request["held_out"] else None
     if found is None:
         raise InputError(f"{run.name} held nothing out", "Its validation_split is 0.", "Name a file with --data.")
     rows = rows_of(found.rows)
@@ -250,7 +250,7 @@ def evaluate_gguf(
             if not data.is_file():
                 raise InputError(f"{run.name} held nothing out", f"{data} is not there.", "Name a file with --data.")
         tokenizer = GgufTokenizer(engine)
-        found = prepare.held_out(data, tokenizer, engine.info.n_ctx)
+        found = prepare.evaluation_set(data, tokenizer, engine.info.n_ctx)
         score, answer = gguf_functions(engine)
         measured = measure(rows_of(found.rows), score, answer, limit, progress)
         if not math.isfinite(measured["loss"]):

@@ -31,11 +31,11 @@ class Scored:
 def answers(path: Path, scorer: Scorer) -> tuple[list[Scored], list[tuple[int, str]]]:
     """The answers in a file of any shape that has some, and the rows that were left out: line and reason."""
     files = sources([str(path)])
-    found = scan.recognise(files, "auto", {})
+    found = scan.detect_formats(files, "auto", {})
     job = Job(tuple(one.format for one in found), rules=Rules(scorer.length, answers="last"), look=False)
     kept: list[Scored] = []
     rejected: list[tuple[int, str]] = []
-    for piece in scan.raw_pieces(files):
+    for piece in scan.raw_batches(files):
         batch = examine(piece.source, piece.file, piece.raws, job, scorer.tokenizer)
         rejected += [(row.line, row.reason) for row in batch.rejected]
         for unit in batch.units:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgetune.errors import InputError
 from edgetune.estimate.gguf_types import USUAL
-from edgetune.storage.paths import at_home, is_folder
+from edgetune.storage.paths import expand_home, is_folder
 
 if TYPE_CHECKING:
     from edgetune.storage.workspace import Run, Workspace
@@ -21,7 +21,7 @@ def model_file(source: str, workspace: "Workspace", say: Say) -> Path:
 
     say: told, in words, what is written first.
     """
-    path = at_home(source)
+    path = expand_home(source)
     if path.is_file():
         return path
     if source.lower().endswith(".gguf"):
@@ -31,7 +31,7 @@ def model_file(source: str, workspace: "Workspace", say: Say) -> Path:
     if source == "nano" or (is_folder(path) and not (path.name == source and is_folder(workspace.runs_folder / source))):
         from edgetune.bases import find
 
-        return of_base(find.resolve(source), workspace, say)
+        return of_base(find.resolve_base(source), workspace, say)
     return of_run(workspace.run(source), workspace, say)
 
 
@@ -57,7 +57,7 @@ def of_base(folder: Path, workspace: "Workspace", say: Say) -> Path:
     from edgetune.gguf.source import from_folder
     from edgetune.gguf.write import export
 
-    base = find.describe(folder)
+    base = find.describe_base(folder)
     path = place_of_base(workspace, base.name, fingerprint(folder))
     if not path.is_file():
         say(f"Writing {base.name} as {USUAL}, to chat with.")
@@ -67,7 +67,7 @@ def of_base(folder: Path, workspace: "Workspace", say: Say) -> Path:
 
 def of_base_of(name: str, workspace: "Workspace", say: Say) -> Path:
     """The GGUF of what a run began with. InputError where it is no run."""
-    if at_home(name).is_file() or name == "nano" or Path(name).name != name:
+    if expand_home(name).is_file() or name == "nano" or Path(name).name != name:
         raise InputError("No base is known", f"'base' is what a run began with, and {name} is no run.", "Name the base itself, or the run.")
     return of_base(Path(workspace.run(name).request()["base"]), workspace, say)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.gguf.source import conversion_errors
-from edgetune.storage.files import create, need_space, publish_folder, write_json
-from edgetune.storage.paths import at_home
+from edgetune.storage.files import create_file, need_space, publish_folder, write_json
+from edgetune.storage.paths import expand_home
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -22,10 +22,10 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
 
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"'{dtype}' is not a type of weights", f"Types are {', '.join(DTYPES)}.", "Correct --dtype.")
-    path = at_home(path)
+    path = expand_home(path)
     if not path.is_file():
         raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Check it.")
-    out = at_home(out)
+    out = expand_home(out)
     if out.exists():
         raise InputError(f"{out} is there already", "An import makes a folder of its own.", "Name another one with --out.")
     try:
@@ -48,11 +48,11 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
         write_json(folder / "tokenizer.json", plan.tokenizer.tokenizer)
         write_json(folder / "tokenizer_config.json", plan.tokenizer.settings)
         if plan.tokenizer.pieces is not None:
-            with create(folder / "tokenizer.model") as file:
+            with create_file(folder / "tokenizer.model") as file:
                 file.write(plan.tokenizer.pieces)
         plan.check_vocabulary(folder)
         for shard in plan.shards:
-            with create(folder / shard.name) as file:
+            with create_file(folder / shard.name) as file:
                 plan.write(shard, file, count)
         if plan.index:
             write_json(folder / "model.safetensors.index.json", plan.index)

@@ -148,12 +148,12 @@ def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, 
 
 def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float], ...] = ()) -> Source:
     """A plain model folder, with an adapter or several with weights (`mix`), or without. An adapter's own tokenizer and template count."""
-    base = find.describe(folder)
+    base = find.describe_base(folder)
     adapters = [adapter] if adapter is not None else [one for one, _ in mix]
     for one in adapters:
         if not (one / ADAPTER_CONFIG).is_file():
             raise InputError(f"{one} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
-    tokenizer = tokenizers.load(folder, today(), tokenizers.own_tokenizer(adapters))
+    tokenizer = tokenizers.load_tokenizer(folder, today(), tokenizers.own_tokenizer(adapters))
     name = "-".join([base.name, *dict.fromkeys(one.resolve().name for one in adapters)])
     facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
     if mix:
@@ -184,7 +184,7 @@ def resolve(source: str, workspace: Workspace, adapters: Sequence[tuple[Path, fl
     if checkpoint is not None:
         raise InputError("--checkpoint goes with a run", f"{source} is a model folder.", "Leave --checkpoint out.")
     alone = adapters[0][0] if len(adapters) == 1 and adapters[0][1] == 1.0 else None
-    return from_folder(find.resolve(source), alone, () if alone else tuple(adapters))
+    return from_folder(find.resolve_base(source), alone, () if alone else tuple(adapters))
 
 
 def target_paths(source: Source, types: list[str], out: Path | None) -> dict[str, Path]:

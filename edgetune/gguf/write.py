@@ -11,8 +11,8 @@ from edgetune.gguf.current import result_hash
 from edgetune.gguf.proof import certificate
 from edgetune.gguf.proof.prove import Proof, Prover
 from edgetune.gguf.source import Source, conversion_errors, target_paths
-from edgetune.storage.files import Hashed, Staged, need_space, sha256, staged_write, write_json
-from edgetune.storage.workspace import FAILED, Workspace
+from edgetune.storage.files import HashedWriter, StagedFile, need_space, sha256, staged_write, write_json
+from edgetune.storage.workspace import FAILED_SUFFIX, Workspace
 
 
 def export(
@@ -63,7 +63,7 @@ def export(
             plan.write_all({type_name: place.file for type_name, place in staged.items()}, report)
             proofs = {type_name: _prove(proving, place) for type_name, place in staged.items()}
         else:
-            files = {type_name: Hashed(place.file) for type_name, place in staged.items()}
+            files = {type_name: HashedWriter(place.file) for type_name, place in staged.items()}
             plan.write_all(files, report)
             hashes = {type_name: file.sha256() for type_name, file in files.items()}
     made = []
@@ -96,13 +96,13 @@ def prover(source: Source, workspace: Workspace, say: Callable[[str], None], dat
     return Prover(source, workspace.proof_cache, data=data, say=say)
 
 
-def _prove(proving: Prover, staged: Staged) -> Proof:
+def _prove(proving: Prover, staged: StagedFile) -> Proof:
     """Prove a file that is written but not named yet; its short proof goes into it, and a failed one gets another name."""
     staged.flush()
     proof = proving.prove(staged.path, staged.target.name)
     certificate.fill(staged.file, certificate.short(proof))
     if not proof.passed:
-        staged.target = staged.target.with_suffix(FAILED)
+        staged.target = staged.target.with_suffix(FAILED_SUFFIX)
         proof.name = staged.target.name
     return proof
 

@@ -97,12 +97,12 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     if earlier:
         recipe = recipe.model_copy(update={"base": str(earlier.base)})
         sources = {**sources, "base": f"that of {recipe.from_run}"}
-    folder = find.resolve(recipe.base)
+    folder = find.resolve_base(recipe.base)
     named, (recipe, votes) = recipe, as_data.frozen(recipe, workspace)
-    base = find.describe(folder)
-    find.full_precision(folder, base.config)
-    device = hardware.device(recipe.device)
-    tokenizer = tokenizers.load(folder, earlier.date if earlier else today())
+    base = find.describe_base(folder)
+    find.refuse_quantized(folder, base.config)
+    device = hardware.choose_device(recipe.device)
+    tokenizer = tokenizers.load_tokenizer(folder, earlier.date if earlier else today())
     length = min(recipe.max_length, base.context)
     method = methods.get(recipe.method)
     if method.samples_answers:
@@ -120,13 +120,13 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     need_space(workspace.path, fit.training_disk(recipe, base) + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
     prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, method, progress)
     verdict.judge(prepared.report)
-    if prepared.report.verdict == verdict.STOP and not anyway:
+    if prepared.report.verdict == verdict.DO_NOT_TRAIN and not anyway:
         raise InputError(
-            f"The X-ray of the data says: {verdict.STOP}",
+            f"The X-ray of the data says: {verdict.DO_NOT_TRAIN}",
             "; ".join(prepared.report.reasons) + ".",
             f"{prepared.report.fix_first} See it all: edgetune data check. To train all the same, add --anyway.",
         )
-    dtype = hardware.dtype(device.value)
+    dtype = hardware.choose_dtype(device.value)
     if recipe.learning_rate is None:
         rate = learning_rate(recipe, base)
         named = named.model_copy(update={"learning_rate": float(rate.value)})
@@ -141,15 +141,17 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
         steps(recipe, prepared.each_pass),
         device,
         dtype,
-        hardware.threads(base.parameters, recipe.threads),
+        hardware.choose_threads(base.parameters, recipe.threads),
         earlier,
         tuple(map(str, votes)),
     )
 
 
-def data_base(folder: Path, tokenizer: tokenizers.BaseTokenizer) -> prepare.Base:
+def data_base(folder: Path, tokenizer: tokenizers.BaseTokenizer) -> prepare.TokenizerSource:
     """What preparing data needs of a base."""
-    return prepare.Base(partial(tokenizers.load, folder, tokenizer.template.date), tokenizer, sha256(folder / "tokenizer.json"))
+    return prepare.TokenizerSource(
+        partial(tokenizers.load_tokenizer, folder, tokenizer.template.date), tokenizer, sha256(folder / "tokenizer.json")
+    )
 
 
 def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
@@ -220,7 +222,7 @@ def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(run.folder) as part:
         (part / "data").mkdir()
-        run_data.write(part / "data", made.prepared, made.tokenizer)
+        run_data.write_run_data(part / "data", made.prepared, made.tokenizer)
         request["data_hash"] = data_hash(part / "data")
         if made.earlier and made.earlier.adapter:
             shutil.copytree(made.earlier.adapter, part / run.parent.name)

@@ -34,7 +34,7 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
     request = run.request()
     result = result_folder(run, recipe_of(run))
     base = Path(request["base"]) if result == run.adapter else run.model
-    if recipe.base and find.resolve(recipe.base) != base.resolve():
+    if recipe.base and find.resolve_base(recipe.base) != base.resolve():
         raise InputError(
             "--base and --from do not go together", f"{run.name} was trained on {request['base']}.", "Leave --base out: it is that run's."
         )

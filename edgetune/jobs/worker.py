@@ -74,7 +74,7 @@ def work(folder: Path) -> int:
         events.append("launched")  # whatever an earlier worker ended with no longer counts
         try:
             request = run.request()
-            with device_lock(folder.parent.parent, request["device"], events), prevent_sleep.held(f"{run.name} is training"):
+            with device_lock(folder.parent.parent, request["device"], events), prevent_sleep.sleep_prevented(f"{run.name} is training"):
                 os.environ.setdefault("OMP_NUM_THREADS", str(request["threads"]))
                 from edgetune.training.run import train
 

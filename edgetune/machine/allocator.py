@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """glibc's numbers of the settings (malloc.h)."""
-LOW, HIGH = 2**20, 2**25
+LOADING_THRESHOLD, RUNNING_THRESHOLD = 2**20, 2**25
 """Bytes from which a block has pages of its own: while loading, and afterwards (the most that glibc raises it to by itself)."""
 
 
@@ -23,10 +23,10 @@ def freed_blocks_returned() -> Iterator[None]:
     if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
-    libc.mallopt(MMAP_THRESHOLD, LOW)
+    libc.mallopt(MMAP_THRESHOLD, LOADING_THRESHOLD)
     try:
         yield
     finally:
-        libc.mallopt(MMAP_THRESHOLD, HIGH)
-        libc.mallopt(TRIM_THRESHOLD, 2 * HIGH)
+        libc.mallopt(MMAP_THRESHOLD, RUNNING_THRESHOLD)
+        libc.mallopt(TRIM_THRESHOLD, 2 * RUNNING_THRESHOLD)
         libc.malloc_trim(0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgetune.errors import InputError
 
-TINY = 20_000_000
+TINY_MODEL_PARAMETERS = 20_000_000
 """Parameters under which one thread beats several once the cores are busy (a stories260K forward: 0.006 s against 0.60 s; training
 EdgeTune Nano on two busy cores: 20 to 150 tokens/s on two threads, over 1,000 on one)."""
 
@@ -80,7 +80,7 @@ def _nvidia() -> tuple[str, int, float]:
         return "", 0, 0.0
 
 
-def machine() -> Machine:
+def this_machine() -> Machine:
     """What this machine has; what does not change is looked at once, the free memory each time."""
     import psutil
 
@@ -142,9 +142,9 @@ def _card_temperature() -> float | None:
         return None
 
 
-def device(wanted: str = "auto", here: Machine | None = None) -> Choice:
+def choose_device(wanted: str = "auto", here: Machine | None = None) -> Choice:
     """Where to train: the flag if given, else the best that is there."""
-    here = here or machine()
+    here = here or this_machine()
     if wanted != "auto":
         if wanted in ("cuda", "mps", "xpu") and here.accelerator not in (wanted, "rocm" if wanted == "cuda" else wanted):
             raise InputError(
@@ -160,9 +160,9 @@ def device(wanted: str = "auto", here: Machine | None = None) -> Choice:
     return Choice("cpu", "no GPU that torch can use was found")
 
 
-def dtype(chosen: str, here: Machine | None = None) -> Choice:
+def choose_dtype(chosen: str, here: Machine | None = None) -> Choice:
     """The number format of the computation on a device: 16 bits where it computes in them, bf16 before fp16, else 32."""
-    here = here or machine()
+    here = here or this_machine()
     if chosen == "cuda":
         if here.gpu_capability >= 8.0 or here.accelerator == "rocm":
             return Choice("bfloat16", "this GPU supports bf16")
@@ -174,19 +174,19 @@ def dtype(chosen: str, here: Machine | None = None) -> Choice:
     return Choice("float32", "this processor has no bf16 instructions")
 
 
-def threads(parameters: int, wanted: int | None = None) -> Choice:
+def choose_threads(parameters: int, wanted: int | None = None) -> Choice:
     """How many processor threads to compute with."""
     if wanted:
         return Choice(str(wanted), "asked for")
-    cores = machine().cores
-    if parameters < TINY:
+    cores = this_machine().cores
+    if parameters < TINY_MODEL_PARAMETERS:
         return Choice("1", "a tiny model is safest on one: with busy cores several get in each other's way")
     return Choice(str(cores), "all cores")
 
 
-def in_one_line() -> str:
+def machine_summary() -> str:
     """What this machine trains on and why, with what it has."""
-    here = machine()
-    chosen = device(here=here)
-    kind = dtype(chosen.value, here)
+    here = this_machine()
+    chosen = choose_device(here=here)
+    kind = choose_dtype(chosen.value, here)
     return f"trains on {chosen.value} ({chosen.reason}) in {kind.value}; {here.cores} cores, {here.memory_free / 2**30:.1f} GiB free"

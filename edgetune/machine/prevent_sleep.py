@@ -15,26 +15,26 @@ from pathlib import Path
 
 from edgetune.machine.hardware import Choice
 
-BOOTED = Path("/run/systemd/system")
+SYSTEMD_FOLDER = Path("/run/systemd/system")
 """There where systemd runs the machine (sd_booted(3))."""
 CONTINUOUS, SYSTEM_REQUIRED = 0x80000000, 0x00000001
 """ES_CONTINUOUS and ES_SYSTEM_REQUIRED of SetThreadExecutionState."""
 END_SECONDS = 5.0
 
 
-def how(system: str = sys.platform) -> Choice:
+def sleep_blocker(system: str = sys.platform) -> Choice:
     """What holds sleep off here, '' for nothing, with the reason. system: as sys.platform has it."""
     if system == "win32":
         return Choice("Windows", "sleep is held off while a job runs, through Windows itself")
     name = "caffeinate" if system == "darwin" else "systemd-inhibit"
-    if system != "darwin" and not BOOTED.is_dir():
+    if system != "darwin" and not SYSTEMD_FOLDER.is_dir():
         return Choice("", "sleep is not held off: systemd does not run this machine")
     if not shutil.which(name):
         return Choice("", f"sleep is not held off: there is no {name} here")
     return Choice(name, f"sleep is held off while a job runs, where {name} is allowed to")
 
 
-def command(tool: str, why: str, pid: int) -> list[str]:
+def blocker_command(tool: str, why: str, pid: int) -> list[str]:
     """What is run beside the job of process `pid`."""
     if tool == "caffeinate":
         return [tool, "-i", "-w", str(pid)]
@@ -42,9 +42,9 @@ def command(tool: str, why: str, pid: int) -> list[str]:
 
 
 @contextmanager
-def held(why: str) -> Iterator[None]:
+def sleep_prevented(why: str) -> Iterator[None]:
     """Hold sleep off for what is done inside. why: for who asks the system what keeps it awake."""
-    tool = how().value
+    tool = sleep_blocker().value
     if tool == "Windows":
         _windows(CONTINUOUS | SYSTEM_REQUIRED)
         try:
@@ -57,7 +57,7 @@ def held(why: str) -> Iterator[None]:
         with suppress(OSError):
             nothing = subprocess.DEVNULL
             process = subprocess.Popen(
-                command(tool, why, os.getpid()), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
+                blocker_command(tool, why, os.getpid()), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
             )
     try:
         yield

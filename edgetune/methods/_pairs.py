@@ -33,7 +33,7 @@ class PairCollator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
-        from edgetune.data.labels import IGNORED
+        from edgetune.data.labels import IGNORE_INDEX
 
         sides = [(row[f"{side}_ids"], row[f"{side}_labels"]) for side in ("chosen", "rejected") for row in rows]
         width = max(len(ids) for ids, _ in sides)
@@ -41,7 +41,7 @@ class PairCollator:
             "input_ids": torch.tensor([ids + [self.pad] * (width - len(ids)) for ids, _ in sides]),
             "attention_mask": torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in sides]),
             "completion_mask": torch.tensor(
-                [[int(label != IGNORED) for label in labels] + [0] * (width - len(labels)) for _, labels in sides]
+                [[int(label != IGNORE_INDEX) for label in labels] + [0] * (width - len(labels)) for _, labels in sides]
             ),
         }
 

@@ -19,7 +19,7 @@ class SideCollator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
-        from edgetune.data.labels import IGNORED
+        from edgetune.data.labels import IGNORE_INDEX
 
         width = max(len(row[f"{side}_ids"]) for side in ("chosen", "rejected") for row in rows)
         batch = {}
@@ -27,7 +27,7 @@ class SideCollator:
             missing = [(row, width - len(row[f"{side}_ids"])) for row in rows]
             batch[f"{side}_input_ids"] = torch.tensor([row[f"{side}_ids"] + [self.pad] * gap for row, gap in missing])
             batch[f"{side}_attention_mask"] = torch.tensor([[1] * (width - gap) + [0] * gap for _, gap in missing])
-            batch[f"{side}_labels"] = torch.tensor([row[f"{side}_labels"] + [IGNORED] * gap for row, gap in missing])
+            batch[f"{side}_labels"] = torch.tensor([row[f"{side}_labels"] + [IGNORE_INDEX] * gap for row, gap in missing])
         return batch
 
 

@@ -28,12 +28,14 @@ class JudgedCollator:
         """A batch of rows as tensors."""
         import torch
 
-        from edgetune.data.labels import IGNORED, first_answer_start
+        from edgetune.data.labels import IGNORE_INDEX, first_answer_start
 
         parts = []
         for row in rows:
             start = first_answer_start(row["labels"]) or 0
-            parts.append((row["input_ids"][:start], row["input_ids"][start:], [int(label != IGNORED) for label in row["labels"][start:]]))
+            parts.append(
+                (row["input_ids"][:start], row["input_ids"][start:], [int(label != IGNORE_INDEX) for label in row["labels"][start:]])
+            )
         others = [(prompt, *parts[number - 1][1:]) for number, (prompt, _, _) in enumerate(parts)]
         return {
             **self._padded("", parts),

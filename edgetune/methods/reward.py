@@ -57,7 +57,7 @@ def assess(trainer: Any) -> dict[str, Any] | None:
     """What the finished reward model is worth on held-out pairs; None without any."""
     import torch
 
-    from edgetune.data.labels import IGNORED
+    from edgetune.data.labels import IGNORE_INDEX
 
     pairs, lengths = [], []
     was = trainer.model.training
@@ -67,7 +67,7 @@ def assess(trainer: Any) -> dict[str, Any] | None:
             batch = trainer._prepare_inputs(trainer.data_collator([row]))
             one, other = trainer.model(**batch, use_cache=False).logits.float().flatten().tolist()
         pairs.append((one, other))
-        lengths.append(tuple(sum(label != IGNORED for label in row[f"{side}_labels"]) for side in ("chosen", "rejected")))
+        lengths.append(tuple(sum(label != IGNORE_INDEX for label in row[f"{side}_labels"]) for side in ("chosen", "rejected")))
     trainer.model.train(was)
     return worth(pairs, lengths) if pairs else None
 

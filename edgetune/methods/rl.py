@@ -31,11 +31,11 @@ LONGER, REPEATING = 2.0, 0.25
 
 def split(row: dict[str, Any]) -> tuple[list[int], list[int]]:
     """A prepared row's prompt, up to its last answer, and that answer's ids (empty where it has none)."""
-    from edgetune.data.labels import IGNORED
+    from edgetune.data.labels import IGNORE_INDEX
 
     ids, labels = (row["chosen_ids"], row["chosen_labels"]) if "chosen_ids" in row else (row["input_ids"], row["labels"])
     start = len(labels)
-    while start and labels[start - 1] != IGNORED:
+    while start and labels[start - 1] != IGNORE_INDEX:
         start -= 1
     return ids[:start], ids[start:]
 

@@ -32,10 +32,10 @@ def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     """Held-out loss of a batch, summed over its trained tokens."""
     import torch
 
-    from edgetune.data.labels import IGNORED
+    from edgetune.data.labels import IGNORE_INDEX
 
     loss = float(trainer.compute_loss(trainer.model, batch, num_items_in_batch=torch.tensor(1)))
-    return loss, int((batch["labels"][:, 1:] != IGNORED).sum()), {}
+    return loss, int((batch["labels"][:, 1:] != IGNORE_INDEX).sum()), {}
 
 
 METHOD = Method(

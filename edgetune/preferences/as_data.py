@@ -8,7 +8,7 @@ from pathlib import Path
 from edgetune import methods
 from edgetune.config.recipe import Recipe
 from edgetune.data.readers import suffix_of
-from edgetune.data.sources import split
+from edgetune.data.sources import split_weight
 from edgetune.errors import InputError
 from edgetune.preferences.shapes import rows
 from edgetune.preferences.store import Store, stores
@@ -48,7 +48,7 @@ def frozen(recipe: Recipe, workspace: Workspace) -> tuple[Recipe, list[Frozen]]:
         for argument in getattr(recipe, name):
             votes = freeze(argument, workspace, shapes, recipe.method)
             frozen_votes += [votes] if votes else []
-            weight = argument[len(str(split(argument)[0])) :] if votes else ""
+            weight = argument[len(str(split_weight(argument)[0])) :] if votes else ""
             files.append(f"{votes.path}{weight}" if votes else argument)
         changed[name] = files
     return (recipe.model_copy(update=changed), frozen_votes) if frozen_votes else (recipe, [])
@@ -73,7 +73,7 @@ def freeze(argument: str, workspace: Workspace, shapes: tuple[str, ...], method:
 
     A path that exists wins over a name, and what looks like a path is one.
     """
-    path, _ = split(argument)
+    path, _ = split_weight(argument)
     name = str(path)
     if exists(path) or path.name != name or suffix_of(path):
         return None

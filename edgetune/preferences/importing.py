@@ -36,7 +36,7 @@ def import_file(file: str, into: Store, asked: str = "auto", mapping: dict[str, 
     votes: list[Vote] = []
     mapping = mapping or {}
     files = sources([file])
-    formats_of = {str(s.path): detected.format for s, detected in zip(files, scan.recognise(files, asked, mapping), strict=True)}
+    formats_of = {str(s.path): detected.format for s, detected in zip(files, scan.detect_formats(files, asked, mapping), strict=True)}
     done.format = " and ".join(dict.fromkeys(formats_of.values()))
 
     # Preference files hold whole votes, other files rows that each become one.

@@ -103,13 +103,13 @@ def proposed(author: "Author", count: int, seed: int) -> PromptList:
 
 def _of_examples(file: str) -> tuple[list[Prompt], list[str]]:
     from edgetune.data import formats, scan
-    from edgetune.data.detect import detect
+    from edgetune.data.detect import detect_format
     from edgetune.data.sources import sources
 
     rows = list(scan.all_rows(sources([file])))
     prompts, left_out = [], []
     plain = [row for row in rows if not row.problem and _question(row.value) is not None]
-    form = None if len(plain) >= 0.8 * max(len(rows), 1) else formats.module(detect(rows).format)
+    form = None if len(plain) >= 0.8 * max(len(rows), 1) else formats.module(detect_format(rows).format)
     for row in rows:
         try:
             if row.problem:

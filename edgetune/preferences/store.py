@@ -12,7 +12,7 @@ from typing import Any
 
 from edgetune.errors import InputError
 from edgetune.preferences.record import Candidate, Choice, Vote, from_dict
-from edgetune.storage.files import append_synced, drop_end, safe_name
+from edgetune.storage.files import append_synced, safe_name, truncate_synced
 from edgetune.storage.workspace import Workspace
 
 DEFAULT_NAME = "prefs"
@@ -143,7 +143,7 @@ class Store:
             append_synced(self.path, b"\n")
         else:
             append_synced(self.torn, end + b"\n")
-            drop_end(self.path, self.path.stat().st_size - len(end))
+            truncate_synced(self.path, self.path.stat().st_size - len(end))
 
 
 def _apply(folded: Folded, row: dict[str, Any]) -> None:

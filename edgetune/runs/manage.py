@@ -11,7 +11,7 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.runs import launch
 from edgetune.runs.events import State
 from edgetune.storage.files import folder_bytes, safe_name, write_json
-from edgetune.storage.workspace import FAILED, Run, Workspace, remove
+from edgetune.storage.workspace import FAILED_SUFFIX, Run, Workspace, remove
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def summary(run: Run) -> dict[str, Any]:
 
 def exports(run: Run) -> list[Path]:
     """A run's finished GGUF files, without those that failed their proof."""
-    return sorted(path for path in run.exports.glob("*.gguf") if not path.name.endswith(FAILED)) if run.exports.is_dir() else []
+    return sorted(path for path in run.exports.glob("*.gguf") if not path.name.endswith(FAILED_SUFFIX)) if run.exports.is_dir() else []
 
 
 def adapters(run: Run) -> list[Path]:
@@ -128,11 +128,11 @@ def prunable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> dict
 
     caches = [folder for folder in workspace.caches if folder.is_dir()]
     kept = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
-    victims = workspace.leftovers() + [p for p in kept if p.parent != workspace.fetch_cache or not fetch.in_work(p)]
+    victims = workspace.leftovers() + [p for p in kept if p.parent != workspace.fetch_cache or not fetch.is_being_fetched(p)]
     for run, _, state in readable(workspace, note):
         if state.status == "finished" and not launch.alive(run.folder):
             victims += [c.folder for c in found(run.checkpoints)[:-1] if c.step != state.best_step]
-            victims += sorted(run.exports.glob(f"*{FAILED.removesuffix('.gguf')}.*"))
+            victims += sorted(run.exports.glob(f"*{FAILED_SUFFIX.removesuffix('.gguf')}.*"))
     return {path: folder_bytes(path) for path in victims}
 
 

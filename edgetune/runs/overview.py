@@ -9,7 +9,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.runs import launch
 from edgetune.runs.curve import Curve
 from edgetune.runs.events import AT_ONCE, State, Tail, fold
-from edgetune.storage.files import refused
+from edgetune.storage.files import system_error
 from edgetune.storage.workspace import Run, Workspace
 
 POINTS = 40
@@ -86,7 +86,7 @@ def _update(seen: Seen, tail: Tail) -> None:
     except FileNotFoundError:
         raise
     except (EdgeTuneError, OSError) as problem:
-        error = refused(problem) if isinstance(problem, OSError) else problem
+        error = system_error(problem) if isinstance(problem, OSError) else problem
         seen.status, seen.problem = "damaged", f"{error.title}. {error.cause}"
         return
     before, seen.status = seen.status, launch.shown_status(seen.run, seen.state)

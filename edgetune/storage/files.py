@@ -32,15 +32,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 """What a write answers on a full disk."""
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+PERMISSION_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS)
 """What is answered where somebody may not."""
 
 
 def _is_full(error: Exception) -> bool:
     """Whether an error means a full disk; safetensors tells it in words only."""
-    return getattr(error, "errno", None) in FULL or any(f"os error {number}" in str(error) for number in FULL)
+    return getattr(error, "errno", None) in DISK_FULL_ERRNOS or any(f"os error {number}" in str(error) for number in DISK_FULL_ERRNOS)
 
 
 class DiskFull(EdgeTuneError):
@@ -51,7 +51,7 @@ class DiskFull(EdgeTuneError):
         super().__init__("The disk is full", f"{where}: no space is left.", "Free some space ('edgetune prune' helps), then try again.")
 
 
-def refused(error: OSError | MemoryError) -> EdgeTuneError:
+def system_error(error: OSError | MemoryError) -> EdgeTuneError:
     """What the system refused, in words: memory, room on the disk, a right, a file, or something else."""
     if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
         return EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model.")
@@ -60,7 +60,7 @@ def refused(error: OSError | MemoryError) -> EdgeTuneError:
         return DiskFull(path)
     if not path:
         return EdgeTuneError("The system refused something", f"{why}.", "Try again; 'edgetune doctor' shows what this machine has.")
-    if error.errno in FORBIDDEN:
+    if error.errno in PERMISSION_ERRNOS:
         return EdgeTuneError("Not allowed", f"{path}: {why}.", "Choose a place that you may read and write.")
     return EdgeTuneError("A file cannot be used", f"{path}: {why}", "Check the path.")
 
@@ -72,14 +72,14 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if _is_full(error):
-            raise refused(OSError(errno.ENOSPC, "", str(path))) from error
-        if isinstance(error, OSError) and error.errno in FORBIDDEN:
+            raise system_error(OSError(errno.ENOSPC, "", str(path))) from error
+        if isinstance(error, OSError) and error.errno in PERMISSION_ERRNOS:
             raise EdgeTuneError("Not allowed to write", f"{path}: {error.strerror}.", "Choose a folder you may write to.") from error
         raise
 
 
 @dataclass
-class Staged:
+class StagedFile:
     """A file being written beside its place. file: open to read and write. target: the name it will take, which may still be changed."""
 
     file: BinaryIO
@@ -92,14 +92,14 @@ class Staged:
 
 
 @contextmanager
-def staged_write(path: Path) -> Iterator[Staged]:
+def staged_write(path: Path) -> Iterator[StagedFile]:
     """Open a temporary file beside `path`; it takes its target's name only once it is complete and on disk, else it is removed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "w+b") as file:
-                staged = Staged(file, temporary, path)
+                staged = StagedFile(file, temporary, path)
                 yield staged
                 file.flush()
                 os.fsync(file.fileno())
@@ -197,18 +197,18 @@ class _Counted(io.FileIO):
 
 
 @contextmanager
-def appended(path: Path, limit: int, progress: Callable[[int], None]) -> Iterator[BinaryIO]:
+def append_to(path: Path, limit: int, progress: Callable[[int], None]) -> Iterator[BinaryIO]:
     """Open a file to go on writing at its end, at most to `limit` bytes; it stays as far as it came. progress: gets its length."""
     with disk_errors(path), _Counted(path, limit, progress) as file:
         yield file
 
 
-def create(path: Path) -> BinaryIO:
+def create_file(path: Path) -> BinaryIO:
     """A new file to write, inside a folder that `publish_folder` gives: that syncs it and makes it visible."""
     return open(path, "xb")
 
 
-class Hashed:
+class HashedWriter:
     """An open file that is only ever added to, and hashed meanwhile. Takes the place of the file for whoever writes it."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -224,7 +224,7 @@ class Hashed:
         return self._hash.hexdigest()
 
 
-def link(path: Path, name: Path) -> None:
+def hard_link(path: Path, name: Path) -> None:
     """Give a file a second name on the same disk (a hard link). OSError where the disk has no such thing."""
     os.link(path, name)
 
@@ -309,7 +309,7 @@ def append_line(path: Path, line: bytes, wait: float = 2.0) -> None:
             try:
                 line = line[os.write(handle, line) :]
             except OSError as error:
-                if error.errno not in FULL:
+                if error.errno not in DISK_FULL_ERRNOS:
                     raise
                 time.sleep(wait)
     finally:
@@ -341,7 +341,7 @@ def append_synced(path: Path, line: bytes) -> None:
             sync_folder(path.parent)
 
 
-def drop_end(path: Path, size: int) -> None:
+def truncate_synced(path: Path, size: int) -> None:
     """Cut a file to `size` bytes and wait until the disk has it."""
     with disk_errors(path), open(path, "rb+") as file:
         file.truncate(size)

@@ -7,7 +7,7 @@ BUNDLED = Path(__file__).parents[1] / "bases" / "bundled" / "nano"
 """The bundled model's folder."""
 
 
-def at_home(path: str | Path) -> Path:
+def expand_home(path: str | Path) -> Path:
     """A path with its `~` spelled out; as it stands when there is no such user."""
     try:
         return Path(path).expanduser()
@@ -31,6 +31,6 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def real(path: Path) -> Path:
+def real_path(path: Path) -> Path:
     """A path without links in it; where one leads to itself, as far as that goes."""
     return Path(os.path.realpath(path))

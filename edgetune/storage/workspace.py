@@ -13,14 +13,14 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.storage.files import TEMPORARY, folder_bytes, safe_name
 from edgetune.storage.paths import BUNDLED
 
-FAILED = ".failed.gguf"
+FAILED_SUFFIX = ".failed.gguf"
 """Suffix of an export that failed its proof."""
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """What PEFT names the two files of an adapter."""
 HELD_OUT_EXAMPLES = "held_out.jsonl"
 """A run's held-out examples in words, among its data."""
-NEEDED = ("base", "base_name", "data", "steps", "read", "kept", "rejected", "held_out", "device", "dtype")
+REQUIRED_KEYS = ("base", "base_name", "data", "steps", "read", "kept", "rejected", "held_out", "device", "dtype")
 """What every run's request holds, whichever version made it."""
 
 
@@ -99,7 +99,7 @@ class Run:
         """What was asked for when the run was made: base, hashes, template, counts."""
         try:
             value: dict[str, Any] = json.loads(self.request_file.read_text(encoding="utf-8"))
-            for key in NEEDED:
+            for key in REQUIRED_KEYS:
                 value[key]
             if Path(value["base"]).parts[-2:] == ("bundled", "nano") and not Path(value["base"]).exists():
                 value["base"] = str(BUNDLED)  # the installation it was made with lay elsewhere; the base's hash is checked all the same
@@ -248,7 +248,7 @@ def _owner_lives(path: Path) -> bool:
     return number.isdigit() and psutil.pid_exists(int(number))
 
 
-def workspace(path: Path | None = None) -> Workspace:
+def open_workspace(path: Path | None = None) -> Workspace:
     """The workspace: the flag, else EDGETUNE_WORKSPACE, else the user's data folder."""
     if path is None and (named := os.environ.get("EDGETUNE_WORKSPACE")):
         path = Path(named)

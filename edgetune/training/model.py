@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import methods
-from edgetune.bases.load import HEAD, keep_packed_weights, load
+from edgetune.bases.load import REWARD_HEAD, load_model, prevent_repacking
 from edgetune.config.recipe import Recipe
 from edgetune.errors import InputError
 from edgetune.storage.files import write_json
@@ -20,11 +20,11 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
 
     set_seed(recipe.seed)
     if not recipe.lora:
-        return load(base, device, "float32")
+        return load_model(base, device, "float32")
     from peft import LoraConfig, get_peft_model
 
     scores = not methods.get(recipe.method).writes_answers
-    model = load(base, device, dtype, recipe.quantization, scores)
+    model = load_model(base, device, dtype, recipe.quantization, scores)
     targets: Any = "all-linear" if recipe.target_modules == ["all-linear"] else recipe.target_modules
     config = LoraConfig(
         r=recipe.rank,
@@ -35,13 +35,13 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
         use_dora=recipe.dora,
         bias="none",
         task_type="SEQ_CLS" if scores else "CAUSAL_LM",
-        modules_to_save=[HEAD] if scores else None,
+        modules_to_save=[REWARD_HEAD] if scores else None,
     )
     try:
         model = stacked_adapter.build(model, parent, config) if parent else get_peft_model(model, config)
     except ValueError as error:
         raise InputError("The adapter does not fit the base", str(error), "Check --target-modules; all-linear fits every base.") from error
-    keep_packed_weights(model)
+    prevent_repacking(model)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad or f".{stacked_adapter.PARENT}." in name:
             parameter.data = parameter.data.to(torch.float32)

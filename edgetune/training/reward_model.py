@@ -39,17 +39,17 @@ class Scorer:
         import torch
         from peft import PeftModel
 
-        from edgetune.bases.load import keep_packed_weights, load
+        from edgetune.bases.load import load_model, prevent_repacking
 
         recipe, base = recipe_of(run), Path(request["base"])
         torch.set_num_threads(request["threads"])
-        self.tokenizer = tokenizers.load(base, request["template_date"])
+        self.tokenizer = tokenizers.load_tokenizer(base, request["template_date"])
         self.length: int = request["context"]
         self.device: str = request["device"]
-        model = load(base, self.device, request["dtype"], recipe.quantization, reward=True)
+        model = load_model(base, self.device, request["dtype"], recipe.quantization, reward=True)
         model.config.get_text_config().pad_token_id = self.tokenizer.pad_id
         self.model = PeftModel.from_pretrained(model, run.adapter).eval()
-        keep_packed_weights(self.model)
+        prevent_repacking(self.model)
 
     def rate(self, prompt: list[dict[str, Any]], texts: list[str]) -> list[float]:
         """The scores of answers to a prompt's turns. Raises InputError for one that is too long even without the oldest turns."""

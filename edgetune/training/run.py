@@ -39,8 +39,8 @@ def train(run: Run, events: EventLog) -> None:
     torch.set_num_threads(request["threads"])
     method, base, device, total = methods.get(recipe.method), Path(request["base"]), request["device"], request["steps"]
     dtype = request["dtype"] if recipe.lora or device != "cpu" else "float32"
-    tokenizer = tokenizers.load(base, request["template_date"])
-    rows, held_out = store.TokenRows(run.data / store.TRAIN), store.TokenRows(run.data / store.HELD_OUT)
+    tokenizer = tokenizers.load_tokenizer(base, request["template_date"])
+    rows, held_out = store.TokenRows(run.data / store.TRAIN_FILE), store.TokenRows(run.data / store.HELD_OUT_FILE)
     checkpoint = _start(run, events)
     parent = run.parent if run.parent.is_dir() else None
     model = build(recipe, base, device, dtype, parent)

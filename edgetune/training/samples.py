@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
-from edgetune.data.labels import IGNORED, first_answer_start
-from edgetune.data.render import marks
-from edgetune.data.store import Pair
+from edgetune.data.labels import IGNORE_INDEX, first_answer_start
+from edgetune.data.render import answer_ending
+from edgetune.data.store import LabelledIds
 from edgetune.runs.events import EventLog
 
 PROMPTS, ANSWER = 3, 48
@@ -34,27 +34,30 @@ def answer(model: Any, ids: list[int], stops: list[int], limit: int, pad: int) -
 
 def turn_ends(tokenizer: BaseTokenizer) -> list[int]:
     """The tokens that end an answer: EOS, and the template's end of turn."""
-    end = marks(tokenizer.template, tuple(tokenizer.specials)).end
+    end = answer_ending(tokenizer.template, tuple(tokenizer.specials)).end
     return sorted({tokenizer.eos_id, *(number for mark, number in tokenizer.specials.items() if end.endswith(mark))})
 
 
-def stop_ids(rows: Sequence[Pair], tokenizer: BaseTokenizer) -> list[int]:
+def stop_ids(rows: Sequence[LabelledIds], tokenizer: BaseTokenizer) -> list[int]:
     """The tokens an answer ends with: EOS, the template's end of turn, and what ends the trained answers."""
     return sorted(
-        {*turn_ends(tokenizer), *(ids[-1] for ids, labels in rows[:50] if labels[-1] != IGNORED and ids[-1] in tokenizer.specials.values())}
+        {
+            *turn_ends(tokenizer),
+            *(ids[-1] for ids, labels in rows[:50] if labels[-1] != IGNORE_INDEX and ids[-1] in tokenizer.specials.values()),
+        }
     )
 
 
 class Sampler:
     """Answers a run's fixed prompts and writes them as events."""
 
-    def __init__(self, rows: Sequence[Pair], tokenizer: BaseTokenizer, events: EventLog, context: int) -> None:
+    def __init__(self, rows: Sequence[LabelledIds], tokenizer: BaseTokenizer, events: EventLog, context: int) -> None:
         self.tokenizer, self.events = tokenizer, events
         self.stops = stop_ids(rows, tokenizer)
         self.prompts = []
         for ids, labels in rows:
             start = first_answer_start(labels) or 0
-            whole = labels[-1] == IGNORED and not start  # a prompt that nothing answers
+            whole = labels[-1] == IGNORE_INDEX and not start  # a prompt that nothing answers
             prompt = ids if whole else ids[:start] if start else ids[: max(1, len(ids) // 4)]
             if len(prompt) + ANSWER <= context:
                 self.prompts.append(prompt)

@@ -27,7 +27,7 @@ def test_bases_in_a_folder_that_was_added_are_found_until_it_is_dropped(
     assert [found(), found("--add", tmp_path / "models"), found()] == [["nano"], ["nano", "mine"], ["nano", "mine"]]
     monkeypatch.chdir(tmp_path)
     assert found("--add", "models", "models") == ["nano", "mine"], "named and added twice, it is still one"
-    assert folders.listed(workspace) == [str(tmp_path / "models")]
+    assert folders.listed_folders(workspace) == [str(tmp_path / "models")]
     assert found("--drop", "models") == ["nano"] and (tmp_path / "models" / "mine").is_dir()
 
 
@@ -36,11 +36,11 @@ def test_folders_that_cannot_be(edgetune: Call, workspace: Workspace, tmp_path: 
     code, out, err = edgetune("bases", flag, tmp_path / "nowhere")
     assert code == 2 and out == "" and why in err and "do:" in err
     assert why in json.loads(edgetune("bases", flag, tmp_path / "nowhere", "--json")[1])["error"]["title"]
-    assert folders.listed(workspace) == []
+    assert folders.listed_folders(workspace) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[1, null]", '"x"'])
 def test_a_file_that_makes_no_sense_names_none(workspace: Workspace, text: str) -> None:
     workspace.path.mkdir(parents=True)
     (workspace.path / "folders.json").write_text(text, encoding="utf-8")
-    assert folders.listed(workspace) == [] and folders.places(workspace) == [workspace.bases, workspace.path / "models"]
+    assert folders.listed_folders(workspace) == [] and folders.search_folders(workspace) == [workspace.bases, workspace.path / "models"]

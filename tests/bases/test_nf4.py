@@ -7,8 +7,8 @@ import pytest
 
 from converters.archs import gpt2, llama
 from edgetune.bases import find, nf4
-from edgetune.bases.load import load
-from edgetune.bases.nf4 import misread
+from edgetune.bases.load import load_model
+from edgetune.bases.nf4 import is_misread
 from edgetune.config.recipe import build
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate import fit
@@ -39,7 +39,7 @@ def test_every_matrix_is_what_it_was(base: Path) -> None:
 
     real = dict(AutoModelForCausalLM.from_pretrained(base, dtype="float32").named_modules())
     packed, whole = 0, 0
-    for name, module in load(base, "cpu", "float32", "nf4").named_modules():
+    for name, module in load_model(base, "cpu", "float32", "nf4").named_modules():
         if not isinstance(module, torch.nn.Linear | Conv1D) or name == "lm_head":
             continue
         original = real[name]
@@ -53,7 +53,7 @@ def test_every_matrix_is_what_it_was(base: Path) -> None:
             assert ((used - wanted).reshape(-1, 64).abs() / scales).max() < WORST, name
             packed += 1
         else:
-            assert torch.equal(used, wanted) and misread(columns, "cpu"), name
+            assert torch.equal(used, wanted) and is_misread(columns, "cpu"), name
             whole += 1
     assert packed and whole
 
@@ -61,12 +61,12 @@ def test_every_matrix_is_what_it_was(base: Path) -> None:
 def test_fit_counts_what_stays_whole(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bitsandbytes.nn import Linear4bit
 
-    monkeypatch.setattr(hardware, "dtype", lambda device: hardware.Choice("float32", "asked for"))
-    found = find.describe(base)
+    monkeypatch.setattr(hardware, "choose_dtype", lambda device: hardware.Choice("float32", "asked for"))
+    found = find.describe_base(base)
     recipe, _ = build({"base": str(base), "quantization": "nf4"})
     here, there = (fit.training_memory(recipe, found, device).weights for device in ("cpu", "cuda"))
-    modules = dict(load(base, "cpu", "float32", "nf4").named_modules())
-    inside = [module for name, module in modules.items() if nf4.columns(module) and name != "lm_head"]
+    modules = dict(load_model(base, "cpu", "float32", "nf4").named_modules())
+    inside = [module for name, module in modules.items() if nf4.row_width(module) and name != "lm_head"]
     whole = sum(module.weight.numel() for module in inside if not isinstance(module, Linear4bit))
     assert whole and here - there == pytest.approx(whole * (4 - fit.NF4_BYTES), abs=2)
 
@@ -75,7 +75,7 @@ def test_a_base_of_an_unknown_kind_is_refused_in_words(base: Path) -> None:
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     (base / "config.json").write_text(json.dumps(config | {"model_type": "nosuch"}), encoding="utf-8")
     with pytest.raises(EdgeTuneError, match="cannot be loaded"):
-        load(base, "cpu", "float32", "nf4")
+        load_model(base, "cpu", "float32", "nf4")
 
 
 @pytest.mark.parametrize("shape", [(32, 96), (48, 80), (7, 172), (64, 64)])

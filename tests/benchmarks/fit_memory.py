@@ -168,7 +168,7 @@ def main() -> None:
     from edgetune.machine import hardware
     from edgetune.storage.workspace import Workspace
 
-    usual = hardware.dtype
+    usual = hardware.choose_dtype
 
     def in_32_bits(chosen: str, here: hardware.Machine | None = None) -> hardware.Choice:
         return hardware.Choice("float32", "asked for")
@@ -183,7 +183,7 @@ def main() -> None:
         for label, (model, given) in (CONFIGURATIONS | HELD_OUT).items():
             if options.only and label not in options.only:
                 continue
-            hardware.dtype = in_32_bits if label.endswith(FLOAT32) else usual
+            hardware.choose_dtype = in_32_bits if label.endswith(FLOAT32) else usual
             base = make_model(model, models)
             recipe, sources = build(
                 {
@@ -200,7 +200,7 @@ def main() -> None:
             plan = filled(recipe, sources, place)
             run = create.make(plan, Workspace(place / "workspace"), None)
             peak, _ = child_peak([sys.executable, "-m", "edgetune.jobs.worker", str(run.folder)])
-            predicted = fit.training_memory(recipe, find.describe(base), "cpu").total
+            predicted = fit.training_memory(recipe, find.describe_base(base), "cpu").total
             real = peak - floor
             results[label] = predicted, real
             print(

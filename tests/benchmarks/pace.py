@@ -26,7 +26,7 @@ TOKENS, TRIES = 16, 3
 
 def real(path: Path) -> float:
     """Tokens a second, one after another; the best of a few tries."""
-    model = llama_cpp.Llama(str(path), n_ctx=512, n_threads=hardware.machine().cores, verbose=False)
+    model = llama_cpp.Llama(str(path), n_ctx=512, n_threads=hardware.this_machine().cores, verbose=False)
     model.eval(list(range(10, 26)))
     fastest = 0.0
     for _ in range(TRIES):
@@ -55,7 +55,7 @@ def main() -> None:
                 with open(path, "w+b") as file:
                     plan_gguf(make_model(model, models), None, [kind], chat_template="", name=model, extra={}).write(kind, file)
                 size, measured = path.stat().st_size, real(path)
-                weights = find.describe(make_model(model, models)).parameters
+                weights = find.describe_base(make_model(model, models)).parameters
                 predicted = generation_speed.tokens_per_second(size, 0 if kind in WHOLE else weights)
                 ratio = predicted / measured
                 worst = max(worst, ratio, 1 / ratio)

@@ -29,8 +29,8 @@ def data(folder: Path, method: str, vocabulary: int, tokens: int, rows: int) -> 
         store.write_rows(path, list(zip(ids, labels, strict=True)))
         return store.TokenRows(path)
     columns = [ids[:half], labels[:half], ids[half:], labels[half:]]
-    with store.stream(path, store.run_schema("preference")) as writer:
-        writer.write_batch(pa.record_batch([store.lists(column) for column in columns], schema=store.run_schema("preference")))
+    with store.stream_writer(path, store.run_schema("preference")) as writer:
+        writer.write_batch(pa.record_batch([store.list_array(column) for column in columns], schema=store.run_schema("preference")))
     return store.TokenRows(path)
 
 
@@ -48,7 +48,7 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
     from edgetune.training.run_callback import RunCallback
     from edgetune.training.trainer_setup import Setup
 
-    base = find.describe(model)
+    base = find.describe_base(model)
     batch = rows if method == "sft" else rows // 2
     recipe, _ = build(
         {
@@ -64,7 +64,7 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
         folder = Path(name)
         made = build_model(recipe, model, "cpu", "float32")
         held = sum(p.numel() * p.element_size() for p in made.parameters() if not p.requires_grad)
-        tokenizer = tokenizers.load(model, "2026-01-01")
+        tokenizer = tokenizers.load_tokenizer(model, "2026-01-01")
         given = data(folder, method, base.config["vocab_size"], tokens, rows)
         trainer = methods.get(method).make_trainer(Setup(recipe, made, tokenizer, given, folder, steps, tokens, "cpu", "float32"))
         trainer.order, trainer.events, trainer.recipe, trainer.folder = [*range(batch)] * steps, EventLog(folder / "e"), recipe, folder

@@ -77,14 +77,14 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     from edgetune.training.model import trained
     from edgetune.training.samples import turn_ends
 
-    base = find.describe(folder)
-    threads = int(hardware.threads(base.parameters, None).value)
+    base = find.describe_base(folder)
+    threads = int(hardware.choose_threads(base.parameters, None).value)
     torch.set_num_threads(threads)
     recipe, _ = build(
         {"base": str(folder), "method": "rl", "quantization": options.quantization, "batch_size": 4, "gradient_accumulation": 1}
     )
-    tokenizer = tokenizers.load(folder, "2026-01-01")
-    model = build_model(recipe, folder, "cpu", hardware.dtype("cpu").value)
+    tokenizer = tokenizers.load_tokenizer(folder, "2026-01-01")
+    model = build_model(recipe, folder, "cpu", hardware.choose_dtype("cpu").value)
     with torch.no_grad():
         for weight in trained(model).values():
             weight += 0.001 * torch.randn_like(weight)

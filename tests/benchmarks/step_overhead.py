@@ -67,8 +67,8 @@ def main() -> None:
     recipe, _ = build(
         {"base": "nano", "rank": 16, "batch_size": 8, "gradient_accumulation": 1, "learning_rate": 1e-4, "validation_split": 0.0}
     )
-    dtype, total = hardware.dtype("cpu").value, options.steps
-    tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
+    dtype, total = hardware.choose_dtype("cpu").value, options.steps
+    tokens = tokenizers.load_tokenizer(find.BUNDLED, "2026-01-01")
 
     place = tempfile.TemporaryDirectory()
     data = rows(Path(place.name))

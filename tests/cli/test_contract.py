@@ -98,9 +98,9 @@ def test_full_disk_and_no_memory_are_refused_beforehand(
     from edgetune.machine import hardware
     from edgetune.storage import files
 
-    small = dataclasses.replace(hardware.machine(), memory_free=10_000_000)
+    small = dataclasses.replace(hardware.this_machine(), memory_free=10_000_000)
     with monkeypatch.context() as patch:
-        patch.setattr(hardware, "machine", lambda: small)
+        patch.setattr(hardware, "this_machine", lambda: small)
         code, _, err = edgetune("train", "--base", "nano", "--data", facts)
         assert code == 1 and "Not enough memory" in err and "do:" in err
         for arguments in (("export", "nano", "--out", workspace.path / "x.gguf"), ("compare", "nano", "--type", "Q8_0")):

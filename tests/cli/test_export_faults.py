@@ -225,7 +225,7 @@ def test_changed_header_bytes_never_give_another_error(tmp_path: Path, nano: Pat
         for place in rng.integers(0, end, rng.integers(1, 4)):
             bad[place] = int(rng.choice(list(b'"[]{}:,0-9e.xn \xff')))
         path.write_bytes(bad)
-        for read in (lambda: find.describe(folder), lambda: read_folder(folder)):
+        for read in (lambda: find.describe_base(folder), lambda: read_folder(folder)):
             try:
                 read()
             except (EdgeTuneError, ConversionError) as error:

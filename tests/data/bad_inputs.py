@@ -494,7 +494,7 @@ def _long_question(rng: random.Random) -> Row:
     return turns(rng, question=" ".join(sentence(rng) for _ in range(30)))
 
 
-LIMIT = {"edgetune.data.readers.json_lines.MAX_ROW": 1 << 20}
+LIMIT = {"edgetune.data.readers.json_lines.MAX_ROW_BYTES": 1 << 20}
 SHORT = ("--max-length", "256")
 SECRET = "ghp_" + "a8Kq2Zt7Lw5Xn3Vb9Rm4Jc6Hd1Sf0Gy5Pe8U"
 """Of the shape of a token; nobody's."""
@@ -835,7 +835,7 @@ class Builder:
         refuse("header alone", "a.csv", f"{cells[0]}\n".encode(), "no_rows")
         refuse("header in Latin-1", "a.csv", b"instruction,r\xe9ponse\na,b\n", "encoding", 1)
         refuse("field too large", "a.csv", f"instruction,output\n{self._row()}\n\n{'x' * 5000},b\n".encode(), "too_large", 4,
-               patch={"edgetune.data.readers.table.MAX_FIELD": 4096})  # fmt: skip
+               patch={"edgetune.data.readers.table.MAX_FIELD_CHARACTERS": 4096})  # fmt: skip
         refuse("web page as lines", "a.jsonl", b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", "html_page")
         refuse("web page as a table", "a.csv", b"<html><head><title>404</title></head></html>\n", "html_page")
         refuse("web page as a list", "a.json", b"\xef\xbb\xbf<?xml version='1.0'?><Error/>\n", "html_page")

@@ -64,7 +64,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tokenize
     def get(name: str) -> tokenizers.BaseTokenizer:
         if name not in made:
             folder = make_family(tmp_path_factory.mktemp("family") / name, name)
-            made[name] = tokenizers.load(folder, today())
+            made[name] = tokenizers.load_tokenizer(folder, today())
         return made[name]
 
     return get

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgetune.cli.app import run
-from edgetune.data.readers import PACKED, SUFFIXES
+from edgetune.data.readers import GZIP_SUFFIXES, READERS
 from edgetune.estimate import training_time
 from tests.data import bad_inputs
 
@@ -218,7 +218,7 @@ FUZZED = st.one_of(
 
 
 @settings(max_examples=100, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(suffix=st.sampled_from([*SUFFIXES, *(f"{suffix}.gz" for suffix in PACKED), ".zip", ""]), data=FUZZED)
+@given(suffix=st.sampled_from([*READERS, *(f"{suffix}.gz" for suffix in GZIP_SUFFIXES), ".zip", ""]), data=FUZZED)
 def test_whatever_a_file_holds_ends_in_a_document(
     suffix: str, data: bytes, tmp_path_factory: pytest.TempPathFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:

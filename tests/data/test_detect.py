@@ -8,40 +8,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetune.data.detect import SAMPLED, Sample, apply_map, check_map, detect, parse_map
-from edgetune.data.formats import module, order
-from edgetune.data.row import Row
+from edgetune.data.detect import SAMPLE_ROWS, EvenSample, apply_map, check_map, detect_format, parse_map
+from edgetune.data.formats import format_order, module
+from edgetune.data.row import ParsedRow
 from edgetune.errors import InputError
 
 ALPACA = {"instruction": "q", "output": "a"}
 CHAT = module("messages").SAMPLE
 
 
-def rows(*values: dict[str, Any]) -> list[Row]:
-    return [Row("f.jsonl", number, value) for number, value in enumerate(values, 1)]
+def rows(*values: dict[str, Any]) -> list[ParsedRow]:
+    return [ParsedRow("f.jsonl", number, value) for number, value in enumerate(values, 1)]
 
 
 def refused(*values: dict[str, Any], asked: str = "auto") -> InputError:
     with pytest.raises(InputError) as caught:
-        detect(rows(*values), asked)
+        detect_format(rows(*values), asked)
     return caught.value
 
 
-@pytest.mark.parametrize("name", order())
+@pytest.mark.parametrize("name", format_order())
 def test_every_format_is_found_and_explains_itself(name: str) -> None:
-    found = detect(rows(*[module(name).SAMPLE] * 1000))
+    found = detect_format(rows(*[module(name).SAMPLE] * 1000))
     assert (found.format, found.matching, found.sampled) == (name, 1000, 1000)
     assert found.reason == f"{module(name).TITLE}: 1,000 of 1,000 sampled rows have {module(name).SHAPE}"
-    assert detect(rows(module(name).SAMPLE), name).format == name
+    assert detect_format(rows(module(name).SAMPLE), name).format == name
 
 
 def test_broken_rows_do_not_hide_the_format() -> None:
-    broken = [Row("f.jsonl", 1, {}, "not JSON", "not_json")] * 50
-    found = detect(broken + rows(*[ALPACA] * 85, *[{"x": 1}] * 15))
+    broken = [ParsedRow("f.jsonl", 1, {}, "not JSON", "not_json")] * 50
+    found = detect_format(broken + rows(*[ALPACA] * 85, *[{"x": 1}] * 15))
     assert (found.format, found.matching, found.sampled) == ("alpaca", 85, 100)
     unanswered = rows(*[{"prompt": "q", "chosen": "a", "rejected": "b"}] * 85, *[{"prompt": "q", "chosen": "a", "rejected": None}] * 15)
-    assert detect(unanswered).format == "pair_strings"
-    assert detect(rows(*[{"messages": [], "text": ""}] * 15, *[{**CHAT, "text": ""}] * 85)).format == "messages"
+    assert detect_format(unanswered).format == "pair_strings"
+    assert detect_format(rows(*[{"messages": [], "text": ""}] * 15, *[{**CHAT, "text": ""}] * 85)).format == "messages"
 
 
 def test_a_table_of_two_shapes_is_mixed_although_every_row_has_all_columns() -> None:
@@ -50,7 +50,7 @@ def test_a_table_of_two_shapes_is_mixed_although_every_row_has_all_columns() -> 
     assert "mixes" in error.title
     assert "60 of 100 sampled rows have the shape of messages (OpenAI, ChatML), the first at line 41 of f.jsonl" in error.cause
     assert "40 of 100 sampled rows have the shape of Alpaca, the first at line 1 of f.jsonl" in error.cause
-    assert detect(rows({**none, **ALPACA}, {**none, **CHAT}), "alpaca").matching == 1
+    assert detect_format(rows({**none, **ALPACA}, {**none, **CHAT}), "alpaca").matching == 1
 
 
 def test_too_many_rows_without_a_shape_are_not_passed_over() -> None:
@@ -85,7 +85,7 @@ def test_a_proposed_mapping_works(row: dict[str, Any]) -> None:
     assert found, error.remedy
     mapping = parse_map([found[1] or found[2]])
     check_map(rows(row), mapping)
-    mapped = detect(rows(apply_map(row, mapping)))
+    mapped = detect_format(rows(apply_map(row, mapping)))
     assert module(mapped.format).convert(apply_map(row, mapping))
 
 
@@ -101,21 +101,21 @@ def test_a_format_that_is_asked_for_must_fit_a_row() -> None:
     assert "Did you mean sharegpt?" in refused(ALPACA, asked="sharegtp").cause
     assert "--column-map" in refused({"Question": "q", "Answer": "a"}, asked="alpaca").remedy
     labelled = {"prompt": "q", "completion": "a", "label": "easy"}
-    assert detect(rows(labelled)).format == "unpaired"
-    assert detect(rows(labelled), "prompt_completion").reason == "asked for; 1 of 1 sampled rows fit prompt and completion"
+    assert detect_format(rows(labelled)).format == "unpaired"
+    assert detect_format(rows(labelled), "prompt_completion").reason == "asked for; 1 of 1 sampled rows fit prompt and completion"
 
 
 def test_rows_that_cannot_be_read_are_no_format() -> None:
     with pytest.raises(InputError, match="No row") as caught:
-        detect([Row("f.jsonl", 3, {}, "not JSON", "not_json")])
+        detect_format([ParsedRow("f.jsonl", 3, {}, "not JSON", "not_json")])
     assert "line 3" in caught.value.cause
     with pytest.raises(InputError, match="No row"):
-        detect([])
+        detect_format([])
 
 
 @given(st.integers(0, 5000), st.integers(1, 50))
 def test_a_sample_is_spread_over_the_stream(length: int, wanted: int) -> None:
-    sample: Sample[int] = Sample(wanted)
+    sample: EvenSample[int] = EvenSample(wanted)
     for number in range(length):
         sample.add(number)
     items = sample.items
@@ -125,10 +125,10 @@ def test_a_sample_is_spread_over_the_stream(length: int, wanted: int) -> None:
 
 
 def test_a_sample_holds_little_of_a_long_stream() -> None:
-    sample: Sample[int] = Sample()
+    sample: EvenSample[int] = EvenSample()
     for number in range(100_000):
         sample.add(number)
-    assert len(sample.items) == SAMPLED and len(sample._held) <= 2 * SAMPLED and sample.items[-1] > 99_000
+    assert len(sample.items) == SAMPLE_ROWS and len(sample._held) <= 2 * SAMPLE_ROWS and sample.items[-1] > 99_000
 
 
 def test_a_mapping_renames_columns_and_follows_paths() -> None:

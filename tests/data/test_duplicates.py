@@ -161,5 +161,5 @@ def test_same_in_every_process_and_small() -> None:
 
 
 def test_no_rows() -> None:
-    assert duplicates.signatures([]).shape == (0, duplicates.PLACES)
+    assert duplicates.signatures([]).shape == (0, duplicates.SIGNATURE_BYTES)
     assert search([]) == ([], [])

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgetune.data.formats import Example, module, order
+from edgetune.data.formats import Example, format_order, module
 from edgetune.data.formats.pair_whole import boundary
-from edgetune.data.read import rows
+from edgetune.data.read import read_rows
 from edgetune.data.row import RowError
 from tests.fixtures.datasets import dataset
 
@@ -211,15 +211,15 @@ VARIANTS: list[tuple[str, Row, Example]] = [
 
 def first(row: Row) -> str | None:
     """The first format whose shape the row has."""
-    return next((name for name in order() if module(name).detect(row)), None)
+    return next((name for name in format_order() if module(name).detect(row)), None)
 
 
 def test_no_two_formats_are_tried_at_once() -> None:
-    precedence = [module(name).PRECEDENCE for name in order()]
+    precedence = [module(name).PRECEDENCE for name in format_order()]
     assert precedence == sorted(set(precedence)) and len(precedence) >= 15
 
 
-@pytest.mark.parametrize("name", order())
+@pytest.mark.parametrize("name", format_order())
 def test_a_sample_is_of_its_own_shape_and_of_no_earlier_one(name: str) -> None:
     form = module(name)
     assert first(form.SAMPLE) == name
@@ -344,9 +344,9 @@ def test_reasons_name_the_place_and_the_remedy() -> None:
 def test_labels_and_pairs_are_never_taken_for_plain_answers() -> None:
     for label in (True, 0, "good"):
         for row in ({"prompt": "q", "completion": "a"}, {"messages": [Q, A]}):
-            assert [name for name in order() if module(name).detect({**row, "label": label})] == ["unpaired"]
+            assert [name for name in format_order() if module(name).detect({**row, "label": label})] == ["unpaired"]
     for name in ("alpaca", "messages", "sharegpt", "prompt_completion"):
-        assert [n for n in order() if module(n).detect({**module(name).SAMPLE, "kto_tag": False})] == ["unpaired"]
+        assert [n for n in format_order() if module(n).detect({**module(name).SAMPLE, "kto_tag": False})] == ["unpaired"]
     assert first({"messages": [Q, A], "chosen": "a", "rejected": 5}) is None
     assert first({"instruction": "q", "output": "a", "chosen": "a", "rejected": "b"}) == "pair_strings"
 
@@ -374,14 +374,15 @@ values = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4), max_leaves=8
 )
 COLUMNS = sorted(
-    {key for name in order() for key in module(name).SAMPLE} | {"messages", "tools", "system", "history", "input", "kto_tag", "question"}
+    {key for name in format_order() for key in module(name).SAMPLE}
+    | {"messages", "tools", "system", "history", "input", "kto_tag", "question"}
 )
 
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), values, max_size=5))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_row_is_an_example_or_a_reason(row: Row) -> None:
-    for name in order():
+    for name in format_order():
         assert module(name).detect(row) in (True, False)
         try:
             example = module(name).convert(row)
@@ -413,7 +414,7 @@ def load(path: Path) -> list[Row]:
 def test_real_datasets(file: str, name: str) -> None:
     values = load(dataset(file))
     assert {first(value) for value in values} == {name}
-    read = [row.value for row in rows(dataset(file))]
+    read = [row.value for row in read_rows(dataset(file))]
     assert read == values
     examples = [module(name).convert(value) for value in read]
     turns = [m for e in examples for m in e.messages]
@@ -440,6 +441,6 @@ def test_real_datasets(file: str, name: str) -> None:
 
 def test_a_text_file_is_documents() -> None:
     path = dataset("wiki_demo.txt")
-    found = list(rows(path))
+    found = list(read_rows(path))
     lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     assert [module("text").convert(row.value).text for row in found] == lines

@@ -2,9 +2,9 @@
 
 import pytest
 
-from edgetune.data.labels import IGNORED, first_answer_start, last_answer_start
+from edgetune.data.labels import IGNORE_INDEX, first_answer_start, last_answer_start
 
-NO = IGNORED
+NO = IGNORE_INDEX
 
 
 @pytest.mark.parametrize(

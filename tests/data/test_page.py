@@ -9,7 +9,7 @@ import pytest
 
 from edgetune.data import page
 from edgetune.data.row import Problem
-from edgetune.data.verdict import GOOD, STOP, WARNINGS
+from edgetune.data.verdict import DO_NOT_TRAIN, GOOD, GOOD_WITH_WARNINGS
 from edgetune.data.xray import Report
 
 HOSTILE = (
@@ -110,7 +110,7 @@ def filled(text: str = "plain") -> dict[str, Any]:
         languages={"en": 0.9, text: 0.0996, "de": 0.0004},
         effort={"steps": 1250, "rows": 7000, "passes": 2.5, "tokens": 17500000, "seconds": 8040, "reason": text},
         quarantine=text,
-        verdict=WARNINGS,
+        verdict=GOOD_WITH_WARNINGS,
         reasons=[text, "second reason"],
         fix_first=text,
     )
@@ -137,7 +137,9 @@ def sample(text: str = "plain", tokens: list[dict[str, Any]] | None = None) -> d
     "text", [HOSTILE, HOSTILE * 4000, "<" * 1_000_000, "\x1b" * 10_000, ""], ids=["marks", "more", "long", "escapes", "none"]
 )
 def test_nothing_in_hostile_data_runs_loads_or_hides(text: str) -> None:
-    html = page.html(filled(text) | {"verdict": text, "kind": text}, [sample(text), {**sample(), "example": {"text": text}, "rows": []}])
+    html = page.xray_html(
+        filled(text) | {"verdict": text, "kind": text}, [sample(text), {**sample(), "example": {"text": text}, "rows": []}]
+    )
     words = check(html).words
     assert len(html) < 1_500_000
     if text.startswith("<") and "script" in text:
@@ -145,7 +147,7 @@ def test_nothing_in_hostile_data_runs_loads_or_hides(text: str) -> None:
 
 
 def test_figures_of_the_report_are_on_the_page() -> None:
-    words = re.sub(r"\s+([:;.,])", r"\1", " ".join(check(page.html(filled(), [sample()])).words.split()))
+    words = re.sub(r"\s+([:;.,])", r"\1", " ".join(check(page.xray_html(filled(), [sample()])).words.split()))
     for figure in (
         "10,000rows read", "8,642kept whole", "1,111rejected", "247truncated", "Good, with warnings", "second reason", "limit 2,048",
         "2,401 to 9,876 tokens: 13 rows", "1 to 100 tokens: 50 rows", "2,222 22%", "333,333 4.4%", "your limit 2,048", "13 0.1%",
@@ -162,9 +164,15 @@ def test_figures_of_the_report_are_on_the_page() -> None:
 @pytest.mark.parametrize("length", [5, 449, 460, 2500])
 def test_exactly_the_trained_tokens_are_marked(length: int) -> None:
     tokens = [token(i, ("a", " b", "\n", "\t<", "")[i % 5], trained=i % 3 == 1, special=i % 7 == 0) for i in range(length)]
-    found = check(page.html(filled(), [sample(tokens=tokens) | {"rows": [tokens]}])).tokens
-    ends = 3 * page.EDGE
-    shown = tokens if length <= ends else tokens[: page.EDGE] + tokens[page.EDGE : -page.EDGE][: page.MIDDLE] + tokens[-page.EDGE :]
+    found = check(page.xray_html(filled(), [sample(tokens=tokens) | {"rows": [tokens]}])).tokens
+    ends = 3 * page.EDGE_TOKENS
+    shown = (
+        tokens
+        if length <= ends
+        else tokens[: page.EDGE_TOKENS]
+        + tokens[page.EDGE_TOKENS : -page.EDGE_TOKENS][: page.MAX_FOLDED_TOKENS]
+        + tokens[-page.EDGE_TOKENS :]
+    )
     assert [(tag, title, "s" in kind, text) for tag, title, kind, text in found] == [
         ("mark" if t["trained"] else "span", f"token {t['id']}", t["special"], t["text"]) for t in shown
     ]
@@ -174,32 +182,34 @@ def test_every_combination_of_empty_parts_renders() -> None:
     whole = filled()
     for present in itertools.product((False, True), repeat=len(PARTS)):
         report = whole | {part: whole[part] if there else {} for part, there in zip(PARTS, present, strict=True)}
-        assert page.html(report, []).rstrip().endswith("</html>")
+        assert page.xray_html(report, []).rstrip().endswith("</html>")
 
 
-HEADINGS = [(GOOD, "Good"), (WARNINGS, "Good, with warnings"), (STOP, "Do not train"), ("", "Not judged")]
+HEADINGS = [(GOOD, "Good"), (GOOD_WITH_WARNINGS, "Good, with warnings"), (DO_NOT_TRAIN, "Do not train"), ("", "Not judged")]
 
 
 @pytest.mark.parametrize(("verdict", "words"), HEADINGS)
 def test_empty_reports_render_and_say_so(verdict: str, words: str) -> None:
     for kind, lengths in itertools.product(("", "conversation", "text", "prompt", "process"), ({}, {"exact": False}, {"exact": True})):
-        read = check(page.html(Report([], "", "", kind).as_dict() | {"verdict": verdict, "lengths": lengths, "read": 3, "rejected": 3}, []))
+        read = check(
+            page.xray_html(Report([], "", "", kind).as_dict() | {"verdict": verdict, "lengths": lengths, "read": 3, "rejected": 3}, [])
+        )
         assert words in read.words and "No row was kept" in read.words and "None were found" in read.words
-    check(page.html({"verdict": verdict, "lengths": None}, []))
+    check(page.xray_html({"verdict": verdict, "lengths": None}, []))
 
 
 @pytest.mark.parametrize("limit", [None, 1, 40, 90, 5000, 10**9])
 def test_any_histogram_stays_inside_its_plot(limit: int | None) -> None:
     from collections import Counter
 
-    from edgetune.data.xray import lengths
+    from edgetune.data.xray import length_statistics
 
     usual = [Counter({0: 1}), Counter({1: 1}), Counter({7: 10**6}), Counter(range(1, 100)), Counter({5: 1000, 6: 1000, 70: 1, 4000: 1})]
     for found in usual:
-        report = filled() | {"lengths": lengths(found, False, limit)}
-        read, chart = check(page.html(report, [])), page._chart(report["lengths"])
+        report = filled() | {"lengths": length_statistics(found, False, limit)}
+        read, chart = check(page.xray_html(report, [])), page._chart(report["lengths"])
         assert chart and "guessed" in read.words
-        assert all(bar["x"] >= 0 and bar["x"] + bar["width"] <= 100.001 and 0 <= bar["y"] <= page.PLOT for bar in chart["bars"])
+        assert all(bar["x"] >= 0 and bar["x"] + bar["width"] <= 100.001 and 0 <= bar["y"] <= page.PLOT_HEIGHT for bar in chart["bars"])
         assert chart["line"] is None or 0 <= chart["line"] <= 100
 
 
@@ -210,7 +220,7 @@ def test_size_is_bounded() -> None:
     problems = [problem | {"kind": f"kind{i % 200}"} for i in range(10_000)]
     files = [{"file": f"/data/{i}.json", "bytes": 1, "weight": 1.0, "held_out": False, "read": 1, "kept": 1} for i in range(3000)]
     report = filled() | {"problems": problems, "files": files, "reasons": ["'" * 2000] * 1000}
-    html = page.html(report, [sample() | {"example": turns, "rows": [long] * 9}] * 50)
+    html = page.xray_html(report, [sample() | {"example": turns, "rows": [long] * 9}] * 50)
     assert len(html.encode()) < 7_000_000
     for words in ("162 more kinds of problems", "2,988 more files", "6 more rows of tokens", "200 more turns"):
         assert words in html, words

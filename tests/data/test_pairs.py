@@ -11,7 +11,7 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.data import store
 from edgetune.data.examine import conversations
 from edgetune.data.formats import Example
-from edgetune.data.labels import IGNORED
+from edgetune.data.labels import IGNORE_INDEX
 from edgetune.data.render import Rules, tokenize
 from edgetune.errors import InputError
 from edgetune.storage.workspace import Run
@@ -24,7 +24,7 @@ def turn(role: str, text: str) -> dict[str, str]:
     return {"role": role, "content": text}
 
 
-def rows_of(run: Run, name: str = store.TRAIN) -> list[dict[str, Any]]:
+def rows_of(run: Run, name: str = store.TRAIN_FILE) -> list[dict[str, Any]]:
     return store.TokenRows(run.data / name).whole(10_000)
 
 
@@ -33,7 +33,7 @@ def test_both_sides_are_what_training_on_that_answer_would_be(nano: Path, tmp_pa
     file = write_pairs(tmp_path / "p.jsonl", 12)
     given = [json.loads(line) for line in file.read_text().splitlines()]
     run = train("r", data=str(file), **{**OPTIONS, "validation_split": 0.0})
-    tokenizer = tokenizers.load(nano, run.request()["template_date"])
+    tokenizer = tokenizers.load_tokenizer(nano, run.request()["template_date"])
     rows = rows_of(run)
     assert len(rows) == len(given)
     for row, pair in zip(rows, given, strict=True):
@@ -69,7 +69,7 @@ def test_bad_pairs_are_counted_and_listed_and_never_trained_on(tmp_path: Path, t
     assert {(p["line"], p["kind"]) for p in report["problems"] if p["rejected"]} == {(31 + i, kind) for i, (kind, _) in enumerate(BAD)}
     quarantined = [json.loads(line) for line in (run.data / "rejected.jsonl").read_text().splitlines()]
     assert {row["kind"] for row in quarantined} == {kind for kind, _ in BAD}
-    assert len(rows_of(run)) + len(rows_of(run, store.HELD_OUT)) == 30
+    assert len(rows_of(run)) + len(rows_of(run, store.HELD_OUT_FILE)) == 30
 
 
 def test_pairs_that_become_equal_tokens_are_left_out(nano: Path) -> None:
@@ -77,17 +77,17 @@ def test_pairs_that_become_equal_tokens_are_left_out(nano: Path) -> None:
     from dataclasses import replace
 
     from edgetune.data.examine import Job, examine
-    from edgetune.data.row import Raw
+    from edgetune.data.row import RawRow
 
-    tokenizer = tokenizers.load(nano, "2026-01-01")
+    tokenizer = tokenizers.load_tokenizer(nano, "2026-01-01")
     source = tokenizer.template.source.replace("message['content']", "(message['content'] | lower)").replace(
         "message.content", "(message.content | lower)"
     )
     lower = replace(tokenizer, template=replace(tokenizer.template, source=source))
     row = {"prompt": [turn("user", "Hi")], "chosen": [turn("assistant", "Yes.")], "rejected": [turn("assistant", "YES.")]}
     job = Job(("pair_lists",), rules=Rules(256), look=False)
-    kept = examine(0, "f", [Raw(1, json.dumps(row).encode())], job, tokenizer)
-    left = examine(0, "f", [Raw(1, json.dumps(row).encode())], job, lower)
+    kept = examine(0, "f", [RawRow(1, json.dumps(row).encode())], job, tokenizer)
+    left = examine(0, "f", [RawRow(1, json.dumps(row).encode())], job, lower)
     assert len(kept.units) == 1 and not left.units and left.rejected[0].kind == "chosen_equals_rejected"
 
 
@@ -95,13 +95,13 @@ def test_pairs_are_split_whole_and_equal_ones_together(tmp_path: Path, train: Ca
     file = write_pairs(tmp_path / "p.jsonl", 24)
     file.write_text(file.read_text() * 2, encoding="utf-8")
     run = train("r", data=str(file), **{**OPTIONS, "validation_split": 0.25})
-    trained, held = ({json.dumps(row) for row in rows_of(run, name)} for name in (store.TRAIN, store.HELD_OUT))
+    trained, held = ({json.dumps(row) for row in rows_of(run, name)} for name in (store.TRAIN_FILE, store.HELD_OUT_FILE))
     assert not trained & held and len(trained | held) == 24
     request = run.request()
     assert (request["train"], request["held_out"]) == (36, 12) and request["groups"] == [[0, 36, 36]]
     for row in rows_of(run):
-        shared = next(i for i, label in enumerate(row["chosen_labels"]) if label != IGNORED)
-        assert row["chosen_ids"][:shared] == row["rejected_ids"][:shared] and row["rejected_labels"][shared - 1] == IGNORED
+        shared = next(i for i, label in enumerate(row["chosen_labels"]) if label != IGNORE_INDEX)
+        assert row["chosen_ids"][:shared] == row["rejected_ids"][:shared] and row["rejected_labels"][shared - 1] == IGNORE_INDEX
 
 
 def test_rankings_become_a_row_for_every_pair(tmp_path: Path, train: Callable[..., Run]) -> None:

@@ -8,9 +8,9 @@ import pytest
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
-from edgetune.data.labels import IGNORED
-from edgetune.data.render import Rules, pieces, tokenize
-from edgetune.data.template import PLAIN, ChatTemplate, TemplateRefusal
+from edgetune.data.labels import IGNORE_INDEX
+from edgetune.data.render import Rules, token_pieces, tokenize
+from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
 from tests.data.conftest import FAMILIES
 from tests.fixtures.real import chat_template, tokenizer_folder
 
@@ -27,7 +27,7 @@ def trained_parts(row: object, tokens: tokenizers.BaseTokenizer) -> list[str]:
     """The texts of a row's trained stretches, special tokens kept."""
     parts: list[list[int]] = [[]]
     for token, label in zip(row.ids, row.labels, strict=True):  # type: ignore[attr-defined]
-        if label == IGNORED:
+        if label == IGNORE_INDEX:
             parts.append([])
         else:
             assert label == token
@@ -36,7 +36,7 @@ def trained_parts(row: object, tokens: tokenizers.BaseTokenizer) -> list[str]:
 
 
 def test_every_answer_is_trained_once_through_its_end_of_turn() -> None:
-    tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
+    tokens = tokenizers.load_tokenizer(find.BUNDLED, "2026-01-01")
     rows = tokenize(Example(TALK), tokens, Rules(256))
     assert len(rows) == 1
     assert trained_parts(rows[0], tokens) == ["Hello.<|im_end|>", "Bye.<|im_end|>"]
@@ -49,10 +49,10 @@ def test_masks_agree_with_the_templates_own_marks() -> None:
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(find.BUNDLED).apply_chat_template(TALK, return_dict=True, return_assistant_tokens_mask=True)
-    tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
+    tokens = tokenizers.load_tokenizer(find.BUNDLED, "2026-01-01")
     ours = tokenize(Example(TALK), tokens, Rules(256))[0]
     assert theirs["input_ids"][: len(ours.ids)] == ours.ids
-    assert [label != IGNORED for label in ours.labels] == [bool(m) for m in theirs["assistant_masks"][: len(ours.ids)]]
+    assert [label != IGNORE_INDEX for label in ours.labels] == [bool(m) for m in theirs["assistant_masks"][: len(ours.ids)]]
 
 
 def test_rendering_equals_transformers() -> None:
@@ -77,27 +77,27 @@ def test_the_date_is_frozen() -> None:
 
 
 def test_a_base_without_a_template_gets_plain_text_ended_by_eos(stories: Path) -> None:
-    tokens = tokenizers.load(stories, "2026-01-01")
-    assert (tokens.origin, tokens.template.source) == ("plain", PLAIN)
+    tokens = tokenizers.load_tokenizer(stories, "2026-01-01")
+    assert (tokens.origin, tokens.template.source) == ("plain", PLAIN_TEMPLATE)
     rows = tokenize(Example(TALK[1:]), tokens, Rules(512))
     assert trained_parts(rows[0], tokens) == ["Hello.</s>", "Bye.</s>"]
     assert rows[0].ids[0] == tokens.bos_id and tokens.bos_id not in rows[0].ids[1:]
 
 
 def test_too_long_and_refused_rows_say_so(tmp_path: Path) -> None:
-    tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
+    tokens = tokenizers.load_tokenizer(find.BUNDLED, "2026-01-01")
     with pytest.raises(ValueError, match="more than the 20"):
         tokenize(Example(TALK), tokens, Rules(20))
     shutil.copytree(find.BUNDLED, tmp_path / "gemma")
     shutil.copy(chat_template("google-gemma-2-2b-it"), tmp_path / "gemma" / "chat_template.jinja")
     with pytest.raises(ValueError, match="template refuses"):
-        tokenize(Example(TALK), tokenizers.load(tmp_path / "gemma", "2026-01-01"), Rules(256))
+        tokenize(Example(TALK), tokenizers.load_tokenizer(tmp_path / "gemma", "2026-01-01"), Rules(256))
 
 
 def test_raw_text_ends_in_eos_and_loses_nothing() -> None:
-    tokens = tokenizers.load(find.BUNDLED, "2026-01-01")
+    tokens = tokenizers.load_tokenizer(find.BUNDLED, "2026-01-01")
     text = "The capital of France is Paris. " * 20
-    made = pieces(Example(text=text), tokens, 32)
+    made = token_pieces(Example(text=text), tokens, 32)
     ids = [t for p in made for t in p.ids]
     assert ids[-1] == tokens.eos_id and tokens.inner.decode(ids[:-1]) == text
     assert all(len(p.ids) <= 32 and p.labels == p.ids for p in made)

@@ -20,7 +20,7 @@ from edgetune.training.row_order import order
 from tests.data.test_xray import base, row, write
 
 
-def prepared(place: Path, made: prepare.Base | None = None, **options: Any) -> Prepared:
+def prepared(place: Path, made: prepare.TokenizerSource | None = None, **options: Any) -> Prepared:
     """A recipe's data, prepared with the bundled model."""
     recipe, _ = build({"base": "nano", **options})
     return prepare.prepare(recipe, made or base(), 256, place, methods.get(recipe.method))
@@ -30,8 +30,8 @@ def written(folder: Path, made: Prepared) -> tuple[list[str], list[str]]:
     """The trained and the held-out rows as text."""
     folder.mkdir()
     tokens = base().tokenizer
-    run_data.write(folder, made, tokens)
-    both = (store.TokenRows(folder / store.TRAIN), store.TokenRows(folder / store.HELD_OUT))
+    run_data.write_run_data(folder, made, tokens)
+    both = (store.TokenRows(folder / store.TRAIN_FILE), store.TokenRows(folder / store.HELD_OUT_FILE))
     train, held = ([tokens.decode(ids) for ids, _ in rows] for rows in both)
     return train, held
 
@@ -85,7 +85,7 @@ def test_a_second_start_takes_the_rows_from_the_cache(tmp_path: Path, monkeypatc
         for name, value in (("overlong", "truncate"), ("train_on", "last"), ("format", "alpaca")):
             with pytest.raises(AssertionError, match="read again"):
                 prepared(tmp_path / "cache", None, data=str(path), **{name: value})
-    rows = first.folder / store.ROWS
+    rows = first.folder / store.ROWS_FILE
     rows.write_bytes(rows.read_bytes()[:-40] + b"\x01" * 40)  # damaged: made again
     assert written(tmp_path / "run", prepared(tmp_path / "cache", data=str(path)))[0]
     write(path, [row(i) for i in range(21)])
@@ -95,10 +95,10 @@ def test_a_second_start_takes_the_rows_from_the_cache(tmp_path: Path, monkeypatc
 def test_the_cache_keeps_the_newest(tmp_path: Path) -> None:
     from edgetune.data import cache
 
-    for count in range(12, 12 + cache.KEPT + 2):
+    for count in range(12, 12 + cache.MAX_CACHED + 2):
         prepared(tmp_path / "cache", data=str(write(tmp_path / "a.jsonl", [row(i) for i in range(count)])))
-    reads = [json.loads((p / cache.REPORT).read_text())["report"]["read"] for p in (tmp_path / "cache").iterdir()]
-    assert len(reads) == cache.KEPT and max(reads) == 12 + cache.KEPT + 1
+    reads = [json.loads((p / cache.REPORT_FILE).read_text())["report"]["read"] for p in (tmp_path / "cache").iterdir()]
+    assert len(reads) == cache.MAX_CACHED and max(reads) == 12 + cache.MAX_CACHED + 1
 
 
 def test_documents_are_cut_at_paragraphs_and_end_once(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_documents_are_cut_at_paragraphs_and_end_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     tokens = base().tokenizer
-    run_data.write(folder, made, tokens)
-    rows = store.TokenRows(folder / store.TRAIN)
+    run_data.write_run_data(folder, made, tokens)
+    rows = store.TokenRows(folder / store.TRAIN_FILE)
     assert made.report.read > 1 and all(len(ids) <= 256 for ids, _ in rows)
     assert [ids[-1] == tokens.eos_id for ids, _ in rows] == [False] * (len(rows) - 1) + [True]
     begins = [tokens.decode(ids).lstrip().startswith("Paragraph") for ids, _ in rows]
@@ -135,17 +135,17 @@ def test_preferences_are_not_trained_on_as_answers(tmp_path: Path) -> None:
 
 
 def test_chatml_only_where_its_marks_are_tokens(tmp_path: Path, stories: Path) -> None:
-    assert tokenizers.load(stories, "").origin == "plain"
+    assert tokenizers.load_tokenizer(stories, "").origin == "plain"
     shutil.copytree(find.BUNDLED, tmp_path / "base")
     (tmp_path / "base" / "chat_template.jinja").unlink()
     settings = json.loads((tmp_path / "base" / "tokenizer_config.json").read_text())
     settings.pop("chat_template", None)
     (tmp_path / "base" / "tokenizer_config.json").write_text(json.dumps(settings))
-    tokens = tokenizers.load(tmp_path / "base", "")
+    tokens = tokenizers.load_tokenizer(tmp_path / "base", "")
     assert tokens.origin == "chatml"
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
     assert tokens.template.render(turns) == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>\n"
-    made = prepare.Base(partial(tokenizers.load, tmp_path / "base", ""), tokens, "x")
+    made = prepare.TokenizerSource(partial(tokenizers.load_tokenizer, tmp_path / "base", ""), tokens, "x")
     report = prepared(tmp_path / "cache", made, data=str(write(tmp_path / "a.jsonl", [row(i) for i in range(12)]))).report
     assert report.tokens["ends_trained"] == 12
 

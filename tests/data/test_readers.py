@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgetune.data import readers
-from edgetune.data.read import rows
+from edgetune.data.read import read_rows
 from edgetune.data.readers import FileError, json_lines, json_scanner, opened, parse, pdf, table
-from edgetune.data.row import Raw, Row
+from edgetune.data.row import ParsedRow, RawRow
 from edgetune.text import safe_text
 from tests.fixtures.datasets import datasets
 
@@ -35,7 +35,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def values(path: Path) -> list[dict[str, Any]]:
-    found = list(rows(path))
+    found = list(read_rows(path))
     assert not [row for row in found if row.problem]
     return [row.value for row in found]
 
@@ -83,7 +83,7 @@ def test_every_kind_of_file(tmp_path: Path) -> None:
     assert [raw.line for raw in readers.read(tmp_path / "d.csv")] == [2, 4, 6]
     assert [raw.line for raw in readers.read(tmp_path / "m.ndjson")] == [1, 3, 5]
     assert [raw.line for raw in readers.read(tmp_path / "o.json")] == [1, 5, 9]
-    assert len(list(rows(tmp_path))) == 16 * 3
+    assert len(list(read_rows(tmp_path))) == 16 * 3
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_json_comes_back_as_it_was_written(
 ) -> None:
     texts = [json.dumps(o, indent=indent, ensure_ascii=ascii).replace("\n", end) for o in objects]
     path = write(tmp_path / "a.json", f"[{end}" + f",{end}".join(texts) + f"{end}]{end}")
-    assert [row.value for row in rows(path)] == objects
+    assert [row.value for row in read_rows(path)] == objects
     starts = [2]
     for text in texts[:-1]:
         starts.append(starts[-1] + text.count("\n") + 1)
-    assert [row.line for row in rows(path)] == starts
+    assert [row.line for row in read_rows(path)] == starts
 
 
 @QUICK
@@ -132,7 +132,7 @@ def test_json_comes_back_as_it_was_written(
 def test_json_lines_come_back(tmp_path: Path, objects: list[dict[str, Any]], ascii: bool, end: str, last: bool) -> None:
     text = end.join(json.dumps(o, ensure_ascii=ascii) for o in objects) + end * last
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        found = list(rows(write(tmp_path / "a.jsonl", text.encode(encoding))))
+        found = list(read_rows(write(tmp_path / "a.jsonl", text.encode(encoding))))
         assert [row.value for row in found] == objects
         assert [row.line for row in found] == [1 + i * end.count("\n") for i in range(len(objects))]
 
@@ -150,7 +150,7 @@ def test_tables_come_back(tmp_path: Path, records: list[list[str]], delimiter: s
     for record in records:
         starts.append(len(io.StringIO(buffer.getvalue(), newline=None).readlines()) + 1)
         writer.writerow(record)
-    found = list(rows(write(tmp_path / "a.csv", buffer.getvalue())))
+    found = list(read_rows(write(tmp_path / "a.csv", buffer.getvalue())))
     assert [row.value for row in found] == [{"a": a, "b c": b} for a, b in records]
     assert [row.line for row in found] == starts
 
@@ -161,14 +161,14 @@ def test_values_that_cross_the_buffers_end(tmp_path: Path, monkeypatch: pytest.M
     expected = [raw for raw in readers.read(path)]
     assert [json.loads(raw.content) for raw in expected if isinstance(raw.content, bytes)] == json.loads(text)
     for size in range(1, 9):
-        monkeypatch.setattr(json_scanner, "CHUNK", size)
+        monkeypatch.setattr(json_scanner, "SCAN_CHUNK_BYTES", size)
         assert list(readers.read(path)) == expected
 
 
 def test_real_json_is_what_the_standard_library_reads() -> None:
     for path in (path for path in datasets() if path.suffix == ".json"):
         text = path.read_text(encoding="utf-8")
-        found = list(rows(path))
+        found = list(read_rows(path))
         assert [row.value for row in found] == json.loads(text), path
         lines = text.split("\n")
         assert all(lines[row.line - 1].strip() == "{" for row in found)
@@ -248,7 +248,7 @@ def test_text_in_columns_that_is_not_utf8_is_a_problem_of_its_row(tmp_path: Path
 def test_text_is_cut_at_paragraphs(tmp_path: Path) -> None:
     paragraphs = [f"Paragraph {i} begins." + "\nIt goes on for a while." * (i % 40) for i in range(200)]
     path = write(tmp_path / "a.txt", "\n" + "\n\n".join(paragraphs))
-    found = list(rows(path))
+    found = list(read_rows(path))
     assert "\n\n".join(row.value["text"] for row in found) == "\n\n".join(paragraphs)
     assert len(found) > 5 and all(len(row.value["text"]) <= 8000 for row in found)
     lines = path.read_text().split("\n")
@@ -259,7 +259,7 @@ def test_short_text_is_one_document_and_long_lines_are_many(tmp_path: Path) -> N
     assert values(write(tmp_path / "a.md", "# Title\r\n\r\n  one\r\n\r\ntwo\r\n")) == [{"text": "# Title\n\n  one\n\ntwo"}]
     assert values(write(tmp_path / "b.txt", "one\ntwo\n")) == [{"text": "one\ntwo"}]
     long = ["word " * 80 + str(i) for i in range(3)]
-    found = list(rows(write(tmp_path / "c.txt.gz", gzip.compress("\n".join(long).encode()))))
+    found = list(read_rows(write(tmp_path / "c.txt.gz", gzip.compress("\n".join(long).encode()))))
     assert [(row.line, row.value["text"]) for row in found] == list(enumerate(long, 1))
     broken = list(readers.read(write(tmp_path / "d.txt", b"fine\n\ncaf\xe9\n")))
     assert [(raw.line, raw.kind) for raw in broken] == [(1, "encoding")] and "0xe9 on line 3" in broken[0].problem
@@ -287,14 +287,14 @@ def test_pdf(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pdf", make_pdf([["The first page says hello to everyone.", "Short end."], ["Page two."]]))
     assert values(path) == [{"text": "The first page says hello to everyone.\nShort end.\n\nPage two."}]
     many = write(tmp_path / "b.pdf", make_pdf([[f"Line {i} of page {n} is a sentence." for i in range(40)] for n in range(20)]))
-    found = list(rows(many))
+    found = list(read_rows(many))
     assert [row.line for row in found] == list(range(1, len(found) + 1)) and len(found) > 2
     assert all(f"Line {i} of page {n} " in "".join(row.value["text"] for row in found) for i in range(40) for n in range(20))
 
 
 def test_paragraphs_of_a_page() -> None:
     page = "A long line of the first paragraph of this page\ngoes on and ends here.\nThe second one is a long line of text\n\nThird"
-    assert [p.split()[0] for p in pdf.paragraphs(page)] == ["A", "The", "Third"]
+    assert [p.split()[0] for p in pdf.page_paragraphs(page)] == ["A", "The", "Third"]
 
 
 def test_encrypted_and_scanned_pdfs(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_books_read_in_the_order_of_their_spine(tmp_path: Path) -> None:
     ],
 )
 def test_rows_that_cannot_be_used_say_why(content: bytes, kind: str, words: str) -> None:
-    row = parse("f.jsonl", Raw(7, content))
+    row = parse("f.jsonl", RawRow(7, content))
     assert (row.file, row.line, row.value, row.kind) == ("f.jsonl", 7, {}, kind)
     assert words in row.problem
     assert len(row.raw) <= 2000 and "\x1b" not in row.raw and "\x00" not in row.raw
@@ -419,22 +419,22 @@ def test_rows_that_cannot_be_used_say_why(content: bytes, kind: str, words: str)
 
 
 def test_parse_accepts_what_json_allows() -> None:
-    assert parse("f", Raw(1, b'{"a": 1, "a": 2, "b": 18446744073709551616}')).value == {"a": 2, "b": 2.0**64}
-    assert parse("f", Raw(1, b'\xef\xbb\xbf{"a": "\\ud83c\\udf88"}')) == Row("f", 1, {"a": "🎈"})
-    assert parse("f", Raw(3, {"x": float("nan")})).line == 3
-    assert parse("f", Raw(3, None, "columns", "why")) == Row("f", 3, {}, "why", "columns")
+    assert parse("f", RawRow(1, b'{"a": 1, "a": 2, "b": 18446744073709551616}')).value == {"a": 2, "b": 2.0**64}
+    assert parse("f", RawRow(1, b'\xef\xbb\xbf{"a": "\\ud83c\\udf88"}')) == ParsedRow("f", 1, {"a": "🎈"})
+    assert parse("f", RawRow(3, {"x": float("nan")})).line == 3
+    assert parse("f", RawRow(3, None, "columns", "why")) == ParsedRow("f", 3, {}, "why", "columns")
 
 
 @given(st.binary(max_size=60))
 def test_parse_never_raises_and_refuses_what_is_no_object(content: bytes) -> None:
-    row = parse("f", Raw(1, content))
+    row = parse("f", RawRow(1, content))
     assert bool(row.problem) == bool(row.kind)
     if not row.problem:
         assert row.value == json.loads(content)
 
 
 def test_parse_is_quick() -> None:
-    raws = [Raw(i, json.dumps({"instruction": f"What is {i}?", "output": f"It is {i}. " * 10}).encode()) for i in range(50_000)]
+    raws = [RawRow(i, json.dumps({"instruction": f"What is {i}?", "output": f"It is {i}. " * 10}).encode()) for i in range(50_000)]
     start = time.process_time()
     for raw in raws:
         parse("f", raw)
@@ -442,7 +442,7 @@ def test_parse_is_quick() -> None:
 
 
 def test_problems_of_single_rows_do_not_stop_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_lines, "MAX_ROW", 50)
+    monkeypatch.setattr(json_lines, "MAX_ROW_BYTES", 50)
     content = b'{"a": 1}\n' + b'{"a": "' + b"x" * 600_000 + b'"}\nnot json\n{"a": "\xff"}\n{"a": 2}' + b" " * 42
     found = [parse("f", raw) for raw in readers.read(write(tmp_path / "a.jsonl", content))]
     assert [(row.line, row.kind) for row in found] == [(1, ""), (2, "too_large"), (3, "not_json"), (4, "encoding"), (5, "")]
@@ -583,7 +583,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_fields_and_values_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "MAX_FIELD", 1000)
+    monkeypatch.setattr(table, "MAX_FIELD_CHARACTERS", 1000)
     error = failure(write(tmp_path / "a.csv", "a,b\n1,2\n" + '"' + "x\n" * 2000))
     assert (error.kind, error.line) == ("too_large", 3)
     error = failure(write(tmp_path / "b.csv", "a,b\n1,2\n" + "x" * 2000))

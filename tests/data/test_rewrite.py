@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from edgetune.data.formats import Example, module, order
+from edgetune.data.formats import Example, format_order, module
 from edgetune.data.rewrite import as_messages, as_preference
 from edgetune.data.row import RowError
 
-PAIRED = [name for name in order() if name.startswith("pair_") or name == "ranking"]
+PAIRED = [name for name in format_order() if name.startswith("pair_") or name == "ranking"]
 TALKING = ["messages", "sharegpt", "prompt_completion", "alpaca"]
 CALLS = {
     "messages": [
@@ -53,7 +53,7 @@ def test_pairs_read_back_equal(name: str) -> None:
     before = example(name)
     (row,) = as_preference(before)
     assert module("pair_lists").convert(again(row)) == before
-    assert [n for n in order() if module(n).detect(again(row))] == ["pair_lists"]
+    assert [n for n in format_order() if module(n).detect(again(row))] == ["pair_lists"]
     assert as_messages(before) == [{"messages": before.messages + before.pairs[0][0]}]
 
 

@@ -50,7 +50,7 @@ TOKENS = {
 def test_every_kind_is_found_where_it_stands(kind: str) -> None:
     token = TOKENS[kind]
     for text in (token, f"My key is {token}, keep it.", f'export X="{token}"\n', f"日本 {token}."):
-        assert [(kind, token)] == [(k, text[a:b]) for k, a, b in secrets.find(text) if k != "personal"]
+        assert [(kind, token)] == [(k, text[a:b]) for k, a, b in secrets.find_secrets(text) if k != "personal"]
 
 
 def check_digit(body: str) -> str:
@@ -81,22 +81,22 @@ def test_cards(prefix: str, length: int, sizes: tuple[int, ...]) -> None:
             groups.append((number[at : at + size], wrong[at : at + size]))
             at += size
         right, bad = (f"Pay with {separator.join(pair[side] for pair in groups)}, please." for side in (0, 1))
-        assert [(k, right[a:b]) for k, a, b in secrets.find(right)] == [("card", separator.join(pair[0] for pair in groups))]
-        assert secrets.find(bad) == []
+        assert [(k, right[a:b]) for k, a, b in secrets.find_secrets(right)] == [("card", separator.join(pair[0] for pair in groups))]
+        assert secrets.find_secrets(bad) == []
 
 
 def test_cards_in_a_row() -> None:
     number = "4111 1111 1111 1111"
     for text in ("card=4111111111111111", "name,4111111111111111,12/29,123", '{"n": "4111111111111111"}', "4111111111111111."):
-        assert [(k, text[a:b]) for k, a, b in secrets.find(text)] == [("card", "4111111111111111")]
-    assert [k for k, _, _ in secrets.find(" ".join([number] * 5))] == ["card"] * 5
+        assert [(k, text[a:b]) for k, a, b in secrets.find_secrets(text)] == [("card", "4111111111111111")]
+    assert [k for k, _, _ in secrets.find_secrets(" ".join([number] * 5))] == ["card"] * 5
 
 
 def test_few_long_numbers_are_cards() -> None:
     numbers = [str(CHANCE.randrange(10**15, 10**16)) for _ in range(5000)]
-    assert sum(bool(secrets.find(f"Order {n} has left.")) for n in numbers) < 200
-    assert secrets.find("4222222222222") == [], "thirteen digits need the word"
-    assert [k for k, _, _ in secrets.find("VISA 4222222222222")] == ["card"]
+    assert sum(bool(secrets.find_secrets(f"Order {n} has left.")) for n in numbers) < 200
+    assert secrets.find_secrets("4222222222222") == [], "thirteen digits need the word"
+    assert [k for k, _, _ in secrets.find_secrets("VISA 4222222222222")] == ["card"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_few_long_numbers_are_cards() -> None:
     ],
 )
 def test_assigned_passwords(text: str, value: str) -> None:
-    assert [(k, text[a:b]) for k, a, b in secrets.find(text)] == [("password", value)]
+    assert [(k, text[a:b]) for k, a, b in secrets.find_secrets(text)] == [("password", value)]
 
 
 @pytest.mark.parametrize(
@@ -141,14 +141,14 @@ def test_assigned_passwords(text: str, value: str) -> None:
     ],
 )
 def test_what_only_looks_like_a_secret(text: str) -> None:
-    assert secrets.find(text) == []
+    assert secrets.find_secrets(text) == []
 
 
 def test_personal_is_a_kind_of_its_own() -> None:
     values = ["jane.doe+x@mail.example.org", "(212) 555-0188", "+49 30 1234567", "213-484-0480"]
     text = f"Write to {values[0]} or call {values[1]}, {values[2]} or {values[3]}."
-    assert [(k, text[a:b]) for k, a, b in secrets.find(text)] == [("personal", value) for value in values]
-    assert secrets.find("you@example.com, a @ b, @user, 1990-2000, 10-20-30") == []
+    assert [(k, text[a:b]) for k, a, b in secrets.find_secrets(text)] == [("personal", value) for value in values]
+    assert secrets.find_secrets("you@example.com, a @ b, @user, 1990-2000, 10-20-30") == []
 
 
 def test_masked_never_shows_the_secret() -> None:
@@ -161,7 +161,7 @@ def test_masked_never_shows_the_secret() -> None:
 @given(st.text() | st.text(alphabet="0123456789 -+().AKIb_=:'\"@/"))
 def test_any_text_gives_spans_in_order(text: str) -> None:
     end = 0
-    for _, start, stop in secrets.find(text):
+    for _, start, stop in secrets.find_secrets(text):
         assert end <= start < stop <= len(text)
         end = stop
 
@@ -186,7 +186,7 @@ def texts(file: Path) -> list[str]:
 def test_real_datasets_hold_what_they_hold() -> None:
     found = {}
     for file in datasets():
-        hits = [(k, t[a:b]) for t in texts(file) for k, a, b in secrets.find(t) if k != "personal"]
+        hits = [(k, t[a:b]) for t in texts(file) for k, a, b in secrets.find_secrets(t) if k != "personal"]
         found[file.name] = {(k, value.rstrip(".")) for k, value in hits}
     made_up = {("password", p) for p in ("aB3#fG7!kL9@", "A1b2C3d4E5f6", "aBcD1234EfGh", "a9B7$#fG3&Z1")}
     assert found.pop("glaive_toolcall_en_demo.json") == made_up, "answers of a tool that makes passwords"

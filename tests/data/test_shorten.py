@@ -7,8 +7,8 @@ import pytest
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
-from edgetune.data.labels import IGNORED
-from edgetune.data.render import Rules, Tokens, tokenize_many
+from edgetune.data.labels import IGNORE_INDEX
+from edgetune.data.render import Rules, TokenizedRow, tokenize_many
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 
@@ -22,12 +22,12 @@ def talk(turns: int, words: int = 12) -> list[dict[str, str]]:
     return result
 
 
-def answers(rows: list[Tokens], tokens: tokenizers.BaseTokenizer) -> list[str]:
+def answers(rows: list[TokenizedRow], tokens: tokenizers.BaseTokenizer) -> list[str]:
     """The texts trained on, in order."""
     found, now = [], []
     for row in rows:
-        for token, label in [*zip(row.ids, row.labels, strict=True), (0, IGNORED)]:
-            if label != IGNORED:
+        for token, label in [*zip(row.ids, row.labels, strict=True), (0, IGNORE_INDEX)]:
+            if label != IGNORE_INDEX:
                 now.append(token)
             elif now:
                 found.append(tokens.inner.decode(now, skip_special_tokens=False))
@@ -37,7 +37,7 @@ def answers(rows: list[Tokens], tokens: tokenizers.BaseTokenizer) -> list[str]:
 
 @pytest.fixture(scope="module")
 def nano_tokens() -> tokenizers.BaseTokenizer:
-    return tokenizers.load(find.BUNDLED, "2026-01-01")
+    return tokenizers.load_tokenizer(find.BUNDLED, "2026-01-01")
 
 
 def test_dropping_says_how_long_it_is(nano_tokens: tokenizers.BaseTokenizer) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.formats import Example, module
-from edgetune.data.labels import IGNORED
-from edgetune.data.render import Rules, Tokens, tokenize_many
+from edgetune.data.labels import IGNORE_INDEX
+from edgetune.data.render import Rules, TokenizedRow, tokenize_many
 from tests.data.conftest import FAMILIES
 from tests.fixtures.datasets import dataset
 
@@ -59,13 +59,13 @@ def conversations(draw: Any) -> list[dict[str, str]]:
     return turns
 
 
-def stretches(row: Tokens) -> list[tuple[int, int]]:
+def stretches(row: TokenizedRow) -> list[tuple[int, int]]:
     """Where a row's trained stretches begin and end."""
     result, start = [], None
-    for place, label in enumerate([*row.labels, IGNORED]):
-        if label != IGNORED and start is None:
+    for place, label in enumerate([*row.labels, IGNORE_INDEX]):
+        if label != IGNORE_INDEX and start is None:
             start = place
-        elif label == IGNORED and start is not None:
+        elif label == IGNORE_INDEX and start is not None:
             result.append((start, place))
             start = None
     return result

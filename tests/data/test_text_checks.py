@@ -4,12 +4,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgetune.data.text_checks import control_tokens, look, mojibake
+from edgetune.data.text_checks import control_tokens, mojibake, text_findings
 
 
 def kinds(text: str) -> list[str]:
     """The kinds of what was found."""
-    return [kind for kind, _ in look(text)]
+    return [kind for kind, _ in text_findings(text)]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def kinds(text: str) -> list[str]:
     ],
 )
 def test_found(text: str, kind: str, said: str) -> None:
-    (found,) = look(text)
+    (found,) = text_findings(text)
     assert found[0] == kind and said in found[1]
     assert found[1].isprintable(), "messages are for terminals too"
 
@@ -68,7 +68,7 @@ def test_mojibake_of_any_script(word: str, code: str) -> None:
     ],
 )
 def test_nothing_wrong(text: str) -> None:
-    assert [finding for finding in look(text) if finding[0] != "html" or "a<b>c" not in text] == []
+    assert [finding for finding in text_findings(text) if finding[0] != "html" or "a<b>c" not in text] == []
 
 
 def test_several_at_once() -> None:
@@ -78,7 +78,7 @@ def test_several_at_once() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(min_size=1, max_size=30))
 def test_any_text(text: str) -> None:
-    for kind, message in look(text):
+    for kind, message in text_findings(text):
         assert kind and message.isprintable()
 
 

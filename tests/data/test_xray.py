@@ -13,7 +13,7 @@ from edgetune.data import prepare, verdict
 from edgetune.data.render import Rules
 from edgetune.data.row import Problem
 from edgetune.data.sources import Source, sources
-from edgetune.data.xray import Report, lengths
+from edgetune.data.xray import Report, length_statistics
 from tests.fixtures.datasets import dataset
 
 NOUNS = "boat tower stove mule horn roof beach village door candle wheel garden river cloud stone basket".split()  # noqa: SIM905
@@ -31,15 +31,17 @@ def write(path: Path, rows: list[Any]) -> Path:
     return path
 
 
-def base(folder: Path = find.BUNDLED) -> prepare.Base:
+def base(folder: Path = find.BUNDLED) -> prepare.TokenizerSource:
     """The bundled model's tokenizer, as preparing wants it."""
-    return prepare.Base(partial(tokenizers.load, folder, "2026-01-01"), tokenizers.load(folder, "2026-01-01"), "hash")
+    return prepare.TokenizerSource(
+        partial(tokenizers.load_tokenizer, folder, "2026-01-01"), tokenizers.load_tokenizer(folder, "2026-01-01"), "hash"
+    )
 
 
 def xray(
     files: list[Path] | list[Source],
     rules: Rules | None = None,
-    made: prepare.Base | None = None,
+    made: prepare.TokenizerSource | None = None,
     quarantine: Path | None = None,
     **more: Any,
 ) -> Report:
@@ -64,7 +66,7 @@ def test_every_row_is_counted_and_the_left_out_ones_are_in_quarantine(tmp_path: 
         (12, "not_object", "[1]"),
         (21, "empty", {"instruction": "q", "output": ""}),
     ]
-    assert report.verdict == verdict.WARNINGS and "3 of 30" in report.reasons[0] and f"{path}:4" in report.fix_first
+    assert report.verdict == verdict.GOOD_WITH_WARNINGS and "3 of 30" in report.reasons[0] and f"{path}:4" in report.fix_first
 
 
 def test_lengths_are_the_tokenizers_and_limits_cost_what_counting_says(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_what_is_odd_in_texts_is_told_with_its_row(tmp_path: Path) -> None:
     report = xray([path], made=base())
     seen = {(p.line, p.kind) for p in report.problems}
     assert {(3, "secret"), (6, "placeholder"), (8, "control"), (10, "control_token"), (13, "duplicate")} <= seen
-    assert report.rejected == 0 and report.verdict == verdict.WARNINGS
+    assert report.rejected == 0 and report.verdict == verdict.GOOD_WITH_WARNINGS
     assert all("Z7Q4KD2M5X6RLTPW" not in p.message for p in report.problems)
 
 
@@ -133,9 +135,9 @@ def test_validation_rows_that_stand_in_training_stop_a_run(tmp_path: Path) -> No
     report = xray([Source(train), Source(held, held_out=True)], made=base())
     assert (report.split["shared"], report.split["held_out"]) == (10, 16)
     assert {p.line for p in report.problems if p.kind == "leak"} == set(range(1, 11))
-    assert report.verdict == verdict.STOP and "validation" in report.reasons[0]
+    assert report.verdict == verdict.DO_NOT_TRAIN and "validation" in report.reasons[0]
     few = write(tmp_path / "few.jsonl", [row(i) for i in range(38, 60)])
-    assert xray([Source(train), Source(few, held_out=True)], made=base()).verdict == verdict.WARNINGS
+    assert xray([Source(train), Source(few, held_out=True)], made=base()).verdict == verdict.GOOD_WITH_WARNINGS
 
 
 def test_pairs_of_which_the_longer_one_wins_are_told(tmp_path: Path) -> None:
@@ -144,24 +146,40 @@ def test_pairs_of_which_the_longer_one_wins_are_told(tmp_path: Path) -> None:
     report = xray([write(tmp_path / "a.jsonl", pairs)], made=base())
     assert report.kind == "preference" and report.preference["pairs"] == 20
     assert (report.preference["chosen_longer"], report.preference["rejected_longer"]) == (0.95, 0.05)
-    assert report.verdict == verdict.WARNINGS and any("95%" in reason for reason in report.reasons)
+    assert report.verdict == verdict.GOOD_WITH_WARNINGS and any("95%" in reason for reason in report.reasons)
 
 
 @pytest.mark.parametrize(
     ("change", "grade", "words"),
     [
         ({}, verdict.GOOD, ""),
-        ({"read": 1000, "kept": 0, "rejected": 1000, "rejected_counts": {"empty": 1000}}, verdict.STOP, "no row can be used"),
-        ({"read": 140, "rejected": 40, "rejected_counts": {"empty": 40}}, verdict.STOP, "40 of 140"),
-        ({"read": 140, "rejected": 40, "rejected_counts": {"too_long": 40}}, verdict.WARNINGS, "too_long"),
-        ({"tokens": {"rows": 100, "tokens": 900, "trained_tokens": 0, "ends_trained": 0, "bos_doubled": 0}}, verdict.STOP, "masked"),
-        ({"tokens": {"rows": 100, "tokens": 900, "trained_tokens": 90, "ends_trained": 3, "bos_doubled": 0}}, verdict.STOP, "never stop"),
-        ({"tokens": {"rows": 100, "tokens": 900, "trained_tokens": 90, "ends_trained": 100, "bos_doubled": 99}}, verdict.STOP, "BOS"),
+        ({"read": 1000, "kept": 0, "rejected": 1000, "rejected_counts": {"empty": 1000}}, verdict.DO_NOT_TRAIN, "no row can be used"),
+        ({"read": 140, "rejected": 40, "rejected_counts": {"empty": 40}}, verdict.DO_NOT_TRAIN, "40 of 140"),
+        ({"read": 140, "rejected": 40, "rejected_counts": {"too_long": 40}}, verdict.GOOD_WITH_WARNINGS, "too_long"),
+        (
+            {"tokens": {"rows": 100, "tokens": 900, "trained_tokens": 0, "ends_trained": 0, "bos_doubled": 0}},
+            verdict.DO_NOT_TRAIN,
+            "masked",
+        ),
+        (
+            {"tokens": {"rows": 100, "tokens": 900, "trained_tokens": 90, "ends_trained": 3, "bos_doubled": 0}},
+            verdict.DO_NOT_TRAIN,
+            "never stop",
+        ),
+        (
+            {"tokens": {"rows": 100, "tokens": 900, "trained_tokens": 90, "ends_trained": 100, "bos_doubled": 99}},
+            verdict.DO_NOT_TRAIN,
+            "BOS",
+        ),
         ({"problem_counts": {"personal": 100}}, verdict.GOOD, ""),
-        ({"problem_counts": {"mojibake": 1}, "problems": [Problem("f", 3, "mojibake", "Ã©")]}, verdict.WARNINGS, "1 row was decoded"),
-        ({"duplicates": {"train": {"exact": 30, "near": 0}}}, verdict.WARNINGS, "30 of 100"),
+        (
+            {"problem_counts": {"mojibake": 1}, "problems": [Problem("f", 3, "mojibake", "Ã©")]},
+            verdict.GOOD_WITH_WARNINGS,
+            "1 row was decoded",
+        ),
+        ({"duplicates": {"train": {"exact": 30, "near": 0}}}, verdict.GOOD_WITH_WARNINGS, "30 of 100"),
         ({"duplicates": {"train": {"exact": 3, "near": 0}}}, verdict.GOOD, ""),
-        ({"read": 3, "kept": 3}, verdict.WARNINGS, "only 3 rows"),
+        ({"read": 3, "kept": 3}, verdict.GOOD_WITH_WARNINGS, "only 3 rows"),
     ],
 )
 def test_the_verdict(change: dict[str, Any], grade: str, words: str) -> None:
@@ -174,8 +192,8 @@ def test_the_verdict(change: dict[str, Any], grade: str, words: str) -> None:
 def test_lengths_of_nothing_and_of_one() -> None:
     from collections import Counter
 
-    assert lengths(Counter(), True, 5) == {"exact": True}
-    one = lengths(Counter({7: 1}), True, None)
+    assert length_statistics(Counter(), True, 5) == {"exact": True}
+    one = length_statistics(Counter({7: 1}), True, None)
     assert (one["min"], one["median"], one["p99"], one["max"], one["histogram"][-1]) == (7, 7, 7, 7, {"from": 7, "to": 7, "rows": 1})
 
 

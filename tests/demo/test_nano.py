@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetune.bases.find import BUNDLED, describe
+from edgetune.bases.find import BUNDLED, describe_base
 from edgetune.chat.conversation import Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 
 
 def test_size_and_shape() -> None:
-    base = describe(BUNDLED)
+    base = describe_base(BUNDLED)
     assert 3_000_000 <= base.parameters <= 8_000_000
     assert (BUNDLED / "model.safetensors").stat().st_size <= 16 * 2**20
     config = base.config

@@ -27,9 +27,9 @@ def test_the_adapter_has_as_many_weights_as_peft_makes(targets: list[str], nano:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(nano))
         made = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear" if targets == ["all-linear"] else targets))
-    shape = model_shapes.of(find.describe(nano))
+    shape = model_shapes.read_shapes(find.describe_base(nano))
     assert shape.adapter_weights(8, targets) == made.get_nb_trainable_parameters()[0]
-    assert shape.linear_weights + shape.other == find.describe(nano).parameters
+    assert shape.linear_weights + shape.other == find.describe_base(nano).parameters
 
 
 def test_the_disk_of_checkpoints_is_what_a_run_leaves(train: Train, facts: Path, nano: Path) -> None:
@@ -48,14 +48,14 @@ def test_the_disk_of_checkpoints_is_what_a_run_leaves(train: Train, facts: Path,
     moments = sum(p.stat().st_size for p in run.checkpoints.glob("*/optimizer.safetensors"))
     count = len(list(run.checkpoints.glob("step-*")))
     recipe = Recipe(base=str(nano), rank=32)
-    kept = fit.training_disk(recipe, find.describe(nano))
-    one = 12 * model_shapes.of(find.describe(nano)).adapter_weights(32, ["all-linear"])
+    kept = fit.training_disk(recipe, find.describe_base(nano))
+    one = 12 * model_shapes.read_shapes(find.describe_base(nano)).adapter_weights(32, ["all-linear"])
     assert (weights + moments) / count == pytest.approx(one, rel=0.05)
     assert count * one < kept
 
 
 def test_a_change_that_the_method_cannot_have_is_not_proposed(nano: Path) -> None:
-    base, recipe = find.describe(nano), Recipe(**{**FULL, "method": "kto", "batch_size": 4, "gradient_accumulation": 4096})
+    base, recipe = find.describe_base(nano), Recipe(**{**FULL, "method": "kto", "batch_size": 4, "gradient_accumulation": 4096})
     need = fit.training_memory(recipe, base, "cpu").total + fit.INTERPRETER
     for free in range(fit.INTERPRETER, need, need // 40):
         change = fit.smallest_change(recipe, base, "cpu", free)
@@ -65,18 +65,18 @@ def test_a_change_that_the_method_cannot_have_is_not_proposed(nano: Path) -> Non
 
 @pytest.mark.parametrize("less", [{"batch_size": 1}, {"max_length": 64}, {"gradient_checkpointing": True}, {"rank": 4}])
 def test_what_should_save_memory_does(less: dict[str, int], nano: Path) -> None:
-    base, recipe = find.describe(nano), Recipe(**FULL)
+    base, recipe = find.describe_base(nano), Recipe(**FULL)
     assert fit.training_memory(recipe.model_copy(update=less), base, "cpu").total < fit.training_memory(recipe, base, "cpu").total
 
 
 def test_a_pair_counts_as_two_rows_and_a_reward_model_has_no_logits(nano: Path) -> None:
-    base = find.describe(nano)
+    base = find.describe_base(nano)
     sft, dpo, orpo, reward = (
         fit.training_memory(Recipe(**{**FULL, "method": method, "batch_size": batch}), base, "cpu")
         for method, batch in (("sft", 8), ("dpo", 4), ("orpo", 4), ("reward", 4))
     )
     assert dpo == sft
-    assert orpo.head == int(8 * 512 * model_shapes.of(base).vocabulary * 4 * fit.LOGITS)
+    assert orpo.head == int(8 * 512 * model_shapes.read_shapes(base).vocabulary * 4 * fit.LOGITS)
     assert reward.head < sft.head and reward.activations == sft.activations
 
 
@@ -87,7 +87,7 @@ def test_a_layer_keeps_what_torch_saves_of_it(name: str, nano: Path, monkeypatch
     from edgetune.machine.hardware import Choice
     from edgetune.training.model import build
 
-    recipe, base, rows, width = Recipe(**FULL, rank=16), find.describe(nano), 2, 64
+    recipe, base, rows, width = Recipe(**FULL, rank=16), find.describe_base(nano), 2, 64
     model, saved = build(recipe, nano, "cpu", name), {}
     weights = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
 
@@ -105,13 +105,13 @@ def test_a_layer_keeps_what_torch_saves_of_it(name: str, nano: Path, monkeypatch
     ):
         out = model.get_base_model().model(input_ids=ids, attention_mask=mask, use_cache=False)
     assert out.last_hidden_state.requires_grad
-    monkeypatch.setattr(fit.hardware, "dtype", lambda device: Choice(name, ""))
+    monkeypatch.setattr(fit.hardware, "choose_dtype", lambda device: Choice(name, ""))
     told = fit.training_memory(recipe.model_copy(update={"batch_size": rows, "max_length": width}), base, "cpu")
     assert told.activations == pytest.approx(sum(size for size, _ in saved.values()), rel=0.15)
 
 
 def test_the_smallest_change_fits_and_keeps_the_rows_of_an_update(nano: Path) -> None:
-    base, recipe = find.describe(nano), Recipe(**FULL)
+    base, recipe = find.describe_base(nano), Recipe(**FULL)
     need = fit.training_memory(recipe, base, "cpu").total + fit.INTERPRETER
     change = fit.smallest_change(recipe, base, "cpu", need - 1)
     assert change and change.values == {"batch_size": 4, "gradient_accumulation": 4} and change.needed < need
@@ -123,7 +123,7 @@ def test_the_smallest_change_fits_and_keeps_the_rows_of_an_update(nano: Path) ->
 def test_what_cannot_fit_is_refused_before_a_run_is_made(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "free_memory", lambda device: fit.INTERPRETER)
     with pytest.raises(EdgeTuneError, match="Not enough memory"):
-        create.need_memory(Recipe(**FULL), find.describe(nano), "cpu")
+        create.need_memory(Recipe(**FULL), find.describe_base(nano), "cpu")
 
 
 def test_the_command_prints_one_document(edgetune: Call) -> None:

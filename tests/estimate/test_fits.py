@@ -11,7 +11,7 @@ from edgetune.estimate import fit, fits
 
 
 def test_it_fits_is_tight_or_cannot_be(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base, recipe = find.describe(nano), Recipe(batch_size=8, quantization="none")
+    base, recipe = find.describe_base(nano), Recipe(batch_size=8, quantization="none")
     need = fit.INTERPRETER + fit.training_memory(recipe, base, "cpu").total
     least = fit.smallest_change(recipe, base, "cpu", need - 1)
     assert least

@@ -9,7 +9,7 @@ from edgetune.estimate import generation_speed
 from edgetune.gguf import export_options
 from edgetune.machine import hardware
 from edgetune.runs import manage
-from edgetune.storage.workspace import NEEDED, Run, Workspace
+from edgetune.storage.workspace import REQUIRED_KEYS, Run, Workspace
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def run(workspace: Workspace) -> Run:
     """A run of a base with a billion parameters, with a Q8_0 whose proof measured a loss."""
     made = Run(workspace.runs_folder / "mine")
     made.exports.mkdir(parents=True)
-    request = dict.fromkeys(NEEDED, "") | {"steps": 1, "data": [], "base_parameters": 10**9}
+    request = dict.fromkeys(REQUIRED_KEYS, "") | {"steps": 1, "data": [], "base_parameters": 10**9}
     (made.folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     path = made.exports / "mine-Q8_0.gguf"
     path.write_bytes(b"GGUF")
@@ -41,7 +41,7 @@ def test_what_was_measured_comes_before_what_was_published(run: Run) -> None:
 def test_speed_is_the_bytes_over_the_memory_s_bandwidth(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 10**8 < generation_speed.bandwidth() < 10**13
     monkeypatch.setattr(generation_speed, "bandwidth", lambda: 50e9)
-    monkeypatch.setattr(hardware, "machine", lambda: SimpleNamespace(cores=4))
+    monkeypatch.setattr(hardware, "this_machine", lambda: SimpleNamespace(cores=4))
     # 5 GB at 50 GB/s take 100 ms a token; 8 billion weights to unpack on 4 cores, 16 ps each, another 32 ms.
     assert generation_speed.tokens_per_second(5 * 10**9) == pytest.approx(10, rel=0.01)
     assert generation_speed.tokens_per_second(5 * 10**9, 8 * 10**9) == pytest.approx(7.58, rel=0.01)

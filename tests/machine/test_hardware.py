@@ -11,11 +11,11 @@ Sensor = namedtuple("Sensor", "label current high critical")
 
 
 def test_free_memory_is_that_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = hardware.machine()
+    before = hardware.this_machine()
     memory = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=12345))
-    assert hardware.machine().memory_free == 12345 != before.memory_free
-    assert hardware.machine().memory == before.memory
+    assert hardware.this_machine().memory_free == 12345 != before.memory_free
+    assert hardware.this_machine().memory == before.memory
 
 
 def test_the_temperature_is_the_processor_s_hottest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         (folder / name).write_text(FAKE.format(log=log), encoding="utf-8")
         (folder / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setattr(prevent_sleep, "BOOTED", tmp_path)
+        monkeypatch.setattr(prevent_sleep, "SYSTEMD_FOLDER", tmp_path)
         log.touch()
         return log
 
@@ -49,8 +49,8 @@ def called(log: Path) -> list[str]:
 @pytest.mark.parametrize("name", ["systemd-inhibit", "caffeinate"])
 def test_the_program_runs_for_as_long_as_the_work(program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     log = program(name)
-    monkeypatch.setattr(prevent_sleep, "how", lambda: prevent_sleep.Choice(name, ""))
-    with prevent_sleep.held("a is training"):
+    monkeypatch.setattr(prevent_sleep, "sleep_blocker", lambda: prevent_sleep.Choice(name, ""))
+    with prevent_sleep.sleep_prevented("a is training"):
         pid, *words = called(log)
         assert psutil.pid_exists(int(pid))
         if name == "caffeinate":
@@ -58,14 +58,14 @@ def test_the_program_runs_for_as_long_as_the_work(program: Callable[[str], Path]
         else:
             assert words == ["--what=sleep:idle", "--who=EdgeTune", "--why=a", "is", "training", "--mode=block", "cat"]
     assert not psutil.pid_exists(int(pid))
-    with pytest.raises(KeyError), prevent_sleep.held("b is training"):
+    with pytest.raises(KeyError), prevent_sleep.sleep_prevented("b is training"):
         raise KeyError
 
 
 def test_it_ends_when_the_worker_is_killed(program: Callable[[str], Path], tmp_path: Path) -> None:
     log = program("systemd-inhibit")
-    code = f"from pathlib import Path; from edgetune import awake; awake.BOOTED = Path({str(tmp_path)!r})\n"
-    code += "with awake.held('x'):\n    print('in', flush=True); input()"
+    code = f"from pathlib import Path; from edgetune.machine import prevent_sleep; prevent_sleep.SYSTEMD_FOLDER = Path({str(tmp_path)!r})\n"
+    code += "with prevent_sleep.sleep_prevented('x'):\n    print('in', flush=True); input()"
     worker = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert worker.stdout is not None and worker.stdout.readline() == b"in\n"
     pid = int(called(log)[0])
@@ -94,15 +94,15 @@ def test_so_does_a_command_that_may_take_long(
 
 
 def test_where_it_is_not_possible_that_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(prevent_sleep, "BOOTED", tmp_path / "none")
-    assert prevent_sleep.how("linux").value == "" and "systemd does not run" in prevent_sleep.how("linux").reason
-    monkeypatch.setattr(prevent_sleep, "BOOTED", tmp_path)
+    monkeypatch.setattr(prevent_sleep, "SYSTEMD_FOLDER", tmp_path / "none")
+    assert prevent_sleep.sleep_blocker("linux").value == "" and "systemd does not run" in prevent_sleep.sleep_blocker("linux").reason
+    monkeypatch.setattr(prevent_sleep, "SYSTEMD_FOLDER", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert prevent_sleep.how("linux").value == "" and prevent_sleep.how("darwin").reason.endswith("no caffeinate here")
-    with prevent_sleep.held("x"):
+    assert prevent_sleep.sleep_blocker("linux").value == "" and prevent_sleep.sleep_blocker("darwin").reason.endswith("no caffeinate here")
+    with prevent_sleep.sleep_prevented("x"):
         pass
     (tmp_path / "systemd-inhibit").write_text("not a program", encoding="utf-8")
     (tmp_path / "systemd-inhibit").chmod(0o755)
-    assert prevent_sleep.how("linux").value == "systemd-inhibit"
-    with prevent_sleep.held("x"):
+    assert prevent_sleep.sleep_blocker("linux").value == "systemd-inhibit"
+    with prevent_sleep.sleep_prevented("x"):
         pass

@@ -64,8 +64,8 @@ def trainer_of() -> Made:
         recipe, request, folder = recipe_of(run), run.request(), Path(run.request()["base"])
         torch.set_num_threads(1)
         model = build(recipe, folder, "cpu", "float32", run.parent if run.parent.is_dir() else None)
-        tokenizer = tokenizers.load(folder, request["template_date"])
-        rows = store.TokenRows(run.data / store.TRAIN)
+        tokenizer = tokenizers.load_tokenizer(folder, request["template_date"])
+        rows = store.TokenRows(run.data / store.TRAIN_FILE)
         steps, length = request["steps"], request["length"]
         context = Context(Path(request["runs"]), folder) if recipe.reward else None
         setup = Setup(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32", context)

@@ -137,7 +137,7 @@ def rewards(loop: Loop, measured: Measured) -> np.ndarray:
     from edgetune.training.reward_model import Scorer
 
     run = loop.place.run("taste")
-    scorer, tokenizer = Scorer(run), tokenizers.load(BUNDLED, run.request()["template_date"])
+    scorer, tokenizer = Scorer(run), tokenizers.load_tokenizer(BUNDLED, run.request()["template_date"])
     rows = []
     for prompt, group in zip(asking.read(preference_demo.HELD_OUT).prompts, measured.answers, strict=True):
         for one in group:

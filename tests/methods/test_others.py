@@ -77,7 +77,7 @@ def test_kto_takes_judged_answers_and_both_kinds_keep_their_verdict(train: Calla
     lines = [json.dumps({"prompt": f"What is {i}?", "completion": f"It is {i}.", "label": i % 3 == 0}) for i in range(30)]
     (tmp_path / "judged.jsonl").write_text("\n".join(lines), encoding="utf-8")
     run = train("r", base="nano", method="kto", data=str(tmp_path / "judged.jsonl"), work=False, **{**SMALL, "validation_split": 0.0})
-    assert [row["label"] for row in store.TokenRows(run.data / store.TRAIN).whole(30)] == [i % 3 == 0 for i in range(30)]
+    assert [row["label"] for row in store.TokenRows(run.data / store.TRAIN_FILE).whole(30)] == [i % 3 == 0 for i in range(30)]
     apart = train("s", base="nano", method="kto", data=str(write_pairs(tmp_path / "p.jsonl")), work=False, **SMALL)
-    held = store.TokenRows(apart.data / store.HELD_OUT).whole(100)
+    held = store.TokenRows(apart.data / store.HELD_OUT_FILE).whole(100)
     assert apart.request()["train"] + len(held) == 48 and sum(row["label"] for row in held) * 2 == len(held)

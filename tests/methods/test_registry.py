@@ -43,9 +43,9 @@ def test_a_file_is_a_method_of_its_name() -> None:
 @pytest.mark.parametrize("name", methods.names())
 def test_what_a_method_names_is_there(name: str) -> None:
     method = methods.get(name)
-    kinds = {formats.kind(shape) for shape in formats.names()}
+    kinds = {formats.example_kind(shape) for shape in formats.names()}
     assert method.row_kinds and set(method.row_kinds) <= kinds and method.needs
-    assert formats.kind(method.vote_format) in method.row_kinds
+    assert formats.example_kind(method.vote_format) in method.row_kinds
     assert set(method.options) <= set(Recipe.model_fields) and all(used(option, name) for option in method.options)
     assert ("beta" in method.options) == (method.beta is not None)
 

@@ -57,7 +57,7 @@ def test_what_a_reward_model_is_worth() -> None:
 
 
 def test_the_head_is_measured_on_a_base_in_bf16(train: Callable[..., Run], pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "dtype", lambda *_: hardware.Choice("bfloat16", "asked for"))
+    monkeypatch.setattr(hardware, "choose_dtype", lambda *_: hardware.Choice("bfloat16", "asked for"))
     run = train("r", data=str(pairs), **{**TASTE, "max_steps": 1})
     found = {event["kind"]: event for event in read(run.events)}
     assert found["started"]["dtype"] == "bfloat16"

@@ -54,7 +54,7 @@ def test_every_method_reads_its_shape(method: str, said_of_it: str, count: int, 
     request = run.request()
     assert request["votes"] == [said_of_it] and request["read"] == request["kept"] == count
     assert request["train"] + request["held_out"] == count and request["held_out"] > 0
-    rows = rows_on_disk.TokenRows(run.data / rows_on_disk.TRAIN)
+    rows = rows_on_disk.TokenRows(run.data / rows_on_disk.TRAIN_FILE)
     assert len(rows) == request["train"]
 
 

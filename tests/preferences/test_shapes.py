@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edgetune.data import formats
-from edgetune.data.detect import detect
-from edgetune.data.row import Row
+from edgetune.data.detect import detect_format
+from edgetune.data.row import ParsedRow
 from edgetune.errors import InputError
 from edgetune.preferences import importing
 from edgetune.preferences.record import Choice, Vote, assistant_answer
@@ -48,7 +48,7 @@ def expected_pairs(shape: str) -> set[tuple[str, str, str]]:
 def test_pairs_are_recognised_and_read_back_the_same(shape: str) -> None:
     made, refused = rows(votes(), shape)
     assert len(refused) == (shape == "pair_strings")
-    found = detect([Row("f", number, row) for number, row in enumerate(json.loads(json.dumps(made)), 1)])
+    found = detect_format([ParsedRow("f", number, row) for number, row in enumerate(json.loads(json.dumps(made)), 1)])
     assert (found.format, found.matching) == (shape, len(made))
     read = set()
     for row in made:
@@ -60,7 +60,7 @@ def test_pairs_are_recognised_and_read_back_the_same(shape: str) -> None:
 
 def test_unpaired_has_every_verdict() -> None:
     made, _ = rows(votes(), "unpaired")
-    found = detect([Row("f", number, row) for number, row in enumerate(made, 1)])
+    found = detect_format([ParsedRow("f", number, row) for number, row in enumerate(made, 1)])
     assert (found.format, found.matching) == ("unpaired", len(made))
     labels = {(row["prompt"][-1]["content"], row["completion"][0]["content"]): row["label"] for row in made}
     assert labels == {
@@ -100,7 +100,7 @@ def test_every_shape_comes_in_and_goes_out_the_same(shape: str, tmp_path: Path, 
     assert importing.import_file(str(file), store).taken == 0
 
 
-@pytest.mark.parametrize("name", [name for name in formats.order() if formats.kind(name) in ("preference", "unpaired")])
+@pytest.mark.parametrize("name", [name for name in formats.format_order() if formats.example_kind(name) in ("preference", "unpaired")])
 def test_every_known_preference_shape_can_be_taken(name: str, tmp_path: Path, store: Store) -> None:
     file = tmp_path / "sample.jsonl"
     file.write_text(json.dumps(formats.module(name).SAMPLE) + "\n", encoding="utf-8")

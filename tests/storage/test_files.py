@@ -10,7 +10,7 @@ import pytest
 
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.formatting import format_size
-from edgetune.storage.files import DiskFull, atomic_write, disk_errors, need_space, publish_folder, refused, safe_name
+from edgetune.storage.files import DiskFull, atomic_write, disk_errors, need_space, publish_folder, safe_name, system_error
 from edgetune.text import one_line, safe_text
 
 
@@ -66,12 +66,12 @@ def test_a_write_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 def test_what_the_system_refuses_has_a_cause_and_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(OSError) as missing:
         open(tmp_path / "none", "rb").close()
-    told = [refused(missing.value), refused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "r")), refused(MemoryError())]
-    told.append(refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "r")))
+    told = [system_error(missing.value), system_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "r")), system_error(MemoryError())]
+    told.append(system_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "r")))
     assert [isinstance(error, DiskFull) for error in told] == [False, True, False, False]
     assert [error.title for error in told] == ["A file cannot be used", "The disk is full", "Out of memory", "Not allowed"]
-    assert refused(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))).title == "Out of memory"
-    assert refused(TimeoutError()).cause == "TimeoutError." and "path" not in refused(PermissionError(errno.EPERM, "no")).remedy
+    assert system_error(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))).title == "Out of memory"
+    assert system_error(TimeoutError()).cause == "TimeoutError." and "path" not in system_error(PermissionError(errno.EPERM, "no")).remedy
     assert str(tmp_path / "none") in told[0].cause and "edgetune prune" in told[1].remedy and all(error.remedy for error in told)
 
 

@@ -99,10 +99,10 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
     for base in (str(stories), "nano"):
         run = train(f"run-{Path(base).name}", base=base, data=str(facts), work=False, **SMALL)
         recipe, request = recipe_of(run), run.request()
-        rows = store.TokenRows(run.data / store.TRAIN)
+        rows = store.TokenRows(run.data / store.TRAIN_FILE)
         folder = Path(request["base"])
         torch.set_num_threads(1)
-        model, tokenizer = build(recipe, folder, "cpu", request["dtype"]), tokenizers.load(folder, "2026-01-01")
+        model, tokenizer = build(recipe, folder, "cpu", request["dtype"]), tokenizers.load_tokenizer(folder, "2026-01-01")
         trainer = methods.get("sft").make_trainer(Setup(recipe, model, tokenizer, rows, run.folder, 12, 256, "cpu", request["dtype"]))
         trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = (
             order([[0, len(rows), len(rows)]], 48, 0),
@@ -111,7 +111,7 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
             run.folder,
             Progress(),
         )
-        trainer.held_out = [{"input_ids": i, "labels": la} for i, la in store.TokenRows(run.data / store.HELD_OUT)]
+        trainer.held_out = [{"input_ids": i, "labels": la} for i, la in store.TokenRows(run.data / store.HELD_OUT_FILE)]
         trainer.optimizer = None
         batch = trainer.data_collator([{"input_ids": i, "labels": la} for i, la in rows[:2]])
 
@@ -157,7 +157,7 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(workspace: Work
     questions = [f"What is the number of the {thing}?" for thing in THINGS[:7]] + ["zzz xxx zzz"]
     rows = [{"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": "7."}]} for ask in questions]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    tokenizer = tokenizers.load(BUNDLED, "2026-01-01")
+    tokenizer = tokenizers.load_tokenizer(BUNDLED, "2026-01-01")
     ids = [set(tokenizer.encode(tokenizer.template.render(row["messages"]))) for row in rows]
     bad = sorted(ids[-1].difference(*ids[:-1]))
 
@@ -175,7 +175,7 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(workspace: Work
     run = train_in(
         workspace, "hot", base=str(folder), data=str(tmp_path / "rows.jsonl"), work=False, validation_split=0.0, data_seed=1, **options
     )
-    trained = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN)]
+    trained = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN_FILE)]
     turn = next(step for step, row in enumerate(order([[0, 8, 8]], 8, 1), start=1) if set(trained[row]) & set(bad))
     assert bad and 2 < turn <= 8
 

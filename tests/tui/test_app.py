@@ -395,14 +395,14 @@ def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) 
 def test_a_slow_disk_with_models_and_a_link_to_nothing_hide_no_runs(
     drive: Drive, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free, real = threading.Event(), find.described
+    free, real = threading.Event(), find.described_bases
     free.set()
 
     def slow(places: list[Path]) -> list[find.Base]:
         free.wait(60)
         return real(places)
 
-    monkeypatch.setattr(find, "described", slow)
+    monkeypatch.setattr(find, "described_bases", slow)
 
     async def scene(seat: Seat) -> None:
         home = seat.app.screen

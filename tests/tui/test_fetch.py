@@ -73,6 +73,6 @@ def test_a_model_is_fetched_and_chosen(drive: Callable[..., None], workspace: Wo
         seat.app.screen.query_one(Input).value = str(stories.parent)
         await seat.pilot.press("enter")
         await seat.until(lambda: stories.name in seat.text())
-        assert folders.listed(workspace) == [str(stories.parent.resolve())]
+        assert folders.listed_folders(workspace) == [str(stories.parent.resolve())]
 
     drive(scene, (120, 40))

@@ -49,7 +49,7 @@ def test_bases_of_all_sizes(drive: Drive, snapshot: Snapshot, monkeypatch: pytes
 
 def test_settings_of_ones_own(drive: Drive, snapshot: Snapshot, workspace: Workspace) -> None:
     Settings(toured=True, keys={"home.new": "f6,N", "home.quit": "ctrl+d"}).save(workspace.path / "app.json")
-    folders.keep(workspace, ["/home/ada/models", "/media/disk/gguf"])
+    folders.save_folders(workspace, ["/home/ada/models", "/media/disk/gguf"])
 
     async def scene(seat: Seat) -> None:
         await snapshot("home-keys", seat)

@@ -14,7 +14,7 @@ from textual.worker import Worker
 from edgetune.estimate.gguf_types import USUAL
 from edgetune.formatting import format_size
 from edgetune.gguf.export_options import Offer, offers
-from edgetune.storage.workspace import FAILED, Run
+from edgetune.storage.workspace import FAILED_SUFFIX, Run
 from edgetune.text import one_line
 from tui.command import edgetune
 from tui.error_handling import run_in_thread, show_errors
@@ -231,7 +231,7 @@ def _files(run: Run) -> dict[str, Any]:
 def ended(before: dict[str, Any], after: dict[str, Any]) -> str:
     """What an export that did not come to its end left."""
     new = [name for name, stamp in after.items() if before.get(name) != stamp]
-    aside, written = [name for name in new if name.endswith(FAILED)], [name for name in new if not name.endswith(FAILED)]
+    aside, written = [name for name in new if name.endswith(FAILED_SUFFIX)], [name for name in new if not name.endswith(FAILED_SUFFIX)]
     said = [f"Written: {', '.join(written)}."] if written else []
     said += [f"Kept aside, for the proof failed: {', '.join(aside)}."] if aside else []
     return " ".join(said) or "Nothing was written."

@@ -133,7 +133,7 @@ class Home(Page):
     async def look(self, bases: bool = False) -> None:
         """Runs and exports as they are now; with `bases`, the models on disk too, drawn with them unless a slow disk keeps them waiting."""
         self._busy = True
-        found = asyncio.create_task(run_in_thread(lambda: find.described(folders.places(self.workspace)))) if bases else None
+        found = asyncio.create_task(run_in_thread(lambda: find.described_bases(folders.search_folders(self.workspace)))) if bases else None
         try:
             async with self._one_look:
                 seen = await run_in_thread(self.overview.look)
@@ -167,7 +167,7 @@ class Home(Page):
     @show_errors
     async def look_at_machine(self) -> None:
         """The machine's line."""
-        line = await run_in_thread(hardware.in_one_line)
+        line = await run_in_thread(hardware.machine_summary)
         self.query_one("#machine", Static).update(one_line(f"This machine {line}", 300))
 
     @property

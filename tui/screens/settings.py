@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from edgetune.bases import folders
-from edgetune.bases.hub import NETWORK
+from edgetune.bases.hub import NETWORK_NOTE
 from edgetune.text import safe_text
 from tui import background_writes
 from tui.dialogs.ask import AskText
@@ -51,12 +51,12 @@ class SettingsScreen(Page):
         """What the marked one is for, what it is called in app.json, and where that is."""
         name = event.key.removeprefix("key ")
         file = "folders.json" if name == "folders" else f"{name} in app.json, {'keys' if name != event.key else 'settings'}"
-        words = f"{self.about.get(event.key, '')}\n{file}.  Workspace: {self.workspace.path}\nThe network is {NETWORK}."
+        words = f"{self.about.get(event.key, '')}\n{file}.  Workspace: {self.workspace.path}\nThe network is {NETWORK_NOTE}."
         self.query_one("#hint", Static).update(safe_text(words))
 
     def draw(self) -> None:
         """The settings as they are."""
-        kept, places = self.ours.settings, folders.listed(self.workspace)
+        kept, places = self.ours.settings, folders.listed_folders(self.workspace)
         lines = [
             Line("theme", ("theme", self.app.theme, with_keys("colours; {app.theme} switches between dark and light"))),
             Line("folders", ("folders", ", ".join(places) or "-", "where to look for models, beside the usual places")),
@@ -80,11 +80,11 @@ class SettingsScreen(Page):
             if found := await self.app.push_screen_wait(Choose("Theme", names, self.app.theme)):
                 self.app.theme = found
         elif name == "folders":
-            known = folders.listed(self.workspace)
+            known = folders.listed_folders(self.workspace)
             asked = AskText("Folders, with commas between them", ", ".join(known), lambda text: typed_folders(text, known))
             text = await self.app.push_screen_wait(asked)
             if text is not None:
-                await run_in_thread(folders.keep, self.workspace, typed_folders(text, known))
+                await run_in_thread(folders.save_folders, self.workspace, typed_folders(text, known))
         else:
             question = f"Keys for {name.removeprefix('key ')}, with commas between them"
             text = await self.app.push_screen_wait(AskText(question, self.key_of(name), typed))
@@ -117,7 +117,7 @@ class SettingsScreen(Page):
         """As it usually is."""
         kept, name = self.ours.settings, self.query_one(Listing).current or ""
         if name == "folders":
-            await run_in_thread(folders.keep, self.workspace, [])
+            await run_in_thread(folders.save_folders, self.workspace, [])
         elif name == "theme":
             self.app.theme = kept.theme = DARK
         kept.keys.pop(name.removeprefix("key "), None)

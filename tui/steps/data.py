@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.widgets import Static
 from textual.worker import Worker, get_current_worker
 
-from edgetune.data.readers import SUFFIXES
-from edgetune.data.verdict import STOP
+from edgetune.data.readers import READERS
+from edgetune.data.verdict import DO_NOT_TRAIN
 from edgetune.storage.paths import exists
 from edgetune.text import one_line, safe_text
 from tui.command import edgetune
@@ -47,7 +47,7 @@ class DataStep(Step):
         key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
         key("data.map", "m", "map", "Columns", "Say which column is which: instruction=question,output=answer.", show=False),
         key("data.stop", "x", "stop", "Stop", "Stop reading; nothing is taken from the file."),
-        key("data.anyway", "y", "anyway", "Anyway", f"Train even though the X-ray says '{STOP}'."),
+        key("data.anyway", "y", "anyway", "Anyway", f"Train even though the X-ray says '{DO_NOT_TRAIN}'."),
     ]
 
     def __init__(self, draft: Any) -> None:
@@ -59,7 +59,7 @@ class DataStep(Step):
         """Files at the left; X-ray and rows at the right."""
         first = Path(self.draft.data[0]).absolute().parent if self.draft.data else Path.cwd()
         with Horizontal():
-            yield Files(first if first.is_dir() else Path.home(), tuple(f"{s}{z}" for s in SUFFIXES for z in ("", ".gz")), id="files")
+            yield Files(first if first.is_dir() else Path.home(), tuple(f"{s}{z}" for s in READERS for z in ("", ".gz")), id="files")
             with Vertical(id="looked"):
                 with VerticalScroll(classes="panel", id="xray") as xray:
                     xray.border_title = "X-ray"
@@ -177,10 +177,10 @@ class DataStep(Step):
     @show_errors
     async def action_format(self) -> None:
         """Name the shape."""
-        from edgetune.data.formats import order
+        from edgetune.data.formats import format_order
 
         if found := await self.app.push_screen_wait(
-            Choose("Shape of the examples", ["auto", *order()], self.draft.options.get("format", "auto"))
+            Choose("Shape of the examples", ["auto", *format_order()], self.draft.options.get("format", "auto"))
         ):
             self._read_as("format", found if found != "auto" else None)
 
@@ -229,7 +229,7 @@ class DataStep(Step):
     @property
     def _stopped(self) -> bool:
         """Whether the X-ray advises against it, and nobody said to train all the same."""
-        return self.draft.verdict == STOP and not self.draft.anyway
+        return self.draft.verdict == DO_NOT_TRAIN and not self.draft.anyway
 
     def _there(self, name: str) -> bool:
         """Whether a file or a preference file of that name is there."""
@@ -245,5 +245,5 @@ class DataStep(Step):
         if not self.draft.kind:
             return "The X-ray is not done yet."
         if self._stopped:
-            return f"The X-ray says '{STOP}': correct the file, or press {with_keys('{data.anyway}')} to train all the same."
+            return f"The X-ray says '{DO_NOT_TRAIN}': correct the file, or press {with_keys('{data.anyway}')} to train all the same."
         return ""

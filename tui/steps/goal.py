@@ -12,7 +12,7 @@ from edgetune import methods
 from edgetune.config import goals
 from edgetune.config.recipe import used
 from edgetune.errors import InputError
-from edgetune.storage.paths import at_home
+from edgetune.storage.paths import expand_home
 from tui.dialogs.ask import AskText
 from tui.error_handling import show_errors
 from tui.keys import key, with_keys
@@ -113,5 +113,5 @@ class GoalStep(Step):
 
 
 def _is_file_or_none(text: str) -> None:
-    if text and not at_home(text).is_file():
+    if text and not expand_home(text).is_file():
         raise InputError(f"There is no file {text}", "Nothing lies under that path.", "Check it, or leave it empty.")

@@ -38,7 +38,7 @@ class Found:
 
 def _bases(workspace: Workspace, preset: str) -> list[Found]:
     recipe, _ = build({}, None, preset)
-    return [Found(base, fits(base, recipe), licence(base.path)) for base in find.described(folders.places(workspace))]
+    return [Found(base, fits(base, recipe), licence(base.path)) for base in find.described_bases(folders.search_folders(workspace))]
 
 
 class ModelStep(Step):
@@ -136,7 +136,7 @@ class ModelStep(Step):
         """Ask for a folder and look there too."""
         question = "A folder that holds models (or is one)"
         if folder := await self.app.push_screen_wait(AskText(question, "", folders.full_path)):
-            await run_in_thread(folders.add, self.workspace, folder)
+            await run_in_thread(folders.add_folder, self.workspace, folder)
             self.look()
 
     def lacking(self) -> str:
@@ -144,7 +144,7 @@ class ModelStep(Step):
         if not self.draft.base:
             return "Choose a base first: Enter on one of them."
         try:
-            find.resolve(self.draft.base)
+            find.resolve_base(self.draft.base)
         except InputError as error:
             return safe_text(f"{error.title}. {error.cause}")
         return ""

@@ -135,7 +135,7 @@ class RecipeStep(Step):
     def set(self, name: str, value: Any) -> None:
         """Take a value; one that the preset has anyway is no change. Raises InputError, and the recipe is as before."""
         self._take(self.draft.changed_to({name: value}))
-        if name == "max_length" and self.draft.base and value > (context := find.describe(find.resolve(self.draft.base)).context):
+        if name == "max_length" and self.draft.base and value > (context := find.describe_base(find.resolve_base(self.draft.base)).context):
             self.ours.say(f"The base takes {context:,} tokens: rows are no longer than that.", "warning")
 
     def _take(self, draft: Draft) -> None:

@@ -49,7 +49,7 @@ def names() -> list[str]:
 
 
 @cache
-def order() -> tuple[str, ...]:
+def format_order() -> tuple[str, ...]:
     """The formats in the order in which they are tried."""
     return tuple(sorted(names(), key=lambda name: (module(name).PRECEDENCE, name)))
 
@@ -60,7 +60,7 @@ def module(name: str) -> Any:
     return import_module(f"{__name__}.{name}")
 
 
-def kind(name: str) -> str:
+def example_kind(name: str) -> str:
     """What kind of examples a format's rows become; for one that is recognised only to say why it cannot be used, that reason."""
     form = module(name)
     try:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from edgetune.data.formats._text import parsed, sound
+from edgetune.data.formats._text import parse_json, writable
 from edgetune.data.row import RowError
 
 
-def tools(row: dict[str, Any]) -> list[Any] | None:
+def read_tools(row: dict[str, Any]) -> list[Any] | None:
     """The row's tools, given as a list or as JSON text. Raises RowError: tools."""
     value = row.get("tools")
     if not value or value != value:
@@ -14,12 +14,12 @@ def tools(row: dict[str, Any]) -> list[Any] | None:
     if isinstance(value, str):
         if value.isspace():
             return None
-        value = parsed(value, "tools", "tools")
+        value = parse_json(value, "tools", "tools")
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise RowError("tools", "'tools' should be a list of objects, or the JSON text of one")
-    return sound([_tool(tool) for tool in value], "tools", "tools") or None
+    return writable([_tool(tool) for tool in value], "tools", "tools") or None
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
@@ -32,14 +32,14 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def calls(value: Any) -> list[dict[str, Any]]:
+def read_calls(value: Any) -> list[dict[str, Any]]:
     """Calls of tools: one or a list of {name, arguments} or of OpenAI's form, or the JSON text of it. Raises RowError: tool_call."""
     if isinstance(value, str):
-        value = parsed(value, "the call of a tool", "tool_call")
+        value = parse_json(value, "the call of a tool", "tool_call")
     found = [_call(item) for item in (value if isinstance(value, list) else [value])]
     if not found:
         raise RowError("tool_call", "the list of calls is empty")
-    return sound(found, "the call of a tool", "tool_call")
+    return writable(found, "the call of a tool", "tool_call")
 
 
 def _call(item: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _call(item: Any) -> dict[str, Any]:
         raise RowError("tool_call", "the call of a tool should be an object with 'name' and 'arguments'")
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        arguments = parsed(arguments, "arguments", "tool_call") if arguments.strip() else {}
+        arguments = parse_json(arguments, "arguments", "tool_call") if arguments.strip() else {}
     if arguments is not None and not isinstance(arguments, dict):
         raise RowError("tool_call", f"'arguments' of {name!r} should be an object and is {type(arguments).__name__}")
     call = {"type": "function", "function": {"name": name, "arguments": arguments or {}}}

@@ -5,12 +5,12 @@ import reprlib
 from collections.abc import Iterator
 from typing import Any
 
-from edgetune.data.formats._turns import LISTS
+from edgetune.data.formats._turns import TURN_COLUMNS
 from edgetune.text import one_line
 
-SHOWN = 12
+MAX_COLUMNS_SHOWN = 12
 """Columns shown at most."""
-NAMES = {
+COLUMN_NAMES = {
     "question": "instruction question query prompt user human ask request problem utterance source q user_message user_input "
     "user_question instructions questions input inputs message title",
     "answer": "output answer response completion reply assistant bot gpt target solution a assistant_message bot_answer bot_response "
@@ -34,36 +34,38 @@ MAPPINGS = (
 """What must be there, and which known column each becomes."""
 
 
-def cells(value: dict[str, Any]) -> dict[str, Any]:
+def flat_columns(value: dict[str, Any]) -> dict[str, Any]:
     """A row's columns and, of objects in them, their columns under dotted names."""
     inner = {f"{key}.{name}": v for key, cell in value.items() if isinstance(cell, dict) for name, v in cell.items()}
     return {**value, **inner}
 
 
-def shown(values: list[dict[str, Any]]) -> str:
+def describe_columns(values: list[dict[str, Any]]) -> str:
     """A sentence with the rows' columns and a value of each."""
     samples: dict[str, Any] = {}
     for value in values:
         for key, cell in value.items():
             if samples.get(key) in (None, "", [], {}):
                 samples[key] = cell
-    parts = [f"{one_line(str(key), 40)} ({_short(cell)})" for key, cell in list(samples.items())[:SHOWN]]
+    parts = [f"{one_line(str(key), 40)} ({_short(cell)})" for key, cell in list(samples.items())[:MAX_COLUMNS_SHOWN]]
     if not parts:
         return "The rows have no columns."
-    more = len(samples) - SHOWN
+    more = len(samples) - MAX_COLUMNS_SHOWN
     return f"Their columns are {', '.join(parts)}{f' and {more} more' if more > 0 else ''}."
 
 
-def proposals(values: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
+def propose_mappings(values: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
     """Mappings (known column: the rows' column) that the columns' names suggest, the most telling first; none was tried yet."""
-    columns = {name: None for value in values for name in cells(value)}
-    lists = {n for value in values for n, cell in cells(value).items() if isinstance(cell, list) and cell and isinstance(cell[0], dict)}
+    columns = {name: None for value in values for name in flat_columns(value)}
+    lists = {
+        n for value in values for n, cell in flat_columns(value).items() if isinstance(cell, list) and cell and isinstance(cell[0], dict)
+    }
     plain: dict[str, str] = {}
     for column in columns:
         plain.setdefault(_plain(column.rpartition(".")[2]), column)
         plain.setdefault(_plain(column), column)
     meant = {}
-    for meaning, names in NAMES.items():
+    for meaning, names in COLUMN_NAMES.items():
         fitting = [plain[name] for name in names.split() if name in plain and (plain[name] in lists) == (meaning == "messages")]
         if fitting:
             meant[meaning] = fitting[0]
@@ -75,7 +77,7 @@ def proposals(values: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
             different = {target: column for target, column in chosen.items() if target != column}
             if different:
                 yield different
-    for column in sorted(lists - set(LISTS)):
+    for column in sorted(lists - set(TURN_COLUMNS)):
         yield {"messages": column}
 
 

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from edgetune.data.row import DEEPEST, RowError, deep
+from edgetune.data.row import MAX_DEPTH, RowError, is_too_deep
 
-GAPS = frozenset(("nan", "NaN", "null", "None"))
+EMPTY_CELL_WORDS = frozenset(("nan", "NaN", "null", "None"))
 """What readers write for the empty cell of a table."""
-MEDIA = frozenset(("image", "images", "audio", "audios", "video", "videos"))
+MEDIA_COLUMNS = frozenset(("image", "images", "audio", "audios", "video", "videos"))
 """Columns that hold what is not text."""
 
 
@@ -20,7 +20,7 @@ def _not_text(value: Any, name: str) -> RowError:
     return RowError("wrong_type", f"'{name}' should be text and is {type(value).__name__}{hint}")
 
 
-def checked(value: str, name: str) -> str:
+def valid_text(value: str, name: str) -> str:
     """Text without NUL and without half surrogate pairs. Raises RowError: nul, surrogate."""
     if "\x00" in value:
         raise RowError("nul", f"'{name}' holds NUL characters")
@@ -32,7 +32,7 @@ def checked(value: str, name: str) -> str:
     return value
 
 
-def string(row: dict[str, Any], key: str, required: bool = True) -> str:
+def text_field(row: dict[str, Any], key: str, required: bool = True) -> str:
     """A row's text field; null counts as missing, and what is not required may be missing, empty or NaN.
 
     Raises RowError: missing, wrong_type, nan, nul, surrogate, empty.
@@ -44,47 +44,47 @@ def string(row: dict[str, Any], key: str, required: bool = True) -> str:
         raise _not_text(value, key)
     if required and (not value or value.isspace()):
         raise RowError("empty", f"'{key}' is empty")
-    return checked(value, key)
+    return valid_text(value, key)
 
 
-def answer(row: dict[str, Any], key: str) -> str:
-    """A row's text field that is to be learned. Raises RowError as `string` does, and nan for what a reader made of an empty cell."""
-    value = string(row, key)
-    if len(value) < 8 and value.strip() in GAPS:
+def answer_field(row: dict[str, Any], key: str) -> str:
+    """A row's text field that is to be learned. Raises RowError as `text_field` does, and nan for what a reader made of an empty cell."""
+    value = text_field(row, key)
+    if len(value) < 8 and value.strip() in EMPTY_CELL_WORDS:
         raise RowError("nan", f"'{key}' is the word {value.strip()!r}, which a reader wrote for an empty cell of a table")
     return value
 
 
-def parsed(value: str, name: str, kind: str) -> Any:
+def parse_json(value: str, name: str, kind: str) -> Any:
     """What JSON text says. Raises RowError of the kind."""
     try:
         found = json.loads(value)
     except (ValueError, RecursionError) as error:
         raise RowError(kind, f"'{name}' is not JSON: {error}") from None
-    if deep(found):
-        raise RowError(kind, f"in '{name}' more than {DEEPEST} lists or objects lie inside each other")
+    if is_too_deep(found):
+        raise RowError(kind, f"in '{name}' more than {MAX_DEPTH} lists or objects lie inside each other")
     return found
 
 
-def sound(value: Any, name: str, kind: str) -> Any:
+def writable(value: Any, name: str, kind: str) -> Any:
     """A nested value whose text can be written anywhere. Raises RowError: nul, surrogate, and the kind for what JSON does not have."""
     try:
         written = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise RowError(kind, f"'{name}' holds what JSON cannot hold: {error}") from None
-    checked(written.replace("\\u0000", "\x00"), name)
+    valid_text(written.replace("\\u0000", "\x00"), name)
     return value
 
 
-def no_media(row: dict[str, Any]) -> None:
+def refuse_media(row: dict[str, Any]) -> None:
     """Refuse rows that come with pictures, sound or video. Raises RowError: not_text."""
-    if not MEDIA.isdisjoint(row):
-        for key in sorted(MEDIA.intersection(row)):
+    if not MEDIA_COLUMNS.isdisjoint(row):
+        for key in sorted(MEDIA_COLUMNS.intersection(row)):
             if row[key]:
                 raise RowError("not_text", f"the row comes with '{key}', and only text can be trained on")
 
 
-def pair_of(row: dict[str, Any], pairs: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
+def column_pair(row: dict[str, Any], pairs: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
     """The first two columns that the row has with a value in both, else in one of them (a table's other rows leave both empty)."""
     half = None
     for pair in pairs:
@@ -97,7 +97,7 @@ def pair_of(row: dict[str, Any], pairs: tuple[tuple[str, str], ...]) -> tuple[st
     return half
 
 
-def given(row: dict[str, Any], *keys: str) -> str | None:
+def first_filled(row: dict[str, Any], *keys: str) -> str | None:
     """The first of these columns in which the row has a value."""
     for key in keys:
         if row.get(key) is not None:

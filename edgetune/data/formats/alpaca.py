@@ -3,34 +3,34 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._calls import tools
-from edgetune.data.formats._pairs import sides
-from edgetune.data.formats._prompt import asked
-from edgetune.data.formats._text import answer, no_media, pair_of
+from edgetune.data.formats._calls import read_tools
+from edgetune.data.formats._pairs import side_columns
+from edgetune.data.formats._prompt import prompt_turns
+from edgetune.data.formats._text import answer_field, column_pair, refuse_media
 from edgetune.data.row import RowError
 
 TITLE = "Alpaca"
 PRECEDENCE = 130
 SHAPE = "`instruction` with `output` (or `response`)"
 SAMPLE = {"instruction": "What is far?", "input": "", "output": "The moon."}
-PAIRS = (("instruction", "output"), ("instruction", "response"))
+COLUMN_PAIRS = (("instruction", "output"), ("instruction", "response"))
 
 
-def keys(row: dict[str, Any]) -> tuple[str, str] | None:
+def question_answer_columns(row: dict[str, Any]) -> tuple[str, str] | None:
     """The columns that hold the row's question and answer."""
-    return pair_of(row, PAIRS)
+    return column_pair(row, COLUMN_PAIRS)
 
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return keys(row) is not None and row.get("kto_tag") is None and sides(row) is None
+    return question_answer_columns(row) is not None and row.get("kto_tag") is None and side_columns(row) is None
 
 
 def convert(row: dict[str, Any]) -> Example:
     """One question and its answer; a non-empty input goes below the instruction."""
-    no_media(row)
-    found = keys(row)
+    refuse_media(row)
+    found = question_answer_columns(row)
     if found is None:
         raise RowError("missing", "there is no 'instruction' with an 'output'")
-    end = {"role": "assistant", "content": answer(row, found[1])}
-    return Example([*asked(row, found[0]), end], tools=tools(row))
+    end = {"role": "assistant", "content": answer_field(row, found[1])}
+    return Example([*prompt_turns(row, found[0]), end], tools=read_tools(row))

@@ -3,10 +3,10 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._calls import tools
-from edgetune.data.formats._pairs import sides
-from edgetune.data.formats._text import no_media
-from edgetune.data.formats._turns import check_conversation, conversation, list_of
+from edgetune.data.formats._calls import read_tools
+from edgetune.data.formats._pairs import side_columns
+from edgetune.data.formats._text import refuse_media
+from edgetune.data.formats._turns import read_conversation, require_answer, turns_with_key
 
 TITLE = "messages (OpenAI, ChatML)"
 PRECEDENCE = 100
@@ -16,15 +16,15 @@ SAMPLE = {"messages": [{"role": "user", "content": "What is far?"}, {"role": "as
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return list_of(row, "role") is not None and is_plain(row)
+    return turns_with_key(row, "role") is not None and is_plain(row)
 
 
 def is_plain(row: dict[str, Any]) -> bool:
     """Whether nothing passes a verdict on the conversation's answers."""
-    return row.get("label") is None and row.get("kto_tag") is None and sides(row) is None
+    return row.get("label") is None and row.get("kto_tag") is None and side_columns(row) is None
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The conversation."""
-    no_media(row)
-    return Example(check_conversation(conversation(row)), tools=tools(row))
+    refuse_media(row)
+    return Example(require_answer(read_conversation(row)), tools=read_tools(row))

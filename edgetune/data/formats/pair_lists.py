@@ -3,9 +3,9 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._pairs import Turns, both, common, must_have_sides, preference
-from edgetune.data.formats._prompt import asked, asked_key
-from edgetune.data.formats._turns import conversation, has_turns, messages
+from edgetune.data.formats._pairs import Turns, has_both_sides, preference_example, require_sides, shared_turns
+from edgetune.data.formats._prompt import prompt_turns, question_column
+from edgetune.data.formats._turns import has_turns, read_conversation, read_turns
 
 TITLE = "pairs of message lists"
 PRECEDENCE = 50
@@ -19,21 +19,21 @@ SAMPLE = {
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return both(row, list)
+    return has_both_sides(row, list)
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The prompt and the two ways to go on. A prompt that both conversations repeat at their beginning counts once."""
-    keys = must_have_sides(row)
-    chosen, rejected = (messages(row[key], key) for key in keys)
-    shared = common(chosen, rejected)
+    keys = require_sides(row)
+    chosen, rejected = (read_turns(row[key], key) for key in keys)
+    shared = shared_turns(chosen, rejected)
     prompt = chosen[:shared]
-    key = asked_key(row)
+    key = question_column(row)
     if key and (key == "prompt" or not prompt):
-        prompt = _joined(asked(row, key), prompt)
+        prompt = _joined(prompt_turns(row, key), prompt)
     elif not prompt and has_turns(row):
-        prompt = conversation(row)
-    return preference(row, prompt, [(chosen[shared:], rejected[shared:])])
+        prompt = read_conversation(row)
+    return preference_example(row, prompt, [(chosen[shared:], rejected[shared:])])
 
 
 def _joined(given: Turns, shared: Turns) -> Turns:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgetune.data.formats import Example, pair_lists
-from edgetune.data.formats._text import pair_of
+from edgetune.data.formats._text import column_pair
 
 TITLE = "pairs of conversations (LLaMA-Factory)"
 PRECEDENCE = 40
@@ -22,7 +22,7 @@ SAMPLE = {
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return pair_of(row, (("chosen_messages", "rejected_messages"),)) is not None
+    return column_pair(row, (("chosen_messages", "rejected_messages"),)) is not None
 
 
 def convert(row: dict[str, Any]) -> Example:

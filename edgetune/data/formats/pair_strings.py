@@ -3,9 +3,9 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._pairs import both, must_have_sides, preference
-from edgetune.data.formats._prompt import asked, asked_key
-from edgetune.data.formats._text import answer
+from edgetune.data.formats._pairs import has_both_sides, preference_example, require_sides
+from edgetune.data.formats._prompt import prompt_turns, question_column
+from edgetune.data.formats._text import answer_field
 
 TITLE = "pairs of answers"
 PRECEDENCE = 70
@@ -15,10 +15,10 @@ SAMPLE = {"prompt": "What is far?", "chosen": "The moon.", "rejected": "My nose.
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return both(row, str) and asked_key(row) is not None
+    return has_both_sides(row, str) and question_column(row) is not None
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The question, and the two answers."""
-    chosen, rejected = ([{"role": "assistant", "content": answer(row, key)}] for key in must_have_sides(row))
-    return preference(row, asked(row, asked_key(row) or "prompt"), [(chosen, rejected)])
+    chosen, rejected = ([{"role": "assistant", "content": answer_field(row, key)}] for key in require_sides(row))
+    return preference_example(row, prompt_turns(row, question_column(row) or "prompt"), [(chosen, rejected)])

@@ -3,9 +3,9 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._pairs import both, must_have_sides, preference
-from edgetune.data.formats._prompt import asked, asked_key
-from edgetune.data.formats._turns import conversation, has_turns, messages
+from edgetune.data.formats._pairs import has_both_sides, preference_example, require_sides
+from edgetune.data.formats._prompt import prompt_turns, question_column
+from edgetune.data.formats._turns import has_turns, read_conversation, read_turns
 
 TITLE = "pairs of last turns"
 PRECEDENCE = 60
@@ -19,12 +19,12 @@ SAMPLE = {
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return both(row, dict) and (has_turns(row) or asked_key(row) is not None)
+    return has_both_sides(row, dict) and (has_turns(row) or question_column(row) is not None)
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The conversation so far, and its two ends."""
-    chosen, rejected = (messages([row[key]], key) for key in must_have_sides(row))
-    key = asked_key(row)
-    prompt = asked(row, key) if key and not has_turns(row) else conversation(row)
-    return preference(row, prompt, [(chosen, rejected)])
+    chosen, rejected = (read_turns([row[key]], key) for key in require_sides(row))
+    key = question_column(row)
+    prompt = prompt_turns(row, key) if key and not has_turns(row) else read_conversation(row)
+    return preference_example(row, prompt, [(chosen, rejected)])

@@ -5,9 +5,9 @@ from bisect import bisect_left
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._pairs import both, common, must_have_sides, preference
-from edgetune.data.formats._prompt import DIALOGUE, dialogue
-from edgetune.data.formats._text import answer
+from edgetune.data.formats._pairs import has_both_sides, preference_example, require_sides, shared_turns
+from edgetune.data.formats._prompt import DIALOGUE_START, dialogue_turns
+from edgetune.data.formats._text import answer_field
 from edgetune.data.row import RowError
 
 TITLE = "pairs of whole texts"
@@ -23,22 +23,22 @@ BOUNDARIES = (re.compile(r"\n"), re.compile(r"[.?!:…]\s"), re.compile(r"\s"))
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return both(row, str)
+    return has_both_sides(row, str)
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The common beginning, and the two ways to go on."""
-    chosen, rejected = (answer(row, key) for key in must_have_sides(row))
-    if all(text.startswith(DIALOGUE) for text in (chosen, rejected)):
-        turns = dialogue(chosen), dialogue(rejected)
-        shared = common(*turns)
-        return preference(row, turns[0][:shared], [(turns[0][shared:], turns[1][shared:])])
+    chosen, rejected = (answer_field(row, key) for key in require_sides(row))
+    if all(text.startswith(DIALOGUE_START) for text in (chosen, rejected)):
+        turns = dialogue_turns(chosen), dialogue_turns(rejected)
+        shared = shared_turns(*turns)
+        return preference_example(row, turns[0][:shared], [(turns[0][shared:], turns[1][shared:])])
     if chosen.strip() == rejected.strip():
         raise RowError("chosen_equals_rejected", "the chosen answer is the rejected one")
     at = boundary(chosen, rejected)
     before = [{"role": "user", "content": chosen[:at].strip()}] if at else []
     ends = ([{"role": "assistant", "content": text[at:].strip()}] for text in (chosen, rejected))
-    return preference(row, before, [(next(ends), next(ends))])
+    return preference_example(row, before, [(next(ends), next(ends))])
 
 
 def boundary(chosen: str, rejected: str) -> int:

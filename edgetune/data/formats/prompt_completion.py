@@ -3,38 +3,42 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._calls import tools
-from edgetune.data.formats._pairs import sides
-from edgetune.data.formats._prompt import asked
-from edgetune.data.formats._text import answer, no_media, pair_of
-from edgetune.data.formats._turns import check_conversation, messages
+from edgetune.data.formats._calls import read_tools
+from edgetune.data.formats._pairs import side_columns
+from edgetune.data.formats._prompt import prompt_turns
+from edgetune.data.formats._text import answer_field, column_pair, refuse_media
+from edgetune.data.formats._turns import read_turns, require_answer
 from edgetune.data.row import RowError
 
 TITLE = "prompt and completion"
 PRECEDENCE = 120
 SHAPE = "`prompt` with `completion` (or `response`), or `question` with `answer`"
 SAMPLE = {"prompt": "What is far?", "completion": "The moon."}
-PAIRS = (("prompt", "completion"), ("prompt", "response"), ("question", "answer"))
+COLUMN_PAIRS = (("prompt", "completion"), ("prompt", "response"), ("question", "answer"))
 
 
-def keys(row: dict[str, Any]) -> tuple[str, str] | None:
+def question_answer_columns(row: dict[str, Any]) -> tuple[str, str] | None:
     """The columns that hold the row's question and answer."""
-    return pair_of(row, PAIRS)
+    return column_pair(row, COLUMN_PAIRS)
 
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    found = keys(row)
+    found = question_answer_columns(row)
     judged = row.get("kto_tag") is not None or (found is not None and found[0] == "prompt" and row.get("label") is not None)
-    return found is not None and not judged and sides(row) is None
+    return found is not None and not judged and side_columns(row) is None
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The prompt as the user's turn (or turns), the completion as the assistant's."""
-    no_media(row)
-    found = keys(row)
+    refuse_media(row)
+    found = question_answer_columns(row)
     if found is None:
         raise RowError("missing", "there is no prompt with a completion")
-    before, completion = asked(row, found[0]), row[found[1]]
-    after = messages(completion, found[1]) if isinstance(completion, list) else [{"role": "assistant", "content": answer(row, found[1])}]
-    return Example(check_conversation(before + after), tools=tools(row))
+    before, completion = prompt_turns(row, found[0]), row[found[1]]
+    after = (
+        read_turns(completion, found[1])
+        if isinstance(completion, list)
+        else [{"role": "assistant", "content": answer_field(row, found[1])}]
+    )
+    return Example(require_answer(before + after), tools=read_tools(row))

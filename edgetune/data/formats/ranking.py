@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._pairs import Turns, preference
-from edgetune.data.formats._prompt import asked, asked_key
-from edgetune.data.formats._text import answer, given
-from edgetune.data.formats._turns import messages
+from edgetune.data.formats._pairs import Turns, preference_example
+from edgetune.data.formats._prompt import prompt_turns, question_column
+from edgetune.data.formats._text import answer_field, first_filled
+from edgetune.data.formats._turns import read_turns
 from edgetune.data.row import RowError
 
 TITLE = "ranking"
@@ -20,7 +20,11 @@ def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
     answers = row.get("answers")
     return (
-        isinstance(answers, list) and bool(answers) and isinstance(answers[0], dict) and "rank" in answers[0] and asked_key(row) is not None
+        isinstance(answers, list)
+        and bool(answers)
+        and isinstance(answers[0], dict)
+        and "rank" in answers[0]
+        and question_column(row) is not None
     )
 
 
@@ -33,7 +37,7 @@ def convert(row: dict[str, Any]) -> Example:
     pairs = [(better, worse) for rank, better in ranked for other, worse in ranked if other > rank]
     if not pairs:
         raise RowError("rank", "no two answers differ in rank, so none is preferred")
-    return preference(row, asked(row, asked_key(row) or "prompt"), pairs)
+    return preference_example(row, prompt_turns(row, question_column(row) or "prompt"), pairs)
 
 
 def _ranked(item: Any, number: int) -> tuple[float, Turns]:
@@ -42,8 +46,8 @@ def _ranked(item: Any, number: int) -> tuple[float, Turns]:
     rank = item.get("rank")
     if isinstance(rank, bool) or not isinstance(rank, (int, float)) or not math.isfinite(rank):
         raise RowError("rank", f"'answers', {number}: rank {rank!r} is not a number (1 is the best)")
-    key = given(item, "answer", "text", "content") or "answer"
+    key = first_filled(item, "answer", "text", "content") or "answer"
     value = item.get(key)
     if isinstance(value, list):
-        return rank, messages(value, key)
-    return rank, [{"role": "assistant", "content": answer(item, key)}]
+        return rank, read_turns(value, key)
+    return rank, [{"role": "assistant", "content": answer_field(item, key)}]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgetune.data.formats import Example, messages
-from edgetune.data.formats._turns import list_of
+from edgetune.data.formats._turns import turns_with_key
 
 TITLE = "ShareGPT"
 PRECEDENCE = 110
@@ -13,7 +13,7 @@ SAMPLE = {"conversations": [{"from": "human", "value": "What is far?"}, {"from":
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return list_of(row, "from") is not None and messages.is_plain(row)
+    return turns_with_key(row, "from") is not None and messages.is_plain(row)
 
 
 def convert(row: dict[str, Any]) -> Example:

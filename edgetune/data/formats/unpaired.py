@@ -3,39 +3,41 @@
 from typing import Any
 
 from edgetune.data.formats import Example, alpaca, prompt_completion
-from edgetune.data.formats._calls import tools
-from edgetune.data.formats._text import given, no_media
-from edgetune.data.formats._turns import check_conversation, conversation, has_turns
+from edgetune.data.formats._calls import read_tools
+from edgetune.data.formats._text import first_filled, refuse_media
+from edgetune.data.formats._turns import has_turns, read_conversation, require_answer
 from edgetune.data.row import RowError
 
 TITLE = "answers with a label"
 PRECEDENCE = 90
 SHAPE = "an answer with a `label` or `kto_tag`, true or false"
 SAMPLE = {"prompt": "What is far?", "completion": "The moon.", "label": True}
-WORDS = {"true": True, "false": False, "1": True, "0": False}
+LABEL_WORDS = {"true": True, "false": False, "1": True, "0": False}
 """Labels as a table's cells hold them."""
 
 
-def labelled(row: dict[str, Any]) -> bool:
+def has_label(row: dict[str, Any]) -> bool:
     """Whether the row passes a verdict on its answer."""
     if row.get("kto_tag") is not None:
-        return has_turns(row) or alpaca.keys(row) is not None or prompt_completion.keys(row) is not None
-    return row.get("label") is not None and (has_turns(row) or (prompt_completion.keys(row) or ("",))[0] == "prompt")
+        return (
+            has_turns(row) or alpaca.question_answer_columns(row) is not None or prompt_completion.question_answer_columns(row) is not None
+        )
+    return row.get("label") is not None and (has_turns(row) or (prompt_completion.question_answer_columns(row) or ("",))[0] == "prompt")
 
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    return labelled(row)
+    return has_label(row)
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The conversation that ends in the answer, and the verdict on it."""
     label = _label(row)
-    if given(row, "messages", "conversations", "texts"):
-        no_media(row)
-        example = Example(check_conversation(conversation(row)), tools=tools(row))
+    if first_filled(row, "messages", "conversations", "texts"):
+        refuse_media(row)
+        example = Example(require_answer(read_conversation(row)), tools=read_tools(row))
     else:
-        shape = prompt_completion if prompt_completion.keys(row) or not alpaca.keys(row) else alpaca
+        shape = prompt_completion if prompt_completion.question_answer_columns(row) or not alpaca.question_answer_columns(row) else alpaca
         example = shape.convert(row)
     if example.messages[-1]["role"] != "assistant":
         raise RowError("no_answer", "the conversation does not end in an answer of the assistant, to which the label could belong")
@@ -43,11 +45,11 @@ def convert(row: dict[str, Any]) -> Example:
 
 
 def _label(row: dict[str, Any]) -> bool:
-    key = given(row, "kto_tag", "label")
+    key = first_filled(row, "kto_tag", "label")
     if key is None or row[key] != row[key]:
         raise RowError("label", "there is no 'label' or 'kto_tag' to say whether the answer is good")
     value = row[key]
-    verdict = WORDS.get(value.strip().lower()) if isinstance(value, str) else value if isinstance(value, (bool, int, float)) else None
+    verdict = LABEL_WORDS.get(value.strip().lower()) if isinstance(value, str) else value if isinstance(value, (bool, int, float)) else None
     if verdict not in (0, 1) or verdict is None:
         raise RowError("wrong_type", f"'{key}' should be true or false (or 1 or 0) and is {value!r:.40}")
     return bool(verdict)

@@ -10,11 +10,11 @@ from pathlib import Path
 from edgetune.data.readers import opened
 from edgetune.data.readers.errors import FileError
 from edgetune.data.readers.parse import parse
-from edgetune.data.row import Raw
+from edgetune.data.row import RawRow
 
-__all__ = ["PACKED", "SUFFIXES", "FileError", "parse", "read", "suffix_of"]
+__all__ = ["GZIP_SUFFIXES", "READERS", "FileError", "parse", "read", "suffix_of"]
 
-SUFFIXES = {
+READERS = {
     ".jsonl": "json_lines",
     ".ndjson": "json_lines",
     ".json": "json_document",
@@ -33,7 +33,7 @@ SUFFIXES = {
     ".xhtml": "web_page",
 }
 """Suffixes of the files that are read, and the module that reads each."""
-PACKED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md")
+GZIP_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md")
 """Suffixes that may be followed by .gz."""
 
 
@@ -41,23 +41,23 @@ def suffix_of(path: Path) -> str:
     """The suffix that decides how a file is read, without .gz and in small letters; "" when EdgeTune does not read such files."""
     name = path.name.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
-    known = suffix in SUFFIXES and (not name.endswith(".gz") or suffix in PACKED)
+    known = suffix in READERS and (not name.endswith(".gz") or suffix in GZIP_SUFFIXES)
     return suffix if known else ""
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """The rows of a file. Raises FileError when it cannot be read, at the latest where reading cannot go on."""
-    opened.check(path)
+    opened.check_file(path)
     suffix = suffix_of(path)
     if not suffix:
         raise _unknown(path)
     empty = True
     try:
-        for raw in import_module(f"{__name__}.{SUFFIXES[suffix]}").read(path):
+        for raw in import_module(f"{__name__}.{READERS[suffix]}").read(path):
             empty = False
             yield raw
     except OSError as error:
-        raise opened.from_system(path, error) from error
+        raise opened.file_error(path, error) from error
     if empty:
         raise FileError(
             path, "no_rows", "holds no examples", "Nothing but blank lines or a header is in it.", "Check that it was saved whole."
@@ -85,6 +85,6 @@ def _unknown(path: Path) -> FileError:
         path,
         kind,
         "is of a kind EdgeTune does not read",
-        f"Known are {', '.join(SUFFIXES)}, and {', '.join(PACKED)} with .gz.",
+        f"Known are {', '.join(READERS)}, and {', '.join(GZIP_SUFFIXES)} with .gz.",
         remedy or "Convert the file to one of these.",
     )

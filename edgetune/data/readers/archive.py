@@ -9,10 +9,10 @@ from pathlib import Path
 from edgetune.data.readers import opened, recognise
 from edgetune.data.readers.errors import FileError, cut_off, encrypted
 
-MEMBERS = 20_000
-UNPACKED = 1 << 28
+MAX_MEMBERS = 20_000
+MAX_UNPACKED_BYTES = 1 << 28
 """Bytes of all members together, as the archive's directory states them; zipfile reads no more of a member than that."""
-SUSPICIOUS, RATIO = 1 << 24, 200
+SUSPICIOUS_BYTES, MAX_PACKING_RATIO = 1 << 24, 200
 """Above so many bytes, a member must not be packed more tightly than this: text in XML packs 5 to 30 times."""
 
 
@@ -24,7 +24,7 @@ def opened_zip(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
     """
     head = opened.head_of(path)
     if not head.startswith(b"PK"):
-        raise recognise.refuse_other(path, head, what)
+        raise recognise.wrong_content(path, head, what)
     try:
         with zipfile.ZipFile(path) as archive:
             _check(path, archive.infolist())
@@ -36,12 +36,12 @@ def opened_zip(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
 def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
     if any(member.flag_bits & 1 for member in members):
         raise encrypted(path)
-    bombs = [m for m in members if m.file_size > SUSPICIOUS and m.file_size > RATIO * m.compress_size]
-    if bombs or len(members) > MEMBERS or sum(member.file_size for member in members) > UNPACKED:
+    bombs = [m for m in members if m.file_size > SUSPICIOUS_BYTES and m.file_size > MAX_PACKING_RATIO * m.compress_size]
+    if bombs or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
         raise FileError(
             path,
             "bomb",
             "unpacks to far more than a document does",
-            f"It would fill more than {UNPACKED >> 20} MiB, or is packed suspiciously tightly.",
+            f"It would fill more than {MAX_UNPACKED_BYTES >> 20} MiB, or is packed suspiciously tightly.",
             "If you trust it, open it in its program and save the text as .txt.",
         )

@@ -7,17 +7,17 @@ from typing import Any
 
 from edgetune.data.readers import opened, recognise
 from edgetune.data.readers.errors import FileError
-from edgetune.data.row import Raw
+from edgetune.data.row import RawRow
 from edgetune.text import one_line
 
 SUFFIXES = (".parquet", ".arrow", ".feather")
-ROWS = 512
+MAX_OBJECT_ROWS = 512
 """The most rows turned into objects at once."""
-BATCH_BYTES = 1 << 22
+MAX_OBJECT_BYTES = 1 << 22
 """About the most bytes turned into objects at once."""
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """Every row, with its number. null stays None and NaN stays NaN. Problems of a row: encoding, unreadable.
 
     Raises FileError: wrong_content, damaged, duplicate_column.
@@ -25,18 +25,18 @@ def read(path: Path) -> Iterator[Raw]:
     head = opened.head_of(path)
     parquet = path.suffix.lower() == ".parquet"
     if parquet and not head.startswith(b"PAR1"):
-        raise recognise.refuse_other(path, head, "a Parquet file")
-    if not parquet and (recognise.named(head)[0] or head.startswith(recognise.LFS)) and not head.startswith(b"ARROW1"):
-        raise recognise.refuse_other(path, head, "an Arrow file")
+        raise recognise.wrong_content(path, head, "a Parquet file")
+    if not parquet and (recognise.identify_head(head)[0] or head.startswith(recognise.LFS_HEADER)) and not head.startswith(b"ARROW1"):
+        raise recognise.wrong_content(path, head, "an Arrow file")
     with _as_file_error(path, "a Parquet file" if parquet else "an Arrow file"):
         number = 0
         for batch in _parquet(path) if parquet else _ipc(path, head):
             for content in _objects(batch):
                 number += 1
                 if isinstance(content, dict):
-                    yield Raw(number, content)
+                    yield RawRow(number, content)
                 else:
-                    yield Raw(number, None, *content)
+                    yield RawRow(number, None, *content)
 
 
 @contextmanager
@@ -55,11 +55,11 @@ def _as_file_error(path: Path, what: str) -> Iterator[None]:
 def _parquet(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path, memory_map=False, buffer_size=BATCH_BYTES, pre_buffer=False) as file:
+    with pyarrow.parquet.ParquetFile(path, memory_map=False, buffer_size=MAX_OBJECT_BYTES, pre_buffer=False) as file:
         _check_names(path, file.schema_arrow.names)
         total = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
         each = max(1, total // max(1, file.metadata.num_rows))
-        yield from file.iter_batches(batch_size=max(1, min(ROWS, BATCH_BYTES // each)), use_threads=False)
+        yield from file.iter_batches(batch_size=max(1, min(MAX_OBJECT_ROWS, MAX_OBJECT_BYTES // each)), use_threads=False)
 
 
 def _ipc(path: Path, head: bytes) -> Iterator[Any]:
@@ -76,7 +76,7 @@ def _ipc(path: Path, head: bytes) -> Iterator[Any]:
             batches = iter(stream)
         for batch in batches:
             _check_layout(batch)
-            rows = max(1, min(ROWS, BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)))
+            rows = max(1, min(MAX_OBJECT_ROWS, MAX_OBJECT_BYTES * batch.num_rows // max(1, batch.nbytes)))
             for start in range(0, batch.num_rows, rows):
                 yield batch.slice(start, rows)
 

@@ -9,22 +9,22 @@ from urllib.parse import unquote
 
 from edgetune.data.readers import archive, web_page
 from edgetune.data.readers.errors import FileError, damaged, no_text
-from edgetune.data.readers.pieces import numbered
-from edgetune.data.row import Raw
+from edgetune.data.readers.pieces import numbered_rows
+from edgetune.data.row import RawRow
 from edgetune.text import one_line
 
 SUFFIXES = (".epub",)
-WHAT = "an e-book (EPUB)"
+FILE_KIND = "an e-book (EPUB)"
 _PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """Rows of whole paragraphs, in the order of the book's spine (EPUB 3.3, section 5.7).
 
     Raises FileError: wrong_content, damaged, bomb, encrypted, too_large, no_text.
     """
-    with archive.opened_zip(path, WHAT) as book:
-        rows = numbered(text for name in _chapters(path, book) for text in web_page.paragraphs(_content(path, book, name)))
+    with archive.opened_zip(path, FILE_KIND) as book:
+        rows = numbered_rows(text for name in _chapters(path, book) for text in web_page.html_paragraphs(_content(path, book, name)))
         first = next(rows, None)
         if first is None:
             raise no_text(path, "Its pages are pictures.", "Turn them into text first (OCR), or name another file.")
@@ -36,9 +36,9 @@ def _content(path: Path, book: zipfile.ZipFile, name: str) -> bytes:
     try:
         member = book.getinfo(name)
     except KeyError:
-        raise damaged(path, WHAT, f"its part {one_line(name)} is missing") from None
-    if member.file_size > web_page.LARGEST:
-        cause = f"Its part {one_line(name)} has more than {web_page.LARGEST >> 20} MiB."
+        raise damaged(path, FILE_KIND, f"its part {one_line(name)} is missing") from None
+    if member.file_size > web_page.MAX_PAGE_BYTES:
+        cause = f"Its part {one_line(name)} has more than {web_page.MAX_PAGE_BYTES >> 20} MiB."
         raise FileError(path, "too_large", "holds a chapter that is too large", cause, "Save its text as .txt.")
     return book.read(member)
 
@@ -51,7 +51,7 @@ def _xml(path: Path, book: zipfile.ZipFile, name: str) -> Any:
     try:
         return etree.fromstring(_content(path, book, name), parser)
     except etree.XMLSyntaxError as error:
-        raise damaged(path, WHAT, f"{one_line(name)}: {one_line(str(error), 200)}") from error
+        raise damaged(path, FILE_KIND, f"{one_line(name)}: {one_line(str(error), 200)}") from error
 
 
 def _chapters(path: Path, book: zipfile.ZipFile) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _chapters(path: Path, book: zipfile.ZipFile) -> Iterator[str]:
     container = _xml(path, book, "META-INF/container.xml")
     package = next((e.get("full-path") for e in container.iter("{*}rootfile") if e.get("full-path")), None)
     if package is None:
-        raise damaged(path, WHAT, "its container names no package")
+        raise damaged(path, FILE_KIND, "its container names no package")
     root = _xml(path, book, package)
     items = {item.get("id"): item for item in root.iter("{*}item")}
     names = [

@@ -9,18 +9,18 @@ import orjson
 from edgetune.data.readers import json_lines, opened
 from edgetune.data.readers.errors import FileError
 from edgetune.data.readers.json_scanner import Scanner
-from edgetune.data.readers.parse import reason
-from edgetune.data.row import Raw, deep
+from edgetune.data.readers.parse import decode_problem
+from edgetune.data.row import RawRow, is_too_deep
 from edgetune.text import one_line
 
 SUFFIXES = (".json",)
-FIRST_LINE = 1 << 22
+MAX_FIRST_LINE_BYTES = 1 << 22
 """Bytes of the first line that are looked at to tell JSON lines."""
 NOT_ROWS = ("tools", "functions")
 """Lists of objects that belong to one row."""
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """The rows, unparsed, each with the line on which it starts (with columns: its number).
 
     Raises FileError: json_truncated, not_json, too_large, several_lists, columns, and what opened.utf8 raises.
@@ -45,10 +45,10 @@ def read(path: Path) -> Iterator[Raw]:
 def _layout(path: Path) -> str:
     """What the file's start shows: "list", "lines", "member" (an object that holds the list) or "values" (objects, or columns)."""
     with opened.utf8(path) as file:
-        line = file.readline(FIRST_LINE)
+        line = file.readline(MAX_FIRST_LINE_BYTES)
         while line.isspace():
-            line = file.readline(FIRST_LINE)
-        if line.lstrip().startswith(b"{") and line.endswith(b"\n") and _is_json(line) and file.read(opened.CHUNK).strip():
+            line = file.readline(MAX_FIRST_LINE_BYTES)
+        if line.lstrip().startswith(b"{") and line.endswith(b"\n") and _is_json(line) and file.read(opened.READ_CHUNK_BYTES).strip():
             return "lines"
     with opened.utf8(path) as file:
         scanner = Scanner(file, path)
@@ -71,7 +71,7 @@ def _is_json(line: bytes) -> bool:
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return reason(line, error)[0] != "not_json"  # a row of its own that cannot be used
+        return decode_problem(line, error)[0] != "not_json"  # a row of its own that cannot be used
     return True
 
 
@@ -116,7 +116,7 @@ def _holds_rows(scanner: Scanner) -> bool:
     return rows
 
 
-def _elements(scanner: Scanner) -> Iterator[Raw]:
+def _elements(scanner: Scanner) -> Iterator[RawRow]:
     """The elements of the list that starts here. One that is not JSON ends the reading; one that is but cannot be used is a row."""
     scanner.take(b"[")
     if scanner.peek() == b"]":
@@ -130,20 +130,20 @@ def _elements(scanner: Scanner) -> Iterator[Raw]:
             raise scanner.error("a comma stands before the list's end")
 
 
-def _checked(scanner: Scanner) -> Raw:
+def _checked(scanner: Scanner) -> RawRow:
     scanner.peek()
     line = scanner.line
     value = scanner.value()
     try:
         orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        kind, problem = reason(value, error)
+        kind, problem = decode_problem(value, error)
         if kind == "not_json":
             raise scanner.error(problem.removeprefix("not JSON: "), line + error.lineno - 1) from error
-    return Raw(line, value)
+    return RawRow(line, value)
 
 
-def _member(scanner: Scanner, path: Path) -> Iterator[Raw]:
+def _member(scanner: Scanner, path: Path) -> Iterator[RawRow]:
     """The rows in the one list of objects that the object holds."""
     taken = ""
     for key, kind in _members(scanner):
@@ -167,7 +167,7 @@ def _member(scanner: Scanner, path: Path) -> Iterator[Raw]:
         yield from rows
 
 
-def _values(scanner: Scanner, path: Path) -> Iterator[Raw]:
+def _values(scanner: Scanner, path: Path) -> Iterator[RawRow]:
     """Objects one after the other; one alone may hold columns."""
     number = 0
     while scanner.peek():
@@ -187,7 +187,7 @@ def _columns(content: bytes) -> dict[str, list[Any]]:
         return {}
     if not isinstance(value, dict) or not value:
         return {}
-    if deep(value):
+    if is_too_deep(value):
         return {}
     if all(isinstance(v, dict) and v and all(k.isdigit() for k in v) for v in value.values()):
         return {name: list(column.values()) for name, column in value.items()}
@@ -200,7 +200,7 @@ def _is_turn(column: list[Any]) -> bool:
     return bool(column) and isinstance(column[0], dict) and bool({"role", "from"} & column[0].keys())
 
 
-def _from_columns(columns: dict[str, list[Any]], path: Path) -> Iterator[Raw]:
+def _from_columns(columns: dict[str, list[Any]], path: Path) -> Iterator[RawRow]:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         counts = one_line(", ".join(f"{name}: {length}" for name, length in lengths.items()), 200)
@@ -208,4 +208,4 @@ def _from_columns(columns: dict[str, list[Any]], path: Path) -> Iterator[Raw]:
             path, "columns", "has columns of different lengths", f"Their values number {counts}.", "Save the rows as JSON lines (.jsonl)."
         )
     for number in range(max(lengths.values())):
-        yield Raw(number + 1, {name: column[number] for name, column in columns.items()})
+        yield RawRow(number + 1, {name: column[number] for name, column in columns.items()})

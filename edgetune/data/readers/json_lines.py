@@ -4,22 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgetune.data.readers import opened
-from edgetune.data.row import Raw
+from edgetune.data.row import RawRow
 
 SUFFIXES = (".jsonl", ".ndjson")
-MAX_ROW = 1 << 24
+MAX_ROW_BYTES = 1 << 24
 """Bytes of the longest row that is held in memory (16 MiB); a longer one is left out."""
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """Every line that is not blank. A line longer than MAX_ROW is a row with the problem too_large. Raises FileError: see opened.utf8."""
     with opened.utf8(path) as file:
         number = 0
-        while line := file.readline(MAX_ROW + 1):
+        while line := file.readline(MAX_ROW_BYTES + 1):
             number += 1
-            if len(line) > MAX_ROW and not line.endswith(b"\n"):
+            if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
                 while line and not line.endswith(b"\n"):
-                    line = file.readline(opened.CHUNK)
-                yield Raw(number, None, "too_large", f"longer than {MAX_ROW >> 20} MiB")
+                    line = file.readline(opened.READ_CHUNK_BYTES)
+                yield RawRow(number, None, "too_large", f"longer than {MAX_ROW_BYTES >> 20} MiB")
             elif not line.isspace():
-                yield Raw(number, line.rstrip(b"\r\n"))
+                yield RawRow(number, line.rstrip(b"\r\n"))

@@ -5,9 +5,9 @@ from io import BufferedReader
 from pathlib import Path
 
 from edgetune.data.readers.errors import FileError
-from edgetune.data.readers.json_lines import MAX_ROW
+from edgetune.data.readers.json_lines import MAX_ROW_BYTES
 
-CHUNK = 1 << 18
+SCAN_CHUNK_BYTES = 1 << 18
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TOKEN = re.compile(_STRING + rb'|[\[\]{}]|"', re.DOTALL)
@@ -20,13 +20,13 @@ _SHALLOW = re.compile(_inner, re.DOTALL)
 """A whole list or object with at most _FLAT levels of them: what nearly every row is, found in one step."""
 _SCALAR = re.compile(rb'[^ \t\r\n,:\[\]{}"]*')
 _OPENING, _CLOSING = frozenset(b"[{"), frozenset(b"]}")
-REMEDY = "Correct the file; nothing of it was used."
+CORRECT_FILE = "Correct the file; nothing of it was used."
 
 
 class Scanner:
     """A place in JSON text. `line` is that of the next byte, after `peek`."""
 
-    def __init__(self, file: BufferedReader, path: Path, limit: int = MAX_ROW) -> None:
+    def __init__(self, file: BufferedReader, path: Path, limit: int = MAX_ROW_BYTES) -> None:
         self._file, self._path, self._limit = file, path, limit
         self._buffer, self._at, self.line = b"", 0, 1
 
@@ -34,7 +34,7 @@ class Scanner:
         """Drop what lies before `keep` and read on, more each time, so that a long value is not looked at too often; False at the end."""
         if keep:
             self._buffer, self._at = self._buffer[keep:], self._at - keep
-        more = self._file.read(max(CHUNK, len(self._buffer)))
+        more = self._file.read(max(SCAN_CHUNK_BYTES, len(self._buffer)))
         self._buffer += more
         return bool(more)
 
@@ -133,4 +133,4 @@ class Scanner:
                 "Save or download the file again; nothing of it was used.",
                 self.line,
             )
-        return FileError(self._path, "not_json", "is not JSON", f"{cause}.", REMEDY, line or self.line)
+        return FileError(self._path, "not_json", "is not JSON", f"{cause}.", CORRECT_FILE, line or self.line)

@@ -18,7 +18,7 @@ from edgetune.text import one_line
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-CHUNK = 1 << 18
+READ_CHUNK_BYTES = 1 << 18
 BOMB_SIZE, BOMB_RATIO = 1 << 28, 400
 """Unpacked bytes from which a gzip file is refused when they are more than that many times its own: text packs 3 to 20 times."""
 _MARKS = (
@@ -30,7 +30,7 @@ _MARKS = (
 )
 
 
-def check(path: Path) -> int:
+def check_file(path: Path) -> int:
     """The size of a file that can be opened without hanging.
 
     Raises FileError: missing, dangling_link, folder, not_a_file, no_permission, unreadable, empty.
@@ -43,7 +43,7 @@ def check(path: Path) -> int:
             raise FileError(path, "dangling_link", "leads nowhere", f"It is a link to {target}, which is missing.", "Mend it.") from None
         raise FileError(path, "missing", "does not exist", "There is no file of that name.", "Check --data.") from None
     except OSError as error:
-        raise from_system(path, error) from error
+        raise file_error(path, error) from error
     if stat.S_ISDIR(found.st_mode):
         raise FileError(path, "folder", "is a folder", "A file is needed here.", "Name a file in it.")
     if not stat.S_ISREG(found.st_mode):
@@ -53,7 +53,7 @@ def check(path: Path) -> int:
     return found.st_size
 
 
-def from_system(path: Path, error: OSError) -> FileError:
+def file_error(path: Path, error: OSError) -> FileError:
     """What the system says about a file it would not read."""
     if isinstance(error, PermissionError):
         return FileError(path, "no_permission", "may not be read", f"{error.strerror}.", "Change its permissions, or copy it.")
@@ -63,7 +63,7 @@ def from_system(path: Path, error: OSError) -> FileError:
 def head_of(path: Path) -> bytes:
     """The first bytes of a file."""
     with open(path, "rb") as file:
-        return file.read(recognise.HEAD)
+        return file.read(recognise.HEAD_BYTES)
 
 
 def _most(packed: int) -> int:
@@ -82,7 +82,7 @@ def _refuse_bomb(path: Path, size: int) -> None:
             return
         file.seek(0)
         unpacked = _Unpacked(file, path, size)
-        while unpacked.read(CHUNK):
+        while unpacked.read(READ_CHUNK_BYTES):
             pass
 
 
@@ -126,7 +126,7 @@ class _AsUtf8(io.RawIOBase):
 
     def readinto(self, buffer: "Buffer", /) -> int:
         while not self._rest:
-            data = self._file.read(CHUNK)
+            data = self._file.read(READ_CHUNK_BYTES)
             try:
                 self._rest = self._decoder.decode(data, final=not data).encode("utf-8", "surrogatepass")
             except UnicodeDecodeError as error:
@@ -145,23 +145,23 @@ class _AsUtf8(io.RawIOBase):
 def utf8(path: Path, markup: bool = False) -> Iterator["io.BufferedReader[Any]"]:
     """The content of a text file as UTF-8 bytes, to be read piece by piece. markup: the file may be a web page.
 
-    Raises FileError: what `check` and `recognise.check_text` raise, damaged, bomb, encoding. Bytes that are not UTF-8 pass as they are.
+    Raises FileError: what `check_file` and `recognise.check_text` raise, damaged, bomb, encoding. Bytes that are not UTF-8 pass unchanged.
     """
-    size = check(path)
-    with io.BufferedReader(io.FileIO(path), CHUNK) as file:
+    size = check_file(path)
+    with io.BufferedReader(io.FileIO(path), READ_CHUNK_BYTES) as file:
         recognise.refuse_pointer(path, file.peek(64)[:64])
         plain: io.BufferedReader[Any] = file
         if path.suffix.lower() == ".gz":
             if file.peek(2)[:2] != b"\x1f\x8b":
-                raise recognise.refuse_other(path, file.peek(recognise.HEAD), "a gzip file: it cannot be unpacked")
+                raise recognise.wrong_content(path, file.peek(recognise.HEAD_BYTES), "a gzip file: it cannot be unpacked")
             _refuse_bomb(path, size)
-            plain = io.BufferedReader(_Unpacked(file, path, size), CHUNK)
-        head = plain.peek(recognise.HEAD)[: recognise.HEAD]
+            plain = io.BufferedReader(_Unpacked(file, path, size), READ_CHUNK_BYTES)
+        head = plain.peek(recognise.HEAD_BYTES)[: recognise.HEAD_BYTES]
         recognise.check_text(path, head, markup)
         for mark, encoding in _MARKS:
             if head.startswith(mark):
                 plain.read(len(mark))
                 if encoding != "utf-8":
-                    plain = io.BufferedReader(_AsUtf8(plain, path, encoding), CHUNK)
+                    plain = io.BufferedReader(_AsUtf8(plain, path, encoding), READ_CHUNK_BYTES)
                 break
         yield plain

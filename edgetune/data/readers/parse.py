@@ -5,16 +5,16 @@ from typing import Any
 
 import orjson
 
-from edgetune.data.row import DEEPEST, Raw, Row, deep
+from edgetune.data.row import MAX_DEPTH, ParsedRow, RawRow, is_too_deep
 from edgetune.text import safe_text
 
-SHOWN = 2000
+MAX_EXCERPT_CHARACTERS = 2000
 """Characters of an unreadable row that are kept to show it."""
 BOM = b"\xef\xbb\xbf"
 _CONSTANT = re.compile(r"-?(NaN|Infinity)\b")
 
 
-def parse(file: str, raw: Raw) -> Row:
+def parse(file: str, raw: RawRow) -> ParsedRow:
     """The row, its JSON read. Never raises: what cannot be used has kind and problem set, and its text in `raw`.
 
     Kinds: encoding, not_json, not_object, nan, too_deep, surrogate, nul, and those that the reader itself gave.
@@ -25,20 +25,22 @@ def parse(file: str, raw: Raw) -> Row:
             value = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             if content.startswith(BOM):  # files that were joined keep their marks in the middle
-                return parse(file, Raw(raw.line, content[len(BOM) :]))
-            kind, problem = reason(content, error)
-            return Row(file, raw.line, {}, problem, kind, shown(content))
-        if content.count(b"[") + content.count(b"{") > DEEPEST and deep(value):
-            return Row(file, raw.line, {}, f"more than {DEEPEST} lists or objects lie inside each other", "too_deep", shown(content))
+                return parse(file, RawRow(raw.line, content[len(BOM) :]))
+            kind, problem = decode_problem(content, error)
+            return ParsedRow(file, raw.line, {}, problem, kind, excerpt(content))
+        if content.count(b"[") + content.count(b"{") > MAX_DEPTH and is_too_deep(value):
+            return ParsedRow(
+                file, raw.line, {}, f"more than {MAX_DEPTH} lists or objects lie inside each other", "too_deep", excerpt(content)
+            )
         if type(value) is dict:
-            return Row(file, raw.line, value)
-        return Row(file, raw.line, {}, f"expected an object, found {named(value)}", "not_object", shown(content))
+            return ParsedRow(file, raw.line, value)
+        return ParsedRow(file, raw.line, {}, f"expected an object, found {json_type(value)}", "not_object", excerpt(content))
     if content is None:
-        return Row(file, raw.line, {}, raw.problem, raw.kind)
-    return Row(file, raw.line, content)
+        return ParsedRow(file, raw.line, {}, raw.problem, raw.kind)
+    return ParsedRow(file, raw.line, content)
 
 
-def reason(content: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
+def decode_problem(content: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
     """Kind and cause, in words, of JSON text that orjson refused."""
     try:
         text = content.decode()
@@ -58,12 +60,12 @@ def reason(content: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
     return "not_json", f"not JSON: {error.msg} (character {error.pos + 1})"
 
 
-def named(value: Any) -> str:
+def json_type(value: Any) -> str:
     """The JSON word for a value's type."""
     names = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
     return names.get(type(value), type(value).__name__)
 
 
-def shown(content: bytes) -> str:
+def excerpt(content: bytes) -> str:
     """The start of an unreadable row as it may be shown."""
-    return safe_text(content[: 4 * SHOWN].decode("utf-8", "replace"))[:SHOWN]
+    return safe_text(content[: 4 * MAX_EXCERPT_CHARACTERS].decode("utf-8", "replace"))[:MAX_EXCERPT_CHARACTERS]

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from edgetune.data.row import Raw
+from edgetune.data.row import RawRow
 
-PIECE = 8000
+PIECE_CHARACTERS = 8000
 """Characters up to which whole paragraphs are put together in one document."""
 
 
-def pieces(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+def join_paragraphs(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Pieces of several whole paragraphs, each with the place where it starts. paragraphs: place and text, its blank lines with it."""
     start, parts, length = 0, [""], 0
     for place, text in paragraphs:
-        if length and length + len(text.strip()) > PIECE:
+        if length and length + len(text.strip()) > PIECE_CHARACTERS:
             yield start, "".join(parts).strip()
             parts, length = [], 0
         if not text.strip():
@@ -26,7 +26,7 @@ def pieces(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield start, "".join(parts).strip()
 
 
-def linked(documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, Any]]]:
+def linked_rows(documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Pieces as rows; all but the last say that they go on, so that no end of text is taught in the middle of one."""
     held: tuple[int, str] | None = None
     for place, text in documents:
@@ -37,8 +37,8 @@ def linked(documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str
         yield held[0], {"text": held[1]}
 
 
-def numbered(paragraphs: Iterable[str]) -> Iterator[Raw]:
+def numbered_rows(paragraphs: Iterable[str]) -> Iterator[RawRow]:
     """Rows of text from the paragraphs of a document without lines; `line` counts the rows."""
     whole = ((0, f"{paragraph.strip(chr(10))}\n\n") for paragraph in paragraphs)
-    for number, (_, row) in enumerate(linked(pieces(whole)), 1):
-        yield Raw(number, row)
+    for number, (_, row) in enumerate(linked_rows(join_paragraphs(whole)), 1):
+        yield RawRow(number, row)

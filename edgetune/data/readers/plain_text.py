@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.data.readers import opened
-from edgetune.data.readers.pieces import PIECE, linked, pieces
-from edgetune.data.row import Raw
+from edgetune.data.readers.pieces import PIECE_CHARACTERS, join_paragraphs, linked_rows
+from edgetune.data.row import RawRow
 
 SUFFIXES = (".txt", ".md")
-LINE_DOCUMENT = 300
+DOCUMENT_LINE_CHARACTERS = 300
 """Mean characters a line from which each line of a text file without blank lines is a document of its own."""
-LONGEST = 1 << 20
+MAX_LINE_CHARACTERS = 1 << 20
 """Characters after which a line without end is cut, so that memory is bounded."""
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """Documents of several whole paragraphs, each with the line on which it starts; a short file is one document. Where a file has no
     blank lines and long lines, each line is a document. Problem of a row: encoding. Raises FileError: see opened.utf8."""
     by_line = _lines_are_documents(path)
@@ -27,7 +27,7 @@ def read(path: Path) -> Iterator[Raw]:
                 if line.strip():
                     yield _row(number, {"text": line.rstrip("\n")})
         else:
-            for number, row in linked(pieces(_paragraphs(lines))):
+            for number, row in linked_rows(join_paragraphs(_paragraphs(lines))):
                 yield _row(number, row)
 
 
@@ -44,7 +44,7 @@ def _lines(path: Path) -> Iterator[Iterator[tuple[int, str]]]:
 
 def _numbered(text: io.TextIOWrapper) -> Iterator[tuple[int, str]]:
     number = 1
-    while line := text.readline(LONGEST):
+    while line := text.readline(MAX_LINE_CHARACTERS):
         yield number, line
         number += line.endswith("\n")
 
@@ -60,7 +60,7 @@ def _lines_are_documents(path: Path) -> bool:
                 return False
             else:
                 filled, characters = filled + 1, characters + len(line.rstrip("\n"))
-    return bool(filled) and characters / filled >= LINE_DOCUMENT
+    return bool(filled) and characters / filled >= DOCUMENT_LINE_CHARACTERS
 
 
 def _paragraphs(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -68,7 +68,7 @@ def _paragraphs(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     start, parts, length, ended = 0, [""], 0, False
     for number, line in lines:
         blank = not line.strip()
-        if parts and not blank and (ended or length + len(line) > PIECE):
+        if parts and not blank and (ended or length + len(line) > PIECE_CHARACTERS):
             yield start, "".join(parts)
             parts, length, ended = [], 0, False
         if not length and not blank:
@@ -79,7 +79,7 @@ def _paragraphs(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     yield start, "".join(parts)
 
 
-def _row(number: int, row: dict[str, Any]) -> Raw:
+def _row(number: int, row: dict[str, Any]) -> RawRow:
     text = row["text"]
     if not text.isascii():
         try:
@@ -87,5 +87,5 @@ def _row(number: int, row: dict[str, Any]) -> Raw:
         except UnicodeEncodeError as error:
             byte = ord(text[error.start]) - 0xDC00
             line = number + text.count("\n", 0, error.start)
-            return Raw(number, None, "encoding", f"byte 0x{byte:02x} on line {line} is not UTF-8; save the file as UTF-8")
-    return Raw(number, row)
+            return RawRow(number, None, "encoding", f"byte 0x{byte:02x} on line {line} is not UTF-8; save the file as UTF-8")
+    return RawRow(number, row)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from edgetune.data.readers.errors import FileError
 
-HEAD = 4096
+HEAD_BYTES = 4096
 """Bytes looked at."""
-LFS = b"version https://git-lfs.github.com/spec/v1"
-AGAIN = "Download or copy the file again."
+LFS_HEADER = b"version https://git-lfs.github.com/spec/v1"
+DOWNLOAD_AGAIN = "Download or copy the file again."
 _MAGIC = (
     (b"PK\x03\x04", "a ZIP archive, as .xlsx, .docx and .zip files are", "Save its sheet as .csv or its text as .docx, or unpack it."),
     (b"\x1f\x8b", "gzip-compressed", "Let its name end in .gz too."),
@@ -31,7 +31,7 @@ _CONTROL = bytes(n for n in range(32) if n not in b"\t\n\r\x0c\x1b")
 
 def refuse_pointer(path: Path, head: bytes) -> None:
     """Raise FileError (lfs_pointer) for the stand-in that git keeps in place of a large file."""
-    if head.startswith(LFS):
+    if head.startswith(LFS_HEADER):
         raise FileError(
             path,
             "lfs_pointer",
@@ -41,7 +41,7 @@ def refuse_pointer(path: Path, head: bytes) -> None:
         )
 
 
-def named(head: bytes) -> tuple[str, str]:
+def identify_head(head: bytes) -> tuple[str, str]:
     """What the first bytes say a file is, and what to do then; ("", "") when they say nothing."""
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):
@@ -51,10 +51,10 @@ def named(head: bytes) -> tuple[str, str]:
     return "", ""
 
 
-def refuse_other(path: Path, head: bytes, kind: str, remedy: str = AGAIN) -> FileError:
+def wrong_content(path: Path, head: bytes, kind: str, remedy: str = DOWNLOAD_AGAIN) -> FileError:
     """The error for a file that should be of a certain kind ("a PDF document") and is not; it names what the file is where it can."""
     refuse_pointer(path, head)
-    what, better = named(head)
+    what, better = identify_head(head)
     is_html = what.startswith("a web page")
     return FileError(
         path,
@@ -71,9 +71,9 @@ def check_text(path: Path, head: bytes, markup: bool = False) -> None:
     Kinds: lfs_pointer, html_page, wrong_content, encoding, binary.
     """
     refuse_pointer(path, head)
-    what, _ = named(head)
+    what, _ = identify_head(head)
     if what and not (markup and what.startswith("a web page")):
-        raise refuse_other(path, head, f"what its name says ({path.suffix or 'no suffix'})")
+        raise wrong_content(path, head, f"what its name says ({path.suffix or 'no suffix'})")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head[:4] == b"\x00\x00\xfe\xff":
         return
     if len(head) >= 4 and head.count(0) * 10 >= len(head) * 4 and (not any(head[::2]) or not any(head[1::2])):

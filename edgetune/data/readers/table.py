@@ -9,17 +9,17 @@ from pathlib import Path
 
 from edgetune.data.readers import opened
 from edgetune.data.readers.errors import FileError
-from edgetune.data.row import Raw
+from edgetune.data.row import RawRow
 from edgetune.text import one_line
 
 SUFFIXES = (".csv", ".tsv")
-MAX_FIELD = 1 << 24
+MAX_FIELD_CHARACTERS = 1 << 24
 """Characters of the longest field and line; the csv module holds a field with four bytes a character."""
 _QUOTED = re.compile(r'"[^"]*"')
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """Every record, with the line on which it starts. Problems of one row: columns, encoding.
 
     Raises FileError: duplicate_column, empty_column, unclosed_quote, csv, too_large, and what opened.utf8 raises.
@@ -32,8 +32,8 @@ def read(path: Path) -> Iterator[Raw]:
             text.detach()
 
 
-def _records(text: io.TextIOWrapper, path: Path) -> Iterator[Raw]:
-    csv.field_size_limit(MAX_FIELD)
+def _records(text: io.TextIOWrapper, path: Path) -> Iterator[RawRow]:
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
     lines = _lines(text, path)
     first = next((line for line in lines if line[0].strip()), None)
     if first is None:
@@ -56,9 +56,9 @@ def _records(text: io.TextIOWrapper, path: Path) -> Iterator[Raw]:
 
 def _lines(text: io.TextIOWrapper, path: Path) -> Iterator[tuple[str, int]]:
     number = 0
-    while line := text.readline(MAX_FIELD):
+    while line := text.readline(MAX_FIELD_CHARACTERS):
         number += 1
-        if len(line) >= MAX_FIELD and line[-1] not in "\r\n":
+        if len(line) >= MAX_FIELD_CHARACTERS and line[-1] not in "\r\n":
             raise _too_large(path, number, "this line")
         yield line, number
 
@@ -98,16 +98,16 @@ def _header(fields: list[str], path: Path, line: int) -> list[str]:
     return fields
 
 
-def _row(header: list[str], fields: list[str], line: int) -> Raw:
+def _row(header: list[str], fields: list[str], line: int) -> RawRow:
     if len(fields) != len(header):
         shown = one_line(" | ".join(fields), 80)
-        return Raw(line, None, "columns", f"{len(fields)} columns, while the header has {len(header)}: {shown}")
+        return RawRow(line, None, "columns", f"{len(fields)} columns, while the header has {len(header)}: {shown}")
     joined = "".join(fields)
     if not joined.isascii() and (bad := _ESCAPED.search(joined)):
         column = next(name for name, field in zip(header, fields, strict=True) if _ESCAPED.search(field))
         byte = ord(bad[0]) - 0xDC00
-        return Raw(line, None, "encoding", f"byte 0x{byte:02x} in column '{one_line(column, 40)}' is not UTF-8; save the file as UTF-8")
-    return Raw(line, dict(zip(header, fields, strict=True)))
+        return RawRow(line, None, "encoding", f"byte 0x{byte:02x} in column '{one_line(column, 40)}' is not UTF-8; save the file as UTF-8")
+    return RawRow(line, dict(zip(header, fields, strict=True)))
 
 
 def _wrong(path: Path, error: csv.Error, start: int, end: int) -> FileError:
@@ -126,7 +126,7 @@ def _wrong(path: Path, error: csv.Error, start: int, end: int) -> FileError:
 
 
 def _too_large(path: Path, line: int, what: str) -> FileError:
-    cause = f"{what} has more than {MAX_FIELD:,} characters; perhaps a quote is missing."
+    cause = f"{what} has more than {MAX_FIELD_CHARACTERS:,} characters; perhaps a quote is missing."
     return FileError(path, "too_large", "holds a field that is too large", cause, "Correct the file.", line)
 
 

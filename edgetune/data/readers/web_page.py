@@ -8,35 +8,35 @@ from typing import Any
 
 from edgetune.data.readers import opened
 from edgetune.data.readers.errors import FileError, no_text
-from edgetune.data.readers.pieces import numbered
-from edgetune.data.row import Raw
+from edgetune.data.readers.pieces import numbered_rows
+from edgetune.data.row import RawRow
 
 SUFFIXES = (".html", ".htm", ".xhtml")
-LARGEST = 1 << 25
+MAX_PAGE_BYTES = 1 << 25
 """Bytes of the largest page; the whole of it is held in memory, several times over."""
-DROPPED = ("script", "style", "nav", "noscript", "template", "head", "svg", "button", "select", "iframe")
-BLOCKS = frozenset(
+DROPPED_TAGS = ("script", "style", "nav", "noscript", "template", "head", "svg", "button", "select", "iframe")
+BLOCK_TAGS = frozenset(
     {
         *("address", "article", "aside", "blockquote", "body", "dd", "details", "dialog", "div", "dl", "dt", "fieldset", "figcaption"),
         *("figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "html", "li", "main", "ol", "p", "pre"),
         *("section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "[document]"),
     }
 )
-CELL = "\x1f"
+CELL_SEPARATOR = "\x1f"
 """Stands between the cells of a table's row."""
 _DECLARED = re.compile(rb"<meta[^>]+charset|<\?xml[^>]+encoding", re.I)
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """Rows of whole paragraphs. Raises FileError: too_large, no_text, and what opened.utf8 raises."""
     size = path.stat().st_size
-    if size > LARGEST:
-        cause = f"It has more than {LARGEST >> 20} MiB."
+    if size > MAX_PAGE_BYTES:
+        cause = f"It has more than {MAX_PAGE_BYTES >> 20} MiB."
         raise FileError(path, "too_large", "is too large for a web page", cause, "Save its text as .txt.")
     with opened.utf8(path, markup=True) as file:
         content = file.read()
-    rows = numbered(paragraphs(content))
+    rows = numbered_rows(html_paragraphs(content))
     first = next(rows, None)
     if first is None:
         raise no_text(path, "Scripts make its text, or there is none.", "Open it in a browser and save the page as text (.txt).")
@@ -44,7 +44,7 @@ def read(path: Path) -> Iterator[Raw]:
     yield from rows
 
 
-def paragraphs(content: bytes) -> Iterator[str]:
+def html_paragraphs(content: bytes) -> Iterator[str]:
     """The texts of a page's blocks, in order; a table's row is one line, its cells divided by bars."""
     from bs4 import NavigableString
 
@@ -55,14 +55,14 @@ def paragraphs(content: bytes) -> Iterator[str]:
             parts.append("\n")
         if type(node) is not NavigableString:  # comments, doctypes and the like have classes of their own
             continue
-        block = next(parent for parent in node.parents if parent.name in BLOCKS)
+        block = next(parent for parent in node.parents if parent.name in BLOCK_TAGS)
         in_cell = block.name in ("td", "th")
         key = id(block.parent) if in_cell else id(block)
         if key != current:
             yield from _block_text(parts)
             parts, current = [], key
         elif in_cell and id(block) != cell:
-            parts.append(CELL)
+            parts.append(CELL_SEPARATOR)
         cell = id(block)
         parts.append(str(node) if block.name == "pre" else _SPACE.sub(" ", node))
     yield from _block_text(parts)
@@ -80,14 +80,14 @@ def _soup(content: bytes) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
         soup = BeautifulSoup(content, "lxml", from_encoding=encoding)
-    for tag in soup(DROPPED):
+    for tag in soup(DROPPED_TAGS):
         tag.decompose()
     return soup
 
 
 def _block_text(parts: list[str]) -> Iterator[str]:
     text = "".join(parts)
-    cells = [" ".join(cell.split()) for cell in text.split(CELL)]
+    cells = [" ".join(cell.split()) for cell in text.split(CELL_SEPARATOR)]
     if len(cells) > 1:
         text = " | ".join(cell for cell in cells if cell)
     if text.strip():

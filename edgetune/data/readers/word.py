@@ -6,20 +6,20 @@ from typing import Any
 
 from edgetune.data.readers import archive
 from edgetune.data.readers.errors import damaged, no_text
-from edgetune.data.readers.pieces import numbered
-from edgetune.data.row import Raw
+from edgetune.data.readers.pieces import numbered_rows
+from edgetune.data.row import RawRow
 from edgetune.text import one_line
 
 SUFFIXES = (".docx",)
-WHAT = "a Word document"
+FILE_KIND = "a Word document"
 
 
-def read(path: Path) -> Iterator[Raw]:
+def read(path: Path) -> Iterator[RawRow]:
     """Rows of whole paragraphs. Raises FileError: wrong_content, damaged, bomb, encrypted, no_text."""
-    with archive.opened_zip(path, WHAT) as packed:
+    with archive.opened_zip(path, FILE_KIND) as packed:
         if "word/document.xml" not in packed.namelist():
-            raise damaged(path, WHAT, "it has no word/document.xml")
-    rows = numbered(_texts(path))
+            raise damaged(path, FILE_KIND, "it has no word/document.xml")
+    rows = numbered_rows(_texts(path))
     first = next(rows, None)
     if first is None:
         raise no_text(path, "It has pictures or nothing at all.", "Name another file, or turn its pictures into text first.")
@@ -33,7 +33,7 @@ def _texts(path: Path) -> Iterator[str]:
     try:
         yield from _paragraphs(docx.Document(str(path)))
     except Exception as error:  # python-docx and lxml raise anything on a damaged file
-        raise damaged(path, WHAT, one_line(str(error), 200)) from error
+        raise damaged(path, FILE_KIND, one_line(str(error), 200)) from error
 
 
 def _paragraphs(container: Any) -> Iterator[str]:

@@ -105,9 +105,9 @@ def loaded(plan: Plan, folder: Path, device: str, dtype: str) -> Any:
     """The model that a conversion plan writes, in memory: the base in `folder` with any adapters merged."""
     import torch
 
-    from edgetune.bases.load import load
+    from edgetune.bases.load import load_model
 
-    model = load(folder, device, dtype)
+    model = load_model(folder, device, dtype)
     embeddings, head, rows = model.get_input_embeddings(), model.get_output_embeddings(), _vocabulary(plan)
     if rows != embeddings.weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)

@@ -52,7 +52,7 @@ def gathered(
     data: examples to gather on instead of what a run was trained on. tokens: most to use (chosen by the model's size).
     Raises InputError where there is no data, EdgeTuneError where a sum is not finite; nothing is half-written.
     """
-    device, base = hardware.device().value, find.describe(source.model)
+    device, base = hardware.choose_device().value, find.describe_base(source.model)
     chosen = texts(source, data, tokens or limit(base.parameters, device))
     folder = source.home.parent / "imatrix" if source.home else workspace.imatrix_cache
     path = folder / f"{key(source, chosen)}.gguf"
@@ -62,7 +62,7 @@ def gathered(
         say(f"gathering an importance matrix on {chosen.tokens} of {chosen.found} tokens of training data")
         if dtype is None:
             say("The model does not fit into memory, so it is read layer by layer for every 2048 tokens: this takes longer.")
-        made = _gather(source, chosen, device, dtype, hardware.threads(base.parameters).value, progress)
+        made = _gather(source, chosen, device, dtype, hardware.choose_threads(base.parameters).value, progress)
         with atomic_write(path) as file:
             imatrix.write_imatrix(file, made)
     return Gathered(path, chosen.tokens, chosen.found, reused)
@@ -78,7 +78,7 @@ def key(source: Source, chosen: Texts) -> str:
 
 def number_format(parameters: int, device: str) -> str | None:
     """float32 where the model fits into memory so, else the format the device trains in; None where neither fits."""
-    usual = hardware.dtype(device).value
+    usual = hardware.choose_dtype(device).value
     sizes = {"float32": 4, usual: 4 if usual == "float32" else 2}
     return next((name for name, size in sizes.items() if parameters * size + OVERHEAD <= free_memory(device)), None)
 

@@ -44,11 +44,11 @@ def texts(source: Source, data: Path | None, tokens: int) -> Texts:
     if data is not None:
         adapters = [source.adapter] if source.adapter else [folder for folder, _ in source.mix]
         own = tokenizers.own_tokenizer(adapters)
-        tokenizer = tokenizers.load(source.model, str(source.facts["edgetune.template_date"]), own)
-        found, name = [row.ids for row in prepare.held_out(data, tokenizer, source.context).rows], data.name
+        tokenizer = tokenizers.load_tokenizer(source.model, str(source.facts["edgetune.template_date"]), own)
+        found, name = [row.ids for row in prepare.evaluation_set(data, tokenizer, source.context).rows], data.name
     elif source.home is not None:
         run = Run(source.home.parent)
-        found, name = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN)], f"training data of {run.name}"
+        found, name = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN_FILE)], f"training data of {run.name}"
     else:
         raise InputError(
             "There is no text to gather an importance matrix on",

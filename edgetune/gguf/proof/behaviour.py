@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgetune.data.labels import IGNORED
+from edgetune.data.labels import IGNORE_INDEX
 from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.distance import distance
 from edgetune.gguf.proof.rows import Row
@@ -35,7 +35,7 @@ def answers(rows: list[Row], predicted: list[np.ndarray]) -> np.ndarray:
     """Log p of every trained token of every row (its very first token has none)."""
     parts = []
     for row, table in zip(rows, predicted, strict=True):
-        places = [i for i in range(1, len(row.ids)) if row.labels[i] != IGNORED]
+        places = [i for i in range(1, len(row.ids)) if row.labels[i] != IGNORE_INDEX]
         parts.append(table[[i - 1 for i in places], [row.ids[i] for i in places]].astype(np.float64))
     return np.concatenate(parts) if parts else np.zeros(0)
 

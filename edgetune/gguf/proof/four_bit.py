@@ -22,7 +22,7 @@ class FourBit:
         packed = {
             path: module
             for path, module in skeleton.named_modules()
-            if (width := nf4.columns(module)) is not None and module is not head and not nf4.misread(width, device)
+            if (width := nf4.row_width(module)) is not None and module is not head and not nf4.is_misread(width, device)
         }
         self._base = base
         self._turned = {f"{path}.weight": isinstance(module, Conv1D) for path, module in packed.items()}
@@ -36,5 +36,5 @@ class FourBit:
         from bitsandbytes.functional import quantize_4bit
 
         weight = torch.from_numpy(np.ascontiguousarray(values.T if self._turned[name] else values))
-        back: np.ndarray = nf4.unpacked(*quantize_4bit(weight, quant_type="nf4", compress_statistics=True)).numpy()
+        back: np.ndarray = nf4.dequantize(*quantize_4bit(weight, quant_type="nf4", compress_statistics=True)).numpy()
         return np.ascontiguousarray(back.T) if self._turned[name] else back

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgetune.bases.nf4 import unpacked
+from edgetune.bases.nf4 import dequantize
 from edgetune.gguf.proof.streamed import Read
 from edgetune.storage.workspace import ADAPTER_WEIGHTS
 
@@ -49,7 +49,7 @@ def _unpacked(weight: Any, state: dict[str, Any]) -> Any:
     """A matrix that bitsandbytes stored in 4 bits, dequantized by it."""
     from bitsandbytes.functional import QuantState
 
-    return unpacked(weight, QuantState.from_dict(state, device=weight.device))
+    return dequantize(weight, QuantState.from_dict(state, device=weight.device))
 
 
 class Merged:

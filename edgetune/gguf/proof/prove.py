@@ -75,7 +75,7 @@ class Prover:
         self.source, self.cache, self.say = source, cache, say
         with conversion_errors():
             self._plan = convert.plan_gguf(source.model, source.adapter, [], chat_template=None, name="", extra={})
-        self.tokenizer = tokenizers.load(source.model, str(source.facts["edgetune.template_date"]))
+        self.tokenizer = tokenizers.load_tokenizer(source.model, str(source.facts["edgetune.template_date"]))
         embeddings = next(tensor for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
         self._vocabulary, self._embeddings = embeddings.shape[0], embeddings.sources[0][0]
         self.sample: Sample = sample(data or source.held_out, self.tokenizer, source.context, self._vocabulary, tokens)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgetune.bases.tokenizer import BaseTokenizer
-from edgetune.data.labels import IGNORED
+from edgetune.data.labels import IGNORE_INDEX
 from edgetune.gguf.proof.text import AWKWARD, GENERAL, Conversation
 
 TOKENS = 2048
@@ -22,7 +22,7 @@ CONVERSATIONS = 50
 
 @dataclass(frozen=True)
 class Row:
-    """Token ids with labels (IGNORED where not trained); held_out: a row of the user's data."""
+    """Token ids with labels (IGNORE_INDEX where not trained); held_out: a row of the user's data."""
 
     ids: list[int]
     labels: list[int]
@@ -61,7 +61,7 @@ def sample(data: Path | None, tokenizer: BaseTokenizer, length: int, vocabulary:
     conversations: list[Conversation] = []
     texts: list[str] = []
     if data is not None:
-        found = prepare.held_out(data, tokenizer, length).rows
+        found = prepare.evaluation_set(data, tokenizer, length).rows
         random.Random(0).shuffle(found)
         taken = 0
         for row in found:
@@ -78,5 +78,5 @@ def sample(data: Path | None, tokenizer: BaseTokenizer, length: int, vocabulary:
     each = max(2, min(FIXED // len(general), length))
     rows += [Row(ids[:each], ids[:each], False) for ids in general]
     drawn = random.Random(1).choices(range(min(vocabulary, tokenizer.inner.get_vocab_size())), k=min(DRAWN, length))
-    rows.append(Row(drawn, [IGNORED] * len(drawn), False))
+    rows.append(Row(drawn, [IGNORE_INDEX] * len(drawn), False))
     return Sample(rows, conversations, texts, "held-out rows" if data is not None else "general text")

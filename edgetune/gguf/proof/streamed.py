@@ -42,7 +42,7 @@ def predictions(model: Any, read: Read, rows: list[Row]) -> list[np.ndarray]:
 
     from edgetune.machine import hardware
 
-    device = torch.device(hardware.device().value)
+    device = torch.device(hardware.choose_device().value)
     longest = max(len(row.ids) for row in rows)
     ids = torch.tensor([row.ids + [0] * (longest - len(row.ids)) for row in rows], device=device)
     real = torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in rows], device=device)

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.chat.engine import Engine
-from edgetune.data.template import PLAIN, ChatTemplate, TemplateRefusal
+from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
 from edgetune.gguf.proof.check import Check
 from edgetune.text import one_line
 
@@ -62,7 +62,9 @@ def check(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conv
 def _templates(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conversation], result: Check) -> list[str]:
     """Hold the file's template against training's; returns the texts that training's wrote."""
     info, ours = engine.info, tokenizer.template
-    theirs = ChatTemplate(info.template or PLAIN, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date") or ours.date)
+    theirs = ChatTemplate(
+        info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date") or ours.date
+    )
     texts, differ = [], []
     for messages, tools in conversations:
         for prompt in (True, False):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetune.errors import InputError
 from edgetune.gguf.runtimes.product import Layout, product
-from edgetune.storage.files import copy_file, create, link, need_space, publish_folder
+from edgetune.storage.files import copy_file, create_file, hard_link, need_space, publish_folder
 
 if TYPE_CHECKING:
     from edgetune.gguf.source import Source
@@ -73,14 +73,14 @@ def write(folder: Folder, note: Callable[[str], None]) -> Path:
         for name, text in folder.layout.texts.items():
             place = part / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            with create(place) as file:
+            with create_file(place) as file:
                 file.write(text.encode("utf-8"))
             if name.endswith(".sh"):
                 place.chmod(0o755)
         place = part / folder.layout.gguf
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            link(folder.gguf, place)
+            hard_link(folder.gguf, place)
         except OSError as error:
             need_space(part, folder.gguf.stat().st_size, f"A copy of {folder.gguf.name} for {module(folder.program).TITLE}")
             copy_file(folder.gguf, place)

@@ -72,7 +72,7 @@ def product(source: "Source") -> Product:
     """What an export will be. Raises InputError where its tokenizer cannot be read."""
     adapters = [source.adapter] if source.adapter else [one for one, _ in source.mix]
     date = str(source.facts["edgetune.template_date"])
-    tokenizer = tokenizers.load(source.model, date, tokenizers.own_tokenizer(adapters))
+    tokenizer = tokenizers.load_tokenizer(source.model, date, tokenizers.own_tokenizer(adapters))
     template = ChatTemplate(source.template, tokenizer.template.bos_token, tokenizer.template.eos_token, date)
     return Product(source.name, template, tokenizer, source.context)
 

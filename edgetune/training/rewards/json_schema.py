@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import InputError
-from edgetune.storage.paths import at_home
+from edgetune.storage.paths import expand_home
 from edgetune.training.rewards import Answer, Context, Reward
 
 PARSED = 0.1
@@ -16,7 +16,7 @@ LARGEST = 2**20
 def _schema(argument: str) -> Any:
     import jsonschema
 
-    path = at_home(argument)
+    path = expand_home(argument)
     try:
         if not argument or not path.is_file():
             raise InputError(f"There is no schema {argument}", "The file does not exist.", "Write --reward json_schema:FILE.")

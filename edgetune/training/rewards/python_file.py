@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.storage.paths import at_home
+from edgetune.storage.paths import expand_home
 from edgetune.training.rewards import Answer, Context, Reward
 
 MEMORY, SECONDS = 512 * 2**20, 20
@@ -23,7 +23,7 @@ CHILD = Path(__file__).with_name("_child.py")
 
 def check(argument: str, context: Context) -> None:
     """The file must be there and be Python. Raises InputError. It is compiled, not run."""
-    path = at_home(argument)
+    path = expand_home(argument)
     if not argument or not path.is_file():
         raise InputError(f"There is no file {argument}", "It was named as a reward.", "Write --reward python_file:FILE.py.")
     try:
@@ -34,7 +34,7 @@ def check(argument: str, context: Context) -> None:
 
 def make(argument: str, context: Context) -> Reward:
     """The reward; a child of its own for every batch."""
-    path = at_home(argument).resolve()
+    path = expand_home(argument).resolve()
     return lambda answers: run(path, answers)
 
 

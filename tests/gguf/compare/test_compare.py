@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgetune.chat.engine import Engine
-from edgetune.data.labels import IGNORED
+from edgetune.data.labels import IGNORE_INDEX
 from edgetune.gguf.compare import compared as comparing
 from edgetune.gguf.compare.compared import Compared, Comparison
 from edgetune.gguf.compare.measure import prompt
@@ -147,7 +147,7 @@ def test_the_page_and_the_picture(found: Compared) -> None:
 
 
 def test_prompts_end_where_the_last_answer_begins() -> None:
-    x = IGNORED
+    x = IGNORE_INDEX
     assert prompt(Row([1, 2, 3, 4, 5, 6, 7], [x, x, 3, x, 5, 6, x], True)) == [1, 2, 3, 4]
     assert prompt(Row([1, 2, 3, 4], [1, 2, 3, 4], False)) == [1, 2]
     assert prompt(Row([1, 2], [x, x], True)) == [1]

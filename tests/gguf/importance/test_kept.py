@@ -61,7 +61,7 @@ def test_large_models_see_fewer_tokens_and_are_streamed_where_they_do_not_fit() 
     assert [limit(size, "cpu") for size in (10**6, 5 * 10**8, 10**12)] == [TOKENS, EFFORT // (5 * 10**8), LEAST]
     assert limit(10**12, "cuda") == TOKENS
     assert number_format(10**6, "cpu") == "float32"
-    assert number_format(hardware.machine().memory_free, "cpu") is None
+    assert number_format(hardware.this_machine().memory_free, "cpu") is None
 
 
 def test_the_command_writes_a_file_that_export_takes(edgetune: Call, facts: Path, tmp_path: Path) -> None:

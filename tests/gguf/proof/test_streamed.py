@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from converters.archs import supported
-from edgetune.bases.load import load
+from edgetune.bases.load import load_model
 from edgetune.gguf.proof.four_bit import FourBit
 from edgetune.gguf.proof.merged import Merged, stored_tensors
 from edgetune.gguf.proof.rows import Row
@@ -94,7 +94,7 @@ def test_one_merged_tensor_is_what_the_running_adapter_computes_with(
 def test_the_base_in_four_bits_is_the_one_bitsandbytes_trains_against(make_model: MakeModel, rows: list[Row], kind: str) -> None:
     folder = make_model(tiny(kind))
     found = predictions(skeleton(folder), FourBit(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), "cpu"), rows)
-    for ours, theirs in zip(found, whole(load(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
+    for ours, theirs in zip(found, whole(load_model(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
         assert divergence(theirs, ours) < 1e-6
 
 

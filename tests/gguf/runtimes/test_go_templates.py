@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgetune.bases import tokenizer as tokenizers
-from edgetune.data.template import CHATML, PLAIN, ChatTemplate, TemplateRefusal, today
+from edgetune.data.template import CHATML_TEMPLATE, PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal, today
 from edgetune.errors import InputError
 from edgetune.gguf.runtimes.go import evaluate
 from edgetune.gguf.runtimes.go.reference import Message, Reference
@@ -33,7 +33,7 @@ LLAMA_2 = (
 
 def source_of(name: str) -> str:
     """A template by name: ours, or a real one."""
-    own = {"chatml": CHATML, "plain": PLAIN}
+    own = {"chatml": CHATML_TEMPLATE, "plain": PLAIN_TEMPLATE}
     return own[name] if name in own else chat_template(FAMILIES[name].template).read_text(encoding="utf-8")
 
 
@@ -90,7 +90,7 @@ def test_prompts_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     folder = make_family(tmp_path / name, name)
-    ours, theirs = tokenizers.load(folder, today()), AutoTokenizer.from_pretrained(folder)
+    ours, theirs = tokenizers.load_tokenizer(folder, today()), AutoTokenizer.from_pretrained(folder)
     reference = Reference(ours.template, False)
     compared = 0
     for messages in map(drawn, range(60)):

@@ -109,10 +109,10 @@ def test_modelfiles_of_real_templates_can_be_read(name: str, family: Callable[[s
 
 
 def test_a_plain_template_stops_at_the_end_of_text(family: Callable[[str], BaseTokenizer]) -> None:
-    from edgetune.data.template import PLAIN
+    from edgetune.data.template import PLAIN_TEMPLATE
 
     tokenizer = family("phi3.5")
-    template = replace(tokenizer.template, source=PLAIN)
+    template = replace(tokenizer.template, source=PLAIN_TEMPLATE)
     assert Product("x", template, tokenizer, 512).stops == [template.eos_token]
     spoken = "{% for m in messages %}{{ '\\n\\n' + m.role + ': ' + m.content }}{% endfor %}"
     spoken += "{% if add_generation_prompt %}\n\nassistant:{% endif %}"

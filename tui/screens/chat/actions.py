@@ -7,7 +7,7 @@ from textual.binding import BindingType
 
 from edgetune.chat.saved import add_example
 from edgetune.errors import InputError
-from edgetune.storage.paths import at_home
+from edgetune.storage.paths import expand_home
 from tui.dialogs.ask import AskText
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
@@ -55,7 +55,7 @@ class ChatAround(ChatVotes):
             return
         usual = str(self.workspace.path / "examples.jsonl")
         if path := await self.app.push_screen_wait(AskText("File of examples to add it to (.jsonl)", usual, _in_a_folder)):
-            await run_in_thread(add_example, at_home(path), talk.settings.system, talk.messages)
+            await run_in_thread(add_example, expand_home(path), talk.settings.system, talk.messages)
             self.ours.say(f"Added to {path}")
 
     def action_adapters(self) -> None:
@@ -85,5 +85,5 @@ class ChatAround(ChatVotes):
 
 def _in_a_folder(text: str) -> None:
     """InputError where a typed file would lie in no folder that is there."""
-    if not (folder := at_home(text).parent).is_dir():
+    if not (folder := expand_home(text).parent).is_dir():
         raise InputError(f"There is no folder {folder}", "A file needs one that is there.", "Correct the path.")

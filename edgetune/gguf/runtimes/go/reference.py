@@ -72,10 +72,10 @@ def words(source: str) -> list[str]:
     """
     from jinja2 import nodes
 
-    from edgetune.data.template import environment
+    from edgetune.data.template import template_environment
 
     found: list[str] = []
-    tree = environment().parse(source)
+    tree = template_environment().parse(source)
     for node in tree.find_all((nodes.Compare, nodes.Call)):
         if isinstance(node, nodes.Call):
             inner = node.args if isinstance(node.node, nodes.Getattr) else []
