@@ -38,7 +38,10 @@ def plain(theta: float, **more: Any) -> dict[str, Any]:
 
 
 class Small(NamedTuple):
-    """A configuration: the architecture's model_type, the tokenizer (tests/fixtures/real.py), what differs from the architecture's TINY."""
+    """A configuration: the architecture's model_type, the tokenizer (tests/fixtures/real.py), what differs from the architecture's TINY.
+
+    A change to None leaves the architecture's default, for what llama.cpp's own converter takes for granted.
+    """
 
     kind: str
     tokenizer: str
@@ -57,9 +60,13 @@ SMALL = {
     "qwen2-yarn": Small("qwen2", "qwen2", {"rope_parameters": YARN, "max_position_embeddings": 4096}),
     "qwen3": Small("qwen3", "qwen2", {}),
     "qwen3_5_text": Small("qwen3_5_text", "qwen2", {}),
-    "gemma2": Small("gemma2", "llama2", {}),
-    "gemma3_text": Small("gemma3_text", "llama2", {}),
-    "gemma4_text": Small("gemma4_text", "llama2", {}),
+    "gemma2": Small("gemma2", "llama2", {"rope_parameters": None}),
+    "gemma3_text": Small("gemma3_text", "llama2", {"rope_parameters": None}),
+    "gemma4_text": Small(
+        "gemma4_text",
+        "llama2",
+        {"rope_parameters": None, "per_layer_config": None, "attention_k_eq_v": None, "use_double_wide_mlp": None, "global_head_dim": 48},
+    ),
     "phi3": Small("phi3", "phi-3", {"rope_parameters": plain(10000.0), "original_max_position_embeddings": 512}),
     "phi3-longrope": Small(
         "phi3", "phi-3", {"rope_parameters": LONG, "original_max_position_embeddings": 1024, "max_position_embeddings": 4096}
@@ -93,7 +100,7 @@ def make_small(name: str, folder: Path) -> Path:
     if small.kind == "gemma4_text":
         config["vocab_size_per_layer_input"] = len(tokenizer)
 
-    random_model(config, folder, "bfloat16")
+    random_model({key: value for key, value in config.items() if key not in small.changes or value is not None}, folder, "bfloat16")
     for file in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "chat_template.jinja"):
         if (source / file).is_file():
             shutil.copyfile(source / file, folder / file)
