@@ -3,18 +3,15 @@
 Here are the hyper-parameters under llama.cpp's keys, and the list of tensors that an architecture adds to.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, config_error, gguf_tensor_name, integer, moves_rows, refuse_unless, same, undoes
+from converters.archs import SAME, Build, TensorPlan, config_error, gguf_tensor_name, integer, refuse_unless
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
 from converters.rope import positive_number
-
-Build = Callable[..., np.ndarray]
 
 
 class Heads(NamedTuple):
@@ -132,8 +129,7 @@ def refuse_layers_but(config: dict[str, Any], kind: str) -> None:
         )
 
 
-@moves_rows
-def interleave(count: int, rows: np.ndarray) -> np.ndarray:
+def _interleave(count: int, rows: np.ndarray) -> np.ndarray:
     """Reorder a projection's rows [count * size, …] within each of its heads.
 
     transformers rotates row i with row i + size/2 (modeling_llama.py, `rotate_half`); llama.cpp's Llama rotates neighbours (ggml_rope,
@@ -143,22 +139,28 @@ def interleave(count: int, rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
 
 
-@undoes(interleave)
-def deinterleave(count: int, rows: np.ndarray) -> np.ndarray:
-    """The inverse of `interleave`: the two halves of every head together again."""
+def _deinterleave(count: int, rows: np.ndarray) -> np.ndarray:
+    """The inverse of `_interleave`: the two halves of every head together again."""
     pairs = rows.reshape(count, -1, 2, *rows.shape[1:])
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows.shape)
 
 
-def plus_one(weight: np.ndarray) -> np.ndarray:
+INTERLEAVED = Build(_interleave, _deinterleave, moves_rows=True)
+"""A projection whose rows llama.cpp rotates as neighbours; to bind: the number of heads."""
+
+
+def _plus_one(weight: np.ndarray) -> np.ndarray:
     """A norm's weight where the model multiplies by one plus it (modeling_gemma2.py, `Gemma2RMSNorm`) and llama.cpp by the weight."""
     return weight + np.float32(1)
 
 
-@undoes(plus_one)
-def minus_one(weight: np.ndarray) -> np.ndarray:
+def _minus_one(weight: np.ndarray) -> np.ndarray:
     """Exact, but for what adding one has already rounded away."""
     return weight - np.float32(1)
+
+
+PLUS_ONE = Build(_plus_one, _minus_one)
+"""A norm's weight that the model stores less one."""
 
 
 class TensorPlans(list[TensorPlan]):
@@ -169,7 +171,7 @@ class TensorPlans(list[TensorPlan]):
         self.arch = arch
         self.layers = layers
 
-    def add(self, name: str, *shape: int, build: Build = same, stored: tuple[int, ...] | None = None, known_as: str | None = None) -> None:
+    def add(self, name: str, *shape: int, build: Build = SAME, stored: tuple[int, ...] | None = None, known_as: str | None = None) -> None:
         """One model tensor that is one GGUF tensor. shape: in the GGUF. stored: its shape in the model where that differs.
 
         known_as: a name that gguf-py's table knows, where it does not know the model's own.
@@ -179,9 +181,9 @@ class TensorPlans(list[TensorPlan]):
 
     def add_computed(self, name: str, values: np.ndarray) -> None:
         """A tensor that is computed from the configuration alone, under its GGUF name."""
-        self.append(TensorPlan(name, values.shape, (), lambda: values))
+        self.append(TensorPlan(name, values.shape, (), Build(lambda: values)))
 
-    def linear(self, name: str, rows: int, columns: int, bias: bool = False, build: Build = same) -> None:
+    def linear(self, name: str, rows: int, columns: int, bias: bool = False, build: Build = SAME) -> None:
         """A projection's weight [rows, columns] and, where it has one, its bias [rows]."""
         self.add(f"{name}.weight", rows, columns, build=build)
         if bias:
@@ -193,8 +195,8 @@ class TensorPlans(list[TensorPlan]):
         hidden: int,
         head: Heads,
         bias: tuple[bool, bool] = (False, False),
-        query: Build = same,
-        key: Build = same,
+        query: Build = SAME,
+        key: Build = SAME,
         output: str = "o_proj",
     ) -> None:
         """Query, key, value and output projections. bias: of the first three, and of the output. query, key: how those are built."""
@@ -218,7 +220,7 @@ class TensorPlans(list[TensorPlan]):
         self.add("model.embed_tokens.weight", integer(config, "vocab_size"), hidden)
         return hidden, integer(config, "intermediate_size")
 
-    def end(self, config: dict[str, Any], tied: bool, norm: Build = same, name: str = "model.norm") -> None:
+    def end(self, config: dict[str, Any], tied: bool, norm: Build = SAME, name: str = "model.norm") -> None:
         """The last norm, and the output matrix unless it is the embeddings'."""
         hidden = integer(config, "hidden_size")
         self.add(f"{name}.weight", hidden, build=norm)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.archs import TensorPlan, same
+from converters.archs import SAME, TensorPlan
 from converters.quantize import EMBEDDING_MATRICES, quantizable
 
 
@@ -40,7 +40,7 @@ def matrix_inputs(tensors: Iterable[TensorPlan], transposed: Collection[str] = (
 
 def _order(tensor: TensorPlan, transposed: Collection[str]) -> np.ndarray | None:
     """The channel of each column, by building a matrix whose columns hold their own numbers; the build may also move rows."""
-    if tensor.build is same:
+    if tensor.build is SAME:
         return None
     ((name, shape),) = tensor.sources
     numbers = np.arange(tensor.shape[-1], dtype=np.float32)

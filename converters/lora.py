@@ -9,7 +9,6 @@ file and rank the pair's own. Where PEFT's scale differs (rsLoRA, alpha_pattern)
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from converters import four_bit
-from converters.archs import TensorPlan, architecture, with_defaults
+from converters.archs import Build, TensorPlan, architecture, with_defaults
 from converters.convert import LM_HEAD, QUANTIZATION_VERSION, embeddings_name, read_base, ties
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, f32, lay_out, padded, scalar_value, text, u32
@@ -36,7 +35,7 @@ class Pair:
     name: str
     change: ModuleChange
     gain: float
-    build: Callable[..., np.ndarray]
+    build: Build
 
     def shapes(self, out: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Shapes [rows, columns] of A and B; of embeddings llama.cpp takes A transposed, to look rows up in it."""

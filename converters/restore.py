@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, restoring, same, supported, undo, with_defaults
+from converters.archs import SAME, TensorPlan, restoring, supported, with_defaults
 from converters.convert import LM_HEAD
 from converters.errors import ConversionError
 from converters.gguf_file import Value, read_header
@@ -138,10 +138,10 @@ class Restoration:
 
     def values(self, entry: FolderTensor) -> Iterator[np.ndarray]:
         """A tensor of the model in float32, some rows at a time where nothing is reordered."""
-        if entry.plan.build is same:
+        if entry.plan.build is SAME:
             yield from self._file.slabs(entry.plan.name)
             return
-        restored = undo(entry.plan.build)(self._file.tensor(entry.plan.name))
+        restored = entry.plan.build.undo(self._file.tensor(entry.plan.name))
         assert restored.shape == entry.shape, entry
         yield restored
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from converters.archs import MOVES_ROWS, WITHIN_ROWS, TensorPlan
+from converters.archs import TensorPlan
 from converters.weights import RowSelection
 
 MAX_SLAB, MIN_SLAB, WEIGHTS_IN_FLIGHT = 2**20, 2**17, 2**24
@@ -30,12 +30,11 @@ def slabs(tensor: TensorPlan, load: Load, slab_weights: int) -> Iterator[Callabl
     """
     rows = tensor.shape[0]
     step = max(1, slab_weights // int(np.prod(tensor.shape[1:])))
-    function = tensor.build.func if isinstance(tensor.build, partial) else tensor.build
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
-    if len(tensor.sources) == 1 and len(tensor.shape) > 1 and function in WITHIN_ROWS | MOVES_ROWS:
+    if len(tensor.sources) == 1 and len(tensor.shape) > 1 and (tensor.build.within_rows or tensor.build.moves_rows):
         name, shape = tensor.sources[0]
-        order = tensor.build(np.arange(shape[0])[:, None])[:, 0] if function in MOVES_ROWS else None
+        order = tensor.build(np.arange(shape[0])[:, None])[:, 0] if tensor.build.moves_rows else None
         for part in parts:
             yield partial(load, name, order[part]) if order is not None else partial(_built, tensor, load, part)
         return

@@ -21,7 +21,7 @@ and, where it differs from most:
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import ModuleType
 from typing import Any
@@ -32,17 +32,54 @@ from converters.errors import ConversionError
 
 
 @dataclass(frozen=True)
+class Build:
+    """How one tensor of the GGUF is built from the model's, all in float32.
+
+    forward: from the model's tensors to the GGUF's. inverse: from the GGUF's back to the model's; None where nothing is read back.
+    moves_rows: it only reorders rows, whatever they hold, so some of them can be built without the others. within_rows: every row is
+    built from the same row of the model's tensor.
+    """
+
+    forward: Callable[..., np.ndarray]
+    inverse: Callable[..., np.ndarray] | None = None
+    moves_rows: bool = False
+    within_rows: bool = False
+
+    def __call__(self, *tensors: np.ndarray) -> np.ndarray:
+        """The GGUF's tensor."""
+        return self.forward(*tensors)
+
+    def undo(self, tensor: np.ndarray) -> np.ndarray:
+        """The model's tensor from the GGUF's."""
+        assert self.inverse is not None, self.forward
+        return self.inverse(tensor)
+
+    def bind(self, *arguments: Any) -> "Build":
+        """The same with the first arguments of both functions filled in."""
+        inverse = None if self.inverse is None else partial(self.inverse, *arguments)
+        return replace(self, forward=partial(self.forward, *arguments), inverse=inverse)
+
+
+def _unchanged(tensor: np.ndarray) -> np.ndarray:
+    return tensor
+
+
+SAME = Build(_unchanged, _unchanged, within_rows=True)
+"""A tensor that both sides store alike."""
+
+
+@dataclass(frozen=True)
 class TensorPlan:
     """One tensor of the GGUF.
 
     shape: as numpy has it (rows last to ggml: [out, in]). sources: the model's tensors it is made of, with their shapes.
-    build: from those tensors, float32 in the same order, to this one.
+    build: makes it from those tensors, in the same order.
     """
 
     name: str
     shape: tuple[int, ...]
     sources: tuple[tuple[str, tuple[int, ...]], ...]
-    build: Callable[..., np.ndarray]
+    build: Build
 
 
 def supported() -> list[str]:
@@ -107,49 +144,6 @@ def gguf_tensor_name(gguf_name: str, blocks: int, model_name: str) -> str:
     name = _name_map(gguf_name, blocks).get_name(model_name, try_suffixes=(".weight", ".bias"))
     assert name, (gguf_name, model_name)
     return str(name)
-
-
-def moves_rows(build: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Mark a build that only reorders a tensor's rows, whatever they hold: then some of its rows can be made without the others."""
-    MOVES_ROWS.add(build)
-    return build
-
-
-def within_rows(build: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Mark a build that makes every row from the same row of the model's tensor."""
-    WITHIN_ROWS.add(build)
-    return build
-
-
-MOVES_ROWS: set[Callable[..., np.ndarray]] = set()
-WITHIN_ROWS: set[Callable[..., np.ndarray]] = set()
-
-
-@within_rows
-def same(tensor: np.ndarray) -> np.ndarray:
-    """A tensor that both sides store alike."""
-    return tensor
-
-
-Change = Callable[..., np.ndarray]
-_INVERSES: dict[Change, Change] = {same: same}
-
-
-def undoes(forward: Change) -> Callable[[Change], Change]:
-    """Marks a function as the inverse of another that takes the same arguments; a GGUF's tensor becomes the model's by it."""
-
-    def mark(inverse: Change) -> Change:
-        _INVERSES[forward] = inverse
-        return inverse
-
-    return mark
-
-
-def undo(build: Change) -> Change:
-    """The inverse of what a TensorPlan builds with."""
-    if isinstance(build, partial):
-        return partial(_INVERSES[build.func], *build.args, **build.keywords)
-    return _INVERSES[build]
 
 
 def restoring(gguf_name: str) -> ModuleType | None:

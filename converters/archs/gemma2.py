@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from converters.archs import TensorPlan, integer, refuse_unless
-from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, plus_one
+from converters.decoder import PLUS_ONE, TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
@@ -128,13 +128,13 @@ def normed_tensors(config: dict[str, Any], tied: bool, arch: str, add_attention:
 
     for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
-        plans.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
+        plans.add(f"{prefix}.input_layernorm.weight", hidden, build=PLUS_ONE)
         plans.attention(f"{prefix}.self_attn", hidden, head)
         add_attention(plans, f"{prefix}.self_attn")
-        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
-        plans.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden, build=plus_one)
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=PLUS_ONE)
+        plans.add(f"{prefix}.pre_feedforward_layernorm.weight", hidden, build=PLUS_ONE)
         plans.gated_mlp(f"{prefix}.mlp", hidden, inner)
-        plans.add(f"{prefix}.post_feedforward_layernorm.weight", hidden, build=plus_one)
+        plans.add(f"{prefix}.post_feedforward_layernorm.weight", hidden, build=PLUS_ONE)
 
-    plans.end(config, tied, plus_one)
+    plans.end(config, tied, PLUS_ONE)
     return plans

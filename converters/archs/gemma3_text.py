@@ -4,7 +4,7 @@ from typing import Any
 
 from converters.archs import TensorPlan, config_error, integer, refuse_unless
 from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, check_shape, normed_tensors, windowed_configuration
-from converters.decoder import TensorPlans, decoder_metadata, heads, plus_one
+from converters.decoder import PLUS_ONE, TensorPlans, decoder_metadata, heads
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
 from converters.rope import positive_number, rope_configuration, rope_metadata
@@ -93,7 +93,7 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     size = heads(config).size
 
     def norms(plans: TensorPlans, prefix: str) -> None:
-        plans.add(f"{prefix}.q_norm.weight", size, build=plus_one)
-        plans.add(f"{prefix}.k_norm.weight", size, build=plus_one)
+        plans.add(f"{prefix}.q_norm.weight", size, build=PLUS_ONE)
+        plans.add(f"{prefix}.k_norm.weight", size, build=PLUS_ONE)
 
     return normed_tensors(config, tied, GGUF_NAME, norms)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, config_error, integer, refuse_unless, undoes
+from converters.archs import Build, TensorPlan, config_error, integer, refuse_unless
 from converters.decoder import TensorPlans, layer_count
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
@@ -64,9 +64,12 @@ def _turned(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight.T)
 
 
-@undoes(_turned)
 def _turned_back(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight.T)
+
+
+TURNED = Build(_turned, _turned_back)
+"""A projection that the model stores as [in, out]."""
 
 
 def configuration(file: GgufModel) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
         plans.add(f"{name}.bias", hidden)
 
     def projection(name: str, rows: int, columns: int) -> None:
-        plans.add(f"{name}.weight", rows, columns, build=_turned, stored=(columns, rows))
+        plans.add(f"{name}.weight", rows, columns, build=TURNED, stored=(columns, rows))
         plans.add(f"{name}.bias", rows)
 
     plans.add(EMBEDDINGS, vocabulary, hidden)

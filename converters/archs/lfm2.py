@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, config_error, integer, refuse_unless, undoes
+from converters.archs import Build, TensorPlan, config_error, integer, refuse_unless
 from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.gguf_file import Value, i32s, u32
 from converters.gguf_model import GgufModel
@@ -105,9 +105,12 @@ def _flat(kernel: np.ndarray) -> np.ndarray:
     return kernel.reshape(kernel.shape[0], kernel.shape[2])
 
 
-@undoes(_flat)
 def _deep(kernel: np.ndarray) -> np.ndarray:
     return kernel[:, None, :]
+
+
+FLAT_KERNEL = Build(_flat, _deep)
+"""A convolution's kernel, which llama.cpp stores as a matrix."""
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
@@ -122,7 +125,7 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
         plans.add(f"{prefix}.operator_norm.weight", hidden)
         if kind == CONV:
             plans.linear(f"{prefix}.conv.in_proj", 3 * hidden, hidden)
-            plans.add(f"{prefix}.conv.conv.weight", hidden, length, build=_flat, stored=(hidden, 1, length))
+            plans.add(f"{prefix}.conv.conv.weight", hidden, length, build=FLAT_KERNEL, stored=(hidden, 1, length))
             plans.linear(f"{prefix}.conv.out_proj", hidden, hidden)
         else:
             plans.attention(f"{prefix}.self_attn", hidden, head, output="out_proj")

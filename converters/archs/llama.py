@@ -1,10 +1,9 @@
 """Llama and what is built like it (Llama 1 to 3, TinyLlama, SmolLM, EdgeTune Nano …)."""
 
-from functools import partial
 from typing import Any
 
 from converters.archs import TensorPlan, integer
-from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, interleave, layer_count
+from converters.decoder import INTERLEAVED, TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.gguf_file import Value, u32
 from converters.gguf_model import GgufModel
 from converters.rope import llama3_factors, rope_configuration, rope_metadata, rope_settings
@@ -66,7 +65,7 @@ def tensors(config: dict[str, Any], tied: bool, arch: str = GGUF_NAME) -> list[T
     if rope["rope_type"] == "llama3":
         plans.add_computed("rope_freqs.weight", llama3_factors(rope, head.size))
 
-    # transformers rotates halves of a head, llama.cpp neighbours: see `interleave`.
+    # transformers rotates halves of a head, llama.cpp neighbours: see `INTERLEAVED`.
     attention_bias = bool(config["attention_bias"])
     for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
@@ -76,8 +75,8 @@ def tensors(config: dict[str, Any], tied: bool, arch: str = GGUF_NAME) -> list[T
             hidden,
             head,
             (attention_bias, attention_bias),
-            query=partial(interleave, head.query),
-            key=partial(interleave, head.kv),
+            query=INTERLEAVED.bind(head.query),
+            key=INTERLEAVED.bind(head.kv),
         )
         plans.add(f"{prefix}.post_attention_layernorm.weight", hidden)
         plans.gated_mlp(f"{prefix}.mlp", hidden, inner, bool(config["mlp_bias"]))

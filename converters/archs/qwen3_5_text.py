@@ -1,12 +1,11 @@
 """Qwen3.5 (text, dense): three layers of linear attention (gated delta nets) to every one of gated attention."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, config_error, integer, moves_rows, refuse_unless, undoes, within_rows
-from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, plus_one
+from converters.archs import Build, TensorPlan, config_error, integer, refuse_unless
+from converters.decoder import PLUS_ONE, TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.gguf_file import Value, booleans, i32s, u32
 from converters.gguf_model import GgufModel
 from converters.rope import positive_number, rope_configuration, rope_metadata, rope_settings
@@ -141,8 +140,7 @@ def configuration(file: GgufModel) -> dict[str, Any]:
     }
 
 
-@moves_rows
-def deal_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
+def _deal_values(linear: Linear, size: int, rows: np.ndarray) -> np.ndarray:
     """Reorder the rows [values * size, …] of all value heads.
 
     The model has the value heads of one key head together; llama.cpp repeats the key heads as a whole (ggml_repeat), so the first value
@@ -152,42 +150,36 @@ def deal_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(grouped.swapaxes(0, 1)).reshape(rows.shape)
 
 
-@undoes(deal_values)
-def gather_values(linear: Linear, rows: np.ndarray, size: int) -> np.ndarray:
+def _gather_values(linear: Linear, size: int, rows: np.ndarray) -> np.ndarray:
     """The value heads of each key head together again."""
     dealt = rows.reshape(linear.values // linear.keys, linear.keys, size, *rows.shape[1:])
     return np.ascontiguousarray(dealt.swapaxes(0, 1)).reshape(rows.shape)
 
 
-@moves_rows
 def _deal_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
     """Queries and keys as they are, then the values reordered."""
     queries_and_keys = 2 * linear.keys * linear.size
-    return np.concatenate([rows[:queries_and_keys], deal_values(linear, rows[queries_and_keys:], linear.size)])
+    return np.concatenate([rows[:queries_and_keys], _deal_values(linear, linear.size, rows[queries_and_keys:])])
 
 
-@undoes(_deal_last)
 def _gather_last(linear: Linear, rows: np.ndarray) -> np.ndarray:
     queries_and_keys = 2 * linear.keys * linear.size
-    return np.concatenate([rows[:queries_and_keys], gather_values(linear, rows[queries_and_keys:], linear.size)])
+    return np.concatenate([rows[:queries_and_keys], _gather_values(linear, linear.size, rows[queries_and_keys:])])
 
 
-@within_rows
 def _deal_columns(linear: Linear, weight: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(deal_values(linear, weight.T, linear.size).T)
+    return np.ascontiguousarray(_deal_values(linear, linear.size, weight.T).T)
 
 
-@undoes(_deal_columns)
 def _gather_columns(linear: Linear, weight: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(gather_values(linear, weight.T, linear.size).T)
+    return np.ascontiguousarray(_gather_values(linear, linear.size, weight.T).T)
 
 
 def _decay(linear: Linear, logarithms: np.ndarray) -> np.ndarray:
     """The rate at which a head forgets: minus the exponential of what the model stores."""
-    return -np.exp(deal_values(linear, logarithms, 1).astype(np.float64)).astype(np.float32)
+    return -np.exp(_deal_values(linear, 1, logarithms).astype(np.float64)).astype(np.float32)
 
 
-@undoes(_decay)
 def _logarithms(linear: Linear, rates: np.ndarray) -> np.ndarray:
     """Of each rate the float32 logarithm that gives it again, where one of the three nearest does."""
     with np.errstate(all="ignore"):
@@ -197,16 +189,23 @@ def _logarithms(linear: Linear, rates: np.ndarray) -> np.ndarray:
     # Rounding to float32 may miss by one step; of those that give the rate again, the nearest is looked at last and wins.
     for candidate in (np.nextafter(nearest, np.float32(np.inf)), np.nextafter(nearest, np.float32(-np.inf)), nearest):
         logarithms = np.where(-np.exp(candidate.astype(np.float64)).astype(np.float32) == rates, candidate, logarithms)
-    return gather_values(linear, logarithms, 1)
+    return _gather_values(linear, 1, logarithms)
 
 
 def _kernel(linear: Linear, weight: np.ndarray) -> np.ndarray:
     return _deal_last(linear, weight.reshape(weight.shape[0], weight.shape[2]))
 
 
-@undoes(_kernel)
 def _kernel_back(linear: Linear, weight: np.ndarray) -> np.ndarray:
     return _gather_last(linear, weight)[:, None, :]
+
+
+# To bind: the linear attention's sizes, and for values alone the rows of one head.
+DEALT_VALUES = Build(_deal_values, _gather_values, moves_rows=True)
+DEALT_LAST = Build(_deal_last, _gather_last, moves_rows=True)
+DEALT_COLUMNS = Build(_deal_columns, _gather_columns, within_rows=True)
+DECAY = Build(_decay, _logarithms)
+KERNEL = Build(_kernel, _kernel_back)
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
@@ -218,7 +217,7 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
 
     for layer, kind in enumerate(_kinds(config)):
         prefix = f"model.layers.{layer}"
-        plans.add(f"{prefix}.input_layernorm.weight", hidden, build=plus_one)
+        plans.add(f"{prefix}.input_layernorm.weight", hidden, build=PLUS_ONE)
         if kind == LINEAR:
             _linear_attention(plans, f"{prefix}.linear_attn", hidden, linear)
         else:
@@ -226,24 +225,24 @@ def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
             plans.linear(f"{prefix}.self_attn.k_proj", head.kv * head.size, hidden)
             plans.linear(f"{prefix}.self_attn.v_proj", head.kv * head.size, hidden)
             plans.linear(f"{prefix}.self_attn.o_proj", hidden, head.query * head.size)
-            plans.add(f"{prefix}.self_attn.q_norm.weight", head.size, build=plus_one)
-            plans.add(f"{prefix}.self_attn.k_norm.weight", head.size, build=plus_one)
-        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=plus_one)
+            plans.add(f"{prefix}.self_attn.q_norm.weight", head.size, build=PLUS_ONE)
+            plans.add(f"{prefix}.self_attn.k_norm.weight", head.size, build=PLUS_ONE)
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden, build=PLUS_ONE)
         plans.gated_mlp(f"{prefix}.mlp", hidden, inner)
 
-    plans.end(config, tied, plus_one)
+    plans.end(config, tied, PLUS_ONE)
     return plans
 
 
 def _linear_attention(plans: TensorPlans, prefix: str, hidden: int, linear: Linear) -> None:
     values = linear.values * linear.size
     projected = 2 * linear.keys * linear.size + values
-    plans.linear(f"{prefix}.in_proj_qkv", projected, hidden, build=partial(_deal_last, linear))
-    plans.linear(f"{prefix}.in_proj_z", values, hidden, build=partial(deal_values, linear, size=linear.size))
-    plans.add(f"{prefix}.conv1d.weight", projected, linear.kernel, build=partial(_kernel, linear), stored=(projected, 1, linear.kernel))
-    plans.add(f"{prefix}.dt_bias", linear.values, build=partial(deal_values, linear, size=1), known_as=f"{prefix}.dt_proj.bias")
-    plans.add(f"{prefix}.A_log", linear.values, build=partial(_decay, linear))
-    plans.linear(f"{prefix}.in_proj_b", linear.values, hidden, build=partial(deal_values, linear, size=1))
-    plans.linear(f"{prefix}.in_proj_a", linear.values, hidden, build=partial(deal_values, linear, size=1))
+    plans.linear(f"{prefix}.in_proj_qkv", projected, hidden, build=DEALT_LAST.bind(linear))
+    plans.linear(f"{prefix}.in_proj_z", values, hidden, build=DEALT_VALUES.bind(linear, linear.size))
+    plans.add(f"{prefix}.conv1d.weight", projected, linear.kernel, build=KERNEL.bind(linear), stored=(projected, 1, linear.kernel))
+    plans.add(f"{prefix}.dt_bias", linear.values, build=DEALT_VALUES.bind(linear, 1), known_as=f"{prefix}.dt_proj.bias")
+    plans.add(f"{prefix}.A_log", linear.values, build=DECAY.bind(linear))
+    plans.linear(f"{prefix}.in_proj_b", linear.values, hidden, build=DEALT_VALUES.bind(linear, 1))
+    plans.linear(f"{prefix}.in_proj_a", linear.values, hidden, build=DEALT_VALUES.bind(linear, 1))
     plans.add(f"{prefix}.norm.weight", linear.size)
-    plans.linear(f"{prefix}.out_proj", hidden, values, build=partial(_deal_columns, linear))
+    plans.linear(f"{prefix}.out_proj", hidden, values, build=DEALT_COLUMNS.bind(linear))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, same
+from converters.archs import SAME, TensorPlan
 from converters.gguf_file import Header
 
 DIGIT = 2**20
@@ -61,7 +61,7 @@ class Placement:
         if len(self.tensor.sources) != 1:
             return None
         shape = self.tensor.sources[0][1]
-        if self.tensor.build is same:
+        if self.tensor.build is SAME:
             return found.reshape(shape)
         if self._found is None:
             return None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters import convert
-from converters.archs import same
+from converters.archs import SAME, Build
 from converters.gguf_file import boolean, f32, strings, u32
 from edgetune.gguf.source import Source
 
@@ -44,7 +44,7 @@ def scaled(source: Source, factor: float, folder: Path, only: str = "") -> Plan:
     return plan(source, folder)
 
 
-def rebuilt(made: Plan, name: str, change: Callable[[Any], Callable[..., np.ndarray]]) -> Plan:
+def rebuilt(made: Plan, name: str, change: Callable[[Build], Build]) -> Plan:
     """With one tensor made another way: `change` gets the way it is made and returns another."""
     tensors = tuple(dataclasses.replace(one, build=change(one.build)) if one.name == name else one for one in made.tensors)
     assert tensors != made.tensors
@@ -81,17 +81,17 @@ def other_template(source: Source, folder: Path) -> Plan:
 
 def rolled(source: Source, folder: Path) -> Plan:
     """With the rows of one attention tensor moved by one."""
-    return rebuilt(plan(source, source.adapter), QUERY, lambda build: lambda values: np.roll(build(values), 1, axis=0))
+    return rebuilt(plan(source, source.adapter), QUERY, lambda build: Build(lambda values: np.roll(build(values), 1, axis=0)))
 
 
 def not_permuted(source: Source, folder: Path) -> Plan:
     """With one attention tensor's rows in the order of transformers."""
-    return rebuilt(plan(source, source.adapter), KEYS, lambda build: same)
+    return rebuilt(plan(source, source.adapter), KEYS, lambda build: SAME)
 
 
 def zeroed(source: Source, folder: Path) -> Plan:
     """With one tensor zero."""
-    return rebuilt(plan(source, source.adapter), VALUE, lambda build: np.zeros_like)
+    return rebuilt(plan(source, source.adapter), VALUE, lambda build: Build(np.zeros_like))
 
 
 def rope_wrong(source: Source, folder: Path) -> Plan:
