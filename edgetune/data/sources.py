@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgetune.data.readers import READERS, FileError, opened, suffix_of
 from edgetune.errors import InputError
-from edgetune.storage.paths import exists, expand_home, is_folder, real_path
+from edgetune.storage.paths import is_folder, real_path, split_number
 from edgetune.text import one_line
 
 MAX_WEIGHT = 100.0
@@ -16,7 +16,6 @@ MAX_WEIGHT = 100.0
 HELD_OUT_WORDS = frozenset({"valid", "validation", "val", "dev", "test", "eval"})
 """Words in the names of files and folders, below a named folder, that keep a file out of training."""
 STRUCTURED_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather"})
-_WEIGHTED = re.compile(r"(?P<path>.{2,}):(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity))", re.I | re.S)
 _ABOUT = re.compile(r"(?:readme|licen[sc]e|dataset_info|dataset_dict\.json|state\.json)", re.I)
 """How names of files start that are about a dataset: not examples."""
 
@@ -49,19 +48,17 @@ def sources(arguments: list[str]) -> list[Source]:
 
 
 def split_weight(argument: str) -> tuple[Path, float]:
-    """A path and its weight. A file whose name really ends so wins; a single letter before the colon is a drive."""
-    path = expand_home(argument)
-    match = _WEIGHTED.fullmatch(argument)
-    if not match or exists(path):
+    """A path and its weight, 1 where none is given. Raises InputError for a weight out of bounds."""
+    path, weight = split_number(argument)
+    if weight is None:
         return path, 1.0
-    weight = float(match["weight"])
     if not (math.isfinite(weight) and 0 < weight <= MAX_WEIGHT):
         raise InputError(
             f"{one_line(argument, 200)} has a weight that cannot be used",
-            f"The weight is {match['weight']}; it must be above 0 and at most {MAX_WEIGHT:.0f}.",
+            f"The weight is {argument.rpartition(':')[2]}; it must be above 0 and at most {MAX_WEIGHT:.0f}.",
             "Write for example FILE:2 to see its rows twice as often.",
         )
-    return expand_home(match["path"]), weight
+    return path, weight
 
 
 def example_files(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer
 from edgetune.runs.launch import state
 from edgetune.runs.lineage import describe_lineage
 from edgetune.storage.files import publish_folder, write_json
+from edgetune.storage.paths import split_number
 from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Run, Workspace
 from edgetune.training import stacked_adapter
 from edgetune.training.model import peft_name
@@ -163,16 +164,10 @@ def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float
 
 def weighted(text: str) -> tuple[Path, float]:
     """DIR or DIR:WEIGHT as a folder and a weight (1 where none is given). InputError where the weight is not finite."""
-    path, colon, weight = text.rpartition(":")
-    if not colon or not path or Path(text).exists():
-        return Path(text).expanduser(), 1.0
-    try:
-        number = float(weight)
-    except ValueError:
-        return Path(text).expanduser(), 1.0
-    if not math.isfinite(number):
+    path, weight = split_number(text)
+    if weight is not None and not math.isfinite(weight):
         raise InputError(f"'{text}' has no usable weight", f"{weight} is not a finite number.", "Give a number, such as 0.5.")
-    return Path(path).expanduser(), number
+    return path, 1.0 if weight is None else weight
 
 
 def resolve(source: str, workspace: Workspace, adapters: Sequence[tuple[Path, float]] = (), checkpoint: str | None = None) -> Source:

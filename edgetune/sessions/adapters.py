@@ -5,23 +5,25 @@ from pathlib import Path
 
 from edgetune.chat.engine import Engine
 from edgetune.errors import InputError
+from edgetune.storage.paths import split_number
 
 Say = Callable[[str], None]
 
 
-def parse_scale(text: str) -> tuple[Path, float]:
-    """FILE or FILE:SCALE as a path and a scale (1 where none is given)."""
-    path, colon, scale = text.rpartition(":")
-    number = _number(scale) if colon and path and not Path(text).expanduser().exists() else None
-    return (Path(text).expanduser(), 1.0) if number is None else (Path(path).expanduser(), number)
-
-
 def load(engine: Engine, files: list[str], say: Say) -> None:
-    """Load the adapters named with --adapter. InputError, before llama.cpp sees it, for one that does not belong to the base."""
-    for path, scale in map(parse_scale, files):
-        name, number = path.stem, 2
+    """Load the adapters named with --adapter, as FILE or FILE:SCALE.
+
+    InputError, before llama.cpp sees it, for one that does not belong to the base.
+    """
+    for path, number in map(split_number, files):
+        scale = 1.0 if number is None else number
+
+        # Files of the same name in different folders are told apart by a number.
+        name = path.stem
+        count = 1
         while name in engine.adapters:
-            name, number = f"{path.stem}-{number}", number + 1
+            count += 1
+            name = f"{path.stem}-{count}"
         engine.load_adapter(path, scale, name)
         say(f"adapter {name} at {scale:g}")
 
