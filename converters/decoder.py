@@ -11,7 +11,7 @@ from converters.archs import SAME, Build, TensorPlan, config_error, gguf_tensor_
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
-from converters.rope import positive_number
+from converters.rope import positive_number, rope_configuration, rope_metadata, rope_settings
 
 
 class Heads(NamedTuple):
@@ -104,6 +104,17 @@ def decoder_configuration(
     if own_size and file.get("attention.key_length") is not None:
         config["head_dim"] = file.integer("attention.key_length")
     return config | {activation: "silu" if activation == "hidden_act" else "gelu_pytorch_tanh"}
+
+
+def equal_share_metadata(config: dict[str, Any], arch: str) -> dict[str, Value]:
+    """Hyper-parameters, rope included, of a decoder whose heads are each as large as their share of the hidden size."""
+    heads(config, own_size=False)
+    return decoder_metadata(config, arch, head_size=False) | rope_metadata(rope_settings(config), arch, ("linear", "yarn"))
+
+
+def equal_share_configuration(file: GgufModel) -> dict[str, Any]:
+    """The settings that `equal_share_metadata` writes, read back."""
+    return decoder_configuration(file, own_size=False) | {"rope_parameters": rope_configuration(file)}
 
 
 def refuse_windows(config: dict[str, Any], arch: str) -> None:

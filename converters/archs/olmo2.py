@@ -3,10 +3,9 @@
 from typing import Any
 
 from converters.archs import TensorPlan, refuse_unless
-from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
+from converters.decoder import TensorPlans, equal_share_configuration, equal_share_metadata, heads, layer_count
 from converters.gguf_file import Value
 from converters.gguf_model import GgufModel
-from converters.rope import rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "olmo2"
 CLASS = "Olmo2ForCausalLM"
@@ -31,13 +30,12 @@ TINY = {
 def metadata(config: dict[str, Any]) -> dict[str, Value]:
     """Hyper-parameters; heads as large as their share of the hidden size, without biases (src/models/olmo2.cpp)."""
     refuse_unless(config, "attention_bias", False)
-    heads(config, own_size=False)
-    return decoder_metadata(config, GGUF_NAME, head_size=False) | rope_metadata(rope_settings(config), GGUF_NAME, ("linear", "yarn"))
+    return equal_share_metadata(config, GGUF_NAME)
 
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
-    return decoder_configuration(file, own_size=False) | {"rope_parameters": rope_configuration(file)}
+    return equal_share_configuration(file)
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:

@@ -3,10 +3,9 @@
 from typing import Any
 
 from converters.archs import TensorPlan, refuse_unless
-from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, refuse_layers_but
+from converters.decoder import TensorPlans, equal_share_configuration, equal_share_metadata, heads, layer_count, refuse_layers_but
 from converters.gguf_file import Value
 from converters.gguf_model import GgufModel
-from converters.rope import rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "qwen2"
 CLASS = "Qwen2ForCausalLM"
@@ -41,13 +40,12 @@ def metadata(config: dict[str, Any]) -> dict[str, Value]:
     """Hyper-parameters; a head is as large as its share of the hidden size, and all layers attend to everything before."""
     refuse_unless(config, "use_sliding_window", False)
     refuse_layers_but(config, "full_attention")
-    heads(config, own_size=False)
-    return decoder_metadata(config, GGUF_NAME, head_size=False) | rope_metadata(rope_settings(config), GGUF_NAME, ("linear", "yarn"))
+    return equal_share_metadata(config, GGUF_NAME)
 
 
 def configuration(file: GgufModel) -> dict[str, Any]:
     """Hyper-parameters from a file."""
-    return decoder_configuration(file, own_size=False) | {"rope_parameters": rope_configuration(file)}
+    return equal_share_configuration(file)
 
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
