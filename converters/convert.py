@@ -7,7 +7,7 @@ plan.write("Q4_K_M", open_file)  # merged, reordered, quantized and written, som
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +78,13 @@ class Plan:
     def tensors(self) -> tuple[TensorPlan, ...]:
         """Every tensor of the file and how it is built from the model's."""
         return self._tensors
+
+    def replaced(self, tensors: Sequence[TensorPlan] = (), metadata: Mapping[str, Value] | None = None) -> "Plan":
+        """The same conversion with tensors of these names built in another way, and with metadata added or changed."""
+        builds = {tensor.name: tensor for tensor in tensors}
+        assert builds.keys() <= {tensor.name for tensor in self._tensors}, builds
+        changed = tuple(builds.get(tensor.name, tensor) for tensor in self._tensors)
+        return replace(self, _tensors=changed, _metadata={**self._metadata, **(metadata or {})})
 
     def inputs(self) -> list[MatrixInput]:
         """The input of every matrix that can be quantized."""

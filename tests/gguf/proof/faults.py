@@ -46,14 +46,13 @@ def scaled(source: Source, factor: float, folder: Path, only: str = "") -> Plan:
 
 def rebuilt(made: Plan, name: str, change: Callable[[Build], Build]) -> Plan:
     """With one tensor made another way: `change` gets the way it is made and returns another."""
-    tensors = tuple(dataclasses.replace(one, build=change(one.build)) if one.name == name else one for one in made.tensors)
-    assert tensors != made.tensors
-    return dataclasses.replace(made, _tensors=tensors)
+    tensor = next(tensor for tensor in made.tensors if tensor.name == name)
+    return made.replaced([dataclasses.replace(tensor, build=change(tensor.build))])
 
 
 def with_metadata(made: Plan, **changes: Any) -> Plan:
     """With metadata changed (dots in keys written as double underscores)."""
-    return dataclasses.replace(made, _metadata=made._metadata | {key.replace("__", "."): value for key, value in changes.items()})
+    return made.replaced(metadata={key.replace("__", "."): value for key, value in changes.items()})
 
 
 def left_out(source: Source, folder: Path) -> Plan:
@@ -69,7 +68,7 @@ def single_lost(source: Source, folder: Path) -> Plan:
 def bos_doubled(source: Source, folder: Path) -> Plan:
     """With a BOS too many: from the template where the base has one, else from the vocabulary."""
     made = plan(source, source.adapter, chat_template="{{ bos_token }}{{ bos_token }}" + source.template)
-    if made._metadata["tokenizer.ggml.add_bos_token"].data:
+    if made.metadata("F32")["tokenizer.ggml.add_bos_token"].data:
         return made
     return with_metadata(plan(source, source.adapter), tokenizer__ggml__add_bos_token=boolean(True), tokenizer__ggml__bos_token_id=u32(1))
 
@@ -102,7 +101,7 @@ def rope_wrong(source: Source, folder: Path) -> Plan:
 def ids_swapped(source: Source, folder: Path) -> Plan:
     """With two of the vocabulary's tokens in each other's place."""
     made = plan(source, source.adapter)
-    tokens = list(made._metadata["tokenizer.ggml.tokens"].data)
+    tokens = list(made.metadata("F32")["tokenizer.ggml.tokens"].data)
     tokens[400], tokens[420] = tokens[420], tokens[400]
     return with_metadata(made, tokenizer__ggml__tokens=strings(tokens))
 
