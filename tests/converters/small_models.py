@@ -84,7 +84,7 @@ SMALL = {
     "olmo2": Small("olmo2", "llama-bpe", {}),
     "granite": Small("granite", "qwen2", {}),
     "lfm2": Small("lfm2", "qwen2", {}),
-    "gpt2": Small("gpt2", "gpt-2", {}),
+    "gpt2": Small("gpt2", "gpt-2", {"n_ctx": 256, "n_inner": None}),
 }
 
 
