@@ -46,7 +46,7 @@ def open_chat(engine: "Engine", options: ChatOptions, workspace: "Workspace") ->
     from edgetune.chat.conversation import Conversation
     from edgetune.cli.chat_terminal import Terminal
     from edgetune.preferences.store import store
-    from edgetune.sessions.best_of_n import BestOfNCommands
+    from edgetune.sessions.best_of_n_commands import BestOfNCommands
     from edgetune.sessions.chat_votes import ChatVotes
     from edgetune.sessions.history import History
     from edgetune.sessions.slash_commands import ChatCommands

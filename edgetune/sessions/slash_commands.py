@@ -8,12 +8,12 @@ from edgetune.chat.conversation import Answer, Conversation, complete
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.sessions import adapters, vote_commands
-from edgetune.sessions.best_of_n import COMMANDS as BEST_OF_N
+from edgetune.sessions.best_of_n_commands import COMMANDS as BEST_OF_N
 from edgetune.sessions.console import Console
 from edgetune.sessions.history import COMMANDS as HISTORY
 
 if TYPE_CHECKING:
-    from edgetune.sessions.best_of_n import BestOfNCommands
+    from edgetune.sessions.best_of_n_commands import BestOfNCommands
     from edgetune.sessions.chat_votes import ChatVotes
     from edgetune.sessions.history import History
 
