@@ -10,9 +10,10 @@ from edgetune.data import duplicates, formats, readers, secrets, text_checks
 from edgetune.data.detect import apply_map
 from edgetune.data.formats import Example
 from edgetune.data.labels import IGNORE_INDEX
-from edgetune.data.render import Rendered, Rules, TextTokenizer, TokenizedRow, token_pieces, tokenize_many
+from edgetune.data.render import Rendered, Rules, TextTokenizer, TokenizedRow, token_pieces
 from edgetune.data.row import ParsedRow, Problem, RawRow, RowError
 from edgetune.data.template import TemplateRefusal
+from edgetune.data.tokenized import tokenize_many
 
 if TYPE_CHECKING:
     import numpy as np

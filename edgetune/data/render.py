@@ -184,40 +184,6 @@ def through_end(prompt: str, whole: str, message: dict[str, Any], found: AnswerE
     return prompt + written[:at] + end if end else whole.rstrip()
 
 
-def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rules) -> list[Rendered]:
-    """Rows for many examples at once: all their texts go through the tokenizer together. Too long ones are treated as the rules say."""
-    from edgetune.data.shorten import shorten
-
-    planned: list[list[AnswerSpan] | RowError] = []
-    texts: list[str] = []
-    for example in examples:
-        try:
-            found = answer_spans(example.messages, example.tools, tokenizer, rules.answers)
-            longest = max((len(span.whole) for span in found), default=0)
-            if rules.long == "drop" and longest > rules.length * MAX_TOKEN_CHARACTERS:
-                raise RowError("too_long", f"{longest:,} characters, far more than the {rules.length:,} tokens that fit can hold")
-            planned.append(found)
-            for span in found:
-                texts += (span.prompt, span.whole)
-        except RowError as error:
-            planned.append(error)
-    encoded = iter(tokenizer.encode_many(texts))
-    result = []
-    for example, plan in zip(examples, planned, strict=True):
-        if isinstance(plan, RowError):
-            result.append(Rendered(error=plan))
-            continue
-        rows = assemble_rows(example, plan, [(next(encoded), next(encoded)) for _ in plan], tokenizer)
-        longest = max((len(row.ids) for row in rows), default=0)
-        made = Rendered(rows, full_length=longest)
-        if longest > rules.length:
-            made = shorten(example, tokenizer, rules, longest)
-        elif not any(row.trained for row in rows):
-            made = Rendered(error=RowError("nothing_trained", "no token of it would be trained on"), full_length=longest)
-        result.append(made)
-    return result
-
-
 def assemble_rows(
     example: Example, plan: list[AnswerSpan], encoded: list[tuple[list[int], list[int]]], tokenizer: TextTokenizer
 ) -> list[TokenizedRow]:
@@ -238,14 +204,6 @@ def assemble_rows(
         else:
             result.append(TokenizedRow(ids, labels, part))
     return [row for row in result if row.trained] or result[:1]
-
-
-def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[TokenizedRow]:
-    """Rows of one conversation. Raises RowError when there is none."""
-    made = tokenize_many([example], tokenizer, rules)[0]
-    if made.error:
-        raise made.error
-    return made.rows
 
 
 def token_pieces(example: Example, tokenizer: TextTokenizer, length: int) -> list[TokenizedRow]:

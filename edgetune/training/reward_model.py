@@ -6,8 +6,9 @@ from typing import Any
 from edgetune import methods
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
-from edgetune.data.render import Rules, tokenize
+from edgetune.data.render import Rules
 from edgetune.data.row import RowError
+from edgetune.data.tokenized import tokenize
 from edgetune.errors import InputError
 from edgetune.runs.integrity import recipe_of, require_unchanged, result_folder
 from edgetune.storage.workspace import Run

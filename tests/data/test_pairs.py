@@ -12,7 +12,8 @@ from edgetune.data import store
 from edgetune.data.examine import conversations
 from edgetune.data.formats import Example
 from edgetune.data.labels import IGNORE_INDEX
-from edgetune.data.render import Rules, tokenize
+from edgetune.data.render import Rules
+from edgetune.data.tokenized import tokenize
 from edgetune.errors import InputError
 from edgetune.storage.workspace import Run
 from tests.methods.conftest import SMALL, write_pairs

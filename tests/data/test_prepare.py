@@ -9,8 +9,9 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
 from edgetune.data.labels import IGNORE_INDEX
-from edgetune.data.render import Rules, token_pieces, tokenize
+from edgetune.data.render import Rules, token_pieces
 from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
+from edgetune.data.tokenized import tokenize
 from tests.data.conftest import FAMILIES
 from tests.fixtures.real import chat_template, tokenizer_folder
 

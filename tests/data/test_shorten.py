@@ -8,7 +8,8 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.formats import Example
 from edgetune.data.labels import IGNORE_INDEX
-from edgetune.data.render import Rules, TokenizedRow, tokenize_many
+from edgetune.data.render import Rules, TokenizedRow
+from edgetune.data.tokenized import tokenize_many
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.formats import Example, module
 from edgetune.data.labels import IGNORE_INDEX
-from edgetune.data.render import Rules, TokenizedRow, tokenize_many
+from edgetune.data.render import Rules, TokenizedRow
+from edgetune.data.tokenized import tokenize_many
 from tests.data.conftest import FAMILIES
 from tests.fixtures.datasets import dataset
 

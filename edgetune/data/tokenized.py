@@ -1,0 +1,55 @@
+"""Conversations as tokenized rows: rendered, tokenized together, and shortened where they are too long."""
+
+from edgetune.data.formats import Example
+from edgetune.data.render import (
+    MAX_TOKEN_CHARACTERS,
+    AnswerSpan,
+    Rendered,
+    Rules,
+    TextTokenizer,
+    TokenizedRow,
+    answer_spans,
+    assemble_rows,
+)
+from edgetune.data.row import RowError
+from edgetune.data.shorten import shorten
+
+
+def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rules) -> list[Rendered]:
+    """Rows for many examples at once: all their texts go through the tokenizer together. Too long ones are treated as the rules say."""
+    planned: list[list[AnswerSpan] | RowError] = []
+    texts: list[str] = []
+    for example in examples:
+        try:
+            found = answer_spans(example.messages, example.tools, tokenizer, rules.answers)
+            longest = max((len(span.whole) for span in found), default=0)
+            if rules.long == "drop" and longest > rules.length * MAX_TOKEN_CHARACTERS:
+                raise RowError("too_long", f"{longest:,} characters, far more than the {rules.length:,} tokens that fit can hold")
+            planned.append(found)
+            for span in found:
+                texts += (span.prompt, span.whole)
+        except RowError as error:
+            planned.append(error)
+    encoded = iter(tokenizer.encode_many(texts))
+    result = []
+    for example, plan in zip(examples, planned, strict=True):
+        if isinstance(plan, RowError):
+            result.append(Rendered(error=plan))
+            continue
+        rows = assemble_rows(example, plan, [(next(encoded), next(encoded)) for _ in plan], tokenizer)
+        longest = max((len(row.ids) for row in rows), default=0)
+        made = Rendered(rows, full_length=longest)
+        if longest > rules.length:
+            made = shorten(example, tokenizer, rules, longest)
+        elif not any(row.trained for row in rows):
+            made = Rendered(error=RowError("nothing_trained", "no token of it would be trained on"), full_length=longest)
+        result.append(made)
+    return result
+
+
+def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[TokenizedRow]:
+    """Rows of one conversation. Raises RowError when there is none."""
+    made = tokenize_many([example], tokenizer, rules)[0]
+    if made.error:
+        raise made.error
+    return made.rows
