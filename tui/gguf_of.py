@@ -6,9 +6,9 @@ from pathlib import Path
 from edgetune import methods
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.estimate.gguf_types import USUAL
+from edgetune.estimate.gguf_types import DEFAULT_TYPE
 from edgetune.gguf.current import current_gguf
-from edgetune.gguf.find import place_of_base
+from edgetune.gguf.find import base_gguf_path
 from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.text import one_line
@@ -46,8 +46,8 @@ async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> 
     tell(f"looking for an export of {name} …")
     if found := await run_in_thread(current_gguf, run):
         return found
-    tell(f"{name} has no export yet: writing one as {USUAL}, and proving it …")
-    made = await edgetune(workspace, "export", run.name, "--type", USUAL)
+    tell(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it …")
+    made = await edgetune(workspace, "export", run.name, "--type", DEFAULT_TYPE)
     return Path(made[0]["path"])
 
 
@@ -63,8 +63,8 @@ async def base_file(workspace: Workspace, folder: Path, tell: Callable[[str], No
 
 
 async def _cached(workspace: Workspace, folder: Path, name: str, digest: str, tell: Callable[[str], None]) -> Path:
-    path = place_of_base(workspace, name, digest)
+    path = base_gguf_path(workspace, name, digest)
     if not path.is_file():
-        tell(f"writing {one_line(name)} as {USUAL} …")
-        await edgetune(workspace, "export", str(folder), "--type", USUAL, "--out", str(path))
+        tell(f"writing {one_line(name)} as {DEFAULT_TYPE} …")
+        await edgetune(workspace, "export", str(folder), "--type", DEFAULT_TYPE, "--out", str(path))
     return path

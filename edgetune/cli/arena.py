@@ -14,7 +14,7 @@ from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.former_flags import with_former_flags
 from edgetune.cli.show import ProgressLine, table
 from edgetune.errors import InputError
-from edgetune.gguf.find import MEANT
+from edgetune.gguf.find import MODEL_HELP
 
 if TYPE_CHECKING:
     from edgetune.preferences.judges import Judge
@@ -37,7 +37,7 @@ HELP = "better: 1 or 2; t tie, b both bad, s skip, u undo, q quit:"
 
 
 def arena(
-    sources: Annotated[list[str], typer.Argument(metavar="MODEL…", help=f"Two or more, each one of: {MEANT}", show_default=False)],
+    sources: Annotated[list[str], typer.Argument(metavar="MODEL…", help=f"Two or more, each one of: {MODEL_HELP}", show_default=False)],
     prompts: voting.PromptsFlag = None,
     conversations: voting.ConversationsFlag = False,
     judge: voting.JudgeFlag = "human",

@@ -12,7 +12,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.cli.answering import ChatOptions, open_chat, serve, serve_two
 from edgetune.cli.former_flags import with_former_flags
 from edgetune.errors import InputError
-from edgetune.gguf.find import MEANT, model_file, of_base_of
+from edgetune.gguf.find import MODEL_HELP, model_file, run_base_gguf
 from edgetune.preferences.naming import name_of, unique
 from edgetune.storage.files import safe_name
 
@@ -42,7 +42,7 @@ Examples:
 
 
 def chat_command(
-    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)],
     adapter: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE[:SCALE]", help="A GGUF LoRA made for this base; may be repeated.", show_default=False),
@@ -102,7 +102,7 @@ def chat_command(
     path = model_file(source, opened_workspace, say)
     other = None
     if side_by_side == "base":
-        other = of_base_of(source, opened_workspace, say)
+        other = run_base_gguf(source, opened_workspace, say)
     elif side_by_side is not None:
         other = model_file(side_by_side, opened_workspace, say)
 

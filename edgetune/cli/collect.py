@@ -12,7 +12,7 @@ from edgetune.cli import voting
 from edgetune.cli.chat_input import ask_key, edit_text
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.errors import InputError
-from edgetune.gguf.find import MEANT
+from edgetune.gguf.find import MODEL_HELP
 from edgetune.preferences.order import VERDICT_OF_KEY
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ HELP = "better: 1 or 2; t tie, b both bad, e1/e2 edit, +1/-1 thumbs, s skip, u u
 
 
 def collect(
-    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)],
     prompts: voting.PromptsFlag = None,
     other: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The model of the second answer (default: the same).", show_default=False)

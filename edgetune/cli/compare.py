@@ -15,7 +15,7 @@ from edgetune.errors import InputError
 from edgetune.storage.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from edgetune.gguf.compare.compared import Compared
+    from edgetune.gguf.compare.comparison import ComparisonResult
 
 
 def compare(
@@ -64,8 +64,8 @@ def compare(
     place = open_workspace(workspace_path)
     chosen = resolve(source, place, [(adapter, 1.0)] if adapter else [])
 
-    from edgetune.gguf.compare.compared import DEFAULT_TYPES, Comparison
-    from edgetune.gguf.compare.page import html
+    from edgetune.gguf.compare.comparison import DEFAULT_TYPES, Comparison
+    from edgetune.gguf.compare.page import comparison_page
     from edgetune.storage.files import write_text
 
     types = check_types(type_names or ([] if files else list(DEFAULT_TYPES))) if type_names or not files else []
@@ -77,7 +77,7 @@ def compare(
     finally:
         line.clear()
     if out is not None:
-        write_text(out, html(compared))
+        write_text(out, comparison_page(compared))
     if as_json:
         typer.echo(json.dumps({**compared.as_dict(), "page": str(out) if out else None}))
         return
@@ -93,17 +93,17 @@ def compare(
         say(f"next: edgetune chat {take.path}")
 
 
-def show(compared: "Compared") -> None:
+def show(compared: "ComparisonResult") -> None:
     """The table, the picture and the recommendation, on stdout."""
-    from edgetune.gguf.compare.page import HEAD, cells, decimal
-    from edgetune.gguf.compare.picture import letter, picture
+    from edgetune.gguf.compare.page import COLUMN_TITLES, format_perplexity, table_cells
+    from edgetune.gguf.compare.picture import draw_picture, letter
 
-    typer.echo(table([[letter(index), *cells(one)] for index, one in enumerate(compared.files)], ["", *HEAD]))
+    typer.echo(table([[letter(index), *table_cells(one)] for index, one in enumerate(compared.files)], ["", *COLUMN_TITLES]))
     if len(compared.files) > 1 and (sys.stdout.encoding or "").lower().startswith("utf"):
-        typer.echo("\n" + picture(compared, shutil.get_terminal_size().columns) + "\n")
+        typer.echo("\n" + draw_picture(compared, shutil.get_terminal_size().columns) + "\n")
     typer.echo(compared.advice.why)
     where = f"{compared.tokens} tokens of {compared.on}, {compared.answer_tokens} in answers"
-    say(f"full precision: perplexity {decimal(compared.perplexity)}; {where}")
+    say(f"full precision: perplexity {format_perplexity(compared.perplexity)}; {where}")
 
 
 def register(app: typer.Typer) -> None:

@@ -115,7 +115,7 @@ def check(
     )
     line.clear()
     report = xray.finish(quarantine or place.quarantine / f"{sources[0].path.stem[:60]}.rejected.jsonl")
-    report.effort = training_time.estimate(report, recipe, found, place)
+    report.effort = training_time.estimate_training(report, recipe, found, place)
     verdict.judge(report)
     if out:
         from edgetune.data import page

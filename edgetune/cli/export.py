@@ -68,12 +68,12 @@ def export(
       edgetune export mine --dry-run    # about how large each type is, what it loses, and how fast it answers here
     """
     from edgetune.gguf import runtimes, write
-    from edgetune.gguf.source import check_types, resolve, target_paths, weighted
+    from edgetune.gguf.source import check_types, parse_weighted_adapter, resolve, target_paths
 
     if dry_run:
         show_offers(source, open_workspace(workspace_path), as_json)
         return
-    adapters = [weighted(one) for one in adapter or []]
+    adapters = [parse_weighted_adapter(one) for one in adapter or []]
     if adapter_only:
         if imatrix is not None:
             raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
@@ -84,13 +84,13 @@ def export(
     types, place = check_types(type_names or []), open_workspace(workspace_path)
     chosen = resolve(source, place, adapters, checkpoint)
     matrix = named(imatrix, chosen, types, place)
-    folders = runtimes.plan(chosen, programs or [], target_paths(chosen, types, out), say)
+    folders = runtimes.plan_folders(chosen, programs or [], target_paths(chosen, types, out), say)
     line = ProgressLine()
-    prover = write.prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None
-    made = write.export(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
+    prover = write.make_prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None
+    made = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
-    write.demand(made)
-    written = [(folder, runtimes.write(folder, say)) for folder in folders]
+    write.require_proven(made)
+    written = [(folder, runtimes.write_folder(folder, say)) for folder in folders]
     if as_json:
         places = [{"program": folder.program, "gguf": str(folder.gguf), "path": str(path)} for folder, path in written]
         typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in made]))
@@ -107,9 +107,9 @@ def export(
 
 def show_offers(source: str, place: Workspace, as_json: bool) -> None:
     """What a run could be written as."""
-    from edgetune.gguf.export_options import offers
+    from edgetune.gguf.export_options import list_export_options
 
-    found = offers(place.run(source))
+    found = list_export_options(place.run(source))
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in found]))
         return

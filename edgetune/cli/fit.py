@@ -48,7 +48,7 @@ def fit(
     device = hardware.choose_device(made.device)
     free = fitting.free_memory(device.value)
     memory = fitting.training_memory(made, base, device.value)
-    need = memory.total + fitting.beside(device.value)
+    need = memory.total + fitting.interpreter_memory(device.value)
     disk, export = fitting.training_disk(made, base), fitting.export_need(base)
     chat = fitting.chat_memory(base, min(base.context, made.max_length))
     speed = generation_speed.tokens_per_second(chat["weights"], base.parameters)
@@ -68,7 +68,10 @@ def fit(
     else:
         parts = [[name, format_size(size)] for name, size in memory.as_dict().items() if name not in ("measured", "total")]
         typer.echo(
-            table([*parts, ["interpreter", format_size(fitting.beside(device.value))], ["peak", format_size(need)]], ["memory", "bytes"])
+            table(
+                [*parts, ["interpreter", format_size(fitting.interpreter_memory(device.value))], ["peak", format_size(need)]],
+                ["memory", "bytes"],
+            )
         )
         typer.echo(f"{format_size(free)} of {device.value} memory are free here ({device.reason}; {here.cores} cores)")
         typer.echo(
@@ -113,7 +116,7 @@ def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> tuple[
         return None, error
     finally:
         line.clear()
-    return training_time.estimate(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass), None
+    return training_time.estimate_training(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass), None
 
 
 def register(app: typer.Typer) -> None:

@@ -12,7 +12,7 @@ from edgetune.errors import InputError
 from edgetune.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
-    from edgetune.gguf.importance.kept import Gathered
+    from edgetune.gguf.importance.matrix_cache import CachedMatrix
     from edgetune.gguf.source import Source
 
 
@@ -39,13 +39,13 @@ def imatrix(
 
       edgetune imatrix ~/models/base --data examples.jsonl --out base.imatrix.gguf
     """
-    from edgetune.gguf.source import resolve, weighted
+    from edgetune.gguf.source import parse_weighted_adapter, resolve
     from edgetune.storage.files import copy_file
 
     place = open_workspace(workspace_path)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
-    chosen = resolve(source, place, [weighted(one) for one in adapter or []], checkpoint)
+    chosen = resolve(source, place, [parse_weighted_adapter(one) for one in adapter or []], checkpoint)
     found = gather(chosen, place, data, tokens)
     path = out or Path.cwd() / f"{chosen.name}.imatrix.gguf"
     copy_file(found.path, path)
@@ -56,13 +56,13 @@ def imatrix(
     say(f"next: edgetune export {source} --type IQ4_XS --imatrix {path}")
 
 
-def gather(source: "Source", place: Workspace, data: Path | None = None, tokens: int | None = None) -> "Gathered":
+def gather(source: "Source", place: Workspace, data: Path | None = None, tokens: int | None = None) -> "CachedMatrix":
     """A source's importance matrix, gathered with a progress line where it is not kept yet."""
-    from edgetune.gguf.importance.kept import gathered
+    from edgetune.gguf.importance.matrix_cache import cached_matrix
 
     line = ProgressLine()
     try:
-        found = gathered(source, place, data, tokens, say, lambda done, total: line.update(done, total, "tokens"))
+        found = cached_matrix(source, place, data, tokens, say, lambda done, total: line.update(done, total, "tokens"))
     finally:
         line.clear()
     say(f"importance matrix {'kept from before, ' if found.reused else ''}gathered on {found.words}")

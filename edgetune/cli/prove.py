@@ -33,7 +33,7 @@ def prove(
     """
     from edgetune.chat.engine import check_gguf
     from edgetune.gguf.source import resolve
-    from edgetune.gguf.write import failed, prover
+    from edgetune.gguf.write import failed_proof, make_prover
 
     place = open_workspace(workspace_path)
     check_gguf(gguf)
@@ -44,14 +44,14 @@ def prove(
     from edgetune.gguf.proof import certificate
     from edgetune.storage.files import sha256
 
-    proof = prover(chosen, place, say, data).prove(gguf)
+    proof = make_prover(chosen, place, say, data).prove(gguf)
     facts = {"sha256": sha256(gguf), "base": chosen.facts["edgetune.base"], "run": chosen.facts.get("edgetune.run")}
-    record, page = certificate.write(proof, gguf, facts)
+    record, page = certificate.write_proof(proof, gguf, facts)
     if as_json:
-        typer.echo(json.dumps({**certificate.as_dict(proof, facts), "json": str(record), "page": str(page)}))
+        typer.echo(json.dumps({**certificate.proof_record(proof, facts), "json": str(record), "page": str(page)}))
         raise typer.Exit(0 if proof.passed else 1)
     if not proof.passed:
-        raise failed(proof.name, proof.causes, page)
+        raise failed_proof(proof.name, proof.causes, page)
     typer.echo(f"{gguf} is the model it was made from, as far as {proof.type} can hold it.")
     say(f"{proof.sample['tokens']} tokens compared in {proof.seconds:.1f} s: {page}")
 

@@ -12,7 +12,7 @@ from edgetune.cli.chat_input import edit_text
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
 from edgetune.cli.former_flags import with_former_flags
 from edgetune.errors import InputError
-from edgetune.gguf.find import MEANT
+from edgetune.gguf.find import MODEL_HELP
 
 if TYPE_CHECKING:
     from edgetune.sessions.ranking import RankingSession, Task
@@ -35,7 +35,7 @@ HELP = "best first, e.g. {example}; 0 all equal, e1 edit, s skip, u undo, q quit
 
 
 def rank(
-    source: Annotated[str, typer.Argument(metavar="MODEL", help=MEANT, show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)],
     prompts: voting.PromptsFlag = None,
     voted: Annotated[bool, typer.Option("--voted", help="Use the prompts of votes given so far, in chat and elsewhere.")] = False,
     conversations: voting.ConversationsFlag = False,

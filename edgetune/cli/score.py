@@ -28,12 +28,12 @@ def score(
     if data is None:
         raise InputError("No answers were named", "--data is missing.", "Name your file with --data FILE.")
     run = open_workspace(workspace_path).run(name)
-    from edgetune.evaluation.reward_score import rank
+    from edgetune.evaluation.reward_score import rank_answers
     from edgetune.preferences import as_data
 
     data = as_data.file(data, open_workspace(workspace_path), (as_data.JUDGED,)) or data
     line = ProgressLine()
-    result = rank(run, data, lambda done, total: line.update(done, total, "answers scored"))
+    result = rank_answers(run, data, lambda done, total: line.update(done, total, "answers scored"))
     line.clear()
     for row in result["rejected"]:
         say(f"  left out {data}:{row['line']}: {row['reason']}")

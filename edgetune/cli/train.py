@@ -91,7 +91,7 @@ def train(
     if dry_run:
         from edgetune.estimate import training_time
 
-        needed = training_time.estimate(report, plan.recipe, plan.base, place, plan.prepared.each_pass)
+        needed = training_time.estimate_training(report, plan.recipe, plan.base, place, plan.prepared.each_pass)
         if as_json:
             document = {"recipe": plan.recipe.model_dump(), "sources": plan.sources, "steps": plan.total, "notes": plan.notes()}
             typer.echo(json.dumps(document | {"effort": needed, "verdict": report.verdict, "reasons": report.reasons}))

@@ -84,10 +84,10 @@ def export_all(
 ) -> tuple[Path, list[dict[str, Any]]]:
     """The base as a GGUF to compare with, and the tuned model in every type, each proven."""
     from edgetune.gguf.source import from_folder, from_run
-    from edgetune.gguf.write import demand, export, prover
+    from edgetune.gguf.write import export_gguf, make_prover, require_proven
 
-    base = Path(export(from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"])
+    base = Path(export_gguf(from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"])
     source = from_run(run)
-    made = export(source, TYPES, None, progress, proving=prover(source, workspace, say))
-    demand(made)
+    made = export_gguf(source, TYPES, None, progress, proving=make_prover(source, workspace, say))
+    require_proven(made)
     return base, made

@@ -130,20 +130,20 @@ def base_file(place: Workspace) -> Path:
     """The bundled model as an F16 GGUF, made where it is not there."""
     from edgetune.bases.fingerprint import fingerprint
     from edgetune.gguf.source import from_folder
-    from edgetune.gguf.write import export
+    from edgetune.gguf.write import export_gguf
 
     path = place.chat_cache / f"nano-{fingerprint(BUNDLED)[:12]}-F16.gguf"
     if not path.is_file():
-        export(from_folder(BUNDLED.resolve(), None), ["F16"], path)
+        export_gguf(from_folder(BUNDLED.resolve(), None), ["F16"], path)
     return path
 
 
 def outcome(run: Run, base: Path, place: Workspace, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
     """What came of a run on the rule's votes: length and facts before and after, and the arena, in plain values."""
     from edgetune.gguf.source import from_run
-    from edgetune.gguf.write import export
+    from edgetune.gguf.write import export_gguf
 
-    tuned = Path(export(from_run(run), ["F16"], None)[0]["path"])
+    tuned = Path(export_gguf(from_run(run), ["F16"], None)[0]["path"])
     questions = read(HELD_OUT)
     before, after = (
         measure(path, questions, seed, lambda done, total, path=path: progress(f"questions asked of {path.stem}", done, total))  # type: ignore[misc]

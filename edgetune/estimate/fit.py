@@ -16,7 +16,7 @@ from edgetune.bases import find, model_shapes
 from edgetune.bases.nf4 import is_misread
 from edgetune.config.recipe import Recipe
 from edgetune.errors import EdgeTuneError
-from edgetune.estimate.gguf_types import USUAL, facts
+from edgetune.estimate.gguf_types import DEFAULT_TYPE, type_facts
 from edgetune.formatting import format_size
 from edgetune.machine import hardware
 from edgetune.storage.workspace import Workspace
@@ -40,7 +40,7 @@ EXPORT_MEMORY = 300 * 2**20
 """What an export holds beside the mapped files and the interpreter: rows of a tensor at a time (206 MiB seen on 1.2B parameters)."""
 EXPORT_RATE = 27e6
 """Weights that a core merges and writes as Q4_K_M in a second (1.2B parameters took 22.5 s on two)."""
-LOGITS = 6.5
+FULL_LOGITS_TABLES = 6.5
 """Tables of all logits that methods hold at once which build them whole, as trl.experimental's ORPO and CPO do (fitted)."""
 LAYERS_BACK = 2
 """Layers' worth of activations that the last layer's backward holds beside them, where no loss head's is larger (fitted)."""
@@ -127,7 +127,7 @@ def _tokens(recipe: Recipe, base: find.Base) -> int:
 def _head(recipe: Recipe, shape: model_shapes.Shapes, tokens: int, cuda: bool) -> int:
     """Bytes of the loss head: tiles of logits, or all of them."""
     if methods.get(recipe.method).holds_all_logits:
-        return int(tokens * shape.vocabulary * 4 * LOGITS)
+        return int(tokens * shape.vocabulary * 4 * FULL_LOGITS_TABLES)
     width = min(shape.vocabulary, HEAD_WIDTH)
     return int(min(tokens, HEAD_TOKENS) * width * 4 * (GPU_HEAD_TILES if cuda else HEAD_TILES))
 
@@ -151,17 +151,17 @@ def training_disk(recipe: Recipe, base: find.Base) -> int:
     return 4 * (12 * moved) + 4 * moved
 
 
-def chat_memory(base: find.Base, context: int, type_name: str = USUAL) -> dict[str, int]:
+def chat_memory(base: find.Base, context: int, type_name: str = DEFAULT_TYPE) -> dict[str, int]:
     """Weights of a GGUF of a type and the KV cache in F16 of `context` tokens. Not measured."""
     shape = model_shapes.read_shapes(base)
     cache = 2 * shape.layers * shape.kv_heads * shape.head_size * context * 2
-    return {"weights": facts(type_name).size(base.parameters), "kv_cache": cache}
+    return {"weights": type_facts(type_name).size(base.parameters), "kv_cache": cache}
 
 
-def export_need(base: find.Base, type_name: str = USUAL) -> dict[str, int]:
+def export_need(base: find.Base, type_name: str = DEFAULT_TYPE) -> dict[str, int]:
     """Disk of an export of a type, its memory, and about how many seconds it takes, without its proof."""
     seconds = max(1, round(base.parameters / (EXPORT_RATE * hardware.this_machine().cores)))
-    return {"disk": facts(type_name).size(base.parameters), "memory": EXPORT_MEMORY, "seconds": seconds}
+    return {"disk": type_facts(type_name).size(base.parameters), "memory": EXPORT_MEMORY, "seconds": seconds}
 
 
 def proof_memory(largest: int, predictions: int) -> int:
@@ -186,16 +186,16 @@ def free_memory(device: str) -> int:
     return here.gpu_memory if device == "cuda" and here.gpu_memory else here.memory_free
 
 
-def beside(device: str) -> int:
+def interpreter_memory(device: str) -> int:
     """Bytes of the interpreter, where they come from the memory that the tensors lie in."""
     return 0 if device == "cuda" else INTERPRETER
 
 
 def step_seconds(recipe: Recipe, base: find.Base, workspace: Workspace) -> tuple[float | None, str]:
     """About how many seconds a step of full rows takes, or None, and where the figure comes from."""
-    from edgetune.estimate.training_time import speed
+    from edgetune.estimate.training_time import training_speed
 
-    rate, reason = speed(recipe, base, workspace)
+    rate, reason = training_speed(recipe, base, workspace)
     tokens = recipe.batch_size * recipe.gradient_accumulation * min(recipe.max_length, base.context)
     return (tokens / rate if rate else None), reason
 
@@ -209,7 +209,7 @@ class Change:
     words: str
 
 
-def candidates(recipe: Recipe) -> list[tuple[dict[str, Any], str]]:
+def memory_savers(recipe: Recipe) -> list[tuple[dict[str, Any], str]]:
     """Changes that save memory, the least harmful first."""
     found: list[tuple[dict[str, Any], str]] = []
     batch, accumulation = recipe.batch_size, recipe.gradient_accumulation
@@ -255,9 +255,9 @@ def smallest_change(recipe: Recipe, base: find.Base, device: str, free: int) -> 
     """The smallest change with which it fits into `free` bytes: one alone if one is enough, else several. None: nothing helps."""
 
     def need(changed: Recipe) -> int:
-        return beside(device) + training_memory(changed, base, device).total
+        return interpreter_memory(device) + training_memory(changed, base, device).total
 
-    offered = candidates(recipe)
+    offered = memory_savers(recipe)
     for values, words in offered:
         if (changed := _with(recipe, values)) and (needed := need(changed)) <= free:
             return Change(values, needed, words)

@@ -7,7 +7,7 @@ from edgetune.formatting import format_size
 from edgetune.machine import hardware
 from edgetune.machine.hardware import Choice
 
-EASY = 0.8
+EASY_SHARE = 0.8
 """Share of the free memory up to which a run fits: other programs want some of it too, and the prediction is right within 15 %."""
 
 
@@ -17,10 +17,10 @@ def fits(base: Base, recipe: Recipe) -> Choice:
     Rows are taken to be as long as the recipe allows. tight: with little room, or only after the change that is named.
     """
     device = hardware.choose_device(recipe.device).value
-    free, program = fit.free_memory(device), fit.beside(device)
+    free, program = fit.free_memory(device), fit.interpreter_memory(device)
     need = program + fit.training_memory(recipe, base, device).total
     said = f"about {format_size(need)} of {format_size(free)} free"
-    if need <= EASY * free:
+    if need <= EASY_SHARE * free:
         return Choice("fits", said)
     if need <= free:
         return Choice("tight", f"{said}: close other programs")

@@ -11,13 +11,13 @@ from functools import cache
 
 from edgetune.machine import hardware
 
-PIECE = 32 * 2**20
+COPY_BYTES = 32 * 2**20
 """Bytes that each core copies at a time: more than its caches hold."""
-TRIES = 4
-FIXED = 0.0002
+COPY_TRIES = 4
+FIXED_SECONDS = 0.0002
 """Seconds a token that do not depend on the size: sampling, a round of all threads for each layer."""
 
-UNPACK = 16e-12
+UNPACK_SECONDS = 16e-12
 """Seconds that a core needs to unpack a weight (seen on two cores with AVX-512, for Q4_K and Q8_0; others were not tried)."""
 
 
@@ -27,16 +27,16 @@ def bandwidth() -> float:
     import numpy as np
 
     cores = hardware.this_machine().cores
-    pieces = [(np.ones(PIECE // 8), np.empty(PIECE // 8)) for _ in range(cores)]
+    pieces = [(np.ones(COPY_BYTES // 8), np.empty(COPY_BYTES // 8)) for _ in range(cores)]
     fastest = 0.0
     with ThreadPoolExecutor(cores) as pool:
-        for _ in range(TRIES):
+        for _ in range(COPY_TRIES):
             began = time.perf_counter()
             list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pieces))
-            fastest = max(fastest, 2 * PIECE * cores / (time.perf_counter() - began))
+            fastest = max(fastest, 2 * COPY_BYTES * cores / (time.perf_counter() - began))
     return fastest
 
 
 def tokens_per_second(size: int, packed: int = 0) -> float:
     """About how many tokens a second a model of `size` bytes, `packed` of whose weights are quantized, writes here on the processor."""
-    return 1 / (size / bandwidth() + packed * UNPACK / hardware.this_machine().cores + FIXED)
+    return 1 / (size / bandwidth() + packed * UNPACK_SECONDS / hardware.this_machine().cores + FIXED_SECONDS)

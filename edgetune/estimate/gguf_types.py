@@ -41,15 +41,15 @@ FACTS = (
     TypeFacts("Q3_K_M", 4.00, None, "when memory is short: answers get worse"),
     TypeFacts("Q2_K", 3.17, None, "the smallest: for large models only"),
 )
-USUAL = "Q4_K_M"
+DEFAULT_TYPE = "Q4_K_M"
 """What is written where nobody names a type."""
 TYPES = tuple(FILE_TYPES)
 """Every type that is written, the largest first: the converter's."""
-WHOLE = UNQUANTIZED
+UNQUANTIZED_TYPES = UNQUANTIZED
 """Types that are not quantized."""
 
 
-def facts(name: str) -> TypeFacts:
+def type_facts(name: str) -> TypeFacts:
     """The facts of one of `TYPES`."""
     return _BY_NAME[name]
 

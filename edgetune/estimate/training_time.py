@@ -14,15 +14,15 @@ from edgetune.runs.integrity import recipe_of
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.training.row_order import steps
 
-PER_TOKEN = {(True, False): 4, (True, True): 6, (False, False): 6, (False, True): 8}
+FLOP_PER_TOKEN = {(True, False): 4, (True, True): 6, (False, False): 6, (False, True): 8}
 """FLOP per parameter and token by (LoRA, gradient checkpointing): 2 forward, 2 for the gradient of the activations, 2 more where the
 weights are trained, and 2 more where the forward is done again."""
-REACHED = 0.5
+REACHED_SHARE = 0.5
 """Share of a large matrix product's speed that training reaches on a processor; a guess (measured runs count more)."""
-SIDE = 768
+MATRIX_SIDE = 768
 
 
-def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Workspace, rows: int | None = None) -> dict[str, Any]:
+def estimate_training(report: Report, recipe: Recipe, base: Base | None, workspace: Workspace, rows: int | None = None) -> dict[str, Any]:
     """Steps, tokens of a pass, and about how many seconds with the reason; seconds is None where nothing could be measured.
 
     rows: of one pass, where they are divided already.
@@ -37,11 +37,11 @@ def estimate(report: Report, recipe: Recipe, base: Base | None, workspace: Works
     result |= {"seconds": None, "reason": "name --base"}
     if base is None:
         return result
-    rate, reason = speed(recipe, base, workspace)
+    rate, reason = training_speed(recipe, base, workspace)
     return result | {"seconds": round(result["tokens"] / rate) if rate else None, "reason": reason}
 
 
-def speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | None, str]:
+def training_speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | None, str]:
     """Tokens a second, and where the figure comes from: the last run that was trained on this base the same
     way on the same device, else a matrix product timed now. A damaged run counts as none."""
     device = hardware.choose_device(recipe.device)
@@ -51,8 +51,8 @@ def speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[float | Non
             return float(state.tokens_per_second), f"as fast as the run {run.name}, trained the same way"
     if device.value != "cpu":
         return None, f"not measured yet on {device.value}: the first run with this base tells"
-    rate = _products() * REACHED
-    flop = PER_TOKEN[recipe.lora, recipe.gradient_checkpointing] * base.parameters
+    rate = _products() * REACHED_SHARE
+    flop = FLOP_PER_TOKEN[recipe.lora, recipe.gradient_checkpointing] * base.parameters
     return rate / flop, f"a rough guess from this processor's speed ({rate / 1e9:.0f} GFLOP/s of matrix products)"
 
 
@@ -75,10 +75,10 @@ def _products() -> float:
     """FLOP a second of single-precision matrix products on all cores, timed for about a tenth of a second."""
     import numpy as np
 
-    a = np.ones((SIDE, SIDE), dtype=np.float32)
+    a = np.ones((MATRIX_SIDE, MATRIX_SIDE), dtype=np.float32)
     a @ a
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < 0.1:
         a @ a
         count += 1
-    return count * 2 * SIDE**3 / (time.perf_counter() - began)
+    return count * 2 * MATRIX_SIDE**3 / (time.perf_counter() - began)

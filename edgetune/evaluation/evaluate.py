@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
     from edgetune.storage.workspace import Run, Workspace
 
-ANSWERS, ANSWER_TOKENS = 50, 64
+MAX_ANSWERS, ANSWER_TOKENS = 50, 64
 """Held-out prompts that are answered, and the tokens an answer may have."""
 
 
 @dataclass(frozen=True)
-class Row:
+class EvaluationRow:
     """One held-out row: ids, labels, and for a conversation its last prompt with the expected answer."""
 
     ids: list[int]
@@ -32,23 +32,27 @@ class Row:
     expected: str
 
 
-Scorer = Callable[[list[Row]], tuple[float, int]]
+RowScorer = Callable[[list[EvaluationRow]], tuple[float, int]]
 Answerer = Callable[[list[int]], str]
 
 
-def rows_of(tokens: list[TokenizedRow]) -> list[Row]:
+def evaluation_rows(tokens: list[TokenizedRow]) -> list[EvaluationRow]:
     """Rows to measure on; the prompt of a conversation's last answer ends where its last trained stretch begins."""
     result = []
     for row in tokens:
         messages = row.example.messages
         start = last_answer_start(row.labels)
         expected = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), "") if messages else ""
-        result.append(Row(row.ids, row.labels, row.ids[:start] if expected else [], expected))
+        result.append(EvaluationRow(row.ids, row.labels, row.ids[:start] if expected else [], expected))
     return result
 
 
-def measure(
-    rows: list[Row], score: Scorer, answer: Answerer, limit: int = ANSWERS, progress: Callable[[int, int], None] | None = None
+def evaluate_rows(
+    rows: list[EvaluationRow],
+    score: RowScorer,
+    answer: Answerer,
+    limit: int = MAX_ANSWERS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Loss and perplexity over all rows; share of the first `limit` prompts answered exactly, and with the expected answer contained."""
     total, count = score(rows)
@@ -109,11 +113,11 @@ class GgufTokenizer:
         return [t.data.count(b"\n") for t in self.engine.describe(ids)]
 
 
-def gguf_functions(engine: "Engine") -> tuple[Scorer, Answerer]:
+def gguf_functions(engine: "Engine") -> tuple[RowScorer, Answerer]:
     """Scoring and greedy answering through llama.cpp."""
     from edgetune.chat.sampling import Sampling
 
-    def score(rows: list[Row]) -> tuple[float, int]:
+    def score(rows: list[EvaluationRow]) -> tuple[float, int]:
         pairs = [pair for row in rows for pair in _stretches(row)]
         scored = engine.score(pairs)
         return sum(s.logprob for s in scored), sum(s.count for s in scored)
@@ -124,7 +128,7 @@ def gguf_functions(engine: "Engine") -> tuple[Scorer, Answerer]:
     return score, answer
 
 
-def _stretches(row: Row) -> list[tuple[list[int], list[int]]]:
+def _stretches(row: EvaluationRow) -> list[tuple[list[int], list[int]]]:
     """A row's trained stretches as (tokens before, target tokens); the very first token has nothing before it and is not scored."""
     result, start = [], None
     for i, label in enumerate([*row.labels, IGNORE_INDEX]):
@@ -156,7 +160,7 @@ def torch_model(folder: Path, adapter: Path | None, threads: int) -> Iterator[An
     yield model
 
 
-def torch_functions(model: Any, stops: list[int], pad: int, decode: Callable[[list[int]], str]) -> tuple[Scorer, Answerer]:
+def torch_functions(model: Any, stops: list[int], pad: int, decode: Callable[[list[int]], str]) -> tuple[RowScorer, Answerer]:
     """Scoring and greedy answering in torch."""
     import torch
 
@@ -164,7 +168,7 @@ def torch_functions(model: Any, stops: list[int], pad: int, decode: Callable[[li
 
     device = next(model.parameters()).device
 
-    def score(rows: list[Row]) -> tuple[float, int]:
+    def score(rows: list[EvaluationRow]) -> tuple[float, int]:
         total, count = 0.0, 0
         with torch.no_grad():
             for row in rows:
@@ -191,7 +195,7 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
     found = prepare.evaluation_set(data or run.held_out, tokenizer, request["context"]) if data or request["held_out"] else None
     if found is None:
         raise InputError(f"{run.name} held nothing out", "Its validation_split is 0.", "Name a file with --data.")
-    rows = rows_of(found.rows)
+    rows = evaluation_rows(found.rows)
     stops = sorted({tokenizer.eos_id, *(r.ids[-1] for r in rows if r.ids[-1] in tokenizer.specials.values())})
     result: dict[str, Any] = {
         "data": str(data) if data else "held-out rows of the run",
@@ -201,7 +205,7 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
 
     def both(model: Any) -> dict[str, Any]:
         score, answer = torch_functions(model, stops, tokenizer.pad_id, tokenizer.decode)
-        return measure(rows, score, answer, limit, progress)
+        return evaluate_rows(rows, score, answer, limit, progress)
 
     with torch_model(base, result_path if recipe.lora else None, request["threads"]) as model:
         if recipe.lora:
@@ -252,7 +256,7 @@ def evaluate_gguf(
         tokenizer = GgufTokenizer(engine)
         found = prepare.evaluation_set(data, tokenizer, engine.info.n_ctx)
         score, answer = gguf_functions(engine)
-        measured = measure(rows_of(found.rows), score, answer, limit, progress)
+        measured = evaluate_rows(evaluation_rows(found.rows), score, answer, limit, progress)
         if not math.isfinite(measured["loss"]):
             raise EdgeTuneError(f"{path.name} gives no finite loss", "Its weights or its conversion are broken.", "Export it again.")
         return {"data": str(data), "read": found.read, "rejected": found.rejected, "gguf": measured}

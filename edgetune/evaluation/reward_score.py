@@ -14,11 +14,11 @@ from edgetune.errors import InputError
 from edgetune.storage.workspace import Run
 from edgetune.training.reward_model import Scorer
 
-BATCH = 8
+ANSWERS_PER_BATCH = 8
 
 
 @dataclass
-class Scored:
+class ScoredAnswer:
     """An answer with the prompt it belongs to, where it stands in its file, and its score."""
 
     line: int
@@ -28,12 +28,12 @@ class Scored:
     score: float = 0.0
 
 
-def answers(path: Path, scorer: Scorer) -> tuple[list[Scored], list[tuple[int, str]]]:
+def read_answers(path: Path, scorer: Scorer) -> tuple[list[ScoredAnswer], list[tuple[int, str]]]:
     """The answers in a file of any shape that has some, and the rows that were left out: line and reason."""
     files = sources([str(path)])
     found = scan.detect_formats(files, "auto", {})
     job = Job(tuple(one.format for one in found), rules=Rules(scorer.length, answers="last"), look=False)
-    kept: list[Scored] = []
+    kept: list[ScoredAnswer] = []
     rejected: list[tuple[int, str]] = []
     for piece in scan.raw_batches(files):
         batch = examine(piece.source, piece.file, piece.raws, job, scorer.tokenizer)
@@ -42,19 +42,19 @@ def answers(path: Path, scorer: Scorer) -> tuple[list[Scored], list[tuple[int, s
             if unit.example.kind not in ("conversation", "preference", "unpaired"):
                 raise InputError(f"{path.name} holds no answers", f"Its rows are of kind {unit.example.kind}.", "Name a file of answers.")
             for part, row in zip(conversations(unit.example), unit.rows, strict=True):
-                kept.append(Scored(unit.line, part.messages[:-1], str(part.messages[-1].get("content") or ""), row.ids))
+                kept.append(ScoredAnswer(unit.line, part.messages[:-1], str(part.messages[-1].get("content") or ""), row.ids))
     if not kept:
         first = f" The first: line {rejected[0][0]}, {rejected[0][1]}." if rejected else ""
         raise InputError(f"No answer in {path.name} can be scored", f"All {len(rejected)} rows were left out.{first}", "Check the file.")
     return kept, rejected
 
 
-def rank(run: Run, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def rank_answers(run: Run, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Every prompt of a file with its answers, the best first: what `edgetune score` prints."""
     scorer = Scorer(run)
-    kept, rejected = answers(path, scorer)
-    for start in range(0, len(kept), 10 * BATCH):
-        part = kept[start : start + 10 * BATCH]
+    kept, rejected = read_answers(path, scorer)
+    for start in range(0, len(kept), 10 * ANSWERS_PER_BATCH):
+        part = kept[start : start + 10 * ANSWERS_PER_BATCH]
         for one, score in zip(part, scorer.scores([one.ids for one in part]), strict=True):
             one.score = score
         if progress:
@@ -65,7 +65,7 @@ def rank(run: Run, path: Path, progress: Callable[[int, int], None] | None = Non
         "rejected": [{"line": line, "reason": reason} for line, reason in rejected],
         "prompts": [
             {
-                "prompt": plain(group[0].prompt),
+                "prompt": without_marks(group[0].prompt),
                 "answers": [{"line": one.line, "score": one.score, "answer": one.answer} for one in group],
             }
             for group in _groups(kept)
@@ -73,15 +73,15 @@ def rank(run: Run, path: Path, progress: Callable[[int, int], None] | None = Non
     }
 
 
-def plain(prompt: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def without_marks(prompt: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A prompt's messages without our marks on them."""
     return [{key: value for key, value in message.items() if key != "train"} for message in prompt]
 
 
-def _groups(kept: list[Scored]) -> Iterator[list[Scored]]:
+def _groups(kept: list[ScoredAnswer]) -> Iterator[list[ScoredAnswer]]:
     """Answers of one prompt together, in the prompts' order of appearance, the best first."""
-    groups: dict[str, list[Scored]] = {}
+    groups: dict[str, list[ScoredAnswer]] = {}
     for one in kept:
-        groups.setdefault(json.dumps(plain(one.prompt), sort_keys=True), []).append(one)
+        groups.setdefault(json.dumps(without_marks(one.prompt), sort_keys=True), []).append(one)
     for group in groups.values():
         yield sorted(group, key=lambda one: -one.score)

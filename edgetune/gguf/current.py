@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from edgetune.estimate.gguf_types import TYPES, USUAL
+from edgetune.estimate.gguf_types import DEFAULT_TYPE, TYPES
 from edgetune.gguf.source import Source, from_run, target_paths
 from edgetune.runs import checkpoints
 from edgetune.storage.files import sha256
@@ -29,7 +29,7 @@ def current(source: Source, type_name: str) -> Path | None:
 def current_gguf(run: Run) -> Path | None:
     """A run's export that is still what the run is, smallest type preferred; None where there is none."""
     source = from_run(run)
-    for type_name in (USUAL, *TYPES[::-1]):
+    for type_name in (DEFAULT_TYPE, *TYPES[::-1]):
         if path := current(source, type_name):
             return path
     return None

@@ -12,7 +12,7 @@ from edgetune.storage.workspace import Run
 
 
 @dataclass(frozen=True)
-class Offer:
+class ExportOption:
     """One type of a run.
 
     bytes: of the file, about where it is not written. loss: mean KL divergence from the full model's predictions in nats, None where it is
@@ -35,7 +35,7 @@ class Offer:
         return asdict(self)
 
 
-def offers(run: Run) -> list[Offer]:
+def list_export_options(run: Run) -> list[ExportOption]:
     """The usual types, the largest first. It takes some hundredths of a second the first time: memory is timed."""
     parameters = int(run.request().get("base_parameters", 0))
     written = {one["type"]: one for one in manage.noted_exports(run)}
@@ -46,7 +46,7 @@ def offers(run: Run) -> list[Offer]:
         figures = _behaviour(run, made) if made else {}
         loss = figures.get("kl_mean")
         found.append(
-            Offer(
+            ExportOption(
                 type=fact.name,
                 bytes=size,
                 written=made is not None,
@@ -54,7 +54,7 @@ def offers(run: Run) -> list[Offer]:
                 loss=fact.loss if loss is None else loss,
                 measured=loss is not None,
                 same=figures.get("top1"),
-                speed=generation_speed.tokens_per_second(size, 0 if fact.name in gguf_types.WHOLE else parameters),
+                speed=generation_speed.tokens_per_second(size, 0 if fact.name in gguf_types.UNQUANTIZED_TYPES else parameters),
                 words=fact.words,
             )
         )

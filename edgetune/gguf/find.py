@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetune.errors import InputError
-from edgetune.estimate.gguf_types import USUAL
+from edgetune.estimate.gguf_types import DEFAULT_TYPE
 from edgetune.storage.paths import expand_home, is_folder
 
 if TYPE_CHECKING:
     from edgetune.storage.workspace import Run, Workspace
 
 Say = Callable[[str], None]
-MEANT = "A GGUF file, a run, 'nano', or the folder of a base."
+MODEL_HELP = "A GGUF file, a run, 'nano', or the folder of a base."
 """What names a model to talk to, for the help of the commands that take one."""
 
 
@@ -31,47 +31,47 @@ def model_file(source: str, workspace: "Workspace", say: Say) -> Path:
     if source == "nano" or (is_folder(path) and not (path.name == source and is_folder(workspace.runs_folder / source))):
         from edgetune.bases import find
 
-        return of_base(find.resolve_base(source), workspace, say)
-    return of_run(workspace.run(source), workspace, say)
+        return base_gguf(find.resolve_base(source), workspace, say)
+    return run_gguf(workspace.run(source), workspace, say)
 
 
-def of_run(run: "Run", workspace: "Workspace", say: Say) -> Path:
+def run_gguf(run: "Run", workspace: "Workspace", say: Say) -> Path:
     """A run's GGUF as it is now, smallest type preferred; made and proven first where there is none."""
     from edgetune.gguf.current import current_gguf
     from edgetune.gguf.source import from_run
-    from edgetune.gguf.write import demand, export, prover
+    from edgetune.gguf.write import export_gguf, make_prover, require_proven
 
     if found := current_gguf(run):
         return found
     source = from_run(run)
-    say(f"{run.name} has no export yet: writing one as {USUAL}, and proving it.")
-    made = export(source, [USUAL], None, proving=prover(source, workspace, say))
-    demand(made)
+    say(f"{run.name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it.")
+    made = export_gguf(source, [DEFAULT_TYPE], None, proving=make_prover(source, workspace, say))
+    require_proven(made)
     return Path(made[0]["path"])
 
 
-def of_base(folder: Path, workspace: "Workspace", say: Say) -> Path:
+def base_gguf(folder: Path, workspace: "Workspace", say: Say) -> Path:
     """A base's GGUF, kept in the workspace's cache; made first where there is none. InputError for a folder that is no model."""
     from edgetune.bases import find
     from edgetune.bases.fingerprint import fingerprint
     from edgetune.gguf.source import from_folder
-    from edgetune.gguf.write import export
+    from edgetune.gguf.write import export_gguf
 
     base = find.describe_base(folder)
-    path = place_of_base(workspace, base.name, fingerprint(folder))
+    path = base_gguf_path(workspace, base.name, fingerprint(folder))
     if not path.is_file():
-        say(f"Writing {base.name} as {USUAL}, to chat with.")
-        export(from_folder(folder, None), [USUAL], path)
+        say(f"Writing {base.name} as {DEFAULT_TYPE}, to chat with.")
+        export_gguf(from_folder(folder, None), [DEFAULT_TYPE], path)
     return path
 
 
-def of_base_of(name: str, workspace: "Workspace", say: Say) -> Path:
+def run_base_gguf(name: str, workspace: "Workspace", say: Say) -> Path:
     """The GGUF of what a run began with. InputError where it is no run."""
     if expand_home(name).is_file() or name == "nano" or Path(name).name != name:
         raise InputError("No base is known", f"'base' is what a run began with, and {name} is no run.", "Name the base itself, or the run.")
-    return of_base(Path(workspace.run(name).request()["base"]), workspace, say)
+    return base_gguf(Path(workspace.run(name).request()["base"]), workspace, say)
 
 
-def place_of_base(workspace: "Workspace", name: str, digest: str) -> Path:
+def base_gguf_path(workspace: "Workspace", name: str, digest: str) -> Path:
     """Where the GGUF of a base is kept. digest: the base's fingerprint, which a run notes as `base_hash`."""
-    return workspace.chat_cache / f"{name}-{digest[:12]}-{USUAL}.gguf"
+    return workspace.chat_cache / f"{name}-{digest[:12]}-{DEFAULT_TYPE}.gguf"

@@ -11,7 +11,7 @@ from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.estimate.gguf_types import TYPES, USUAL
+from edgetune.estimate.gguf_types import DEFAULT_TYPE, TYPES
 from edgetune.runs import checkpoints
 from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer, result_folder
 from edgetune.runs.launch import state
@@ -27,9 +27,9 @@ from edgetune.training.model import peft_name
 class Source:
     """What is exported: a model folder, an adapter on it or none, its template, and facts for the file's metadata.
 
-    base: the folder of the model before training, None where it is not known. held_out: a run's held-out examples. context: the model's
-    longest text in tokens. mix: adapters with weights, where it is more than the one at weight 1. four_bit: the device on which it was
-    trained on the base in NF4; empty where it was not.
+    home: where a run's exports go, None for a model folder. base: the folder of the model before training, None where it is not known.
+    held_out: a run's held-out examples. context: the model's longest text in tokens. mix: adapters with weights, where it is more than
+    the one at weight 1. nf4_training_device: the device on which it was trained on the base in NF4; empty where it was not.
     """
 
     model: Path
@@ -37,12 +37,12 @@ class Source:
     template: str
     name: str
     facts: dict[str, str | int | float | bool]
-    home: Path | None  # where exports of a run go
+    home: Path | None
     base: Path | None = None
     held_out: Path | None = None
     context: int = 2048
     mix: tuple[tuple[Path, float], ...] = ()
-    four_bit: str = ""
+    nf4_training_device: str = ""
 
 
 @contextmanager
@@ -58,8 +58,8 @@ def conversion_errors() -> Iterator[None]:
 
 def check_types(types: list[str]) -> list[str]:
     """Type names in llama.cpp's spelling, doubles removed; InputError for an unknown one."""
-    names = list(dict.fromkeys(t.upper() for t in types)) or [USUAL]
-    unknown = [t for t in names if t not in TYPES]
+    names = list(dict.fromkeys(name.upper() for name in types)) or [DEFAULT_TYPE]
+    unknown = [name for name in names if name not in TYPES]
     if unknown:
         raise InputError(
             f"'{unknown[0]}' is not a type EdgeTune writes", f"Types are {', '.join(TYPES)}.", "Choose one of them with --type."
@@ -74,12 +74,19 @@ def _facts(origin: str, date: str, base: str, run: str = "") -> dict[str, str | 
 
 def from_run(run: Run, checkpoint: str | None = None) -> Source:
     """A finished run's result, or one of its checkpoints (a step's number, or 'best')."""
-    request, recipe = run.request(), recipe_of(run)
+    request = run.request()
+    recipe = recipe_of(run)
+
+    # What a file is made from must be what was trained, by a program that may write it.
     require_unchanged(run, request)
     require_writer(run, recipe)
+
+    # The file says where it comes from, so that it can be traced when its folder is gone.
     facts = _facts(request["template_origin"], request["template_date"], request["base_name"], run.name)
     if request.get("lineage"):
         facts["edgetune.lineage"] = describe_lineage(request["lineage"])
+
+    # LoRA leaves an adapter for the base; full fine-tuning leaves a model that replaces it.
     base = Path(request["base"])
     folder = (
         result_folder(run, recipe, ". Or export a checkpoint: --checkpoint best")
@@ -87,37 +94,51 @@ def from_run(run: Run, checkpoint: str | None = None) -> Source:
         else _from_checkpoint(run, checkpoint, recipe)
     )
     model, adapter = (base, folder) if recipe.lora else (folder, None)
-    name = run.name if checkpoint is None else f"{run.name}-{folder.name}"
-    held_out = run.held_out if request["held_out"] else None
-    four_bit = request["device"] if recipe.quantization == "nf4" else ""
-    return Source(model, adapter, request["template"], name, facts, run.exports, base, held_out, request["context"], four_bit=four_bit)
+    return Source(
+        model,
+        adapter,
+        request["template"],
+        name=run.name if checkpoint is None else f"{run.name}-{folder.name}",
+        facts=facts,
+        home=run.exports,
+        base=base,
+        held_out=run.held_out if request["held_out"] else None,
+        context=request["context"],
+        nf4_training_device=request["device"] if recipe.quantization == "nf4" else "",
+    )
 
 
-def _from_checkpoint(run: Run, wanted: str, recipe: Any) -> Path:
-    """An adapter folder made from a checkpoint, kept under the run."""
-    if wanted == "best":
+def _from_checkpoint(run: Run, name: str, recipe: Any) -> Path:
+    """An adapter folder made from a checkpoint, stored under the run. name: the step's number, or "best"."""
+    if name == "best":
         step = state(run).best_step
-    elif wanted.isascii() and wanted.isdecimal():
-        step = int(wanted)
+    elif name.isascii() and name.isdecimal():
+        step = int(name)
     else:
-        raise InputError(f"'{wanted}' is not a checkpoint", "A checkpoint is a step's number or 'best'.", "Correct --checkpoint.")
+        raise InputError(
+            f"'{name}' is not a checkpoint", "A checkpoint is a step's number or 'best'.", "Give --checkpoint a step's number, or 'best'."
+        )
+
+    # All that can be wrong is said before anything is written.
     folder = run.checkpoints / f"step-{step:08d}"
     if not folder.is_dir() or not step:
-        known = ", ".join(str(c.step) for c in checkpoints.found(run.checkpoints))
-        raise InputError(f"{run.name} has no checkpoint {wanted}", f"Checkpoints: {known or 'none'}.", "Choose one of them.")
+        known = ", ".join(str(checkpoint.step) for checkpoint in checkpoints.found(run.checkpoints))
+        raise InputError(f"{run.name} has no checkpoint {name}", f"Checkpoints: {known or 'none'}.", "Choose one of them.")
     if reason := checkpoints.problem(folder):
         raise EdgeTuneError(f"Checkpoint {step} is damaged", reason, "Choose another one.")
     if not recipe.lora:
         raise InputError(
             "A checkpoint of full fine-tuning cannot be exported",
-            "Only its final model is kept in an exportable layout.",
+            "Only its final model is saved in a layout that can be exported.",
             "Export the run itself.",
         )
+
+    # Made once: a checkpoint never changes.
     target = run.folder / "from-checkpoints" / f"step-{step:08d}"
     if not target.is_dir():
         from safetensors.numpy import load_file, save_file
 
-        weights = {peft_name(name): value for name, value in load_file(folder / "weights.safetensors").items()}
+        weights = {peft_name(tensor): value for tensor, value in load_file(folder / "weights.safetensors").items()}
         changes: dict[str, Any] = {}
         if run.parent.is_dir():
             weights, changes = stacked_adapter.combined(run.parent, weights, recipe)
@@ -150,19 +171,33 @@ def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, 
 def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float], ...] = ()) -> Source:
     """A plain model folder, with an adapter or several with weights (`mix`), or without. An adapter's own tokenizer and template count."""
     base = find.describe_base(folder)
-    adapters = [adapter] if adapter is not None else [one for one, _ in mix]
-    for one in adapters:
-        if not (one / ADAPTER_CONFIG).is_file():
-            raise InputError(f"{one} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter.")
+    adapters = [adapter] if adapter is not None else [path for path, _ in mix]
+    for path in adapters:
+        if not (path / ADAPTER_CONFIG).is_file():
+            raise InputError(
+                f"{path} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter."
+            )
+
+    # The name and the facts say what went in, as there is no run to ask.
     tokenizer = tokenizers.load_tokenizer(folder, today(), tokenizers.own_tokenizer(adapters))
-    name = "-".join([base.name, *dict.fromkeys(one.resolve().name for one in adapters)])
+    name = "-".join([base.name, *dict.fromkeys(path.resolve().name for path in adapters)])
     facts = _facts(tokenizer.origin, tokenizer.template.date, base.name)
     if mix:
-        facts["edgetune.adapters"] = ", ".join(f"{one.resolve().name}:{weight:g}" for one, weight in mix)
-    return Source(folder, adapter, tokenizer.template.source, name, facts, None, folder if adapters else None, None, base.context, mix)
+        facts["edgetune.adapters"] = ", ".join(f"{path.resolve().name}:{weight:g}" for path, weight in mix)
+    return Source(
+        folder,
+        adapter,
+        tokenizer.template.source,
+        name,
+        facts,
+        home=None,
+        base=folder if adapters else None,
+        context=base.context,
+        mix=mix,
+    )
 
 
-def weighted(text: str) -> tuple[Path, float]:
+def parse_weighted_adapter(text: str) -> tuple[Path, float]:
     """DIR or DIR:WEIGHT as a folder and a weight (1 where none is given). InputError where the weight is not finite."""
     path, weight = split_number(text)
     if weight is not None and not math.isfinite(weight):
@@ -171,7 +206,7 @@ def weighted(text: str) -> tuple[Path, float]:
 
 
 def resolve(source: str, workspace: Workspace, adapters: Sequence[tuple[Path, float]] = (), checkpoint: str | None = None) -> Source:
-    """SOURCE as people name it: a run, 'nano', or a model folder with `adapters` and their weights."""
+    """A source as people name it: a run, 'nano', or a model folder with `adapters` and their weights."""
     if source != "nano" and not Path(source).is_dir():
         if adapters:
             raise InputError("--adapter goes with a model folder", f"{source} is a run, which has its own adapter.", "Leave --adapter out.")
@@ -189,4 +224,4 @@ def target_paths(source: Source, types: list[str], out: Path | None) -> dict[str
             raise InputError("--out names one file for several types", f"{len(types)} types were asked for.", "Name a folder with --out.")
         return {types[0]: out}
     folder = out or source.home or Path.cwd()
-    return {t: folder / f"{source.name}-{t}.gguf" for t in types}
+    return {type_name: folder / f"{source.name}-{type_name}.gguf" for type_name in types}

@@ -15,7 +15,7 @@ from edgetune.storage.files import HashedWriter, StagedFile, need_space, sha256,
 from edgetune.storage.workspace import FAILED_SUFFIX, Workspace
 
 
-def export(
+def export_gguf(
     source: Source,
     types: list[str],
     out: Path | None,
@@ -29,7 +29,7 @@ def export(
 
     Raises EdgeTuneError with nothing half-written. imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told
     what a user should know. proving: proves every file before it gets its name; one that fails is kept aside as NAME.failed.gguf, with its
-    proof beside it (see `demand`). text_only: take the text part of a vision-language model.
+    proof beside it (see `require_proven`). text_only: take the text part of a vision-language model.
     """
     from converters import convert
     from converters.imatrix import read_imatrix
@@ -44,7 +44,7 @@ def export(
             types,
             chat_template=source.template,
             name=source.name,
-            extra={**source.facts, certificate.KEY: certificate.RESERVED},
+            extra={**source.facts, certificate.PROOF_KEY: certificate.UNPROVEN},
             imatrix=importance,
             text_only=text_only,
         )
@@ -77,11 +77,11 @@ def export(
 def _finish(source: Source, made: dict[str, Any], proof: Proof | None) -> dict[str, Any]:
     """Write what is kept beside a file, and add to what is told of it."""
     path = Path(made["path"])
-    for old in certificate.beside(path):
+    for old in certificate.proof_paths(path):
         old.unlink(missing_ok=True)  # of the file that had this name before
     if proof:
         facts = {"sha256": made["sha256"], "base": source.facts["edgetune.base"], "run": source.facts.get("edgetune.run")}
-        record, page = certificate.write(proof, path, facts)
+        record, page = certificate.write_proof(proof, path, facts)
         found = {"passed": proof.passed, "causes": proof.causes, "seconds": round(proof.seconds, 1)}
         made["proof"] = {**found, "json": str(record), "page": str(page)}
     if source.home and path.parent == source.home and not (proof and not proof.passed):
@@ -89,7 +89,7 @@ def _finish(source: Source, made: dict[str, Any], proof: Proof | None) -> dict[s
     return made
 
 
-def prover(source: Source, workspace: Workspace, say: Callable[[str], None], data: Path | None = None) -> Prover:
+def make_prover(source: Source, workspace: Workspace, say: Callable[[str], None], data: Path | None = None) -> Prover:
     """What proves a source's files. data: examples to measure on instead of its held-out rows."""
     if source.mix:
         raise InputError("A mix of adapters is not proven", "A proof holds a file against one adapter.", "Leave --proof out.")
@@ -100,23 +100,23 @@ def _prove(proving: Prover, staged: StagedFile) -> Proof:
     """Prove a file that is written but not named yet; its short proof goes into it, and a failed one gets another name."""
     staged.flush()
     proof = proving.prove(staged.path, staged.target.name)
-    certificate.fill(staged.file, certificate.short(proof))
+    certificate.write_short_form(staged.file, certificate.short_form(proof))
     if not proof.passed:
         staged.target = staged.target.with_suffix(FAILED_SUFFIX)
         proof.name = staged.target.name
     return proof
 
 
-def demand(made: list[dict[str, Any]]) -> None:
+def require_proven(made: list[dict[str, Any]]) -> None:
     """EdgeTuneError where a file of an export failed its proof, naming the first cause found."""
     failures = [one for one in made if "proof" in one and not one["proof"]["passed"]]
     if failures:
         first, others = failures[0], [Path(one["path"]).name for one in failures[1:]]
         kept = f"The file is kept as {first['path']}." + (f" Failed too: {', '.join(others)}." if others else "")
-        raise failed(Path(first["path"]).name, first["proof"]["causes"], first["proof"]["page"], kept)
+        raise failed_proof(Path(first["path"]).name, first["proof"]["causes"], first["proof"]["page"], kept)
 
 
-def failed(name: str, causes: list[str], page: str | Path, kept: str = "") -> EdgeTuneError:
+def failed_proof(name: str, causes: list[str], page: str | Path, kept: str = "") -> EdgeTuneError:
     """A failed proof as an error: the first cause found, and where the others stand."""
     more = f" ({len(causes) - 1} more)" if len(causes) > 1 else ""
     return EdgeTuneError(

@@ -168,7 +168,7 @@ def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
 def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
     """Refuse what cannot fit even if every row were short: the base, the trained weights with moments and gradients, the interpreter."""
     short = recipe.model_copy(update={"max_length": min(recipe.max_length, 64), "batch_size": 1})
-    need, free = fit.beside(device) + fit.training_memory(short, base, device).total, fit.free_memory(device)
+    need, free = fit.interpreter_memory(device) + fit.training_memory(short, base, device).total, fit.free_memory(device)
     if need > free:
         change = fit.smallest_change(recipe, base, device, free)
         raise EdgeTuneError(

@@ -71,7 +71,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     from edgetune.chat.engine import Engine
     from edgetune.config.recipe import build
     from edgetune.gguf.source import from_folder
-    from edgetune.gguf.write import export
+    from edgetune.gguf.write import export_gguf
     from edgetune.machine import hardware
     from edgetune.training.model import build as build_model
     from edgetune.training.model import trained
@@ -93,7 +93,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     spent, made = {"model": 0.0, "llama.cpp": 0.0}, {"model": 0, "llama.cpp": 0}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        file = Path(export(from_folder(folder, None), ["F16"], place)[0]["path"])
+        file = Path(export_gguf(from_folder(folder, None), ["F16"], place)[0]["path"])
         with Engine(file, threads=threads, n_ctx=1024) as engine:
             for step in range(options.steps + 1):
                 for side in spent:

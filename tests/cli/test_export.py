@@ -10,13 +10,13 @@ from converters import imatrix
 from converters.file_types import FILE_TYPES
 from converters.gguf_file import read_header
 from converters.imatrix import Entry, ImportanceMatrix
-from edgetune.estimate.gguf_types import FACTS, TYPES, facts
+from edgetune.estimate.gguf_types import FACTS, TYPES, type_facts
 
 Call = Callable[..., tuple[int, str, str]]
 
 
 def test_types_are_those_of_the_converter_and_named_in_the_help(edgetune: Call) -> None:
-    assert [one.name for one in FACTS] == [facts(name).name for name in TYPES] == list(FILE_TYPES)
+    assert [one.name for one in FACTS] == [type_facts(name).name for name in TYPES] == list(FILE_TYPES)
     assert ", ".join(TYPES) in " ".join(edgetune("export", "--help")[1].split())
 
 

@@ -12,7 +12,7 @@ from edgetune.chat.conversation import Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.gguf.source import from_folder
-from edgetune.gguf.write import export
+from edgetune.gguf.write import export_gguf
 from edgetune.text import contains
 from tests.conftest import ROOT
 
@@ -27,7 +27,7 @@ def test_size_and_shape() -> None:
 
 
 def test_answers_in_llama_cpp(tmp_path: Path) -> None:
-    path = Path(export(from_folder(BUNDLED, None), ["F16"], tmp_path)[0]["path"])
+    path = Path(export_gguf(from_folder(BUNDLED, None), ["F16"], tmp_path)[0]["path"])
     asked = [json.loads(line) for line in (BUNDLED / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(asked) >= 300
     right: dict[str, list[bool]] = defaultdict(list)

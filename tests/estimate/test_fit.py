@@ -76,7 +76,7 @@ def test_a_pair_counts_as_two_rows_and_a_reward_model_has_no_logits(nano: Path) 
         for method, batch in (("sft", 8), ("dpo", 4), ("orpo", 4), ("reward", 4))
     )
     assert dpo == sft
-    assert orpo.head == int(8 * 512 * model_shapes.read_shapes(base).vocabulary * 4 * fit.LOGITS)
+    assert orpo.head == int(8 * 512 * model_shapes.read_shapes(base).vocabulary * 4 * fit.FULL_LOGITS_TABLES)
     assert reward.head < sft.head and reward.activations == sft.activations
 
 

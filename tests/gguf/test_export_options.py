@@ -30,7 +30,7 @@ def run(workspace: Workspace) -> Run:
 
 
 def test_what_was_measured_comes_before_what_was_published(run: Run) -> None:
-    found = {one.type: one for one in export_options.offers(run)}
+    found = {one.type: one for one in export_options.list_export_options(run)}
     made, other = found["Q8_0"], found["Q4_K_M"]
     assert (made.loss, made.same, made.measured, made.proven, made.bytes) == (0.25, 0.5, True, True, 4)
     assert other.loss == 0.031 and not other.measured and not other.written
@@ -51,4 +51,4 @@ def test_exports_keep_the_name_of_their_run(run: Run, workspace: Workspace) -> N
     renamed = manage.rename(workspace, "mine", "yours")
     assert sorted(path.name for path in renamed.exports.iterdir()) == ["yours-Q8_0.gguf", "yours-Q8_0.json", "yours-Q8_0.proof.json"]
     assert manage.noted_exports(renamed)[0]["path"] == str(renamed.exports / "yours-Q8_0.gguf")
-    assert next(one for one in export_options.offers(renamed) if one.type == "Q8_0").loss == 0.25
+    assert next(one for one in export_options.list_export_options(renamed) if one.type == "Q8_0").loss == 0.25

@@ -101,7 +101,7 @@ def test_only_a_run_that_was_trained_the_same_way_tells_the_speed(
     change: dict[str, Any], counts: bool, three: list[Run], workspace: Workspace, nano: Path
 ) -> None:
     base, recipe = find.describe_base(nano), Recipe(**{"base": "nano", "quantization": "none", "device": "cpu", **change})
-    rate, reason = training_time.speed(recipe, base, workspace)
+    rate, reason = training_time.training_speed(recipe, base, workspace)
     assert rate and (rate == STEP["tokens_per_second"]) == counts and ("the run third" in reason) == counts
 
 
@@ -111,4 +111,4 @@ def test_a_damaged_recipe_is_an_error_with_a_remedy(text: str, three: list[Run],
     with pytest.raises(EdgeTuneError, match="damaged"):
         recipe_of(three[-1])
     recipe = Recipe(base="nano", quantization="none", device="cpu")
-    assert "the run second" in training_time.speed(recipe, find.describe_base(nano), workspace)[1]
+    assert "the run second" in training_time.training_speed(recipe, find.describe_base(nano), workspace)[1]

@@ -9,7 +9,7 @@ import pytest
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.gguf.source import from_run
-from edgetune.gguf.write import export
+from edgetune.gguf.write import export_gguf
 from edgetune.runs import launch
 from edgetune.runs.events import read
 from edgetune.storage.workspace import Run, Workspace
@@ -78,7 +78,7 @@ def test_the_export_answers_as_the_merged_model_does(alpaca_runs: list[Run], tmp
     from edgetune.chat.conversation import Conversation
 
     run = alpaca_runs[0]
-    made = export(from_run(run), ["F32", "Q8_0"], tmp_path)
+    made = export_gguf(from_run(run), ["F32", "Q8_0"], tmp_path)
     model = merged_in_torch(run)
     with Engine(Path(made[0]["path"]), kv="f32") as engine:
         conversation = Conversation(engine)
@@ -115,7 +115,7 @@ def test_logits_of_a_tuned_nano_agree_in_torch_and_llama_cpp(train: Callable[...
     import torch
 
     run = train("n", base="nano", data=str(facts), max_steps=10, batch_size=4, gradient_accumulation=1, max_length=128)
-    path = Path(export(from_run(run), ["F32"], tmp_path)[0]["path"])
+    path = Path(export_gguf(from_run(run), ["F32"], tmp_path)[0]["path"])
     ids = torch.randint(3, 2048, (64,), generator=torch.Generator().manual_seed(1)).tolist()
     with torch.no_grad():
         ours = torch.log_softmax(merged_in_torch(run)(torch.tensor([ids])).logits[0].double(), -1)
@@ -148,7 +148,7 @@ def test_every_kind_of_recipe_learns_and_exports(options: dict[str, Any], train:
         **{"max_steps": 12, "batch_size": 4, "gradient_accumulation": 2, "max_length": 128, "eval_steps": 6, **options},
     )
     assert fall(run) > 0.1
-    made = export(from_run(run), ["Q8_0"], tmp_path)
+    made = export_gguf(from_run(run), ["Q8_0"], tmp_path)
     with Engine(Path(made[0]["path"])) as engine:
         assert engine.generate(engine.prompt_tokens("a"), max_tokens=4, sampling=Sampling(temperature=0.0, seed=0)).finished().stats
 

@@ -184,7 +184,7 @@ def test_export(drive: Drive, snapshot: Snapshot, three_runs: list[Run], monkeyp
     from tui.screens.export import Export
 
     monkeypatch.setattr(generation_speed, "bandwidth", lambda: 1e10)  # every machine has another
-    monkeypatch.setattr(generation_speed, "UNPACK", 0.0)
+    monkeypatch.setattr(generation_speed, "UNPACK_SECONDS", 0.0)
 
     async def scene(seat: Seat) -> None:
         await seat.app.push_screen(Export(three_runs[0]))

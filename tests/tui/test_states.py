@@ -192,7 +192,7 @@ def test_export_under_way_and_after(drive: Drive, snapshot: Snapshot, keeper: Ru
     from tui.screens.export import Export
 
     monkeypatch.setattr(generation_speed, "bandwidth", lambda: 1e10)
-    monkeypatch.setattr(generation_speed, "UNPACK", 0.0)
+    monkeypatch.setattr(generation_speed, "UNPACK_SECONDS", 0.0)
 
     async def scene(seat: Seat) -> None:
         await opened(seat, Export(keeper))

@@ -11,9 +11,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker
 
-from edgetune.estimate.gguf_types import USUAL
+from edgetune.estimate.gguf_types import DEFAULT_TYPE
 from edgetune.formatting import format_size
-from edgetune.gguf.export_options import Offer, offers
+from edgetune.gguf.export_options import ExportOption, list_export_options
 from edgetune.storage.workspace import FAILED_SUFFIX, Run
 from edgetune.text import one_line
 from tui.command import edgetune
@@ -56,8 +56,8 @@ class Export(Page):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run_shown = run
-        self.marked = {USUAL}
-        self.offers: dict[str, Offer] = {}
+        self.marked = {DEFAULT_TYPE}
+        self.offers: dict[str, ExportOption] = {}
         self.found: list[str] = []
         self.head = ""
         self._writing: Worker[None] | None = None
@@ -80,7 +80,7 @@ class Export(Page):
     @show_errors
     async def look(self) -> None:
         """Types, with those that were written already."""
-        self.offers = {one.type: one for one in await run_in_thread(offers, self.run_shown)}
+        self.offers = {one.type: one for one in await run_in_thread(list_export_options, self.run_shown)}
         self.draw()
 
     def draw(self) -> None:
@@ -91,7 +91,7 @@ class Export(Page):
             lines.append(Line(name, (self._mark(name), Text(title, style=self._style(name)), "", "", "", "")))
         listing.show(lines)
         if first:
-            listing.table.move_cursor(row=list(self.offers).index(USUAL))
+            listing.table.move_cursor(row=list(self.offers).index(DEFAULT_TYPE))
         self._tell_type(listing.current)
         self.refresh_bindings()
 
@@ -105,7 +105,7 @@ class Export(Page):
     def _mark(self, name: str) -> Text:
         return Text("[x]" if name in self.marked else "[ ]", style=self._style(name))
 
-    def _line(self, one: Offer) -> Line:
+    def _line(self, one: ExportOption) -> Line:
         size = format_size(one.bytes) if one.written else f"about {format_size(one.bytes)}"
         loss = f"{'=' if one.measured else '~'} {one.loss:.2g}" if one.loss is not None else "-"
         there = Text(f"✔ {'proven' if one.proven else 'written'}" if one.written else "", style=self.app.theme_variables.get("success", ""))

@@ -13,18 +13,18 @@ from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import Sampling
 from edgetune.data.labels import last_answer_start
 from edgetune.errors import EdgeTuneError
-from edgetune.gguf.proof.behaviour import answers
+from edgetune.gguf.proof.behaviour import answer_log_probs
 from edgetune.gguf.proof.prove import Prover
-from edgetune.gguf.proof.rows import Row
+from edgetune.gguf.proof.rows import ProofRow
 
-PROMPTS, WRITTEN = 64, 64
+TIMED_PROMPTS, TIMED_TOKENS = 64, 64
 """Most held-out prompts answered to time the writing, and the tokens an answer may have."""
-SECONDS = 2.0
+TIMED_SECONDS = 2.0
 """So long writing is timed at least, where there are prompts enough: a short answer says little."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class FileMeasurement:
     """A file's figures.
 
     name: what it is called here. path: the file, None where it was made for the comparison only. bytes: of the file. bits: stored for
@@ -63,7 +63,7 @@ def bits_per_weight(header: Header) -> float:
     return 8 * sum(info.size for info in header.tensors.values()) / max(weights, 1)
 
 
-def measure(prover: Prover, path: Path, header: Header, name: str, type_name: str, kept: bool) -> Measured:
+def measure_file(prover: Prover, path: Path, header: Header, name: str, type_name: str, kept: bool) -> FileMeasurement:
     """Measure a file. kept: whether it stays where it is. Raises EdgeTuneError where it does not compute numbers, or not the model's."""
     file = prover.predict(path)
     merged = prover.reference.merged
@@ -75,9 +75,9 @@ def measure(prover: Prover, path: Path, header: Header, name: str, type_name: st
     if not math.isfinite(found["kl_mean"]):
         raise EdgeTuneError(f"{name} does not compute numbers", "Its predictions are infinite or no numbers at all.", "Export it again.")
     rows = prover.sample.held_out
-    lost = answers(rows, prover.held_out(merged)) - answers(rows, prover.held_out(file))
-    speed, memory = pace(path, rows)
-    return Measured(
+    lost = answer_log_probs(rows, prover.held_out(merged)) - answer_log_probs(rows, prover.held_out(file))
+    speed, memory = time_answers(path, rows)
+    return FileMeasurement(
         name=name,
         type=type_name,
         path=path if kept else None,
@@ -98,23 +98,23 @@ def measure(prover: Prover, path: Path, header: Header, name: str, type_name: st
     )
 
 
-def prompt(row: Row) -> list[int]:
+def last_prompt(row: ProofRow) -> list[int]:
     """What comes before a row's last answer; half of it where all of it is trained."""
     return row.ids[: last_answer_start(row.labels) or len(row.ids) // 2]
 
 
-def pace(path: Path, rows: list[Row]) -> tuple[float | None, int]:
+def time_answers(path: Path, rows: list[ProofRow]) -> tuple[float | None, int]:
     """Tokens written a second over some answers, opened as the chat opens it, and the memory its process then has in bytes."""
     import psutil
 
     written, seconds = 0, 0.0
     with Engine(path) as engine:
-        prompts = [tokens for row in rows if (tokens := prompt(row)[: max(engine.info.n_ctx - WRITTEN, 1)])]
-        for tokens in islice(cycle(prompts), PROMPTS):
-            stats = engine.generate(tokens, max_tokens=WRITTEN, sampling=Sampling(temperature=0.0, seed=0)).finished().stats
+        prompts = [tokens for row in rows if (tokens := last_prompt(row)[: max(engine.info.n_ctx - TIMED_TOKENS, 1)])]
+        for tokens in islice(cycle(prompts), TIMED_PROMPTS):
+            stats = engine.generate(tokens, max_tokens=TIMED_TOKENS, sampling=Sampling(temperature=0.0, seed=0)).finished().stats
             if stats is not None:
                 written, seconds = written + stats.tokens, seconds + stats.seconds
-            if seconds > SECONDS:
+            if seconds > TIMED_SECONDS:
                 break
         memory = int(psutil.Process(engine.pid).memory_info().rss)
     return (written / seconds if seconds > 0 and written else None), memory
@@ -122,5 +122,5 @@ def pace(path: Path, rows: list[Row]) -> tuple[float | None, int]:
 
 def full_precision(prover: Prover) -> float | None:
     """Perplexity of the model itself on the held-out answers."""
-    logs = answers(prover.sample.held_out, prover.held_out(prover.reference.merged))
+    logs = answer_log_probs(prover.sample.held_out, prover.held_out(prover.reference.merged))
     return float(np.exp(min(-logs.mean(), 50))) if len(logs) else None

@@ -8,14 +8,14 @@ from typing import Any
 import jinja2
 
 from edgetune.formatting import format_size
-from edgetune.gguf.compare.compared import Compared
-from edgetune.gguf.compare.measure import Measured
-from edgetune.gguf.compare.picture import FLOOR, decades
+from edgetune.gguf.compare.comparison import ComparisonResult
+from edgetune.gguf.compare.measure import FileMeasurement
+from edgetune.gguf.compare.picture import MIN_KL, decades
 from edgetune.text import one_line
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 380, 70, 30, 320
 """Of the picture, in its own units."""
-LINE, BESIDE = 15, 10
+LABEL_HEIGHT, LABEL_GAP = 15, 10
 """Height of a label, and how far it stands from its dot."""
 MEANINGS = {
     "bits": "stored for each weight",
@@ -26,21 +26,21 @@ MEANINGS = {
     "tokens/s": "written on this machine just now",
     "memory": "of the whole llama.cpp process while it answers",
 }
-HEAD = ["type", "size", "bits", "perplexity", "mean KL", "99% KL", "same token", "learned", "tokens/s", "memory"]
+COLUMN_TITLES = ["type", "size", "bits", "perplexity", "mean KL", "99% KL", "same token", "learned", "tokens/s", "memory"]
 
 
-def decimal(value: float | None) -> str:
+def format_perplexity(value: float | None) -> str:
     """A perplexity as people write it."""
     return "-" if value is None else f"{value:.3f}" if value < 1000 else f"{value:.3g}"
 
 
-def cells(one: Measured) -> list[str]:
+def table_cells(one: FileMeasurement) -> list[str]:
     """A file's figures under HEAD, as people write them."""
     return [
         one_line(one.name, 40),
         format_size(one.bytes),
         f"{one.bits:.2f}",
-        decimal(one.perplexity),
+        format_perplexity(one.perplexity),
         f"{one.kl_mean:.2g}",
         f"{one.kl_99:.2g}",
         f"{one.top1:.1%}",
@@ -57,7 +57,7 @@ def _template() -> jinja2.Template:
     )
 
 
-def html(compared: Compared) -> str:
+def comparison_page(compared: ComparisonResult) -> str:
     """The page."""
     take = compared.advice.take
     return _template().render(
@@ -66,18 +66,18 @@ def html(compared: Compared) -> str:
         on=compared.on,
         tokens=compared.tokens,
         answer_tokens=compared.answer_tokens,
-        perplexity=decimal(compared.perplexity),
-        head=HEAD,
-        rows=[{"cells": cells(one), "take": one is take} for one in compared.files],
+        perplexity=format_perplexity(compared.perplexity),
+        head=COLUMN_TITLES,
+        rows=[{"cells": table_cells(one), "take": one is take} for one in compared.files],
         meanings=MEANINGS,
         plot=_plot(compared),
     )
 
 
-def _plot(compared: Compared) -> dict[str, Any]:
+def _plot(compared: ComparisonResult) -> dict[str, Any]:
     """Where everything in the picture lies: KL upwards by powers of ten, size to the right."""
     sizes = [one.bytes / 2**20 for one in compared.files]
-    far = [max(one.kl_mean, FLOOR) for one in compared.files]
+    far = [max(one.kl_mean, MIN_KL) for one in compared.files]
     ticks = decades(far)
     low, high = math.log10(ticks[0]), math.log10(ticks[-1])
     span = (max(sizes) - min(sizes)) or max(sizes)
@@ -119,13 +119,13 @@ def _labelled(dots: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     def free(left: float, right: float, middle: float) -> bool:
         inside = left > LEFT and right < WIDTH and middle < BOTTOM
-        return inside and not any(abs(middle - other) < LINE and left < end and begin < right for begin, end, other in taken)
+        return inside and not any(abs(middle - other) < LABEL_HEIGHT and left < end and begin < right for begin, end, other in taken)
 
     for dot in dots:
         width = 8.0 * len(dot["name"])
-        sides = [(False, dot["x"] + BESIDE), (True, dot["x"] - BESIDE - width)]
+        sides = [(False, dot["x"] + LABEL_GAP), (True, dot["x"] - LABEL_GAP - width)]
         places = [(before, left, dot["y"] + down) for down in (0, 8, -8, 16, -16, 24, -24) for before, left in sides]
         before, left, middle = next((place for place in places if free(place[1], place[1] + width, place[2])), places[0])
         taken.append((left, left + width, middle))
-        dot |= {"text_x": dot["x"] + (-BESIDE if before else BESIDE), "text_y": middle + 4, "before": before}
+        dot |= {"text_x": dot["x"] + (-LABEL_GAP if before else LABEL_GAP), "text_y": middle + 4, "before": before}
     return dots

@@ -2,10 +2,10 @@
 
 import math
 
-from edgetune.gguf.compare.compared import Compared
+from edgetune.gguf.compare.comparison import ComparisonResult
 
 HEIGHT = 16
-FLOOR = 1e-9
+MIN_KL = 1e-9
 """A mean KL below this is drawn here: logarithms need numbers above zero."""
 
 
@@ -20,12 +20,12 @@ def decades(values: list[float]) -> list[float]:
     return [10.0**power for power in range(low, max(high, low + 1) + 1)]
 
 
-def picture(compared: Compared, width: int) -> str:
+def draw_picture(compared: ComparisonResult, width: int) -> str:
     """A scatter of all files by their letters, as text without colours."""
     import plotext
 
     across = [one.bytes / 2**20 for one in compared.files]
-    far = [max(one.kl_mean, FLOOR) for one in compared.files]
+    far = [max(one.kl_mean, MIN_KL) for one in compared.files]
     ticks, span = decades(far), (max(across) - min(across)) or max(across)
     plotext.clear_figure()
     plotext.theme("clear")

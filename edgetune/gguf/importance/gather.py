@@ -14,16 +14,16 @@ from converters.imatrix import Entry
 from converters.inputs import MatrixInput
 from edgetune.errors import EdgeTuneError
 
-BATCH = 2048
+TOKENS_PER_BATCH = 2048
 """Tokens computed at a time, padding counted."""
 OUTPUT = LM_HEAD.removesuffix(".weight")
 
 
-def batches(rows: list[list[int]]) -> Iterator[list[list[int]]]:
+def group_by_length(rows: list[list[int]]) -> Iterator[list[list[int]]]:
     """The rows in groups of like length, so that little is padded."""
     batch: list[list[int]] = []
     for row in sorted(rows, key=len):
-        if batch and len(row) * (len(batch) + 1) > BATCH:
+        if batch and len(row) * (len(batch) + 1) > TOKENS_PER_BATCH:
             yield batch
             batch = []
         batch.append(row)
@@ -31,7 +31,7 @@ def batches(rows: list[list[int]]) -> Iterator[list[list[int]]]:
         yield batch
 
 
-class Sums:
+class InputSums:
     """Squares of what goes into modules, by the module's name; `seen` says which of a batch's places hold tokens."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Sums:
         return before
 
 
-def gather(
+def gather_entries(
     model: Any, inputs: list[MatrixInput], rows: list[list[int]], device: str, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Entry]:
     """Run the rows through a model; an entry for every matrix of `inputs`, by its name in the GGUF.
@@ -65,13 +65,13 @@ def gather(
     """
     import torch
 
-    sums, modules = Sums(), dict(model.named_modules())
+    sums, modules = InputSums(), dict(model.named_modules())
     wanted = {one.module for one in inputs}
     hooks = [modules[name].register_forward_pre_hook(sums.hook(name), with_kwargs=True) for name in wanted - {OUTPUT}]
     done, total = 0, sum(map(len, rows))
     try:
         with torch.no_grad():
-            for batch in batches(rows):
+            for batch in group_by_length(rows):
                 longest = max(map(len, batch))
                 # Padding behind a text needs no mask: every model here looks back only, and what stands there is not counted.
                 ids = torch.tensor([row + [0] * (longest - len(row)) for row in batch], device=device)
@@ -89,7 +89,7 @@ def gather(
     return {one.name: _entry(one, sums) for one in inputs if one.module in sums.squares}
 
 
-def _entry(one: MatrixInput, sums: Sums) -> Entry:
+def _entry(one: MatrixInput, sums: InputSums) -> Entry:
     values = one.arrange(sums.squares[one.module])
     if not np.isfinite(values).all():
         raise EdgeTuneError(
@@ -101,7 +101,7 @@ def _entry(one: MatrixInput, sums: Sums) -> Entry:
     return Entry(values[None].astype(np.float32), np.array([sums.counts[one.module]]))
 
 
-def loaded(plan: Plan, folder: Path, device: str, dtype: str) -> Any:
+def load_merged_model(plan: Plan, folder: Path, device: str, dtype: str) -> Any:
     """The model that a conversion plan writes, in memory: the base in `folder` with any adapters merged."""
     import torch
 
@@ -119,14 +119,14 @@ def loaded(plan: Plan, folder: Path, device: str, dtype: str) -> Any:
     return model.eval()
 
 
-def streamed(plan: Plan, folder: Path, device: str) -> Any:
+def stream_merged_model(plan: Plan, folder: Path, device: str) -> Any:
     """The same model with one layer at a time in memory, in float32."""
     import torch
 
-    from edgetune.gguf.proof.streamed import loaded_when_run, skeleton
+    from edgetune.gguf.proof.streamed import load_when_run, skeleton
 
     model = skeleton(folder, _vocabulary(plan))
-    loaded_when_run(model, plan.merged_tensor, torch.device(device))
+    load_when_run(model, plan.merged_tensor, torch.device(device))
     return model
 
 

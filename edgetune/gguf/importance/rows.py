@@ -10,18 +10,18 @@ from edgetune.errors import InputError
 from edgetune.gguf.source import Source
 from edgetune.storage.workspace import Run
 
-TOKENS = 100_000
+MAX_TOKENS = 100_000
 """Most tokens: about what llama.cpp's users take (200 chunks of 512), and more change little."""
-EFFORT = 10**13
+MAX_CPU_EFFORT = 10**13
 """On a processor at most so many weights times tokens, some minutes of work: larger models see fewer tokens."""
-LEAST = 2048
+MIN_TOKENS = 2048
 """No model sees fewer, where there are so many."""
-LONGEST = 2048
+MAX_ROW_TOKENS = 2048
 """A row is cut to so many tokens."""
 
 
 @dataclass(frozen=True)
-class Texts:
+class CalibrationTexts:
     """Token ids of every row used. name: of the data, for the file's metadata. found: the tokens that there were."""
 
     rows: list[list[int]]
@@ -34,12 +34,12 @@ class Texts:
         return sum(map(len, self.rows))
 
 
-def limit(parameters: int, device: str) -> int:
+def token_limit(parameters: int, device: str) -> int:
     """How many tokens to use where nobody says."""
-    return TOKENS if device != "cpu" else min(TOKENS, max(LEAST, EFFORT // max(parameters, 1)))
+    return MAX_TOKENS if device != "cpu" else min(MAX_TOKENS, max(MIN_TOKENS, MAX_CPU_EFFORT // max(parameters, 1)))
 
 
-def texts(source: Source, data: Path | None, tokens: int) -> Texts:
+def draw_texts(source: Source, data: Path | None, tokens: int) -> CalibrationTexts:
     """Choose rows: of a file of examples, or of what a run was trained on. tokens: most to use. InputError where there are none."""
     if data is not None:
         adapters = [source.adapter] if source.adapter else [folder for folder, _ in source.mix]
@@ -59,8 +59,8 @@ def texts(source: Source, data: Path | None, tokens: int) -> Texts:
     random.Random(0).shuffle(order)
     chosen, taken = [], 0
     for index in order:
-        cut = min(len(found[index]), LONGEST, tokens - taken)
+        cut = min(len(found[index]), MAX_ROW_TOKENS, tokens - taken)
         if cut > 0:
             chosen.append(list(found[index][:cut]))
             taken += cut
-    return Texts(chosen, name, sum(map(len, found)))
+    return CalibrationTexts(chosen, name, sum(map(len, found)))

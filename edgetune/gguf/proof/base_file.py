@@ -9,7 +9,7 @@ import converters
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.storage.files import atomic_write, free_bytes
 
-ROOM = 20
+FREE_SPACE_FACTOR = 20
 """A base's file is kept where its disk has so many times its size free."""
 
 
@@ -23,7 +23,7 @@ def _name(base: Path, type_name: str) -> str:
 
 
 @contextmanager
-def base_file(base: Path, type_name: str, cache: Path) -> Iterator[Path]:
+def base_gguf_of_type(base: Path, type_name: str, cache: Path) -> Iterator[Path]:
     """The base's file of a type, from `cache` where it is there. Afterwards it is removed where the disk has little room."""
     from converters import convert
     from edgetune.gguf.source import conversion_errors
@@ -37,5 +37,5 @@ def base_file(base: Path, type_name: str, cache: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        if free_bytes(cache) < ROOM * path.stat().st_size:
+        if free_bytes(cache) < FREE_SPACE_FACTOR * path.stat().st_size:
             path.unlink()

@@ -9,20 +9,20 @@ import numpy as np
 from edgetune.data.labels import IGNORE_INDEX
 from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.distance import distance
-from edgetune.gguf.proof.rows import Row
+from edgetune.gguf.proof.rows import ProofRow
 
-SLOPE = (0.90, 1.10)
+SLOPE_RANGE = (0.90, 1.10)
 """How much of the learned change of log p the file may show."""
-TIMES, PLUS = 1.5, 1e-3
+NOISE_FACTOR, NOISE_MARGIN = 1.5, 1e-3
 """Divergence and residual variance may be so many times those of the base quantized the same way, and so much more."""
-ERRORS = 5.0
+STANDARD_ERRORS = 5.0
 """A limit counts as exceeded only by so many standard errors: a sound file, measured on few answers, must not fail by chance."""
-FEW = 16
+MIN_ANSWER_TOKENS = 16
 """With fewer answer tokens a slope says nothing."""
 
 
 @dataclass(frozen=True)
-class Noise:
+class QuantizationNoise:
     """What quantizing does to the base: mean KL, and the variance of the change of log p of the answer tokens, with standard errors."""
 
     kl: float
@@ -31,7 +31,7 @@ class Noise:
     variance_error: float
 
 
-def answers(rows: list[Row], predicted: list[np.ndarray]) -> np.ndarray:
+def answer_log_probs(rows: list[ProofRow], predicted: list[np.ndarray]) -> np.ndarray:
     """Log p of every trained token of every row (its very first token has none)."""
     parts = []
     for row, table in zip(rows, predicted, strict=True):
@@ -40,10 +40,10 @@ def answers(rows: list[Row], predicted: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def noise(rows: list[Row], base: list[np.ndarray], base_file: list[np.ndarray]) -> Noise:
+def measure_noise(rows: list[ProofRow], base: list[np.ndarray], base_file: list[np.ndarray]) -> QuantizationNoise:
     """Measure what quantizing does to the base, on the same rows."""
-    change, kl = answers(rows, base_file) - answers(rows, base), distance(base, base_file).kl
-    return Noise(float(kl.mean()), _mean_error(kl), *_variance(change))
+    change, kl = answer_log_probs(rows, base_file) - answer_log_probs(rows, base), distance(base, base_file).kl
+    return QuantizationNoise(float(kl.mean()), _mean_error(kl), *_variance(change))
 
 
 def _mean_error(values: np.ndarray) -> float:
@@ -56,14 +56,16 @@ def _variance(values: np.ndarray) -> tuple[float, float]:
     return float(squares.mean()), float(squares.std() / math.sqrt(len(squares)))
 
 
-def check(rows: list[Row], merged: list[np.ndarray], file: list[np.ndarray], base: list[np.ndarray] | None, cost: Noise | None) -> Check:
+def check_behaviour(
+    rows: list[ProofRow], merged: list[np.ndarray], file: list[np.ndarray], base: list[np.ndarray] | None, cost: QuantizationNoise | None
+) -> Check:
     """Hold the file's predictions against the merged model's.
 
     base: the model before training, None where it is not known. cost: what quantizing does to the base, None where it was not measured.
     """
     result = Check("behaviour")
     found = distance(merged, file)
-    ours, theirs = answers(rows, merged), answers(rows, file)
+    ours, theirs = answer_log_probs(rows, merged), answer_log_probs(rows, file)
     result.figures = found.figures() | {
         "answer_tokens": len(ours),
         "perplexity": _perplexity(ours),
@@ -73,20 +75,20 @@ def check(rows: list[Row], merged: list[np.ndarray], file: list[np.ndarray], bas
         result.causes.append("the file's predictions are not finite numbers")
         return result
     if cost is not None:
-        limit = TIMES * cost.kl + PLUS
+        limit = NOISE_FACTOR * cost.kl + NOISE_MARGIN
         result.limits["kl_mean"] = limit
         result.figures["kl_base"] = cost.kl
-        if found.kl.mean() > limit + ERRORS * math.hypot(_mean_error(found.kl), TIMES * cost.kl_error):
+        if found.kl.mean() > limit + STANDARD_ERRORS * math.hypot(_mean_error(found.kl), NOISE_FACTOR * cost.kl_error):
             result.causes.append(
                 f"the file's answers are further from the trained model's than quantizing explains (mean KL {found.kl.mean():.2g}; "
                 f"the base loses {cost.kl:.2g} the same way)"
             )
     if base is not None:
-        _survival(result, ours, theirs, answers(rows, base), cost)
+        _survival(result, ours, theirs, answer_log_probs(rows, base), cost)
     return result
 
 
-def as_trained(trained: list[np.ndarray], merged: list[np.ndarray], file: list[np.ndarray]) -> dict[str, Any]:
+def distance_as_trained(trained: list[np.ndarray], merged: list[np.ndarray], file: list[np.ndarray]) -> dict[str, Any]:
     """Mean KL from the model on its 4-bit base to the file, and to the merged model: what training against 4 bits costs. No limit binds."""
     return {"kl_trained": float(distance(trained, file).kl.mean()), "kl_four_bit": float(distance(trained, merged).kl.mean())}
 
@@ -95,22 +97,22 @@ def _perplexity(logs: np.ndarray) -> float | None:
     return float(math.exp(min(-logs.mean(), 50))) if len(logs) else None
 
 
-def _survival(result: Check, merged: np.ndarray, file: np.ndarray, base: np.ndarray, cost: Noise | None) -> None:
+def _survival(result: Check, merged: np.ndarray, file: np.ndarray, base: np.ndarray, cost: QuantizationNoise | None) -> None:
     """How much of the learned change of log p shows in the file: least squares of (file - base) over (merged - base)."""
-    if len(base) < FEW or not np.square(merged - base).sum() > 0:
+    if len(base) < MIN_ANSWER_TOKENS or not np.square(merged - base).sum() > 0:
         result.notes.append("too few answer tokens to measure how much of the learned change shows")
         return
     fitted = _line(merged - base, file - base)
     result.figures |= fitted
-    result.limits["slope"] = list(SLOPE)
-    blur = ERRORS * fitted["slope_error"]
-    if not SLOPE[0] - blur <= fitted["slope"] <= SLOPE[1] + blur:
+    result.limits["slope"] = list(SLOPE_RANGE)
+    blur = STANDARD_ERRORS * fitted["slope_error"]
+    if not SLOPE_RANGE[0] - blur <= fitted["slope"] <= SLOPE_RANGE[1] + blur:
         result.causes.append(f"the file shows {fitted['slope']:.2f} of the learned change in its answers")
     if cost is not None:
-        limit = TIMES * cost.variance + PLUS
+        limit = NOISE_FACTOR * cost.variance + NOISE_MARGIN
         result.limits["residual"] = limit
         result.figures["residual_base"] = cost.variance
-        if fitted["residual"] > limit + ERRORS * math.hypot(fitted["residual_error"], TIMES * cost.variance_error):
+        if fitted["residual"] > limit + STANDARD_ERRORS * math.hypot(fitted["residual_error"], NOISE_FACTOR * cost.variance_error):
             result.causes.append(
                 f"the file's answers stray from the trained model's more than quantizing explains (residual variance "
                 f"{fitted['residual']:.2g}, at most {limit:.2g})"

@@ -6,27 +6,27 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgetune.gguf.proof.page import html
+from edgetune.gguf.proof.page import proof_page
 from edgetune.gguf.proof.prove import Proof
 from edgetune.storage.files import write_json, write_text
 
-KEY = "edgetune.proof"
+PROOF_KEY = "edgetune.proof"
 """The metadata key of the short form."""
-SIZE = 512
+PROOF_BYTES = 512
 """Bytes of its value, filled up with spaces."""
-RESERVED = "not proven".ljust(SIZE)
+UNPROVEN = "not proven".ljust(PROOF_BYTES)
 """What stands there until a proof fills it in."""
-STRING = 8
+GGUF_STRING = 8
 """GGUF's number for a string (ggml/docs/gguf.md)."""
-FORMAT = 1
+PROOF_FORMAT = 1
 """Version of proof.json."""
 
 
-def as_dict(proof: Proof, facts: dict[str, Any]) -> dict[str, Any]:
+def proof_record(proof: Proof, facts: dict[str, Any]) -> dict[str, Any]:
     """The whole proof, for proof.json. facts: of the file (its hash, its run, its base)."""
     return _finite(
         {
-            "format": FORMAT,
+            "format": PROOF_FORMAT,
             "file": proof.name,
             "type": proof.type,
             "passed": proof.passed,
@@ -48,7 +48,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def short(proof: Proof) -> str:
+def short_form(proof: Proof) -> str:
     """The proof in at most SIZE bytes of JSON."""
     figures = {
         "kl": proof.figure("behaviour", "kl_mean"),
@@ -59,20 +59,20 @@ def short(proof: Proof) -> str:
     }
     known = {name: float(f"{value:.3g}") for name, value in figures.items() if value is not None and math.isfinite(value)}
     value = {"passed": proof.passed, "tokens": proof.sample.get("tokens", 0), **known}
-    room = SIZE - len(json.dumps({**value, "cause": ""}).encode())
+    room = PROOF_BYTES - len(json.dumps({**value, "cause": ""}).encode())
     if proof.causes:
         value["cause"] = proof.causes[0].encode("ascii", "replace").decode().replace('"', "'").replace("\\", "/")[:room]
     return json.dumps(value)
 
 
-def fill(file: BinaryIO, text: str) -> bool:
+def write_short_form(file: BinaryIO, text: str) -> bool:
     """Write the short form into a GGUF that reserved its place; False where it did not. The file's size stays as it is."""
-    start = struct.pack("<Q", len(KEY)) + KEY.encode() + struct.pack("<IQ", STRING, SIZE)
+    start = struct.pack("<Q", len(PROOF_KEY)) + PROOF_KEY.encode() + struct.pack("<IQ", GGUF_STRING, PROOF_BYTES)
     place = _find(file, start)
     if place is None:
         return False
     file.seek(place + len(start))
-    file.write(text.encode().ljust(SIZE)[:SIZE])
+    file.write(text.encode().ljust(PROOF_BYTES)[:PROOF_BYTES])
     file.flush()
     return True
 
@@ -90,14 +90,14 @@ def _find(file: BinaryIO, wanted: bytes, piece: int = 2**20) -> int | None:
     return None
 
 
-def beside(gguf: Path) -> tuple[Path, Path]:
+def proof_paths(gguf: Path) -> tuple[Path, Path]:
     """Where a GGUF's proof.json and its page lie."""
     return gguf.with_suffix(".proof.json"), gguf.with_suffix(".proof.html")
 
 
-def write(proof: Proof, gguf: Path, facts: dict[str, Any]) -> tuple[Path, Path]:
+def write_proof(proof: Proof, gguf: Path, facts: dict[str, Any]) -> tuple[Path, Path]:
     """Write proof.json and the page beside a GGUF, named after it; returns their paths."""
-    whole, (record, page) = as_dict(proof, facts), beside(gguf)
+    whole, (record, page) = proof_record(proof, facts), proof_paths(gguf)
     write_json(record, whole)
-    write_text(page, html(whole))
+    write_text(page, proof_page(whole))
     return record, page

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 from edgetune.bases.nf4 import dequantize
-from edgetune.gguf.proof.streamed import Read
+from edgetune.gguf.proof.streamed import ReadTensor
 from edgetune.storage.workspace import ADAPTER_WEIGHTS
 
-OUTSIDE = "base_model.model."
+PEFT_PREFIX = "base_model.model."
 """What PEFT puts before the name of every module of the model it wraps."""
-INNER = ".base_layer"
+PEFT_BASE_LAYER = ".base_layer"
 """What PEFT puts into the name of a weight that lies under an adapter."""
-ADAPTED = ("merge", "modules_to_save", "token_adapter")
+PEFT_ATTRIBUTES = ("merge", "modules_to_save", "token_adapter")
 """Attributes by which PEFT's modules are known."""
 
 
-def stored_tensors(folder: Path, embeddings: str) -> Read:
+def stored_tensors(folder: Path, embeddings: str) -> ReadTensor:
     """A reader (by safetensors itself) of a folder's tensors. embeddings: what serves as the output matrix where none is stored."""
     import torch  # noqa: F401  (numpy has no bfloat16)
     from safetensors import safe_open
@@ -52,13 +52,13 @@ def _unpacked(weight: Any, state: dict[str, Any]) -> Any:
     return dequantize(weight, QuantState.from_dict(state, device=weight.device))
 
 
-class Merged:
+class MergedTensors:
     """The tensors of the base with an adapter merged in by PEFT, whose layers get the base's weights one at a time.
 
     skeleton: the base without weights, for this alone. adapter: PEFT's folder.
     """
 
-    def __init__(self, skeleton: Any, adapter: Path, base: Read) -> None:
+    def __init__(self, skeleton: Any, adapter: Path, base: ReadTensor) -> None:
         from peft import PeftModel
 
         from converters.merge import Adapter
@@ -70,8 +70,10 @@ class Merged:
         _without_weights(skeleton, self._carried)
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # said to PEFT's authors
         wrapped = PeftModel.from_pretrained(skeleton, adapter).eval()
-        adapted = {path: module for path, module in wrapped.named_modules() if any(hasattr(module, kind) for kind in ADAPTED)}
-        self._modules = {f"{path.removeprefix(OUTSIDE)}.weight": module for path, module in adapted.items() if path.startswith(OUTSIDE)}
+        adapted = {path: module for path, module in wrapped.named_modules() if any(hasattr(module, kind) for kind in PEFT_ATTRIBUTES)}
+        self._modules = {
+            f"{path.removeprefix(PEFT_PREFIX)}.weight": module for path, module in adapted.items() if path.startswith(PEFT_PREFIX)
+        }
 
     def touches(self, name: str) -> bool:
         """Whether the adapter changes a tensor."""
@@ -89,7 +91,7 @@ def _carried(adapter: Path) -> set[str]:
     from safetensors import safe_open
 
     with safe_open(adapter / ADAPTER_WEIGHTS, "np") as file:
-        return {name.removeprefix(OUTSIDE).replace(INNER, "") for name in file.keys() if INNER in name}  # noqa: SIM118  (no mapping)
+        return {name.removeprefix(PEFT_PREFIX).replace(PEFT_BASE_LAYER, "") for name in file.keys() if PEFT_BASE_LAYER in name}  # noqa: SIM118  (no mapping)
 
 
 def _without_weights(model: Any, real: set[str]) -> None:

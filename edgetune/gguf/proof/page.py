@@ -14,7 +14,7 @@ QUESTIONS = {
     "meaning": ("Meaning", "Does llama.cpp compute from the file what the weights in it say?"),
     "behaviour": ("Behaviour", "Does the file answer as the trained model does?"),
 }
-WORDS = {
+FIGURE_LABELS = {
     "conversations": "conversations rendered",
     "strings": "texts tokenized",
     "templates_differ": "renderings that differ",
@@ -52,10 +52,10 @@ WORDS = {
 """Figures in words."""
 
 
-def shown(value: Any) -> str:
+def format_figure(value: Any) -> str:
     """A figure as people write it."""
     if isinstance(value, list):
-        return " to ".join(shown(one) for one in value)
+        return " to ".join(format_figure(one) for one in value)
     if isinstance(value, float):
         return f"{value:.3f}" if 0.01 <= abs(value) < 1000 else f"{value:.2g}"
     return "-" if value is None else one_line(str(value), 80)
@@ -68,8 +68,8 @@ def _template() -> jinja2.Template:
     )
 
 
-def html(proof: dict[str, Any]) -> str:
+def proof_page(proof: dict[str, Any]) -> str:
     """The page for a proof as proof.json holds it (`certificate.as_dict`)."""
     causes = [one_line(cause, 400) for cause in proof["causes"]]
     safe = {**proof, "file": one_line(proof["file"], 200), "causes": causes, "sha256": proof.get("sha256")}
-    return _template().render(proof=safe, questions=QUESTIONS, words=WORDS, shown=shown)
+    return _template().render(proof=safe, questions=QUESTIONS, words=FIGURE_LABELS, shown=format_figure)

@@ -5,18 +5,18 @@ import numpy as np
 from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.distance import distance
 
-LIMITS = {"F32": 1e-6, "F16": 1e-4, "BF16": 1e-3}
-QUANTIZED = 5e-3
+MAX_KL = {"F32": 1e-6, "F16": 1e-4, "BF16": 1e-3}
+MAX_KL_QUANTIZED = 5e-3
 """Most mean KL in nats, by the file's type: quantized types pay for llama.cpp's rounding of activations to 8 bits, F16 and BF16 for
 theirs to 16."""
 
 
-def check(read_back: list[np.ndarray], file: list[np.ndarray], type_name: str, settings: list[str]) -> Check:
+def check_parity(read_back: list[np.ndarray], file: list[np.ndarray], type_name: str, settings: list[str]) -> Check:
     """Hold llama.cpp's predictions against torch's on the same weights.
 
     settings: hyper-parameters that the file and the model give different values for, in words.
     """
-    limit = LIMITS.get(type_name, QUANTIZED)
+    limit = MAX_KL.get(type_name, MAX_KL_QUANTIZED)
     result = Check("meaning", limits={"kl_mean": limit})
     found = distance(read_back, file)
     result.figures = found.figures()

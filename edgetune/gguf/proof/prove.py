@@ -16,16 +16,16 @@ from edgetune.chat.engine import Engine
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate import fit
 from edgetune.gguf.proof import behaviour, parity, readback, streamed, text, weights
-from edgetune.gguf.proof.base_file import base_file
+from edgetune.gguf.proof.base_file import base_gguf_of_type
 from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.distance import log_softmax
-from edgetune.gguf.proof.reference import Reference, reference
-from edgetune.gguf.proof.rows import TOKENS, Row, Sample, sample
+from edgetune.gguf.proof.reference import Reference, measure_reference
+from edgetune.gguf.proof.rows import MAX_HELD_OUT_TOKENS, ProofRow, ProofSample, draw_sample
 from edgetune.gguf.source import Source, conversion_errors
 
-LEAST_CONTEXT = 64
+MIN_CONTEXT = 64
 """Tokens of context llama.cpp is opened with at least."""
-SAID = {"strength": "strength of the change", "kl_mean": "mean KL", "top1": "same next token", "slope": "learned"}
+REPORTED_FIGURES = {"strength": "strength of the change", "kl_mean": "mean KL", "top1": "same next token", "slope": "learned"}
 """Figures of a check that are said as soon as they are measured."""
 
 
@@ -66,7 +66,7 @@ class Prover:
         source: Source,
         cache: Path,
         *,
-        tokens: int = TOKENS,
+        tokens: int = MAX_HELD_OUT_TOKENS,
         data: Path | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -78,22 +78,20 @@ class Prover:
         self.tokenizer = tokenizers.load_tokenizer(source.model, str(source.facts["edgetune.template_date"]))
         embeddings = next(tensor for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
         self._vocabulary, self._embeddings = embeddings.shape[0], embeddings.sources[0][0]
-        self.sample: Sample = sample(data or source.held_out, self.tokenizer, source.context, self._vocabulary, tokens)
+        self.sample: ProofSample = draw_sample(data or source.held_out, self.tokenizer, source.context, self._vocabulary, tokens)
         largest = max(int(np.prod(tensor.shape)) for tensor in self._plan.tensors)
         fit.need_memory(
             fit.proof_memory(largest, self.sample.tokens * self._vocabulary),
             "A proof",
             "Close other programs, or export with --no-proof and prove the file elsewhere with edgetune prove.",
         )
-        self._noise: dict[str, behaviour.Noise] = {}
+        self._noise: dict[str, behaviour.QuantizationNoise] = {}
 
     @cached_property
     def reference(self) -> Reference:
         """The models in torch."""
         self.say("measuring the base and the merged model")
-        source = self.source
-        rows = self.sample.rows
-        return reference(source.model, source.adapter, source.base, rows, self._vocabulary, self._embeddings, source.four_bit)
+        return measure_reference(self.source, self.sample.rows, self._vocabulary, self._embeddings)
 
     def prove(self, path: Path, name: str = "") -> Proof:
         """Prove a file. name: what it will be called, where its path is a temporary one."""
@@ -117,14 +115,14 @@ class Prover:
         try:
             with self.engine(path) as engine:
                 set_threads(engine.info.threads)
-                self._found(proof, text.check(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
-                file = predictions(engine, self.sample.rows)
+                self._found(proof, text.check_text(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
+                file = llama_predictions(engine, self.sample.rows)
         except EdgeTuneError as error:
             self._found(proof, Check("text", causes=[f"{error.title}: {error.cause}"]))
             return
         self.say(f"proving {proof.name}: weights")
         ours = self.reference
-        self._found(proof, weights.check(header, self._plan.tensors, ours.tensor, ours.before))
+        self._found(proof, weights.check_weights(header, self._plan.tensors, ours.tensor, ours.before))
         if file[0].shape != ours.merged[0].shape:
             sizes = f"{file[0].shape[1]} tokens, the model {ours.merged[0].shape[1]}"
             self._found(proof, Check("meaning", causes=[f"the file's vocabulary has {sizes}"]))
@@ -132,7 +130,7 @@ class Prover:
         self.say(f"proving {proof.name}: meaning")
         model, tensors = ours.model, readback.ReadBack(header, self._plan.tensors, ours.tensor)
         settings = readback.differing_settings(header, model.config.to_dict())
-        found = parity.check(streamed.predictions(model, tensors, self.sample.rows), file, proof.type, settings)
+        found = parity.check_parity(streamed.torch_predictions(model, tensors, self.sample.rows), file, proof.type, settings)
         found.notes += [f"{name} cannot be turned back: it was taken from the model" for name in tensors.taken]
         self._found(proof, found)
         self.say(f"proving {proof.name}: behaviour")
@@ -141,33 +139,35 @@ class Prover:
     def _found(self, proof: Proof, check: Check) -> None:
         """Add a check to a proof, and say what it found."""
         proof.checks.append(check)
-        figures = [f"{words} {check.figures[name]:.3g}" for name, words in SAID.items() if isinstance(check.figures.get(name), float)]
+        figures = [
+            f"{words} {check.figures[name]:.3g}" for name, words in REPORTED_FIGURES.items() if isinstance(check.figures.get(name), float)
+        ]
         measured = f" ({', '.join(figures)})" if figures else ""
         self.say(f"{proof.name}: {check.name} " + (f"passed{measured}" if check.passed else f"FAILED{measured}: {check.causes[0]}"))
 
     def engine(self, path: Path) -> Engine:
         """llama.cpp on a file, computing as exactly as it can."""
         longest = max(len(row.ids) for row in self.sample.rows)
-        return Engine(path, n_ctx=max(longest, LEAST_CONTEXT), gpu_layers=0, kv="f32")
+        return Engine(path, n_ctx=max(longest, MIN_CONTEXT), gpu_layers=0, kv="f32")
 
     def predict(self, path: Path) -> list[np.ndarray]:
         """llama.cpp's predictions from a file on all rows of the sample."""
         with self.engine(path) as engine:
             set_threads(engine.info.threads)
-            return predictions(engine, self.sample.rows)
+            return llama_predictions(engine, self.sample.rows)
 
     def held_out(self, tables: list[np.ndarray]) -> list[np.ndarray]:
         """Of predictions on all rows those on the rows that behaviour is measured on."""
         rows = self.sample.held_out
         return [table for table, row in zip(tables, self.sample.rows, strict=True) if row in rows]
 
-    def behaviour(self, file: list[np.ndarray], cost: behaviour.Noise | None = None) -> Check:
+    def behaviour(self, file: list[np.ndarray], cost: behaviour.QuantizationNoise | None = None) -> Check:
         """The check of behaviour. file: predictions on all rows. cost: what quantizing does to the base, where it was measured."""
         base = self.reference.base
         merged, before = self.held_out(self.reference.merged), None if base is None else self.held_out(base)
-        found = behaviour.check(self.sample.held_out, merged, self.held_out(file), before, cost)
+        found = behaviour.check_behaviour(self.sample.held_out, merged, self.held_out(file), before, cost)
         if self.reference.trained is not None:
-            found.figures |= behaviour.as_trained(self.held_out(self.reference.trained), merged, self.held_out(file))
+            found.figures |= behaviour.distance_as_trained(self.held_out(self.reference.trained), merged, self.held_out(file))
         return found
 
     def _behaviour(self, file: list[np.ndarray], type_name: str) -> Check:
@@ -175,8 +175,8 @@ class Prover:
         cost = None
         if base is not None and self.source.base is not None and type_name in FILE_TYPES:
             if type_name not in self._noise:
-                with base_file(self.source.base, type_name, self.cache) as path, self.engine(path) as engine:
-                    self._noise[type_name] = behaviour.noise(rows, self.held_out(base), predictions(engine, rows))
+                with base_gguf_of_type(self.source.base, type_name, self.cache) as path, self.engine(path) as engine:
+                    self._noise[type_name] = behaviour.measure_noise(rows, self.held_out(base), llama_predictions(engine, rows))
             cost = self._noise[type_name]
         return self.behaviour(file, cost)
 
@@ -188,6 +188,6 @@ def set_threads(number: int) -> None:
     torch.set_num_threads(number)
 
 
-def predictions(engine: Engine, rows: list[Row]) -> list[np.ndarray]:
+def llama_predictions(engine: Engine, rows: list[ProofRow]) -> list[np.ndarray]:
     """llama.cpp's log-probabilities after every token of every row: float32 [token, vocabulary] each."""
     return [log_softmax(engine.logits(row.ids)).astype(np.float32) for row in rows]

@@ -10,11 +10,11 @@ import numpy as np
 from converters.archs import SAME, TensorPlan
 from converters.gguf_file import Header
 
-DIGIT = 2**20
+INDEX_DIGIT = 2**20
 """Positions go through the converter's float32 functions in two digits of this size, which float32 holds exactly."""
 
 
-def values(header: Header, name: str) -> np.ndarray:
+def tensor_values(header: Header, name: str) -> np.ndarray:
     """A tensor of the file in float32, in numpy's order (rows last to ggml). The reader is gguf-py's, not the converter's."""
     import gguf
 
@@ -44,10 +44,13 @@ class Placement:
         with np.errstate(all="ignore"):
             summand = np.array(build(np.zeros(shape, np.float32)))
             factor = np.array(build(np.ones(shape, np.float32))) - summand
-            low, high = (np.rint((build((digits).astype(np.float32)) - summand) / factor) for digits in (numbers % DIGIT, numbers // DIGIT))
+            low, high = (
+                np.rint((build((digits).astype(np.float32)) - summand) / factor)
+                for digits in (numbers % INDEX_DIGIT, numbers // INDEX_DIGIT)
+            )
             if not (np.isfinite(low).all() and np.isfinite(high).all()):
                 return None
-            places = (high.astype(np.int64) * DIGIT + low.astype(np.int64)).reshape(-1)
+            places = (high.astype(np.int64) * INDEX_DIGIT + low.astype(np.int64)).reshape(-1)
             if not np.array_equal(np.sort(places), np.arange(size)):
                 return None
             trial = np.random.default_rng(0).normal(size=size).astype(np.float32)
@@ -87,7 +90,7 @@ class ReadBack:
         """A tensor."""
         tensor = self._by_source.get(name)
         if tensor is not None and tensor.name in self._header.tensors:
-            back = Placement(tensor).back(values(self._header, tensor.name))
+            back = Placement(tensor).back(tensor_values(self._header, tensor.name))
             if back is not None:
                 return back
             self.taken.append(tensor.name)

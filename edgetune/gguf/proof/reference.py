@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgetune.gguf.proof.four_bit import FourBit
-from edgetune.gguf.proof.merged import Merged, stored_tensors
-from edgetune.gguf.proof.rows import Row
-from edgetune.gguf.proof.streamed import Read, predictions, skeleton
+from edgetune.gguf.proof.merged import MergedTensors, stored_tensors
+from edgetune.gguf.proof.nf4_round_trip import Nf4RoundTrip
+from edgetune.gguf.proof.rows import ProofRow
+from edgetune.gguf.proof.streamed import ReadTensor, skeleton, torch_predictions
+from edgetune.gguf.source import Source
 
 
 @dataclass(frozen=True)
@@ -25,35 +25,42 @@ class Reference:
 
     merged: list[np.ndarray]
     base: list[np.ndarray] | None
-    tensor: Read
+    tensor: ReadTensor
     before: Callable[[str], np.ndarray | None]
     model: Any
     trained: list[np.ndarray] | None = None
 
 
-def reference(
-    model: Path, adapter: Path | None, base: Path | None, rows: list[Row], vocabulary: int, embeddings: str, four_bit: str = ""
-) -> Reference:
+def measure_reference(source: Source, rows: list[ProofRow], vocabulary: int, embeddings: str) -> Reference:
     """Predict with the model and the base, one layer at a time in memory.
 
-    model: the folder that is exported. adapter: merged into it. base: the folder before training, where it is another (full fine-tuning)
-    or where there is an adapter; None: not known. vocabulary: tokens of the merged model. embeddings: the name of the embeddings'
-    tensor. four_bit: the device on which the adapter was trained on the base in NF4; empty where it was not.
+    source: what is exported; its base counts where it is another folder than the model, or where there is an adapter. vocabulary: tokens
+    of the merged model. embeddings: the name of the embeddings' tensor.
     """
-    build = partial(skeleton, model, vocabulary)
-    tensor = stored_tensors(model, embeddings)
-    touches = None
-    if adapter:
-        tensor = merged = Merged(build(), adapter, tensor)
-        touches = merged.touches
-    made = build()
-    after = predictions(made, tensor, rows)
-    if base is None:
-        return Reference(after, None, tensor, lambda _: None, made)
-    old = stored_tensors(base, embeddings)
+    new_skeleton = partial(skeleton, source.model, vocabulary)
+
+    # The merged model, its weights merged one tensor at a time by PEFT.
+    tensor = stored_tensors(source.model, embeddings)
+    changed_by_adapter = None
+    if source.adapter:
+        tensor = merged = MergedTensors(new_skeleton(), source.adapter, tensor)
+        changed_by_adapter = merged.touches
+    model = new_skeleton()
+    after = torch_predictions(model, tensor, rows)
+    if source.base is None:
+        return Reference(after, None, tensor, lambda _: None, model)
+
+    # The model before training, to tell what was learned from what was there.
+    stored = stored_tensors(source.base, embeddings)
 
     def before(name: str) -> np.ndarray | None:
-        return old(name) if touches is None or touches(name) else None
+        return stored(name) if changed_by_adapter is None or changed_by_adapter(name) else None
 
-    trained = predictions(made, Merged(build(), adapter, FourBit(made, old, four_bit)), rows) if adapter and four_bit else None
-    return Reference(after, predictions(skeleton(base), old, rows), tensor, before, made, trained)
+    # An adapter trained on the base in NF4 was fitted to that base's errors: what they make is reported, and is nobody's fault.
+    trained = None
+    if source.adapter and source.nf4_training_device:
+        base_in_nf4 = Nf4RoundTrip(model, stored, source.nf4_training_device)
+        trained = torch_predictions(model, MergedTensors(new_skeleton(), source.adapter, base_in_nf4), rows)
+
+    base = torch_predictions(skeleton(source.base), stored, rows)
+    return Reference(after, base, tensor, before, model, trained)

@@ -6,22 +6,22 @@ from pathlib import Path
 
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.labels import IGNORE_INDEX
-from edgetune.gguf.proof.text import AWKWARD, GENERAL, Conversation
+from edgetune.gguf.proof.text import AWKWARD_TEXTS, GENERAL_TEXTS, Conversation
 
-TOKENS = 2048
+MAX_HELD_OUT_TOKENS = 2048
 """Most held-out tokens compared: enough for a mean, and a small part of the training time."""
-CELLS = 2**26
+MAX_LOG_PROBS = 2**26
 """Most log-probabilities held of one model (tokens times vocabulary, 4 bytes each): large vocabularies compare fewer tokens."""
-ROW = 512
+MAX_ROW_TOKENS = 512
 """A row is cut to so many tokens."""
-FIXED, DRAWN = 256, 96
+GENERAL_TOKENS, RANDOM_TOKENS = 256, 96
 """Tokens of general text, and of ids drawn by lot, on which a model follows no habit that hides a mistake."""
-CONVERSATIONS = 50
+MAX_CONVERSATIONS = 50
 """Held-out conversations whose text is compared."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ProofRow:
     """Token ids with labels (IGNORE_INDEX where not trained); held_out: a row of the user's data."""
 
     ids: list[int]
@@ -30,16 +30,16 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ProofSample:
     """What a proof is measured on. conversations, texts: the held-out rows in words. source: where they come from, in words."""
 
-    rows: list[Row]
+    rows: list[ProofRow]
     conversations: list[Conversation]
     texts: list[str]
     source: str
 
     @property
-    def held_out(self) -> list[Row]:
+    def held_out(self) -> list[ProofRow]:
         """The user's rows; where there are none, the general ones."""
         return [row for row in self.rows if row.held_out] or self.rows
 
@@ -49,15 +49,17 @@ class Sample:
         return sum(len(row.ids) for row in self.rows)
 
 
-def sample(data: Path | None, tokenizer: BaseTokenizer, length: int, vocabulary: int, tokens: int = TOKENS) -> Sample:
+def draw_sample(
+    data: Path | None, tokenizer: BaseTokenizer, length: int, vocabulary: int, tokens: int = MAX_HELD_OUT_TOKENS
+) -> ProofSample:
     """Choose the rows. data: held-out examples, or None. length: the model's context. vocabulary: its tokens. tokens: most to compare.
 
     The choice is the same every time.
     """
     from edgetune.data import prepare
 
-    limit = max(64, min(tokens, CELLS // vocabulary - FIXED - DRAWN))
-    rows: list[Row] = []
+    limit = max(64, min(tokens, MAX_LOG_PROBS // vocabulary - GENERAL_TOKENS - RANDOM_TOKENS))
+    rows: list[ProofRow] = []
     conversations: list[Conversation] = []
     texts: list[str] = []
     if data is not None:
@@ -65,18 +67,18 @@ def sample(data: Path | None, tokenizer: BaseTokenizer, length: int, vocabulary:
         random.Random(0).shuffle(found)
         taken = 0
         for row in found:
-            cut = min(len(row.ids), ROW, limit - taken)
+            cut = min(len(row.ids), MAX_ROW_TOKENS, limit - taken)
             if cut > 1:
-                rows.append(Row(row.ids[:cut], row.labels[:cut], True))
+                rows.append(ProofRow(row.ids[:cut], row.labels[:cut], True))
                 taken += cut
-        for row in found[:CONVERSATIONS]:
+        for row in found[:MAX_CONVERSATIONS]:
             if row.example.messages:
                 conversations.append((row.example.messages, row.example.tools))
             elif row.example.text:
                 texts.append(row.example.text)
-    general = [tokenizer.encode(text) for text in (*GENERAL, "".join(AWKWARD))]
-    each = max(2, min(FIXED // len(general), length))
-    rows += [Row(ids[:each], ids[:each], False) for ids in general]
-    drawn = random.Random(1).choices(range(min(vocabulary, tokenizer.inner.get_vocab_size())), k=min(DRAWN, length))
-    rows.append(Row(drawn, [IGNORE_INDEX] * len(drawn), False))
-    return Sample(rows, conversations, texts, "held-out rows" if data is not None else "general text")
+    general = [tokenizer.encode(text) for text in (*GENERAL_TEXTS, "".join(AWKWARD_TEXTS))]
+    each = max(2, min(GENERAL_TOKENS // len(general), length))
+    rows += [ProofRow(ids[:each], ids[:each], False) for ids in general]
+    drawn = random.Random(1).choices(range(min(vocabulary, tokenizer.inner.get_vocab_size())), k=min(RANDOM_TOKENS, length))
+    rows.append(ProofRow(drawn, [IGNORE_INDEX] * len(drawn), False))
+    return ProofSample(rows, conversations, texts, "held-out rows" if data is not None else "general text")

@@ -8,9 +8,9 @@ import numpy as np
 
 from edgetune.errors import EdgeTuneError
 from edgetune.gguf.proof.distance import log_softmax
-from edgetune.gguf.proof.rows import Row
+from edgetune.gguf.proof.rows import ProofRow
 
-Read = Callable[[str], np.ndarray]
+ReadTensor = Callable[[str], np.ndarray]
 """A tensor by the model's own name, in float32."""
 
 
@@ -33,7 +33,7 @@ def skeleton(folder: Path, vocabulary: int | None = None) -> Any:
         ) from error
 
 
-def predictions(model: Any, read: Read, rows: list[Row]) -> list[np.ndarray]:
+def torch_predictions(model: Any, read: ReadTensor, rows: list[ProofRow]) -> list[np.ndarray]:
     """Log-probabilities after every token of every row, float32 [token, vocabulary] each, by a skeleton that gets its weights from `read`.
 
     All rows go through together, padded at their ends where no token looks, so that every weight is read once.
@@ -46,7 +46,7 @@ def predictions(model: Any, read: Read, rows: list[Row]) -> list[np.ndarray]:
     longest = max(len(row.ids) for row in rows)
     ids = torch.tensor([row.ids + [0] * (longest - len(row.ids)) for row in rows], device=device)
     real = torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in rows], device=device)
-    hooks = loaded_when_run(model, read, device)
+    hooks = load_when_run(model, read, device)
     # Logits of the padding would take as much room as the others.
     hooks.append(model.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0][real.bool()][None],)))
     try:
@@ -59,7 +59,7 @@ def predictions(model: Any, read: Read, rows: list[Row]) -> list[np.ndarray]:
     return [log_softmax(part).astype(np.float32) for part in np.split(logits, ends[:-1])]
 
 
-def loaded_when_run(model: Any, read: Read, device: Any) -> list[Any]:
+def load_when_run(model: Any, read: ReadTensor, device: Any) -> list[Any]:
     """Hooks that give every part of a model its weights before it runs and take them away afterwards.
 
     A part is a decoder layer, whose own code may reach into its modules, or a module outside of them (embeddings, last norm, head).
@@ -86,7 +86,7 @@ def loaded_when_run(model: Any, read: Read, device: Any) -> list[Any]:
     return hooks
 
 
-def _fill(places: list[tuple[Any, str]], read: Read, device: Any, stored: set[str]) -> None:
+def _fill(places: list[tuple[Any, str]], read: ReadTensor, device: Any, stored: set[str]) -> None:
     import torch
 
     for module, path in places:

@@ -10,7 +10,7 @@ from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
 from edgetune.gguf.proof.check import Check
 from edgetune.text import one_line
 
-GENERAL = (
+GENERAL_TEXTS = (
     "The old lighthouse stood at the end of a narrow path. Every evening, before the sun went down, the keeper climbed the stairs, "
     "cleaned the great lamp and wrote the weather into her book. Ships passed far out on the water, and now and then one of them "
     "answered her light with a low sound of its horn.",
@@ -22,7 +22,7 @@ GENERAL = (
     "result can be made simpler. If both numbers can be divided by the same number, divide them.",
 )
 """General text, for models of any subject."""
-AWKWARD = (
+AWKWARD_TEXTS = (
     *(" ", "  two  spaces   three ", "\n", "\n\n\n", "\t\tx\t", " \n \n", "a\r\nb", "\u00a0\u2003\u200b\ufeff"),
     *("0123456789 1234567 3.14159 1,000,000", "I'm you're WE'LL it's 'tis", "...!!!???---===###", "a" * 48, "\\n \\t \\\\"),
     *("naïve café Ünïcödé Ǆ ß", "e\u0301 vs \u00e9", "ﬁ ﬂ ½ ² ™", "Привет, мир! Ελληνικά", "עברית العربية हिन्दी ไทย"),
@@ -31,31 +31,31 @@ AWKWARD = (
     *("http://example.org/~user?q=a%20b&c=d#e", "CamelCaseWords and snake_case_words"),
 )
 """Strings on which tokenizers differ."""
-PROBES: tuple[list[dict[str, Any]], ...] = (
+PROBE_CONVERSATIONS: tuple[list[dict[str, Any]], ...] = (
     [{"role": "user", "content": "Hello."}],
     [{"role": "user", "content": " Hello.\n"}, {"role": "assistant", "content": "Hi!"}, {"role": "user", "content": "What is 1+1?"}],
     [{"role": "system", "content": "Answer in one word."}, {"role": "user", "content": "The colour of snow?"}],
     [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
 )
 """Conversations every template is tried on."""
-SHOWN = 60
+MAX_QUOTED = 60
 """Characters of a text quoted in a cause."""
 Conversation = tuple[list[dict[str, Any]], list[Any] | None]
 
 
-def check(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conversation], texts: Sequence[str]) -> Check:
+def check_text(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conversation], texts: Sequence[str]) -> Check:
     """Compare the file, read by llama.cpp, with the base's tokenizer and template as training used them.
 
     conversations: held-out messages with their tools. texts: held-out plain texts.
     """
     result = Check("text")
-    rendered = _templates(engine, tokenizer, [*((probe, None) for probe in PROBES), *conversations], result)
-    strings = list(dict.fromkeys([*rendered, *AWKWARD, *GENERAL, *texts]))
+    rendered = _templates(engine, tokenizer, [*((probe, None) for probe in PROBE_CONVERSATIONS), *conversations], result)
+    strings = list(dict.fromkeys([*rendered, *AWKWARD_TEXTS, *GENERAL_TEXTS, *texts]))
     _vocabulary(engine, tokenizer, result)  # first: what it finds explains ids that differ
     _ids(engine, tokenizer, strings, result)
     # Rightly so: a doubled BOS shows in the ids of every text, and says more than a template that differs.
     result.causes.sort(key=lambda cause: not cause.startswith("BOS"))
-    result.figures |= {"conversations": len(PROBES) + len(conversations), "strings": len(strings)}
+    result.figures |= {"conversations": len(PROBE_CONVERSATIONS) + len(conversations), "strings": len(strings)}
     return result
 
 
@@ -95,8 +95,8 @@ def _quoted(text: str | None, other: str | None) -> str:
     if text is None:
         return "nothing (it refuses the messages)"
     same = next((i for i, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b), min(len(text), len(other or "")))
-    start = max(0, same - SHOWN // 4)
-    return one_line(repr(text[start : start + SHOWN]), 2 * SHOWN)
+    start = max(0, same - MAX_QUOTED // 4)
+    return one_line(repr(text[start : start + MAX_QUOTED]), 2 * MAX_QUOTED)
 
 
 def _ids(engine: Engine, tokenizer: BaseTokenizer, strings: Sequence[str], result: Check) -> None:
@@ -130,7 +130,7 @@ def _ids(engine: Engine, tokenizer: BaseTokenizer, strings: Sequence[str], resul
     if added:
         result.causes.append(f"EOS added: llama.cpp ends {added} texts with an EOS that training did not have")
     if differ:
-        where = f"{one_line(repr(first[:SHOWN]), 2 * SHOWN)}{_first_difference(engine, tokenizer, first)}"
+        where = f"{one_line(repr(first[:MAX_QUOTED]), 2 * MAX_QUOTED)}{_first_difference(engine, tokenizer, first)}"
         result.causes.append(f"the token ids differ in {differ} of {len(strings)} texts, first in {where}")
     if decomposed:
         result.notes.append(
@@ -165,4 +165,4 @@ def _vocabulary(engine: Engine, tokenizer: BaseTokenizer, result: Check) -> None
 
 
 def _bytes(data: bytes) -> str:
-    return one_line(repr(data.decode("utf-8", "backslashreplace")), SHOWN)
+    return one_line(repr(data.decode("utf-8", "backslashreplace")), MAX_QUOTED)

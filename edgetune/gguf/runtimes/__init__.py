@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetune.errors import InputError
-from edgetune.gguf.runtimes.product import Layout, product
+from edgetune.gguf.runtimes.product import Layout, describe_product
 from edgetune.storage.files import copy_file, create_file, hard_link, need_space, publish_folder
 
 if TYPE_CHECKING:
     from edgetune.gguf.source import Source
 
-NAMES = ("ollama", "lmstudio", "llama-server")
+PROGRAMS = ("ollama", "lmstudio", "llama-server")
 """Programs, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
-class Folder:
+class PlannedFolder:
     """A folder to be made once its GGUF is finished."""
 
     program: str
@@ -39,32 +39,32 @@ def module(name: str) -> Any:
     return import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def plan(source: "Source", programs: Sequence[str], places: dict[str, Path], note: Callable[[str], None]) -> list[Folder]:
+def plan_folders(source: "Source", programs: Sequence[str], places: dict[str, Path], note: Callable[[str], None]) -> list[PlannedFolder]:
     """Everything but the GGUFs, worked out before they are written, so that what cannot be done is refused at once. Raises InputError.
 
     places: where each type's GGUF goes; the folders come beside them. note: told what a user should know.
     """
     names = list(dict.fromkeys(programs))
     for name in names:
-        if name not in NAMES:
-            raise InputError(f"'{name}' is not a program EdgeTune writes for", f"It knows {', '.join(NAMES)}.", "Correct --for.")
-    folders: list[Folder] = []
+        if name not in PROGRAMS:
+            raise InputError(f"'{name}' is not a program EdgeTune writes for", f"It knows {', '.join(PROGRAMS)}.", "Correct --for.")
+    folders: list[PlannedFolder] = []
     if not names:
         return folders
-    made = product(source)
+    made = describe_product(source)
     for name in names:
         for gguf in places.values():
             path = gguf.with_name(f"{gguf.stem}-{name}")
             if path.exists():
                 remedy = "Move or delete it, or name another folder with --out."
                 raise InputError(f"{path} is already there", "It may hold changes of your own.", remedy)
-            folders.append(Folder(name, path, gguf, module(name).layout(made, gguf.name)))
+            folders.append(PlannedFolder(name, path, gguf, module(name).layout(made, gguf.name)))
         for text in folders[-1].layout.notes:
             note(f"{module(name).TITLE}: {text}")
     return folders
 
 
-def write(folder: Folder, note: Callable[[str], None]) -> Path:
+def write_folder(folder: PlannedFolder, note: Callable[[str], None]) -> Path:
     """Make a folder around a finished GGUF, whole or not at all; where the disk can do that, the file lies on it once, under two names.
 
     note: told where it cannot, so that the file is copied. Raises EdgeTuneError where the disk has no room for the copy.

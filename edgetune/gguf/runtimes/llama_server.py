@@ -4,7 +4,7 @@ It runs the chat template with a Jinja of its own, which was seen to write the s
 space that is not ASCII.
 """
 
-from edgetune.gguf.runtimes.product import Layout, Product, frozen
+from edgetune.gguf.runtimes.product import Layout, Product, with_date_written_out
 
 TITLE = "llama-server"
 TEMPLATE = "chat_template.jinja"
@@ -12,7 +12,7 @@ TEMPLATE = "chat_template.jinja"
 
 def layout(product: Product, file_name: str) -> Layout:
     """The GGUF, scripts for both kinds of shell, and the command itself. A template that writes the date comes with it written out."""
-    dated = frozen(product.template) if product.dated else None
+    dated = with_date_written_out(product.template) if product.dated else None
     arguments = _arguments(product, file_name, dated is not None)
     command = " ".join(["llama-server", *(_shell(one) for one in arguments)])
     texts = {

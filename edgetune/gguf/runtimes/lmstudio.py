@@ -6,7 +6,7 @@ The layout is that of its documentation ("Import Models"); the preset's keys are
 
 import json
 
-from edgetune.gguf.runtimes.product import Layout, Product, frozen
+from edgetune.gguf.runtimes.product import Layout, Product, with_date_written_out
 
 TITLE = "LM Studio"
 PUBLISHER = "edgetune"
@@ -15,7 +15,7 @@ PUBLISHER = "edgetune"
 def layout(product: Product, file_name: str) -> Layout:
     """PUBLISHER/NAME/FILE, a preset, and what to do with them."""
     texts = {f"{product.name}.preset.json": _preset(product)}
-    dated = product.dated and frozen(product.template)
+    dated = product.dated and with_date_written_out(product.template)
     if dated:
         texts["chat_template.jinja"] = dated
     texts["README.txt"] = _readme(product, file_name, bool(dated))

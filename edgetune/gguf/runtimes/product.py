@@ -68,7 +68,7 @@ class Product:
         return [one for one in dict.fromkeys((first, self.template.eos_token)) if one]
 
 
-def product(source: "Source") -> Product:
+def describe_product(source: "Source") -> Product:
     """What an export will be. Raises InputError where its tokenizer cannot be read."""
     adapters = [source.adapter] if source.adapter else [one for one, _ in source.mix]
     date = str(source.facts["edgetune.template_date"])
@@ -77,7 +77,7 @@ def product(source: "Source") -> Product:
     return Product(source.name, template, tokenizer, source.context)
 
 
-def frozen(template: ChatTemplate) -> str | None:
+def with_date_written_out(template: ChatTemplate) -> str | None:
     """The template's source with its date written out, for programs that would write today's; None where that does not hold.
 
     It holds where every call of `strftime_now` names its pattern and the text then no longer depends on the day.

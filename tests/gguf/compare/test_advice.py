@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from edgetune.gguf.compare.advice import advise, shortfall
-from edgetune.gguf.compare.measure import Measured
+from edgetune.gguf.compare.measure import FileMeasurement
 
-GOOD = Measured(
+GOOD = FileMeasurement(
     name="Q8_0",
     type="Q8_0",
     path=None,

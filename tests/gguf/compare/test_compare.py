@@ -13,15 +13,15 @@ import pytest
 
 from edgetune.chat.engine import Engine
 from edgetune.data.labels import IGNORE_INDEX
-from edgetune.gguf.compare import compared as comparing
-from edgetune.gguf.compare.compared import Compared, Comparison
-from edgetune.gguf.compare.measure import prompt
-from edgetune.gguf.compare.page import html
-from edgetune.gguf.compare.picture import decades, letter, picture
+from edgetune.gguf.compare import comparison
+from edgetune.gguf.compare.comparison import Comparison, ComparisonResult
+from edgetune.gguf.compare.measure import last_prompt
+from edgetune.gguf.compare.page import comparison_page
+from edgetune.gguf.compare.picture import decades, draw_picture, letter
 from edgetune.gguf.proof.prove import Prover
-from edgetune.gguf.proof.rows import Row
+from edgetune.gguf.proof.rows import ProofRow
 from edgetune.gguf.source import from_folder, from_run
-from edgetune.gguf.write import export
+from edgetune.gguf.write import export_gguf
 from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import ROOT, Train, write_facts
 
@@ -42,10 +42,10 @@ def run(place: Workspace, train_in: Train) -> Run:
 
 
 @pytest.fixture(scope="module")
-def found(place: Workspace, run: Run) -> Compared:
+def found(place: Workspace, run: Run) -> ComparisonResult:
     """Three types compared; Q8_0 is one of the run's exports."""
     source = from_run(run)
-    export(source, ["Q8_0"], None)
+    export_gguf(source, ["Q8_0"], None)
     return Comparison(source, place, TYPES, [], None, None, lambda _: None).run(lambda *_: None)
 
 
@@ -55,7 +55,7 @@ def workspace(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
     yield place
 
 
-def test_full_precision_costs_nothing_and_types_cost_more_the_smaller_they_are(found: Compared) -> None:
+def test_full_precision_costs_nothing_and_types_cost_more_the_smaller_they_are(found: ComparisonResult) -> None:
     exact, eight, two = found.files
     assert [one.name for one in found.files] == TYPES
     assert exact.kl_mean < 1e-7 and exact.top1 == 1 and exact.slope == pytest.approx(1, abs=1e-4)
@@ -65,7 +65,7 @@ def test_full_precision_costs_nothing_and_types_cost_more_the_smaller_they_are(f
     assert all(one.speed and one.memory > one.bytes for one in found.files)
 
 
-def test_the_figures_are_the_proofs_and_llama_cpps(found: Compared, place: Workspace, run: Run) -> None:
+def test_the_figures_are_the_proofs_and_llama_cpps(found: ComparisonResult, place: Workspace, run: Run) -> None:
     eight = found.files[1]
     assert eight.path is not None
     proof = Prover(from_run(run), place.proof_cache).prove(eight.path)
@@ -78,7 +78,7 @@ def test_the_figures_are_the_proofs_and_llama_cpps(found: Compared, place: Works
     assert eight.bytes == eight.path.stat().st_size
 
 
-def test_the_perplexity_is_that_of_the_evaluation(found: Compared, run: Run, edgetune: Call) -> None:
+def test_the_perplexity_is_that_of_the_evaluation(found: ComparisonResult, run: Run, edgetune: Call) -> None:
     """Which scores the same answers with llama.cpp another way, with the chat's F16 cache. In full precision, for what llama.cpp rounds
     the inputs of quantized matrices to differs with the processor and with how many rows it takes at once."""
     exact = run.exports / f"{run.name}-F32.gguf"
@@ -90,7 +90,7 @@ def test_the_perplexity_is_that_of_the_evaluation(found: Compared, run: Run, edg
 
 
 def test_what_was_made_for_it_is_gone_also_after_a_failure(
-    found: Compared, place: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
+    found: ComparisonResult, place: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [one.path is not None for one in found.files] == [False, True, False]
     assert [path.name for path in run.exports.iterdir() if path.suffix == ".gguf"] == ["mine-Q8_0.gguf"]
@@ -100,14 +100,14 @@ def test_what_was_made_for_it_is_gone_also_after_a_failure(
         assert list(place.proof_cache.rglob("Q4_0.gguf"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparing, "measure", interrupted)
+    monkeypatch.setattr(comparison, "measure_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Comparison(from_run(run), place, ["Q4_0"], [], None, None, lambda _: None).run(lambda *_: None)
     assert not list(place.proof_cache.glob(".*"))
 
 
 def test_the_command_shows_table_picture_and_advice(
-    run: Run, found: Compared, edgetune: Call, tmp_path: Path, workspace: Workspace
+    run: Run, found: ComparisonResult, edgetune: Call, tmp_path: Path, workspace: Workspace
 ) -> None:
     code, out, err = edgetune("compare", "mine", run.exports / "mine-Q8_0.gguf", "--type", "Q2_K", "--out", tmp_path / "types.html")
     assert code == 0, err
@@ -122,24 +122,26 @@ def test_the_command_shows_table_picture_and_advice(
     assert only["kl_mean"] == found.files[1].kl_mean
 
 
-def test_an_export_made_with_an_importance_matrix_does_not_stand_in_for_one_without(run: Run, found: Compared, place: Workspace) -> None:
-    from edgetune.gguf.importance.kept import gathered
+def test_an_export_made_with_an_importance_matrix_does_not_stand_in_for_one_without(
+    run: Run, found: ComparisonResult, place: Workspace
+) -> None:
+    from edgetune.gguf.importance.matrix_cache import cached_matrix
 
     source = from_run(run)
-    matrix = gathered(source, place).path
-    export(source, ["Q3_K_M"], None, imatrix=matrix)
+    matrix = cached_matrix(source, place).path
+    export_gguf(source, ["Q3_K_M"], None, imatrix=matrix)
     for given, reused in ((matrix, True), (None, False)):
         (only,) = Comparison(source, place, ["Q3_K_M"], [], given, None, lambda _: None).run(lambda *_: None).files
         assert (only.path is not None) == reused
     (run.exports / "mine-Q3_K_M.gguf").unlink()
 
 
-def test_the_page_and_the_picture(found: Compared) -> None:
+def test_the_page_and_the_picture(found: ComparisonResult) -> None:
     odd = replace(found.files[0], name="<script>alert(1)</script>.gguf")
-    page = html(replace(found, name="<b>x", files=(odd, *found.files[1:])))
+    page = comparison_page(replace(found, name="<b>x", files=(odd, *found.files[1:])))
     assert "<script" not in page and "<b>x" not in page and "http" not in page and "prefers-color-scheme: dark" in page
     assert page.count("<circle") == 3 and found.advice.why in page.replace("&#39;", "'")
-    drawn = picture(found, 80)
+    drawn = draw_picture(found, 80)
     body = [line for line in drawn.splitlines() if "│" in line or "┤" in line]
     assert [sum(line.count(letter(index)) for line in body) for index in range(3)] == [1, 1, 1]
     assert max(map(len, drawn.splitlines())) <= 80
@@ -148,13 +150,13 @@ def test_the_page_and_the_picture(found: Compared) -> None:
 
 def test_prompts_end_where_the_last_answer_begins() -> None:
     x = IGNORE_INDEX
-    assert prompt(Row([1, 2, 3, 4, 5, 6, 7], [x, x, 3, x, 5, 6, x], True)) == [1, 2, 3, 4]
-    assert prompt(Row([1, 2, 3, 4], [1, 2, 3, 4], False)) == [1, 2]
-    assert prompt(Row([1, 2], [x, x], True)) == [1]
+    assert last_prompt(ProofRow([1, 2, 3, 4, 5, 6, 7], [x, x, 3, x, 5, 6, x], True)) == [1, 2, 3, 4]
+    assert last_prompt(ProofRow([1, 2, 3, 4], [1, 2, 3, 4], False)) == [1, 2]
+    assert last_prompt(ProofRow([1, 2], [x, x], True)) == [1]
 
 
 def test_wrong_input_is_refused_before_the_work(edgetune: Call, stories: Path, tmp_path: Path, nano: Path) -> None:
-    export(from_folder(stories, None), ["F16"], tmp_path / "stories.gguf")
+    export_gguf(from_folder(stories, None), ["F16"], tmp_path / "stories.gguf")
     (tmp_path / "broken.gguf").write_bytes(b"GGUF")
     for words, why in (
         (("nano", tmp_path / "stories.gguf"), "not a file of nano"),

@@ -9,7 +9,7 @@ import pytest
 from converters import convert
 from converters.archs import supported
 from converters.imatrix import Entry
-from edgetune.gguf.importance.gather import BATCH, batches, gather, loaded, streamed
+from edgetune.gguf.importance.gather import TOKENS_PER_BATCH, gather_entries, group_by_length, load_merged_model, stream_merged_model
 from tests.converters.adapters import train
 from tests.converters.conftest import MakeModel
 from tests.converters.reference import write_gguf
@@ -25,8 +25,8 @@ F16 (2^-11 before and after it, squared; seen: 5e-3). A channel in another's pla
 def ours(folder: Path, adapter: Path | None = None, rows: list[list[int]] = ROWS, stream: bool = False) -> dict[str, Entry]:
     """What is gathered of a folder."""
     plan = convert.plan_gguf(folder, adapter, [], chat_template=None, name="", extra={})
-    model = streamed(plan, folder, "cpu") if stream else loaded(plan, folder, "cpu", "float32")
-    return gather(model, plan.inputs(), rows, "cpu")
+    model = stream_merged_model(plan, folder, "cpu") if stream else load_merged_model(plan, folder, "cpu", "float32")
+    return gather_entries(model, plan.inputs(), rows, "cpu")
 
 
 def check(folder: Path, library: Any, path: Path, kind: str, adapter: Path | None = None) -> None:
@@ -85,7 +85,7 @@ def test_a_text_counts_the_same_alone_and_beside_longer_ones(make_model: MakeMod
 
 
 def test_batches_hold_every_row_once_and_stay_small() -> None:
-    rows = [[index] * length for index, length in enumerate((5, BATCH, 3, 700, 700, 700, 1, BATCH + 9))]
-    made = list(batches(rows))
+    rows = [[index] * length for index, length in enumerate((5, TOKENS_PER_BATCH, 3, 700, 700, 700, 1, TOKENS_PER_BATCH + 9))]
+    made = list(group_by_length(rows))
     assert sorted(row for batch in made for row in batch) == sorted(rows)
-    assert all(len(batch) == 1 or max(map(len, batch)) * len(batch) <= BATCH for batch in made)
+    assert all(len(batch) == 1 or max(map(len, batch)) * len(batch) <= TOKENS_PER_BATCH for batch in made)

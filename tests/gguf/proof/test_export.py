@@ -11,7 +11,7 @@ import pytest
 from converters.gguf_file import read_header
 from converters.merge import ModuleChange
 from converters.weights import RowSelection
-from edgetune.gguf.proof.certificate import KEY, SIZE
+from edgetune.gguf.proof.certificate import PROOF_BYTES, PROOF_KEY
 from edgetune.storage.files import sha256
 from edgetune.storage.workspace import Run
 from tests.gguf.proof.conftest import Bench
@@ -48,8 +48,8 @@ def test_a_run_is_exported_with_its_proof(run: Run, edgetune: Command) -> None:
         assert record["sha256"] == made["sha256"] == sha256(path)
         assert list(record["checks"]) == ["text", "weights", "meaning", "behaviour"]
         assert "Passed:" in Path(proof["page"]).read_text(encoding="utf-8")
-        short = str(read_header(path).metadata[KEY])
-        assert len(short) == SIZE and json.loads(short)["passed"] is True
+        short = str(read_header(path).metadata[PROOF_KEY])
+        assert len(short) == PROOF_BYTES and json.loads(short)["passed"] is True
         assert json.loads(short)["strength"] == pytest.approx(1, abs=0.02)
 
 
@@ -63,7 +63,7 @@ def test_a_failed_proof_is_a_failed_export(run: Run, edgetune: Command, monkeypa
     assert f"{run.name}-Q8_0.failed.gguf failed its proof" in err and "holds 0.80 of what was learned" in err and "Traceback" not in err
     aside = run.exports / f"{run.name}-Q8_0.failed.gguf"
     assert sha256(path) == before
-    assert json.loads(str(read_header(aside).metadata[KEY]))["passed"] is False
+    assert json.loads(str(read_header(aside).metadata[PROOF_KEY]))["passed"] is False
     assert "went in at the wrong strength" in aside.with_suffix(".proof.html").read_text(encoding="utf-8")
     assert not list(run.exports.glob(".*"))
 
@@ -73,7 +73,7 @@ def test_without_a_proof_when_told(run: Run, edgetune: Command, monkeypatch: pyt
     path = tmp_path / "m.gguf"
     code, out, _ = edgetune("export", run.name, "--type", "Q8_0", "--out", path, "--no-proof", "--json")
     assert code == 0 and "proof" not in json.loads(out)[0]
-    assert str(read_header(path).metadata[KEY]).strip() == "not proven"
+    assert str(read_header(path).metadata[PROOF_KEY]).strip() == "not proven"
     assert [one.name for one in tmp_path.glob("m*")] == ["m.gguf"]
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from converters.archs import supported
 from edgetune.bases.load import load_model
-from edgetune.gguf.proof.four_bit import FourBit
-from edgetune.gguf.proof.merged import Merged, stored_tensors
-from edgetune.gguf.proof.rows import Row
-from edgetune.gguf.proof.streamed import predictions, skeleton
+from edgetune.gguf.proof.merged import MergedTensors, stored_tensors
+from edgetune.gguf.proof.nf4_round_trip import Nf4RoundTrip
+from edgetune.gguf.proof.rows import ProofRow
+from edgetune.gguf.proof.streamed import skeleton, torch_predictions
 from tests.converters.adapters import LINEAR, train
 from tests.converters.conftest import MakeModel
 from tests.converters.test_archs import VARIANTS, tiny
@@ -20,13 +20,13 @@ LENGTHS = (40, 7, 64, 1)
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
+def rows() -> list[ProofRow]:
     """Token ids drawn by lot, of several lengths."""
     drawn = np.random.default_rng(0)
-    return [Row(ids, ids, True) for ids in (drawn.integers(3, 290, length).tolist() for length in LENGTHS)]
+    return [ProofRow(ids, ids, True) for ids in (drawn.integers(3, 290, length).tolist() for length in LENGTHS)]
 
 
-def whole(model: Any, rows: list[Row]) -> list[np.ndarray]:
+def whole(model: Any, rows: list[ProofRow]) -> list[np.ndarray]:
     """Log-probabilities of a loaded model, row by row."""
     import torch
 
@@ -48,21 +48,21 @@ def embeddings_of(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", supported())
-def test_layer_by_layer_predicts_what_the_whole_model_does(make_model: MakeModel, rows: list[Row], kind: str) -> None:
+def test_layer_by_layer_predicts_what_the_whole_model_does(make_model: MakeModel, rows: list[ProofRow], kind: str) -> None:
     from transformers import AutoModelForCausalLM
 
     folder = make_model(tiny(kind, **VARIANTS["phi3-short"][1] if kind == "phi3" else {}))  # one rope for all lengths, as no row is so long
-    found = predictions(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), rows)
+    found = torch_predictions(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), rows)
     wanted = whole(AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval(), rows)
     assert [len(one) for one in found] == list(LENGTHS)
     for ours, theirs in zip(found, wanted, strict=True):
         assert divergence(theirs, ours) < 1e-9
 
 
-def test_the_weights_are_gone_afterwards(make_model: MakeModel, rows: list[Row]) -> None:
+def test_the_weights_are_gone_afterwards(make_model: MakeModel, rows: list[ProofRow]) -> None:
     folder = make_model(tiny("llama"))
     model = skeleton(folder)
-    predictions(model, stored_tensors(folder, embeddings_of(folder)), rows)
+    torch_predictions(model, stored_tensors(folder, embeddings_of(folder)), rows)
     assert all(parameter.device.type == "meta" for parameter in model.parameters())
 
 
@@ -80,25 +80,25 @@ def test_the_weights_are_gone_afterwards(make_model: MakeModel, rows: list[Row])
 )
 @pytest.mark.parametrize("tied", [False, True])
 def test_one_merged_tensor_is_what_the_running_adapter_computes_with(
-    make_model: MakeModel, rows: list[Row], tmp_path: Path, options: dict[str, Any], tied: bool
+    make_model: MakeModel, rows: list[ProofRow], tmp_path: Path, options: dict[str, Any], tied: bool
 ) -> None:
     folder = make_model(tiny("llama", tie_word_embeddings=tied))
     tuned = train(folder, tmp_path / "adapter", **options).eval()
-    merged = Merged(skeleton(folder), tmp_path / "adapter", stored_tensors(folder, embeddings_of(folder)))
-    found = predictions(skeleton(folder), merged, rows)
+    merged = MergedTensors(skeleton(folder), tmp_path / "adapter", stored_tensors(folder, embeddings_of(folder)))
+    found = torch_predictions(skeleton(folder), merged, rows)
     for ours, theirs in zip(found, whole(tuned, rows), strict=True):
         assert divergence(theirs, ours) < 1e-9
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_the_base_in_four_bits_is_the_one_bitsandbytes_trains_against(make_model: MakeModel, rows: list[Row], kind: str) -> None:
+def test_the_base_in_four_bits_is_the_one_bitsandbytes_trains_against(make_model: MakeModel, rows: list[ProofRow], kind: str) -> None:
     folder = make_model(tiny(kind))
-    found = predictions(skeleton(folder), FourBit(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), "cpu"), rows)
+    found = torch_predictions(skeleton(folder), Nf4RoundTrip(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), "cpu"), rows)
     for ours, theirs in zip(found, whole(load_model(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
         assert divergence(theirs, ours) < 1e-6
 
 
-def test_a_base_stored_in_four_bits_is_read_as_transformers_reads_it(make_model: MakeModel, rows: list[Row], tmp_path: Path) -> None:
+def test_a_base_stored_in_four_bits_is_read_as_transformers_reads_it(make_model: MakeModel, rows: list[ProofRow], tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -106,6 +106,6 @@ def test_a_base_stored_in_four_bits_is_read_as_transformers_reads_it(make_model:
     settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
     stored = AutoModelForCausalLM.from_pretrained(folder, quantization_config=settings, device_map={"": "cpu"}, dtype=torch.float32)
     stored.save_pretrained(tmp_path)
-    found = predictions(skeleton(tmp_path), stored_tensors(tmp_path, embeddings_of(folder)), rows)
+    found = torch_predictions(skeleton(tmp_path), stored_tensors(tmp_path, embeddings_of(folder)), rows)
     for ours, theirs in zip(found, whole(AutoModelForCausalLM.from_pretrained(tmp_path).dequantize().float().eval(), rows), strict=True):
         assert divergence(theirs, ours) < 1e-9

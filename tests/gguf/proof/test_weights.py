@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from converters.quantize import quantize_tensor
-from edgetune.gguf.proof.weights import Measured, measure
+from edgetune.gguf.proof.weights import TensorError, measure_tensor
 
 
-def measured(type_name: str, strength: float, weighed: bool) -> Measured:
+def measured(type_name: str, strength: float, weighed: bool) -> TensorError:
     """A matrix with a low-rank change at some strength, quantized with or without an importance matrix, read back by gguf-py."""
     rng = np.random.default_rng(0)
     base = rng.normal(0, 0.05, (256, 512)).astype(np.float32)
@@ -17,7 +17,7 @@ def measured(type_name: str, strength: float, weighed: bool) -> Measured:
     raw = quantize_tensor(base + np.float32(strength) * learned, type_name, threads=1, importance=importance)
     kind = gguf.GGMLQuantizationType[type_name]
     found = gguf.quants.dequantize(raw.reshape(256, -1), kind).reshape(base.shape)
-    return measure("blk.0.attn_q.weight", type_name, found, base + learned, base)
+    return measure_tensor("blk.0.attn_q.weight", type_name, found, base + learned, base)
 
 
 @pytest.mark.parametrize("weighed", [False, True], ids=["plain", "imatrix"])

@@ -12,13 +12,13 @@ from edgetune.errors import InputError
 from edgetune.gguf.runtimes.go import evaluate
 from edgetune.gguf.runtimes.go.reference import Message, Reference
 from edgetune.gguf.runtimes.go.template import go_template
-from edgetune.gguf.runtimes.go.verify import TEXTS, conversations, go_data, joined, verify
+from edgetune.gguf.runtimes.go.verify import MESSAGE_TEXTS, conversations, go_data, join_neighbours, verify
 from tests.data.conftest import FAMILIES, make_family
 from tests.fixtures.real import chat_template
 from tests.gguf.runtimes.conftest import GoRender
 
 MARKS = ("/no_think", "/think", "<think>\nlong\n</think>\n\n", "</think>", "<tool_response>x</tool_response>", "[/INST]")
-PIECES = (*TEXTS, *MARKS, "\n", " ", "北")
+PIECES = (*MESSAGE_TEXTS, *MARKS, "\n", " ", "北")
 ROLES = (("user",), ("user", "assistant"), ("user", "assistant", "user"), ("user", "assistant") * 2, ("user", "user", "assistant", "user"))
 LLAMA_2 = (
     "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system = messages[0]['content'] %}"
@@ -45,7 +45,7 @@ def drawn(seed: int) -> list[Message]:
         return "".join(chance.choices(PIECES, k=chance.randint(1, 3)))
 
     system = [{"role": "system", "content": text()}] if chance.random() < 0.5 else []
-    return joined([*system, *({"role": role, "content": text()} for role in chance.choice(ROLES))])
+    return join_neighbours([*system, *({"role": role, "content": text()} for role in chance.choice(ROLES))])
 
 
 def as_go(messages: list[Message], off: bool) -> dict[str, Any]:

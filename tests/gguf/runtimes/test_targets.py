@@ -15,7 +15,7 @@ from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.data.template import ChatTemplate, TemplateRefusal
 from edgetune.gguf import runtimes
 from edgetune.gguf.runtimes.go.reference import Reference
-from edgetune.gguf.runtimes.product import Product, frozen
+from edgetune.gguf.runtimes.product import Product, with_date_written_out
 from edgetune.storage import files
 from tests.data.conftest import FAMILIES
 from tests.data.conftest import family as family
@@ -46,16 +46,16 @@ def modelfile(text: str) -> list[tuple[str, str]]:
 
 def test_each_program_has_a_file() -> None:
     here = {path.stem.replace("_", "-") for path in Path(runtimes.__file__).parent.glob("*.py")} - {"--init--", "product"}
-    assert here == set(runtimes.NAMES)
-    assert all(runtimes.module(name).TITLE for name in runtimes.NAMES)
+    assert here == set(runtimes.PROGRAMS)
+    assert all(runtimes.module(name).TITLE for name in runtimes.PROGRAMS)
 
 
 def test_folders_hold_one_copy_of_the_model(edgetune: Call, tmp_path: Path) -> None:
-    words = [word for name in runtimes.NAMES for word in ("--for", name)]
+    words = [word for name in runtimes.PROGRAMS for word in ("--for", name)]
     code, out, err = edgetune("export", "nano", "--type", "Q8_0", "--out", tmp_path, "--json", *words)
     assert code == 0, err
     (made,) = json.loads(out)
-    assert [one["program"] for one in made["for"]] == list(runtimes.NAMES)
+    assert [one["program"] for one in made["for"]] == list(runtimes.PROGRAMS)
     gguf = Path(made["path"])
     places = ["nano-Q8_0.gguf", "edgetune/nano/nano-Q8_0.gguf", "nano-Q8_0.gguf"]
     for one, place in zip(made["for"], places, strict=True):
@@ -125,11 +125,11 @@ def test_a_plain_template_stops_at_the_end_of_text(family: Callable[[str], BaseT
 @pytest.mark.parametrize("name", ["llama3.2", "granite3"])
 def test_a_written_out_date_no_longer_changes(name: str, family: Callable[[str], BaseTokenizer]) -> None:
     template = replace(family(name).template, date="2024-05-06")
-    source = frozen(template)
+    source = with_date_written_out(template)
     assert source is not None and "strftime_now(" not in source
     for messages in ([{"role": "user", "content": "a"}], [{"role": "system", "content": "b"}, {"role": "user", "content": "a"}]):
         assert replace(template, source=source, date="2030-01-01").render(messages, True) == template.render(messages, True)
-    assert frozen(replace(template, source="{{ strftime_now(pattern | default('%d')) }}")) is None
+    assert with_date_written_out(replace(template, source="{{ strftime_now(pattern | default('%d')) }}")) is None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")

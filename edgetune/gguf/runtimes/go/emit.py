@@ -11,7 +11,7 @@ NOT_FIRST = "This model's chat template does not begin with an assistant message
 TOO_LONG = "This message is too long to be searched"
 
 
-def word_refusal(word: str) -> str:
+def meaning_refusal(word: str) -> str:
     """What Ollama says where a message holds a word that the template would take for something else."""
     return f"This model's chat template gives {word} in a message another meaning"
 
@@ -70,7 +70,7 @@ class Writer:
             size, name = len(word.encode()), f'"without-{number}"'
             defined.append(
                 f"{{{{- define {name} }}}}{{{{ if ge (len .) {size} }}}}{{{{ if eq (slice . 0 {size}) {quoted(word)} }}}}"
-                f"{refuse(word_refusal(word))}{{{{ else }}}}{{{{ template {name} (slice . 1) }}}}{{{{ end }}}}{{{{ end }}}}{{{{ end }}}}"
+                f"{refuse(meaning_refusal(word))}{{{{ else }}}}{{{{ template {name} (slice . 1) }}}}{{{{ end }}}}{{{{ end }}}}{{{{ end }}}}"
             )
         body = self._source if self._source.startswith("{{-") else self._source.replace("{{ ", "{{- ", 1)
         return "\n".join([*defined, body])
@@ -191,7 +191,7 @@ class _Emitter(Writer):
             end = f"slice .Content (len (slice .Content {b}))"
             starts = f"and (ge (len .Content) {a + b}) (eq (slice .Content 0 {a}) {quoted(one)}) (eq ({end}) {quoted(other)})"
             self.act(f"if {starts}")
-            self.raw(refuse(word_refusal(one)))
+            self.raw(refuse(meaning_refusal(one)))
             self.act("end")
         if system and system.place == "last":
             self.act("if and $last $has" if system.empty else "if and $last $system")

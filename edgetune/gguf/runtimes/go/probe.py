@@ -2,16 +2,16 @@
 
 from edgetune.data.template import TemplateRefusal
 from edgetune.gguf.runtimes.go.forms import FORMS, PROBES, Form
-from edgetune.gguf.runtimes.go.reference import Message, Reference, pairs, words
+from edgetune.gguf.runtimes.go.reference import Message, Reference, search_term_pairs, search_terms
 from edgetune.gguf.runtimes.go.shape import Turn, Unmatched
 
-S, R, M = "Qq0sys0qQ", "Qq0why0qQ", "Qq0mid0qQ"
-U = tuple(f"Qq0usr{n}0qQ" for n in range(3))
-A = tuple(f"Qq0ans{n}0qQ" for n in range(2))
+SYSTEM, REASONING, LATER_SYSTEM = "Qq0sys0qQ", "Qq0why0qQ", "Qq0mid0qQ"
+QUESTIONS = tuple(f"Qq0usr{n}0qQ" for n in range(3))
+ANSWERS = tuple(f"Qq0ans{n}0qQ" for n in range(2))
 """Marks: a system message, thinking, a later system message, questions and answers."""
 
 
-def parts(text: str, *marks: str) -> list[str]:
+def split_at(text: str, *marks: str) -> list[str]:
     """The text before, between and after marks, which must each be there once and in this order."""
     found = []
     for mark in marks:
@@ -22,7 +22,7 @@ def parts(text: str, *marks: str) -> list[str]:
     return [*found, text]
 
 
-def common(*texts: str) -> str:
+def common_start(*texts: str) -> str:
     """The longest common beginning."""
     low, high = min(texts), max(texts)
     return low[: next((at for at, char in enumerate(low) if char != high[at]), len(low))]
@@ -35,17 +35,17 @@ def without(text: str, start: str = "", end: str = "") -> str:
     return text[len(start) : len(text) - len(end)]
 
 
-def turn(role: str, content: str, **more: str) -> Message:
+def message(role: str, content: str, **more: str) -> Message:
     """A message."""
     return {"role": role, "content": content, **more}
 
 
-def put(messages: list[Message], mark: str, text: str) -> list[Message]:
+def replace_mark(messages: list[Message], mark: str, text: str) -> list[Message]:
     """The messages, with a text in place of the content that is the mark."""
     return [{**message, "content": text} if message["content"] == mark else message for message in messages]
 
 
-def around(word: str) -> tuple[str, ...]:
+def texts_with(word: str) -> tuple[str, ...]:
     """Texts that hold a word."""
     return (f"a{word}b", f"{word} b", f"a {word}", f"a {word}\n\n b {word}\n c\n", f"\n{word}\n\n d")
 
@@ -55,7 +55,7 @@ class Probe:
 
     def __init__(self, reference: Reference, off: bool) -> None:
         self.reference, self.off = reference.examined(), off
-        self.words, self.pairs = words(reference.template.source), pairs(reference.template.source)
+        self.words, self.pairs = search_terms(reference.template.source), search_term_pairs(reference.template.source)
 
     def render(self, *messages: Message) -> str:
         """The text of a conversation. Raises TemplateRefusal."""
@@ -71,7 +71,7 @@ class Probe:
     def form(self, messages: list[Message], mark: str, probes: tuple[str, ...] = PROBES) -> Form:
         """How the marked message's text is stripped; a template may refuse some (empty ones). Raises Unmatched."""
         marked = self.render(*messages)
-        written = {probe: self.allowed(*put(messages, mark, probe)) for probe in probes}
+        written = {probe: self.allowed(*replace_mark(messages, mark, probe)) for probe in probes}
         for form in FORMS:
             if all(text in (None, marked.replace(mark, form.apply(probe))) for probe, text in written.items()):
                 return form
@@ -83,5 +83,5 @@ class Probe:
         return [
             word
             for word in self.words
-            if any(self.allowed(*put(messages, mark, t)) != marked.replace(mark, found.form.apply(t)) for t in around(word))
+            if any(self.allowed(*replace_mark(messages, mark, t)) != marked.replace(mark, found.form.apply(t)) for t in texts_with(word))
         ]

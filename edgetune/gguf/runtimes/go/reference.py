@@ -59,13 +59,13 @@ class Reference:
         return text.removeprefix(self.template.bos_token) if self.adds_bos else text
 
 
-def pairs(source: str) -> list[tuple[str, str]]:
+def search_term_pairs(source: str) -> list[tuple[str, str]]:
     """Words of a template two by two, each with itself too: the first twelve that are no role's name."""
-    telling = [word for word in words(source) if word not in ROLES][:12]
+    telling = [word for word in search_terms(source) if word not in ROLES][:12]
     return [(one, other) for one in telling for other in telling]
 
 
-def words(source: str) -> list[str]:
+def search_terms(source: str) -> list[str]:
     """Texts that a template looks for in what it is given, in order of appearance.
 
     They are the constants of `in`, `==` and of methods like `split` and `startswith`; white space alone is left out.

@@ -1,7 +1,7 @@
 """How a chat template writes a system message."""
 
 from edgetune.gguf.runtimes.go.forms import FORMS, PROBES, Form
-from edgetune.gguf.runtimes.go.probe import A, Probe, S, U, around, parts, turn, without
+from edgetune.gguf.runtimes.go.probe import ANSWERS, QUESTIONS, SYSTEM, Probe, message, split_at, texts_with, without
 from edgetune.gguf.runtimes.go.reference import Message
 from edgetune.gguf.runtimes.go.shape import System, Unmatched
 
@@ -12,25 +12,25 @@ def find_system(probe: Probe, start: str, question: str, answer: str, end: str, 
     start, question, answer, end: what stands before, between and after turns without it. before, after: what surrounds a question, and what
     follows an answer. Raises Unmatched.
     """
-    s, u, a = turn("system", S), [turn("user", one) for one in U], turn("assistant", A[0])
+    s, u, a = message("system", SYSTEM), [message("user", one) for one in QUESTIONS], message("assistant", ANSWERS[0])
     joined = not start.endswith(before)
     one, text = probe.allowed(s, u[0]), probe.allowed(s, u[0], a, u[1])
     if one is None or text is None:
         return None, joined
-    if S not in text and S not in one:
+    if SYSTEM not in text and SYSTEM not in one:
         if one != probe.render(u[0]) or text != probe.render(u[0], a, u[1]):
             raise Unmatched("it writes something for a system message, but not its text")
         return System("ignored"), joined
-    if text.find(S) < text.find(U[0]):
-        opening, behind, *rest = parts(text, S, U[0], A[0], U[1])
-        if rest != [question, answer, end] or parts(one, S, U[0]) != [opening, behind, end]:
+    if text.find(SYSTEM) < text.find(QUESTIONS[0]):
+        opening, behind, *rest = split_at(text, SYSTEM, QUESTIONS[0], ANSWERS[0], QUESTIONS[1])
+        if rest != [question, answer, end] or split_at(one, SYSTEM, QUESTIONS[0]) != [opening, behind, end]:
             raise Unmatched("with a system message it writes the other turns otherwise")
         joined = joined or not behind.endswith(before)
         system = System("front", opening, behind if joined else without(behind, end=before))
     else:
-        first, between, lead, middle, tail = parts(text, U[0], A[0], S, U[1])
+        first, between, lead, middle, tail = split_at(text, QUESTIONS[0], ANSWERS[0], SYSTEM, QUESTIONS[1])
         system = System("last", without(lead, after), middle)
-        alone = parts(one, S, U[0])
+        alone = split_at(one, SYSTEM, QUESTIONS[0])
         begun = probe.allowed(s, u[0], a)
         if joined or [first, between, tail] != [start, question, end] or begun != probe.render(u[0], a):
             raise Unmatched("it puts the system message where Ollama's templates cannot")
@@ -45,17 +45,17 @@ def _text(probe: Probe, system: System, messages: list[Message]) -> System:
 
     def written(text: str, form: Form, empty: bool) -> str:
         shown = form.apply(text)
-        return marked.replace(S, shown) if shown or empty else bare
+        return marked.replace(SYSTEM, shown) if shown or empty else bare
 
     options = [(form, empty) for empty in (True, False) for form in FORMS]
-    texts = {text: probe.render(turn("system", text), *messages[1:]) for text in PROBES}
+    texts = {text: probe.render(message("system", text), *messages[1:]) for text in PROBES}
     found = next((o for o in options if all(texts[text] == written(text, *o) for text in PROBES)), None)
     if found is None:
         raise Unmatched("it changes the system message's text in a way that is not known")
     form, empty = found
     switches, guards = [], []
     for word in probe.words:
-        if all(probe.render(turn("system", t), *messages[1:]) == written(t, form, empty) for t in around(word)):
+        if all(probe.render(message("system", t), *messages[1:]) == written(t, form, empty) for t in texts_with(word)):
             continue
         turned = [off for off in (True, False) if probe.reference.switch and _turns(probe, word, off, form, messages[1:])]
         if turned:
@@ -63,8 +63,8 @@ def _text(probe: Probe, system: System, messages: list[Message]) -> System:
         else:
             guards.append(word)
     if len(switches) == 2:  # which counts when both are there
-        both = probe.render(turn("system", f"a {switches[1][0]} b {switches[0][0]} c"), *messages[1:])
-        if both != probe.reference.render([turn("system", form.apply("a  b  c")), *messages[1:]], switches[0][1]):
+        both = probe.render(message("system", f"a {switches[1][0]} b {switches[0][0]} c"), *messages[1:])
+        if both != probe.reference.render([message("system", form.apply("a  b  c")), *messages[1:]], switches[0][1]):
             switches.reverse()
     return System(system.place, system.before, system.after, form, empty, tuple(switches), tuple(guards))
 
@@ -72,7 +72,7 @@ def _text(probe: Probe, system: System, messages: list[Message]) -> System:
 def _turns(probe: Probe, word: str, off: bool, form: Form, following: list[Message]) -> bool:
     """Whether a word in the system message turns thinking off (or on) and is itself left out."""
     return all(
-        probe.render(turn("system", text), *following)
-        == probe.reference.render([turn("system", form.apply(text.replace(word, ""))), *following], off)
-        for text in around(word)
+        probe.render(message("system", text), *following)
+        == probe.reference.render([message("system", form.apply(text.replace(word, ""))), *following], off)
+        for text in texts_with(word)
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.data.template import TemplateRefusal
-from edgetune.gguf.runtimes.go.emit import NO_ROLE, NOT_FIRST, word_refusal
+from edgetune.gguf.runtimes.go.emit import NO_ROLE, NOT_FIRST, meaning_refusal
 from edgetune.gguf.runtimes.go.evaluate import GoError, Template
-from edgetune.gguf.runtimes.go.reference import Message, Reference, pairs, words
+from edgetune.gguf.runtimes.go.reference import Message, Reference, search_term_pairs, search_terms
 
-TEXTS = (
+MESSAGE_TEXTS = (
     "What is the colour of snow?",
     "  two  spaces\n\n",
     "\n\t \u00a0\u3000x\u2003\u2028",
@@ -45,7 +45,7 @@ class Verdict:
     difference: Difference | None
 
 
-def joined(messages: list[Message]) -> list[Message]:
+def join_neighbours(messages: list[Message]) -> list[Message]:
     """Messages as Ollama hands them to a template: neighbours of one role are one message, a blank line between them (its `collate`)."""
     found: list[Message] = []
     for message in messages:
@@ -65,8 +65,8 @@ def go_data(messages: list[Message], off: bool) -> dict[str, Any]:
 
 def conversations(source: str) -> Iterator[list[Message]]:
     """Conversations that try a template: every place with every text, words the template looks for among them."""
-    looked_for = [f"a {word} b {word}\n\nc" for word in words(source)]
-    texts = (*TEXTS, *looked_for, *(f"{one} {other} x" for one, other in pairs(source) if one != other))
+    looked_for = [f"a {word} b {word}\n\nc" for word in search_terms(source)]
+    texts = (*MESSAGE_TEXTS, *looked_for, *(f"{one} {other} x" for one, other in search_term_pairs(source) if one != other))
 
     def say(role: str, text: str) -> Message:
         return {"role": role, "content": text}
@@ -85,12 +85,12 @@ def conversations(source: str) -> Iterator[list[Message]]:
         yield [system, plain, reply]
         yield [plain, reply, system, other]
         yield [plain, system]
-        yield joined([user, user, answer, answer, other, other])
-        yield joined([system, system, user, answer, other])
+        yield join_neighbours([user, user, answer, answer, other, other])
+        yield join_neighbours([system, system, user, answer, other])
         yield [plain, {**reply, "reasoning_content": text}, other]
         if text.strip():
             yield [plain, {**reply, "reasoning_content": text}]
-    for first, last in pairs(source):
+    for first, last in search_term_pairs(source):
         yield [say("user", f"{first} a {last}")]
         yield [say("user", f"{first} a {last}"), say("assistant", "Because.")]
     yield [say("assistant", "Welcome."), say("user", "Hello.")]
@@ -99,7 +99,7 @@ def conversations(source: str) -> Iterator[list[Message]]:
 
 def verify(go: str, reference: Reference) -> Verdict:
     """Compare on all conversations that the chat template allows."""
-    template, compared, known = Template(go), 0, words(reference.template.source)
+    template, compared, known = Template(go), 0, search_terms(reference.template.source)
     refused: list[str] = []
     with _deep():
         for off in (False, True) if reference.switch else (False,):
@@ -127,7 +127,7 @@ def _excused(refusal: str, messages: list[Message], known: list[str]) -> bool:
         return any(message["role"] == "system" for message in messages[1:])
     if refusal == NOT_FIRST:
         return next((message["role"] for message in messages if message["role"] != "system"), "") == "assistant"
-    return any(refusal == word_refusal(word) for word in known if any(word in message["content"] for message in messages))
+    return any(refusal == meaning_refusal(word) for word in known if any(word in message["content"] for message in messages))
 
 
 @contextmanager

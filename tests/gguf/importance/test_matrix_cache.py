@@ -7,10 +7,10 @@ from pathlib import Path
 
 from converters import convert, imatrix
 from converters.gguf_file import read_header
-from edgetune.gguf.importance.kept import gathered, key, number_format
-from edgetune.gguf.importance.rows import EFFORT, LEAST, TOKENS, Texts, limit
+from edgetune.gguf.importance.matrix_cache import cache_key, cached_matrix, number_format
+from edgetune.gguf.importance.rows import MAX_CPU_EFFORT, MAX_TOKENS, MIN_TOKENS, CalibrationTexts, token_limit
 from edgetune.gguf.proof.distance import distance
-from edgetune.gguf.proof.prove import Prover, predictions
+from edgetune.gguf.proof.prove import Prover, llama_predictions
 from edgetune.gguf.source import from_folder
 from edgetune.machine import hardware
 from edgetune.storage.workspace import Workspace
@@ -43,23 +43,23 @@ def test_the_name_changes_with_model_adapter_weight_and_text(nano: Path, tmp_pat
         (tmp_path / f"a{number}" / "adapter_model.safetensors").write_bytes(bytes(number))
     source = from_folder(nano, None)
     first, second = tmp_path / "a1", tmp_path / "a2"
-    texts = Texts([[1, 2], [3]], "t", 3)
+    texts = CalibrationTexts([[1, 2], [3]], "t", 3)
     names = {
-        key(source, texts),
-        key(source, Texts([[1, 2, 3]], "t", 3)),
-        key(replace(source, adapter=first), texts),
-        key(replace(source, adapter=second), texts),
-        key(replace(source, mix=((first, 0.5),)), texts),
-        key(replace(source, mix=((first, 0.6),)), texts),
-        key(replace(source, mix=((first, 0.5), (second, 0.5))), texts),
+        cache_key(source, texts),
+        cache_key(source, CalibrationTexts([[1, 2, 3]], "t", 3)),
+        cache_key(replace(source, adapter=first), texts),
+        cache_key(replace(source, adapter=second), texts),
+        cache_key(replace(source, mix=((first, 0.5),)), texts),
+        cache_key(replace(source, mix=((first, 0.6),)), texts),
+        cache_key(replace(source, mix=((first, 0.5), (second, 0.5))), texts),
     }
     assert len(names) == 7
-    assert key(source, texts) == key(source, Texts([[1, 2], [3]], "elsewhere", 9))
+    assert cache_key(source, texts) == cache_key(source, CalibrationTexts([[1, 2], [3]], "elsewhere", 9))
 
 
 def test_large_models_see_fewer_tokens_and_are_streamed_where_they_do_not_fit() -> None:
-    assert [limit(size, "cpu") for size in (10**6, 5 * 10**8, 10**12)] == [TOKENS, EFFORT // (5 * 10**8), LEAST]
-    assert limit(10**12, "cuda") == TOKENS
+    assert [token_limit(size, "cpu") for size in (10**6, 5 * 10**8, 10**12)] == [MAX_TOKENS, MAX_CPU_EFFORT // (5 * 10**8), MIN_TOKENS]
+    assert token_limit(10**12, "cuda") == MAX_TOKENS
     assert number_format(10**6, "cpu") == "float32"
     assert number_format(hardware.this_machine().memory_free, "cpu") is None
 
@@ -94,7 +94,7 @@ def test_it_brings_small_types_nearer_to_full_precision_on_texts_it_has_not_seen
     unseen.write_text("\n".join(lines[-120:]))
     source = replace(from_folder(nano, None), held_out=unseen)
     prover = Prover(source, tmp_path, tokens=4096)
-    matrix = imatrix.read_imatrix(gathered(source, Workspace(tmp_path), seen).path)
+    matrix = imatrix.read_imatrix(cached_matrix(source, Workspace(tmp_path), seen).path)
     places = [index for index, row in enumerate(prover.sample.rows) if row.held_out]
     full = [prover.reference.merged[index] for index in places]
     for type_name in ("Q4_0", "Q3_K_M"):
@@ -104,6 +104,6 @@ def test_it_brings_small_types_nearer_to_full_precision_on_texts_it_has_not_seen
             with open(tmp_path / "q.gguf", "wb") as file:
                 plan.write(type_name, file, threads=1)
             with prover.engine(tmp_path / "q.gguf") as engine:
-                quantized = predictions(engine, [prover.sample.rows[index] for index in places])
+                quantized = llama_predictions(engine, [prover.sample.rows[index] for index in places])
             away.append(float(distance(full, quantized).kl.mean()))
         assert away[1] < 0.95 * away[0], (type_name, away)

@@ -11,7 +11,7 @@ from converters.gguf_file import Header, read_header
 from converters.imatrix import read_imatrix
 from edgetune.errors import InputError
 from edgetune.gguf.compare.advice import Advice, advise
-from edgetune.gguf.compare.measure import Measured, full_precision, measure
+from edgetune.gguf.compare.measure import FileMeasurement, full_precision, measure_file
 from edgetune.gguf.current import current
 from edgetune.gguf.proof.prove import Prover
 from edgetune.gguf.source import Source, conversion_errors
@@ -20,15 +20,15 @@ from edgetune.storage.workspace import Workspace
 
 DEFAULT_TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q4_0", "Q3_K_M", "Q2_K")
 """What is compared where nobody says: one type a step."""
-Progress = Callable[[int, int, str], None]
+ComparisonProgress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonResult:
     """All that was measured of one model. on: what on, in words; perplexity: full precision's, on the same."""
 
     name: str
-    files: tuple[Measured, ...]
+    files: tuple[FileMeasurement, ...]
     perplexity: float | None
     on: str
     tokens: int
@@ -97,13 +97,13 @@ class Comparison:
                 )
         return header
 
-    def run(self, progress: Progress) -> Compared:
+    def run(self, progress: ComparisonProgress) -> ComparisonResult:
         """Measure all of them. progress: told files done, files in all, and the one being measured."""
-        measured: list[Measured] = []
+        measured: list[FileMeasurement] = []
         total = len(self.files) + len(self.types)
         for path, header in self.files:
             progress(len(measured), total, path.name)
-            measured.append(measure(self.prover, path, header, path.name, _type(header), kept=True))
+            measured.append(measure_file(self.prover, path, header, path.name, _type(header), kept=True))
         for type_name in self.types:
             progress(len(measured), total, type_name)
             measured.append(self._measured(type_name))
@@ -112,21 +112,21 @@ class Comparison:
         on = "your held-out examples" if held_out else "general text"
         ordered = tuple(sorted(measured, key=lambda one: -one.bytes))
         advice = advise(ordered, perplexity, on)
-        return Compared(self.source.name, ordered, perplexity, on, ordered[0].tokens, ordered[0].answer_tokens, advice)
+        return ComparisonResult(self.source.name, ordered, perplexity, on, ordered[0].tokens, ordered[0].answer_tokens, advice)
 
-    def _measured(self, type_name: str) -> Measured:
+    def _measured(self, type_name: str) -> FileMeasurement:
         there = current(self.source, type_name)
         if there is not None:
             header = read_header(there)
             wanted = {key: value.data for key, value in self._plan.metadata(type_name).items() if key.startswith("quantize.imatrix.")}
             if wanted == {key: value for key, value in header.metadata.items() if key.startswith("quantize.imatrix.")}:
-                return measure(self.prover, there, header, type_name, type_name, kept=True)
+                return measure_file(self.prover, there, header, type_name, type_name, kept=True)
         with scratch_folder(self.workspace.proof_cache, "compare") as folder:
             path = folder / f"{type_name}.gguf"
             need_space(folder, self._plan.size(type_name), "Comparing")
             with conversion_errors(), atomic_write(path) as file:
                 self._plan.write(type_name, file)
-            return measure(self.prover, path, read_header(path), type_name, type_name, kept=False)
+            return measure_file(self.prover, path, read_header(path), type_name, type_name, kept=False)
 
 
 def _type(header: Header) -> str:

@@ -10,21 +10,21 @@ from converters import convert, imatrix
 from edgetune.bases import find
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.estimate.fit import free_memory
-from edgetune.gguf.importance.rows import Texts, limit, texts
+from edgetune.gguf.importance.rows import CalibrationTexts, draw_texts, token_limit
 from edgetune.gguf.source import Source, conversion_errors
 from edgetune.machine import hardware
 from edgetune.storage.files import atomic_write, sha256
 from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Workspace
 
-VERSION = 1
+MATRIX_VERSION = 1
 """Raised whenever the same model and data would give other sums."""
-OVERHEAD = 2**30
+MEMORY_OVERHEAD = 2**30
 """Bytes beside the weights: the libraries, and one batch on its way through the model."""
 ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "tokenizer.json")
 
 
 @dataclass(frozen=True)
-class Gathered:
+class CachedMatrix:
     """An importance matrix on disk. tokens: those it was gathered on, of so many found. reused: it was there already."""
 
     path: Path
@@ -39,23 +39,23 @@ class Gathered:
         return f"{self.tokens}{of} tokens of training data"
 
 
-def gathered(
+def cached_matrix(
     source: Source,
     workspace: Workspace,
     data: Path | None = None,
     tokens: int | None = None,
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[int, int], None] | None = None,
-) -> Gathered:
+) -> CachedMatrix:
     """The importance matrix of a source, made where it is not there yet.
 
     data: examples to gather on instead of what a run was trained on. tokens: most to use (chosen by the model's size).
     Raises InputError where there is no data, EdgeTuneError where a sum is not finite; nothing is half-written.
     """
     device, base = hardware.choose_device().value, find.describe_base(source.model)
-    chosen = texts(source, data, tokens or limit(base.parameters, device))
+    chosen = draw_texts(source, data, tokens or token_limit(base.parameters, device))
     folder = source.home.parent / "imatrix" if source.home else workspace.imatrix_cache
-    path = folder / f"{key(source, chosen)}.gguf"
+    path = folder / f"{cache_key(source, chosen)}.gguf"
     reused = path.is_file()
     if not reused:
         dtype = number_format(base.parameters, device)
@@ -65,14 +65,14 @@ def gathered(
         made = _gather(source, chosen, device, dtype, hardware.choose_threads(base.parameters).value, progress)
         with atomic_write(path) as file:
             imatrix.write_imatrix(file, made)
-    return Gathered(path, chosen.tokens, chosen.found, reused)
+    return CachedMatrix(path, chosen.tokens, chosen.found, reused)
 
 
-def key(source: Source, chosen: Texts) -> str:
+def cache_key(source: Source, chosen: CalibrationTexts) -> str:
     """A name that changes with the model, the adapters and their weights, and the token ids."""
     adapters = source.mix or (((source.adapter, 1.0),) if source.adapter else ())
     files = [[weight, *(sha256(folder / name) for name in ADAPTER_FILES if (folder / name).is_file())] for folder, weight in adapters]
-    facts = [VERSION, fingerprint(source.model), files, chosen.rows]
+    facts = [MATRIX_VERSION, fingerprint(source.model), files, chosen.rows]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
@@ -80,22 +80,22 @@ def number_format(parameters: int, device: str) -> str | None:
     """float32 where the model fits into memory so, else the format the device trains in; None where neither fits."""
     usual = hardware.choose_dtype(device).value
     sizes = {"float32": 4, usual: 4 if usual == "float32" else 2}
-    return next((name for name, size in sizes.items() if parameters * size + OVERHEAD <= free_memory(device)), None)
+    return next((name for name, size in sizes.items() if parameters * size + MEMORY_OVERHEAD <= free_memory(device)), None)
 
 
 def _gather(
-    source: Source, chosen: Texts, device: str, dtype: str | None, threads: str, progress: Callable[[int, int], None] | None
+    source: Source, chosen: CalibrationTexts, device: str, dtype: str | None, threads: str, progress: Callable[[int, int], None] | None
 ) -> imatrix.ImportanceMatrix:
     """dtype: of the model in memory; None: it does not fit, and one layer after the other is read for every batch of texts."""
     with conversion_errors():
         plan = convert.plan_gguf(source.model, source.mix or source.adapter, [], chat_template=None, name="", extra={})
     import torch
 
-    from edgetune.gguf.importance.gather import gather, loaded, streamed
+    from edgetune.gguf.importance.gather import gather_entries, load_merged_model, stream_merged_model
 
     torch.set_num_threads(int(threads))
     with conversion_errors():
-        model = loaded(plan, source.model, device, dtype) if dtype else streamed(plan, source.model, device)
-        entries = gather(model, plan.inputs(), chosen.rows, device, progress)
+        model = load_merged_model(plan, source.model, device, dtype) if dtype else stream_merged_model(plan, source.model, device)
+        entries = gather_entries(model, plan.inputs(), chosen.rows, device, progress)
     count = len(chosen.rows)
     return imatrix.ImportanceMatrix(entries, (chosen.name,), count, max(1, chosen.tokens // count))

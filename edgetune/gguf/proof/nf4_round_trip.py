@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 
 from edgetune.bases import nf4
-from edgetune.gguf.proof.streamed import Read
+from edgetune.gguf.proof.streamed import ReadTensor
 
 
-class FourBit:
+class Nf4RoundTrip:
     """A base's tensors after a way to NF4 and back, as QLoRA trains against them (Dettmers et al. 2023, arXiv:2305.14314, section 3).
 
     skeleton: the base without weights, which tells the matrices that bitsandbytes packs: of all linear layers but the output matrix, and
     but those that it would misread on the device of the training.
     """
 
-    def __init__(self, skeleton: Any, base: Read, device: str) -> None:
+    def __init__(self, skeleton: Any, base: ReadTensor, device: str) -> None:
         from transformers.pytorch_utils import Conv1D
 
         head = skeleton.get_output_embeddings()
