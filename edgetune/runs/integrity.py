@@ -63,6 +63,15 @@ def require_writer(run: Run, recipe: Recipe) -> None:
         )
 
 
+def has_result(run: Run, recipe: Recipe) -> bool:
+    """Whether a run has a finished, undamaged result."""
+    try:
+        result_folder(run, recipe)
+    except EdgeTuneError:
+        return False
+    return True
+
+
 def result_folder(run: Run, recipe: Recipe, instead: str = "") -> Path:
     """The folder of a run's finished, undamaged result: its adapter, or its model where every weight was trained.
 

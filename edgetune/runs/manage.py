@@ -146,7 +146,7 @@ def prepare_resume(run: Run, steps: int | None = None) -> None:
     """Check that a run can go on, and set its new total of steps. Raises EdgeTuneError or InputError with the reason why not."""
     if launch.alive(run.folder):
         raise EdgeTuneError(f"{run.name} is running already", "A worker owns it.", f"Stop it first: edgetune stop {run.name}")
-    from edgetune.runs.checkpoints import problem
+    from edgetune.runs.integrity import has_result, recipe_of
 
     request, state = run.request(), launch.state(run)
     if steps is not None:
@@ -157,7 +157,7 @@ def prepare_resume(run: Run, steps: int | None = None) -> None:
                 "Give a larger total.",
             )
         write_json(run.request_file, {**request, "steps": steps})
-    elif state.status == "finished" and not problem(run.adapter if run.adapter.exists() else run.model):
+    elif state.status == "finished" and has_result(run, recipe_of(run)):
         raise InputError(
             f"{run.name} is finished",
             f"It did all {state.total} steps.",

@@ -10,9 +10,10 @@ import pytest
 
 from edgetune.bases import find
 from edgetune.config.recipe import Recipe
-from edgetune.errors import EdgeTuneError
+from edgetune.errors import EdgeTuneError, InputError
 from edgetune.estimate import training_time
 from edgetune.runs import manage
+from edgetune.runs.checkpoints import write_manifest
 from edgetune.runs.events import EventLog
 from edgetune.runs.integrity import recipe_of
 from edgetune.runs.overview import Overview
@@ -112,3 +113,16 @@ def test_a_damaged_recipe_is_an_error_with_a_remedy(text: str, three: list[Run],
         recipe_of(three[-1])
     recipe = Recipe(base="nano", quantization="none", device="cpu")
     assert "the run second" in training_time.training_speed(recipe, find.describe_base(nano), workspace)[1]
+
+
+def test_a_finished_run_goes_on_only_where_its_result_is_damaged(three: list[Run]) -> None:
+    run = three[0]
+    EventLog(run.events).append("finished", step=4, last_step=4, result="adapter")
+    run.adapter.mkdir()
+    (run.adapter / "weights").write_bytes(b"1234")
+    write_manifest(run.adapter)
+    with pytest.raises(InputError, match="is finished"):
+        manage.prepare_resume(run)
+
+    (run.adapter / "weights").write_bytes(b"1235")
+    manage.prepare_resume(run)
