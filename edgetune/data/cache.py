@@ -28,7 +28,7 @@ def cache_key(
         "files": [[str(s.path), s.held_out, sha256(s.path)] for s in sources],
         "format": format,
         "map": sorted(mapping.items()),
-        "rules": [rules.length, rules.long, rules.answers],
+        "rules": [rules.max_length, rules.overlong, rules.train_on],
         "template": [template.source, template.bos_token, template.eos_token],
         "date": template.date if "strftime_now" in template.source else "",
         "tokenizer": [tokenizer_hash, tokenizer.bos_id, tokenizer.eos_id],

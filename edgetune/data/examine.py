@@ -163,7 +163,7 @@ def _tokenize(batch: Batch, job: Job, tokenizer: TextTokenizer) -> None:
     flat = [(unit, part) for unit in batch.units for part in conversations(unit.example)]
     talks = [(unit, part) for unit, part in flat if part.kind in ("conversation", "unpaired")]
     made = {id(unit): [] for unit in batch.units}  # type: dict[int, list[Rendered]]
-    rules = replace(job.rules, long="drop") if any(unit.example.kind == "preference" for unit, _ in talks) else job.rules
+    rules = replace(job.rules, overlong="drop") if any(unit.example.kind == "preference" for unit, _ in talks) else job.rules
     for (unit, _), rendered in zip(talks, tokenize_many([part for _, part in talks], tokenizer, rules), strict=True):
         made[id(unit)].append(rendered)
     kept = []
@@ -182,7 +182,7 @@ def _tokenize(batch: Batch, job: Job, tokenizer: TextTokenizer) -> None:
 def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokenizer, counts: Counter[str]) -> None:
     example = unit.example
     if example.kind == "text":
-        unit.rows = token_pieces(example, tokenizer, rules.length)
+        unit.rows = token_pieces(example, tokenizer, rules.max_length)
         unit.length = sum(len(row.ids) for row in unit.rows)
         if not unit.rows:
             raise RowError("empty", "nothing is left of it as tokens")
@@ -193,8 +193,8 @@ def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokeniz
             raise RowError("template_refuses", f"the chat template refuses it: {error.cause}") from None
         ids = tokenizer.encode(prompt)
         unit.length = len(ids)
-        if unit.length >= rules.length:
-            raise RowError("too_long", f"{unit.length:,} tokens, more than the {rules.length:,} that fit")
+        if unit.length >= rules.max_length:
+            raise RowError("too_long", f"{unit.length:,} tokens, more than the {rules.max_length:,} that fit")
         unit.rows = [TokenizedRow(ids, [IGNORE_INDEX] * len(ids), example)]
     if example.kind == "preference" and not any(rendered.error for rendered in made):
         _check_pairs(made)

@@ -65,7 +65,7 @@ def survey(
     found = scan.detect_formats(files, asked, mapping)
     kind = _kind([one.format for one in found])
     job = Job(tuple(one.format for one in found), mapping, rules, base.loader if base else None, keep=keep is not None)
-    xray = XRay(files, found, kind, rules.length if rules else None, exact_lengths=base is not None)
+    xray = XRay(files, found, kind, rules.max_length if rules else None, exact_lengths=base is not None)
     keeper = store.BatchWriter(keep) if keep else None
     try:
         for batch in scan.examined_batches(files, job, processes):

@@ -55,12 +55,12 @@ class TextTokenizer(Protocol):
 class Rules:
     """How conversations become rows.
 
-    length: most tokens a row may have. long: what happens to longer ones. answers: which answers of a conversation are trained on.
+    max_length: most tokens a row may have. overlong: what happens to longer rows. train_on: which answers of a conversation are trained on.
     """
 
-    length: int
-    long: Literal["drop", "truncate", "split"] = "drop"
-    answers: Literal["all", "last"] = "all"
+    max_length: int
+    overlong: Literal["drop", "truncate", "split"] = "drop"
+    train_on: Literal["all", "last"] = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +135,13 @@ def end_of_turn(tail: str, specials: Iterable[str]) -> str:
     return tail[: min(ends)] if ends else ""
 
 
-def answer_spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: TextTokenizer, answers: str) -> list[AnswerSpan]:
+def answer_spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: TextTokenizer, train_on: str) -> list[AnswerSpan]:
     """The answers of a conversation that are trained on. Raises RowError: template_refuses, prompt_not_prefix."""
     template, specials = tokenizer.template, tuple(tokenizer.specials)
     found = answer_ending(template, specials)
     places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
     result = []
-    for index in places if answers == "all" else places[-1:]:
+    for index in places if train_on == "all" else places[-1:]:
         try:
             prompt = template.render(messages[:index], add_generation_prompt=True, tools=tools)
             whole = template.render(messages[: index + 1], tools=tools)

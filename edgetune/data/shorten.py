@@ -19,12 +19,12 @@ def shorten(example: Example, tokenizer: TextTokenizer, rules: Rules, longest: i
     truncate: the oldest turns go first, then the middle of the longest text that is no answer; answers are never cut.
     split: as many turns a row as fit, the system turn in each, every answer in one row.
     """
-    error = RowError("too_long", f"{longest:,} tokens, more than the {rules.length:,} that fit")
-    if rules.long == "drop":
+    error = RowError("too_long", f"{longest:,} tokens, more than the {rules.max_length:,} that fit")
+    if rules.overlong == "drop":
         return Rendered(error=error, full_length=longest)
     head, exchanges = _exchanges(example.messages)
     made = Rendered(shortened=True, full_length=longest)
-    if rules.long == "split" and rules.answers == "all":
+    if rules.overlong == "split" and rules.train_on == "all":
         for start, end in _chunks(head, exchanges, example, tokenizer, rules):
             part = [m for exchange in exchanges[start:end] for m in exchange]
             rows = _fit(head, part, example, tokenizer, rules)
@@ -34,11 +34,11 @@ def shorten(example: Example, tokenizer: TextTokenizer, rules: Rules, longest: i
         first = next((i for i in range(len(exchanges)) if _rows([*head, *_flat(exchanges[i:])], example, tokenizer, rules)), None)
         first = len(exchanges) - 1 if first is None else first
         made.rows = _fit(head, _flat(exchanges[first:]), example, tokenizer, rules)
-        made.lost = sum(m["role"] == "assistant" for m in _flat(exchanges[:first])) if rules.answers == "all" else 0
+        made.lost = sum(m["role"] == "assistant" for m in _flat(exchanges[:first])) if rules.train_on == "all" else 0
     if not made.rows:
         answer = max((len(tokenizer.plain(str(m.get("content") or ""))) for m in example.messages if m["role"] == "assistant"), default=0)
         return Rendered(
-            error=RowError("too_long", f"{longest:,} tokens, more than the {rules.length:,} that fit, {answer:,} of them one answer's"),
+            error=RowError("too_long", f"{longest:,} tokens, more than the {rules.max_length:,} that fit, {answer:,} of them one answer's"),
             full_length=longest,
         )
     return made
@@ -63,13 +63,13 @@ def _exchanges(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], li
 def _rows(messages: list[dict[str, Any]], example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[TokenizedRow]:
     """The rows of these messages if all fit, else none."""
     try:
-        plan = answer_spans(messages, example.tools, tokenizer, rules.answers)
+        plan = answer_spans(messages, example.tools, tokenizer, rules.train_on)
     except RowError:
         return []
     encoded = tokenizer.encode_many([text for span in plan for text in (span.prompt, span.whole)])
     part = Example(messages, tools=example.tools)
     rows = assemble_rows(part, plan, list(zip(encoded[::2], encoded[1::2], strict=True)), tokenizer)
-    return rows if all(len(row.ids) <= rules.length for row in rows) and any(row.trained for row in rows) else []
+    return rows if all(len(row.ids) <= rules.max_length for row in rows) and any(row.trained for row in rows) else []
 
 
 def _chunks(
@@ -94,10 +94,10 @@ def _fit(
     messages = [dict(m) for m in (*head, *part)]
     if rows := _rows(messages, example, tokenizer, rules):
         return rows
-    wide = Rules(2**62, answers=rules.answers)
+    wide = Rules(2**62, train_on=rules.train_on)
     for _ in range(MAX_CUTS):
         now = _rows(messages, example, tokenizer, wide)
-        excess = max((len(row.ids) for row in now), default=0) - rules.length
+        excess = max((len(row.ids) for row in now), default=0) - rules.max_length
         texts = [(len(tokenizer.plain(m["content"])), i) for i, m in enumerate(messages) if m["role"] != "assistant" and m.get("content")]
         if not now or not texts:
             return []

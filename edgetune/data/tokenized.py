@@ -21,10 +21,10 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
     texts: list[str] = []
     for example in examples:
         try:
-            found = answer_spans(example.messages, example.tools, tokenizer, rules.answers)
+            found = answer_spans(example.messages, example.tools, tokenizer, rules.train_on)
             longest = max((len(span.whole) for span in found), default=0)
-            if rules.long == "drop" and longest > rules.length * MAX_TOKEN_CHARACTERS:
-                raise RowError("too_long", f"{longest:,} characters, far more than the {rules.length:,} tokens that fit can hold")
+            if rules.overlong == "drop" and longest > rules.max_length * MAX_TOKEN_CHARACTERS:
+                raise RowError("too_long", f"{longest:,} characters, far more than the {rules.max_length:,} tokens that fit can hold")
             planned.append(found)
             for span in found:
                 texts += (span.prompt, span.whole)
@@ -39,7 +39,7 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
         rows = assemble_rows(example, plan, [(next(encoded), next(encoded)) for _ in plan], tokenizer)
         longest = max((len(row.ids) for row in rows), default=0)
         made = Rendered(rows, full_length=longest)
-        if longest > rules.length:
+        if longest > rules.max_length:
             made = shorten(example, tokenizer, rules, longest)
         elif not any(row.trained for row in rows):
             made = Rendered(error=RowError("nothing_trained", "no token of it would be trained on"), full_length=longest)

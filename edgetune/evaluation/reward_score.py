@@ -32,7 +32,7 @@ def read_answers(path: Path, scorer: Scorer) -> tuple[list[ScoredAnswer], list[t
     """The answers in a file of any shape that has some, and the rows that were left out: line and reason."""
     files = sources([str(path)])
     found = scan.detect_formats(files, "auto", {})
-    job = Job(tuple(one.format for one in found), rules=Rules(scorer.length, answers="last"), look=False)
+    job = Job(tuple(one.format for one in found), rules=Rules(scorer.length, train_on="last"), look=False)
     kept: list[ScoredAnswer] = []
     rejected: list[tuple[int, str]] = []
     for piece in scan.raw_batches(files):

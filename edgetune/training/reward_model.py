@@ -64,7 +64,7 @@ class Scorer:
         for start in starts:
             turns = [*system, *prompt[start:], {"role": "assistant", "content": text}]
             try:
-                return tokenize(Example(turns), self.tokenizer, Rules(self.length, answers="last"))[-1].ids
+                return tokenize(Example(turns), self.tokenizer, Rules(self.length, train_on="last"))[-1].ids
             except RowError as error:
                 problem = str(error)
         raise InputError("The reward model cannot read this", f"{problem}.", "Begin anew with /reset, or ask for shorter answers.")

@@ -39,7 +39,7 @@ def test_both_sides_are_what_training_on_that_answer_would_be(nano: Path, tmp_pa
     assert len(rows) == len(given)
     for row, pair in zip(rows, given, strict=True):
         for side in ("chosen", "rejected"):
-            wanted = tokenize(Example(pair["prompt"] + pair[side]), tokenizer, Rules(256, answers="last"))[0]
+            wanted = tokenize(Example(pair["prompt"] + pair[side]), tokenizer, Rules(256, train_on="last"))[0]
             assert row[f"{side}_ids"] == wanted.ids and row[f"{side}_labels"] == wanted.labels
             assert wanted.labels[-1] == tokenizer.specials["<|im_end|>"]
 

@@ -89,7 +89,7 @@ def test_split_counts_the_answers_that_fit_nowhere(nano_tokens: tokenizers.BaseT
 
 
 def test_only_the_last_answer_when_asked(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    made = tokenize_many([Example(talk(3, 2))], nano_tokens, Rules(256, answers="last"))[0]
+    made = tokenize_many([Example(talk(3, 2))], nano_tokens, Rules(256, train_on="last"))[0]
     assert answers(made.rows, nano_tokens) == ["Answer 2 is here.<|im_end|>"]
 
 
