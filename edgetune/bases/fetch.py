@@ -64,12 +64,15 @@ def plan_fetch(repo: hub.Repo, workspace: Workspace) -> FetchPlan:
     """Choose the files. Raises InputError where names are hostile or no safetensors weights are there."""
     hostile = [f.name for f in repo.files if not _harmless(f.name)]
     if hostile:
-        raise InputError(f"{repo.name} names files outside its folder", hostile[0][:200], "Do not use this model; tell the hub about it.")
+        raise InputError(f"{repo.name} names files outside its folder", hostile[0][:200], "Do not use this model; report it to the hub.")
+
+    # Shards or one file are the model; other safetensors are copies in another form.
     weights = {f.name for f in repo.files if f.name.endswith(".safetensors") and "/" not in f.name}
     sharded = {name for name in weights if name.startswith("model-") or name == "model.safetensors"}
     chosen = WANTED_FILES | (sharded or weights)
     files = [f for f in repo.files if f.name in chosen]
     skipped = {f.name: _reason(f.name) for f in repo.files if f.name not in chosen}
+
     if not weights or "config.json" not in {f.name for f in files}:
         pickles = [name for name in skipped if name.endswith(PICKLE_SUFFIXES)]
         missing = "no config.json" if weights else "no safetensors weights"
@@ -80,9 +83,16 @@ def plan_fetch(repo: hub.Repo, workspace: Workspace) -> FetchPlan:
             else f"It holds {', '.join(f.name for f in repo.files[:5]) or 'no files'}.",
             "Choose a model with safetensors weights; 'edgetune fetch' lists some.",
         )
+
+    # Without a size and a hash nothing could be verified.
     bad = [f for f in files if f.size < 1 or (f.size > MAX_TEXT_BYTES and not f.name.endswith(".safetensors")) or not (f.sha256 or f.blob)]
     if bad:
-        raise InputError(f"{repo.name} cannot be fetched", f"The hub gives no sensible size or hash for {bad[0].name}.", "Try another one.")
+        raise InputError(
+            f"{repo.name} cannot be fetched",
+            f"The hub gives no sensible size or hash for {bad[0].name}.",
+            "Choose another model; 'edgetune fetch' lists some.",
+        )
+
     label = safe_name(repo.name.replace("/", "--"))
     return FetchPlan(repo, files, skipped, workspace.bases / label, workspace.fetch_cache / f"{label}@{repo.commit}")
 
@@ -99,37 +109,40 @@ def _reason(name: str) -> str:
         return "pickle"
     if name.endswith((".py", ".so", ".sh", ".ipynb")):
         return "code"
-    return "in a folder of its own" if "/" in name else "not needed"
+    return "in a subfolder" if "/" in name else "not needed"
 
 
-def check_target(order: FetchPlan) -> None:
+def check_target(plan: FetchPlan) -> None:
     """Refuse what is here already, and what the disk cannot hold."""
-    if order.target.exists():
+    if plan.target.exists():
         raise InputError(
-            f"{order.repo.name} is here already", f"{order.target} exists.", "Use it with --base, or remove the folder to fetch it anew."
+            f"{plan.repo.name} is here already", f"{plan.target} exists.", "Use it with --base, or remove the folder to fetch it again."
         )
-    need_space(order.target, order.bytes - order.have + SPARE_BYTES, f"Fetching {order.repo.name}")
+    need_space(plan.target, plan.bytes - plan.have + SPARE_BYTES, f"Fetching {plan.repo.name}")
 
 
-def fetch(order: FetchPlan, token: str | None, progress: Callable[[str, int, int], None] | None = None) -> find.Base:
+def fetch(plan: FetchPlan, token: str | None, progress: Callable[[str, int, int], None] | None = None) -> find.Base:
     """Fetch everything, verify it, and let the folder appear. progress: called with file name, bytes so far in all, bytes in all.
 
     Raises EdgeTuneError; what is whole or half fetched then stays in the cache. One process at a time fetches the same model.
     """
-    with _owned(order.partial) as own:
+    with _owned(plan.partial) as own:
         if not own:
             raise EdgeTuneError(
-                f"{order.repo.name} is being fetched already", "Another process has its folder.", "Wait for it, or end that one."
+                f"{plan.repo.name} is being fetched already", "Another process has its folder.", "Wait for it, or end that one."
             )
-        check_target(order)
+
+        # Checked again under the lock: another process may have finished meanwhile.
+        check_target(plan)
         done = 0
-        for file in order.files:
-            _one(order, file, token, partial(_told, progress, file.name, done, order.bytes))
+        for file in plan.files:
+            _fetch_file(plan, file, token, partial(_report_progress, progress, file.name, done, plan.bytes))
             done += file.size
-        find.describe_base(order.partial)  # config, index and headers make sense, and no shard is missing
-        write_json(order.partial / FETCH_RECORD, _record(order))
-        publish_ready(order.partial, order.target)
-    return find.describe_base(order.target)
+
+        find.describe_base(plan.partial)  # config, index and headers make sense, and no shard is missing
+        write_json(plan.partial / FETCH_RECORD, _record(plan))
+        publish_ready(plan.partial, plan.target)
+    return find.describe_base(plan.target)
 
 
 @contextmanager
@@ -152,16 +165,14 @@ def is_being_fetched(unfinished: Path) -> bool:
         return not own
 
 
-def _told(progress: Callable[[str, int, int], None] | None, name: str, before: int, total: int, have: int) -> None:
+def _report_progress(progress: Callable[[str, int, int], None] | None, name: str, before: int, total: int, have: int) -> None:
     if progress:
         progress(name, before + have, total)
 
 
-def _record(order: FetchPlan) -> dict[str, Any]:
-    repo = order.repo
-    files = {
-        f.name: {"bytes": f.size, "sha256": f.sha256 or sha256(order.partial / f.name), "hub": f.sha256 or f.blob} for f in order.files
-    }
+def _record(plan: FetchPlan) -> dict[str, Any]:
+    repo = plan.repo
+    files = {f.name: {"bytes": f.size, "sha256": f.sha256 or sha256(plan.partial / f.name), "hub": f.sha256 or f.blob} for f in plan.files}
     return {
         "model": repo.name,
         "from": repo.endpoint,
@@ -169,7 +180,7 @@ def _record(order: FetchPlan) -> dict[str, Any]:
         "licence": repo.licence,
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": files,
-        "skipped": order.skipped,
+        "skipped": plan.skipped,
     }
 
 
@@ -182,25 +193,28 @@ def fetch_record(folder: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _one(order: FetchPlan, file: hub.RemoteFile, token: str | None, progress: Callable[[int], None]) -> None:
-    """One file, verified; a damaged one is fetched anew once."""
-    target, part = order.partial / file.name, _unfinished(order.partial, file)
+def _fetch_file(plan: FetchPlan, file: hub.RemoteFile, token: str | None, progress: Callable[[int], None]) -> None:
+    """One file, verified; a damaged one is fetched once more."""
+    target, part = plan.partial / file.name, _unfinished(plan.partial, file)
     if target.exists() and is_intact(target, file):
         return
     target.unlink(missing_ok=True)
+
+    # What is on disk is continued; a file that then fails its hash is fetched once more from its start.
     for _ in range(2):
         if _size(part) > file.size:
             part.unlink()
         with append_to(part, file.size, progress) as to:
-            hub.download(order.repo, file, to, _size(part), token)
+            hub.download(plan.repo, file, to, _size(part), token)
         if is_intact(part, file):
             part.replace(target)
             return
         part.unlink()
+
     raise EdgeTuneError(
         f"{file.name} is damaged",
-        f"It came twice with another hash than {order.repo.endpoint} states ({(file.sha256 or file.blob)[:16]}…).",
-        "Nothing was kept of it. Try again later, or from another network.",
+        f"Its hash twice differed from the one that {plan.repo.endpoint} states ({(file.sha256 or file.blob)[:16]}…).",
+        "It was deleted. Try again later, or from another network.",
     )
 
 

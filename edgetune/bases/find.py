@@ -36,6 +36,8 @@ def weight_files(folder: Path) -> list[Path]:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise InputError(f"{index} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
+
+        # An index comes with the model: its names must stay inside the folder.
         bad = [n for n in names if not isinstance(n, str) or Path(n).name != n]
         if bad:
             raise InputError(f"{index} names files outside its folder", str(bad[0]), "Copy the model again.")
@@ -43,6 +45,7 @@ def weight_files(folder: Path) -> list[Path]:
         if missing:
             raise InputError(f"Weights are missing in {folder}", f"{', '.join(missing[:3])} is not there.", "Copy the missing files.")
         return [folder / n for n in names]
+
     files = sorted(folder.glob("*.safetensors"))
     if files:
         return files
@@ -62,14 +65,18 @@ def tensor_header(path: Path) -> dict[str, Any]:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > min(size - 8, MAX_HEADER_BYTES):
             raise InputError(f"{path.name} is damaged", "Its header is longer than the file.", "Copy the file again.")
+
         try:
             header = json.loads(file.read(length))
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path.name} is damaged", f"Its header is not JSON: {error}", "Copy the file again.") from error
+
     if isinstance(header, dict):
         header.pop("__metadata__", None)
     if not isinstance(header, dict) or not all(_describes(entry) for entry in header.values()):
         raise InputError(f"{path.name} is damaged", "Its header does not describe tensors.", "Copy the file again.")
+
+    # A header may be whole while the tensors behind it are cut off.
     end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if 8 + length + end > size:
         raise InputError(f"{path.name} is cut off", f"It should have {8 + length + end} bytes and has {size}.", "Copy the file again.")
@@ -78,8 +85,8 @@ def tensor_header(path: Path) -> dict[str, Any]:
 
 def _describes(entry: Any) -> bool:
     """Whether a header's entry gives a shape and two places."""
-    numbers = [entry.get("shape"), entry.get("data_offsets")] if isinstance(entry, dict) else []
-    lists = len(numbers) == 2 and all(isinstance(one, list) and all(type(n) is int and n >= 0 for n in one) for one in numbers)
+    values = [entry.get("shape"), entry.get("data_offsets")] if isinstance(entry, dict) else []
+    lists = len(values) == 2 and all(isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers) for numbers in values)
     return lists and len(entry["data_offsets"]) == 2
 
 
@@ -91,6 +98,7 @@ def resolve_base(base: str) -> Path:
             "--base is missing.",
             "Name a model folder with --base ('edgetune bases' lists those found), or --base nano.",
         )
+
     folder = BUNDLED if base == "nano" else expand_home(base)
     if not is_folder(folder):
         what = (
@@ -99,7 +107,9 @@ def resolve_base(base: str) -> Path:
             else "is not a folder that exists"
         )
         raise InputError(
-            f"There is no base model at {base}", f"{folder} {what}.", "Check --base; 'edgetune bases' lists models found on disk."
+            f"There is no base model at {base}",
+            f"{folder} {what}.",
+            "Name a model folder with --base; 'edgetune bases' lists those found on disk.",
         )
     return folder.resolve()
 
@@ -114,7 +124,10 @@ def describe_base(folder: Path) -> Base:
         kind = config["model_type"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{config_path} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
-    parameters, size = 0, 0
+
+    # The headers alone give the sizes: no tensor is read.
+    parameters = 0
+    size = 0
     for path in weight_files(folder):
         size += path.stat().st_size
         for tensor in tensor_header(path).values():
@@ -124,10 +137,13 @@ def describe_base(folder: Path) -> Base:
             parameters += count
     if not parameters:
         raise InputError(f"{folder} holds no weights", "Its safetensors files name no tensors.", "Copy the model again.")
+
+    # A model that also sees keeps the language model's settings in an inner config.
     text = config.get("text_config") or config
     context = (text.get("max_position_embeddings") or text.get("n_positions") or 2048) if isinstance(text, dict) else None
     if not isinstance(context, int) or context < 1:
         raise InputError(f"{config_path} does not make sense", f"The context length it gives is {context!r}.", "Copy the model again.")
+
     name = folder.name if folder != BUNDLED.resolve() else "nano"
     return Base(folder, name, kind, parameters, size, context, config)
 
@@ -147,24 +163,26 @@ def refuse_quantized(folder: Path, config: Any) -> None:
 def model_folders(extra: list[Path]) -> list[Path]:
     """Model folders in the given places and in the Hugging Face cache, the bundled model first."""
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub")
-    found = [BUNDLED]
-    for place in [*extra, cache]:
-        if not place.is_dir():
+
+    # The cache nests snapshots deeper than people nest their own folders.
+    models = [BUNDLED]
+    for parent in [*extra, cache]:
+        if not parent.is_dir():
             continue
-        depth = 4 if place == cache else 2
-        for root, folders, files in os.walk(place):
-            if len(Path(root).relative_to(place).parts) >= depth:
+        depth = 4 if parent == cache else 2
+        for root, folders, files in os.walk(parent):
+            if len(Path(root).relative_to(parent).parts) >= depth:
                 folders.clear()
             if "config.json" in files and any(f.endswith(".safetensors") for f in files):
-                found.append(Path(root))
+                models.append(Path(root))
                 folders.clear()
-    return found
+    return models
 
 
 def described_bases(extra: list[Path]) -> list[Base]:
     """What `model_folders` finds, described; folders that are damaged or no model are left out."""
-    found = []
+    bases = []
     for folder in dict.fromkeys(model_folders(extra)):
         with suppress(InputError, OSError):
-            found.append(describe_base(folder.resolve()))
-    return found
+            bases.append(describe_base(folder.resolve()))
+    return bases

@@ -15,10 +15,12 @@ def fingerprint(folder: Path) -> str:
     """A hash over a model folder's config, tokenizer, template and weights."""
     total = hashlib.sha256()
     small = [folder / name for name in SMALL_FILES if (folder / name).is_file()]
+
     for path in [*small, *weight_files(folder)]:
         size = path.stat().st_size
         total.update(f"{path.name}:{size};".encode())
         with open(path, "rb") as file:
+            # Blocks spread over a large file tell it from another in seconds instead of minutes.
             if size <= HASHED_WHOLE_BYTES:
                 total.update(hashlib.file_digest(file, "sha256").digest())
                 continue

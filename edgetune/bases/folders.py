@@ -17,23 +17,23 @@ def _file(workspace: Workspace) -> Path:
 def listed_folders(workspace: Workspace) -> list[str]:
     """The folders; none where the file makes no sense, for it must not keep bases from being found."""
     try:
-        found = json.loads(_file(workspace).read_text(encoding="utf-8"))
+        value = json.loads(_file(workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return []
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    return [folder for folder in value if isinstance(folder, str)] if isinstance(value, list) else []
 
 
 def save_folders(workspace: Workspace, folders: Iterable[str]) -> None:
     """Let these be the folders, in this order, each once and by its full path."""
-    write_json(_file(workspace), list(dict.fromkeys(str(real_path(expand_home(one))) for one in folders)))
+    write_json(_file(workspace), list(dict.fromkeys(str(real_path(expand_home(folder))) for folder in folders)))
 
 
 def full_path(folder: str | Path) -> str:
     """The full path of a folder as it was typed. InputError where there is none."""
-    place = expand_home(folder)
-    if not is_folder(place):
-        raise InputError(f"{folder} is not a folder", "Nothing of that name is there.", "Check it.")
-    return str(real_path(place))
+    path = expand_home(folder)
+    if not is_folder(path):
+        raise InputError(f"{folder} is not a folder", "Nothing of that name is there.", "Name a folder that exists.")
+    return str(real_path(path))
 
 
 def add_folder(workspace: Workspace, folder: str | Path) -> str:
@@ -45,17 +45,18 @@ def add_folder(workspace: Workspace, folder: str | Path) -> str:
 
 def remove_folder(workspace: Workspace, folder: str | Path) -> str:
     """Look in a folder no more; its full path. The folder itself stays. InputError where it was not looked in."""
-    full, known = str(real_path(expand_home(folder))), listed_folders(workspace)
+    full = str(real_path(expand_home(folder)))
+    known = listed_folders(workspace)
     if full not in known:
-        raise InputError(f"{folder} is none of the folders", f"They are: {', '.join(known) or 'none'}.", "Name one of them.")
-    save_folders(workspace, [one for one in known if one != full])
+        raise InputError(f"{folder} is not one of the folders", f"They are: {', '.join(known) or 'none'}.", "Name one of them.")
+    save_folders(workspace, [other for other in known if other != full])
     return full
 
 
 def search_folders(workspace: Workspace, more: Iterable[str | Path] = ()) -> list[Path]:
     """Where base models are looked for beside the Hugging Face cache: the folders named, the user's own, those fetched, and models/."""
     return [
-        *(real_path(expand_home(one)) for one in more),
+        *(real_path(expand_home(folder)) for folder in more),
         *map(Path, listed_folders(workspace)),
         workspace.bases,
         workspace.path / "models",

@@ -15,8 +15,8 @@ from edgetune import __version__
 from edgetune.errors import EdgeTuneError, InputError
 
 LIBRARY: Any = {"library_name": "edgetune", "library_version": __version__}
-NETWORK_NOTE = "never used but by 'edgetune fetch': EdgeTune works offline"
-"""What people are told of it."""
+NETWORK_NOTE = "used only by 'edgetune fetch': EdgeTune works offline"
+"""What reports say about the network."""
 DOWNLOAD_CHUNK_BYTES = 256 * 2**10
 """Bytes after which what came is on its way to the disk. huggingface_hub's own 10 MB are lost whenever a connection breaks."""
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -67,12 +67,16 @@ def online(repo: str, token: str | None) -> Iterator[None]:
     logging.set_verbosity_error()
     before = constants.HF_HUB_OFFLINE, constants.DOWNLOAD_CHUNK_SIZE
     constants.HF_HUB_OFFLINE, constants.DOWNLOAD_CHUNK_SIZE = False, DOWNLOAD_CHUNK_BYTES
+
+    # What huggingface_hub raises says little to a person; each becomes an error with a remedy.
     try:
         yield
     except errors.GatedRepoError as error:
         raise gated(repo, token) from error
     except errors.RevisionNotFoundError as error:
-        raise InputError(f"{repo} has no such revision", "The hub does not know it.", "Check --revision.") from error
+        raise InputError(
+            f"{repo} has no such revision", "The hub does not know it.", "Name a branch, tag or commit of the model with --revision."
+        ) from error
     except errors.RepositoryNotFoundError as error:
         raise InputError(
             f"There is no model {repo} at {endpoint()}",
@@ -90,8 +94,9 @@ def online(repo: str, token: str | None) -> Iterator[None]:
         raise EdgeTuneError(
             f"The connection to {endpoint()} failed",
             f"{type(error).__name__}: {error}",
-            "Check the network, then give the same command: it goes on where it was.",
+            "Check the network, then give the same command: it resumes where it stopped.",
         ) from error
+
     finally:
         constants.HF_HUB_OFFLINE, constants.DOWNLOAD_CHUNK_SIZE = before
 
@@ -119,9 +124,11 @@ def look_up(name: str, revision: str | None, token: str | None) -> Repo:
             card = info.card_data.to_dict() if info.card_data else {}
             files = [_file(s) for s in info.siblings or []]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise EdgeTuneError(f"{endpoint()} gave no sense", f"{type(error).__name__}: {error}", "Check HF_ENDPOINT.") from error
+            raise EdgeTuneError(
+                f"{endpoint()} sent an unusable answer", f"{type(error).__name__}: {error}", "Check the address in HF_ENDPOINT."
+            ) from error
     if not _COMMIT.fullmatch(str(info.sha)):
-        raise EdgeTuneError(f"{endpoint()} gave no sense", "It named no commit.", "Check HF_ENDPOINT.")
+        raise EdgeTuneError(f"{endpoint()} sent an unusable answer", "It named no commit.", "Check the address in HF_ENDPOINT.")
     return Repo(name, endpoint(), info.sha, _licence(card, info.tags or []), bool(info.gated), files)
 
 

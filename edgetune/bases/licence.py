@@ -14,8 +14,8 @@ MAX_CARD_CHARACTERS = 64 * 2**10
 def licence(folder: Path) -> str:
     """What the record of the fetch says, else the model card's own `license`; empty where neither does."""
     try:
-        kept = json.loads((folder / FETCH_RECORD).read_text(encoding="utf-8"))
-        return one_line(str(kept["licence"]), 40)
+        record = json.loads((folder / FETCH_RECORD).read_text(encoding="utf-8"))
+        return one_line(str(record["licence"]), 40)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return _of_card(folder / "README.md")
 
@@ -28,12 +28,15 @@ def _of_card(path: Path) -> str:
         return ""
     if not lines or lines[0].strip() != "---":
         return ""
-    named = {}
+
+    # The card's head is YAML between two lines of dashes; only its top-level words are needed.
+    fields = {}
     for line in lines[1:]:
         if line.strip() == "---":
             break
         name, colon, value = line.partition(":")
         if colon:
-            named[name] = value.strip().strip("\"'")
-    found = named.get("license", "")
-    return one_line(named.get("license_name", found) if found == "other" else found, 40)
+            fields[name] = value.strip().strip("\"'")
+
+    licence_name = fields.get("license", "")
+    return one_line(fields.get("license_name", licence_name) if licence_name == "other" else licence_name, 40)

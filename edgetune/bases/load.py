@@ -28,8 +28,10 @@ def load_model(folder: Path, device: str, dtype: str, quantization: str = "none"
     if reward:
         talk.set_verbosity_error()  # it would warn that the head is new
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
     compute = getattr(torch, dtype)
     kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
+
     try:
         config = _packed(quantization, kind, base, device, compute, [REWARD_HEAD] if reward else None)
         with freed_blocks_returned():
@@ -48,6 +50,7 @@ def load_model(folder: Path, device: str, dtype: str, quantization: str = "none"
             f"{type(error).__name__}: {error}",
             "Check that the folder is complete and its architecture known to transformers.",
         ) from error
+
     prevent_repacking(model)
     if config is not None and device == "cpu":
         copy_mapped_weights(model)

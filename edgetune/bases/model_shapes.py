@@ -38,15 +38,18 @@ def read_shapes(base: find.Base) -> Shapes:
     text: dict[str, Any] = base.config.get("text_config") or base.config
 
     def number(*names: str, default: int) -> int:
-        found = next((int(text[n]) for n in names if isinstance(text.get(n), int)), default)
-        if found < 1:
-            raise InputError(f"{base.name} cannot be used", f"Its config.json gives {found} as {names[0]}.", "Get the model again.")
-        return found
+        size = next((int(text[n]) for n in names if isinstance(text.get(n), int)), default)
+        if size < 1:
+            raise InputError(f"{base.name} cannot be used", f"Its config.json gives {size} as {names[0]}.", "Get the model again.")
+        return size
 
     hidden = number("hidden_size", "n_embd", default=1024)
     heads = number("num_attention_heads", "n_head", default=16)
     linear: list[tuple[str, int, int]] = []
-    vocabulary, other = number("vocab_size", default=32000), 0
+    vocabulary = number("vocab_size", default=32000)
+    other = 0
+
+    # Matrices inside the layers can carry an adapter; all else stays as it is.
     for path in find.weight_files(base.path):
         for name, tensor in find.tensor_header(path).items():
             shape = tensor["shape"]
@@ -57,6 +60,7 @@ def read_shapes(base: find.Base) -> Shapes:
                 for size in shape:
                     count *= size
                 other += count
+
     return Shapes(
         hidden,
         number("intermediate_size", "n_inner", default=4 * hidden),

@@ -141,6 +141,7 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
             "EdgeTune reads fast tokenizers.",
             "Save it once with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).",
         )
+
     document = json.loads(path.read_text(encoding="utf-8"))
     settings = _settings(folder)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
@@ -165,12 +166,15 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
             "Neither tokenizer_config.json nor config.json names one.",
             "Set eos_token in tokenizer_config.json.",
         )
+
+    # A base without a template gets one that its vocabulary can write.
     source = _template(folder, settings)
     if source is None and own is not None:
         source = _template(model, _settings(model))
     special = {token["content"] for token in document.get("added_tokens", []) if token.get("special")}
     origin = "model" if source else "chatml" if special.issuperset(CHATML_TOKENS) else "plain"
     template = ChatTemplate(source or {"chatml": CHATML_TEMPLATE, "plain": PLAIN_TEMPLATE}[origin], bos or "", eos, date)
+
     return BaseTokenizer(
         folder,
         template,

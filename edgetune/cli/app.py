@@ -54,7 +54,7 @@ FORMER_NAMES = {"talks": "conversations"}
 """Commands by the names they had before: they still work, but are not listed."""
 
 LASTING = ("fetch", "eval", "score", "export", "import", "imatrix", "prove", "compare")
-"""Commands that may take long, for which sleep is held off; a training run's worker sees to itself."""
+"""Commands that may take long, for which sleep is prevented; a training run's worker sees to itself."""
 
 
 serve_web: Callable[[int, bool], int] | None = None

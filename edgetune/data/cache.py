@@ -36,22 +36,25 @@ def cache_key(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def load_or_prepare(place: Path, name: str, make: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any], bool]:
-    """The folder of a key with its report, made by `make` when it is not there or damaged; the flag says whether it was there.
+def load_or_prepare(folder: Path, entry: str, prepare: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any], bool]:
+    """The folder of an entry with its report, made by `prepare` where it is missing or damaged; the flag says whether it was there.
 
     The report is written last and holds the hash of every file beside it.
     """
-    target = place / name
+    target = folder / entry
+
     report = _read(target)
     if report is not None:
         (target / REPORT_FILE).touch()
         return target, report, True
+
+    # A folder without a sound report is what an interruption left.
     shutil.rmtree(target, ignore_errors=True)
     with publish_folder(target) as part:
-        report = make(part)
+        report = prepare(part)
         files = {path.name: [path.stat().st_size, sha256(path)] for path in sorted(part.iterdir())}
         write_json(part / REPORT_FILE, {"files": files, "report": report})
-    _forget(place, target)
+    _forget(folder, target)
     return target, report, False
 
 
@@ -66,8 +69,10 @@ def _read(target: Path) -> dict[str, Any] | None:
     return report if whole else None
 
 
-def _forget(place: Path, newest: Path) -> None:
+def _forget(folder: Path, newest: Path) -> None:
     """Remove what was not used for longest, until MAX_CACHED are left."""
-    folders = [p for p in place.iterdir() if (p / REPORT_FILE).is_file() and p != newest and not p.name.startswith(".")]
-    for folder in sorted(folders, key=lambda p: (p / REPORT_FILE).stat().st_mtime, reverse=True)[MAX_CACHED - 1 :]:
-        shutil.rmtree(folder, ignore_errors=True)
+    folders = [
+        entry for entry in folder.iterdir() if (entry / REPORT_FILE).is_file() and entry != newest and not entry.name.startswith(".")
+    ]
+    for old in sorted(folders, key=lambda entry: (entry / REPORT_FILE).stat().st_mtime, reverse=True)[MAX_CACHED - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)

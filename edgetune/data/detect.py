@@ -26,14 +26,16 @@ class EvenSample(Generic[Item]):
     Every k-th item is kept, beginning with the first; when twice as many as wanted are held, every second goes and k doubles.
     """
 
-    def __init__(self, wanted: int = SAMPLE_ROWS) -> None:
-        self.wanted, self.seen, self._every = wanted, 0, 1
+    def __init__(self, size: int = SAMPLE_ROWS) -> None:
+        self.size = size
+        self.seen = 0
+        self._every = 1
         self._held: list[Item] = []
 
     def add(self, item: Item) -> None:
         """Look at the stream's next item."""
         if self.seen % self._every == 0:
-            if len(self._held) == 2 * self.wanted:
+            if len(self._held) == 2 * self.size:
                 del self._held[1::2]
                 self._every *= 2
             if self.seen % self._every == 0:
@@ -42,9 +44,9 @@ class EvenSample(Generic[Item]):
 
     @property
     def items(self) -> list[Item]:
-        """The items held, at most `wanted`, in the stream's order."""
+        """The items held, at most `size`, in the stream's order."""
         count = len(self._held)
-        return self._held[:] if count <= self.wanted else [self._held[i * count // self.wanted] for i in range(self.wanted)]
+        return self._held[:] if count <= self.size else [self._held[i * count // self.size] for i in range(self.size)]
 
 
 @dataclass(frozen=True)
@@ -62,37 +64,43 @@ class ShapeError(InputError):
 
     def __init__(self, kind: str, row: ParsedRow, title: str, cause: str, remedy: str) -> None:
         super().__init__(title, cause, remedy)
-        self.kind, self.file, self.line = kind, row.file, row.line
+        self.kind = kind
+        self.file = row.file
+        self.line = row.line
 
 
-def _place(row: ParsedRow) -> str:
+def _position(row: ParsedRow) -> str:
     return f"line {row.line} of {one_line(row.file)}"
 
 
-def detect_format(sample: list[ParsedRow], asked: str = "auto") -> DetectedFormat:
+def detect_format(sample: list[ParsedRow], requested: str = "auto") -> DetectedFormat:
     """The format of rows: the first in `formats.format_order()` whose shape nearly all readable ones have, or the one asked for.
 
     Raises InputError for a format that there is not; ShapeError: no_row_readable, unknown_shape, mixed_formats, wrong_format.
     """
     rows = [row for row in sample if not row.problem]
-    if asked not in ("auto", *formats.format_order()):
-        near = get_close_matches(asked, formats.format_order(), 1)
+    if requested not in ("auto", *formats.format_order()):
+        near = get_close_matches(requested, formats.format_order(), 1)
         raise InputError(
-            f"There is no format {asked!r}",
+            f"There is no format {requested!r}",
             f"Did you mean {near[0]}?" if near else "",
             f"Formats are auto, {', '.join(formats.format_order())}.",
         )
+
+    # Without one readable row nothing can be told, so the first one's problem is the best remedy.
     if not rows:
         if not sample:
-            raise InputError("No row can be read", "There are no rows.", "Correct the file.")
-        first = f"The first: {_place(sample[0])}, {sample[0].problem}."
-        raise ShapeError("no_row_readable", sample[0], "No row can be read", first, "Correct the file.")
-    if asked != "auto":
-        return _asked(rows, asked)
-    found = matching_format(rows)
-    if found is None:
+            raise InputError("No row can be read", "There are no rows.", "Check that the file was saved whole.")
+        first = f"The first: {_position(sample[0])}, {sample[0].problem}."
+        raise ShapeError("no_row_readable", sample[0], "No row can be read", first, "Correct that row, or name another file.")
+
+    # A named format needs only to fit; a detected one must be the shape of nearly all rows.
+    if requested != "auto":
+        return _requested_format(rows, requested)
+    match = matching_format(rows)
+    if match is None:
         raise _unknown(rows)
-    return found
+    return match
 
 
 def matching_format(rows: list[ParsedRow]) -> DetectedFormat | None:
@@ -101,18 +109,18 @@ def matching_format(rows: list[ParsedRow]) -> DetectedFormat | None:
         has_shape = formats.module(name).detect
         matching = sum(has_shape(row.value) for row in rows)
         if matching >= NEARLY_ALL * len(rows):
-            return DetectedFormat(name, _said(name, matching, len(rows)), matching, len(rows))
+            return DetectedFormat(name, _reason(name, matching, len(rows)), matching, len(rows))
     return None
 
 
-def _said(name: str, matching: int, sampled: int) -> str:
+def _reason(name: str, matching: int, sampled: int) -> str:
     form = formats.module(name)
     return f"{form.TITLE}: {matching:,} of {sampled:,} sampled rows have {form.SHAPE}"
 
 
-def _asked(rows: list[ParsedRow], asked: str) -> DetectedFormat:
+def _requested_format(rows: list[ParsedRow], requested: str) -> DetectedFormat:
     """The format asked for, if it fits any row: one that only another format claims may still be convertible."""
-    form = formats.module(asked)
+    form = formats.module(requested)
 
     def fits(row: ParsedRow) -> bool:
         try:
@@ -122,15 +130,17 @@ def _asked(rows: list[ParsedRow], asked: str) -> DetectedFormat:
 
     matching = sum(map(fits, rows))
     if matching:
-        return DetectedFormat(asked, f"asked for; {matching:,} of {len(rows):,} sampled rows fit {form.TITLE}", matching, len(rows))
-    found = matching_format(rows)
+        return DetectedFormat(requested, f"asked for; {matching:,} of {len(rows):,} sampled rows fit {form.TITLE}", matching, len(rows))
+
+    # Nothing fits: the format that would is the quickest way out.
+    match = matching_format(rows)
     raise ShapeError(
         "wrong_format",
         rows[0],
-        f"No row fits the format {asked}",
-        f"None of the {len(rows):,} sampled rows, the first at {_place(rows[0])}, has {form.SHAPE}. "
-        + (f"Found instead: {found.reason}." if found else columns.describe_columns([row.value for row in rows])),
-        f"Leave --format out, or say --format {found.format}." if found else _remedy(rows),
+        f"No row fits the format {requested}",
+        f"None of the {len(rows):,} sampled rows, the first at {_position(rows[0])}, has {form.SHAPE}. "
+        + (f"Found instead: {match.reason}." if match else columns.describe_columns([row.value for row in rows])),
+        f"Leave --format out, or use --format {match.format}." if match else _remedy(rows),
     )
 
 
@@ -142,45 +152,51 @@ def _unknown(rows: list[ParsedRow]) -> ShapeError:
         name = next((name for name in formats.format_order() if formats.module(name).detect(row.value)), "")
         counts[name] += 1
         firsts.setdefault(name, row)
+
+    # No row of a known shape: the columns may be renamed into one.
     known = [(name, count) for name, count in counts.most_common() if name]
     if not known:
-        cause = f"The first row is at {_place(rows[0])}. {columns.describe_columns([row.value for row in rows])}"
+        cause = f"The first row is at {_position(rows[0])}. {columns.describe_columns([row.value for row in rows])}"
         return ShapeError("unknown_shape", rows[0], "The shape of the examples is not known", cause, _remedy(rows))
 
     def group(name: str, count: int) -> str:
         row = firsts[name]
         what = f"the shape of {formats.module(name).TITLE}" if name else "no known shape"
-        return f"{count:,} of {len(rows):,} sampled rows have {what}, the first at {_place(row)}"
+        return f"{count:,} of {len(rows):,} sampled rows have {what}, the first at {_position(row)}"
 
     groups = known + ([("", counts[""])] if counts[""] else [])
     cause = "; ".join(group(*item) for item in groups) + "."
+
+    # Several shapes: one of them must be chosen. One shape: the other rows are the fault.
     if len(known) > 1:
         return ShapeError(
             "mixed_formats",
             firsts[known[1][0]],
             "The file mixes several formats",
             cause,
-            f"Put each into a file of its own, or name one, as in --format {known[0][0]}; rows of the others are then left out and listed.",
+            f"Put each format into a separate file, or choose one with --format {known[0][0]}; other rows are then left out and listed.",
         )
     return ShapeError(
         "unknown_shape",
         firsts[""],
         "Too many rows have no known shape",
         cause + " " + columns.describe_columns([firsts[""].value]),
-        f"Correct them, or say --format {known[0][0]}; they are then left out and listed.",
+        f"Correct those rows, or use --format {known[0][0]}, which leaves them out and lists them.",
     )
 
 
 def _remedy(rows: list[ParsedRow]) -> str:
     """What to do about unknown columns: a mapping that was tried on the rows, or how to write one."""
     for mapping in columns.propose_mappings([row.value for row in rows]):
-        found = matching_format([replace(row, value=apply_map(row.value, mapping)) for row in rows])
-        if found:
+        match = matching_format([replace(row, value=apply_map(row.value, mapping)) for row in rows])
+        if match:
             written = one_line(",".join(f"{target}={source}" for target, source in mapping.items()), 200)
-            word = f'"{written}"' if re.search(r"[^\w.,=-]", written) else written
-            return f"Try --column-map {word}: {formats.module(found.format).TITLE} then fits {found.matching:,} of {found.sampled:,} rows."
+            quoted = f'"{written}"' if re.search(r"[^\w.,=-]", written) else written
+            return (
+                f"Try --column-map {quoted}: {formats.module(match.format).TITLE} then fits {match.matching:,} of {match.sampled:,} rows."
+            )
     return (
-        "Say which column is which, as in --column-map instruction=COLUMN,output=COLUMN, or name a format with --format "
+        "Name the columns, as in --column-map instruction=COLUMN,output=COLUMN, or name a format with --format "
         f"({', '.join(formats.format_order())})."
     )
 
@@ -195,13 +211,15 @@ def parse_map(text: list[str]) -> dict[str, str]:
         target, equals, source = (part.strip() for part in piece.partition("="))
         if not (target and equals and source):
             raise InputError(
-                f"--column-map does not understand {piece.strip()!r}",
+                f"--column-map cannot read {piece.strip()!r}",
                 "It should name a column EdgeTune knows, an equals sign, and your column.",
                 "Write it as in --column-map instruction=question,output=answer.",
             )
+
+        # Two names for one column would make the result depend on their order.
         if target in mapping or source in mapping.values():
             twice = target if target in mapping else source
-            raise InputError(f"--column-map names {twice!r} twice", "Each column can stand for one other.", "Leave one of them out.")
+            raise InputError(f"--column-map names {twice!r} twice", "Each column can stand for one other.", "Remove one of them.")
         mapping[target] = source
     return mapping
 
@@ -211,6 +229,8 @@ def check_map(rows: list[ParsedRow], mapping: dict[str, str]) -> None:
     readable = [row for row in rows if not row.problem]
     values = [row.value for row in readable]
     lacking = [source for source in mapping.values() if values and not any(_cell(value, source)[0] for value in values)]
+
+    # A near name is most often the one that was meant.
     if lacking:
         names = list(dict.fromkeys(name for value in values for name in columns.flat_columns(value)))
         near = [match for source in lacking for match in get_close_matches(source, names, 1, 0.5)]
@@ -218,8 +238,8 @@ def check_map(rows: list[ParsedRow], mapping: dict[str, str]) -> None:
             "no_column",
             readable[0],
             f"No row has {' or '.join(map(repr, lacking))}, which --column-map names",
-            f"The first row is at {_place(readable[0])}. {columns.describe_columns(values)}",
-            f"Did you mean {' and '.join(near)}?" if near else "Name columns that are there.",
+            f"The first row is at {_position(readable[0])}. {columns.describe_columns(values)}",
+            f"Did you mean {' and '.join(near)}?" if near else "Name columns that the rows have.",
         )
 
 
@@ -228,11 +248,12 @@ def apply_map(value: dict[str, Any], mapping: dict[str, str]) -> dict[str, Any]:
 
     What a row lacks is left out, for the format to say so.
     """
-    taken = set(mapping.values())
-    result = {key: cell for key, cell in value.items() if key not in taken and key not in mapping}
+    mapped = set(mapping.values())
+    result = {key: cell for key, cell in value.items() if key not in mapped and key not in mapping}
+
     for target, source in mapping.items():
-        there, cell = _cell(value, source)
-        if there:
+        present, cell = _cell(value, source)
+        if present:
             result[target] = cell
     return result
 

@@ -1,4 +1,4 @@
-"""Rows that stand in a dataset more than once: word for word, or nearly.
+"""Rows that a dataset holds more than once: word for word, or nearly.
 
 A row is remembered as 72 bytes: a 64-bit digest of its text and a MinHash signature of its pairs of neighbouring words. `digest` and
 `signatures` run where the rows are read; `groups` and `shared` need nothing but their results, and about 50 bytes a row while they run.
@@ -58,12 +58,13 @@ def split_words(text: str) -> list[bytes]:
 
 def _shingles(text: str) -> list[bytes]:
     """Pairs of neighbouring words; none for a text too short, and with the text's numbers in each for a rather short one."""
-    found = split_words(text[:MAX_SIGNED_CHARACTERS])
-    if len(found) < MIN_WORDS:
+    words = split_words(text[:MAX_SIGNED_CHARACTERS])
+    if len(words) < MIN_WORDS:
         return []
-    pairs = list(map(b" ".join, pairwise(found)))
-    if len(found) < NUMBER_SENSITIVE_WORDS:
-        numbers = b" ".join(w for w in found if not w.isalpha() and any(48 <= c <= 57 for c in w))
+
+    pairs = list(map(b" ".join, pairwise(words)))
+    if len(words) < NUMBER_SENSITIVE_WORDS:
+        numbers = b" ".join(w for w in words if not w.isalpha() and any(48 <= c <= 57 for c in w))
         pairs = [numbers + b" " + pair for pair in pairs] if numbers else pairs
     return pairs
 
@@ -75,9 +76,9 @@ def signatures(texts: Sequence[str]) -> "np.ndarray":
 
     sets = [_shingles(text) for text in texts]
     matrix = RMinHash.digest_matrix_from_token_byte_sets(sets, SIGNATURE_BYTES, SEED).to_rows()
-    made = np.array(matrix, dtype=np.uint32).reshape(len(sets), SIGNATURE_BYTES).astype(np.uint8)
-    made[[not pairs for pairs in sets]] = 0
-    return made
+    signed = np.array(matrix, dtype=np.uint32).reshape(len(sets), SIGNATURE_BYTES).astype(np.uint8)
+    signed[[not pairs for pairs in sets]] = 0
+    return signed
 
 
 def groups(digests: "Sequence[int] | np.ndarray", signed: "np.ndarray") -> tuple[list[list[int]], list[list[int]]]:
@@ -92,8 +93,12 @@ def groups(digests: "Sequence[int] | np.ndarray", signed: "np.ndarray") -> tuple
     order = np.argsort(digests, kind="stable")
     exact, firsts = _runs(order, digests[order])
     firsts.sort()
+
+    # Only the first row of each text is compared further, so that the two kinds never count a row twice.
     rows = firsts[signed.max(axis=1)[firsts] > 0].astype(np.int32)
     del order, firsts
+
+    # Rows that share a band are compared with their neighbours and united where they are alike.
     root = np.arange(len(rows), dtype=np.int32)
     for band in range(BANDS):
         keys = _keys(signed, rows, band)
@@ -108,6 +113,8 @@ def groups(digests: "Sequence[int] | np.ndarray", signed: "np.ndarray") -> tuple
             left, right = left[apart], right[apart]
             alike = _alike(signed, rows[left], signed, rows[right])
             root = _unite(root, left[alike], right[alike])
+
+    # Rows with one root are one group.
     order = np.argsort(root, kind="stable")
     near, _ = _runs(rows[order], root[order])
     return sorted(exact), sorted(near)
@@ -122,10 +129,14 @@ def shared(
     digests, held_digests = np.asarray(digests, dtype=np.uint64), np.asarray(held_digests, dtype=np.uint64)
     if not len(digests) or not len(held_digests):
         return {}, {}
+
+    # Equal texts have equal digests.
     order = np.argsort(digests, kind="stable")
     at = order[np.minimum(np.searchsorted(digests, held_digests, sorter=order), len(order) - 1)]
     same = np.flatnonzero(digests[at] == held_digests)
     exact = dict(zip(same.tolist(), at[same].tolist(), strict=True))
+
+    # What has no equal meets training rows band by band, until it finds a near one.
     partner = np.full(len(held_digests), -1, dtype=np.int64)
     rows = np.flatnonzero(signed.max(axis=1))
     waiting = np.setdiff1d(np.flatnonzero(held_signed.max(axis=1)), same)
@@ -133,16 +144,18 @@ def shared(
         keys = _keys(signed, rows, band)
         order = np.argsort(keys)
         keys = keys[order]
+
         for step in range(-WINDOW // 2, WINDOW // 2):
             waiting = waiting[partner[waiting] < 0]
-            wanted = _keys(held_signed, waiting, band)
-            near = np.clip(np.searchsorted(keys, wanted) + step, 0, len(keys) - 1)
-            meet = keys[near] >> 32 == wanted >> 32
+            held_keys = _keys(held_signed, waiting, band)
+            near = np.clip(np.searchsorted(keys, held_keys) + step, 0, len(keys) - 1)
+            meet = keys[near] >> 32 == held_keys >> 32
             ours, theirs = waiting[meet], rows[order[near[meet]]]
             alike = _alike(held_signed, ours, signed, theirs)
             partner[ours[alike]] = theirs[alike]
-    found = np.flatnonzero(partner >= 0)
-    return exact, dict(zip(found.tolist(), partner[found].tolist(), strict=True))
+
+    near_duplicates = np.flatnonzero(partner >= 0)
+    return exact, dict(zip(near_duplicates.tolist(), partner[near_duplicates].tolist(), strict=True))
 
 
 def overlap(left: "np.ndarray", right: "np.ndarray") -> "np.ndarray":
@@ -159,11 +172,13 @@ def _keys(signed: "np.ndarray", rows: "np.ndarray", band: int) -> "np.ndarray":
     return (bands[rows, band].astype(np.uint64) << np.uint64(32)) | bands[rows, (band + 1) % BANDS]
 
 
-def _alike(signed: "np.ndarray", rows: "np.ndarray", others: "np.ndarray", their: "np.ndarray") -> "np.ndarray":
+def _alike(signed: "np.ndarray", rows: "np.ndarray", other_signed: "np.ndarray", other_rows: "np.ndarray") -> "np.ndarray":
     """Which pairs are near duplicates: a mask over `rows` beside `their`, compared a slice at a time."""
     import numpy as np
 
-    masks = [overlap(signed[rows[i : i + 65536]], others[their[i : i + 65536]]) >= NEAR_OVERLAP for i in range(0, len(rows), 65536)]
+    masks = [
+        overlap(signed[rows[i : i + 65536]], other_signed[other_rows[i : i + 65536]]) >= NEAR_OVERLAP for i in range(0, len(rows), 65536)
+    ]
     return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
 
 

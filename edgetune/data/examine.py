@@ -124,6 +124,8 @@ def examine(source: int, file: str, raws: list[RawRow], job: Job, tokenizer: Tex
     """Parse, convert, check and tokenize a batch of a file's rows."""
     batch = Batch(source, file, len(raws), [], [], [], Counter())
     convert = formats.module(job.formats[source]).convert
+
+    # Rows that do not parse or convert are set aside with their reason.
     for raw in raws:
         row = readers.parse(file, raw)
         try:
@@ -132,16 +134,20 @@ def examine(source: int, file: str, raws: list[RawRow], job: Job, tokenizer: Tex
             batch.rejected.append(_rejected(row, error))
             continue
         batch.units.append(unit)
+
+    # Without a tokenizer, lengths are guessed from characters.
     if tokenizer and job.rules:
         _tokenize(batch, job, tokenizer)
     else:
         for unit in batch.units:
             unit.length = sum(len(text) for _, text in text_fields(unit.example)) // CHARACTERS_PER_TOKEN
             batch.lengths.append(unit.length)
+
+    # Rows that are only measured on need no search for oddities.
     if job.look:
         specials = frozenset(tokenizer.specials) if tokenizer else frozenset()
         for unit in batch.units:
-            _look(batch, unit, specials)
+            _note_findings(batch, unit, specials)
         batch.signatures = duplicates.signatures(["\n".join(text for _, text in text_fields(unit.example)) for unit in batch.units])
     return batch
 
@@ -161,31 +167,38 @@ def _tokenize(batch: Batch, job: Job, tokenizer: TextTokenizer) -> None:
     """Give every unit its rows of tokens; those that get none are rejected."""
     assert job.rules
     flat = [(unit, part) for unit in batch.units for part in conversations(unit.example)]
-    talks = [(unit, part) for unit, part in flat if part.kind in ("conversation", "unpaired")]
-    made = {id(unit): [] for unit in batch.units}  # type: dict[int, list[Rendered]]
-    rules = replace(job.rules, overlong="drop") if any(unit.example.kind == "preference" for unit, _ in talks) else job.rules
-    for (unit, _), rendered in zip(talks, tokenize_many([part for _, part in talks], tokenizer, rules), strict=True):
-        made[id(unit)].append(rendered)
-    kept = []
+    parts = [(unit, part) for unit, part in flat if part.kind in ("conversation", "unpaired")]
+    rendered = {id(unit): [] for unit in batch.units}  # type: dict[int, list[Rendered]]
+
+    # A shortened pair would no longer share its prompt, so a pair that is too long is left out.
+    rules = replace(job.rules, overlong="drop") if any(unit.example.kind == "preference" for unit, _ in parts) else job.rules
+
+    for (unit, _), outcome in zip(parts, tokenize_many([part for _, part in parts], tokenizer, rules), strict=True):
+        rendered[id(unit)].append(outcome)
+
+    # A unit counts only when all its parts became rows.
+    usable = []
     for unit in batch.units:
-        unit.length = max((rendered.full_length for rendered in made[id(unit)]), default=0)
+        unit.length = max((outcome.full_length for outcome in rendered[id(unit)]), default=0)
         try:
-            _take(unit, made[id(unit)], job.rules, tokenizer, batch.counts)
-            kept.append(unit)
+            _fill_unit(unit, rendered[id(unit)], job.rules, tokenizer, batch.counts)
+            usable.append(unit)
         except RowError as error:
             batch.rejected.append(Rejected(batch.file, unit.line, error.kind, str(error), as_row(unit.example)))
         if unit.length:
             batch.lengths.append(unit.length)
-    batch.units = kept
+    batch.units = usable
 
 
-def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokenizer, counts: Counter[str]) -> None:
+def _fill_unit(unit: Unit, rendered: list[Rendered], rules: Rules, tokenizer: TextTokenizer, counts: Counter[str]) -> None:
     example = unit.example
+
+    # Text is cut into pieces; a prompt has no answer, so nothing of it is trained on.
     if example.kind == "text":
         unit.rows = token_pieces(example, tokenizer, rules.max_length)
         unit.length = sum(len(row.ids) for row in unit.rows)
         if not unit.rows:
-            raise RowError("empty", "nothing is left of it as tokens")
+            raise RowError("empty", "it has no tokens")
     elif example.kind == "prompt":
         try:
             prompt = tokenizer.template.render(example.messages, add_generation_prompt=True, tools=example.tools)
@@ -196,27 +209,30 @@ def _take(unit: Unit, made: list[Rendered], rules: Rules, tokenizer: TextTokeniz
         if unit.length >= rules.max_length:
             raise RowError("too_long", f"{unit.length:,} tokens, more than the {rules.max_length:,} that fit")
         unit.rows = [TokenizedRow(ids, [IGNORE_INDEX] * len(ids), example)]
-    if example.kind == "preference" and not any(rendered.error for rendered in made):
-        _check_pairs(made)
-    for rendered in made:
-        if rendered.error:
-            raise rendered.error
-        unit.rows += rendered.rows
-        unit.shortened |= rendered.shortened
-        counts["lost_answers"] += rendered.lost
+
+    # Pairs are checked only when both sides were rendered; else the error of one says more.
+    if example.kind == "preference" and not any(outcome.error for outcome in rendered):
+        _check_pairs(rendered)
+    for outcome in rendered:
+        if outcome.error:
+            raise outcome.error
+        unit.rows += outcome.rows
+        unit.shortened |= outcome.shortened
+        counts["lost_answers"] += outcome.lost
+
     unit.trained = sum(row.trained for row in unit.rows)
     _count(unit, tokenizer, counts)
 
 
-def _check_pairs(made: list[Rendered]) -> None:
+def _check_pairs(rendered: list[Rendered]) -> None:
     """Each side of a pair is one row behind the same prompt, and the two differ as tokens. Raises RowError."""
-    for chosen, rejected in zip(made[::2], made[1::2], strict=True):
+    for chosen, rejected in zip(rendered[::2], rendered[1::2], strict=True):
         if len(chosen.rows) != 1 or len(rejected.rows) != 1:
-            raise RowError("pair_in_parts", "the template writes earlier turns of an answer anew, so that it is no single text")
-        one, other = chosen.rows[0], rejected.rows[0]
-        if one.prompt != other.prompt:
-            raise RowError("prompts_differ", "the template writes the two answers behind different prompts")
-        if one.ids == other.ids:
+            raise RowError("pair_in_parts", "the template rewrites earlier turns, so that the answer is no single text")
+        chosen_row, rejected_row = chosen.rows[0], rejected.rows[0]
+        if chosen_row.prompt != rejected_row.prompt:
+            raise RowError("prompts_differ", "the template puts different prompts before the two answers")
+        if chosen_row.ids == rejected_row.ids:
             raise RowError("chosen_equals_rejected", "the chosen and the rejected answer become the same tokens")
 
 
@@ -244,36 +260,44 @@ def as_row(example: Example) -> dict[str, Any]:
     return row | ({"tools": example.tools} if example.tools else {})
 
 
-def _look(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
+def _note_findings(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
     """Note what is odd in a unit's texts."""
-    counts, found = batch.counts, set()
-    for place, text in text_fields(unit.example):
+    counts = batch.counts
+    findings = set()
+
+    # A set: a fault that repeats within one text counts once.
+    for where, text in text_fields(unit.example):
         for kind, message in text_checks.text_findings(text):
-            found.add((kind, f"{place}: {message}"))
+            findings.add((kind, f"{where}: {message}"))
         for mark in text_checks.control_tokens(text, specials):
-            found.add(("control_token", f"{place}: the text holds {mark}, which the model takes for a mark of its own"))
+            findings.add(("control_token", f"{where}: the text holds {mark}, which the model reads as a control token"))
         for kind, start, end in secrets.find_secrets(text):
-            shown = secrets.masked(text, start, end)
+            masked = secrets.masked(text, start, end)
             if kind in ("card", "iban", "personal"):
-                found.add((kind, f"{place}: {shown}"))
+                findings.add((kind, f"{where}: {masked}"))
             else:
-                found.add(("secret", f"{place}: looks like a key or password ({kind.replace('_', ' ')}): {shown}"))
+                findings.add(("secret", f"{where}: looks like a key or password ({kind.replace('_', ' ')}): {masked}"))
+
     if unit.shortened:
-        found.add(("shortened", f"{unit.length:,} tokens, cut to fit"))
-    for kind in {kind for kind, _ in found}:
+        findings.add(("shortened", f"{unit.length:,} tokens, cut to fit"))
+
+    # Each kind counts once a row; only the first rows of a batch are listed.
+    for kind in {kind for kind, _ in findings}:
         counts[f"warn:{kind}"] += 1
-    listed = [(kind, message) for kind, message in sorted(found) if counts[f"warn:{kind}"] <= MAX_BATCH_WARNINGS]
+    listed = [(kind, message) for kind, message in sorted(findings) if counts[f"warn:{kind}"] <= MAX_BATCH_WARNINGS]
     batch.problems += [Problem(batch.file, unit.line, kind, message) for kind, message in listed]
+
+    # What the X-ray says about the content.
     example = unit.example
     counts["answers"] += sum(m["role"] == "assistant" for m in example.messages)
     counts["system_turns"] += sum(m["role"] == "system" for m in example.messages)
     counts["tool_calls"] += sum(bool(m.get("tool_calls")) for m in example.messages)
     counts["pairs"] += len(example.pairs)
     for chosen, rejected in example.pairs:
-        one, other = (sum(len(text_of(m)) for m in side) for side in (chosen, rejected))
-        counts["chosen_characters"] += one
-        counts["rejected_characters"] += other
-        counts["chosen_longer"] += one > other
-        counts["rejected_longer"] += one < other
+        chosen_size, rejected_size = (sum(len(text_of(m)) for m in side) for side in (chosen, rejected))
+        counts["chosen_characters"] += chosen_size
+        counts["rejected_characters"] += rejected_size
+        counts["chosen_longer"] += chosen_size > rejected_size
+        counts["rejected_longer"] += chosen_size < rejected_size
     if example.label is not None:
         counts["good" if example.label else "bad"] += 1

@@ -7,17 +7,17 @@ IGNORE_INDEX = -100
 
 
 def first_answer_start(labels: Sequence[int]) -> int | None:
-    """Where the first token stands that is trained on; None where there is none."""
-    return next((place for place, label in enumerate(labels) if label != IGNORE_INDEX), None)
+    """Index of the first token that is trained on; None where there is none."""
+    return next((index for index, label in enumerate(labels) if label != IGNORE_INDEX), None)
 
 
 def last_answer_start(labels: Sequence[int]) -> int | None:
     """Where the last stretch of tokens begins that are trained on, whatever follows it; None where there is none."""
-    place = len(labels)
-    while place > 0 and labels[place - 1] == IGNORE_INDEX:
-        place -= 1
-    if not place:
+    start = len(labels)
+    while start > 0 and labels[start - 1] == IGNORE_INDEX:
+        start -= 1
+    if not start:
         return None
-    while place > 0 and labels[place - 1] != IGNORE_INDEX:
-        place -= 1
-    return place
+    while start > 0 and labels[start - 1] != IGNORE_INDEX:
+        start -= 1
+    return start

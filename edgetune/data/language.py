@@ -56,8 +56,8 @@ def scripts(text: str) -> dict[str, int]:
     if text.isascii():
         letters = sum(map(str.isalpha, text))
         return {"Latin": letters} if letters else {}
-    found = {name: len(pattern.findall(text)) for name, pattern in _LETTERS.items()}
-    return dict(sorted(((k, v) for k, v in found.items() if v), key=lambda pair: -pair[1]))
+    counts = {name: len(pattern.findall(text)) for name, pattern in _LETTERS.items()}
+    return dict(sorted(((k, v) for k, v in counts.items() if v), key=lambda pair: -pair[1]))
 
 
 @lru_cache(maxsize=1)

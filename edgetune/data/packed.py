@@ -90,6 +90,8 @@ def pack(batch: Batch, keep: bool) -> Packed:
         np.array([u.shortened for u in units], dtype=bool),
         batch.signatures,
     )
+
+    # Only what is stored needs the rows and examples themselves.
     if keep:
         import pyarrow as pa
 

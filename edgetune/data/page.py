@@ -41,7 +41,7 @@ HEADLINES = {
 }
 READ_AS = {
     "conversation": "conversations with answers to learn",
-    "text": "plain text to go on with",
+    "text": "plain text to continue",
     "preference": "pairs of a better and a worse answer",
     "unpaired": "answers labelled good or bad",
     "prompt": "prompts still to be answered",
@@ -78,7 +78,9 @@ _BACKTICKS = re.compile("`([^`]+)`")
 def xray_html(report: dict[str, Any], samples: list[dict[str, Any]]) -> str:
     """The page for a report (`Report.as_dict`) and kept rows to show (`shown.unit_view`); any part of the report may be empty."""
     report = Report([], "", "", "").as_dict() | {name: part for name, part in report.items() if part is not None}
-    names = Counter(Path(file["file"]).name for file in report["files"])
+
+    # Files of the same name in several folders are shown with their folders.
+    file_names = Counter(Path(file["file"]).name for file in report["files"])
     return _template().render(
         report=report,
         headline=HEADLINES.get(report["verdict"], ("none", "Not judged", "The data was read, but not judged.")),
@@ -87,7 +89,7 @@ def xray_html(report: dict[str, Any], samples: list[dict[str, Any]]) -> str:
         kinds=_kinds(report),
         languages=[(LANGUAGE_NAMES.get(name, name), part) for name, part in list(report["languages"].items())[:MAX_KINDS]],
         samples=[_sample(sample) for sample in samples[:MAX_SAMPLES]],
-        place=lambda file: file if names[Path(file).name] > 1 else Path(file).name,
+        place=lambda file: file if file_names[Path(file).name] > 1 else Path(file).name,
         PLOT_HEIGHT=PLOT_HEIGHT,
         MAX_PER_KIND=MAX_PER_KIND,
         MAX_KINDS=MAX_KINDS,
@@ -105,6 +107,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
     filters = {
         "n": format_count,
         "share": format_share,
@@ -131,8 +134,8 @@ def with_code(text: str) -> Markup:
 
 def visible_breaks(text: str) -> Markup:
     """Safe text with visible line breaks and tabs; what is shown for them is no part of the text that is copied."""
-    shown = str(escape(text))
-    return Markup(shown.replace("\t", '<i class="tab"></i>\t').replace("\n", "<i></i>\n"))
+    escaped = str(escape(text))
+    return Markup(escaped.replace("\t", '<i class="tab"></i>\t').replace("\n", "<i></i>\n"))
 
 
 def _ticks(top: float, most: int) -> list[int]:
@@ -143,33 +146,43 @@ def _ticks(top: float, most: int) -> list[int]:
 
 
 def _chart(lengths: dict[str, Any]) -> dict[str, Any] | None:
-    """The histogram in coordinates: x in percent, y in pixels. Rows longer than nearly all others have a bar of their own at the side."""
+    """The histogram in coordinates: x in percent, y in pixels. Rows longer than nearly all others have a separate bar at the side."""
     bars = lengths.get("histogram") or []
     if not bars:
         return None
+
+    # A last bar of another width gathers the much longer rows; it is drawn apart, at the side.
     width = bars[0]["to"] - bars[0]["from"] + 1
-    beside = len(bars) > 1 and bars[-1]["to"] - bars[-1]["from"] + 1 != width
-    end = width * max(len(bars) - beside, MIN_BARS)
-    scale = (SIDE_BAR_X - 4 if beside else 100) / end
-    most = max(bar["rows"] for bar in bars)
-    levels = _ticks(most, 4)
-    top = max(most, 1)
-    limit, line = lengths.get("limit"), None
+    has_side_bar = len(bars) > 1 and bars[-1]["to"] - bars[-1]["from"] + 1 != width
+    end = width * max(len(bars) - has_side_bar, MIN_BARS)
+    scale = (SIDE_BAR_X - 4 if has_side_bar else 100) / end
+
+    most_rows = max(bar["rows"] for bar in bars)
+    levels = _ticks(most_rows, 4)
+    top = max(most_rows, 1)
+
+    # The limit is marked where its length lies, also inside the bar at the side.
+    limit = lengths.get("limit")
+    line = None
     if limit and limit <= end:
         line = limit * scale
-    elif limit and beside and limit <= bars[-1]["to"]:
+    elif limit and has_side_bar and limit <= bars[-1]["to"]:
         line = SIDE_BAR_X + (100 - SIDE_BAR_X) * (limit - end) / (bars[-1]["to"] - end)
+
+    # Even a single row among thousands gets a visible bar.
     drawn = []
     for index, bar in enumerate(bars):
-        aside = beside and index == len(bars) - 1
+        is_side_bar = has_side_bar and index == len(bars) - 1
         height = max(PLOT_HEIGHT * bar["rows"] / top, 1.5) if bar["rows"] else 0
         drawn.append(bar | {
-            "x": SIDE_BAR_X if aside else (bar["from"] - 1) * scale, "width": 100 - SIDE_BAR_X if aside else width * scale,
+            "x": SIDE_BAR_X if is_side_bar else (bar["from"] - 1) * scale, "width": 100 - SIDE_BAR_X if is_side_bar else width * scale,
             "y": PLOT_HEIGHT - height, "height": height, "over": bool(limit) and bar["from"] > limit,
         })  # fmt: skip
-    across = [tick for tick in _ticks(end, 5) if not beside or tick * scale < SIDE_BAR_X - 14]
+
+    # Ticks near the bar at the side would run into its label.
+    x_ticks = [tick for tick in _ticks(end, 5) if not has_side_bar or tick * scale < SIDE_BAR_X - 14]
     return {
-        "bars": drawn, "line": line, "beside": beside, "x": [(tick, tick * scale) for tick in across],
+        "bars": drawn, "line": line, "beside": has_side_bar, "x": [(tick, tick * scale) for tick in x_ticks],
         "y": [(level, PLOT_HEIGHT * (1 - level / top)) for level in levels],
     }  # fmt: skip
 
@@ -179,9 +192,13 @@ def _kinds(report: dict[str, Any]) -> list[dict[str, Any]]:
     listed: dict[str, list[dict[str, Any]]] = {}
     for problem in report["problems"]:
         listed.setdefault(problem["kind"], []).append(problem)
-    counts: dict[str, int] = {kind: len(found) for kind, found in listed.items()} | report["rejected_counts"] | report["problem_counts"]
+
+    counts: dict[str, int] = (
+        {kind: len(problems) for kind, problems in listed.items()} | report["rejected_counts"] | report["problem_counts"]
+    )
     lost = report["rejected_counts"]
     order = sorted(filter(counts.__getitem__, counts), key=lambda kind: (-lost.get(kind, 0), kind in NOTE_KINDS, -counts[kind]))
+
     return [
         {"kind": kind, "count": counts[kind], "rejected": lost.get(kind, 0), "meaning": KIND_MEANINGS.get(kind, ""),
          "note": kind in NOTE_KINDS, "first": listed.get(kind, [])[:3], "more": listed.get(kind, [])[3:MAX_PER_KIND]}
@@ -191,47 +208,55 @@ def _kinds(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _sample(sample: dict[str, Any]) -> dict[str, Any]:
     """A kept row: its turns in words and its rows of tokens, each with a part that is open and one that is folded."""
-    left, turns = MAX_SAMPLE_CHARACTERS, []
-    said = list(_turns(sample["example"]))
-    for who, note, text in said[:MAX_TURNS]:
-        shown, missing = safe_text(text[:left]), max(0, len(text) - left)
-        left -= len(shown)
+    left = MAX_SAMPLE_CHARACTERS
+    turns = []
+
+    # Turns share one budget of characters, so that a single sample cannot fill the page.
+    spoken = list(_turns(sample["example"]))
+    for who, note, text in spoken[:MAX_TURNS]:
+        visible = safe_text(text[:left])
+        missing = max(0, len(text) - left)
+        left -= len(visible)
         cut = (
-            max(shown.rfind(" ", OPEN_CHARACTERS - 100, OPEN_CHARACTERS), OPEN_CHARACTERS - 100)
-            if len(shown) > OPEN_CHARACTERS + 200
-            else len(shown)
+            max(visible.rfind(" ", OPEN_CHARACTERS - 100, OPEN_CHARACTERS), OPEN_CHARACTERS - 100)
+            if len(visible) > OPEN_CHARACTERS + 200
+            else len(visible)
         )
-        turns.append({"who": who, "note": note, "open": shown[:cut], "folded": shown[cut:], "missing": missing})
+        turns.append({"who": who, "note": note, "open": visible[:cut], "folded": visible[cut:], "missing": missing})
+
+    # Rows of a pair alternate: the chosen side, then the rejected one.
     pairs = "chosen" in sample["example"]
     rows = [_row(tokens) | {"side": ("chosen", "rejected")[at % 2] if pairs else ""} for at, tokens in enumerate(sample["rows"][:MAX_ROWS])]
     more = sample["more_rows"] + max(0, len(sample["rows"]) - MAX_ROWS)
-    return sample | {"turns": turns, "rows": rows, "more_rows": more, "more_turns": max(0, len(said) - MAX_TURNS)}
+    return sample | {"turns": turns, "rows": rows, "more_rows": more, "more_turns": max(0, len(spoken) - MAX_TURNS)}
 
 
 def _turns(example: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Who speaks, a note, and the words, of every turn of an example."""
     if "text" in example:
-        yield "text", "", _words(example["text"])
+        yield "text", "", _as_text(example["text"])
     if example.get("tools"):
-        yield "tools", "offered to the model", _words(example["tools"])
+        yield "tools", "offered to the model", _as_text(example["tools"])
+
+    # Pairs hold their turns in three lists; other examples in one.
     for part in ("messages", "prompt", "chosen", "rejected"):
         side = part if part in ("chosen", "rejected") else ""
         for message in example.get(part) or ():
-            role = _words(message.get("role"))
+            role = _as_text(message.get("role"))
             context = "context only, not trained on" if message.get("train") is False else ""
             for field, note in (
                 ("reasoning_content", "reasoning"),
-                ("content", _words(message.get("name"))),
+                ("content", _as_text(message.get("name"))),
                 ("tool_calls", "calls tools"),
             ):
                 if message.get(field) or (field == "content" and not message.get("tool_calls")):
-                    yield role, ", ".join(filter(None, (side, note, context))), _words(message.get(field))
+                    yield role, ", ".join(filter(None, (side, note, context))), _as_text(message.get(field))
 
 
-def _words(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """A value as text: the parts of a list each on a line, as JSON."""
     if isinstance(value, list):
-        return "\n".join(map(_words, value))
+        return "\n".join(map(_as_text, value))
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -241,14 +266,15 @@ def _row(tokens: list[dict[str, Any]]) -> dict[str, Any]:
 
     def bounded(part: list[dict[str, Any]]) -> list[dict[str, Any]]:
         nonlocal left
-        shown = []
+        visible = []
         for token in part:
             room = min(left, MAX_LINE)
             text = safe_text(token["text"][:room])
             left -= len(text)
-            shown.append(token | {"text": text + "…" if len(token["text"]) > room else text})
-        return shown
+            visible.append(token | {"text": text + "…" if len(token["text"]) > room else text})
+        return visible
 
+    # Short rows are shown whole.
     between = tokens[EDGE_TOKENS:-EDGE_TOKENS] if len(tokens) > 3 * EDGE_TOKENS else []
     head, tail = (tokens[:EDGE_TOKENS], tokens[-EDGE_TOKENS:]) if between else (tokens, [])
     return {

@@ -23,7 +23,7 @@ RowProgress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class TokenizerSource:
-    """What preparing needs of a base: how to load its tokenizer anew in another process, the tokenizer, and a hash of its file."""
+    """A base's tokenizer for preparing data: how another process loads it, the tokenizer itself, and a hash of its file."""
 
     loader: Callable[[], TextTokenizer]
     tokenizer: TextTokenizer
@@ -52,65 +52,78 @@ class Learner(Protocol):
 
 def survey(
     files: list[Source],
-    asked: str = "auto",
+    requested: str = "auto",
     mapping: dict[str, str] | None = None,
     rules: Rules | None = None,
     base: TokenizerSource | None = None,
-    keep: Path | None = None,
+    into: Path | None = None,
     progress: RowProgress | None = None,
     processes: int | None = None,
 ) -> XRay:
     """X-ray files; with `keep`, write the rows of tokens and the examples into that folder too. Raises InputError when none can be read."""
     mapping = mapping or {}
-    found = scan.detect_formats(files, asked, mapping)
-    kind = _kind([one.format for one in found])
-    job = Job(tuple(one.format for one in found), mapping, rules, base.loader if base else None, keep=keep is not None)
-    xray = XRay(files, found, kind, rules.max_length if rules else None, exact_lengths=base is not None)
-    keeper = store.BatchWriter(keep) if keep else None
+    detected = scan.detect_formats(files, requested, mapping)
+    kind = _kind([match.format for match in detected])
+    job = Job(tuple(match.format for match in detected), mapping, rules, base.loader if base else None, keep=into is not None)
+
+    xray = XRay(files, detected, kind, rules.max_length if rules else None, exact_lengths=base is not None)
+    writer = store.BatchWriter(into) if into else None
+
+    # The files are closed even when reading stops, or they would keep the folder from being removed.
     try:
         for batch in scan.examined_batches(files, job, processes):
             xray.add(batch)
-            if keeper:
-                keeper.add(batch)
+            if writer:
+                writer.add(batch)
             if progress:
                 progress(xray.report.read)
     finally:
-        if keeper:
-            keeper.close()
+        if writer:
+            writer.close()
     return xray
 
 
 def _kind(names: list[str]) -> str:
-    """What kind of examples formats give. Raises InputError when files of several kinds stand together."""
+    """What kind of examples formats give. Raises InputError when the files are of several kinds."""
     kinds = {name: formats.example_kind(name) for name in dict.fromkeys(names)}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-        raise InputError("These files are of different kinds", f"They were read as {told}.", "Use files of one kind at a time.")
+        listing = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        raise InputError("These files are of different kinds", f"They were read as {listing}.", "Use files of one kind at a time.")
     return next(iter(kinds.values()))
 
 
 def files_of(recipe: Any) -> list[Source]:
     """A recipe's files, those of `validation` held out."""
-    given = sources(recipe.data)
+    training = sources(recipe.data)
     held = [Source(s.path, held_out=True) for s in sources(recipe.validation)]
-    twice = {real_path(s.path) for s in given} & {real_path(s.path) for s in held}
+
+    twice = {real_path(s.path) for s in training} & {real_path(s.path) for s in held}
     if twice:
         raise InputError(
-            "A file is both trained on and held out", f"{min(twice)} stands in data and in validation.", "Take it out of one of the two."
+            "A file is both trained on and held out",
+            f"{min(twice)} is named in both data and validation.",
+            "Remove it from one of the two.",
         )
-    return given + held
+    return training + held
 
 
-def prepare(recipe: Any, base: TokenizerSource, length: int, place: Path, method: Learner, progress: RowProgress | None = None) -> Prepared:
-    """X-ray and prepare a recipe's files, or take them from the cache at `place`. Raises InputError when nothing is left to train on.
+def prepare(
+    recipe: Any, base: TokenizerSource, length: int, cache_folder: Path, method: Learner, progress: RowProgress | None = None
+) -> Prepared:
+    """X-ray and prepare a recipe's files, or take them from the cache folder. Raises InputError when nothing is left to train on.
 
     method: what learns from them.
     """
-    files, mapping, rules = files_of(recipe), parse_map(recipe.column_map), Rules(length, recipe.overlong, recipe.train_on)
-    folder, report = _cached(files, recipe.format, mapping, rules, base, place, progress)
+    files = files_of(recipe)
+    mapping = parse_map(recipe.column_map)
+    rules = Rules(length, recipe.overlong, recipe.train_on)
+    folder, report = _cached(files, recipe.format, mapping, rules, base, cache_folder, progress)
     if report.kind not in method.row_kinds:
         raise InputError(f"These examples are not for {method.name}", f"They were read as {report.format}: {report.reason}.", method.needs)
+
     prepared = divide(report, folder, files, recipe, method.splits_pairs)
+
+    # The first row left out says more than a count.
     if not prepared.train:
         first = prepared.rejected[0] if prepared.rejected else None
         raise InputError(
@@ -120,22 +133,29 @@ def prepare(recipe: Any, base: TokenizerSource, length: int, place: Path, method
             else "All rows are held out.",
             "Correct the rows, or raise --max-length if they are too long.",
         )
+
     if recipe.replay:
-        add_replay(prepared, *_cached(sources([recipe.replay]), "auto", {}, Rules(length), base, place, None), recipe)
+        add_replay(prepared, *_cached(sources([recipe.replay]), "auto", {}, Rules(length), base, cache_folder, None), recipe)
     return prepared
 
 
 def _cached(
-    files: list[Source], asked: str, mapping: dict[str, str], rules: Rules, base: TokenizerSource, place: Path, progress: RowProgress | None
+    files: list[Source],
+    requested: str,
+    mapping: dict[str, str],
+    rules: Rules,
+    base: TokenizerSource,
+    cache_folder: Path,
+    progress: RowProgress | None,
 ) -> tuple[Path, Report]:
-    name = cache.cache_key(files, asked, mapping, rules, base.tokenizer, base.hash)
+    name = cache.cache_key(files, requested, mapping, rules, base.tokenizer, base.hash)
 
     def make(part: Path) -> dict[str, Any]:
-        report = survey(files, asked, mapping, rules, base, part, progress).finish(part / QUARANTINE)
+        report = survey(files, requested, mapping, rules, base, part, progress).finish(part / QUARANTINE)
         report.quarantine = None
         return report.as_dict()
 
-    folder, report, _ = cache.load_or_prepare(place, name, make)
+    folder, report, _ = cache.load_or_prepare(cache_folder, name, make)
     return folder, Report.from_dict(report)
 
 
@@ -151,15 +171,19 @@ class EvaluationSet:
 def evaluation_set(path: Path, tokenizer: TextTokenizer, length: int) -> EvaluationSet:
     """All rows of a file, to measure on. Raises InputError when none can be used."""
     files = sources([str(path)])
-    found = scan.detect_formats(files, "auto", {})
-    job = Job(tuple(one.format for one in found), rules=Rules(length), look=False)
-    measured, first = EvaluationSet(0, 0, []), ""
+    detected = scan.detect_formats(files, "auto", {})
+    job = Job(tuple(match.format for match in detected), rules=Rules(length), look=False)
+
+    measured = EvaluationSet(0, 0, [])
+    first = ""
+
     for piece in scan.raw_batches(files):
         batch = examine(piece.source, piece.file, piece.raws, job, tokenizer)
         measured.read += batch.read
         measured.rejected += len(batch.rejected)
         measured.rows += [row for unit in batch.units for row in unit.rows[:: rows_each(unit.example.kind)]]  # of pairs the chosen side
         first = first or next((row.reason for row in batch.rejected), "")
+
     if not measured.rows:
         raise InputError(
             "Nothing is left to measure on", f"All {measured.read} rows were left out; the first: {first}.", "Choose another --data file."

@@ -137,20 +137,25 @@ def end_of_turn(tail: str, specials: Iterable[str]) -> str:
 
 def answer_spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: TextTokenizer, train_on: str) -> list[AnswerSpan]:
     """The answers of a conversation that are trained on. Raises RowError: template_refuses, prompt_not_prefix."""
-    template, specials = tokenizer.template, tuple(tokenizer.specials)
-    found = answer_ending(template, specials)
-    places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+    template = tokenizer.template
+    specials = tuple(tokenizer.specials)
+    ending = answer_ending(template, specials)
+    answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
     result = []
-    for index in places if train_on == "all" else places[-1:]:
+
+    for index in answers if train_on == "all" else answers[-1:]:
         try:
             prompt = template.render(messages[:index], add_generation_prompt=True, tools=tools)
             whole = template.render(messages[: index + 1], tools=tools)
         except TemplateRefusal as error:
             raise RowError("template_refuses", f"the chat template refuses it: {error.cause}") from None
+
+        # Some templates move earlier text once an answer is there.
         if not whole.startswith(prompt):
             whole = prompt + _written(prompt, whole, messages[: index + 1], tools, template)
+
         message = messages[index]
-        whole = through_end(prompt, whole, message, found, specials)
+        whole = through_end(prompt, whole, message, ending, specials)
         result.append(AnswerSpan(prompt, whole, index + 1, message.get("train") is not False))
     return result
 
@@ -162,23 +167,25 @@ def _written(prompt: str, whole: str, messages: list[dict[str, Any]], tools: lis
     Raises RowError prompt_not_prefix.
     """
     with suppress(TemplateRefusal):
-        before, found, _ = template.render([*messages[:-1], {"role": "assistant", "content": PROBE_TEXT}], tools=tools).partition(
-            PROBE_TEXT
-        )
+        probed = template.render([*messages[:-1], {"role": "assistant", "content": PROBE_TEXT}], tools=tools)
+        before, separator, _ = probed.partition(PROBE_TEXT)
         opening = before.rpartition(str(messages[-2].get("content") or "").strip())[2]
-        if found and whole.startswith(before) and opening and prompt.endswith(opening):
+        if separator and whole.startswith(before) and opening and prompt.endswith(opening):
             return whole[len(before) :]
     raise RowError(
         "prompt_not_prefix", "the template writes the answer differently from how a prompt ends, so chat would not match training"
     )
 
 
-def through_end(prompt: str, whole: str, message: dict[str, Any], found: AnswerEnding, specials: tuple[str, ...]) -> str:
+def through_end(prompt: str, whole: str, message: dict[str, Any], ending: AnswerEnding, specials: tuple[str, ...]) -> str:
     """A rendered conversation cut off behind its last answer's end of turn."""
-    if found.tail and whole.endswith(found.tail) and len(whole) - len(found.tail) >= len(prompt):
-        body = whole[: len(whole) - len(found.tail)]
-        return body + found.end if found.end else body.rstrip()
-    written, content = whole[len(prompt) :], str(message.get("content") or "").strip()
+    if ending.tail and whole.endswith(ending.tail) and len(whole) - len(ending.tail) >= len(prompt):
+        body = whole[: len(whole) - len(ending.tail)]
+        return body + ending.end if ending.end else body.rstrip()
+
+    # The template writes something else behind this answer: look for the end behind the answer's own text.
+    written = whole[len(prompt) :]
+    content = str(message.get("content") or "").strip()
     at = written.rfind(content) + len(content) if content and content in written else 0
     end = end_of_turn(written[at:], specials)
     return prompt + written[:at] + end if end else whole.rstrip()
@@ -187,15 +194,20 @@ def through_end(prompt: str, whole: str, message: dict[str, Any], found: AnswerE
 def assemble_rows(
     example: Example, plan: list[AnswerSpan], encoded: list[tuple[list[int], list[int]]], tokenizer: TextTokenizer
 ) -> list[TokenizedRow]:
-    """Rows of a conversation. Turns share a row where each prompt goes on from the last answer; otherwise one row an answer."""
+    """Rows of a conversation. Turns share a row where each prompt continues the last answer; otherwise one row an answer."""
     ends = set(tokenizer.specials.values())
     result: list[TokenizedRow] = []
+
     for span, (before, ids) in zip(plan, encoded, strict=True):
         if ids[: len(before)] != before:  # the tokenizer joins the prompt's end and the answer's start: chat never sees that token
             ids = before + tokenizer.plain(span.whole[len(span.prompt) :])
+
+        # Every answer must teach where it ends.
         if ids[-1] not in ends:
             ids = [*ids, tokenizer.eos_id]
         labels = [IGNORE_INDEX] * len(before) + (ids[len(before) :] if span.trained else [IGNORE_INDEX] * (len(ids) - len(before)))
+
+        # An answer whose prompt continues the last row extends that row; else it begins its own.
         last = result[-1] if result else None
         part = example if span.upto == len(example.messages) else replace(example, messages=example.messages[: span.upto])
         if last and len(last.ids) <= len(before) and ids[: len(last.ids)] == last.ids:
@@ -209,19 +221,23 @@ def assemble_rows(
 def token_pieces(example: Example, tokenizer: TextTokenizer, length: int) -> list[TokenizedRow]:
     """A document's pieces of at most `length` tokens, cut at paragraphs where one ends in a piece's second half; EOS after the last."""
     ids = [*tokenizer.encode(example.text), *([] if example.continues else [tokenizer.eos_id])]
-    cuts, breaks = [0], _paragraph_ends(tokenizer.newlines(ids)) if len(ids) > length else []
+    cuts = [0]
+    breaks = _paragraph_ends(tokenizer.newlines(ids)) if len(ids) > length else []
+
     while len(ids) - cuts[-1] > length:
         inside = [end for end in breaks if cuts[-1] + length // 2 < end <= cuts[-1] + length]
         cuts.append(inside[-1] if inside else cuts[-1] + length)
+
     parts = [ids[start:end] for start, end in zip(cuts, [*cuts[1:], len(ids)], strict=True)]
     return [TokenizedRow(part, list(part), Example(text=tokenizer.decode(part), kind="text")) for part in parts if len(part) > 1]
 
 
 def _paragraph_ends(newlines: list[int]) -> list[int]:
     """Numbers of the tokens that begin a paragraph: those behind at least two line breaks in a row."""
-    result, run = [], 0
-    for place, count in enumerate(newlines):
+    result = []
+    run = 0
+    for index, count in enumerate(newlines):
         if count == 0 and run >= 2:
-            result.append(place)
+            result.append(index)
         run = run + count if count else 0
     return result

@@ -45,7 +45,7 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """One example as it stands in a file. `problem` is set when it could not be read; then `value` is empty and `raw` holds its text."""
+    """One example as the file has it. `problem` is set when it could not be read; then `value` is empty and `raw` holds its text."""
 
     file: str
     line: int

@@ -23,9 +23,9 @@ def write_run_data(folder: Path, prepared: Prepared, tokenizer: TextTokenizer) -
         for line in _held_out_lines(folder, prepared, tokenizer):
             file.write(line.encode() + b"\n")
     with atomic_write(folder / QUARANTINE) as file:
-        kept = prepared.folder / QUARANTINE
-        if kept.is_file():
-            with open(kept, "rb") as rejected:
+        quarantine = prepared.folder / QUARANTINE
+        if quarantine.is_file():
+            with open(quarantine, "rb") as rejected:
                 shutil.copyfileobj(rejected, file)
     write_json(folder / "xray.json", prepared.report.as_dict())
 

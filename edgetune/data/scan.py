@@ -49,7 +49,8 @@ def raw_batches(sources: list[Source]) -> Iterator[RawBatch]:
             size += len(raw.content) if isinstance(raw.content, bytes) else 512
             if len(held) >= BATCH_ROWS or size >= BATCH_BYTES:
                 yield RawBatch(number, str(source.path), held)
-                held, size = [], 0
+                held = []
+                size = 0
         if held:
             yield RawBatch(number, str(source.path), held)
 
@@ -60,24 +61,29 @@ def all_rows(sources: list[Source]) -> Iterator[ParsedRow]:
         yield from (readers.parse(piece.file, raw) for raw in piece.raws)
 
 
-def detect_formats(sources: list[Source], asked: str, mapping: dict[str, str]) -> list[DetectedFormat]:
+def detect_formats(sources: list[Source], requested: str, mapping: dict[str, str]) -> list[DetectedFormat]:
     """The format of each file. Raises InputError when a file has no rows, or when no format fits them."""
-    return [detect_file_format(source, asked, mapping) for source in sources]
+    return [detect_file_format(source, requested, mapping) for source in sources]
 
 
-def detect_file_format(source: Source, asked: str, mapping: dict[str, str]) -> DetectedFormat:
+def detect_file_format(source: Source, requested: str, mapping: dict[str, str]) -> DetectedFormat:
     """The format of a file, told from rows spread over all of it."""
     sample: EvenSample[tuple[str, RawRow]] = EvenSample()
     for piece in raw_batches([source]):
         for raw in piece.raws:
             sample.add((piece.file, raw))
+
     rows = [readers.parse(file, raw) for file, raw in sample.items]
     if not rows:
-        raise FileError(source.path, "no_rows", "holds no examples", "There is not a single row in it.", "Check the file.")
+        raise FileError(
+            source.path, "no_rows", "holds no examples", "There is not a single row in it.", "Check that the file was saved whole."
+        )
+
+    # Columns are checked as they are in the file, before they are renamed.
     if mapping:
         check_map(rows, mapping)
         rows = [replace(row, value=apply_map(row.value, mapping)) if not row.problem else row for row in rows]
-    return detect_format(rows, asked)
+    return detect_format(rows, requested)
 
 
 def examined_batches(sources: list[Source], job: Job, processes: int | None = None) -> Iterator[Packed]:
@@ -101,6 +107,8 @@ def _processes(sources: list[Source]) -> int:
 def _spread(pieces: Iterator[RawBatch], job: Job, count: int) -> Iterator[Packed]:
     waiting: deque[Future[Packed]] = deque()
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,))
+
+    # Results are taken in order, and one more batch is read for each, so that few wait in memory.
     try:
         waiting.extend(pool.submit(_work, piece) for piece in islice(pieces, count * BATCHES_AHEAD))
         while waiting:

@@ -1,6 +1,6 @@
 """Things in a text that look like keys, passwords, card or account numbers, which a model would learn to recite.
 
-Every kind is looked for only where its mark stands in the text, so that ordinary text costs a few substring searches. Where a
+Every kind is looked for only where its mark is in the text, so that ordinary text costs a few substring searches. Where a
 checksum exists it decides (Luhn for cards, mod 97 for IBANs, decodable JSON for a JWT's head); assigned passwords must look random and
 must not look like an example. E-mail addresses and phone numbers are the milder kind `personal`, for counting.
 
@@ -83,7 +83,7 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str], Callable[[str], bool]], ...] = t
 _NAMES = ("passw", "passphrase", "pwd", "secret", "token", "api", "access", "account")
 _MAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?!example\.|your)(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
 _NUMBER = re.compile(r"[+(0-9][0-9 ().-]{6,400}[0-9]")
-"""What a card or phone number can only stand in. It begins with a set of characters, which the regex engine skips to."""
+"""The only text in which a card or phone number can be. It begins with a set of characters, which the regex engine skips to."""
 _PHONE = re.compile(
     r"(?<![\w.+/-])(?:\+\d{9,13}|\+\d{1,3}(?:[ .-]\(?\d{1,8}\)?){1,5}|"
     r"(?:1[ .-])?\(\d{3}\)[ .-]?\d{3}[ .-]\d{4}|(?:1[ .-])?\d{3}([.-])\d{3}\1\d{4})(?![\w-])"
@@ -121,6 +121,8 @@ def find_secrets(text: str) -> list[Hit]:
     for kind, mark, pattern, check in _SHAPES:
         if mark in text:
             hits.extend((kind, *m.span(m.lastindex or 0)) for m in pattern.finditer(text) if check(m[m.lastindex or 0]))
+
+    # The cheap counts decide whether a costly search is worth while.
     if digits >= 12:
         hits.extend(_ibans(text))
     if digits and ("=" in text or ":" in text):
@@ -129,6 +131,7 @@ def find_secrets(text: str) -> list[Hit]:
         hits.extend(("personal", *m.span()) for m in _MAIL.finditer(text))
     if digits >= 8:
         hits.extend(_numbers(text))
+
     return _apart(hits) if hits else hits
 
 
@@ -158,8 +161,8 @@ def _passwords(text: str) -> Iterator[Hit]:
 
 def _numbers(text: str) -> Iterator[Hit]:
     """Card numbers (printed groups or none, a known issuer, its length, the check digit), and telephone numbers."""
-    for place in _NUMBER.finditer(text):
-        start, end = place.start(), place.end() + 2
+    for candidate in _NUMBER.finditer(text):
+        start, end = candidate.start(), candidate.end() + 2
         for match in _CARD.finditer(text, start, end):
             if _card(match[0].replace(" ", "").replace("-", ""), text[max(0, match.start() - 60) : match.start()]):
                 yield "card", *match.span()
@@ -170,28 +173,30 @@ def _numbers(text: str) -> Iterator[Hit]:
 
 def _card(number: str, before: str) -> bool:
     """Whether digits are a card's. Thirteen, which only old Visa cards have and many other numbers, need the word before them."""
-    known = any(prefix.match(number) and len(number) in lengths for prefix, lengths in _ISSUERS)
-    said = len(number) > 13 or "card" in before.lower() or "visa" in before.lower()
-    return known and said and number.isascii() and len(set(number)) > 1 and luhn(number)
+    issued = any(prefix.match(number) and len(number) in lengths for prefix, lengths in _ISSUERS)
+    plausible = len(number) > 13 or "card" in before.lower() or "visa" in before.lower()
+    return issued and plausible and number.isascii() and len(set(number)) > 1 and luhn(number)
 
 
 def _ibans(text: str) -> Iterator[Hit]:
     """International bank account numbers: a country's length and the remainder 1 (ISO 13616, ISO 7064 MOD 97-10)."""
     for match in _IBAN.finditer(text):
-        length, end, taken = _LENGTHS.get(match[1], 0), match.start(), ""
-        while end < match.end() and len(taken) < length:
-            taken += text[end].strip()
+        length = _LENGTHS.get(match[1], 0)
+        end = match.start()
+        characters = ""
+        while end < match.end() and len(characters) < length:
+            characters += text[end].strip()
             end += 1
-        whole = length and len(taken) == length and not text[end : end + 1].isalnum()
-        if whole and int("".join(str(int(c, 36)) for c in taken[4:] + taken[:4])) % 97 == 1:
+        whole = length and len(characters) == length and not text[end : end + 1].isalnum()
+        if whole and int("".join(str(int(c, 36)) for c in characters[4:] + characters[:4])) % 97 == 1:
             yield "iban", match.start(), end
 
 
 def _apart(hits: list[Hit]) -> list[Hit]:
     """The hits in order of position, without those that overlap one found earlier."""
-    kept: list[Hit] = []
+    result: list[Hit] = []
     for hit in hits:
-        at = bisect(kept, hit[1], key=lambda other: other[1])
-        if (at == 0 or kept[at - 1][2] <= hit[1]) and (at == len(kept) or hit[2] <= kept[at][1]):
-            kept.insert(at, hit)
-    return kept
+        at = bisect(result, hit[1], key=lambda other: other[1])
+        if (at == 0 or result[at - 1][2] <= hit[1]) and (at == len(result) or hit[2] <= result[at][1]):
+            result.insert(at, hit)
+    return result

@@ -22,26 +22,33 @@ def shorten(example: Example, tokenizer: TextTokenizer, rules: Rules, longest: i
     error = RowError("too_long", f"{longest:,} tokens, more than the {rules.max_length:,} that fit")
     if rules.overlong == "drop":
         return Rendered(error=error, full_length=longest)
+
     head, exchanges = _exchanges(example.messages)
-    made = Rendered(shortened=True, full_length=longest)
+    rendered = Rendered(shortened=True, full_length=longest)
+
+    # Split: each run of exchanges that fits is a row. Truncate: the longest end of the conversation that fits.
     if rules.overlong == "split" and rules.train_on == "all":
         for start, end in _chunks(head, exchanges, example, tokenizer, rules):
             part = [m for exchange in exchanges[start:end] for m in exchange]
             rows = _fit(head, part, example, tokenizer, rules)
-            made.rows += rows
-            made.lost += 0 if rows else sum(m["role"] == "assistant" for m in part)
+            rendered.rows += rows
+            rendered.lost += 0 if rows else sum(m["role"] == "assistant" for m in part)
     else:
         first = next((i for i in range(len(exchanges)) if _rows([*head, *_flat(exchanges[i:])], example, tokenizer, rules)), None)
         first = len(exchanges) - 1 if first is None else first
-        made.rows = _fit(head, _flat(exchanges[first:]), example, tokenizer, rules)
-        made.lost = sum(m["role"] == "assistant" for m in _flat(exchanges[:first])) if rules.train_on == "all" else 0
-    if not made.rows:
+        rendered.rows = _fit(head, _flat(exchanges[first:]), example, tokenizer, rules)
+        rendered.lost = sum(m["role"] == "assistant" for m in _flat(exchanges[:first])) if rules.train_on == "all" else 0
+
+    # Nothing fits: say how much of it is a single answer, which is never cut.
+    if not rendered.rows:
         answer = max((len(tokenizer.plain(str(m.get("content") or ""))) for m in example.messages if m["role"] == "assistant"), default=0)
         return Rendered(
-            error=RowError("too_long", f"{longest:,} tokens, more than the {rules.max_length:,} that fit, {answer:,} of them one answer's"),
+            error=RowError(
+                "too_long", f"{longest:,} tokens, more than the {rules.max_length:,} that fit, {answer:,} of them in one answer"
+            ),
             full_length=longest,
         )
-    return made
+    return rendered
 
 
 def _flat(exchanges: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -75,7 +82,7 @@ def _rows(messages: list[dict[str, Any]], example: Example, tokenizer: TextToken
 def _chunks(
     head: list[dict[str, Any]], exchanges: list[list[dict[str, Any]]], example: Example, tokenizer: TextTokenizer, rules: Rules
 ) -> list[tuple[int, int]]:
-    """Ranges of exchanges, each as long as fits; one that does not fit alone is a range of its own."""
+    """Ranges of exchanges, each as long as fits; one that does not fit alone is a separate range."""
     result: list[tuple[int, int]] = []
     start = 0
     while start < len(exchanges):
@@ -94,6 +101,8 @@ def _fit(
     messages = [dict(m) for m in (*head, *part)]
     if rows := _rows(messages, example, tokenizer, rules):
         return rows
+
+    # Render without a limit to see the excess, cut the longest text by it, and look again.
     wide = Rules(2**62, train_on=rules.train_on)
     for _ in range(MAX_CUTS):
         now = _rows(messages, example, tokenizer, wide)
@@ -103,16 +112,17 @@ def _fit(
             return []
         if excess <= 0:
             return now
-        size, place = max(texts)
+
+        size, index = max(texts)
         left = size - excess - len(tokenizer.plain(ELLIPSIS))
         if left < MIN_TOKENS_LEFT:
             return []
-        messages[place]["content"] = _without_middle(messages[place]["content"], tokenizer, left)
+        messages[index]["content"] = _without_middle(messages[index]["content"], tokenizer, left)
     return _rows(messages, example, tokenizer, rules)
 
 
 def _without_middle(text: str, tokenizer: TextTokenizer, tokens: int) -> str:
-    """The first and last part of a text that together have about `tokens` tokens; a question often stands at one end of its context."""
+    """The first and last part of a text that together have about `tokens` tokens; a question is often at one end of its context."""
     count = len(tokenizer.plain(text))
-    kept = max(1, int(len(text) * tokens / count) - 1)
-    return text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :]
+    remaining = max(1, int(len(text) * tokens / count) - 1)
+    return text[: (remaining + 1) // 2] + ELLIPSIS + text[len(text) - remaining // 2 :]

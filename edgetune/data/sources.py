@@ -34,17 +34,18 @@ def sources(arguments: list[str]) -> list[Source]:
 
     Raises InputError: a weight out of bounds, a file given twice; FileError: no_examples, and what opened.check_file raises.
     """
-    found: list[Source] = []
+    files: list[Source] = []
     for argument in arguments:
         path, weight = split_weight(argument)
         if is_folder(path):
-            found += [Source(file, weight, is_held_out(file.relative_to(path))) for file in example_files(path)]
+            files += [Source(file, weight, is_held_out(file.relative_to(path))) for file in example_files(path)]
         else:
-            found.append(Source(path, weight))
-    for source in found:
+            files.append(Source(path, weight))
+
+    for source in files:
         opened.check_file(source.path)
-    _refuse_twice(source.path for source in found)
-    return found
+    _refuse_twice(source.path for source in files)
+    return files
 
 
 def split_weight(argument: str) -> tuple[Path, float]:
@@ -52,6 +53,7 @@ def split_weight(argument: str) -> tuple[Path, float]:
     path, weight = split_number(argument)
     if weight is None:
         return path, 1.0
+
     if not (math.isfinite(weight) and 0 < weight <= MAX_WEIGHT):
         raise InputError(
             f"{one_line(argument, 200)} has a weight that cannot be used",
@@ -67,11 +69,14 @@ def example_files(folder: Path) -> list[Path]:
         visible = [p for p in sorted(folder.rglob("*")) if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
     except OSError as error:
         raise opened.file_error(folder, error) from error
+
+    # A README is no example, but alone in a folder it is what was meant.
     files = [p for p in visible if suffix_of(p) and not is_folder(p)]
     about = [p for p in files if _ABOUT.match(p.name)]
     rest = [p for p in files if p not in about] or about
     if any(suffix_of(p) in STRUCTURED_SUFFIXES for p in rest):
         rest = [p for p in rest if suffix_of(p) != ".md"]
+
     if not rest:
         raise FileError(
             folder, "no_examples", "holds no examples", f"No file below it ends in {', '.join(READERS)}.", "Name the file with --data."
@@ -88,12 +93,12 @@ def is_held_out(path: Path) -> bool:
 def _refuse_twice(paths: Iterable[Path]) -> None:
     seen: dict[Path, Path] = {}
     for path in paths:
-        place = real_path(path)
-        if place in seen:
-            also = "" if seen[place] == path else f" It is also named {one_line(str(seen[place]), 200)}."
+        target = real_path(path)
+        if target in seen:
+            also = "" if seen[target] == path else f" It is also named {one_line(str(seen[target]), 200)}."
             raise InputError(
                 f"{one_line(str(path), 200)} is given twice",
                 f"Its rows would count double, and could be trained on and measured on.{also}",
                 "Name it once; FILE:2 gives it twice the weight.",
             )
-        seen[place] = path
+        seen[target] = path

@@ -69,17 +69,23 @@ def divide(report: Report, folder: Path, files: list[Source], recipe: Any, split
     source, digest, rows = (_column(folder / store.EXAMPLES_FILE, name) for name in ("source", "digest", "rows"))
     kind = "unpaired" if report.kind == "preference" and splits_pairs else report.kind
     rows = rows // store.rows_each(kind)
+
+    # Few documents cannot be shared out; their pieces can.
     row_source = np.repeat(source, rows)
     if report.kind == "text" and len(source) < FEW_DOCUMENTS:
         digest = np.arange(len(row_source))
         row_unit = digest
     else:
         row_unit = np.repeat(np.arange(len(source)), rows)
+
+    # Files held out by name decide alone; else a share of the units.
     named = np.array([s.held_out for s in files], dtype=bool)
     held = named[row_source] if named.any() else held_out_units(digest, recipe.validation_split, recipe.data_seed)[row_unit]
     units = named[source] if named.any() else np.zeros(len(source), dtype=bool)
     if not named.any() and len(held):
         units[np.repeat(np.arange(len(source)), rows)[held]] = True
+
+    # What is left of each file is a group, which a pass draws from by the file's weight.
     prepared = Prepared(report, kind, folder, held, units, held_out=int(held.sum()))
     start = 0
     for number, file in enumerate(files):
@@ -97,17 +103,22 @@ def held_out_units(digests: Any, share: float, seed: int) -> Any:
 
     _, first, group_of, sizes = np.unique(digests, return_index=True, return_inverse=True, return_counts=True)
     order = np.argsort(first).tolist()  # groups as they come in the files
-    wanted = max(1, round(share * len(digests))) if share > 0 else 0
+
+    # Draw groups of equal units until the share is reached; one too large for the rest is passed over.
+    target = max(1, round(share * len(digests))) if share > 0 else 0
     random.Random(seed).shuffle(order)
-    taken, held = 0, np.zeros(len(sizes), dtype=bool)
+    chosen = 0
+    held = np.zeros(len(sizes), dtype=bool)
     for group in order:
-        if taken == wanted:
+        if chosen == target:
             break
-        if taken + sizes[group] <= wanted:
-            taken += sizes[group]
+        if chosen + sizes[group] <= target:
+            chosen += sizes[group]
             held[group] = True
+
+    # When every group is too large, the smallest is held out, unless nothing would be left to train on.
     smallest = min(order, key=sizes.__getitem__, default=None)
-    if wanted and not taken and smallest is not None and sizes[smallest] < len(digests):
+    if target and not chosen and smallest is not None and sizes[smallest] < len(digests):
         held[smallest] = True
     return held[group_of]
 
@@ -122,23 +133,29 @@ def add_replay(prepared: Prepared, folder: Path, report: Report, recipe: Any) ->
     pool = np.flatnonzero(usable[_column(folder / store.ROWS_FILE, "unit")]).tolist()
     if not pool:
         raise InputError("No replay row fits", f"All {report.read} rows of {recipe.replay} were left out.", "Choose another --replay file.")
-    own, each_pass = prepared.train, prepared.each_pass
+
+    # Enough rows that every pass can draw others, as many as the run takes at most.
+    own = prepared.train
+    each_pass = prepared.each_pass
     each = round(each_pass * recipe.replay_ratio / (1 - recipe.replay_ratio))
     rows_asked = (
         recipe.max_steps * recipe.batch_size * recipe.gradient_accumulation if recipe.max_steps else recipe.epochs * (each_pass + each)
     )
     passes = 1 if recipe.packing else math.ceil(rows_asked / (each_pass + each))
     chosen = random.Random(recipe.data_seed).sample(pool, min(each * passes, len(pool)))
-    wanted = {number: place for place, number in enumerate(chosen)}
-    found: dict[int, store.LabelledIds] = {}
+
+    # One way through the file collects the chosen rows, in the order in which they were drawn.
+    position_of = {number: position for position, number in enumerate(chosen)}
+    rows: dict[int, store.LabelledIds] = {}
     start = 0
     for batch in store.read_batches(folder / store.ROWS_FILE):
         for number in range(start, start + len(batch)):
-            if number in wanted:
+            if number in position_of:
                 at = number - start
-                found[wanted[number]] = (batch.column("input_ids")[at].as_py(), batch.column("labels")[at].as_py())
+                rows[position_of[number]] = (batch.column("input_ids")[at].as_py(), batch.column("labels")[at].as_py())
         start += len(batch)
-    prepared.replay = [found[i] for i in range(len(chosen))]
+
+    prepared.replay = [rows[i] for i in range(len(chosen))]
     prepared.groups.append(RowGroup(own, len(chosen), min(each, len(chosen))))
 
 

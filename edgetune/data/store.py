@@ -29,7 +29,7 @@ def run_schema(kind: str = "conversation") -> Any:
 
 
 def rows_each(kind: str) -> int:
-    """How many prepared rows make one row of a run: the two of a pair stand one after the other."""
+    """How many prepared rows make one row of a run: the two of a pair follow each other."""
     return 2 if kind == "preference" else 1
 
 

@@ -108,8 +108,10 @@ class ChatTemplate:
         def strftime_now(pattern: str) -> str:
             return datetime.date.fromisoformat(self.date or today()).strftime(pattern)
 
+        # Written piece by piece, so that a template that runs away is stopped.
         try:
-            parts, size = [], 0
+            parts = []
+            size = 0
             for part in self._compiled.generate(
                 **(variables or {}),
                 messages=messages,

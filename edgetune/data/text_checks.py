@@ -47,34 +47,38 @@ def text_findings(text: str) -> list[Finding]:
 
     Kinds: control, bidi, zero_width, replacement, mojibake, html, placeholder. Messages name characters by number and are safe to print.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     plain = text.isascii()
     if not (plain and text.replace("\n", "").isprintable()) and (_SUSPECT.search(text) or (not plain and _MOJIBAKE.search(text))):
-        found.extend(_characters(text))
+        findings.extend(_characters(text))
+
+    # Tags in a text about tags are meant.
     if "<" in text or "&" in text:
         leftovers = [m[0] for pattern in (_TAG, _ENTITY) for m in pattern.finditer(text)]
         if leftovers and not _ABOUT_TAGS.search(text):
-            found.append(("html", _tell("leftover of a web page", "leftovers of a web page", leftovers)))
+            findings.append(("html", _count_pieces("leftover of a web page", "leftovers of a web page", leftovers)))
+
     if "{{" in text or "[" in text or "<" in text:
         blanks = [m[0] for m in _BLANK.finditer(text)]
         if blanks:
-            found.append(("placeholder", _tell("placeholder never filled in", "placeholders never filled in", blanks)))
+            findings.append(("placeholder", _count_pieces("placeholder never filled in", "placeholders never filled in", blanks)))
     if len(text) < 2000 and _ALONE.fullmatch(text):
-        found.append(("placeholder", "nothing but a note that text is still to come"))
-    return found
+        findings.append(("placeholder", "only a note that the text is still missing"))
+    return findings
 
 
 def control_tokens(text: str, specials: frozenset[str]) -> list[str]:
-    """A tokenizer's special tokens that stand in a text, each once, in order: there they would act as marks of the conversation."""
+    """A tokenizer's special tokens that a text contains, each once, in order: there they would act as marks of the conversation."""
     starts, lengths = _index(specials)
-    found: dict[str, None] = {}
+    tokens: dict[str, None] = {}
+
     for match in starts.finditer(text):
         at = match.start()
         for length in lengths:
             if text[at : at + length] in specials:
-                found[text[at : at + length]] = None
+                tokens[text[at : at + length]] = None
                 break
-    return list(found)
+    return list(tokens)
 
 
 @lru_cache(maxsize=8)
@@ -92,9 +96,9 @@ def mojibake(text: str) -> list[str]:
     Each must decode to fewer characters. What people write too ("CAFÉ…", "NESCAFÉ®") does not count alone: of two characters, only the
     leads Ã and Â count by themselves; the others need company, which a text decoded wrongly has.
     """
-    found = [m[0] for m in _MOJIBAKE.finditer(text) if _decoded(m[0])]
-    telling = [m for m in found if not set(m[1:]) <= (_QUOTES if m[0] in "ÃÂ" else _PUNCTUATION)]
-    return found if len(telling) > 1 or any(len(m) > 2 or m[0] in "ÃÂ" for m in telling) else []
+    pieces = [m[0] for m in _MOJIBAKE.finditer(text) if _decoded(m[0])]
+    telling = [m for m in pieces if not set(m[1:]) <= (_QUOTES if m[0] in "ÃÂ" else _PUNCTUATION)]
+    return pieces if len(telling) > 1 or any(len(m) > 2 or m[0] in "ÃÂ" for m in telling) else []
 
 
 def _decoded(piece: str) -> str:
@@ -113,15 +117,19 @@ def _characters(text: str) -> Iterator[Finding]:
         escapes = len(_ANSI.findall(rest))
         named = f", {escapes} of them terminal escape sequence{'s'[: escapes > 1]} (ANSI)" if escapes else ""
         yield "control", _count("control character", controls) + named
+
+    # Marks of direction are normal beside writing from right to left.
     bidi = _BIDI.findall(text)
     if bidi or not _RIGHT_TO_LEFT.search(text):
         bidi += _BIDI_MARK.findall(text)
     if bidi:
         yield "bidi", _count("character", bidi) + " that turn the direction of writing: what is shown is not what is there"
+
     if hidden := "".join(_ZERO_WIDTH.findall(text)):
         yield "zero_width", _count("invisible character", list(hidden)) + " inside words"
     if lost := text.count("\ufffd"):
         yield "replacement", f"{lost} replacement character{'s'[: lost > 1]} (U+FFFD), where text was lost in decoding"
+
     if garbled:
         first = garbled[0]
         yield "mojibake", f"UTF-8 read as Windows-1252 in {len(garbled)} place{'s'[: len(garbled) > 1]}: {first!r} was {_decoded(first)!r}"
@@ -133,7 +141,7 @@ def _count(noun: str, characters: list[str]) -> str:
     return f"{len(characters)} {noun}{'s'[: len(characters) > 1]} ({codes})"
 
 
-def _tell(one: str, many: str, pieces: list[str]) -> str:
+def _count_pieces(singular: str, plural: str, pieces: list[str]) -> str:
     """A count and the first piece, kept short."""
     first = pieces[0] if len(pieces[0]) <= 40 else pieces[0][:39] + "…"
-    return f"{len(pieces)} {one if len(pieces) == 1 else many}: {first!r}"
+    return f"{len(pieces)} {singular if len(pieces) == 1 else plural}: {first!r}"

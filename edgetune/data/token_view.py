@@ -24,7 +24,7 @@ def byte_table() -> dict[str, int]:
 
 
 def token_view(row: TokenizedRow, tokenizer: VisibleTokenizer) -> list[dict[str, Any]]:
-    """A row's tokens in order: id, text, trained, special. A character of several tokens stands at the last of them."""
+    """A row's tokens in order: id, text, trained, special. A character of several tokens is shown at the last of them."""
     import codecs
 
     decoder = codecs.getincrementaldecoder("utf-8")("replace")

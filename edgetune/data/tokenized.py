@@ -17,39 +17,43 @@ from edgetune.data.shorten import shorten
 
 def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rules) -> list[Rendered]:
     """Rows for many examples at once: all their texts go through the tokenizer together. Too long ones are treated as the rules say."""
-    planned: list[list[AnswerSpan] | RowError] = []
+    # All texts are gathered first: the tokenizer is fastest on many at once.
+    plans: list[list[AnswerSpan] | RowError] = []
     texts: list[str] = []
     for example in examples:
         try:
-            found = answer_spans(example.messages, example.tools, tokenizer, rules.train_on)
-            longest = max((len(span.whole) for span in found), default=0)
+            spans = answer_spans(example.messages, example.tools, tokenizer, rules.train_on)
+            longest = max((len(span.whole) for span in spans), default=0)
             if rules.overlong == "drop" and longest > rules.max_length * MAX_TOKEN_CHARACTERS:
                 raise RowError("too_long", f"{longest:,} characters, far more than the {rules.max_length:,} tokens that fit can hold")
-            planned.append(found)
-            for span in found:
+            plans.append(spans)
+            for span in spans:
                 texts += (span.prompt, span.whole)
         except RowError as error:
-            planned.append(error)
+            plans.append(error)
+
+    # The encoded texts come back in the same order, two for each answer.
     encoded = iter(tokenizer.encode_many(texts))
     result = []
-    for example, plan in zip(examples, planned, strict=True):
+    for example, plan in zip(examples, plans, strict=True):
         if isinstance(plan, RowError):
             result.append(Rendered(error=plan))
             continue
+
         rows = assemble_rows(example, plan, [(next(encoded), next(encoded)) for _ in plan], tokenizer)
         longest = max((len(row.ids) for row in rows), default=0)
-        made = Rendered(rows, full_length=longest)
+        rendered = Rendered(rows, full_length=longest)
         if longest > rules.max_length:
-            made = shorten(example, tokenizer, rules, longest)
+            rendered = shorten(example, tokenizer, rules, longest)
         elif not any(row.trained for row in rows):
-            made = Rendered(error=RowError("nothing_trained", "no token of it would be trained on"), full_length=longest)
-        result.append(made)
+            rendered = Rendered(error=RowError("nothing_trained", "none of its tokens would be trained on"), full_length=longest)
+        result.append(rendered)
     return result
 
 
 def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[TokenizedRow]:
     """Rows of one conversation. Raises RowError when there is none."""
-    made = tokenize_many([example], tokenizer, rules)[0]
-    if made.error:
-        raise made.error
-    return made.rows
+    rendered = tokenize_many([example], tokenizer, rules)[0]
+    if rendered.error:
+        raise rendered.error
+    return rendered.rows

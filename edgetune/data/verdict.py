@@ -15,7 +15,7 @@ MOST_SHARE = 0.5
 FEW_ROWS = 10
 """Kept rows below which nothing but these very rows is learned."""
 LEAK_SHARE = 0.1
-"""Share of the validation rows that also stand in training from which their loss says nothing."""
+"""Share of the validation rows that are also in training from which their loss means nothing."""
 LENGTH_BIAS_SHARE = 0.75
 """Share of pairs with the longer side chosen from which length is what a model learns first."""
 DUPLICATE_SHARE = 0.1
@@ -29,17 +29,17 @@ WARNING_TEXTS = {
     "control": "hold control characters",
     "bidi": "hold characters that turn the reading direction",
     "zero_width": "hold invisible characters inside words",
-    "replacement": "hold U+FFFD, which stands where text was lost",
+    "replacement": "hold U+FFFD, which marks lost text",
     "mojibake": "were decoded with the wrong encoding (Ã© for é)",
     "html": "hold HTML tags or entities",
     "placeholder": "hold placeholders nobody filled in, such as {{name}}",
-    "control_token": "hold text that the model takes for a mark of its own",
+    "control_token": "hold text that the model reads as a control token",
     "personal": "hold e-mail addresses or phone numbers",
 }
 """Warnings about texts: what the rows do, in words."""
 LENGTH_REMEDY = "Raise --max-length, or cut long rows with --overlong truncate or --overlong split."
 QUIET_KINDS = {"personal", "duplicate", "near_duplicate", "leak", "near_leak"}
-"""Kinds that are counted but are no warning by themselves, or have a sentence of their own."""
+"""Kinds that are counted but are no warning by themselves, or have a separate sentence."""
 
 
 SINGULAR = {"hold": "holds", "are": "is", "were": "was", "repeat": "repeats", "nearly": "nearly"}
@@ -66,41 +66,48 @@ def _worst(report: "Report") -> tuple[str, int]:
 
 def _first(report: "Report", kind: str) -> str:
     """Where a kind is seen first, and what is said of it."""
-    found = next((p for p in report.problems if p.kind == kind), None)
-    return f"{found.file}:{found.line}: {found.message}" if found else kind
+    problem = next((p for p in report.problems if p.kind == kind), None)
+    return f"{problem.file}:{problem.line}: {problem.message}" if problem else kind
 
 
 def _stops(report: "Report") -> Iterator[tuple[str, str]]:
-    read, left = report.read, report.rejected
+    read = report.read
+    left = report.rejected
     usable = report.kept + report.truncated
+
     kind, count = _worst(report)
     fixes = {
         "too_long": LENGTH_REMEDY,
         "template_refuses": "Change these rows (a system turn, roles that do not alternate), or use another base.",
     }
     fix = fixes.get(kind, f"Correct the rows that are left out as '{kind}' first: {_first(report, kind)}")
+
+    # Rows that are too long can be cut, so they do not speak against the file.
     wrong = left - report.rejected_counts.get("too_long", 0)
     if not usable:
         yield f"no row can be used: all {read:,} are left out", fix
     elif wrong > REJECTED_SHARE * read:
         yield f"{left:,} of {read:,} rows are left out, {count:,} of them as '{kind}'", fix
+
+    # What the tokens show: nothing to learn, no end to learn, or a doubled start.
     tokens = report.tokens
-    made = tokens.get("rows", 0)
-    if made and report.kind != "text" and tokens["trained_tokens"] == 0 and report.kind != "prompt":
+    rows = tokens.get("rows", 0)
+    if rows and report.kind != "text" and tokens["trained_tokens"] == 0 and report.kind != "prompt":
         yield "no token would be trained on: every label is masked", "Check that the rows hold answers of the role 'assistant'."
-    if made and report.kind in ("conversation", "unpaired") and tokens["ends_trained"] < MOST_SHARE * made:
+    if rows and report.kind in ("conversation", "unpaired") and tokens["ends_trained"] < MOST_SHARE * rows:
         ends = tokens["ends_trained"]
         yield (
-            f"the end of the answer is trained in {ends:,} of {made:,} rows only: the model would never stop",
+            f"the end of the answer is trained in {ends:,} of {rows:,} rows only: the model would never stop",
             "Use a base with a chat template.",
         )
-    if made and tokens["bos_doubled"] > MOST_SHARE * made:
-        yield "BOS stands twice at the start of the rows", "The template writes BOS and the tokenizer adds it: set add_bos_token to false."
+    if rows and tokens["bos_doubled"] > MOST_SHARE * rows:
+        yield "BOS appears twice at the start of the rows", "The template writes BOS and the tokenizer adds it: set add_bos_token to false."
+
     split = report.split
     if split and split["shared"] > MOST_SHARE * split["held_out"]:
         yield (
-            f"{split['shared']:,} of {split['held_out']:,} validation rows are also training rows: the held-out loss would say nothing",
-            "Take these rows out of one of the two: edgetune data split makes a clean split.",
+            f"{split['shared']:,} of {split['held_out']:,} validation rows are also training rows: the held-out loss would mean nothing",
+            "Remove these rows from training or validation; 'edgetune data split' makes a clean split.",
         )
 
 
@@ -110,7 +117,7 @@ def _split_warnings(report: "Report") -> Iterator[tuple[str, str]]:
     if split and 0 < split["shared"] <= MOST_SHARE * split["held_out"]:
         yield (
             f"{split['shared']:,} of {split['held_out']:,} validation rows are also training rows",
-            f"Take them out of one of the two; the first: {_first(report, 'leak')}",
+            f"Remove them from training or validation; the first: {_first(report, 'leak')}",
         )
     if split and split["nearly_shared"] > LEAK_SHARE * split["held_out"]:
         near = f"{split['nearly_shared']:,} of {split['held_out']:,} validation rows nearly repeat training rows"
@@ -120,17 +127,18 @@ def _split_warnings(report: "Report") -> Iterator[tuple[str, str]]:
 def _repeated_or_lopsided(report: "Report", usable: int) -> Iterator[tuple[str, str]]:
     """Rows that repeat others, and pairs in which the length alone tells the better answer."""
     copies = report.duplicates.get("train", {})
-    for part, words in (("exact", "repeat another row"), ("near", "nearly repeat another row")):
+    for part, phrase in (("exact", "repeat another row"), ("near", "nearly repeat another row")):
         if copies.get(part, 0) > DUPLICATE_SHARE * usable:
             kind = "duplicate" if part == "exact" else "near_duplicate"
             first = _first(report, kind)
-            yield f"{copies[part]:,} of {usable:,} rows {words}: they count more than once", f"Keep one of each; the first: {first}"
+            yield f"{copies[part]:,} of {usable:,} rows {phrase}: they count more than once", f"Keep one of each; the first: {first}"
+
     pair = report.preference
     for side in ("chosen", "rejected"):
         if pair and pair[f"{side}_longer"] > LENGTH_BIAS_SHARE:
             yield (
-                f"the {side} answer is the longer one in {pair[f'{side}_longer']:.0%} of the pairs: length is what a model learns first",
-                "Add pairs in which length says nothing, or use a length-normalised loss.",
+                f"the {side} answer is the longer one in {pair[f'{side}_longer']:.0%} of the pairs: a model learns length first",
+                "Add pairs whose answers are about equally long, or use a length-normalised loss.",
             )
 
 
@@ -141,9 +149,11 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
         kind, count = _worst(report)
         fix = LENGTH_REMEDY if kind == "too_long" else f"Correct {_first(report, kind)}"
         yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", fix
+
     for kind in ("secret", "card", "iban"):
         if count := report.problem_counts.get(kind, 0):
-            yield f"{rows_sentence(count, WARNING_TEXTS[kind])}: the model may repeat it", f"Take it out: {_first(report, kind)}"
+            yield f"{rows_sentence(count, WARNING_TEXTS[kind])}: the model may repeat it", f"Remove it: {_first(report, kind)}"
+
     yield from _split_warnings(report)
     for kind, count in report.problem_counts.items():
         if (
@@ -153,9 +163,11 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
         ):
             yield rows_sentence(count, WARNING_TEXTS[kind]), f"Look at {_first(report, kind)}"
     yield from _repeated_or_lopsided(report, usable)
+
     if 0 < usable < FEW_ROWS:
-        few = "only 1 row: nothing but this" if usable == 1 else f"only {usable} rows: nothing but these"
-        yield f"{few} is learned", "Add examples; a hundred is a start for a style, more for facts."
+        few = "only 1 row: nothing else" if usable == 1 else f"only {usable} rows: nothing else"
+        yield f"{few} would be learned", "Add examples; a hundred is a start for a style, more for facts."
+
     lost = report.tokens.get("lost_answers", 0)
     if lost:
         some = "1 answer does not fit and is" if lost == 1 else f"{lost:,} answers do not fit and are"

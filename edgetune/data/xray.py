@@ -64,7 +64,7 @@ class Report:
     fix_first: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON takes it."""
+        """The report as a JSON document."""
         return asdict(self)
 
     @classmethod
@@ -76,30 +76,40 @@ class Report:
 class XRay:
     """Takes batches in order; `finish` gives the report."""
 
-    def __init__(self, sources: list[Source], found: list[DetectedFormat], kind: str, length: int | None, exact_lengths: bool) -> None:
+    def __init__(self, sources: list[Source], detected: list[DetectedFormat], kind: str, length: int | None, exact_lengths: bool) -> None:
         files = [
-            {"file": str(s.path), "bytes": s.path.stat().st_size, "weight": s.weight, "held_out": s.held_out, "format": one.format}
-            for s, one in zip(sources, found, strict=True)
+            {"file": str(s.path), "bytes": s.path.stat().st_size, "weight": s.weight, "held_out": s.held_out, "format": match.format}
+            for s, match in zip(sources, detected, strict=True)
         ]
-        reasons = {one.reason: s.path.name for s, one in zip(sources, found, strict=True)}
+
+        # One sentence for files of the same format, else the reason of each.
+        reasons = {match.reason: s.path.name for s, match in zip(sources, detected, strict=True)}
         reason = "; ".join(f"{name}: {reason}" if len(sources) > 1 else reason for reason, name in reasons.items())
-        names = " and ".join(dict.fromkeys(one.format for one in found))
+        names = " and ".join(dict.fromkeys(match.format for match in detected))
+
         self.report = Report([{**f, "read": 0, "kept": 0} for f in files], names, reason, kind)
-        self.sources, self.length, self.exact = sources, length, exact_lengths
+        self.sources = sources
+        self.length = length
+        self.exact = exact_lengths
+
         self.counts: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.listed: Counter[str] = Counter()
         self.lengths: Counter[int] = Counter()
+
+        # Few units are held whole, evenly spread; numbers of all rows are held as arrays.
         self.units: list[tuple[str, Unit]] = []
-        self.seen, self.stride = 0, 1
-        self.places: list[tuple[int, Any]] = []
+        self.seen = 0
+        self.stride = 1
+        self.lines: list[tuple[int, Any]] = []
         self.digests: list[Any] = []
         self.signatures: list[Any] = []
         self.quarantined = tempfile.SpooledTemporaryFile(max_size=QUARANTINE_MEMORY)  # noqa: SIM115  (closed by finish)
 
     def add(self, batch: Packed) -> None:
         """Count a batch in."""
-        report, file = self.report, self.report.files[batch.source]
+        report = self.report
+        file = self.report.files[batch.source]
         short = int(batch.shortened.sum())
         report.read += batch.read
         report.rejected += len(batch.rejected)
@@ -107,11 +117,15 @@ class XRay:
         report.kept += len(batch.lines) - short
         file["read"] += batch.read
         file["kept"] += len(batch.lines)
+
+        # Duplicates are looked for at the end, over all batches.
         self.lengths.update(batch.lengths)
-        self.places.append((batch.source, batch.lines))
+        self.lines.append((batch.source, batch.lines))
         self.digests.append(batch.digests)
         if batch.signatures is not None:
             self.signatures.append(batch.signatures)
+
+        # Every rejected row goes to the quarantine file; the report lists only the first of each kind.
         for row in batch.rejected:
             self.kinds[row.kind] += 1
             self.report.rejected_counts[row.kind] = self.report.rejected_counts.get(row.kind, 0) + 1
@@ -119,11 +133,13 @@ class XRay:
             self.quarantined.write(json.dumps(row.as_dict(), default=str).encode() + b"\n")
         for problem in batch.problems:
             self.note(problem)
+
         for name, number in batch.counts.items():
             if name.startswith("warn:"):
                 self.kinds[name.removeprefix("warn:")] += number
             else:
                 self.counts[name] += number
+
         for unit in batch.samples:
             self._keep(batch.file, unit)
 
@@ -145,16 +161,21 @@ class XRay:
         """The report. Rejected rows go to `quarantine` (JSON lines: file, line, kind, reason, row), made only when there are some."""
         from edgetune.data import language
 
-        report, counts = self.report, self.counts
+        report = self.report
+        counts = self.counts
         report.lengths = length_statistics(self.lengths, self.exact, self.length, text=report.kind == "text")
         report.tokens = {name: counts[name] for name in ("rows", "tokens", "trained_tokens", "ends_trained", "bos_doubled", "lost_answers")}
         report.content = {name: counts[name] for name in ("answers", "system_turns", "tool_calls", "pairs", "good", "bad")}
         if counts["pairs"]:
             report.preference = preference_statistics(counts)
+
         self._duplicates()
         report.problem_counts = dict(sorted(self.kinds.items(), key=lambda item: -item[1]))
+
+        # A sample of texts is enough to name the languages.
         texts = [" ".join(text_of(m) for m in unit.example.messages) or unit.example.text for _, unit in self.units[:LANGUAGE_SAMPLES]]
         report.languages = language.languages(texts)
+
         if quarantine and report.rejected:
             with atomic_write(quarantine) as file:
                 self.quarantined.seek(0)
@@ -169,24 +190,27 @@ class XRay:
         return [unit_view(file, unit, tokenizer) for file, unit in self.units[::step][:SAMPLES_SHOWN]]
 
     def _duplicates(self) -> None:
-        """Equal and nearly equal rows, and those that stand both in training and validation files."""
+        """Equal and nearly equal rows, and those that are in both training and validation files."""
         import numpy as np
 
         if not self.signatures:
             return
-        source = np.concatenate([np.full(len(lines), number) for number, lines in self.places])
-        line = np.concatenate([lines for _, lines in self.places])
+
+        # One array over all batches, with each row's file and line.
+        source = np.concatenate([np.full(len(lines), number) for number, lines in self.lines])
+        line = np.concatenate([lines for _, lines in self.lines])
         digest, signature = np.concatenate(self.digests), np.concatenate(self.signatures)
 
-        def place(number: int) -> tuple[str, int]:
+        def position(number: int) -> tuple[str, int]:
             return str(self.sources[source[number]].path), int(line[number])
 
-        def tell(group: Any, kind: str, words: str) -> None:
-            file, at = place(int(group[0]))
+        def note_group(group: Any, kind: str, phrase: str) -> None:
+            file, at = position(int(group[0]))
             self.kinds[kind] += len(group) - 1
             for other in group[1:MAX_LISTED_PER_KIND]:
-                self.note(Problem(*place(int(other)), kind, f"{words} {Path(file).name}:{at}"))
+                self.note(Problem(*position(int(other)), kind, f"{phrase} {Path(file).name}:{at}"))
 
+        # Training and held-out rows are searched apart: a repetition in training counts, one across is a leak.
         held = np.array([s.held_out for s in self.sources])[source]
         for part, where in (("train", np.flatnonzero(~held)), ("held_out", np.flatnonzero(held))):
             exact, near = duplicates.groups(digest[where], signature[where]) if len(where) else ([], [])
@@ -195,27 +219,30 @@ class XRay:
                 "exact_groups": len(exact), "near_groups": len(near),
             }  # fmt: skip
             for group in exact:
-                tell(where[group], "duplicate", "the same as")
+                note_group(where[group], "duplicate", "the same as")
             for group in near:
-                tell(where[group], "near_duplicate", "nearly the same as")
+                note_group(where[group], "near_duplicate", "nearly the same as")
+
         train, other = np.flatnonzero(~held), np.flatnonzero(held)
         if len(train) and len(other):
             exact_shared, near_shared = duplicates.shared(digest[train], signature[train], digest[other], signature[other])
             counts = {"train": len(train), "held_out": len(other)}
             self.report.split = counts | {"shared": len(exact_shared), "nearly_shared": len(near_shared)}
-            for kind, words, found in (("leak", "also", exact_shared), ("near_leak", "nearly the same", near_shared)):
-                self.kinds[kind] += len(found)
-                for here, there in list(found.items())[:MAX_LISTED_PER_KIND]:
-                    file, at = place(int(train[there]))
-                    self.note(Problem(*place(int(other[here])), kind, f"held out, but {words} in training: {Path(file).name}:{at}"))
+            for kind, phrase, overlaps in (("leak", "also", exact_shared), ("near_leak", "nearly the same", near_shared)):
+                self.kinds[kind] += len(overlaps)
+                for here, there in list(overlaps.items())[:MAX_LISTED_PER_KIND]:
+                    file, at = position(int(train[there]))
+                    self.note(Problem(*position(int(other[here])), kind, f"held out, but {phrase} in training: {Path(file).name}:{at}"))
 
 
-def length_statistics(found: Counter[int], exact: bool, limit: int | None, text: bool = False) -> dict[str, Any]:
+def length_statistics(counts: Counter[int], exact: bool, limit: int | None, text: bool = False) -> dict[str, Any]:
     """Length statistics in tokens from length -> rows, with a histogram, and what each limit would cost (raw text is cut: nothing)."""
-    if not found:
+    if not counts:
         return {"exact": exact}
-    ordered = sorted(found.items())
-    rows, total, longest = sum(found.values()), sum(n * c for n, c in ordered), ordered[-1][0]
+    ordered = sorted(counts.items())
+    rows = sum(counts.values())
+    total = sum(n * c for n, c in ordered)
+    longest = ordered[-1][0]
 
     def quantile(share: float) -> int:
         reached = 0
@@ -225,6 +252,7 @@ def length_statistics(found: Counter[int], exact: bool, limit: int | None, text:
                 return size
         return longest
 
+    # Bars cover all but the longest hundredth, which share the last bar.
     top = max(quantile(0.99), 1)
     width = -(-top // HISTOGRAM_BARS)
     bars = [0] * (HISTOGRAM_BARS + 1)
@@ -234,13 +262,16 @@ def length_statistics(found: Counter[int], exact: bool, limit: int | None, text:
     histogram = [{"from": i * width + 1, "to": end, "rows": count} for i, (end, count) in enumerate(zip(ends, bars, strict=True))]
     while histogram and not histogram[-1]["rows"]:
         histogram.pop()
-    asked = sorted({*LENGTH_LIMITS, *([limit] if limit else [])}) if not text else []
+
+    # Each usual limit's cost, up to the first that no row exceeds.
+    candidates = sorted({*LENGTH_LIMITS, *([limit] if limit else [])}) if not text else []
     limits: list[dict[str, int]] = []
-    for one in asked:
-        over = [(n, c) for n, c in ordered if n > one]
-        if not over and one != limit and limits and not limits[-1]["rows_over"]:
+    for candidate in candidates:
+        over = [(n, c) for n, c in ordered if n > candidate]
+        if not over and candidate != limit and limits and not limits[-1]["rows_over"]:
             break
-        limits.append({"limit": one, "rows_over": sum(c for _, c in over), "tokens_over": sum((n - one) * c for n, c in over)})
+        limits.append({"limit": candidate, "rows_over": sum(c for _, c in over), "tokens_over": sum((n - candidate) * c for n, c in over)})
+
     return {
         "exact": exact, "limit": limit, "rows": rows, "tokens": total, "mean": round(total / rows, 1), "min": ordered[0][0],
         "median": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": longest, "histogram": histogram, "limits": limits,

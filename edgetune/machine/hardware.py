@@ -56,6 +56,7 @@ def _processor() -> tuple[str, bool]:
             lines = result.stdout.splitlines()
             return (lines[0] if lines else platform.machine()), lines[1:] == ["1"]
         return platform.processor() or platform.machine(), False
+
     name = next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), platform.machine())
     flags = set(next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith(("flags", "Features"))), []))
     return name, bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
@@ -66,6 +67,8 @@ def _nvidia() -> tuple[str, int, float]:
     tool = shutil.which("nvidia-smi")
     if not tool:
         return "", 0, 0.0
+
+    # A driver that does not answer counts as no card: the doctor must not fail for it.
     try:
         result = subprocess.run(
             [tool, "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"],
@@ -84,21 +87,24 @@ def this_machine() -> Machine:
     """What this machine has; what does not change is looked at once, the free memory each time."""
     import psutil
 
-    return replace(_found(), memory_free=psutil.virtual_memory().available)
+    return replace(_fixed_facts(), memory_free=psutil.virtual_memory().available)
 
 
 @cache
-def _found() -> Machine:
+def _fixed_facts() -> Machine:
     import psutil
 
     memory = psutil.virtual_memory()
     processor, bf16 = _processor()
     gpu, gpu_memory, capability = _nvidia()
+
+    # Without torch, the accelerator is told from the system and what is installed.
     accelerator = "cuda" if gpu else ""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         accelerator, gpu = "mps", "Apple silicon"
     elif not gpu and (Path("/opt/rocm").exists() or shutil.which("rocminfo")):
         accelerator, gpu = "rocm", "AMD (ROCm)"
+
     return Machine(
         platform.system(),
         processor,
@@ -127,8 +133,8 @@ def temperature(chosen: str) -> float | None:
         sensors = psutil.sensors_temperatures()
     except (AttributeError, OSError):  # Windows and macOS have none
         return None
-    found: list[Any] = next((sensors[name] for name in PROCESSOR_SENSORS if sensors.get(name)), [])
-    return max((float(one.current) for one in found if one.current), default=None)
+    sensor: list[Any] = next((sensors[name] for name in PROCESSOR_SENSORS if sensors.get(name)), [])
+    return max((float(reading.current) for reading in sensor if reading.current), default=None)
 
 
 def _card_temperature() -> float | None:
@@ -142,15 +148,16 @@ def _card_temperature() -> float | None:
         return None
 
 
-def choose_device(wanted: str = "auto", here: Machine | None = None) -> Choice:
+def choose_device(requested: str = "auto", here: Machine | None = None) -> Choice:
     """Where to train: the flag if given, else the best that is there."""
     here = here or this_machine()
-    if wanted != "auto":
-        if wanted in ("cuda", "mps", "xpu") and here.accelerator not in (wanted, "rocm" if wanted == "cuda" else wanted):
+    if requested != "auto":
+        if requested in ("cuda", "mps", "xpu") and here.accelerator not in (requested, "rocm" if requested == "cuda" else requested):
             raise InputError(
-                f"There is no {wanted} device here", f"Found: {here.gpu or 'no GPU'}.", "Leave --device out, or use --device cpu."
+                f"There is no {requested} device here", f"Found: {here.gpu or 'no GPU'}.", "Leave --device out, or use --device cpu."
             )
-        return Choice(wanted, "asked for")
+        return Choice(requested, "asked for")
+
     if here.accelerator == "cuda":
         return Choice("cuda", f"{here.gpu} with {here.gpu_memory / 2**30:.0f} GiB")
     if here.accelerator == "mps":
@@ -174,10 +181,10 @@ def choose_dtype(chosen: str, here: Machine | None = None) -> Choice:
     return Choice("float32", "this processor has no bf16 instructions")
 
 
-def choose_threads(parameters: int, wanted: int | None = None) -> Choice:
+def choose_threads(parameters: int, requested: int | None = None) -> Choice:
     """How many processor threads to compute with."""
-    if wanted:
-        return Choice(str(wanted), "asked for")
+    if requested:
+        return Choice(str(requested), "asked for")
     cores = this_machine().cores
     if parameters < TINY_MODEL_PARAMETERS:
         return Choice("1", "a tiny model is safest on one: with busy cores several get in each other's way")

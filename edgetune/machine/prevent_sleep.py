@@ -1,7 +1,7 @@
-"""Sleep held off while a job runs, where the system allows it: never an error where it does not.
+"""Sleep prevented while a job runs, where the system allows it; never an error where it does not.
 
 Linux: systemd's inhibitor lock, held for as long as a program runs that ends with this one's end of a pipe, so that it is released however
-this process ends (systemd-inhibit(1)). macOS: caffeinate(8) with -w. Windows: SetThreadExecutionState. Only sleep of idleness is held off:
+this process ends (systemd-inhibit(1)). macOS: caffeinate(8) with -w. Windows: SetThreadExecutionState. Only idle sleep is prevented:
 who closes the lid means it. Neither macOS nor Windows was tried.
 """
 
@@ -25,13 +25,13 @@ END_SECONDS = 5.0
 def sleep_blocker(system: str = sys.platform) -> Choice:
     """What holds sleep off here, '' for nothing, with the reason. system: as sys.platform has it."""
     if system == "win32":
-        return Choice("Windows", "sleep is held off while a job runs, through Windows itself")
+        return Choice("Windows", "sleep is prevented while a job runs, through Windows itself")
     name = "caffeinate" if system == "darwin" else "systemd-inhibit"
     if system != "darwin" and not SYSTEMD_FOLDER.is_dir():
-        return Choice("", "sleep is not held off: systemd does not run this machine")
+        return Choice("", "sleep is not prevented: systemd does not run this machine")
     if not shutil.which(name):
-        return Choice("", f"sleep is not held off: there is no {name} here")
-    return Choice(name, f"sleep is held off while a job runs, where {name} is allowed to")
+        return Choice("", f"sleep is not prevented: there is no {name} here")
+    return Choice(name, f"sleep is prevented while a job runs, where {name} is allowed to")
 
 
 def blocker_command(tool: str, why: str, pid: int) -> list[str]:
@@ -52,6 +52,8 @@ def sleep_prevented(why: str) -> Iterator[None]:
         finally:
             _windows(CONTINUOUS)
         return
+
+    # The program lives as long as its input is open, so a killed job lets the machine sleep again.
     process = None
     if tool:
         with suppress(OSError):
@@ -59,6 +61,7 @@ def sleep_prevented(why: str) -> Iterator[None]:
             process = subprocess.Popen(
                 blocker_command(tool, why, os.getpid()), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
             )
+
     try:
         yield
     finally:

@@ -55,14 +55,17 @@ def system_error(error: OSError | MemoryError) -> EdgeTuneError:
     """What the system refused, in words: memory, room on the disk, a right, a file, or something else."""
     if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
         return EdgeTuneError("Out of memory", "This machine has no memory left.", "Close other programs, or use a smaller model.")
-    path, why = str(error.filename or ""), error.strerror or str(error) or type(error).__name__
+
+    path = str(error.filename or "")
+    why = error.strerror or str(error) or type(error).__name__
     if _is_full(error):
         return DiskFull(path)
+
     if not path:
-        return EdgeTuneError("The system refused something", f"{why}.", "Try again; 'edgetune doctor' shows what this machine has.")
+        return EdgeTuneError("The system refused an operation", f"{why}.", "Try again; 'edgetune doctor' shows what this machine has.")
     if error.errno in PERMISSION_ERRNOS:
-        return EdgeTuneError("Not allowed", f"{path}: {why}.", "Choose a place that you may read and write.")
-    return EdgeTuneError("A file cannot be used", f"{path}: {why}", "Check the path.")
+        return EdgeTuneError("Not allowed", f"{path}: {why}.", "Choose a file or folder that you may read and write.")
+    return EdgeTuneError("A file cannot be used", f"{path}: {why}", "Check that the path is right and the file can be opened.")
 
 
 @contextmanager
@@ -80,7 +83,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @dataclass
 class StagedFile:
-    """A file being written beside its place. file: open to read and write. target: the name it will take, which may still be changed."""
+    """A file being written beside its target. file: open to read and write. target: the name it will take, which may still be changed."""
 
     file: BinaryIO
     path: Path
@@ -103,6 +106,7 @@ def staged_write(path: Path) -> Iterator[StagedFile]:
                 yield staged
                 file.flush()
                 os.fsync(file.fileno())
+
             os.replace(temporary, staged.target)
             sync_folder(path.parent)
         finally:
@@ -148,9 +152,9 @@ def publish_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def scratch_folder(place: Path, name: str) -> Iterator[Path]:
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """A folder inside `place` that is gone afterwards; `edgetune prune` removes what a killed process leaves of it."""
-    path = place / f".{name}.{os.getpid()}{TEMPORARY}"
+    path = parent / f".{name}.{os.getpid()}{TEMPORARY}"
     try:
         with disk_errors(path):
             shutil.rmtree(path, ignore_errors=True)
@@ -169,6 +173,8 @@ def publish_ready(folder: Path, target: Path) -> None:
                     os.fsync(file.fileno())
             else:
                 sync_folder(path)
+
+        # The folder's entries must be on disk before its name is.
         sync_folder(folder)
         if target.exists():
             raise FileExistsError(target)
@@ -182,7 +188,8 @@ class _Counted(io.FileIO):
 
     def __init__(self, path: Path, limit: int, progress: Callable[[int], None]) -> None:
         super().__init__(path, "a")
-        self.limit, self.progress = limit, progress
+        self.limit = limit
+        self.progress = progress
 
     def write(self, data: Any) -> int:
         if self.tell() + len(data) > self.limit:
@@ -212,7 +219,8 @@ class HashedWriter:
     """An open file that is only ever added to, and hashed meanwhile. Takes the place of the file for whoever writes it."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._hash = file, hashlib.sha256()
+        self._file = file
+        self._hash = hashlib.sha256()
 
     def write(self, data: Any, /) -> int:
         """Write bytes, or whatever holds some."""
@@ -248,7 +256,7 @@ def need_space(path: Path, size: int, what: str) -> None:
     if free < size:
         raise EdgeTuneError(
             "Not enough disk space",
-            f"{what} needs about {format_size(size)}; {format_size(free)} are free where {path} lies.",
+            f"{what} needs about {format_size(size)}; {format_size(free)} are free on the disk of {path}.",
             "Free some space ('edgetune prune' helps) or choose another disk with --workspace or --out.",
         )
 
@@ -325,6 +333,7 @@ def append_synced(path: Path, line: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = not path.exists()
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
         try:
             before = os.fstat(handle).st_size
             try:

@@ -10,7 +10,7 @@ _NUMBERED = re.compile(r"(?P<path>.+):(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-
 
 
 def expand_home(path: str | Path) -> Path:
-    """A path with its `~` spelled out; as it stands when there is no such user."""
+    """A path with its `~` spelled out; unchanged when there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -213,16 +213,18 @@ class Workspace:
             )
         return run
 
-    def new_name(self, wanted: str | None, stem: str) -> str:
+    def new_name(self, requested: str | None, stem: str) -> str:
         """A name no run has: the wanted one, or the stem with a number."""
-        if wanted:
-            if (self.runs_folder / safe_name(wanted)).exists():
+        if requested:
+            if (self.runs_folder / safe_name(requested)).exists():
                 raise InputError(
-                    f"There is a run '{wanted}' already",
+                    f"There is a run '{requested}' already",
                     "Names are unique.",
-                    f"Choose another --name, or delete it: edgetune delete {wanted}",
+                    f"Choose another --name, or delete it: edgetune delete {requested}",
                 )
-            return wanted
+            return requested
+
+        # The stem may be any file's name; only characters that every system accepts are kept.
         stem = "".join(c if (c.isascii() and c.isalnum()) or c in "-_" else "-" for c in stem).strip("-_")[:40] or "run"
         number = 1
         while (self.runs_folder / f"{stem}-{number}").exists():
@@ -231,8 +233,8 @@ class Workspace:
 
     def leftovers(self) -> list[Path]:
         """Temporary files and folders that interrupted work left behind."""
-        places = [place for place in (self.runs_folder, self.locks, *self.caches, self.quarantine) if place.is_dir()]
-        dead = sorted(p for place in places for p in place.rglob(f".*{TEMPORARY}") if _OURS.fullmatch(p.name) and not _owner_lives(p))
+        folders = [folder for folder in (self.runs_folder, self.locks, *self.caches, self.quarantine) if folder.is_dir()]
+        dead = sorted(p for folder in folders for p in folder.rglob(f".*{TEMPORARY}") if _OURS.fullmatch(p.name) and not _owner_lives(p))
         return [p for p in dead if not any(other in p.parents for other in dead)]
 
 

@@ -22,22 +22,22 @@ Call = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def hub(nano: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
     """The bundled model on a hub, with a pickle and code beside it."""
-    made = SmallHub(nano)
-    made.files |= {"pytorch_model.bin": b"pickle", "modeling_small.py": b"print('code')", "README.md": b"# small"}
-    monkeypatch.setenv("HF_ENDPOINT", made.url)
+    server = SmallHub(nano)
+    server.files |= {"pytorch_model.bin": b"pickle", "modeling_small.py": b"print('code')", "README.md": b"# small"}
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    yield made
-    made.shutdown()
-    made.server_close()
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 def test_a_model_comes_whole_and_offline_is_back_after_it(hub: SmallHub, edgetune: Call, workspace: Workspace, nano: Path) -> None:
     code, out, err = edgetune("fetch", "acme/small", "--yes", "--json")
     assert code == 0, err
-    made = json.loads(out)
+    document = json.loads(out)
     target = workspace.bases / "acme--small"
-    assert made["base"] == str(target) and made["commit"] == COMMIT and made["licence"] == "mit"
-    assert (made["skipped"]["pytorch_model.bin"], made["skipped"]["modeling_small.py"]) == ("pickle", "code")
+    assert document["base"] == str(target) and document["commit"] == COMMIT and document["licence"] == "mit"
+    assert (document["skipped"]["pytorch_model.bin"], document["skipped"]["modeling_small.py"]) == ("pickle", "code")
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (target / name).read_bytes() == (nano / name).read_bytes()
     assert not [p for p in target.iterdir() if p.suffix in (".py", ".bin")]
@@ -99,11 +99,11 @@ def test_a_damaged_file_is_fetched_anew_then_refused_by_name(hub: SmallHub, edge
 
 
 def test_a_leftover_that_was_damaged_is_found(hub: SmallHub, edgetune: Call, workspace: Workspace, nano: Path) -> None:
-    place = workspace.fetch_cache / f"acme--small@{COMMIT}"
-    place.mkdir(parents=True)
+    unfinished = workspace.fetch_cache / f"acme--small@{COMMIT}"
+    unfinished.mkdir(parents=True)
     content = bytearray((nano / "model.safetensors").read_bytes())
     content[100_000] ^= 1
-    (place / "model.safetensors.unfinished").write_bytes(content[:200_000])
+    (unfinished / "model.safetensors.unfinished").write_bytes(content[:200_000])
     assert edgetune("fetch", "acme/small", "--yes")[0] == 0
     assert (workspace.bases / "acme--small" / "model.safetensors").read_bytes() == (nano / "model.safetensors").read_bytes()
 
@@ -122,9 +122,9 @@ def test_a_gated_model_is_explained_and_the_token_never_shown(hub: SmallHub, edg
     assert all(b"hf_right" not in p.read_bytes() for p in workspace.path.rglob("*") if p.is_file())
 
 
-@pytest.mark.parametrize("words", [["acme/other"], ["acme/small", "--revision", "v9"], ["small"], ["../small"], ["a/../b"]])
-def test_what_does_not_exist_is_refused(words: list[str], hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
-    code, out, err = edgetune("fetch", *words, "--yes")
+@pytest.mark.parametrize("arguments", [["acme/other"], ["acme/small", "--revision", "v9"], ["small"], ["../small"], ["a/../b"]])
+def test_what_does_not_exist_is_refused(arguments: list[str], hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
+    code, out, err = edgetune("fetch", *arguments, "--yes")
     assert code == 2 and out == "" and "do:" in err and "Traceback" not in err and not workspace.path.exists()
 
 
@@ -157,8 +157,8 @@ def test_more_bytes_than_announced_are_not_written(hub: SmallHub, edgetune: Call
 def test_ctrl_c_keeps_what_came_and_the_next_try_goes_on(hub: SmallHub, workspace: Workspace, edgetune: Call) -> None:
     hub.cut, hub.cuts = 500_000, 100
     environment = {**os.environ, "HF_ENDPOINT": hub.url}
-    words = [sys.executable, "-m", "edgetune", "fetch", "acme/small", "--yes"]
-    child = subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "edgetune", "fetch", "acme/small", "--yes"]
+    child = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any("range" in headers for _, headers in hub.seen) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -166,12 +166,12 @@ def test_ctrl_c_keeps_what_came_and_the_next_try_goes_on(hub: SmallHub, workspac
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130 and out == "" and "goes on from there" in err and "Traceback" not in err
     assert not workspace.bases.exists()
-    kept = [p.stat().st_size for p in workspace.fetch_cache.rglob("model.safetensors.unfinished")]
-    assert len(kept) == 1 and kept[0] > 0
+    sizes = [p.stat().st_size for p in workspace.fetch_cache.rglob("model.safetensors.unfinished")]
+    assert len(sizes) == 1 and sizes[0] > 0
     hub.cuts = 0
     hub.seen.clear()
     assert edgetune("fetch", "acme/small", "--yes")[0] == 0
-    assert f"bytes={kept[0]}-" in [headers.get("range") for path, headers in hub.seen if path.endswith("model.safetensors")]
+    assert f"bytes={sizes[0]}-" in [headers.get("range") for path, headers in hub.seen if path.endswith("model.safetensors")]
 
 
 def test_without_a_name_it_lists_models_and_uses_no_network(hub: SmallHub, edgetune: Call) -> None:

@@ -19,19 +19,19 @@ def test_bases_in_a_folder_that_was_added_are_found_until_it_is_dropped(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "no-cache"))
     shutil.copytree(nano, tmp_path / "models" / "mine")
 
-    def found(*words: object) -> list[str]:
-        code, out, _ = edgetune("bases", *words, "--json")
+    def names(*arguments: object) -> list[str]:
+        code, out, _ = edgetune("bases", *arguments, "--json")
         assert code == 0
         return [base["name"] for base in json.loads(out)]
 
-    assert [found(), found("--add", tmp_path / "models"), found()] == [["nano"], ["nano", "mine"], ["nano", "mine"]]
+    assert [names(), names("--add", tmp_path / "models"), names()] == [["nano"], ["nano", "mine"], ["nano", "mine"]]
     monkeypatch.chdir(tmp_path)
-    assert found("--add", "models", "models") == ["nano", "mine"], "named and added twice, it is still one"
+    assert names("--add", "models", "models") == ["nano", "mine"], "named and added twice, it is still one"
     assert folders.listed_folders(workspace) == [str(tmp_path / "models")]
-    assert found("--drop", "models") == ["nano"] and (tmp_path / "models" / "mine").is_dir()
+    assert names("--drop", "models") == ["nano"] and (tmp_path / "models" / "mine").is_dir()
 
 
-@pytest.mark.parametrize(("flag", "why"), [("--add", "is not a folder"), ("--drop", "is none of the folders")])
+@pytest.mark.parametrize(("flag", "why"), [("--add", "is not a folder"), ("--drop", "is not one of the folders")])
 def test_folders_that_cannot_be(edgetune: Call, workspace: Workspace, tmp_path: Path, flag: str, why: str) -> None:
     code, out, err = edgetune("bases", flag, tmp_path / "nowhere")
     assert code == 2 and out == "" and why in err and "do:" in err

@@ -46,14 +46,14 @@ def test_every_matrix_is_what_it_was(base: Path) -> None:
         columns = original.nx if isinstance(original, Conv1D) else original.in_features
         with torch.no_grad():
             inputs = torch.eye(columns)
-            used, wanted = (one(inputs) - one(torch.zeros(1, columns)) for one in (module, original))
-        used, wanted = used.T.contiguous(), wanted.T.contiguous()
+            used, expected = (layer(inputs) - layer(torch.zeros(1, columns)) for layer in (module, original))
+        used, expected = used.T.contiguous(), expected.T.contiguous()
         if isinstance(module, Linear4bit):
-            scales = wanted.reshape(-1, 64).abs().amax(1, keepdim=True)
-            assert ((used - wanted).reshape(-1, 64).abs() / scales).max() < WORST, name
+            scales = expected.reshape(-1, 64).abs().amax(1, keepdim=True)
+            assert ((used - expected).reshape(-1, 64).abs() / scales).max() < WORST, name
             packed += 1
         else:
-            assert torch.equal(used, wanted) and is_misread(columns, "cpu"), name
+            assert torch.equal(used, expected) and is_misread(columns, "cpu"), name
             whole += 1
     assert packed and whole
 
@@ -62,9 +62,9 @@ def test_fit_counts_what_stays_whole(base: Path, monkeypatch: pytest.MonkeyPatch
     from bitsandbytes.nn import Linear4bit
 
     monkeypatch.setattr(hardware, "choose_dtype", lambda device: hardware.Choice("float32", "asked for"))
-    found = find.describe_base(base)
+    description = find.describe_base(base)
     recipe, _ = build({"base": str(base), "quantization": "nf4"})
-    here, there = (fit.training_memory(recipe, found, device).weights for device in ("cpu", "cuda"))
+    here, there = (fit.training_memory(recipe, description, device).weights for device in ("cpu", "cuda"))
     modules = dict(load_model(base, "cpu", "float32", "nf4").named_modules())
     inside = [module for name, module in modules.items() if nf4.row_width(module) and name != "lm_head"]
     whole = sum(module.weight.numel() for module in inside if not isinstance(module, Linear4bit))

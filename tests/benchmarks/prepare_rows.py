@@ -32,10 +32,10 @@ from edgetune.data.render import Rules
 from edgetune.data.sources import sources
 if __name__ == "__main__":
     base, data, out, processes, keep = sys.argv[1:6]
-    tokenizer = tokenizers.load(Path(base), "2026-01-01")
-    made = prepare.Base(partial(tokenizers.load, Path(base), "2026-01-01"), tokenizer, "")
-    kept = Path(out) if keep == "keep" else None
-    xray = prepare.survey(sources([data]), rules=Rules(1024), base=made, keep=kept, processes=int(processes))
+    tokenizer = tokenizers.load_tokenizer(Path(base), "2026-01-01")
+    made = prepare.TokenizerSource(partial(tokenizers.load_tokenizer, Path(base), "2026-01-01"), tokenizer, "")
+    folder = Path(out) if keep == "keep" else None
+    xray = prepare.survey(sources([data]), rules=Rules(1024), base=made, into=folder, processes=int(processes))
     report = xray.finish(None)
     verdict.judge(report)
     print(report.read, report.kept, report.tokens["tokens"], report.duplicates["train"])

@@ -89,11 +89,11 @@ def test_weights_that_are_no_numbers_leave_nothing(edgetune: Call, gguf: Path, t
 STOP = """
 import signal, sys
 from edgetune.gguf import import_file
-need = import_file.create
+need = import_file.create_file
 def then_stop(path):
     signal.raise_signal(signal.SIGINT)
     return need(path)
-import_file.create = then_stop
+import_file.create_file = then_stop
 from edgetune.__main__ import main
 main()
 """

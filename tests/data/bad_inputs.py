@@ -157,9 +157,9 @@ def ask(rng: random.Random) -> str:
 
 def turns(rng: random.Random, question: Any = None, reply: Any = None) -> Row:
     """Messages; a question or a reply that is not None stands in place of a good one."""
-    one = ask(rng) if question is None else question
+    first = ask(rng) if question is None else question
     other = sentence(rng) if reply is None else reply
-    return {"messages": [{"role": "user", "content": one}, {"role": "assistant", "content": other}]}
+    return {"messages": [{"role": "user", "content": first}, {"role": "assistant", "content": other}]}
 
 
 def sharegpt(rng: random.Random) -> Row:
@@ -420,7 +420,7 @@ class Fault:
     patch: dict[str, int] = field(default_factory=dict)
 
 
-def _said(*roles: str, **cells: Any) -> Callable[[random.Random], Row]:
+def _spoken(*roles: str, **cells: Any) -> Callable[[random.Random], Row]:
     """Messages of these roles; an empty role is left out of its turn."""
 
     def make(rng: random.Random) -> Row:
@@ -516,7 +516,7 @@ FAULTS = (
     Fault("deep, still JSON", "too_deep", turns, lambda rng: b'{"messages": ' + _deep(1015) + b"}", JSON),
     Fault("deep role", "too_deep", turns, lambda rng: _json(_turn(role=_nested(900))(rng)), JSON),
     Fault("deep beside", "too_deep", turns, lambda rng: _json({**turns(rng), "extra": {"a": _nested(210)}}), JSON),
-    Fault("deep in words", "tools", turns, _said("user", "assistant", tools=json.dumps(_nested(400))), JSON + COLUMNS),
+    Fault("deep in words", "tools", turns, _spoken("user", "assistant", tools=json.dumps(_nested(400))), JSON + COLUMNS),
     Fault("half a pair", "surrogate", turns, lambda rng: turns(rng, reply=f"{sentence(rng)} \ud83d"), JSON),
     Fault("half a pair in a table", "surrogate", alpaca, lambda rng: b'{"instruction": "a\\udc00", "output": "b"}', JSON),
     Fault("NUL byte", "nul", turns, lambda rng: _json(turns(rng, reply="a§b")).replace("§".encode(), b"\x00"), LINES),
@@ -548,16 +548,16 @@ FAULTS = (
     Fault("empty question", "empty", turns, lambda rng: turns(rng, question="  "), JSON),
     Fault("empty text", "empty", text, _with(text, value=" \n "), JSON + COLUMNS),
     Fault("word nan", "nan", alpaca, lambda rng: alpaca(rng, output=rng.choice(["nan", "NaN", "None", "null"])), FLAT),
-    Fault("no answer", "no_answer", turns, _said("user", "user"), JSON + COLUMNS),
+    Fault("no answer", "no_answer", turns, _spoken("user", "user"), JSON + COLUMNS),
     Fault("weight 0", "no_answer", turns, _turn(weight=0), JSON),
-    Fault("assistant first", "assistant_first", turns, _said("assistant", "user", "assistant"), JSON + COLUMNS),
-    Fault("assistant after system", "assistant_first", turns, _said("system", "assistant"), JSON),
-    Fault("unknown role", "unknown_role", turns, _said("user", "wizard"), JSON + COLUMNS),
+    Fault("assistant first", "assistant_first", turns, _spoken("assistant", "user", "assistant"), JSON + COLUMNS),
+    Fault("assistant after system", "assistant_first", turns, _spoken("system", "assistant"), JSON),
+    Fault("unknown role", "unknown_role", turns, _spoken("user", "wizard"), JSON + COLUMNS),
     Fault("role is a number", "unknown_role", turns, _turn(role=7), JSON),
     Fault("no role", "unknown_role", sharegpt, lambda rng: {"conversations": [{"value": ask(rng)}, {"value": sentence(rng)}]}, JSON),
     Fault("picture in a turn", "not_text", turns, lambda rng: turns(rng, [{"type": "image_url", "image_url": {"url": "x.png"}}]), JSON),
     Fault("sound in a turn", "not_text", turns, lambda rng: turns(rng, [{"type": "input_audio", "input_audio": {"data": ""}}]), JSON),
-    Fault("pictures beside", "not_text", turns, _said("user", "assistant", images=["a.png"]), JSON),
+    Fault("pictures beside", "not_text", turns, _spoken("user", "assistant", images=["a.png"]), JSON),
     Fault("sound beside", "not_text", sharegpt, lambda rng: {**sharegpt(rng), "audio": {"path": "a.wav"}}, JSON),
     Fault("no turns", "no_turns", turns, lambda rng: {"messages": []}, JSON + COLUMNS),
     # Tools.
@@ -565,8 +565,8 @@ FAULTS = (
     Fault("arguments are a list", "tool_call", turns, _call(["Oslo"]), JSON),
     Fault("call without a name", "tool_call", turns, _call("{}", ""), JSON),
     Fault("call is no JSON", "tool_call", sharegpt, lambda rng: _calls_in_words(rng), JSON),
-    Fault("tools are no JSON", "tools", turns, _said("user", "assistant", tools="[{]"), JSON),
-    Fault("tools are words", "tools", turns, _said("user", "assistant", tools=["lookup"]), JSON),
+    Fault("tools are no JSON", "tools", turns, _spoken("user", "assistant", tools="[{]"), JSON),
+    Fault("tools are words", "tools", turns, _spoken("user", "assistant", tools=["lookup"]), JSON),
     Fault("tool without a name", "tools", sharegpt, lambda rng: {**sharegpt(rng), "tools": [{"description": "x"}]}, JSON),
     Fault("history is no JSON", "history", alpaca, _with(alpaca, history="[[1"), JSON),
     Fault("history is flat", "history", alpaca, lambda rng: alpaca(rng, history=[ask(rng), sentence(rng)]), JSON),
@@ -588,8 +588,8 @@ FAULTS = (
     Fault("too long", "too_long", turns, _long, JSON, SHORT),
     Fault("answer too long to cut", "too_long", turns, _long, JSON, (*SHORT, "--overlong", "truncate")),
     Fault("long question", "shortened", turns, _long_question, JSON, (*SHORT, "--overlong", "truncate"), warning=True, truncated=True),
-    Fault("template refuses", "template_refuses", turns, _said("system", "user", "assistant"), JSON, ("--base", "{strict}")),
-    Fault("template opens otherwise", "prompt_not_prefix", turns, _said("system", "user", "assistant"), JSON, ("--base", "{twofold}")),
+    Fault("template refuses", "template_refuses", turns, _spoken("system", "user", "assistant"), JSON, ("--base", "{strict}")),
+    Fault("template opens otherwise", "prompt_not_prefix", turns, _spoken("system", "user", "assistant"), JSON, ("--base", "{twofold}")),
     # Texts that are kept, with a warning.
     Fault("control characters", "control", alpaca, _answered("§ \x07\x1b[31m"), JSON + COLUMNS, warning=True),
     Fault("turned writing", "bidi", alpaca, _answered("§ \u202eevil"), FLAT, warning=True),
@@ -623,34 +623,34 @@ class Builder:
 
     def _base(self, name: str, before: str, after: str = "") -> Path:
         """The bundled base with another template."""
-        place = self.folder / "bases" / name
-        place.mkdir(parents=True)
+        path = self.folder / "bases" / name
+        path.mkdir(parents=True)
         for file in BUNDLED.iterdir():
             if file.name == "chat_template.jinja":
                 source = file.read_text(encoding="utf-8")
-                (place / file.name).write_text(before + source + after, encoding="utf-8")
+                (path / file.name).write_text(before + source + after, encoding="utf-8")
             else:
-                (place / file.name).symlink_to(file)
-        return place
+                (path / file.name).symlink_to(file)
+        return path
 
     def add(self, name: str, words: list[Any], code: int, **expected: Any) -> None:
         """A case. Words of the command line that name a base by its place in braces get its folder."""
-        given = tuple(str(self.bases.get(word, word)) for word in words)
-        self.cases.append(Case(name, given, code, **expected))
+        arguments = tuple(str(self.bases.get(word, word)) for word in words)
+        self.cases.append(Case(name, arguments, code, **expected))
 
     def stem(self, name: str) -> Path:
         """A file's place, without its suffix: a folder for each, so that no two cases share one."""
-        place = self.folder / "files" / f"{len(self.cases):03}"
-        place.mkdir(parents=True, exist_ok=True)
-        return place / name.replace(" ", "_").replace(",", "")
+        path = self.folder / "files" / f"{len(self.cases):03}"
+        path.mkdir(parents=True, exist_ok=True)
+        return path / name.replace(" ", "_").replace(",", "")
 
     def mix(self, name: str, carrier: Carrier, good: Any, bad: Any, count: int, rows: int = GOOD_ROWS) -> tuple[Path, list[int], int]:
         """A file of good rows with bad ones at random places: its path, the bad rows' lines, and the number of all rows."""
-        made = [(good(self.rng), False) for _ in range(rows)]
+        faults = [(good(self.rng), False) for _ in range(rows)]
         for _ in range(count):
-            made.insert(self.rng.randint(1 if carrier is lines_as_json else 0, len(made)), (bad(self.rng), True))
-        path, lines = carrier(self.stem(name), [row for row, _ in made], self.rng)
-        return path, [line for line, (_, is_bad) in zip(lines, made, strict=True) if is_bad], len(made)
+            faults.insert(self.rng.randint(1 if carrier is lines_as_json else 0, len(faults)), (bad(self.rng), True))
+        path, lines = carrier(self.stem(name), [row for row, _ in faults], self.rng)
+        return path, [line for line, (_, is_bad) in zip(lines, faults, strict=True) if is_bad], len(faults)
 
     def rows(self) -> None:
         """Every fault of a row in some kinds of files."""
@@ -660,7 +660,7 @@ class Builder:
             for carrier in order[: fault.times]:
                 used[carrier] += 1
                 path, lines, read = self.mix(f"{fault.name} {carrier.__name__}", carrier, fault.good, fault.bad, self.rng.randint(1, 3))
-                places = tuple((str(path), line, fault.kind) for line in lines)
+                positions = tuple((str(path), line, fault.kind) for line in lines)
                 base = () if "--base" in fault.options else ("--base", "nano")
                 self.add(
                     f"{fault.name} in {carrier.__name__}",
@@ -669,7 +669,7 @@ class Builder:
                     read=read,
                     truncated=len(lines) if fault.truncated else 0,
                     patch=fault.patch,
-                    **{"warned" if fault.warning else "rejected": places},
+                    **{"warned" if fault.warning else "rejected": positions},
                 )
 
     def wholes(self) -> None:
@@ -688,7 +688,7 @@ class Builder:
             )  # fmt: skip
         useless: list[tuple[str, str, Maker]] = [
             ("process reward", "process_reward", steps),
-            ("nobody answers", "no_answer", _said("user")),
+            ("nobody answers", "no_answer", _spoken("user")),
         ]
         for name, fault_kind, good in useless:
             path, lines = jsonl(self.stem(name), [good(self.rng) for _ in range(15)], self.rng)
@@ -1053,14 +1053,14 @@ class Builder:
         good = self._good()
 
         def broken(name: str, says: str, **files: bytes | None) -> None:
-            place = self.folder / "bases" / name.replace(" ", "_")
-            shutil.copytree(self.bases["{strict}"], place, symlinks=True)
+            path = self.folder / "bases" / name.replace(" ", "_")
+            shutil.copytree(self.bases["{strict}"], path, symlinks=True)
             for file, data in files.items():
-                target = place / file.replace("__", ".")
+                target = path / file.replace("__", ".")
                 target.unlink(missing_ok=True)
                 if data is not None:
                     target.write_bytes(data)
-            self.add(name, ["data", "check", good, "--base", place, "--json"], 2, says=(says,))
+            self.add(name, ["data", "check", good, "--base", path, "--json"], 2, says=(says,))
 
         broken("base without a config", "config.json", config__json=None)
         broken("base with a broken config", "config.json", config__json=b'{"model_type": ')
@@ -1130,11 +1130,11 @@ def drive(cases: Path, results: Path) -> None:
         raise RuntimeError("it hangs")
 
     signal.signal(signal.SIGALRM, hangs)
-    found = []
+    outcomes = []
     for case in json.loads(cases.read_text(encoding="utf-8")):
-        places = [(import_module(name.rpartition(".")[0]), name.rpartition(".")[2], value) for name, value in case["patch"].items()]
-        before = [getattr(module, name) for module, name, _ in places]
-        for module, name, value in places:
+        patches = [(import_module(name.rpartition(".")[0]), name.rpartition(".")[2], value) for name, value in case["patch"].items()]
+        before = [getattr(module, name) for module, name, _ in patches]
+        for module, name, value in patches:
             setattr(module, name, value)
         user, ended, code, start = os.geteuid(), "", -1, time.process_time()
         sys.argv = ["edgetune", *case["words"]]
@@ -1149,12 +1149,12 @@ def drive(cases: Path, results: Path) -> None:
             finally:
                 signal.alarm(0)
                 os.seteuid(user)
-        for (module, name, _), value in zip(places, before, strict=True):
+        for (module, name, _), value in zip(patches, before, strict=True):
             setattr(module, name, value)
         heavy = sorted({"torch", "transformers", "llama_cpp"} & set(sys.modules))
         spent = time.process_time() - start
-        found.append({"code": code, "out": out.getvalue(), "err": err.getvalue() + ended, "seconds": spent, "heavy": heavy})
-    results.write_text(json.dumps(found), encoding="utf-8")
+        outcomes.append({"code": code, "out": out.getvalue(), "err": err.getvalue() + ended, "seconds": spent, "heavy": heavy})
+    results.write_text(json.dumps(outcomes), encoding="utf-8")
 
 
 if __name__ == "__main__" and sys.argv[1] == "--drive":

@@ -59,12 +59,12 @@ def make_family(folder: Path, name: str) -> Path:
 @pytest.fixture(scope="session")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tokenizers.BaseTokenizer]:
     """The tokenizer of a family by name, made once."""
-    made: dict[str, tokenizers.BaseTokenizer] = {}
+    loaded: dict[str, tokenizers.BaseTokenizer] = {}
 
     def get(name: str) -> tokenizers.BaseTokenizer:
-        if name not in made:
+        if name not in loaded:
             folder = make_family(tmp_path_factory.mktemp("family") / name, name)
-            made[name] = tokenizers.load_tokenizer(folder, today())
-        return made[name]
+            loaded[name] = tokenizers.load_tokenizer(folder, today())
+        return loaded[name]
 
     return get

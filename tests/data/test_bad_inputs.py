@@ -43,11 +43,11 @@ class Ended:
     peak: int
 
 
-def launch(folder: Path, *words: str) -> Ended:
+def launch(folder: Path, *arguments: str) -> Ended:
     """Run Python with these words, away from the user's own workspace."""
     environment = {**os.environ, "EDGETUNE_WORKSPACE": str(folder / "workspace"), "PYTHONPATH": str(HERE.parents[1])}
     used = folder / "used.json"
-    command = [sys.executable, "-S", "-E", "-c", LAUNCHER, str(used), sys.executable, *words]
+    command = [sys.executable, "-S", "-E", "-c", LAUNCHER, str(used), sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, timeout=900, check=True)
     code, seconds, peak = json.loads(used.read_text(encoding="utf-8"))
     return Ended(code, done.stdout, done.stderr, seconds, peak)
@@ -76,55 +76,55 @@ class Met:
     def wrong(self) -> list[str]:
         """All that is not as the case says."""
         case, document = self.case, self.document
-        found = [f"exit code {self.code}, not {case.code}"] if self.code != case.code else []
+        faults = [f"exit code {self.code}, not {case.code}"] if self.code != case.code else []
         if "Traceback" in self.out + self.err:
-            found.append(self.err[-1500:])
+            faults.append(self.err[-1500:])
         if self.code != case.code:
-            return [*found, str(document.get("error"))]
+            return [*faults, str(document.get("error"))]
         if not document:
-            return [*found, f"no JSON document: {self.out[:200]!r}"]
+            return [*faults, f"no JSON document: {self.out[:200]!r}"]
         if self.code == 2:
-            return found + self._refused(document.get("error", {}))
+            return faults + self._refused(document.get("error", {}))
         if case.words[:2] == ("data", "check"):
-            return found + self._report(document)
-        return found + self._other(document)
+            return faults + self._report(document)
+        return faults + self._other(document)
 
     def _refused(self, error: dict[str, Any]) -> list[str]:
         case = self.case
         expected = {"kind": case.kind, "file": case.file, "line": case.line} if case.kind else {}
-        found = [f"{key} {error.get(key)!r}, not {value!r}" for key, value in expected.items() if error.get(key) != value]
+        faults = [f"{key} {error.get(key)!r}, not {value!r}" for key, value in expected.items() if error.get(key) != value]
         if case.line and case.kind and f"ine {case.line}" not in error.get("cause", ""):
-            found.append(f"line {case.line} is not in the cause {error.get('cause')!r}")
-        told = f"{error.get('title')} {error.get('cause')}"
-        found += [f"{word!r} is not in {told!r}" for word in case.says if word not in told]
-        return found + [f"no {key}" for key in ("title", "remedy") if not error.get(key)]
+            faults.append(f"line {case.line} is not in the cause {error.get('cause')!r}")
+        message = f"{error.get('title')} {error.get('cause')}"
+        faults += [f"{word!r} is not in {message!r}" for word in case.says if word not in message]
+        return faults + [f"no {key}" for key in ("title", "remedy") if not error.get(key)]
 
     def _report(self, report: dict[str, Any]) -> list[str]:
         case = self.case
         problems = report.get("problems", [])
-        found = []
+        faults = []
         for name, rejected, expected in (("left out", True, case.rejected), ("told", False, case.warned)):
             got = [(p["file"], p["line"], p["kind"]) for p in problems if p["rejected"] == rejected]
             if sorted(got) != sorted(expected):
-                found.append(f"{name}: {sorted(set(got) - set(expected))} not {sorted(set(expected) - set(got))}")
+                faults.append(f"{name}: {sorted(set(got) - set(expected))} not {sorted(set(expected) - set(got))}")
         counts = report["read"], report["kept"], report["rejected"], report["truncated"]
-        wanted = case.read, case.read - len(case.rejected) - case.truncated, len(case.rejected), case.truncated
-        if counts != wanted or counts[0] != sum(counts[1:]):
-            found.append(f"read, kept, rejected, truncated are {counts}, not {wanted}")
+        totals = case.read, case.read - len(case.rejected) - case.truncated, len(case.rejected), case.truncated
+        if counts != totals or counts[0] != sum(counts[1:]):
+            faults.append(f"read, kept, rejected, truncated are {counts}, not {totals}")
         if sum(report["rejected_counts"].values()) != len(case.rejected):
-            found.append(f"counted as {report['rejected_counts']}")
+            faults.append(f"counted as {report['rejected_counts']}")
         if not report["verdict"] or (case.code == 1) != (report["verdict"] == "do not train"):
-            found.append(f"verdict {report['verdict']!r}")
-        return found + self._quarantined(report["quarantine"])
+            faults.append(f"verdict {report['verdict']!r}")
+        return faults + self._quarantined(report["quarantine"])
 
     def _quarantined(self, path: str | None) -> list[str]:
         case = self.case
         lines = Path(path).read_text(encoding="utf-8").splitlines() if path else []
         rows = [json.loads(line) for line in lines]
-        places = sorted((row["file"], row["line"], row["kind"]) for row in rows)
-        found = [f"in quarantine: {places}"] if places != sorted(case.rejected) else []
+        positions = sorted((row["file"], row["line"], row["kind"]) for row in rows)
+        faults = [f"in quarantine: {positions}"] if positions != sorted(case.rejected) else []
         unsaid = [row["line"] for row in rows if not row["reason"] or "row" not in row]
-        return found + ([f"without reason or row in quarantine: {unsaid}"] if unsaid else [])
+        return faults + ([f"without reason or row in quarantine: {unsaid}"] if unsaid else [])
 
     def _other(self, document: dict[str, Any]) -> list[str]:
         """What convert, split, preview and train say."""
@@ -132,13 +132,13 @@ class Met:
         if case.words[1] == "preview":
             got = [(document["file"], document["line"], document["rejected"]["kind"])]
             return [] if got == list(case.rejected) else [f"shown: {got}"]
-        found = [f"{file}:{line} is not named in {self.err!r}" for file, line, _ in case.rejected if f"{file}:{line}:" not in self.err]
+        faults = [f"{file}:{line} is not named in {self.err!r}" for file, line, _ in case.rejected if f"{file}:{line}:" not in self.err]
         if "left_out" in document:
             written = document.get("written", document.get("train", 0) + document.get("valid", 0))
             counts = document["read"], written, document["left_out"]
-            wanted = case.read, case.read - len(case.rejected), len(case.rejected)
-            found += [f"read, written, left out are {counts}, not {wanted}"] if counts != wanted else []
-        return found
+            expected = case.read, case.read - len(case.rejected), len(case.rejected)
+            faults += [f"read, written, left out are {counts}, not {expected}"] if counts != expected else []
+        return faults
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     results = folder / "results.json"
     process = launch(folder, str(HERE / "bad_inputs.py"), "--drive", str(folder / "cases.json"), str(results))
     assert process.code == 0, process.err[-3000:]
-    return Corpus([Met(case, **one) for case, one in zip(cases, json.loads(results.read_text(encoding="utf-8")), strict=True)], process)
+    return Corpus(
+        [Met(case, **result) for case, result in zip(cases, json.loads(results.read_text(encoding="utf-8")), strict=True)], process
+    )
 
 
 def test_every_bad_input_ends_as_it_should(corpus: Corpus) -> None:
-    wrong = {met.case.name: found for met in corpus.met if (found := met.wrong())}
-    assert not wrong, f"{len(wrong)} of {len(corpus.met)}:\n" + "\n".join(f"{name}: {'; '.join(found)}" for name, found in wrong.items())
+    wrong = {met.case.name: faults for met in corpus.met if (faults := met.wrong())}
+    assert not wrong, f"{len(wrong)} of {len(corpus.met)}:\n" + "\n".join(f"{name}: {'; '.join(faults)}" for name, faults in wrong.items())
 
 
 def test_no_bad_input_is_slow_or_large_or_loads_torch(corpus: Corpus) -> None:
@@ -226,11 +228,11 @@ def test_whatever_a_file_holds_ends_in_a_document(
     folder.mkdir(exist_ok=True)
     path = folder / f"a{suffix}"
     path.write_bytes(data)
-    words = ["data", "check", str(path), "--base", "nano", "--workspace", str(folder / "workspace"), "--json"]
+    arguments = ["data", "check", str(path), "--base", "nano", "--workspace", str(folder / "workspace"), "--json"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["edgetune", *words])
+        patch.setattr(sys, "argv", ["edgetune", *arguments])
         patch.setattr(training_time, "_products", lambda: 1e9)
-        code = run(words)
+        code = run(arguments)
     out, err = capfd.readouterr()
     document = json.loads(out)
     assert code in (0, 1, 2) and "Traceback" not in err

@@ -21,24 +21,24 @@ def rows(*values: dict[str, Any]) -> list[ParsedRow]:
     return [ParsedRow("f.jsonl", number, value) for number, value in enumerate(values, 1)]
 
 
-def refused(*values: dict[str, Any], asked: str = "auto") -> InputError:
+def refused(*values: dict[str, Any], requested: str = "auto") -> InputError:
     with pytest.raises(InputError) as caught:
-        detect_format(rows(*values), asked)
+        detect_format(rows(*values), requested)
     return caught.value
 
 
 @pytest.mark.parametrize("name", format_order())
 def test_every_format_is_found_and_explains_itself(name: str) -> None:
-    found = detect_format(rows(*[module(name).SAMPLE] * 1000))
-    assert (found.format, found.matching, found.sampled) == (name, 1000, 1000)
-    assert found.reason == f"{module(name).TITLE}: 1,000 of 1,000 sampled rows have {module(name).SHAPE}"
+    detected = detect_format(rows(*[module(name).SAMPLE] * 1000))
+    assert (detected.format, detected.matching, detected.sampled) == (name, 1000, 1000)
+    assert detected.reason == f"{module(name).TITLE}: 1,000 of 1,000 sampled rows have {module(name).SHAPE}"
     assert detect_format(rows(module(name).SAMPLE), name).format == name
 
 
 def test_broken_rows_do_not_hide_the_format() -> None:
     broken = [ParsedRow("f.jsonl", 1, {}, "not JSON", "not_json")] * 50
-    found = detect_format(broken + rows(*[ALPACA] * 85, *[{"x": 1}] * 15))
-    assert (found.format, found.matching, found.sampled) == ("alpaca", 85, 100)
+    detected = detect_format(broken + rows(*[ALPACA] * 85, *[{"x": 1}] * 15))
+    assert (detected.format, detected.matching, detected.sampled) == ("alpaca", 85, 100)
     unanswered = rows(*[{"prompt": "q", "chosen": "a", "rejected": "b"}] * 85, *[{"prompt": "q", "chosen": "a", "rejected": None}] * 15)
     assert detect_format(unanswered).format == "pair_strings"
     assert detect_format(rows(*[{"messages": [], "text": ""}] * 15, *[{**CHAT, "text": ""}] * 85)).format == "messages"
@@ -81,9 +81,9 @@ def test_too_many_rows_without_a_shape_are_not_passed_over() -> None:
 def test_a_proposed_mapping_works(row: dict[str, Any]) -> None:
     error = refused(*[row] * 3)
     assert all(f"{column} (" in error.cause for column in row)
-    found = re.search(r'--column-map (?:"([^"]*)"|(\S+)):', error.remedy)
-    assert found, error.remedy
-    mapping = parse_map([found[1] or found[2]])
+    match = re.search(r'--column-map (?:"([^"]*)"|(\S+)):', error.remedy)
+    assert match, error.remedy
+    mapping = parse_map([match[1] or match[2]])
     check_map(rows(row), mapping)
     mapped = detect_format(rows(apply_map(row, mapping)))
     assert module(mapped.format).convert(apply_map(row, mapping))
@@ -96,10 +96,10 @@ def test_columns_that_say_nothing_are_shown_with_how_to_map_them() -> None:
 
 
 def test_a_format_that_is_asked_for_must_fit_a_row() -> None:
-    error = refused(ALPACA, asked="sharegpt")
+    error = refused(ALPACA, requested="sharegpt")
     assert "Found instead: Alpaca: 1 of 1" in error.cause
-    assert "Did you mean sharegpt?" in refused(ALPACA, asked="sharegtp").cause
-    assert "--column-map" in refused({"Question": "q", "Answer": "a"}, asked="alpaca").remedy
+    assert "Did you mean sharegpt?" in refused(ALPACA, requested="sharegtp").cause
+    assert "--column-map" in refused({"Question": "q", "Answer": "a"}, requested="alpaca").remedy
     labelled = {"prompt": "q", "completion": "a", "label": "easy"}
     assert detect_format(rows(labelled)).format == "unpaired"
     assert detect_format(rows(labelled), "prompt_completion").reason == "asked for; 1 of 1 sampled rows fit prompt and completion"
@@ -114,14 +114,14 @@ def test_rows_that_cannot_be_read_are_no_format() -> None:
 
 
 @given(st.integers(0, 5000), st.integers(1, 50))
-def test_a_sample_is_spread_over_the_stream(length: int, wanted: int) -> None:
-    sample: EvenSample[int] = EvenSample(wanted)
+def test_a_sample_is_spread_over_the_stream(length: int, size: int) -> None:
+    sample: EvenSample[int] = EvenSample(size)
     for number in range(length):
         sample.add(number)
     items = sample.items
-    assert items == sorted(set(items)) and len(items) == min(length, wanted)
+    assert items == sorted(set(items)) and len(items) == min(length, size)
     gaps = [after - before for before, after in pairwise([*items, length])]
-    assert not items or (items[0] == 0 and max(gaps) <= 3 * length / wanted + 2)
+    assert not items or (items[0] == 0 and max(gaps) <= 3 * length / size + 2)
 
 
 def test_a_sample_holds_little_of_a_long_stream() -> None:

@@ -16,22 +16,22 @@ POOL = [a + b + c for a in ("ba", "ko", "li", "mu", "ne", "ro", "si", "ta") for 
 
 def pairs(text: str) -> set[tuple[str, str]]:
     """Pairs of neighbouring words, the plain way."""
-    found = re.findall(r"[a-z0-9]+", text.lower())
-    return set(pairwise(found))
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return set(pairwise(words))
 
 
-def jaccard(one: str, other: str) -> float:
+def jaccard(left: str, right: str) -> float:
     """The exact overlap of two texts' word pairs."""
-    a, b = pairs(one), pairs(other)
+    a, b = pairs(left), pairs(right)
     return len(a & b) / len(a | b)
 
 
 def changed(text: str, share: float, chance: random.Random) -> str:
     """A copy with a share of its words substituted."""
-    found = text.split()
-    for place in chance.sample(range(len(found)), round(share * len(found))):
-        found[place] = f"new{chance.randrange(10**6)}"
-    return " ".join(found)
+    words = text.split()
+    for position in chance.sample(range(len(words)), round(share * len(words))):
+        words[position] = f"new{chance.randrange(10**6)}"
+    return " ".join(words)
 
 
 def search(texts: list[str]) -> tuple[list[list[int]], list[list[int]]]:
@@ -60,12 +60,12 @@ def test_signatures_estimate_the_exact_overlap(family: list[str]) -> None:
 def test_near_groups_agree_with_a_comparison_of_all_rows(family: list[str]) -> None:
     exact, near = search(family)
     group = {row: number for number, rows in enumerate(exact + near) for row in rows}
-    for one, other in combinations(range(len(family)), 2):
-        together = group.get(one, -1) == group.get(other, -2)
+    for left, right in combinations(range(len(family)), 2):
+        together = group.get(left, -1) == group.get(right, -2)
         if together:
-            assert jaccard(family[one], family[other]) > 0.5
-        elif other == one + 300:
-            assert jaccard(family[one], family[other]) < 0.87
+            assert jaccard(family[left], family[right]) > 0.5
+        elif right == left + 300:
+            assert jaccard(family[left], family[right]) < 0.87
 
 
 def test_planted_copies_are_found() -> None:
@@ -73,9 +73,9 @@ def test_planted_copies_are_found() -> None:
     rows = [" ".join(chance.choices(POOL, k=chance.randint(20, 200))) for _ in range(2000)]
     copies = [changed(row, 0.05, chance) for row in rows[:200]]
     exact, near = search(rows + copies)
-    found = {tuple(rows_) for rows_ in exact + near}
-    assert sum((number, 2000 + number) in found for number in range(200)) >= 190
-    assert all(row < 200 or row >= 2000 for rows_ in found for row in rows_)
+    groups_ = {tuple(rows_) for rows_ in exact + near}
+    assert sum((number, 2000 + number) in groups_ for number in range(200)) >= 190
+    assert all(row < 200 or row >= 2000 for rows_ in groups_ for row in rows_)
 
 
 def test_exact_ones_ignore_case_and_white_space_and_count_once() -> None:
@@ -87,7 +87,7 @@ def test_exact_ones_ignore_case_and_white_space_and_count_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "one, other",
+    "left, right",
     [
         ("What is 2+3?", "What is 2+4?"),
         ("What is 2+3? 5", "What is 2+4? 6"),
@@ -97,15 +97,15 @@ def test_exact_ones_ignore_case_and_white_space_and_count_once() -> None:
         ("???", "!!!"),
     ],
 )
-def test_short_rows_are_not_called_near(one: str, other: str) -> None:
-    assert search([one, other])[1] == []
+def test_short_rows_are_not_called_near(left: str, right: str) -> None:
+    assert search([left, right])[1] == []
 
 
 def test_short_rows_that_differ_where_it_matters() -> None:
     """Each differs from the next in one place of seven, or in its numbers alone: by words in common, half of them would be near."""
-    words = [f"Please give me a synonym of {word}" for word in POOL[:60]]
+    texts = [f"Please give me a synonym of {word}" for word in POOL[:60]]
     numbers = [f"Tom has {n} apples and buys a few more of them at the market on his way home." for n in range(60)]
-    assert search(words + numbers)[1] == []
+    assert search(texts + numbers)[1] == []
 
 
 def test_scripts_without_spaces() -> None:
@@ -121,10 +121,10 @@ def test_a_template_filled_in_thousands_of_times_stays_cheap(monkeypatch: pytest
     compared = 0
     inner = duplicates._alike
 
-    def count(signed: np.ndarray, rows: np.ndarray, others: np.ndarray, their: np.ndarray) -> np.ndarray:
+    def count(signed: np.ndarray, rows: np.ndarray, other_signed: np.ndarray, other_rows: np.ndarray) -> np.ndarray:
         nonlocal compared
         compared += len(rows)
-        return inner(signed, rows, others, their)
+        return inner(signed, rows, other_signed, other_rows)
 
     monkeypatch.setattr(duplicates, "_alike", count)
     exact, near = search(rows)

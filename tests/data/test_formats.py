@@ -19,18 +19,18 @@ Row = dict[str, Any]
 Turns = list[Row]
 
 
-def said(role: str, content: Any, **more: Any) -> Row:
+def turn(role: str, content: Any, **more: Any) -> Row:
     return {"role": role, "content": content, **more}
 
 
-Q, A, B = said("user", "q"), said("assistant", "a"), said("assistant", "b")
-S = said("system", "s")
+Q, A, B = turn("user", "q"), turn("assistant", "a"), turn("assistant", "b")
+S = turn("system", "s")
 CHAT = Example([Q, A])
 PAIR = Example([Q], kind="preference", pairs=[([A], [B])])
 HH = "\n\nHuman: q\n\nAssistant: "
 CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
-CALLED = Example([Q, said("assistant", "", tool_calls=[CALL]), said("tool", "1"), A], tools=[TOOL])
+CALLED = Example([Q, turn("assistant", "", tool_calls=[CALL]), turn("tool", "1"), A], tools=[TOOL])
 
 
 def parts(*texts: str, key: str = "text") -> Turns:
@@ -41,18 +41,18 @@ VARIANTS: list[tuple[str, Row, Example]] = [
     (
         "ranking",
         {"prompt": "q", "answers": [{"answer": "c", "rank": 3}, {"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}]},
-        Example([Q], kind="preference", pairs=[([A], [B]), ([A], [said("assistant", "c")]), ([B], [said("assistant", "c")])]),
+        Example([Q], kind="preference", pairs=[([A], [B]), ([A], [turn("assistant", "c")]), ([B], [turn("assistant", "c")])]),
     ),
     (
         "ranking",
         {"prompt": [S, Q], "answers": [{"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}, {"answer": "c", "rank": 2}]},
-        Example([S, Q], kind="preference", pairs=[([A], [B]), ([A], [said("assistant", "c")])]),
+        Example([S, Q], kind="preference", pairs=[([A], [B]), ([A], [turn("assistant", "c")])]),
     ),
     (
         "pair_messages",
         {
-            "chosen_messages": [said("user", parts("q", key="value")), said("assistant", parts("a", key="value"))],
-            "rejected_messages": [said("user", parts("q", key="value")), said("assistant", parts("b", key="value"))],
+            "chosen_messages": [turn("user", parts("q", key="value")), turn("assistant", parts("a", key="value"))],
+            "rejected_messages": [turn("user", parts("q", key="value")), turn("assistant", parts("b", key="value"))],
         },
         PAIR,
     ),
@@ -74,13 +74,13 @@ VARIANTS: list[tuple[str, Row, Example]] = [
     ),
     (
         "pair_lists",
-        {"chosen": [Q, A, said("user", "x"), B], "rejected": [Q, A, said("user", "y"), B]},
-        Example([Q], kind="preference", pairs=[([A, said("user", "x"), B], [A, said("user", "y"), B])]),
+        {"chosen": [Q, A, turn("user", "x"), B], "rejected": [Q, A, turn("user", "y"), B]},
+        Example([Q], kind="preference", pairs=[([A, turn("user", "x"), B], [A, turn("user", "y"), B])]),
     ),
     (
         "pair_lists",
-        {"prompt": [Q], "chosen": [A, said("user", "x"), A], "rejected": [A, said("user", "x"), B]},
-        Example([Q, A, said("user", "x")], kind="preference", pairs=PAIR.pairs),
+        {"prompt": [Q], "chosen": [A, turn("user", "x"), A], "rejected": [A, turn("user", "x"), B]},
+        Example([Q, A, turn("user", "x")], kind="preference", pairs=PAIR.pairs),
     ),
     ("pair_turns", {"messages": [Q], "chosen": A, "rejected": B}, PAIR),
     (
@@ -99,7 +99,7 @@ VARIANTS: list[tuple[str, Row, Example]] = [
     (
         "pair_strings",
         {"instruction": "do", "input": "this", "system": "s", "chosen": "a", "rejected": "b"},
-        Example([S, said("user", "do\nthis")], kind="preference", pairs=PAIR.pairs),
+        Example([S, turn("user", "do\nthis")], kind="preference", pairs=PAIR.pairs),
     ),
     ("pair_whole", {"chosen": f"{HH}a", "rejected": f"{HH}b"}, PAIR),
     ("pair_whole", {"prompt": None, "chosen": "q\na", "rejected": "q\nb"}, PAIR),
@@ -119,17 +119,17 @@ VARIANTS: list[tuple[str, Row, Example]] = [
         Example([Q, A], kind="unpaired", label=False),
     ),
     ("messages", {"messages": [Q, A], "chosen": None, "rejected": None, "label": None}, CHAT),
-    ("messages", {"texts": [said("User", "q"), said("model", "a")]}, CHAT),
-    ("messages", {"conversations": [said("user", parts("q")), A]}, CHAT),
-    ("messages", {"messages": [said("user", parts("q", key="value"), loss_weight=0.0), {**A, "weight": 1}]}, CHAT),
-    ("messages", {"messages": [said("developer", "s"), Q, A, Q]}, Example([S, Q, A, Q])),
+    ("messages", {"texts": [turn("User", "q"), turn("model", "a")]}, CHAT),
+    ("messages", {"conversations": [turn("user", parts("q")), A]}, CHAT),
+    ("messages", {"messages": [turn("user", parts("q", key="value"), loss_weight=0.0), {**A, "weight": 1}]}, CHAT),
+    ("messages", {"messages": [turn("developer", "s"), Q, A, Q]}, Example([S, Q, A, Q])),
     ("messages", {"messages": [Q, Q, A, A]}, Example([Q, Q, A, A])),
-    ("messages", {"messages": [said("system", ""), Q, A]}, Example([said("system", ""), Q, A])),
+    ("messages", {"messages": [turn("system", ""), Q, A]}, Example([turn("system", ""), Q, A])),
     ("messages", {"messages": [Q, {**B, "weight": 0}, Q, {**A, "loss_weight": 1.0}]}, Example([Q, {**B, "train": False}, Q, A])),
     ("messages", {"messages": [Q, {**A, "thinking": "hm", "name": None}]}, Example([Q, {**A, "reasoning_content": "hm"}])),
     (
         "messages",
-        {"messages": [Q, said("assistant", [{"type": "reasoning", "value": "hm"}, *parts("a")])]},
+        {"messages": [Q, turn("assistant", [{"type": "reasoning", "value": "hm"}, *parts("a")])]},
         Example([Q, {**A, "reasoning_content": "hm"}]),
     ),
     (
@@ -142,7 +142,7 @@ VARIANTS: list[tuple[str, Row, Example]] = [
                     "content": None,
                     "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}],
                 },
-                said("tool", "1"),
+                turn("tool", "1"),
                 A,
             ],
             "tools": [{"name": "f", "parameters": {}}],
@@ -155,12 +155,12 @@ VARIANTS: list[tuple[str, Row, Example]] = [
             "messages": [
                 Q,
                 {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", **CALL}]},
-                said("tool", "", tool_call_id="c1", name="f"),
+                turn("tool", "", tool_call_id="c1", name="f"),
                 A,
             ]
         },
         Example(
-            [Q, said("assistant", "", tool_calls=[{"id": "c1", **CALL}]), said("tool", "", name="f", tool_call_id="c1"), A],
+            [Q, turn("assistant", "", tool_calls=[{"id": "c1", **CALL}]), turn("tool", "", name="f", tool_call_id="c1"), A],
         ),
     ),
     (
@@ -185,14 +185,14 @@ VARIANTS: list[tuple[str, Row, Example]] = [
             ],
             "tools": "[]",
         },
-        Example([Q, said("assistant", "", tool_calls=[CALL, {"type": "function", "function": {"name": "g", "arguments": {}}}])]),
+        Example([Q, turn("assistant", "", tool_calls=[CALL, {"type": "function", "function": {"name": "g", "arguments": {}}}])]),
     ),
     ("sharegpt", {"system": "s", "messages": [{"from": "human", "value": "q"}, {"from": "bing", "value": "a"}]}, Example([S, Q, A])),
     ("prompt_completion", {"prompt": [Q], "completion": [A]}, CHAT),
     ("prompt_completion", {"prompt": "q", "completion": [A], "image": ""}, CHAT),
     ("prompt_completion", {"prompt": "q", "response": "a"}, CHAT),
     ("prompt_completion", {"question": "q", "answer": "a", "context": None, "label": "easy"}, CHAT),
-    ("prompt_completion", {"question": "q", "answer": "a", "context": "c"}, Example([said("user", "c\n\nq"), A])),
+    ("prompt_completion", {"question": "q", "answer": "a", "context": "c"}, Example([turn("user", "c\n\nq"), A])),
     ("alpaca", {"instruction": "q", "output": "a", "text": "Below is an instruction …"}, CHAT),
     ("alpaca", {"instruction": "q", "input": math.nan, "system": math.nan, "history": [], "response": "a"}, CHAT),
     ("alpaca", {"instruction": "q", "output": None, "response": "a"}, CHAT),
@@ -200,9 +200,9 @@ VARIANTS: list[tuple[str, Row, Example]] = [
     (
         "alpaca",
         {"instruction": "do", "input": "this", "output": "done", "system": "s", "history": [["q", "a"]]},
-        Example([S, Q, A, said("user", "do\nthis"), said("assistant", "done")]),
+        Example([S, Q, A, turn("user", "do\nthis"), turn("assistant", "done")]),
     ),
-    ("alpaca", {"instruction": "do", "context": "this", "response": "a", "category": "x"}, Example([said("user", "do\nthis"), A])),
+    ("alpaca", {"instruction": "do", "context": "this", "response": "a", "category": "x"}, Example([turn("user", "do\nthis"), A])),
     ("prompt", {"prompt": "q", "ground_truth": "4"}, Example([Q], kind="prompt")),
     ("prompt", {"prompt": [S, Q], "chosen": None}, Example([S, Q], kind="prompt")),
     ("text", {"text": "t", "url": "u"}, Example(text="t", kind="text")),
@@ -254,7 +254,7 @@ TRAPS: list[tuple[str, str, Row]] = [
     ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "system": 5}),
     ("wrong_type", "messages", {"messages": [Q, "a"]}),
     ("wrong_type", "messages", {"messages": "q"}),
-    ("wrong_type", "messages", {"messages": [Q, said("assistant", 7)]}),
+    ("wrong_type", "messages", {"messages": [Q, turn("assistant", 7)]}),
     ("wrong_type", "unpaired", {"prompt": "q", "completion": "a", "label": "good"}),
     ("wrong_type", "unpaired", {"prompt": "q", "completion": "a", "label": 2}),
     ("wrong_type", "unpaired", {"prompt": "q", "completion": "a", "label": [1]}),
@@ -262,11 +262,11 @@ TRAPS: list[tuple[str, str, Row]] = [
     ("label", "unpaired", {"messages": [Q, A], "label": math.nan}),
     ("empty", "alpaca", {"instruction": "q", "output": " \n"}),
     ("empty", "alpaca", {"instruction": "", "input": " ", "output": "a"}),
-    ("empty", "messages", {"messages": [said("user", ""), A]}),
-    ("empty", "messages", {"messages": [Q, said("assistant", parts("", " "))]}),
+    ("empty", "messages", {"messages": [turn("user", ""), A]}),
+    ("empty", "messages", {"messages": [Q, turn("assistant", parts("", " "))]}),
     ("empty", "pair_whole", {"chosen": f"{HH}a", "rejected": HH}),
     ("nul", "alpaca", {"instruction": "q\x00", "output": "a"}),
-    ("nul", "messages", {"messages": [Q, said("assistant", "a\x00é")]}),
+    ("nul", "messages", {"messages": [Q, turn("assistant", "a\x00é")]}),
     ("nul", "messages", {"messages": [Q, A], "tools": [{"name": "f\x00"}]}),
     ("surrogate", "alpaca", {"instruction": "q", "output": "\ud800"}),
     ("surrogate", "alpaca", {"instruction": "q", "output": "a", "history": [["\ud800", "x"]]}),
@@ -283,7 +283,7 @@ TRAPS: list[tuple[str, str, Row]] = [
     ("nan", "alpaca", {"instruction": "q", "output": math.nan}),
     ("nan", "alpaca", {"instruction": math.nan, "output": "a"}),
     *[("nan", "alpaca", {"instruction": "q", "output": gap}) for gap in ("nan", "NaN", "null", "None", " nan\n")],
-    ("nan", "messages", {"messages": [Q, said("assistant", "nan")]}),
+    ("nan", "messages", {"messages": [Q, turn("assistant", "nan")]}),
     ("nan", "pair_strings", {"prompt": "q", "chosen": "a", "rejected": "None"}),
     ("nan", "text", {"text": "nan"}),
     ("no_answer", "messages", {"messages": [Q]}),
@@ -297,11 +297,11 @@ TRAPS: list[tuple[str, str, Row]] = [
     ("no_turns", "messages", {"messages": []}),
     ("no_turns", "prompt_completion", {"prompt": [], "completion": []}),
     ("no_turns", "prompt", {"prompt": [S]}),
-    ("unknown_role", "messages", {"messages": [said("robot", "q"), A]}),
+    ("unknown_role", "messages", {"messages": [turn("robot", "q"), A]}),
     ("unknown_role", "messages", {"messages": [{"role": ["user"], "content": "q"}, A]}),
     ("unknown_role", "sharegpt", {"conversations": [{"from": None, "value": "q"}]}),
-    ("not_text", "messages", {"messages": [said("user", [{"type": "image_url", "image_url": "x"}]), A]}),
-    ("not_text", "messages", {"messages": [said("user", [{"type": "input_audio"}]), A]}),
+    ("not_text", "messages", {"messages": [turn("user", [{"type": "image_url", "image_url": "x"}]), A]}),
+    ("not_text", "messages", {"messages": [turn("user", [{"type": "input_audio"}]), A]}),
     ("not_text", "sharegpt", {"image": "a.png", "conversations": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a"}]}),
     ("chosen_equals_rejected", "pair_strings", {"prompt": "q", "chosen": "a", "rejected": "a "}),
     ("chosen_equals_rejected", "pair_lists", {"chosen": [Q, A], "rejected": [Q, A]}),
@@ -338,7 +338,7 @@ def test_reasons_name_the_place_and_the_remedy() -> None:
     with pytest.raises(RowError, match=r"'output' should be text and is int; put it in quotes"):
         module("alpaca").convert({"instruction": "q", "output": 5})
     with pytest.raises(RowError, match=r"'messages', turn 2: .*'image_url'"):
-        module("messages").convert({"messages": [Q, said("assistant", [{"type": "image_url"}])]})
+        module("messages").convert({"messages": [Q, turn("assistant", [{"type": "image_url"}])]})
 
 
 def test_labels_and_pairs_are_never_taken_for_plain_answers() -> None:
@@ -441,6 +441,6 @@ def test_real_datasets(file: str, name: str) -> None:
 
 def test_a_text_file_is_documents() -> None:
     path = dataset("wiki_demo.txt")
-    found = list(read_rows(path))
+    documents = list(read_rows(path))
     lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    assert [module("text").convert(row.value).text for row in found] == lines
+    assert [module("text").convert(row.value).text for row in documents] == lines

@@ -37,9 +37,9 @@ def test_code_is_not_what_a_text_is_written_in() -> None:
 
 
 def test_shares() -> None:
-    found = languages([SENTENCES["de"], SENTENCES["en"], SENTENCES["en"], "ok"])
-    assert found == {"en": 0.5, "de": 0.25, "unknown": 0.25}
-    assert next(iter(found)) == "en"
+    shares = languages([SENTENCES["de"], SENTENCES["en"], SENTENCES["en"], "ok"])
+    assert shares == {"en": 0.5, "de": 0.25, "unknown": 0.25}
+    assert next(iter(shares)) == "en"
     assert languages([]) == {}
 
 
@@ -50,6 +50,6 @@ def test_scripts() -> None:
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
-    code = "import sys; from edgetune.data import duplicates, language, secrets, texts; print(*sys.modules)"
+    code = "import sys; from edgetune.data import duplicates, language, secrets, text_checks; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "rensa", "py3langid", "torch"} & set(loaded)

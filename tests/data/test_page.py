@@ -48,11 +48,11 @@ class Page(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        found = [(name, value or "") for name, value in attrs]
-        self.attributes += found
-        tooltip = dict(found).get("title", "")
+        pairs = [(name, value or "") for name, value in attrs]
+        self.attributes += pairs
+        tooltip = dict(pairs).get("title", "")
         if tooltip.startswith("token "):
-            self.tokens.append((tag, tooltip, dict(found).get("class", ""), ""))
+            self.tokens.append((tag, tooltip, dict(pairs).get("class", ""), ""))
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -129,8 +129,8 @@ def sample(text: str = "plain", tokens: list[dict[str, Any]] | None = None) -> d
     turns = [turn, {"role": "assistant", "content": "", "tool_calls": calls, "reasoning_content": text, "train": False}]
     example = {"prompt": turns, "chosen": turns, "rejected": turns, "tools": [{text: text}], "label": False}
     row = tokens or [token(1, "<s>", special=True), token(2, text), token(3, text, True), token(4, "</s>", True, True)]
-    place = {"file": f"/data/0/{text}", "line": 4321, "length": 99, "trained": 2, "shortened": True}
-    return place | {"example": example, "rows": [row, row], "more_rows": 1}
+    origin = {"file": f"/data/0/{text}", "line": 4321, "length": 99, "trained": 2, "shortened": True}
+    return origin | {"example": example, "rows": [row, row], "more_rows": 1}
 
 
 @pytest.mark.parametrize(
@@ -164,17 +164,17 @@ def test_figures_of_the_report_are_on_the_page() -> None:
 @pytest.mark.parametrize("length", [5, 449, 460, 2500])
 def test_exactly_the_trained_tokens_are_marked(length: int) -> None:
     tokens = [token(i, ("a", " b", "\n", "\t<", "")[i % 5], trained=i % 3 == 1, special=i % 7 == 0) for i in range(length)]
-    found = check(page.xray_html(filled(), [sample(tokens=tokens) | {"rows": [tokens]}])).tokens
+    marked = check(page.xray_html(filled(), [sample(tokens=tokens) | {"rows": [tokens]}])).tokens
     ends = 3 * page.EDGE_TOKENS
-    shown = (
+    expected = (
         tokens
         if length <= ends
         else tokens[: page.EDGE_TOKENS]
         + tokens[page.EDGE_TOKENS : -page.EDGE_TOKENS][: page.MAX_FOLDED_TOKENS]
         + tokens[-page.EDGE_TOKENS :]
     )
-    assert [(tag, title, "s" in kind, text) for tag, title, kind, text in found] == [
-        ("mark" if t["trained"] else "span", f"token {t['id']}", t["special"], t["text"]) for t in shown
+    assert [(tag, title, "s" in kind, text) for tag, title, kind, text in marked] == [
+        ("mark" if t["trained"] else "span", f"token {t['id']}", t["special"], t["text"]) for t in expected
     ]
 
 
@@ -188,13 +188,13 @@ def test_every_combination_of_empty_parts_renders() -> None:
 HEADINGS = [(GOOD, "Good"), (GOOD_WITH_WARNINGS, "Good, with warnings"), (DO_NOT_TRAIN, "Do not train"), ("", "Not judged")]
 
 
-@pytest.mark.parametrize(("verdict", "words"), HEADINGS)
-def test_empty_reports_render_and_say_so(verdict: str, words: str) -> None:
+@pytest.mark.parametrize(("verdict", "sentence"), HEADINGS)
+def test_empty_reports_render_and_say_so(verdict: str, sentence: str) -> None:
     for kind, lengths in itertools.product(("", "conversation", "text", "prompt", "process"), ({}, {"exact": False}, {"exact": True})):
         read = check(
             page.xray_html(Report([], "", "", kind).as_dict() | {"verdict": verdict, "lengths": lengths, "read": 3, "rejected": 3}, [])
         )
-        assert words in read.words and "No row was kept" in read.words and "None were found" in read.words
+        assert sentence in read.words and "No row was kept" in read.words and "None were found" in read.words
     check(page.xray_html({"verdict": verdict, "lengths": None}, []))
 
 
@@ -205,8 +205,8 @@ def test_any_histogram_stays_inside_its_plot(limit: int | None) -> None:
     from edgetune.data.xray import length_statistics
 
     usual = [Counter({0: 1}), Counter({1: 1}), Counter({7: 10**6}), Counter(range(1, 100)), Counter({5: 1000, 6: 1000, 70: 1, 4000: 1})]
-    for found in usual:
-        report = filled() | {"lengths": length_statistics(found, False, limit)}
+    for lengths in usual:
+        report = filled() | {"lengths": length_statistics(lengths, False, limit)}
         read, chart = check(page.xray_html(report, [])), page._chart(report["lengths"])
         assert chart and "guessed" in read.words
         assert all(bar["x"] >= 0 and bar["x"] + bar["width"] <= 100.001 and 0 <= bar["y"] <= page.PLOT_HEIGHT for bar in chart["bars"])
@@ -222,5 +222,5 @@ def test_size_is_bounded() -> None:
     report = filled() | {"problems": problems, "files": files, "reasons": ["'" * 2000] * 1000}
     html = page.xray_html(report, [sample() | {"example": turns, "rows": [long] * 9}] * 50)
     assert len(html.encode()) < 7_000_000
-    for words in ("162 more kinds of problems", "2,988 more files", "6 more rows of tokens", "200 more turns"):
-        assert words in html, words
+    for phrase in ("162 more kinds of problems", "2,988 more files", "6 more rows of tokens", "200 more turns"):
+        assert phrase in html, phrase

@@ -32,22 +32,22 @@ def rows_of(run: Run, name: str = store.TRAIN_FILE) -> list[dict[str, Any]]:
 def test_both_sides_are_what_training_on_that_answer_would_be(nano: Path, tmp_path: Path, train: Callable[..., Run]) -> None:
     """A pair's rows beside the rows of the same two conversations as sft prepares them, which are tested against transformers."""
     file = write_pairs(tmp_path / "p.jsonl", 12)
-    given = [json.loads(line) for line in file.read_text().splitlines()]
+    pairs = [json.loads(line) for line in file.read_text().splitlines()]
     run = train("r", data=str(file), **{**OPTIONS, "validation_split": 0.0})
     tokenizer = tokenizers.load_tokenizer(nano, run.request()["template_date"])
     rows = rows_of(run)
-    assert len(rows) == len(given)
-    for row, pair in zip(rows, given, strict=True):
+    assert len(rows) == len(pairs)
+    for row, pair in zip(rows, pairs, strict=True):
         for side in ("chosen", "rejected"):
-            wanted = tokenize(Example(pair["prompt"] + pair[side]), tokenizer, Rules(256, train_on="last"))[0]
-            assert row[f"{side}_ids"] == wanted.ids and row[f"{side}_labels"] == wanted.labels
-            assert wanted.labels[-1] == tokenizer.specials["<|im_end|>"]
+            expected = tokenize(Example(pair["prompt"] + pair[side]), tokenizer, Rules(256, train_on="last"))[0]
+            assert row[f"{side}_ids"] == expected.ids and row[f"{side}_labels"] == expected.labels
+            assert expected.labels[-1] == tokenizer.specials["<|im_end|>"]
 
 
 def test_a_judged_answer_alone_is_trained_on() -> None:
-    talk = [turn("user", "a"), turn("assistant", "b"), turn("user", "c"), turn("assistant", "d")]
-    (one,) = conversations(Example(talk, kind="unpaired", label=False))
-    assert [m.get("train") for m in one.messages] == [False, False, False, None] and one.label is False
+    turns = [turn("user", "a"), turn("assistant", "b"), turn("user", "c"), turn("assistant", "d")]
+    (judged,) = conversations(Example(turns, kind="unpaired", label=False))
+    assert [m.get("train") for m in judged.messages] == [False, False, False, None] and judged.label is False
 
 
 BAD: list[tuple[str, dict[str, Any]]] = [
@@ -87,9 +87,9 @@ def test_pairs_that_become_equal_tokens_are_left_out(nano: Path) -> None:
     lower = replace(tokenizer, template=replace(tokenizer.template, source=source))
     row = {"prompt": [turn("user", "Hi")], "chosen": [turn("assistant", "Yes.")], "rejected": [turn("assistant", "YES.")]}
     job = Job(("pair_lists",), rules=Rules(256), look=False)
-    kept = examine(0, "f", [RawRow(1, json.dumps(row).encode())], job, tokenizer)
+    batch = examine(0, "f", [RawRow(1, json.dumps(row).encode())], job, tokenizer)
     left = examine(0, "f", [RawRow(1, json.dumps(row).encode())], job, lower)
-    assert len(kept.units) == 1 and not left.units and left.rejected[0].kind == "chosen_equals_rejected"
+    assert len(batch.units) == 1 and not left.units and left.rejected[0].kind == "chosen_equals_rejected"
 
 
 def test_pairs_are_split_whole_and_equal_ones_together(tmp_path: Path, train: Callable[..., Run]) -> None:

@@ -64,10 +64,10 @@ def test_rendering_equals_transformers() -> None:
         source = path.read_text(encoding="utf-8")
         if "strftime_now" in source:
             continue  # it writes today's date; the next test freezes one
-        talk = TALK[1:4] if "emma" in path.name else TALK[:4]
+        turns = TALK[1:4] if "emma" in path.name else TALK[:4]
         marks = {"bos_token": inner.bos_token or "", "eos_token": inner.eos_token}
-        theirs = inner.apply_chat_template(talk, chat_template=source, tokenize=False, add_generation_prompt=True)
-        assert ChatTemplate(source, **marks).render(talk, add_generation_prompt=True) == theirs.replace("None", marks["bos_token"]), (
+        theirs = inner.apply_chat_template(turns, chat_template=source, tokenize=False, add_generation_prompt=True)
+        assert ChatTemplate(source, **marks).render(turns, add_generation_prompt=True) == theirs.replace("None", marks["bos_token"]), (
             path.name
         )
 
@@ -98,10 +98,10 @@ def test_too_long_and_refused_rows_say_so(tmp_path: Path) -> None:
 def test_raw_text_ends_in_eos_and_loses_nothing() -> None:
     tokens = tokenizers.load_tokenizer(find.BUNDLED, "2026-01-01")
     text = "The capital of France is Paris. " * 20
-    made = token_pieces(Example(text=text), tokens, 32)
-    ids = [t for p in made for t in p.ids]
+    pieces = token_pieces(Example(text=text), tokens, 32)
+    ids = [t for p in pieces for t in p.ids]
     assert ids[-1] == tokens.eos_id and tokens.inner.decode(ids[:-1]) == text
-    assert all(len(p.ids) <= 32 and p.labels == p.ids for p in made)
+    assert all(len(p.ids) <= 32 and p.labels == p.ids for p in pieces)
 
 
 @pytest.mark.parametrize(

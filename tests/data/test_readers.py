@@ -35,9 +35,9 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def values(path: Path) -> list[dict[str, Any]]:
-    found = list(read_rows(path))
-    assert not [row for row in found if row.problem]
-    return [row.value for row in found]
+    rows = list(read_rows(path))
+    assert not [row for row in rows if row.problem]
+    return [row.value for row in rows]
 
 
 def failure(path: Path) -> FileError:
@@ -132,9 +132,9 @@ def test_json_comes_back_as_it_was_written(
 def test_json_lines_come_back(tmp_path: Path, objects: list[dict[str, Any]], ascii: bool, end: str, last: bool) -> None:
     text = end.join(json.dumps(o, ensure_ascii=ascii) for o in objects) + end * last
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        found = list(read_rows(write(tmp_path / "a.jsonl", text.encode(encoding))))
-        assert [row.value for row in found] == objects
-        assert [row.line for row in found] == [1 + i * end.count("\n") for i in range(len(objects))]
+        rows = list(read_rows(write(tmp_path / "a.jsonl", text.encode(encoding))))
+        assert [row.value for row in rows] == objects
+        assert [row.line for row in rows] == [1 + i * end.count("\n") for i in range(len(objects))]
 
 
 @QUICK
@@ -150,9 +150,9 @@ def test_tables_come_back(tmp_path: Path, records: list[list[str]], delimiter: s
     for record in records:
         starts.append(len(io.StringIO(buffer.getvalue(), newline=None).readlines()) + 1)
         writer.writerow(record)
-    found = list(read_rows(write(tmp_path / "a.csv", buffer.getvalue())))
-    assert [row.value for row in found] == [{"a": a, "b c": b} for a, b in records]
-    assert [row.line for row in found] == starts
+    parsed = list(read_rows(write(tmp_path / "a.csv", buffer.getvalue())))
+    assert [row.value for row in parsed] == [{"a": a, "b c": b} for a, b in records]
+    assert [row.line for row in parsed] == starts
 
 
 def test_values_that_cross_the_buffers_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,10 +168,10 @@ def test_values_that_cross_the_buffers_end(tmp_path: Path, monkeypatch: pytest.M
 def test_real_json_is_what_the_standard_library_reads() -> None:
     for path in (path for path in datasets() if path.suffix == ".json"):
         text = path.read_text(encoding="utf-8")
-        found = list(read_rows(path))
-        assert [row.value for row in found] == json.loads(text), path
+        rows = list(read_rows(path))
+        assert [row.value for row in rows] == json.loads(text), path
         lines = text.split("\n")
-        assert all(lines[row.line - 1].strip() == "{" for row in found)
+        assert all(lines[row.line - 1].strip() == "{" for row in rows)
 
 
 # Columns
@@ -202,15 +202,15 @@ def test_parquet_and_arrow_keep_null_nan_and_nesting(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    wanted = [{"t": None, "x": 1.5, "m": [{"role": "user", "n": None}], "b": b"\xff"}, {"t": "nan", "x": None, "m": [], "b": None}]
-    arrow = pyarrow.Table.from_pylist(wanted * 2000)
+    expected = [{"t": None, "x": 1.5, "m": [{"role": "user", "n": None}], "b": b"\xff"}, {"t": "nan", "x": None, "m": [], "b": None}]
+    arrow = pyarrow.Table.from_pylist(expected * 2000)
     pyarrow.parquet.write_table(arrow, tmp_path / "a.parquet", row_group_size=700)
     with pyarrow.ipc.new_file(str(tmp_path / "b.arrow"), arrow.schema) as file:
         file.write_table(arrow)
     for path in (tmp_path / "a.parquet", tmp_path / "b.arrow"):
-        found = list(readers.read(path))
-        assert [raw.content for raw in found] == wanted * 2000
-        assert [raw.line for raw in found] == list(range(1, 4001))
+        rows = list(readers.read(path))
+        assert [raw.content for raw in rows] == expected * 2000
+        assert [raw.line for raw in rows] == list(range(1, 4001))
     pyarrow.parquet.write_table(pyarrow.table({"x": pyarrow.array([float("nan")])}), tmp_path / "c.parquet")
     content = next(readers.read(tmp_path / "c.parquet")).content
     assert isinstance(content, dict) and content["x"] != content["x"]
@@ -237,9 +237,9 @@ def test_text_in_columns_that_is_not_utf8_is_a_problem_of_its_row(tmp_path: Path
     with pyarrow.ipc.new_stream(str(tmp_path / "b.arrow"), pyarrow.schema([("t", pyarrow.string())])) as stream:
         stream.write_table(pyarrow.table({"t": column}))
     for name in ("a.parquet", "b.arrow"):
-        found = list(readers.read(tmp_path / name))
-        assert [raw.kind for raw in found] == ["", "encoding", ""]
-        assert found[0].content == {"t": "ok"} and "0xe9" in found[1].problem
+        rows = list(readers.read(tmp_path / name))
+        assert [raw.kind for raw in rows] == ["", "encoding", ""]
+        assert rows[0].content == {"t": "ok"} and "0xe9" in rows[1].problem
 
 
 # Text and documents
@@ -248,19 +248,19 @@ def test_text_in_columns_that_is_not_utf8_is_a_problem_of_its_row(tmp_path: Path
 def test_text_is_cut_at_paragraphs(tmp_path: Path) -> None:
     paragraphs = [f"Paragraph {i} begins." + "\nIt goes on for a while." * (i % 40) for i in range(200)]
     path = write(tmp_path / "a.txt", "\n" + "\n\n".join(paragraphs))
-    found = list(read_rows(path))
-    assert "\n\n".join(row.value["text"] for row in found) == "\n\n".join(paragraphs)
-    assert len(found) > 5 and all(len(row.value["text"]) <= 8000 for row in found)
+    rows = list(read_rows(path))
+    assert "\n\n".join(row.value["text"] for row in rows) == "\n\n".join(paragraphs)
+    assert len(rows) > 5 and all(len(row.value["text"]) <= 8000 for row in rows)
     lines = path.read_text().split("\n")
-    assert all(lines[row.line - 1] == row.value["text"].split("\n")[0] for row in found)
+    assert all(lines[row.line - 1] == row.value["text"].split("\n")[0] for row in rows)
 
 
 def test_short_text_is_one_document_and_long_lines_are_many(tmp_path: Path) -> None:
     assert values(write(tmp_path / "a.md", "# Title\r\n\r\n  one\r\n\r\ntwo\r\n")) == [{"text": "# Title\n\n  one\n\ntwo"}]
     assert values(write(tmp_path / "b.txt", "one\ntwo\n")) == [{"text": "one\ntwo"}]
     long = ["word " * 80 + str(i) for i in range(3)]
-    found = list(read_rows(write(tmp_path / "c.txt.gz", gzip.compress("\n".join(long).encode()))))
-    assert [(row.line, row.value["text"]) for row in found] == list(enumerate(long, 1))
+    rows = list(read_rows(write(tmp_path / "c.txt.gz", gzip.compress("\n".join(long).encode()))))
+    assert [(row.line, row.value["text"]) for row in rows] == list(enumerate(long, 1))
     broken = list(readers.read(write(tmp_path / "d.txt", b"fine\n\ncaf\xe9\n")))
     assert [(raw.line, raw.kind) for raw in broken] == [(1, "encoding")] and "0xe9 on line 3" in broken[0].problem
 
@@ -274,12 +274,12 @@ def make_pdf(pages: list[list[str]]) -> bytes:
         drawn = "BT /F1 12 Tf 14 TL 50 700 Td " + " ".join(f"({line}) Tj T*" for line in lines) + " ET"
         page = f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents {5 + 2 * i} 0 R/Resources<</Font<</F1 3 0 R>>>>>>"
         objects += [page.encode(), f"<</Length {len(drawn)}>>stream\n{drawn}\nendstream".encode()]
-    out, places = bytearray(b"%PDF-1.4\n"), []
+    out, offsets = bytearray(b"%PDF-1.4\n"), []
     for number, item in enumerate(objects, 1):
-        places.append(len(out))
+        offsets.append(len(out))
         out += b"%d 0 obj\n%s\nendobj\n" % (number, item)
     start = len(out)
-    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1) + b"".join(b"%010d 00000 n \n" % p for p in places)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1) + b"".join(b"%010d 00000 n \n" % p for p in offsets)
     return bytes(out) + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
 
 
@@ -287,9 +287,9 @@ def test_pdf(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pdf", make_pdf([["The first page says hello to everyone.", "Short end."], ["Page two."]]))
     assert values(path) == [{"text": "The first page says hello to everyone.\nShort end.\n\nPage two."}]
     many = write(tmp_path / "b.pdf", make_pdf([[f"Line {i} of page {n} is a sentence." for i in range(40)] for n in range(20)]))
-    found = list(read_rows(many))
-    assert [row.line for row in found] == list(range(1, len(found) + 1)) and len(found) > 2
-    assert all(f"Line {i} of page {n} " in "".join(row.value["text"] for row in found) for i in range(40) for n in range(20))
+    rows = list(read_rows(many))
+    assert [row.line for row in rows] == list(range(1, len(rows) + 1)) and len(rows) > 2
+    assert all(f"Line {i} of page {n} " in "".join(row.value["text"] for row in rows) for i in range(40) for n in range(20))
 
 
 def test_paragraphs_of_a_page() -> None:
@@ -387,7 +387,7 @@ def test_books_read_in_the_order_of_their_spine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "words"),
+    ("content", "kind", "phrase"),
     [
         (b'{"a": "caf\xe9"}', "encoding", "0xe9 at offset 10"),
         (b'{"a": "\xed\xa0\x80"}', "encoding", "offset 7"),
@@ -410,10 +410,10 @@ def test_books_read_in_the_order_of_their_spine(tmp_path: Path) -> None:
         (b'{"a": "\x1b[31m', "not_json", "control"),
     ],
 )
-def test_rows_that_cannot_be_used_say_why(content: bytes, kind: str, words: str) -> None:
+def test_rows_that_cannot_be_used_say_why(content: bytes, kind: str, phrase: str) -> None:
     row = parse("f.jsonl", RawRow(7, content))
     assert (row.file, row.line, row.value, row.kind) == ("f.jsonl", 7, {}, kind)
-    assert words in row.problem
+    assert phrase in row.problem
     assert len(row.raw) <= 2000 and "\x1b" not in row.raw and "\x00" not in row.raw
     assert pickle.loads(pickle.dumps(row)) == row
 
@@ -444,21 +444,21 @@ def test_parse_is_quick() -> None:
 def test_problems_of_single_rows_do_not_stop_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_lines, "MAX_ROW_BYTES", 50)
     content = b'{"a": 1}\n' + b'{"a": "' + b"x" * 600_000 + b'"}\nnot json\n{"a": "\xff"}\n{"a": 2}' + b" " * 42
-    found = [parse("f", raw) for raw in readers.read(write(tmp_path / "a.jsonl", content))]
-    assert [(row.line, row.kind) for row in found] == [(1, ""), (2, "too_large"), (3, "not_json"), (4, "encoding"), (5, "")]
+    rows = [parse("f", raw) for raw in readers.read(write(tmp_path / "a.jsonl", content))]
+    assert [(row.line, row.kind) for row in rows] == [(1, ""), (2, "too_large"), (3, "not_json"), (4, "encoding"), (5, "")]
     lone = '{"a": "x"}\n{"a": "\ud800"}\n{"a": "y"}'.encode("utf-16", "surrogatepass")
     assert [parse("f", raw).kind for raw in readers.read(write(tmp_path / "b.jsonl", lone))] == ["", "encoding", ""]
     listed = b'[{"a": NaN},\n{"a": "\xff"},\n5, {"a": 1}]'
-    found = [parse("f", raw) for raw in readers.read(write(tmp_path / "c.json", listed))]
-    assert [(row.line, row.kind) for row in found] == [(1, "nan"), (2, "encoding"), (3, "not_object"), (3, "")]
+    rows = [parse("f", raw) for raw in readers.read(write(tmp_path / "c.json", listed))]
+    assert [(row.line, row.kind) for row in rows] == [(1, "nan"), (2, "encoding"), (3, "not_object"), (3, "")]
 
 
 def test_problems_of_single_records(tmp_path: Path) -> None:
     content = b'a,b\n1,2,3\n"x\ny",caf\xe9\n1\n\nn\x00l,"a\rb"\n'
-    found = list(readers.read(write(tmp_path / "a.csv", content)))
-    assert [(raw.line, raw.kind) for raw in found] == [(2, "columns"), (3, "encoding"), (5, "columns"), (7, "")]
-    assert "3 columns" in found[0].problem and "column 'b'" in found[1].problem
-    assert found[3].content == {"a": "n\x00l", "b": "a\rb"}
+    rows = list(readers.read(write(tmp_path / "a.csv", content)))
+    assert [(raw.line, raw.kind) for raw in rows] == [(2, "columns"), (3, "encoding"), (5, "columns"), (7, "")]
+    assert "3 columns" in rows[0].problem and "column 'b'" in rows[1].problem
+    assert rows[3].content == {"a": "n\x00l", "b": "a\rb"}
     assert values(write(tmp_path / "b.csv", b"a,b\r1,2\r3,4\r")) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
 
 

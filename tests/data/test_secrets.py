@@ -58,8 +58,8 @@ def check_digit(body: str) -> str:
     for last in "0123456789":
         number = body + last
         total = 0
-        for place, digit in enumerate(reversed(number)):
-            value = int(digit) * (1 + place % 2)
+        for position, digit in enumerate(reversed(number)):
+            value = int(digit) * (1 + position % 2)
             total += value - 9 if value > 9 else value
         if total % 10 == 0:
             return number
@@ -153,8 +153,8 @@ def test_personal_is_a_kind_of_its_own() -> None:
 
 def test_masked_never_shows_the_secret() -> None:
     for token in [*TOKENS.values(), "hK8sPq2x", "x"]:
-        shown = secrets.masked(f"a {token} b", 2, 2 + len(token))
-        assert len(shown) <= 5 and len(shown) - 1 <= len(token) // 4 and token.startswith(shown[:-1])
+        masked = secrets.masked(f"a {token} b", 2, 2 + len(token))
+        assert len(masked) <= 5 and len(masked) - 1 <= len(token) // 4 and token.startswith(masked[:-1])
 
 
 @settings(max_examples=150, deadline=None)
@@ -184,11 +184,11 @@ def texts(file: Path) -> list[str]:
 
 
 def test_real_datasets_hold_what_they_hold() -> None:
-    found = {}
+    counts = {}
     for file in datasets():
         hits = [(k, t[a:b]) for t in texts(file) for k, a, b in secrets.find_secrets(t) if k != "personal"]
-        found[file.name] = {(k, value.rstrip(".")) for k, value in hits}
+        counts[file.name] = {(k, value.rstrip(".")) for k, value in hits}
     made_up = {("password", p) for p in ("aB3#fG7!kL9@", "A1b2C3d4E5f6", "aBcD1234EfGh", "a9B7$#fG3&Z1")}
-    assert found.pop("glaive_toolcall_en_demo.json") == made_up, "answers of a tool that makes passwords"
+    assert counts.pop("glaive_toolcall_en_demo.json") == made_up, "answers of a tool that makes passwords"
     generated = {("password", "rT8$jLpZ")}
-    assert {name: hits for name, hits in found.items() if hits} == {"alpaca_en_demo.json": generated, "v1_sft_demo.jsonl": generated}
+    assert {name: hits for name, hits in counts.items() if hits} == {"alpaca_en_demo.json": generated, "v1_sft_demo.jsonl": generated}

@@ -14,7 +14,7 @@ from edgetune.data.tokenized import tokenize_many
 SYSTEM = {"role": "system", "content": "Be brief."}
 
 
-def talk(turns: int, words: int = 12) -> list[dict[str, str]]:
+def dialogue(turns: int, words: int = 12) -> list[dict[str, str]]:
     """A conversation of so many questions and answers, each of its own words."""
     result = [SYSTEM]
     for i in range(turns):
@@ -25,15 +25,15 @@ def talk(turns: int, words: int = 12) -> list[dict[str, str]]:
 
 def answers(rows: list[TokenizedRow], tokens: tokenizers.BaseTokenizer) -> list[str]:
     """The texts trained on, in order."""
-    found, now = [], []
+    texts, now = [], []
     for row in rows:
         for token, label in [*zip(row.ids, row.labels, strict=True), (0, IGNORE_INDEX)]:
             if label != IGNORE_INDEX:
                 now.append(token)
             elif now:
-                found.append(tokens.inner.decode(now, skip_special_tokens=False))
+                texts.append(tokens.inner.decode(now, skip_special_tokens=False))
                 now = []
-    return found
+    return texts
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +42,29 @@ def nano_tokens() -> tokenizers.BaseTokenizer:
 
 
 def test_dropping_says_how_long_it_is(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    made = tokenize_many([Example(talk(4))], nano_tokens, Rules(100, "drop"))[0]
-    assert made.error and made.error.kind == "too_long" and f"{made.full_length:,} tokens" in str(made.error) and not made.rows
+    rendered = tokenize_many([Example(dialogue(4))], nano_tokens, Rules(100, "drop"))[0]
+    assert (
+        rendered.error
+        and rendered.error.kind == "too_long"
+        and f"{rendered.full_length:,} tokens" in str(rendered.error)
+        and not rendered.rows
+    )
 
 
 def test_truncating_lets_the_oldest_turns_go_and_keeps_the_last_answer(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    made = tokenize_many([Example(talk(6))], nano_tokens, Rules(150, "truncate"))[0]
-    kept = answers(made.rows, nano_tokens)
-    assert made.shortened and all(len(row.ids) <= 150 for row in made.rows)
-    assert kept == [f"Answer {i} is here.<|im_end|>" for i in range(6 - len(kept), 6)] and made.lost == 6 - len(kept) > 0
-    text = nano_tokens.inner.decode(made.rows[0].ids, skip_special_tokens=False)
+    rendered = tokenize_many([Example(dialogue(6))], nano_tokens, Rules(150, "truncate"))[0]
+    remaining = answers(rendered.rows, nano_tokens)
+    assert rendered.shortened and all(len(row.ids) <= 150 for row in rendered.rows)
+    assert remaining == [f"Answer {i} is here.<|im_end|>" for i in range(6 - len(remaining), 6)] and rendered.lost == 6 - len(remaining) > 0
+    text = nano_tokens.inner.decode(rendered.rows[0].ids, skip_special_tokens=False)
     assert "Be brief." in text and "Question 0" not in text and "Question 5" in text
 
 
 def test_splitting_trains_every_answer_once(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    made = tokenize_many([Example(talk(7))], nano_tokens, Rules(150, "split"))[0]
-    assert made.shortened and made.lost == 0 and len(made.rows) > 1
-    assert answers(made.rows, nano_tokens) == [f"Answer {i} is here.<|im_end|>" for i in range(7)]
-    for row in made.rows:
+    rendered = tokenize_many([Example(dialogue(7))], nano_tokens, Rules(150, "split"))[0]
+    assert rendered.shortened and rendered.lost == 0 and len(rendered.rows) > 1
+    assert answers(rendered.rows, nano_tokens) == [f"Answer {i} is here.<|im_end|>" for i in range(7)]
+    for row in rendered.rows:
         assert len(row.ids) <= 150 and "Be brief." in nano_tokens.decode(row.ids)
 
 
@@ -67,34 +72,34 @@ def test_splitting_trains_every_answer_once(nano_tokens: tokenizers.BaseTokenize
 def test_one_long_question_loses_its_middle(nano_tokens: tokenizers.BaseTokenizer, long: Literal["truncate", "split"]) -> None:
     question = "Begin here. " + "filler words " * 200 + "Which end?"
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": "This end."}]
-    made = tokenize_many([Example(turns)], nano_tokens, Rules(80, long))[0]
-    assert made.shortened and len(made.rows) == 1 and 60 < len(made.rows[0].ids) <= 80
-    text = nano_tokens.inner.decode(made.rows[0].ids, skip_special_tokens=False)
+    rendered = tokenize_many([Example(turns)], nano_tokens, Rules(80, long))[0]
+    assert rendered.shortened and len(rendered.rows) == 1 and 60 < len(rendered.rows[0].ids) <= 80
+    text = nano_tokens.inner.decode(rendered.rows[0].ids, skip_special_tokens=False)
     assert "Begin here." in text and "Which end?" in text and " … " in text
-    assert answers(made.rows, nano_tokens) == ["This end.<|im_end|>"]
+    assert answers(rendered.rows, nano_tokens) == ["This end.<|im_end|>"]
 
 
 def test_an_answer_too_long_by_itself_is_never_cut(nano_tokens: tokenizers.BaseTokenizer) -> None:
     turns = [{"role": "user", "content": "Tell me."}, {"role": "assistant", "content": "so it goes on " * 60}]
     for rules in (Rules(80, "truncate"), Rules(80, "split")):
-        made = tokenize_many([Example(turns)], nano_tokens, rules)[0]
-        assert made.error and made.error.kind == "too_long" and "one answer's" in str(made.error)
+        rendered = tokenize_many([Example(turns)], nano_tokens, rules)[0]
+        assert rendered.error and rendered.error.kind == "too_long" and "in one answer" in str(rendered.error)
 
 
 def test_split_counts_the_answers_that_fit_nowhere(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    turns = talk(3, 3)
+    turns = dialogue(3, 3)
     turns[4] = {"role": "assistant", "content": "so it goes on " * 60}
-    made = tokenize_many([Example(turns)], nano_tokens, Rules(80, "split"))[0]
-    assert made.lost == 1 and answers(made.rows, nano_tokens) == ["Answer 0 is here.<|im_end|>", "Answer 2 is here.<|im_end|>"]
+    rendered = tokenize_many([Example(turns)], nano_tokens, Rules(80, "split"))[0]
+    assert rendered.lost == 1 and answers(rendered.rows, nano_tokens) == ["Answer 0 is here.<|im_end|>", "Answer 2 is here.<|im_end|>"]
 
 
 def test_only_the_last_answer_when_asked(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    made = tokenize_many([Example(talk(3, 2))], nano_tokens, Rules(256, train_on="last"))[0]
-    assert answers(made.rows, nano_tokens) == ["Answer 2 is here.<|im_end|>"]
+    rendered = tokenize_many([Example(dialogue(3, 2))], nano_tokens, Rules(256, train_on="last"))[0]
+    assert answers(rendered.rows, nano_tokens) == ["Answer 2 is here.<|im_end|>"]
 
 
 def test_an_answer_marked_as_context_is_not_trained(nano_tokens: tokenizers.BaseTokenizer) -> None:
-    turns: list[dict[str, Any]] = [dict(turn) for turn in talk(3, 2)]
+    turns: list[dict[str, Any]] = [dict(turn) for turn in dialogue(3, 2)]
     turns[4]["train"] = False
-    made = tokenize_many([Example(turns)], nano_tokens, Rules(256))[0]
-    assert answers(made.rows, nano_tokens) == ["Answer 0 is here.<|im_end|>", "Answer 2 is here.<|im_end|>"]
+    rendered = tokenize_many([Example(turns)], nano_tokens, Rules(256))[0]
+    assert answers(rendered.rows, nano_tokens) == ["Answer 0 is here.<|im_end|>", "Answer 2 is here.<|im_end|>"]

@@ -18,8 +18,8 @@ def make(folder: Path, *names: str) -> Path:
 
 def test_weights(tmp_path: Path) -> None:
     make(tmp_path, "a.jsonl", "b.jsonl", "c.jsonl", "sub/d.csv")
-    found = sources([f"{tmp_path}/a.jsonl:2", f"{tmp_path}/b.jsonl:0.5", f"{tmp_path}/c.jsonl", f"{tmp_path}/sub:1e1"])
-    assert [(s.path.name, s.weight) for s in found] == [("a.jsonl", 2), ("b.jsonl", 0.5), ("c.jsonl", 1), ("d.csv", 10)]
+    files = sources([f"{tmp_path}/a.jsonl:2", f"{tmp_path}/b.jsonl:0.5", f"{tmp_path}/c.jsonl", f"{tmp_path}/sub:1e1"])
+    assert [(s.path.name, s.weight) for s in files] == [("a.jsonl", 2), ("b.jsonl", 0.5), ("c.jsonl", 1), ("d.csv", 10)]
 
 
 def test_a_real_name_wins_over_a_weight(tmp_path: Path) -> None:
@@ -52,8 +52,8 @@ def test_folders(tmp_path: Path) -> None:
         *(".hidden.jsonl", ".cache/x.jsonl", "b/.git/y.json", "weights.gguf", "data.parquet.gz", "notes.docx", "sub.jsonl/inner.json"),
         *("README.md", "LICENSE.txt", "dataset_infos.json", "b/dataset_info.json", "state.json", "card.md"),
     )
-    found = {str(s.path.relative_to(tmp_path)): s.held_out for s in sources([str(tmp_path)])}
-    assert found == {
+    held_out = {str(s.path.relative_to(tmp_path)): s.held_out for s in sources([str(tmp_path)])}
+    assert held_out == {
         "b/test-00000-of-00001.parquet": True,
         "book.pdf": False,
         "contest/x.txt": False,
@@ -64,7 +64,7 @@ def test_folders(tmp_path: Path) -> None:
         "train.jsonl": False,
         "z/latest.json": False,
     }
-    assert list(found) == sorted(found)
+    assert list(held_out) == sorted(held_out)
 
 
 @pytest.mark.parametrize(

@@ -63,11 +63,11 @@ def conversations(draw: Any) -> list[dict[str, str]]:
 def stretches(row: TokenizedRow) -> list[tuple[int, int]]:
     """Where a row's trained stretches begin and end."""
     result, start = [], None
-    for place, label in enumerate([*row.labels, IGNORE_INDEX]):
+    for index, label in enumerate([*row.labels, IGNORE_INDEX]):
         if label != IGNORE_INDEX and start is None:
-            start = place
+            start = index
         elif label == IGNORE_INDEX and start is not None:
-            result.append((start, place))
+            result.append((start, index))
             start = None
     return result
 
@@ -75,7 +75,7 @@ def stretches(row: TokenizedRow) -> list[tuple[int, int]]:
 def compare(name: str, tokens: BaseTokenizer, theirs: Any, messages: list[dict[str, Any]], tools: list[Any] | None = None) -> bool:
     """Hold what we train on against transformers' rendering; False when the template refuses the conversation."""
     end = FAMILIES[name].end
-    made = tokenize_many([Example(messages, tools=tools)], tokens, WIDE)[0]
+    rendered = tokenize_many([Example(messages, tools=tools)], tokens, WIDE)[0]
     try:
         answers = []
         for index in (i for i, m in enumerate(messages) if m["role"] == "assistant"):
@@ -85,10 +85,10 @@ def compare(name: str, tokens: BaseTokenizer, theirs: Any, messages: list[dict[s
                 whole = prompt + whole[whole.rindex("[/INST]") + len("[/INST]") :]
             answers.append((prompt, whole[len(prompt) : whole.rindex(end) + len(end)]))
     except jinja2.TemplateError as refusal:
-        assert made.error and made.error.kind == "template_refuses", (refusal, made.error)
+        assert rendered.error and rendered.error.kind == "template_refuses", (refusal, rendered.error)
         return False
-    assert not made.error, made.error
-    trained = [(row, start, stop) for row in made.rows for start, stop in stretches(row)]
+    assert not rendered.error, rendered.error
+    trained = [(row, start, stop) for row in rendered.rows for start, stop in stretches(row)]
     assert len(trained) == len(answers)
     for (row, start, stop), (prompt, target) in zip(trained, answers, strict=True):
         assert row.labels[start:stop] == row.ids[start:stop]
@@ -126,6 +126,6 @@ def test_tool_calls_are_trained_as_the_template_writes_them(name: str, family: C
     examples = [module("sharegpt").convert(row) for row in rows[:300:10]]
     calls = [e for e in examples if any(m.get("tool_calls") for m in e.messages)]
     assert len(calls) >= 10
-    taken = sum(compare(name, tokens, theirs, e.messages, e.tools) for e in examples)
+    compared = sum(compare(name, tokens, theirs, e.messages, e.tools) for e in examples)
     refused = len(calls) if name in ("gemma2", "nemo") else 0  # roles that alternate; call ids of nine letters
-    assert taken == len(examples) - refused
+    assert compared == len(examples) - refused

@@ -13,7 +13,7 @@ def kinds(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "text, kind, said",
+    "text, kind, message",
     [
         ("a bell\x07 rang\x08", "control", "2 control characters (U+0007, U+0008)"),
         ("next\x85line", "control", "U+0085"),
@@ -28,14 +28,14 @@ def kinds(text: str) -> list[str]:
         ("It was held on [INSERT DATE HERE].", "placeholder", "'[INSERT DATE HERE]'"),
         ("Sincerely, [Your Name]", "placeholder", "'[Your Name]'"),
         ("My name is <your name>.", "placeholder", "'<your name>'"),
-        ("TODO", "placeholder", "still to come"),
-        (" Lorem ipsum dolor sit amet.", "placeholder", "still to come"),
+        ("TODO", "placeholder", "still missing"),
+        (" Lorem ipsum dolor sit amet.", "placeholder", "still missing"),
     ],
 )
-def test_found(text: str, kind: str, said: str) -> None:
-    (found,) = text_findings(text)
-    assert found[0] == kind and said in found[1]
-    assert found[1].isprintable(), "messages are for terminals too"
+def test_found(text: str, kind: str, message: str) -> None:
+    (finding,) = text_findings(text)
+    assert finding[0] == kind and message in finding[1]
+    assert finding[1].isprintable(), "messages are for terminals too"
 
 
 @pytest.mark.parametrize("word", ["café", "it’s", "“quoted”", "a – b", "€ 5", "über", "Привет", "日本語", "😀", "żółć", "25 °C"])  # noqa: RUF001

@@ -41,13 +41,13 @@ def base(folder: Path = find.BUNDLED) -> prepare.TokenizerSource:
 def xray(
     files: list[Path] | list[Source],
     rules: Rules | None = None,
-    made: prepare.TokenizerSource | None = None,
+    source: prepare.TokenizerSource | None = None,
     quarantine: Path | None = None,
     **more: Any,
 ) -> Report:
     """The judged report of files."""
-    given = [f if isinstance(f, Source) else Source(f) for f in files]
-    report = prepare.survey(given, rules=rules or (Rules(256) if made else None), base=made, **more).finish(quarantine)
+    sources_ = [f if isinstance(f, Source) else Source(f) for f in files]
+    report = prepare.survey(sources_, rules=rules or (Rules(256) if source else None), base=source, **more).finish(quarantine)
     verdict.judge(report)
     return report
 
@@ -56,12 +56,12 @@ def test_every_row_is_counted_and_the_left_out_ones_are_in_quarantine(tmp_path: 
     rows: list[Any] = [row(i) for i in range(30)]
     rows[3], rows[11], rows[20] = "not json", [1], {"instruction": "q", "output": ""}
     path = write(tmp_path / "a.jsonl", rows)
-    report = xray([path], made=base(), quarantine=tmp_path / "q.jsonl")
+    report = xray([path], source=base(), quarantine=tmp_path / "q.jsonl")
     assert (report.read, report.kept, report.rejected, report.truncated) == (30, 27, 3, 0)
     left = [(p.line, p.kind) for p in report.problems if p.rejected]
     assert left == [(4, "not_json"), (12, "not_object"), (21, "empty")]
-    kept = [json.loads(line) for line in (tmp_path / "q.jsonl").read_text().splitlines()]
-    assert [(k["line"], k["kind"], k["row"]) for k in kept] == [
+    quarantined = [json.loads(line) for line in (tmp_path / "q.jsonl").read_text().splitlines()]
+    assert [(k["line"], k["kind"], k["row"]) for k in quarantined] == [
         (4, "not_json", "not json"),
         (12, "not_object", "[1]"),
         (21, "empty", {"instruction": "q", "output": ""}),
@@ -71,9 +71,9 @@ def test_every_row_is_counted_and_the_left_out_ones_are_in_quarantine(tmp_path: 
 
 def test_lengths_are_the_tokenizers_and_limits_cost_what_counting_says(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [row(i, "word " * (5 * i + 1)) for i in range(60)])
-    made = base()
-    report = xray([path], Rules(200), made)
-    tokens = made.tokenizer
+    source = base()
+    report = xray([path], Rules(200), source)
+    tokens = source.tokenizer
     counted = []
     for i in range(60):
         turns = [{"role": "user", "content": row(i)["instruction"]}, {"role": "assistant", "content": "word " * (5 * i + 1)}]
@@ -82,9 +82,9 @@ def test_lengths_are_the_tokenizers_and_limits_cost_what_counting_says(tmp_path:
     over = [c for c in counted if c > 200]
     assert report.rejected == len(over) and report.rejected_counts == {"too_long": len(over)}
     assert report.lengths["exact"] and (report.lengths["max"], report.lengths["min"]) == (max(counted), min(counted))
-    told = {one["limit"]: (one["rows_over"], one["tokens_over"]) for one in report.lengths["limits"]}
+    costs = {limit["limit"]: (limit["rows_over"], limit["tokens_over"]) for limit in report.lengths["limits"]}
     for limit in (200, 256):
-        assert told[limit] == (sum(c > limit for c in counted), sum(max(0, c - limit) for c in counted))
+        assert costs[limit] == (sum(c > limit for c in counted), sum(max(0, c - limit) for c in counted))
     assert sum(bar["rows"] for bar in report.lengths["histogram"]) == 60
     assert report.tokens["tokens"] == sum(c for c in counted if c <= 200)
     assert report.tokens["ends_trained"] == report.tokens["rows"] == 60 - len(over) and report.tokens["bos_doubled"] == 0
@@ -110,8 +110,8 @@ def test_several_processes_see_the_same(tmp_path: Path) -> None:
     rows[700] = {"instruction": "q", "output": 5}
     rows[1100] = row(5)
     path = write(tmp_path / "a.jsonl", rows)
-    one, two = xray([path], made=base(), processes=1), xray([path], made=base(), processes=2)
-    assert one == two and one.rejected_counts == {"wrong_type": 1} and one.duplicates["train"]["exact"] == 1
+    alone, shared = xray([path], source=base(), processes=1), xray([path], source=base(), processes=2)
+    assert alone == shared and alone.rejected_counts == {"wrong_type": 1} and alone.duplicates["train"]["exact"] == 1
 
 
 def test_what_is_odd_in_texts_is_told_with_its_row(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_what_is_odd_in_texts_is_told_with_its_row(tmp_path: Path) -> None:
     rows[9]["output"] = "End <|im_end|> of turn."
     rows[12] = rows[3]
     path = write(tmp_path / "a.jsonl", rows)
-    report = xray([path], made=base())
+    report = xray([path], source=base())
     seen = {(p.line, p.kind) for p in report.problems}
     assert {(3, "secret"), (6, "placeholder"), (8, "control"), (10, "control_token"), (13, "duplicate")} <= seen
     assert report.rejected == 0 and report.verdict == verdict.GOOD_WITH_WARNINGS
@@ -132,25 +132,25 @@ def test_what_is_odd_in_texts_is_told_with_its_row(tmp_path: Path) -> None:
 def test_validation_rows_that_stand_in_training_stop_a_run(tmp_path: Path) -> None:
     train = write(tmp_path / "train.jsonl", [row(i) for i in range(40)])
     held = write(tmp_path / "valid.jsonl", [row(i) for i in range(30, 46)])
-    report = xray([Source(train), Source(held, held_out=True)], made=base())
+    report = xray([Source(train), Source(held, held_out=True)], source=base())
     assert (report.split["shared"], report.split["held_out"]) == (10, 16)
     assert {p.line for p in report.problems if p.kind == "leak"} == set(range(1, 11))
     assert report.verdict == verdict.DO_NOT_TRAIN and "validation" in report.reasons[0]
     few = write(tmp_path / "few.jsonl", [row(i) for i in range(38, 60)])
-    assert xray([Source(train), Source(few, held_out=True)], made=base()).verdict == verdict.GOOD_WITH_WARNINGS
+    assert xray([Source(train), Source(few, held_out=True)], source=base()).verdict == verdict.GOOD_WITH_WARNINGS
 
 
 def test_pairs_of_which_the_longer_one_wins_are_told(tmp_path: Path) -> None:
     pairs = [{"prompt": f"q{i}", "chosen": f"a long answer number {i}", "rejected": f"no {i}"} for i in range(19)]
     pairs.append({"prompt": "q", "chosen": "no", "rejected": "quite a long one"})
-    report = xray([write(tmp_path / "a.jsonl", pairs)], made=base())
+    report = xray([write(tmp_path / "a.jsonl", pairs)], source=base())
     assert report.kind == "preference" and report.preference["pairs"] == 20
     assert (report.preference["chosen_longer"], report.preference["rejected_longer"]) == (0.95, 0.05)
     assert report.verdict == verdict.GOOD_WITH_WARNINGS and any("95%" in reason for reason in report.reasons)
 
 
 @pytest.mark.parametrize(
-    ("change", "grade", "words"),
+    ("change", "grade", "phrase"),
     [
         ({}, verdict.GOOD, ""),
         ({"read": 1000, "kept": 0, "rejected": 1000, "rejected_counts": {"empty": 1000}}, verdict.DO_NOT_TRAIN, "no row can be used"),
@@ -182,10 +182,10 @@ def test_pairs_of_which_the_longer_one_wins_are_told(tmp_path: Path) -> None:
         ({"read": 3, "kept": 3}, verdict.GOOD_WITH_WARNINGS, "only 3 rows"),
     ],
 )
-def test_the_verdict(change: dict[str, Any], grade: str, words: str) -> None:
+def test_the_verdict(change: dict[str, Any], grade: str, phrase: str) -> None:
     report = Report([], "alpaca", "", "conversation", **{"read": 100, "kept": 100, **change})
     verdict.judge(report)
-    assert report.verdict == grade and words in " ".join(report.reasons)
+    assert report.verdict == grade and phrase in " ".join(report.reasons)
     assert bool(report.fix_first) == (grade != verdict.GOOD)
 
 
@@ -193,12 +193,18 @@ def test_lengths_of_nothing_and_of_one() -> None:
     from collections import Counter
 
     assert length_statistics(Counter(), True, 5) == {"exact": True}
-    one = length_statistics(Counter({7: 1}), True, None)
-    assert (one["min"], one["median"], one["p99"], one["max"], one["histogram"][-1]) == (7, 7, 7, 7, {"from": 7, "to": 7, "rows": 1})
+    single = length_statistics(Counter({7: 1}), True, None)
+    assert (single["min"], single["median"], single["p99"], single["max"], single["histogram"][-1]) == (
+        7,
+        7,
+        7,
+        7,
+        {"from": 7, "to": 7, "rows": 1},
+    )
 
 
 def test_a_report_survives_being_stored(tmp_path: Path) -> None:
-    report = xray([write(tmp_path / "a.jsonl", [row(i) for i in range(12)] + ["x"])], made=base())
+    report = xray([write(tmp_path / "a.jsonl", [row(i) for i in range(12)] + ["x"])], source=base())
     assert Report.from_dict(json.loads(json.dumps(report.as_dict()))) == report
 
 

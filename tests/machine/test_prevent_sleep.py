@@ -51,12 +51,12 @@ def test_the_program_runs_for_as_long_as_the_work(program: Callable[[str], Path]
     log = program(name)
     monkeypatch.setattr(prevent_sleep, "sleep_blocker", lambda: prevent_sleep.Choice(name, ""))
     with prevent_sleep.sleep_prevented("a is training"):
-        pid, *words = called(log)
+        pid, *arguments = called(log)
         assert psutil.pid_exists(int(pid))
         if name == "caffeinate":
-            assert words == ["-i", "-w", str(os.getpid())]
+            assert arguments == ["-i", "-w", str(os.getpid())]
         else:
-            assert words == ["--what=sleep:idle", "--who=EdgeTune", "--why=a", "is", "training", "--mode=block", "cat"]
+            assert arguments == ["--what=sleep:idle", "--who=EdgeTune", "--why=a", "is", "training", "--mode=block", "cat"]
     assert not psutil.pid_exists(int(pid))
     with pytest.raises(KeyError), prevent_sleep.sleep_prevented("b is training"):
         raise KeyError

@@ -18,5 +18,5 @@ def test_a_child_elsewhere_runs_this_program(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PYTHONPATH", str(other))
     code = "import edgetune, own_module, os; print(edgetune.__file__, os.environ['MORE'])"
     environment = child_environment(MORE="more")
-    said = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert said.stdout.split() == [str(ROOT / "edgetune" / "__init__.py"), "more"]
+    result = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [str(ROOT / "edgetune" / "__init__.py"), "more"]

@@ -25,7 +25,7 @@ Kind = Literal["conversation", "text", "preference", "unpaired", "prompt"]
 class Example:
     """What a row teaches.
 
-    conversation: `messages` with at least one answer. text: `text`; `continues` says that the next row goes on where this text ends.
+    conversation: `messages` with at least one answer. text: `text`; `continues` says that the next row continues this text.
     preference: `pairs` of (chosen, rejected) turns, each to follow `messages`. unpaired: `messages` that end in an answer, `label`
     whether it is a good one. prompt: `messages` still to be answered.
 
@@ -45,7 +45,7 @@ class Example:
 
 def names() -> list[str]:
     """The names of all formats."""
-    return sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+    return sorted(entry.name for entry in pkgutil.iter_modules(__path__) if not entry.name.startswith("_"))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Tools and calls of them, in OpenAI's form with everything parsed: what chat templates take."""
+"""Tools and calls of them, in OpenAI's form with everything parsed: what chat templates accept."""
 
 from typing import Any
 
@@ -36,10 +36,10 @@ def read_calls(value: Any) -> list[dict[str, Any]]:
     """Calls of tools: one or a list of {name, arguments} or of OpenAI's form, or the JSON text of it. Raises RowError: tool_call."""
     if isinstance(value, str):
         value = parse_json(value, "the call of a tool", "tool_call")
-    found = [_call(item) for item in (value if isinstance(value, list) else [value])]
-    if not found:
+    result = [_call(item) for item in (value if isinstance(value, list) else [value])]
+    if not result:
         raise RowError("tool_call", "the list of calls is empty")
-    return writable(found, "the call of a tool", "tool_call")
+    return writable(result, "the call of a tool", "tool_call")
 
 
 def _call(item: Any) -> dict[str, Any]:

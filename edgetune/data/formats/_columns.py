@@ -47,6 +47,7 @@ def describe_columns(values: list[dict[str, Any]]) -> str:
         for key, cell in value.items():
             if samples.get(key) in (None, "", [], {}):
                 samples[key] = cell
+
     parts = [f"{one_line(str(key), 40)} ({_short(cell)})" for key, cell in list(samples.items())[:MAX_COLUMNS_SHOWN]]
     if not parts:
         return "The rows have no columns."
@@ -60,15 +61,21 @@ def propose_mappings(values: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
     lists = {
         n for value in values for n, cell in flat_columns(value).items() if isinstance(cell, list) and cell and isinstance(cell[0], dict)
     }
+
+    # A dotted column counts under its last name too.
     plain: dict[str, str] = {}
     for column in columns:
         plain.setdefault(_plain(column.rpartition(".")[2]), column)
         plain.setdefault(_plain(column), column)
+
+    # A list of turns can only be messages, and other meanings are never such a list.
     meant = {}
     for meaning, names in COLUMN_NAMES.items():
         fitting = [plain[name] for name in names.split() if name in plain and (plain[name] in lists) == (meaning == "messages")]
         if fitting:
             meant[meaning] = fitting[0]
+
+    # A mapping is offered when all it needs is there, each from another column.
     for needed, mapping in MAPPINGS:
         chosen = {target: meant[meaning] for target, meaning in mapping.items() if meaning in meant}
         if all(word in meant for word in needed.split()) and len(set(chosen.values())) == len(mapping):
@@ -77,6 +84,8 @@ def propose_mappings(values: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
             different = {target: column for target, column in chosen.items() if target != column}
             if different:
                 yield different
+
+    # Last, any list of objects may be the turns.
     for column in sorted(lists - set(TURN_COLUMNS)):
         yield {"messages": column}
 

@@ -26,10 +26,10 @@ def has_both_sides(row: dict[str, Any], kind: type) -> bool:
 
 def require_sides(row: dict[str, Any]) -> tuple[str, str]:
     """The columns of the row's two answers. Raises RowError: missing."""
-    found = side_columns(row)
-    if found is None:
+    columns = side_columns(row)
+    if columns is None:
         raise RowError("missing", "there is no 'chosen' with a 'rejected'")
-    return found
+    return columns
 
 
 def shared_turns(chosen: Turns, rejected: Turns) -> int:

@@ -18,13 +18,18 @@ def prompt_turns(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The turns before the answer. `input` goes below an instruction, `context` above a question. Raises RowError."""
     value = row.get(key)
     before = [{"role": "system", "content": text_field(row, "system")}] if row.get("system") and row["system"] == row["system"] else []
+
+    # A prompt of turns brings its own system text, which counts.
     if isinstance(value, list) and key == "prompt":
         turns = read_turns(value, key)
         return turns if turns[0]["role"] == "system" else before + turns
+
     if row.get("history") and row["history"] == row["history"]:
         before += _history(row["history"])
     if isinstance(value, str) and value.startswith(DIALOGUE_START):
         return before + dialogue_turns(text_field(row, key).rstrip().removesuffix("\n\nAssistant:"))
+
+    # Alpaca puts the input below the instruction; a context stands above a question.
     if key == "instruction":
         extra = text_field(row, "input", required=False) or text_field(row, "context", required=False)
         if not extra or extra.isspace():
@@ -45,6 +50,7 @@ def _history(history: Any) -> list[dict[str, Any]]:
         history = parse_json(history, "history", "history")
     if not isinstance(history, list) or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in history):
         raise RowError("history", "'history' should hold pairs of question and answer")
+
     turns = []
     for pair in history:
         for role, text in zip(("user", "assistant"), pair, strict=True):

@@ -58,12 +58,12 @@ def answer_field(row: dict[str, Any], key: str) -> str:
 def parse_json(value: str, name: str, kind: str) -> Any:
     """What JSON text says. Raises RowError of the kind."""
     try:
-        found = json.loads(value)
+        result = json.loads(value)
     except (ValueError, RecursionError) as error:
         raise RowError(kind, f"'{name}' is not JSON: {error}") from None
-    if is_too_deep(found):
+    if is_too_deep(result):
         raise RowError(kind, f"in '{name}' more than {MAX_DEPTH} lists or objects lie inside each other")
-    return found
+    return result
 
 
 def writable(value: Any, name: str, kind: str) -> Any:

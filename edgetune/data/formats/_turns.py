@@ -1,4 +1,4 @@
-"""Turns of a conversation, whoever wrote them down: {role, content} or {from, value}, as the messages a chat template takes."""
+"""Turns of a conversation, whoever wrote them down: {role, content} or {from, value}, as the messages a chat template accepts."""
 
 from typing import Any
 
@@ -40,18 +40,19 @@ def read_conversation(row: dict[str, Any]) -> list[dict[str, Any]]:
     key = first_filled(row, *TURN_COLUMNS)
     if key is None:
         raise RowError("missing", f"none of {', '.join(TURN_COLUMNS)} holds a list of turns")
-    found = read_turns(row[key], key)
+    turns = read_turns(row[key], key)
     before = text_field(row, "system", required=False)
-    return [{"role": "system", "content": before}, *found] if before and found[0]["role"] != "system" else found
+    return [{"role": "system", "content": before}, *turns] if before and turns[0]["role"] != "system" else turns
 
 
 def read_turns(value: Any, name: str) -> list[dict[str, Any]]:
     """A list of turns as messages. Raises RowError: wrong_type, no_turns, and of its turns what `read_turn` raises."""
     if not isinstance(value, list):
-        kind, found = ("missing", "missing") if value is None else ("wrong_type", type(value).__name__)
-        raise RowError(kind, f"'{name}' should be a list of turns and is {found}")
+        kind, actual = ("missing", "missing") if value is None else ("wrong_type", type(value).__name__)
+        raise RowError(kind, f"'{name}' should be a list of turns and is {actual}")
     if not value:
         raise RowError("no_turns", f"'{name}' is an empty list")
+
     result = []
     for number, turn in enumerate(value, 1):
         try:
@@ -65,16 +66,20 @@ def read_turn(turn: Any) -> dict[str, Any]:
     """A turn as a message. Raises RowError: wrong_type, unknown_role, not_text, tool_call, and what text fields raise."""
     if not isinstance(turn, dict):
         raise RowError("wrong_type", f"a turn should be an object and is {type(turn).__name__}")
+
     speaker = turn.get(first_filled(turn, "role", "from") or "role")
     name = speaker.lower() if isinstance(speaker, str) else None
     role = SPEAKER_ROLES.get(name) if name else None
     if role is None:
         raise RowError("unknown_role", f"role {speaker!r:.40} is unknown (known: {', '.join(SPEAKER_ROLES)})")
+
     result = {"role": role, "content": ""}
     if role == "assistant":
         _answer(turn, result, called=name in CALLERS)
     else:
         result["content"] = _content(turn, result, required=role == "user")
+
+    # Templates link a result to its call by these.
     if role == "tool":
         result.update({key: text_field(turn, key) for key in ("name", "tool_call_id") if turn.get(key)})
     return result
@@ -82,18 +87,24 @@ def read_turn(turn: Any) -> dict[str, Any]:
 
 def _answer(turn: dict[str, Any], result: dict[str, Any], called: bool) -> None:
     """Fill in the assistant's message."""
-    made = read_calls(turn.get(first_filled(turn, "value", "content") or "value")) if called else []
+    calls = read_calls(turn.get(first_filled(turn, "value", "content") or "value")) if called else []
+
+    # Calls come in three places: as a separate speaker, in a field, and as parts of the content.
     for key in ("tool_calls", "function_call"):
         if turn.get(key):
-            made += read_calls(turn[key])
-    thought = first_filled(turn, *REASONING_KEYS)
-    if thought and turn[thought]:
-        result["reasoning_content"] = text_field(turn, thought)
+            calls += read_calls(turn[key])
+
+    reasoning = first_filled(turn, *REASONING_KEYS)
+    if reasoning and turn[reasoning]:
+        result["reasoning_content"] = text_field(turn, reasoning)
     if not called:
-        result["content"] = _content(turn, result, required=not made)
-    made += result.pop("tool_calls", [])
-    if made:
-        result["tool_calls"] = made
+        result["content"] = _content(turn, result, required=not calls)
+
+    calls += result.pop("tool_calls", [])
+    if calls:
+        result["tool_calls"] = calls
+
+    # Weight 0 makes an answer context only.
     if any(turn.get(key) is not None and turn[key] == 0 for key in WEIGHT_KEYS):
         result["train"] = False
 
@@ -104,6 +115,8 @@ def _content(turn: dict[str, Any], result: dict[str, Any], required: bool) -> st
     value = turn.get(key)
     if not isinstance(value, list):
         return answer_field(turn, key) if required and result["role"] == "assistant" else text_field(turn, key, required)
+
+    # Structured content: text parts are joined, reasoning and calls go where templates look for them.
     texts = []
     for part in value:
         kind = part.get("type") if isinstance(part, dict) else "text" if isinstance(part, str) else type(part).__name__
@@ -117,6 +130,8 @@ def _content(turn: dict[str, Any], result: dict[str, Any], required: bool) -> st
             result.setdefault("tool_calls", []).extend(read_calls(part.get("value")))
         else:
             raise RowError("not_text", f"'{key}' holds a part of type {kind!r}, and only text can be trained on")
+
+    # The joined text is checked as a plain field would be.
     whole = {key: "".join(texts)}
     if not required or "tool_calls" in result:
         return whole[key]

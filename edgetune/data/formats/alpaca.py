@@ -29,8 +29,8 @@ def detect(row: dict[str, Any]) -> bool:
 def convert(row: dict[str, Any]) -> Example:
     """One question and its answer; a non-empty input goes below the instruction."""
     refuse_media(row)
-    found = question_answer_columns(row)
-    if found is None:
+    columns = question_answer_columns(row)
+    if columns is None:
         raise RowError("missing", "there is no 'instruction' with an 'output'")
-    end = {"role": "assistant", "content": answer_field(row, found[1])}
-    return Example([*prompt_turns(row, found[0]), end], tools=read_tools(row))
+    reply = {"role": "assistant", "content": answer_field(row, columns[1])}
+    return Example([*prompt_turns(row, columns[0]), reply], tools=read_tools(row))

@@ -28,6 +28,8 @@ def convert(row: dict[str, Any]) -> Example:
     chosen, rejected = (read_turns(row[key], key) for key in keys)
     shared = shared_turns(chosen, rejected)
     prompt = chosen[:shared]
+
+    # The row's own prompt counts first; without one, what both conversations share.
     key = question_column(row)
     if key and (key == "prompt" or not prompt):
         prompt = _joined(prompt_turns(row, key), prompt)
@@ -36,13 +38,13 @@ def convert(row: dict[str, Any]) -> Example:
     return preference_example(row, prompt, [(chosen[shared:], rejected[shared:])])
 
 
-def _joined(given: Turns, shared: Turns) -> Turns:
+def _joined(own: Turns, shared: Turns) -> Turns:
     """The row's own prompt before what both conversations share, or what they share when it ends in that prompt."""
-    question = [m for m in given if m["role"] != "system"]
-    if not question or _said(shared)[-len(question) :] != _said(question):
-        return given + shared
-    return shared if shared[0]["role"] == "system" else [m for m in given if m["role"] == "system"] + shared
+    question = [m for m in own if m["role"] != "system"]
+    if not question or _contents(shared)[-len(question) :] != _contents(question):
+        return own + shared
+    return shared if shared[0]["role"] == "system" else [m for m in own if m["role"] == "system"] + shared
 
 
-def _said(turns: Turns) -> list[tuple[str, str]]:
+def _contents(turns: Turns) -> list[tuple[str, str]]:
     return [(m["role"], m["content"].strip()) for m in turns]

@@ -33,8 +33,10 @@ def convert(row: dict[str, Any]) -> Example:
         turns = dialogue_turns(chosen), dialogue_turns(rejected)
         shared = shared_turns(*turns)
         return preference_example(row, turns[0][:shared], [(turns[0][shared:], turns[1][shared:])])
+
     if chosen.strip() == rejected.strip():
         raise RowError("chosen_equals_rejected", "the chosen answer is the rejected one")
+
     at = boundary(chosen, rejected)
     before = [{"role": "user", "content": chosen[:at].strip()}] if at else []
     ends = ([{"role": "assistant", "content": text[at:].strip()}] for text in (chosen, rejected))

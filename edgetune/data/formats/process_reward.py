@@ -20,6 +20,6 @@ def convert(row: dict[str, Any]) -> Example:
     """Always refused."""
     raise RowError(
         "process_reward",
-        "a judgement for every step of an answer (process reward) is not a way EdgeTune trains; "
+        "EdgeTune does not train on a judgement for every step of an answer (process reward); "
         "give whole answers: chosen with rejected, or prompt, completion and a label",
     )

@@ -24,21 +24,21 @@ def question_answer_columns(row: dict[str, Any]) -> tuple[str, str] | None:
 
 def detect(row: dict[str, Any]) -> bool:
     """Whether the row has this shape."""
-    found = question_answer_columns(row)
-    judged = row.get("kto_tag") is not None or (found is not None and found[0] == "prompt" and row.get("label") is not None)
-    return found is not None and not judged and side_columns(row) is None
+    columns = question_answer_columns(row)
+    judged = row.get("kto_tag") is not None or (columns is not None and columns[0] == "prompt" and row.get("label") is not None)
+    return columns is not None and not judged and side_columns(row) is None
 
 
 def convert(row: dict[str, Any]) -> Example:
     """The prompt as the user's turn (or turns), the completion as the assistant's."""
     refuse_media(row)
-    found = question_answer_columns(row)
-    if found is None:
+    columns = question_answer_columns(row)
+    if columns is None:
         raise RowError("missing", "there is no prompt with a completion")
-    before, completion = prompt_turns(row, found[0]), row[found[1]]
+    before, completion = prompt_turns(row, columns[0]), row[columns[1]]
     after = (
-        read_turns(completion, found[1])
+        read_turns(completion, columns[1])
         if isinstance(completion, list)
-        else [{"role": "assistant", "content": answer_field(row, found[1])}]
+        else [{"role": "assistant", "content": answer_field(row, columns[1])}]
     )
     return Example(require_answer(before + after), tools=read_tools(row))

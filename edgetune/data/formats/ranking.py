@@ -34,6 +34,7 @@ def convert(row: dict[str, Any]) -> Example:
     if not isinstance(answers, list):
         raise RowError("missing" if answers is None else "wrong_type", "'answers' should be a list of objects with answer and rank")
     ranked = sorted((_ranked(item, number) for number, item in enumerate(answers, 1)), key=lambda item: item[0])
+
     pairs = [(better, worse) for rank, better in ranked for other, worse in ranked if other > rank]
     if not pairs:
         raise RowError("rank", "no two answers differ in rank, so none is preferred")
@@ -46,6 +47,7 @@ def _ranked(item: Any, number: int) -> tuple[float, Turns]:
     rank = item.get("rank")
     if isinstance(rank, bool) or not isinstance(rank, (int, float)) or not math.isfinite(rank):
         raise RowError("rank", f"'answers', {number}: rank {rank!r} is not a number (1 is the best)")
+
     key = first_filled(item, "answer", "text", "content") or "answer"
     value = item.get(key)
     if isinstance(value, list):

@@ -17,5 +17,5 @@ def detect(row: dict[str, Any]) -> bool:
 
 
 def convert(row: dict[str, Any]) -> Example:
-    """The document; `continues: true`, which readers of long documents write, says that the next row goes on with it."""
+    """The document; `continues: true`, which readers of long documents write, says that the next row continues it."""
     return Example(text=answer_field(row, "text"), kind="text", continues=row.get("continues") is True)

@@ -39,6 +39,8 @@ def convert(row: dict[str, Any]) -> Example:
     else:
         shape = prompt_completion if prompt_completion.question_answer_columns(row) or not alpaca.question_answer_columns(row) else alpaca
         example = shape.convert(row)
+
+    # The label judges the last turn, which must therefore be an answer.
     if example.messages[-1]["role"] != "assistant":
         raise RowError("no_answer", "the conversation does not end in an answer of the assistant, to which the label could belong")
     return Example(example.messages, tools=example.tools, kind="unpaired", label=label)
@@ -48,6 +50,7 @@ def _label(row: dict[str, Any]) -> bool:
     key = first_filled(row, "kto_tag", "label")
     if key is None or row[key] != row[key]:
         raise RowError("label", "there is no 'label' or 'kto_tag' to say whether the answer is good")
+
     value = row[key]
     verdict = LABEL_WORDS.get(value.strip().lower()) if isinstance(value, str) else value if isinstance(value, (bool, int, float)) else None
     if verdict not in (0, 1) or verdict is None:

@@ -30,6 +30,6 @@ def convert(row: dict[str, Any]) -> Example:
     """Always refused: read line by line, votes that were changed or taken back would count."""
     raise RowError(
         "vote_log",
-        "this is a preference file with all its history, in which changes and deletions are lines of their own; "
-        "train on the votes that stand with --data NAME, or write them: edgetune prefs export NAME --out pairs.jsonl",
+        "this is a preference file with all its history, in which changes and deletions are separate lines; "
+        "train on the current votes with --data NAME, or export them: edgetune prefs export NAME --out pairs.jsonl",
     )

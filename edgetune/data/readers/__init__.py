@@ -46,11 +46,13 @@ def suffix_of(path: Path) -> str:
 
 
 def read(path: Path) -> Iterator[RawRow]:
-    """The rows of a file. Raises FileError when it cannot be read, at the latest where reading cannot go on."""
+    """The rows of a file. Raises FileError when it cannot be read, at the latest where reading stops."""
     opened.check_file(path)
     suffix = suffix_of(path)
     if not suffix:
         raise _unknown(path)
+
+    # A reader may meet an error of the disk at any row; it becomes one of the file.
     empty = True
     try:
         for raw in import_module(f"{__name__}.{READERS[suffix]}").read(path):
@@ -58,10 +60,9 @@ def read(path: Path) -> Iterator[RawRow]:
             yield raw
     except OSError as error:
         raise opened.file_error(path, error) from error
+
     if empty:
-        raise FileError(
-            path, "no_rows", "holds no examples", "Nothing but blank lines or a header is in it.", "Check that it was saved whole."
-        )
+        raise FileError(path, "no_rows", "holds no examples", "It holds only blank lines or a header.", "Check that it was saved whole.")
 
 
 _REMEDIES = (

@@ -28,6 +28,7 @@ def read(path: Path) -> Iterator[RawRow]:
         raise recognise.wrong_content(path, head, "a Parquet file")
     if not parquet and (recognise.identify_head(head)[0] or head.startswith(recognise.LFS_HEADER)) and not head.startswith(b"ARROW1"):
         raise recognise.wrong_content(path, head, "an Arrow file")
+
     with _as_file_error(path, "a Parquet file" if parquet else "an Arrow file"):
         number = 0
         for batch in _parquet(path) if parquet else _ipc(path, head):
@@ -74,6 +75,8 @@ def _ipc(path: Path, head: bytes) -> Iterator[Any]:
             stream = pyarrow.ipc.open_stream(source)
             _check_names(path, stream.schema.names)
             batches = iter(stream)
+
+        # A batch may hold the whole file: it is handed on in slices of bounded size.
         for batch in batches:
             _check_layout(batch)
             rows = max(1, min(MAX_OBJECT_ROWS, MAX_OBJECT_BYTES * batch.num_rows // max(1, batch.nbytes)))
@@ -96,25 +99,25 @@ def _check_names(path: Path, names: list[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         cause = f"Two columns are called '{one_line(twice, 40)}'."
-        raise FileError(path, "duplicate_column", "names a column twice", cause, "Rename one.")
+        raise FileError(path, "duplicate_column", "names a column twice", cause, "Rename one of them.")
 
 
 def _objects(batch: Any) -> Iterator[dict[str, Any] | tuple[str, str]]:
     """A batch's rows; (kind, problem) for one whose values Python cannot hold."""
     try:
-        found: list[dict[str, Any]] = batch.to_pylist()
+        rows: list[dict[str, Any]] = batch.to_pylist()
     except (ValueError, OverflowError, ArithmeticError):
         for number in range(batch.num_rows):
             yield _object(batch.slice(number, 1))
     else:
-        yield from found
+        yield from rows
 
 
 def _object(row: Any) -> dict[str, Any] | tuple[str, str]:
     try:
-        found: dict[str, Any] = row.to_pylist()[0]
+        content: dict[str, Any] = row.to_pylist()[0]
     except UnicodeDecodeError as error:
         return "encoding", f"byte 0x{error.object[error.start]:02x} in its text is not UTF-8"
     except (ValueError, OverflowError, ArithmeticError) as error:
         return "unreadable", f"a value cannot be read: {one_line(str(error), 100)}"
-    return found
+    return content

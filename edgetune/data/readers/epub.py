@@ -60,6 +60,8 @@ def _chapters(path: Path, book: zipfile.ZipFile) -> Iterator[str]:
     package = next((e.get("full-path") for e in container.iter("{*}rootfile") if e.get("full-path")), None)
     if package is None:
         raise damaged(path, FILE_KIND, "its container names no package")
+
+    # The spine lists the pages in reading order, by the ids of the manifest.
     root = _xml(path, book, package)
     items = {item.get("id"): item for item in root.iter("{*}item")}
     names = [
@@ -67,6 +69,7 @@ def _chapters(path: Path, book: zipfile.ZipFile) -> Iterator[str]:
         for item in (items.get(entry.get("idref")) for entry in root.iter("{*}itemref"))
         if item is not None and item.get("media-type") in _PAGES and "nav" not in item.get("properties", "").split()
     ]
+
     if set(names) & _locked(path, book):
         raise FileError(
             path, "encrypted", "is locked by its seller (DRM)", "Its chapters are encrypted.", "Name a book without such a lock."
@@ -78,5 +81,5 @@ def _locked(path: Path, book: zipfile.ZipFile) -> set[str]:
     """Names of the encrypted parts; fonts often are, in books that anyone may read."""
     if "META-INF/encryption.xml" not in book.namelist():
         return set()
-    found = _xml(path, book, "META-INF/encryption.xml").iter("{*}CipherReference")
-    return {unquote(reference.get("URI", "")) for reference in found}
+    references = _xml(path, book, "META-INF/encryption.xml").iter("{*}CipherReference")
+    return {unquote(reference.get("URI", "")) for reference in references}

@@ -29,6 +29,7 @@ def read(path: Path) -> Iterator[RawRow]:
     if layout == "lines":
         yield from json_lines.read(path)
         return
+
     with opened.utf8(path) as file:
         scanner = Scanner(file, path)
         if layout == "list":
@@ -38,18 +39,22 @@ def read(path: Path) -> Iterator[RawRow]:
         else:
             yield from _values(scanner, path)
             return
+
+        # A list or object is the whole document; more text is a damaged or joined file.
         if scanner.peek():
             raise scanner.error("more text follows after the end")
 
 
 def _layout(path: Path) -> str:
     """What the file's start shows: "list", "lines", "member" (an object that holds the list) or "values" (objects, or columns)."""
+    # JSON lines under this name: a first line that is JSON by itself, and more behind it.
     with opened.utf8(path) as file:
         line = file.readline(MAX_FIRST_LINE_BYTES)
         while line.isspace():
             line = file.readline(MAX_FIRST_LINE_BYTES)
         if line.lstrip().startswith(b"{") and line.endswith(b"\n") and _is_json(line) and file.read(opened.READ_CHUNK_BYTES).strip():
             return "lines"
+
     with opened.utf8(path) as file:
         scanner = Scanner(file, path)
         first = scanner.peek()
@@ -59,6 +64,8 @@ def _layout(path: Path) -> str:
             if not first:
                 return "values"
             raise scanner.error("expected a list or an object")
+
+        # An object: it holds the rows as a list, or is a row or columns itself.
         for key, kind in _members(scanner):
             if kind == b"[" and key not in NOT_ROWS and _holds_rows(scanner):
                 return "member"
@@ -71,7 +78,7 @@ def _is_json(line: bytes) -> bool:
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return decode_problem(line, error)[0] != "not_json"  # a row of its own that cannot be used
+        return decode_problem(line, error)[0] != "not_json"  # a separate row that cannot be used
     return True
 
 
@@ -81,6 +88,8 @@ def _members(scanner: Scanner) -> Iterator[tuple[str, bytes]]:
     if scanner.peek() == b"}":
         scanner.take(b"}")
         return
+
+    # Keys and values are taken one by one, so that a long list inside is never held whole.
     while True:
         line = scanner.line
         key = scanner.value()
@@ -97,6 +106,8 @@ def _holds_rows(scanner: Scanner) -> bool:
     scanner.take(b"[")
     rows = False
     first = True
+
+    # Only the first element decides; the rest is skipped, up to the end of the list.
     while scanner.peek() != b"]":
         if first and scanner.peek() == b"{":
             value = scanner.value()
@@ -112,6 +123,7 @@ def _holds_rows(scanner: Scanner) -> bool:
         first = False
         if scanner.peek() != b"]":
             scanner.take(b",")
+
     scanner.take(b"]")
     return rows
 
@@ -127,7 +139,7 @@ def _elements(scanner: Scanner) -> Iterator[RawRow]:
         if scanner.take(b",", b"]") == b"]":
             return
         if scanner.peek() == b"]":
-            raise scanner.error("a comma stands before the list's end")
+            raise scanner.error("there is a comma before the end of the list")
 
 
 def _checked(scanner: Scanner) -> RawRow:
@@ -145,24 +157,28 @@ def _checked(scanner: Scanner) -> RawRow:
 
 def _member(scanner: Scanner, path: Path) -> Iterator[RawRow]:
     """The rows in the one list of objects that the object holds."""
-    taken = ""
+    member = ""
     for key, kind in _members(scanner):
         line = scanner.line
         if kind != b"[" or key in NOT_ROWS:
             scanner.value()
             continue
+
+        # A list whose first element is no object holds no rows, and is read to its end.
         rows = _elements(scanner)
         first = next(rows, None)
         if first is None or not isinstance(first.content, bytes) or not first.content.startswith(b"{"):
             for _ in rows:
                 pass
             continue
-        if taken:
-            names = f"'{one_line(taken, 40)}' and '{one_line(key, 40)}'"
+
+        # Two lists of rows: no telling which one is meant.
+        if member:
+            names = f"'{one_line(member, 40)}' and '{one_line(key, 40)}'"
             raise FileError(
-                path, "several_lists", "holds several lists", f"{names} are both lists of objects.", "Save each in a file of its own.", line
+                path, "several_lists", "holds several lists", f"{names} are both lists of objects.", "Save each in a separate file.", line
             )
-        taken = key
+        member = key
         yield first
         yield from rows
 
@@ -171,7 +187,8 @@ def _values(scanner: Scanner, path: Path) -> Iterator[RawRow]:
     """Objects one after the other; one alone may hold columns."""
     number = 0
     while scanner.peek():
-        row, number = _checked(scanner), number + 1
+        row = _checked(scanner)
+        number = number + 1
         content = row.content
         if number == 1 and isinstance(content, bytes) and not scanner.peek() and (columns := _columns(content)):
             yield from _from_columns(columns, path)
@@ -189,6 +206,8 @@ def _columns(content: bytes) -> dict[str, list[Any]]:
         return {}
     if is_too_deep(value):
         return {}
+
+    # pandas writes columns as objects of numbered values, other programs as lists.
     if all(isinstance(v, dict) and v and all(k.isdigit() for k in v) for v in value.values()):
         return {name: list(column.values()) for name, column in value.items()}
     if all(isinstance(v, list) for v in value.values()) and not any(_is_turn(v) for v in value.values()):

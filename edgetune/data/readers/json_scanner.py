@@ -11,7 +11,7 @@ SCAN_CHUNK_BYTES = 1 << 18
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TOKEN = re.compile(_STRING + rb'|[\[\]{}]|"', re.DOTALL)
-"""What decides where a value ends: a whole string, a bracket; a lone quote is a string that goes on behind the buffer."""
+"""What decides where a value ends: a whole string, a bracket; a lone quote is a string that continues behind the buffer."""
 _FLAT = 5
 _inner = _STRING
 for _ in range(_FLAT):
@@ -20,15 +20,19 @@ _SHALLOW = re.compile(_inner, re.DOTALL)
 """A whole list or object with at most _FLAT levels of them: what nearly every row is, found in one step."""
 _SCALAR = re.compile(rb'[^ \t\r\n,:\[\]{}"]*')
 _OPENING, _CLOSING = frozenset(b"[{"), frozenset(b"]}")
-CORRECT_FILE = "Correct the file; nothing of it was used."
+CORRECT_FILE = "Correct the JSON there; nothing of the file was used."
 
 
 class Scanner:
     """A place in JSON text. `line` is that of the next byte, after `peek`."""
 
     def __init__(self, file: BufferedReader, path: Path, limit: int = MAX_ROW_BYTES) -> None:
-        self._file, self._path, self._limit = file, path, limit
-        self._buffer, self._at, self.line = b"", 0, 1
+        self._file = file
+        self._path = path
+        self._limit = limit
+        self._buffer = b""
+        self._at = 0
+        self.line = 1
 
     def _grow(self, keep: int) -> bool:
         """Drop what lies before `keep` and read on, more each time, so that a long value is not looked at too often; False at the end."""
@@ -40,9 +44,11 @@ class Scanner:
 
     def peek(self) -> bytes:
         """The next byte that is no space; b"" at the end of the file."""
-        found = self._buffer[self._at : self._at + 1]
-        if found > b" ":
-            return found
+        byte = self._buffer[self._at : self._at + 1]
+        if byte > b" ":
+            return byte
+
+        # The line is counted here, where white space is passed.
         while True:
             end = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
             self.line += self._buffer.count(b"\n", self._at, end)
@@ -52,13 +58,13 @@ class Scanner:
             if not self._grow(end):
                 return b""
 
-    def take(self, *wanted: bytes) -> bytes:
+    def take(self, *expected: bytes) -> bytes:
         """The next byte, which must be one of those wanted. Raises FileError: json_truncated, not_json."""
-        found = self.peek()
-        if found not in wanted:
-            raise self.error(f"expected {' or '.join(w.decode() for w in wanted)}, found {found.decode('ascii', 'replace')}")
+        byte = self.peek()
+        if byte not in expected:
+            raise self.error(f"expected {' or '.join(w.decode() for w in expected)}, found {byte.decode('ascii', 'replace')}")
         self._at += 1
-        return found
+        return byte
 
     def value(self) -> bytes:
         """The bytes of the next value; only its brackets and quotes are known to be right. Raises FileError: json_truncated, too_large."""
@@ -70,10 +76,10 @@ class Scanner:
             if end == self._at:
                 raise self.error(f"expected a value, found {first.decode('ascii', 'replace')}")
         self._room(end - self._at)
-        found = self._buffer[self._at : end]
-        self.line += found.count(b"\n")
+        content = self._buffer[self._at : end]
+        self.line += content.count(b"\n")
         self._at = end
-        return found
+        return content
 
     def _scalar(self) -> int:
         """Where the number or word that starts here ends."""
@@ -89,7 +95,10 @@ class Scanner:
         """Where the string, list or object that starts here ends."""
         if whole := _SHALLOW.match(self._buffer, self._at):
             return whole.end()
-        depth, position = 0, self._at
+
+        # A deep or unfinished value: count brackets, reading on wherever the buffer ends.
+        depth = 0
+        position = self._at
         while True:
             for token in _TOKEN.finditer(self._buffer, position):
                 byte = self._buffer[token.start()]
@@ -105,6 +114,7 @@ class Scanner:
             else:
                 position = len(self._buffer)
             self._room(len(self._buffer) - self._at)
+
             start = self._at
             if not self._grow(start):
                 raise self.error("")
@@ -118,7 +128,7 @@ class Scanner:
                 "too_large",
                 "holds a value that is too large",
                 f"what starts here is longer than {self._limit >> 20} MiB; perhaps a quote or bracket is missing.",
-                "Correct the file, or save it as JSON lines (.jsonl).",
+                "Close the quote or bracket, or save the rows as JSON lines (.jsonl).",
                 self.line,
             )
 

@@ -36,21 +36,31 @@ def check_file(path: Path) -> int:
     Raises FileError: missing, dangling_link, folder, not_a_file, no_permission, unreadable, empty.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         if not isinstance(error, ValueError) and path.is_symlink():
             target = one_line(os.readlink(path), 200)
-            raise FileError(path, "dangling_link", "leads nowhere", f"It is a link to {target}, which is missing.", "Mend it.") from None
-        raise FileError(path, "missing", "does not exist", "There is no file of that name.", "Check --data.") from None
+            raise FileError(
+                path,
+                "dangling_link",
+                "is a broken link",
+                f"It is a link to {target}, which is missing.",
+                "Point the link to a file, or name the file itself with --data.",
+            ) from None
+        raise FileError(path, "missing", "does not exist", "There is no file of that name.", "Check the path given with --data.") from None
     except OSError as error:
         raise file_error(path, error) from error
-    if stat.S_ISDIR(found.st_mode):
+
+    # A pipe or device would wait for ever when opened.
+    if stat.S_ISDIR(status.st_mode):
         raise FileError(path, "folder", "is a folder", "A file is needed here.", "Name a file in it.")
-    if not stat.S_ISREG(found.st_mode):
-        raise FileError(path, "not_a_file", "is no file", "It is a device, pipe or socket.", "Save the examples to a file first.")
-    if not found.st_size:
+    if not stat.S_ISREG(status.st_mode):
+        raise FileError(
+            path, "not_a_file", "is not a regular file", "It is a device, pipe or socket.", "Save the examples to a file first."
+        )
+    if not status.st_size:
         raise FileError(path, "empty", "is empty", "It has no bytes.", "Check that it was saved or downloaded whole.")
-    return found.st_size
+    return status.st_size
 
 
 def file_error(path: Path, error: OSError) -> FileError:
@@ -90,7 +100,10 @@ class _Unpacked(io.RawIOBase):
     """A gzip file's content; a damaged one, or one that unpacks to a suspicious size, raises FileError."""
 
     def __init__(self, file: "io.BufferedReader[Any]", path: Path, size: int) -> None:
-        self._file, self._path, self._packed, self._seen = gzip.GzipFile(fileobj=file, mode="rb"), path, size, 0
+        self._file = gzip.GzipFile(fileobj=file, mode="rb")
+        self._path = path
+        self._packed = size
+        self._seen = 0
 
     def readable(self) -> bool:
         return True
@@ -101,6 +114,8 @@ class _Unpacked(io.RawIOBase):
             data = self._file.read(len(view))
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise cut_off(self._path, error) from error
+
+        # Counted while reading: what a file says of its size may be a lie.
         self._seen += len(data)
         if self._seen > _most(self._packed):
             raise FileError(
@@ -110,6 +125,7 @@ class _Unpacked(io.RawIOBase):
                 f"It is more than {BOMB_RATIO} times as large unpacked; such files are made to fill disks and memory.",
                 "If you trust it, unpack it yourself and name the unpacked file.",
             )
+
         view[: len(data)] = data
         return len(data)
 
@@ -118,7 +134,10 @@ class _AsUtf8(io.RawIOBase):
     """UTF-16 or UTF-32 as UTF-8. A lone surrogate becomes bytes that are not UTF-8, so that its row alone is refused."""
 
     def __init__(self, file: "io.BufferedReader[Any]", path: Path, encoding: str) -> None:
-        self._file, self._path, self._name, self._rest = file, path, encoding.upper()[:6], b""
+        self._file = file
+        self._path = path
+        self._name = encoding.upper()[:6]
+        self._rest = b""
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
 
     def readable(self) -> bool:
@@ -135,6 +154,7 @@ class _AsUtf8(io.RawIOBase):
                 ) from error
             if not data:
                 break
+
         view = memoryview(buffer)
         count = min(len(self._rest), len(view))
         view[:count], self._rest = self._rest[:count], self._rest[count:]
@@ -150,12 +170,16 @@ def utf8(path: Path, markup: bool = False) -> Iterator["io.BufferedReader[Any]"]
     size = check_file(path)
     with io.BufferedReader(io.FileIO(path), READ_CHUNK_BYTES) as file:
         recognise.refuse_pointer(path, file.peek(64)[:64])
+
+        # Unpack first: what the file is shows only in its unpacked bytes.
         plain: io.BufferedReader[Any] = file
         if path.suffix.lower() == ".gz":
             if file.peek(2)[:2] != b"\x1f\x8b":
                 raise recognise.wrong_content(path, file.peek(recognise.HEAD_BYTES), "a gzip file: it cannot be unpacked")
             _refuse_bomb(path, size)
             plain = io.BufferedReader(_Unpacked(file, path, size), READ_CHUNK_BYTES)
+
+        # The mark at the start says the encoding, and is no part of the text.
         head = plain.peek(recognise.HEAD_BYTES)[: recognise.HEAD_BYTES]
         recognise.check_text(path, head, markup)
         for mark, encoding in _MARKS:

@@ -28,13 +28,18 @@ def parse(file: str, raw: RawRow) -> ParsedRow:
                 return parse(file, RawRow(raw.line, content[len(BOM) :]))
             kind, problem = decode_problem(content, error)
             return ParsedRow(file, raw.line, {}, problem, kind, excerpt(content))
+
+        # Counting brackets is cheap; only a suspicious row is walked through.
         if content.count(b"[") + content.count(b"{") > MAX_DEPTH and is_too_deep(value):
             return ParsedRow(
                 file, raw.line, {}, f"more than {MAX_DEPTH} lists or objects lie inside each other", "too_deep", excerpt(content)
             )
+
         if type(value) is dict:
             return ParsedRow(file, raw.line, value)
         return ParsedRow(file, raw.line, {}, f"expected an object, found {json_type(value)}", "not_object", excerpt(content))
+
+    # What the reader itself could not read, or had parsed already.
     if content is None:
         return ParsedRow(file, raw.line, {}, raw.problem, raw.kind)
     return ParsedRow(file, raw.line, content)
@@ -46,12 +51,16 @@ def decode_problem(content: bytes, error: orjson.JSONDecodeError) -> tuple[str, 
         text = content.decode()
     except UnicodeDecodeError as bad:
         return "encoding", f"byte 0x{content[bad.start]:02x} at offset {bad.start} is not UTF-8"
+
+    # orjson tells its reasons only in words.
     if "depth" in error.msg or "recursion" in error.msg.lower():
         return "too_deep", "more than 1,024 lists or objects lie inside each other"
     if "surrogate" in error.msg:
         return "surrogate", f"half a surrogate pair, which is no text, at character {error.pos + 1}"
     if "infinity" in error.msg:
         return "nan", f"the number at character {error.pos + 1} is too large to be kept"
+
+    # Python and JavaScript write NaN and Infinity, which JSON does not have.
     constant = _CONSTANT.match(text, max(0, error.pos - 1)) or _CONSTANT.match(text, error.pos)
     if constant:
         return "nan", f"{constant[0]} at character {constant.start() + 1} is not JSON (null means 'no value')"

@@ -67,12 +67,12 @@ def page_paragraphs(text: str) -> Iterator[str]:
     """A page's paragraphs: they end at a blank line, or at a line that ends a sentence and stops short of the margin."""
     lines = [line.rstrip() for line in text.split("\n")]
     margin = max(map(len, lines)) * SHORT_LINE_SHARE
-    found: list[str] = []
+    paragraph: list[str] = []
     for line in lines:
         if line:
-            found.append(line)
-        if found and (not line or (len(line) < margin and line.endswith((".", "!", "?", ":", "”", '"')))):
-            yield "\n".join(found)
-            found = []
-    if found:
-        yield "\n".join(found)
+            paragraph.append(line)
+        if paragraph and (not line or (len(line) < margin and line.endswith((".", "!", "?", ":", "”", '"')))):
+            yield "\n".join(paragraph)
+            paragraph = []
+    if paragraph:
+        yield "\n".join(paragraph)

@@ -11,17 +11,22 @@ PIECE_CHARACTERS = 8000
 
 def join_paragraphs(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Pieces of several whole paragraphs, each with the place where it starts. paragraphs: place and text, its blank lines with it."""
-    start, parts, length = 0, [""], 0
-    for place, text in paragraphs:
+    start = 0
+    parts = [""]
+    length = 0
+    for position, text in paragraphs:
         if length and length + len(text.strip()) > PIECE_CHARACTERS:
             yield start, "".join(parts).strip()
             parts, length = [], 0
+
+        # Blank lines belong to the piece before them and never start one.
         if not text.strip():
             continue
         if not length:
-            start, parts = place, []
+            start, parts = position, []
         parts.append(text)
         length += len(text)
+
     if length:
         yield start, "".join(parts).strip()
 
@@ -29,10 +34,10 @@ def join_paragraphs(paragraphs: Iterable[tuple[int, str]]) -> Iterator[tuple[int
 def linked_rows(documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Pieces as rows; all but the last say that they go on, so that no end of text is taught in the middle of one."""
     held: tuple[int, str] | None = None
-    for place, text in documents:
+    for position, text in documents:
         if held:
             yield held[0], {"text": held[1], "continues": True}
-        held = place, text
+        held = position, text
     if held:
         yield held[0], {"text": held[1]}
 

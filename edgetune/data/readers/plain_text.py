@@ -12,7 +12,7 @@ from edgetune.data.row import RawRow
 
 SUFFIXES = (".txt", ".md")
 DOCUMENT_LINE_CHARACTERS = 300
-"""Mean characters a line from which each line of a text file without blank lines is a document of its own."""
+"""Mean characters a line from which each line of a text file without blank lines is a separate document."""
 MAX_LINE_CHARACTERS = 1 << 20
 """Characters after which a line without end is cut, so that memory is bounded."""
 
@@ -60,17 +60,23 @@ def _lines_are_documents(path: Path) -> bool:
                 return False
             else:
                 filled, characters = filled + 1, characters + len(line.rstrip("\n"))
+
     return bool(filled) and characters / filled >= DOCUMENT_LINE_CHARACTERS
 
 
 def _paragraphs(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Lines up to and with the blank ones behind them; a paragraph too long for one document goes on in pieces of whole lines."""
-    start, parts, length, ended = 0, [""], 0, False
+    """Lines up to and with the blank ones behind them; a paragraph too long for one document continues in pieces of whole lines."""
+    start = 0
+    parts = [""]
+    length = 0
+    ended = False
     for number, line in lines:
         blank = not line.strip()
         if parts and not blank and (ended or length + len(line) > PIECE_CHARACTERS):
             yield start, "".join(parts)
             parts, length, ended = [], 0, False
+
+        # The line that is reported is the first with words on it.
         if not length and not blank:
             start = number
         parts.append(line)

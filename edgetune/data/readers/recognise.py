@@ -11,10 +11,10 @@ LFS_HEADER = b"version https://git-lfs.github.com/spec/v1"
 DOWNLOAD_AGAIN = "Download or copy the file again."
 _MAGIC = (
     (b"PK\x03\x04", "a ZIP archive, as .xlsx, .docx and .zip files are", "Save its sheet as .csv or its text as .docx, or unpack it."),
-    (b"\x1f\x8b", "gzip-compressed", "Let its name end in .gz too."),
-    (b"%PDF-", "a PDF document", "Let its name end in .pdf."),
-    (b"PAR1", "a Parquet file", "Let its name end in .parquet."),
-    (b"ARROW1", "an Arrow file", "Let its name end in .arrow."),
+    (b"\x1f\x8b", "gzip-compressed", "Rename it to end in .gz."),
+    (b"%PDF-", "a PDF document", "Rename it to end in .pdf."),
+    (b"PAR1", "a Parquet file", "Rename it to end in .parquet."),
+    (b"ARROW1", "an Arrow file", "Rename it to end in .arrow."),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document or an encrypted one", "Save it without a password, as .docx or .csv."),
     (b"BZh", "bzip2-compressed", "Unpack it."),
     (b"\xfd7zXZ", "xz-compressed", "Unpack it."),
@@ -74,10 +74,14 @@ def check_text(path: Path, head: bytes, markup: bool = False) -> None:
     what, _ = identify_head(head)
     if what and not (markup and what.startswith("a web page")):
         raise wrong_content(path, head, f"what its name says ({path.suffix or 'no suffix'})")
+
+    # UTF-16 and UTF-32 with a mark are read; without one, every other byte is zero.
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head[:4] == b"\x00\x00\xfe\xff":
         return
     if len(head) >= 4 and head.count(0) * 10 >= len(head) * 4 and (not any(head[::2]) or not any(head[1::2])):
-        raise FileError(path, "encoding", "is not UTF-8 text", "It looks like UTF-16 without a mark at its start.", "Save it as UTF-8.")
+        raise FileError(path, "encoding", "is not UTF-8 text", "It looks like UTF-16 without a byte order mark.", "Save it as UTF-8.")
+
+    # Text has hardly any control characters; UTF-8 is given more room for them, as it is text otherwise.
     control = len(head) - len(head.translate(None, _CONTROL))
     if len(head) >= 32 and control * (3 if _is_utf8(head) else 20) > len(head):
         raise FileError(path, "binary", "is not text", "It holds binary data.", "Check that this is the file you mean.")

@@ -38,11 +38,14 @@ def _records(text: io.TextIOWrapper, path: Path) -> Iterator[RawRow]:
     first = next((line for line in lines if line[0].strip()), None)
     if first is None:
         return
+
+    # csv counts lines from where it starts, so blank lines in front are added.
     delimiter = _delimiter(first[0], path)
     before = first[1] - 1
     reader = csv.reader(_chained(first[0], lines), delimiter=delimiter, strict=True)
     header: list[str] = []
     start = before + 1
+
     try:
         for fields in reader:
             if not header:
@@ -89,19 +92,30 @@ def _header(fields: list[str], path: Path, line: int) -> list[str]:
                 line,
             )
         if _ESCAPED.search(name):
-            raise FileError(path, "encoding", "is not UTF-8 text", "the header holds other bytes.", "Save the file as UTF-8.", line)
+            raise FileError(
+                path, "encoding", "is not UTF-8 text", "the header holds bytes that are not UTF-8.", "Save the file as UTF-8.", line
+            )
+
+    # Two columns of one name would silently lose one of them.
     twice = next((name for name, count in Counter(fields).items() if count > 1), None)
     if twice is not None:
         raise FileError(
-            path, "duplicate_column", "names a column twice", f"two columns are called '{one_line(twice, 40)}'.", "Rename one.", line
+            path,
+            "duplicate_column",
+            "names a column twice",
+            f"two columns are called '{one_line(twice, 40)}'.",
+            "Rename one of them.",
+            line,
         )
     return fields
 
 
 def _row(header: list[str], fields: list[str], line: int) -> RawRow:
     if len(fields) != len(header):
-        shown = one_line(" | ".join(fields), 80)
-        return RawRow(line, None, "columns", f"{len(fields)} columns, while the header has {len(header)}: {shown}")
+        listed = one_line(" | ".join(fields), 80)
+        return RawRow(line, None, "columns", f"{len(fields)} columns, while the header has {len(header)}: {listed}")
+
+    # One look at the whole row: only a row with odd characters is searched column by column.
     joined = "".join(fields)
     if not joined.isascii() and (bad := _ESCAPED.search(joined)):
         column = next(name for name, field in zip(header, fields, strict=True) if _ESCAPED.search(field))
@@ -127,12 +141,13 @@ def _wrong(path: Path, error: csv.Error, start: int, end: int) -> FileError:
 
 def _too_large(path: Path, line: int, what: str) -> FileError:
     cause = f"{what} has more than {MAX_FIELD_CHARACTERS:,} characters; perhaps a quote is missing."
-    return FileError(path, "too_large", "holds a field that is too large", cause, "Correct the file.", line)
+    return FileError(path, "too_large", "holds a field that is too large", cause, "Close the quote, or shorten the field.", line)
 
 
 def _open_quote(path: Path, start: int) -> int:
     """The line of the quote that is never closed, at or after the start of its row: the last at which the count of quotes turns odd."""
-    inside, opened_at = False, start
+    inside = False
+    opened_at = start
     with opened.utf8(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
         for number, line in enumerate(text, 1):

@@ -49,12 +49,15 @@ def html_paragraphs(content: bytes) -> Iterator[str]:
     from bs4 import NavigableString
 
     parts: list[str] = []
-    current, cell = 0, 0
+    current = 0
+    cell = 0
     for node in _soup(content).descendants:
         if getattr(node, "name", "") == "br":
             parts.append("\n")
         if type(node) is not NavigableString:  # comments, doctypes and the like have classes of their own
             continue
+
+        # Text of one block is one paragraph; the cells of a table's row are one, with marks between them.
         block = next(parent for parent in node.parents if parent.name in BLOCK_TAGS)
         in_cell = block.name in ("td", "th")
         key = id(block.parent) if in_cell else id(block)
@@ -63,6 +66,7 @@ def html_paragraphs(content: bytes) -> Iterator[str]:
             parts, current = [], key
         elif in_cell and id(block) != cell:
             parts.append(CELL_SEPARATOR)
+
         cell = id(block)
         parts.append(str(node) if block.name == "pre" else _SPACE.sub(" ", node))
     yield from _block_text(parts)
