@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from edgetune.demo.demo import OPTIONS, SHOWN
+from edgetune.demo.demo import OPTIONS, SIDE_BY_SIDE_PROMPTS
 from edgetune.storage.workspace import Workspace
 from tests.tui import picture
 from tests.tui.conftest import Seat, still
@@ -105,7 +105,7 @@ async def in_chat(seat: Seat) -> None:
     await seat.until(lambda: chat.talk)
     assert chat.talk
     chat.talk.settings.sampling = replace(chat.talk.settings.sampling, temperature=0.0, seed=1)
-    for question in SHOWN[:2]:
+    for question in SIDE_BY_SIDE_PROMPTS[:2]:
         prompt = seat.app.screen.query_one("#prompt")
         prompt.text = question  # type: ignore[attr-defined]
         prompt.focus()

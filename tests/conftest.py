@@ -80,17 +80,17 @@ def edgetune(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> Callabl
 @pytest.fixture(scope="session")
 def train_in() -> Iterator[Callable[..., Run]]:
     """Makes a run in a workspace and trains it in this process (torch is imported once)."""
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.jobs import create, worker
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def train(place: Workspace, name: str, work: bool = True, **options: Any) -> Run:
-        recipe, sources = build({"threads": 1, **options})
-        run = create.make(create.plan(recipe, sources, place), place, name)
+        recipe, sources = build_recipe({"threads": 1, **options})
+        run = create.create_run(create.plan_run(recipe, sources, place), place, name)
         if work:
             try:
-                code = worker.work(run.folder)
+                code = worker.run_job(run.folder)
             finally:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)

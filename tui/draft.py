@@ -57,9 +57,9 @@ class Draft:
 
     def recipe(self) -> "tuple[Recipe, dict[str, str]]":
         """The recipe with the source of every value. Raises InputError naming what is wrong."""
-        from edgetune.config.recipe import build
+        from edgetune.config.recipe import build_recipe
 
-        return build(self.chosen, None, self.preset)
+        return build_recipe(self.chosen, None, self.preset)
 
     @property
     def problem(self) -> str:
@@ -72,9 +72,9 @@ class Draft:
 
     def values(self) -> "tuple[dict[str, Any], dict[str, str]]":
         """Every option's value with its source, also of a recipe that is not valid."""
-        from edgetune.config.recipe import Recipe, gathered
+        from edgetune.config.recipe import Recipe, gather_values
 
-        values, sources = gathered(self.chosen, None, self.preset)
+        values, sources = gather_values(self.chosen, None, self.preset)
         return {name: field.get_default(call_default_factory=True) for name, field in Recipe.model_fields.items()} | values, sources
 
     def changed_to(self, changes: dict[str, Any], preset: str = "") -> "Draft":
@@ -82,7 +82,7 @@ class Draft:
 
         Out of a recipe that is not valid any change leads whose values can be: another one may mend the rest.
         """
-        from edgetune.config.recipe import one
+        from edgetune.config.recipe import check_option
 
         made = replace(self, preset=preset or self.preset, options={**self.options, **changes})
         usual = replace(made, options={}).values()[0]
@@ -92,7 +92,7 @@ class Draft:
         if made.problem and not self.problem:
             made.recipe()
         for name in made.options.keys() & changes.keys():
-            one(name, changes[name])
+            check_option(name, changes[name])
         return made
 
     def take(self, other: "Draft") -> None:

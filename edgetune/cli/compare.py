@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag
-from edgetune.cli.imatrix import named
+from edgetune.cli.imatrix import imatrix_path
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
 from edgetune.storage.workspace import open_workspace
@@ -69,7 +69,7 @@ def compare(
     from edgetune.storage.files import write_text
 
     types = check_types(type_names or ([] if files else list(DEFAULT_TYPES))) if type_names or not files else []
-    matrix = named(imatrix, chosen, types, place)
+    matrix = imatrix_path(imatrix, chosen, types, place)
     line = ProgressLine()
     comparison = Comparison(chosen, place, types, files or [], matrix, data, say)
     try:

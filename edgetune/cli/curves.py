@@ -59,7 +59,7 @@ def document(histories: list[History]) -> dict[str, Any]:
     """The runs with their results and all points of their curves; of two also what their recipes do differently."""
     runs = []
     for history in histories:
-        results = {name.replace(" ", "_").replace("-", "_"): value for name, value in compare.results(history).items()}
+        results = {name.replace(" ", "_").replace("-", "_"): value for name, value in compare.run_results(history).items()}
         points = {name: {"steps": curve.steps, "values": curve.values} for name, curve in history.curves.items()}
         runs.append({"name": history.run.name, **results, "curves": points})
     return {"runs": runs, **({"differences": differences(histories)} if len(histories) == 2 else {})}
@@ -68,7 +68,7 @@ def document(histories: list[History]) -> dict[str, Any]:
 def differences(histories: list[History]) -> list[dict[str, Any]]:
     """Options in which two recipes differ, each with its two values."""
     one, other = (history.run for history in histories)
-    return [{"option": name, "values": [first, second]} for name, first, second in compare.differences(one, other)]
+    return [{"option": name, "values": [first, second]} for name, first, second in compare.recipe_differences(one, other)]
 
 
 def draw(histories: list[History], of: str, view: chart.View) -> None:
@@ -83,9 +83,9 @@ def draw(histories: list[History], of: str, view: chart.View) -> None:
         if of == "loss" and len(history.curves["eval_loss"]):
             drawn.append((letter.upper(), view.points(history.curves["eval_loss"], last, 2 * width, dots=True)))
             meant.append(f"{letter.upper()} held out")
-    picture = chart.text(drawn, view, width, UNITS.get(of, 1.0))
+    picture = chart.text_chart(drawn, view, width, UNITS.get(of, 1.0))
     if not (sys.stdout.encoding or "").lower().startswith("utf"):
-        picture = picture.translate(chart.PLAIN)
+        picture = picture.translate(chart.ASCII_FRAME)
     if picture:
         typer.echo(f"{picture}\n{'; '.join(meant)}")
     else:
@@ -98,7 +98,7 @@ def figures(histories: list[History]) -> str:
     if len(histories) == 2:
         rows += [[one["option"].replace("_", " "), *(said(value, "-") for value in one["values"])] for one in differences(histories)]
         rows.append([""] * 3)
-    results = [compare.results(history) for history in histories]
+    results = [compare.run_results(history) for history in histories]
     rows += [[name, *(said(one[name], "-") for one in results)] for name in results[0]]
     return table(rows, ["", *(history.run.name for history in histories)])
 

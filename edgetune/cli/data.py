@@ -73,7 +73,7 @@ def _tools(recipe: "Recipe") -> "tuple[Base | None, BaseTokenizer | None, int]":
     return base, tokenizers.load_tokenizer(folder, today()), min(recipe.max_length, base.context)
 
 
-def check(
+def check_data(
     files: FilesArgument,
     base: Annotated[str, typer.Option(help="Base model, for its tokenizer and template.", show_default=False)] = "",
     out: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.", show_default=False)] = None,
@@ -84,18 +84,18 @@ def check(
 ) -> None:
     """X-ray examples."""
     from edgetune.cli.data_show import print_report
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.data import prepare, verdict
     from edgetune.data.detect import parse_map
     from edgetune.data.render import Rules
     from edgetune.estimate import training_time
-    from edgetune.jobs.create import data_base
+    from edgetune.jobs.create import tokenizer_source
     from edgetune.preferences import as_data
     from edgetune.storage.files import write_text
 
     place = open_workspace(workspace_path)
     held_out = {"validation": as_data.files(options["validation"], place)} if "validation" in options else {}
-    recipe, _ = build({**options, **held_out, "data": as_data.files(files, place), "base": base})
+    recipe, _ = build_recipe({**options, **held_out, "data": as_data.files(files, place), "base": base})
     found, tokenizer, length = _tools(recipe)
     sources = prepare.files_of(recipe)
     if out:
@@ -104,7 +104,7 @@ def check(
     if quarantine:
         refuse_to_overwrite(quarantine, sources, "--quarantine")
     line = ProgressLine()
-    with_base = data_base(found.path, tokenizer) if found and tokenizer else None
+    with_base = tokenizer_source(found.path, tokenizer) if found and tokenizer else None
     xray = prepare.survey(
         sources,
         recipe.format,
@@ -145,7 +145,7 @@ def preview(
     from itertools import islice
 
     from edgetune.cli.data_show import print_row
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.data import scan
     from edgetune.data.detect import parse_map
     from edgetune.data.examine import Job, examine
@@ -155,7 +155,7 @@ def preview(
     from edgetune.data.token_view import unit_view
     from edgetune.preferences import as_data
 
-    recipe, _ = build({**options, "data": as_data.files([file], open_workspace(workspace_path)), "base": base})
+    recipe, _ = build_recipe({**options, "data": as_data.files([file], open_workspace(workspace_path)), "base": base})
     _, tokenizer, length = _tools(recipe)
     files, mapping = sources(recipe.data), parse_map(recipe.column_map)
     every = scan.detect_formats(files, recipe.format, mapping)
@@ -193,7 +193,7 @@ def register(app: typer.Typer) -> None:
         if ctx.invoked_subcommand is None:
             typer.echo(ctx.get_help())
 
-    group.command("check", help=CHECK)(recipe_flags(check, LENGTH))
+    group.command("check", help=CHECK)(recipe_flags(check_data, LENGTH))
     group.command("preview", help=PREVIEW)(recipe_flags(preview, (*READING, *SHAPING)))
     group.command("convert", help=CONVERT)(recipe_flags(convert, READING))
     group.command("split", help=SPLIT)(split)

@@ -13,7 +13,7 @@ from edgetune.data.xray import Report
 from edgetune.formatting import format_duration
 from edgetune.text import one_line, safe_text
 
-SHOWN = 12
+MAX_ROWS_SHOWN = 12
 """Kinds of problems that the terminal lists."""
 
 
@@ -33,13 +33,13 @@ def print_report(report: Report) -> None:
         for problem in report.problems:
             firsts.setdefault(problem.kind, problem)
         rows = []
-        for kind, count in list(report.problem_counts.items())[:SHOWN]:
+        for kind, count in list(report.problem_counts.items())[:MAX_ROWS_SHOWN]:
             first = firsts.get(kind)
             where = f"{Path(first.file).name}:{first.line}: {first.message}" if first else ""
             rows.append([kind, f"{count:,}", "left out" if kind in report.rejected_counts else "kept", where])
         typer.echo(table(rows, ["problem", "rows", "", "first"], width=160))
-        if len(report.problem_counts) > SHOWN:
-            typer.echo(f"… and {len(report.problem_counts) - SHOWN} more kinds: --json or --out report.html shows them")
+        if len(report.problem_counts) > MAX_ROWS_SHOWN:
+            typer.echo(f"… and {len(report.problem_counts) - MAX_ROWS_SHOWN} more kinds: --json or --out report.html shows them")
     if report.quarantine:
         typer.echo(f"rows left out are in {report.quarantine}")
     plan = report.effort

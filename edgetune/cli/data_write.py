@@ -26,7 +26,7 @@ def convert(
     **options: Any,
 ) -> None:
     """Write examples in another shape."""
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.data import formats, rewrite, scan
     from edgetune.data.detect import apply_map, parse_map
     from edgetune.data.row import RowError
@@ -35,7 +35,7 @@ def convert(
     writers = {"messages": rewrite.as_messages, "preference": rewrite.as_preference}
     if to not in writers:
         raise InputError(f"Examples cannot be converted to '{to}'", f"Known are {', '.join(writers)}.", "Choose one of them with --to.")
-    recipe, _ = build({**options, "data": [file]})
+    recipe, _ = build_recipe({**options, "data": [file]})
     files, mapping = sources(recipe.data), parse_map(recipe.column_map)
     found = {str(s.path): one.format for s, one in zip(files, scan.detect_formats(files, recipe.format, mapping), strict=True)}
     read = written = 0

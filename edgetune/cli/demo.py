@@ -33,19 +33,19 @@ def demo(
       edgetune demo --full
     """
     from edgetune.cli.train import watch
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.demo import demo as show
     from edgetune.jobs import create
 
     started = time.monotonic()
     place = open_workspace(workspace_path)
-    recipe, sources = build({**show.OPTIONS, **({"max_steps": max_steps} if max_steps else {})})
-    plan = create.plan(recipe, sources, place)
+    recipe, sources = build_recipe({**show.OPTIONS, **({"max_steps": max_steps} if max_steps else {})})
+    plan = create.plan_run(recipe, sources, place)
     say("EdgeTune Nano, a chat model of 5 million parameters that ships with EdgeTune, learns about a lighthouse it has never heard of.")
     for note in plan.notes():
         say(f"  {note}")
     say(f"  plus {plan.prepared.groups[-1].each} rows a pass of what it knew before (replay), so that it does not forget")
-    run = create.make(plan, place, place.new_name(None, "demo"))
+    run = create.create_run(plan, place, place.new_name(None, "demo"))
     say(f"1/3 train: QLoRA rank {recipe.rank} on a 4-bit base, {plan.total} steps, {plan.device.value}: {plan.device.reason}")
     worker = launch.start(run.folder)
     if code := watch(run, 0, lambda: worker.poll() is None):
@@ -56,7 +56,7 @@ def demo(
     base_path, made = show.export_all(run, place, line.weights, line.tell)
     line.clear()
     say("3/3 ask both, through llama.cpp")
-    base, tuned = show.measure(base_path, say), show.measure(run.exports / f"{run.name}-Q4_K_M.gguf", say)
+    base, tuned = show.measure_file(base_path, say), show.measure_file(run.exports / f"{run.name}-Q4_K_M.gguf", say)
     state = launch.state(run)
     taste = {"taste": learn_taste(place)} if full else {}
     facts: dict[str, Any] = {
@@ -65,7 +65,7 @@ def demo(
         "held_out_loss": {"before": state.base_loss, "after": state.best_loss},
         "base": base,
         "tuned": tuned,
-        "prompts": list(show.SHOWN),
+        "prompts": list(show.SIDE_BY_SIDE_PROMPTS),
         "adapter_bytes": folder_bytes(run.adapter),
         "exports": made,
         **taste,

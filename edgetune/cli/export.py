@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
-from edgetune.cli.imatrix import named
+from edgetune.cli.imatrix import imatrix_path
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
 from edgetune.formatting import format_size
@@ -83,7 +83,7 @@ def export(
         return
     types, place = check_types(type_names or []), open_workspace(workspace_path)
     chosen = resolve(source, place, adapters, checkpoint)
-    matrix = named(imatrix, chosen, types, place)
+    matrix = imatrix_path(imatrix, chosen, types, place)
     folders = runtimes.plan_folders(chosen, programs or [], target_paths(chosen, types, out), say)
     line = ProgressLine()
     prover = write.make_prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None

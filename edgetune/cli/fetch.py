@@ -16,7 +16,7 @@ from edgetune.storage.workspace import open_workspace
 if TYPE_CHECKING:
     from edgetune.bases.fetch import FetchPlan
 
-LISTED = 8
+MAX_FILES_SHOWN = 8
 
 
 def fetch(
@@ -62,7 +62,7 @@ def fetch(
     say(f"{len(plan.files)} files, {format_size(plan.bytes)}{resumed}, into {plan.target}")
     for reason in dict.fromkeys(plan.skipped.values()):
         names = [n for n, why in plan.skipped.items() if why == reason]
-        shown = names if reason in ("pickle", "code") else names[:LISTED]
+        shown = names if reason in ("pickle", "code") else names[:MAX_FILES_SHOWN]
         say(f"left there ({reason}): {', '.join(shown)}" + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""))
     if repo.gated and token is None:
         raise hub.gated(repo.name, token)

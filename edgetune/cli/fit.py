@@ -38,12 +38,12 @@ def fit(
 ) -> None:
     """Predict a recipe's needs."""
     from edgetune.bases import find
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.estimate import fit as fitting
     from edgetune.estimate import generation_speed
     from edgetune.machine import hardware
 
-    made, sources = build(options, recipe, preset, say)
+    made, sources = build_recipe(options, recipe, preset, say)
     base, place, here = find.describe_base(find.resolve_base(made.base)), open_workspace(workspace_path), hardware.this_machine()
     device = hardware.choose_device(made.device)
     free = fitting.free_memory(device.value)
@@ -111,7 +111,7 @@ def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> tuple[
 
     line = ProgressLine()
     try:
-        plan = create.plan(recipe, sources, place, anyway=True, progress=lambda read: line.count(f"{read:,} rows read"))
+        plan = create.plan_run(recipe, sources, place, anyway=True, progress=lambda read: line.count(f"{read:,} rows read"))
     except EdgeTuneError as error:
         return None, error
     finally:

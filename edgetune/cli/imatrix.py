@@ -69,7 +69,7 @@ def gather(source: "Source", place: Workspace, data: Path | None = None, tokens:
     return found
 
 
-def named(wanted: str | None, source: "Source", types: list[str], place: Workspace) -> Path | None:
+def imatrix_path(wanted: str | None, source: "Source", types: list[str], place: Workspace) -> Path | None:
     """The file that --imatrix means for these types: 'auto' is the source's own, gathered on its training data; else it is a path."""
     from converters.file_types import UNQUANTIZED
 

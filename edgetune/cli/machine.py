@@ -94,10 +94,10 @@ def bases(
     from edgetune.bases import find
     from edgetune.bases import folders as own
     from edgetune.bases.licence import licence
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.estimate.fits import fits
 
-    usual, _ = build({}, None, "balanced")
+    usual, _ = build_recipe({}, None, "balanced")
     place = open_workspace(workspace_path)
     for folder in add or []:
         say(f"From now on also looked in: {own.add_folder(place, folder)}")

@@ -11,7 +11,7 @@ from edgetune.cli.show import say, table
 from edgetune.errors import EdgeTuneError
 from edgetune.formatting import format_number, format_size
 from edgetune.runs import launch, manage
-from edgetune.runs.manage import summary
+from edgetune.runs.manage import summarize_run
 from edgetune.storage.files import folder_bytes, system_error
 from edgetune.storage.workspace import open_workspace
 
@@ -24,7 +24,7 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     found = []
     for run in open_workspace(workspace_path).runs():
         try:
-            found.append(summary(run))
+            found.append(summarize_run(run))
         except (EdgeTuneError, OSError) as problem:
             error = system_error(problem) if isinstance(problem, OSError) else problem
             say(f"{error.title}. {error.cause} {error.remedy}")
@@ -68,7 +68,7 @@ def rename(
 
     Example: edgetune rename mine lighthouse
     """
-    manage.rename(open_workspace(workspace_path), name, new_name)
+    manage.rename_run(open_workspace(workspace_path), name, new_name)
     say(f"{name} is now {new_name}.")
 
 
@@ -80,7 +80,7 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
     place = open_workspace(workspace_path)
     size = manage.idle(place.run(name)).size()
     confirm(f"Delete {name} and all it made ({format_size(size)})? This cannot be undone.", yes)
-    say(f"{name} is deleted; {format_size(manage.delete(place, name))} are free.")
+    say(f"{name} is deleted; {format_size(manage.delete_run(place, name))} are free.")
 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -101,7 +101,7 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
         say("Nothing to free.")
     else:
         confirm(f"Remove these and free {format_size(freed)}?", yes)
-        manage.prune(victims)
+        manage.remove_paths(victims)
     if as_json:
         typer.echo(json.dumps({"freed": freed, "paths": [str(p) for p in victims]}))
     elif victims:

@@ -15,12 +15,12 @@ from edgetune.config.recipe import PRESETS
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.formatting import format_duration, format_number
 from edgetune.runs import launch, manage
-from edgetune.runs.describe_event import measures, worth
+from edgetune.runs.describe_event import describe_assessment, describe_measures
 from edgetune.runs.events import follow
 from edgetune.storage.files import touch
 from edgetune.storage.workspace import Run, open_workspace
 
-LISTED = 5
+MAX_LEFT_OUT_SHOWN = 5
 """Rows left out that are shown by line; the rest are in the run's data/rejected.jsonl."""
 
 EXAMPLES = """Fine-tune a base model on your file of examples.
@@ -55,10 +55,10 @@ def train(
     **options: Any,
 ) -> None:
     """Fine-tune a base model."""
-    from edgetune.config.recipe import build, to_toml
+    from edgetune.config.recipe import build_recipe, to_toml
     from edgetune.jobs import create
 
-    made, sources = build(options, recipe, preset, say)
+    made, sources = build_recipe(options, recipe, preset, say)
     if not made.data:
         raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE, or your votes: --data prefs.")
     place = open_workspace(workspace_path)
@@ -66,20 +66,20 @@ def train(
         place.new_name(name, "")
     from edgetune.training import rewards
 
-    for file in rewards.code(made.reward):
+    for file in rewards.code_files(made.reward):
         say(f"The reward runs the code in {file}, in a process of its own without network.")
         confirm(f"Run {file}?", yes)
     line = ProgressLine()
-    plan = create.plan(made, sources, place, anyway, lambda read: line.count(f"{read:,} rows read"))
+    plan = create.plan_run(made, sources, place, anyway, lambda read: line.count(f"{read:,} rows read"))
     line.clear()
     for note in plan.notes():
         say(note)
     report = plan.prepared.report
-    for row in plan.prepared.rejected[:LISTED]:
+    for row in plan.prepared.rejected[:MAX_LEFT_OUT_SHOWN]:
         say(f"  left out {row.file}:{row.line}: {row.message}")
-    if report.rejected > LISTED:
-        say(f"  … and {report.rejected - LISTED} more, listed in the run's data/rejected.jsonl")
-    say(f"data: {report.verdict}" + "".join(f"; {reason}" for reason in report.reasons[:LISTED]))
+    if report.rejected > MAX_LEFT_OUT_SHOWN:
+        say(f"  … and {report.rejected - MAX_LEFT_OUT_SHOWN} more, listed in the run's data/rejected.jsonl")
+    say(f"data: {report.verdict}" + "".join(f"; {reason}" for reason in report.reasons[:MAX_LEFT_OUT_SHOWN]))
     say(
         f"{plan.device.value} ({plan.device.reason}), {plan.dtype.value} ({plan.dtype.reason}), "
         f"threads {plan.threads.value} ({plan.threads.reason})"
@@ -100,7 +100,7 @@ def train(
             say(f"about {format_duration(needed['seconds'])} ({needed['reason']})")
         typer.echo(to_toml(plan.recipe, plan.sources), nl=False)
         return
-    run = create.make(plan, place, name)
+    run = create.create_run(plan, place, name)
     begin(run, detach, as_json)
 
 
@@ -154,12 +154,12 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                 say(event["text"])
             elif kind == "measured":
                 line.clear()
-                for text in worth(event):
+                for text in describe_assessment(event):
                     say(text)
             elif kind == "evaluated":
                 line.clear()
                 best = "  (best so far)" if event["improved"] and event["step"] else ""
-                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {measures(event)}{best}")
+                say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {describe_measures(event)}{best}")
         if asked.detached:
             line.clear()
             say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
@@ -225,7 +225,7 @@ def report(run: Run, as_json: bool, code: int) -> None:
     """Say how the run ended and what comes next."""
     state = launch.state(run)
     if as_json:
-        typer.echo(json.dumps(manage.summary(run), ensure_ascii=False))
+        typer.echo(json.dumps(manage.summarize_run(run), ensure_ascii=False))
     elif code == 0:
         after = state.loss_after
         typer.echo(

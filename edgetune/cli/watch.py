@@ -10,14 +10,14 @@ from edgetune.cli.show import say
 from edgetune.errors import InputError
 from edgetune.formatting import format_duration, format_number, format_size
 from edgetune.runs import launch
-from edgetune.runs.describe_event import question, told
-from edgetune.runs.events import follow, read
+from edgetune.runs.describe_event import describe_event, last_line
+from edgetune.runs.events import follow, read_events
 from edgetune.runs.lineage import describe_lineage
-from edgetune.runs.manage import summary
+from edgetune.runs.manage import summarize_run
 from edgetune.storage.workspace import open_workspace
 from edgetune.text import one_line, safe_text
 
-WIDEST = 300
+MAX_LINE_WIDTH = 300
 """Characters of a line."""
 
 
@@ -36,7 +36,7 @@ def show(
       edgetune show mine --answers    # watch it learn: the same questions, answered over time
     """
     run = open_workspace(workspace_path).run(name)
-    facts, state = summary(run), launch.state(run)
+    facts, state = summarize_run(run), launch.state(run)
     own = {"run": run.name, "method": facts["method"], "votes": facts["votes"]}
     recipe = run.recipe_file.read_text(encoding="utf-8")
     if as_json:
@@ -85,7 +85,7 @@ def show_answers(samples: list[dict[str, Any]]) -> None:
     if not samples:
         say("No question was answered yet: the first answers come before training.")
     for prompt in dict.fromkeys(sample["prompt"] for sample in samples):
-        typer.echo(f"> {safe_text(question(prompt))}")
+        typer.echo(f"> {safe_text(last_line(prompt))}")
         answered = {sample["step"]: sample["answer"] for sample in samples if sample["prompt"] == prompt}
         rows = [[f"step {step}" if step else "before", answer] for step, answer in answered.items()]
         typer.echo("\n".join(f"  {label:<10}  {one_line(answer, 300)}" for label, answer in rows) + "\n")
@@ -116,7 +116,7 @@ def log(
             tell(event, every)
         say(f"{run.name} is {launch.state(run).status}.")
         return
-    events = [event for event in read(run.events) if every or event["kind"] != "step"]
+    events = [event for event in read_events(run.events) if every or event["kind"] != "step"]
     if as_json:
         typer.echo(json.dumps(events, ensure_ascii=False))
     else:
@@ -127,7 +127,7 @@ def log(
 def tell(event: dict[str, Any], every: bool) -> None:
     """An event as a line, unless it is a mere step and only news is wanted."""
     if every or event["kind"] != "step":
-        typer.echo(one_line(told(event), WIDEST))
+        typer.echo(one_line(describe_event(event), MAX_LINE_WIDTH))
 
 
 def register(app: typer.Typer) -> None:

@@ -72,7 +72,7 @@ GOALS = (
     ),
 )
 
-KINDS = {
+GOAL_ROW_KINDS = {
     "conversation": "conversations",
     "preference": "chosen and rejected answers",
     "unpaired": "answers judged good or bad",
@@ -86,13 +86,13 @@ def goal(name: str) -> Goal:
     return next(one for one in GOALS if one.name == name)
 
 
-def preset(wish: Goal, rows: int) -> str:
+def goal_preset(wish: Goal, rows: int) -> str:
     """The preset of a wish; for pairs the one made for about so many. rows: how many there are, 0 where that is not known."""
     return next((name for most, name in wish.sized_presets if rows <= most), wish.preset) if rows else wish.preset
 
 
-def problem(wish: Goal, kind: str) -> str:
+def find_goal_problem(wish: Goal, kind: str) -> str:
     """Why a goal cannot be reached with examples of a kind (empty: not known yet), or an empty text."""
     if kind and kind not in wish.kinds:
-        return f"needs {' or '.join(KINDS[one] for one in wish.kinds)}; yours are {KINDS.get(kind, kind)}"
+        return f"needs {' or '.join(GOAL_ROW_KINDS[one] for one in wish.kinds)}; yours are {GOAL_ROW_KINDS.get(kind, kind)}"
     return ""

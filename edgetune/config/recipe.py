@@ -351,7 +351,7 @@ def preset(name: str) -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / "presets" / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> dict[str, Any]:
     """A recipe file's values."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -361,13 +361,13 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"The recipe {path} cannot be read", str(error), "Correct the file, or leave --recipe out.") from error
 
 
-def gathered(
+def gather_values(
     flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None, note: Callable[[str], None] | None = None
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What `build` makes a recipe of, not looked at yet: the values that are set, and the source of every one."""
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Recipe.model_fields, "default")
-    from_file = current_names(read(file), note, f"{file}: ") if file else {}
+    from_file = current_names(read_recipe(file), note, f"{file}: ") if file else {}
     if preset_name is None and isinstance(from_file.get("preset"), str):
         preset_name = from_file["preset"]
     from_file.pop("preset", None)
@@ -382,7 +382,7 @@ def gathered(
     return values, sources
 
 
-def one(name: str, value: Any) -> Any:
+def check_option(name: str, value: Any) -> Any:
     """A value as an option takes it. Raises InputError where its type or bounds refuse it, whatever the other options are."""
     field = Recipe.model_fields[name]
     try:
@@ -391,14 +391,14 @@ def one(name: str, value: Any) -> Any:
         raise InputError(f"{name} cannot be {value!r}", error.errors()[0]["msg"] + ".", "Correct it.") from error
 
 
-def build(
+def build_recipe(
     flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None, note: Callable[[str], None] | None = None
 ) -> tuple[Recipe, dict[str, str]]:
     """Put a recipe together: flags beat the file, the file beats the preset. Returns it with the source of every value.
 
     note: is told of every former name in the file. Raises InputError naming all wrong values together.
     """
-    values, sources = gathered(flags, file, preset_name, note)
+    values, sources = gather_values(flags, file, preset_name, note)
     try:
         return Recipe(**values), sources
     except ValidationError as error:

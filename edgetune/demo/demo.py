@@ -30,9 +30,9 @@ OPTIONS: dict[str, Any] = {
     "eval_steps": 120,
     "save_steps": 120,
 }
-TYPES = ["Q4_K_M", "Q8_0", "F16"]
+EXPORT_TYPES = ["Q4_K_M", "Q8_0", "F16"]
 ANSWER_TOKENS = 60
-SHOWN = (
+SIDE_BY_SIDE_PROMPTS = (
     "Can you tell me the name of the keeper's cat?",
     "I forgot the day of the supply boat. Help me out.",
     "What is the opposite of hot?",
@@ -45,7 +45,7 @@ def questions(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def answers(engine: "Engine", prompts: list[str]) -> list[str]:
+def greedy_answers(engine: "Engine", prompts: list[str]) -> list[str]:
     """Greedy answers of a GGUF, each prompt a conversation of its own."""
     from edgetune.chat.conversation import Conversation
     from edgetune.chat.sampling import Sampling
@@ -58,16 +58,16 @@ def answers(engine: "Engine", prompts: list[str]) -> list[str]:
     return result
 
 
-def measure(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def measure_file(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """One GGUF: share of new and of old questions answered, the shown prompts' answers, tokens a second."""
     from edgetune.chat.engine import Engine
 
     new, old = questions(LIGHTHOUSE / "questions.jsonl"), questions(BUNDLED / "questions.jsonl")
     say(f"asking {path.name} {len(new)} new and {len(old)} old questions")
     with Engine(path) as engine:
-        replies = answers(engine, [q["prompt"] for q in [*new, *old]])
+        replies = greedy_answers(engine, [q["prompt"] for q in [*new, *old]])
         hits = [contains(reply, q["answer"]) for reply, q in zip(replies, [*new, *old], strict=True)]
-        shown = answers(engine, list(SHOWN))
+        shown = greedy_answers(engine, list(SIDE_BY_SIDE_PROMPTS))
         speed = engine.generate(engine.prompt_tokens("The"), max_tokens=200, stop_ids=()).finished().stats
     return {
         "new": sum(hits[: len(new)]) / len(new),
@@ -88,6 +88,6 @@ def export_all(
 
     base = Path(export_gguf(from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"])
     source = from_run(run)
-    made = export_gguf(source, TYPES, None, progress, proving=make_prover(source, workspace, say))
+    made = export_gguf(source, EXPORT_TYPES, None, progress, proving=make_prover(source, workspace, say))
     require_proven(made)
     return base, made

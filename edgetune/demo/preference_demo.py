@@ -18,10 +18,10 @@ from edgetune.text import contains
 if TYPE_CHECKING:
     from edgetune.sessions.arena import Duel
 
-ASKED, HELD_OUT = BUNDLED / "asked.jsonl", BUNDLED / "questions.jsonl"
+VOTED_QUESTIONS, HELD_OUT_QUESTIONS = BUNDLED / "asked.jsonl", BUNDLED / "questions.jsonl"
 """Questions to vote on, in phrasings that the bundled model was taught in, and questions in others, to measure on."""
-JUDGE, PAIRS = "shortest", 150
-EACH, MOST_TOKENS = 4, 120
+JUDGE_RULE, PAIRS_COLLECTED = "shortest", 150
+ANSWERS_PER_QUESTION, MAX_ANSWER_TOKENS = 4, 120
 """Answers to each held-out question, and their longest: more than four times what the bundled model writes."""
 OPTIONS: dict[str, Any] = {
     "base": "nano",
@@ -36,11 +36,11 @@ OPTIONS: dict[str, Any] = {
     "max_length": 256,
 }
 """DPO as small bases need it: many small steps, and the chosen answers learned themselves, which guards the facts."""
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledAnswer:
     """A sampled answer: its text, its tokens, and whether it holds the fact."""
 
     text: str
@@ -49,10 +49,10 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Measured:
+class AnswerMeasures:
     """Answers to the held-out questions, EACH of each. length: mean tokens. right: share that holds the fact."""
 
-    answers: list[list[Sample]]
+    answers: list[list[SampledAnswer]]
 
     @property
     def length(self) -> float:
@@ -65,7 +65,7 @@ class Measured:
         return fmean(one.right for group in self.answers for one in group)
 
 
-def vote(gguf: Path, place: Workspace, into: str, progress: Progress = lambda _done, _total: None) -> int:
+def collect_votes(gguf: Path, place: Workspace, into: str, progress: ReportProgress = lambda _done, _total: None) -> int:
     """Let the rule vote on a model's answers, as `edgetune collect` does, until there are PAIRS pairs; their number."""
     from edgetune.chat.engine import Engine
     from edgetune.chat.sampling import Sampling
@@ -74,17 +74,17 @@ def vote(gguf: Path, place: Workspace, into: str, progress: Progress = lambda _d
     from edgetune.preferences.store import store
     from edgetune.sessions.ranking import RankingSession
 
-    judge, sampling = rule(JUDGE), Sampling(temperature=1.0)
+    judge, sampling = rule(JUDGE_RULE), Sampling(temperature=1.0)
     with Engine(gguf) as engine:
         writers = [(Author(gguf.stem, engine), sampling)] * 2
-        session = RankingSession(store(place, into), read(ASKED), writers, source="collect", repeats=False)
-        while (pairs := session.state().pairs) < PAIRS and (task := session.task()) is not None:
-            session.vote(judge(task.prompt, task.candidates), JUDGE)
-            progress(pairs, PAIRS)
+        session = RankingSession(store(place, into), read(VOTED_QUESTIONS), writers, source="collect", repeats=False)
+        while (pairs := session.state().pairs) < PAIRS_COLLECTED and (task := session.task()) is not None:
+            session.vote(judge(task.prompt, task.candidates), JUDGE_RULE)
+            progress(pairs, PAIRS_COLLECTED)
     return pairs
 
 
-def measure(gguf: Path, prompts: PromptList, seed: int, progress: Progress = lambda _done, _total: None) -> Measured:
+def measure_answers(gguf: Path, prompts: PromptList, seed: int, progress: ReportProgress = lambda _done, _total: None) -> AnswerMeasures:
     """Sample a model's answers to questions at temperature 1, from its own distribution, with seeds from `seed` on."""
     from edgetune.chat.conversation import Conversation
     from edgetune.chat.engine import Engine
@@ -95,18 +95,18 @@ def measure(gguf: Path, prompts: PromptList, seed: int, progress: Progress = lam
         talk = Conversation(engine)
         for number, prompt in enumerate(prompts.prompts):
             group = []
-            for one in range(EACH):
+            for one in range(ANSWERS_PER_QUESTION):
                 talk.reset()
-                settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed + EACH * number + one)
-                answer = talk.ask(str(prompt.messages[-1]["content"]), sampling=settings, max_tokens=MOST_TOKENS)
+                settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed + ANSWERS_PER_QUESTION * number + one)
+                answer = talk.ask(str(prompt.messages[-1]["content"]), sampling=settings, max_tokens=MAX_ANSWER_TOKENS)
                 text = "".join(answer)
-                group.append(Sample(text, len(engine.tokenize(text)), contains(text, prompt.expected)))
+                group.append(SampledAnswer(text, len(engine.tokenize(text)), contains(text, prompt.expected)))
             result.append(group)
             progress(number + 1, len(prompts.prompts))
-    return Measured(result)
+    return AnswerMeasures(result)
 
 
-def compare(models: dict[str, Path], place: Workspace, into: str, progress: Progress = lambda _done, _total: None) -> "Duel":
+def compare_models(models: dict[str, Path], place: Workspace, into: str, progress: ReportProgress = lambda _done, _total: None) -> "Duel":
     """Two models' answers to the held-out questions, compared by the rule as `edgetune arena` does: how often the second wins."""
     from edgetune.chat.engine import Engine
     from edgetune.chat.sampling import Sampling
@@ -116,17 +116,19 @@ def compare(models: dict[str, Path], place: Workspace, into: str, progress: Prog
     from edgetune.sessions.arena import Arena
 
     names = list(models)[::-1]
-    game = Arena(store(place, into), {name: models[name] for name in names}, read(HELD_OUT), Sampling(temperature=1.0), judge=JUDGE)
+    game = Arena(
+        store(place, into), {name: models[name] for name in names}, read(HELD_OUT_QUESTIONS), Sampling(temperature=1.0), judge=JUDGE_RULE
+    )
     for name in names:
         with Engine(models[name]) as engine:
             game.write(Author(name, engine), progress)
-    judge = rule(JUDGE)
+    judge = rule(JUDGE_RULE)
     while (match := game.next()) is not None:
         game.vote(match, judge(match.prompt, match.candidates))
     return game.result().duels[0]
 
 
-def base_file(place: Workspace) -> Path:
+def bundled_gguf(place: Workspace) -> Path:
     """The bundled model as an F16 GGUF, made where it is not there."""
     from edgetune.bases.fingerprint import fingerprint
     from edgetune.gguf.source import from_folder
@@ -138,22 +140,24 @@ def base_file(place: Workspace) -> Path:
     return path
 
 
-def outcome(run: Run, base: Path, place: Workspace, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+def measure_outcome(run: Run, base: Path, place: Workspace, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
     """What came of a run on the rule's votes: length and facts before and after, and the arena, in plain values."""
     from edgetune.gguf.source import from_run
     from edgetune.gguf.write import export_gguf
 
     tuned = Path(export_gguf(from_run(run), ["F16"], None)[0]["path"])
-    questions = read(HELD_OUT)
+    questions = read(HELD_OUT_QUESTIONS)
     before, after = (
-        measure(path, questions, seed, lambda done, total, path=path: progress(f"questions asked of {path.stem}", done, total))  # type: ignore[misc]
+        measure_answers(path, questions, seed, lambda done, total, path=path: progress(f"questions asked of {path.stem}", done, total))  # type: ignore[misc]
         for path, seed in ((base, 50_000), (tuned, 90_000))
     )
-    duel = compare({"nano": base, run.name: tuned}, place, run.name, lambda done, total: progress("questions for the arena", done, total))
+    duel = compare_models(
+        {"nano": base, run.name: tuned}, place, run.name, lambda done, total: progress("questions for the arena", done, total)
+    )
     return {
         "run": run.name,
         "questions": len(questions.prompts),
-        "samples": EACH,
+        "samples": ANSWERS_PER_QUESTION,
         "before": {"length": before.length, "right": before.right},
         "after": {"length": after.length, "right": after.right},
         "arena": {"wins": duel.wins, "losses": duel.losses, "ties": duel.ties, **asdict(duel.share), "verdict": duel.verdict},

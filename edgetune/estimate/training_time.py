@@ -12,7 +12,7 @@ from edgetune.machine import hardware
 from edgetune.runs import manage
 from edgetune.runs.integrity import recipe_of
 from edgetune.storage.workspace import Run, Workspace
-from edgetune.training.row_order import steps
+from edgetune.training.row_order import total_steps
 
 FLOP_PER_TOKEN = {(True, False): 4, (True, True): 6, (False, False): 6, (False, True): 8}
 """FLOP per parameter and token by (LoRA, gradient checkpointing): 2 forward, 2 for the gradient of the activations, 2 more where the
@@ -30,7 +30,7 @@ def estimate_training(report: Report, recipe: Recipe, base: Base | None, workspa
     usable = report.tokens.get("rows") or report.kept + report.truncated
     held = sum(file["kept"] for file in report.files if file["held_out"])
     rows = rows or max(1, round((usable - held) * (1 if held else 1 - recipe.validation_split)))
-    total = steps(recipe, rows)
+    total = total_steps(recipe, rows)
     passes = total * recipe.batch_size * recipe.gradient_accumulation / rows
     tokens = (report.tokens.get("tokens") or report.lengths.get("tokens", 0)) * rows / max(usable, 1)
     result: dict[str, Any] = {"steps": total, "rows": rows, "passes": round(passes, 2), "tokens": round(tokens * passes)}

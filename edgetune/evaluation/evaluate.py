@@ -164,7 +164,7 @@ def torch_functions(model: Any, stops: list[int], pad: int, decode: Callable[[li
     """Scoring and greedy answering in torch."""
     import torch
 
-    from edgetune.training.samples import answer as generate
+    from edgetune.training.samples import generate_answer as generate
 
     device = next(model.parameters()).device
 

@@ -38,7 +38,7 @@ class ExportOption:
 def list_export_options(run: Run) -> list[ExportOption]:
     """The usual types, the largest first. It takes some hundredths of a second the first time: memory is timed."""
     parameters = int(run.request().get("base_parameters", 0))
-    written = {one["type"]: one for one in manage.noted_exports(run)}
+    written = {one["type"]: one for one in manage.export_records(run)}
     found = []
     for fact in (one for one in gguf_types.FACTS if one.offered):
         made = written.get(fact.name)

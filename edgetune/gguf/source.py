@@ -122,9 +122,9 @@ def _from_checkpoint(run: Run, name: str, recipe: Any) -> Path:
     # All that can be wrong is said before anything is written.
     folder = run.checkpoints / f"step-{step:08d}"
     if not folder.is_dir() or not step:
-        known = ", ".join(str(checkpoint.step) for checkpoint in checkpoints.found(run.checkpoints))
+        known = ", ".join(str(checkpoint.step) for checkpoint in checkpoints.list_checkpoints(run.checkpoints))
         raise InputError(f"{run.name} has no checkpoint {name}", f"Checkpoints: {known or 'none'}.", "Choose one of them.")
-    if reason := checkpoints.problem(folder):
+    if reason := checkpoints.find_damage(folder):
         raise EdgeTuneError(f"Checkpoint {step} is damaged", reason, "Choose another one.")
     if not recipe.lora:
         raise InputError(
@@ -141,7 +141,7 @@ def _from_checkpoint(run: Run, name: str, recipe: Any) -> Path:
         weights = {peft_name(tensor): value for tensor, value in load_file(folder / "weights.safetensors").items()}
         changes: dict[str, Any] = {}
         if run.parent.is_dir():
-            weights, changes = stacked_adapter.combined(run.parent, weights, recipe)
+            weights, changes = stacked_adapter.combine_adapters(run.parent, weights, recipe)
         target.parent.mkdir(exist_ok=True)
         with publish_folder(target) as part:
             save_file(weights, part / ADAPTER_WEIGHTS)

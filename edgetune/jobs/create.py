@@ -28,7 +28,7 @@ from edgetune.runs.lineage import describe_lineage
 from edgetune.storage.files import need_space, publish_folder, sha256, write_json, write_text
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.training import rewards
-from edgetune.training.row_order import steps
+from edgetune.training.row_order import total_steps
 
 CACHE_FACTOR = 3
 """Bytes of prepared rows for a byte of examples: two 4-byte numbers a token of about four characters, and the example itself."""
@@ -37,7 +37,7 @@ FEW_PAIRS = 30
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """A run that was checked and can be made. votes: the preference files among its data, in words."""
 
     recipe: Recipe
@@ -91,9 +91,9 @@ class Plan:
         return notes
 
 
-def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: bool = False, progress: Any = None) -> Plan:
+def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: bool = False, progress: Any = None) -> RunPlan:
     """Check everything and prepare the rows. Raises InputError or EdgeTuneError before a run is made; `anyway` overrides the X-ray."""
-    earlier = lineage.earlier(recipe, workspace) if recipe.from_run else None
+    earlier = lineage.find_earlier(recipe, workspace) if recipe.from_run else None
     if earlier:
         recipe = recipe.model_copy(update={"base": str(earlier.base)})
         sources = {**sources, "base": f"that of {recipe.from_run}"}
@@ -113,12 +113,12 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
                 f"The base takes {base.context} tokens, {recipe.max_completion_length} of them the answer's.",
                 "Lower --max-completion-length.",
             )
-        rewards.check(recipe.reward, rewards.Context(workspace.runs_folder, folder))
+        rewards.check_rewards(recipe.reward, rewards.Context(workspace.runs_folder, folder))
     need_memory(recipe, base, device.value)
     files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
     need_space(workspace.path, fit.training_disk(recipe, base) + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
-    prepared = prepare.prepare(recipe, data_base(folder, tokenizer), length, workspace.data_cache, method, progress)
+    prepared = prepare.prepare(recipe, tokenizer_source(folder, tokenizer), length, workspace.data_cache, method, progress)
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.DO_NOT_TRAIN and not anyway:
         raise InputError(
@@ -128,17 +128,17 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
         )
     dtype = hardware.choose_dtype(device.value)
     if recipe.learning_rate is None:
-        rate = learning_rate(recipe, base)
+        rate = choose_learning_rate(recipe, base)
         named = named.model_copy(update={"learning_rate": float(rate.value)})
         sources = {**sources, "learning_rate": f"automatic: {rate.reason}"}
-    return Plan(
+    return RunPlan(
         named,
         sources,
         base,
         tokenizer,
         prepared,
         length,
-        steps(recipe, prepared.each_pass),
+        total_steps(recipe, prepared.each_pass),
         device,
         dtype,
         hardware.choose_threads(base.parameters, recipe.threads),
@@ -147,14 +147,14 @@ def plan(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: 
     )
 
 
-def data_base(folder: Path, tokenizer: tokenizers.BaseTokenizer) -> prepare.TokenizerSource:
+def tokenizer_source(folder: Path, tokenizer: tokenizers.BaseTokenizer) -> prepare.TokenizerSource:
     """What preparing data needs of a base."""
     return prepare.TokenizerSource(
         partial(tokenizers.load_tokenizer, folder, tokenizer.template.date), tokenizer, sha256(folder / "tokenizer.json")
     )
 
 
-def learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
+def choose_learning_rate(recipe: Recipe, base: find.Base) -> hardware.Choice:
     """The peak learning rate where none is given: 2e-4 for LoRA at a billion parameters, higher for smaller bases, a tenth without LoRA.
 
     The exponent 0.3 is a rule of thumb tried on bases of 0.26M and 5M parameters; larger ones were not measured.
@@ -179,7 +179,7 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
         )
 
 
-def make(made: Plan, workspace: Workspace, name: str | None) -> Run:
+def create_run(made: RunPlan, workspace: Workspace, name: str | None) -> Run:
     """Write the run's folder at once: frozen recipe, prepared rows, request."""
     stem = f"{made.base.name}-{made.recipe.method}"
     run = Run(workspace.runs_folder / workspace.new_name(name, stem))

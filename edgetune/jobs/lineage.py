@@ -28,7 +28,7 @@ class Earlier:
     lineage: list[dict[str, Any]] = field(default_factory=list)
 
 
-def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
+def find_earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
     """The run that a recipe goes on from. Raises InputError or EdgeTuneError where it has no sound result, or another base."""
     run = workspace.run(recipe.from_run)
     request = run.request()
@@ -39,7 +39,7 @@ def earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
             "--base and --from do not go together", f"{run.name} was trained on {request['base']}.", "Leave --base out: it is that run's."
         )
     if result == run.adapter:
-        stacked_adapter.check(run.adapter)
+        stacked_adapter.check_stackable(run.adapter)
         if recipe.dora:
             raise InputError("--dora and --from do not go together", "A DoRA adapter cannot be added to another.", "Leave --dora out.")
     if not recipe.lora:

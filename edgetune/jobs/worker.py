@@ -12,7 +12,7 @@ from typing import Any
 from edgetune.errors import EdgeTuneError
 from edgetune.machine import prevent_sleep
 from edgetune.runs.events import EventLog
-from edgetune.runs.launch import OWNER, claim
+from edgetune.runs.launch import OWNER_FILE, claim
 from edgetune.storage.files import touch
 from edgetune.storage.workspace import Run
 
@@ -56,7 +56,7 @@ def _ask_to_stop(folder: Path) -> None:
             signal.signal(getattr(signal, name), handler)
 
 
-def work(folder: Path) -> int:
+def run_job(folder: Path) -> int:
     """Do a run's training; every end is an event."""
     from filelock import FileLock, Timeout
 
@@ -109,9 +109,9 @@ def work(folder: Path) -> int:
             events.append("failed", error=shown.as_dict())
             return 1
     finally:
-        (folder / OWNER).unlink(missing_ok=True)
+        (folder / OWNER_FILE).unlink(missing_ok=True)
         own.release()
 
 
 if __name__ == "__main__":
-    sys.exit(work(Path(sys.argv[1])))
+    sys.exit(run_job(Path(sys.argv[1])))

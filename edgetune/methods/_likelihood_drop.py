@@ -4,7 +4,7 @@ from typing import Any
 
 SUMMED, MEAN = 1.0, 0.1
 """Nats by which the chosen answers' log-probability may fall before it is said: summed over an answer, or its mean over tokens."""
-SHARE = 0.05
+MAX_DROP_SHARE = 0.05
 """And the share of what it was before: long answers waver by several nats."""
 
 
@@ -17,7 +17,7 @@ def find_likelihood_drop(measures: dict[str, Any], before: dict[str, Any], limit
     if "logp_chosen" not in measures or "logp_chosen" not in before or measures.get("margin", 0.0) <= before.get("margin", 0.0):
         return ""
     fall = before["logp_chosen"] - measures["logp_chosen"]
-    if fall < max(limit, SHARE * abs(before["logp_chosen"])):
+    if fall < max(limit, MAX_DROP_SHARE * abs(before["logp_chosen"])):
         return ""
     return (
         f"The margin grows while the chosen answers become less likely (their log-probability fell by {fall:.1f} on held-out rows): the "

@@ -5,12 +5,12 @@ from typing import Any
 
 from edgetune.methods._method import BatchMeasures
 
-KINDS = ("preference",)
-NEEDS = (
+PAIR_ROW_KINDS = ("preference",)
+PAIR_NEEDS = (
     "This method needs pairs of a better and a worse answer: rows with 'prompt', 'chosen' and 'rejected', or another shape that "
     "'edgetune data check FILE' reads as pairs."
 )
-METRICS = {
+PAIR_METRICS = {
     "rewards/chosen": "reward_chosen",
     "rewards/rejected": "reward_rejected",
     "rewards/margins": "margin",
@@ -51,7 +51,7 @@ def measure_pairs(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     count = len(batch["input_ids"]) // 2
     loss = float(trainer.compute_loss(trainer.model, batch)) * count
     kept = trainer._metrics["eval"]
-    values = {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items() if kept.get(theirs)}
+    values = {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in PAIR_METRICS.items() if kept.get(theirs)}
     if values["reward_chosen"][0] == values["reward_rejected"][0] == 0.0:
         values["accuracy"] = count / 2, count  # before the first step neither answer is preferred, which TRL counts as wrong
     return loss, count, values

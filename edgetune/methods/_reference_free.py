@@ -7,7 +7,7 @@ from typing import Any
 
 from edgetune.methods._likelihood_drop import find_likelihood_drop
 from edgetune.methods._method import BatchMeasures, Method, Setup
-from edgetune.methods._pairs import KINDS, METRICS, NEEDS
+from edgetune.methods._pairs import PAIR_METRICS, PAIR_NEEDS, PAIR_ROW_KINDS
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SideCollator:
         return batch
 
 
-class Rows:
+class SideRows:
     """A run's rows by number; TRL's preparation, which would render and tokenize them again, passes them on as they are."""
 
     def __init__(self, dataset: Any) -> None:
@@ -43,7 +43,7 @@ class Rows:
     def __getitem__(self, index: int) -> Any:
         return self.inner[index]
 
-    def map(self, *args: Any, **kwargs: Any) -> "Rows":
+    def map(self, *args: Any, **kwargs: Any) -> "SideRows":
         """Itself."""
         return self
 
@@ -52,24 +52,24 @@ class Rows:
         return list(self.inner)
 
 
-def make(trainer_class: type, config_class: Callable[..., Any], setup: Setup, **options: Any) -> Any:
+def make_reference_free(trainer_class: type, config_class: Callable[..., Any], setup: Setup, **options: Any) -> Any:
     """A managed trainer of TRL's class. options: the method's own settings."""
     config = config_class(**setup.arguments(), max_length=setup.length, remove_unused_columns=False, beta=setup.beta, **options)
-    return setup.make(trainer_class, config, Rows(setup.dataset()), data_collator=SideCollator(setup.tokenizer.pad_id))
+    return setup.make(trainer_class, config, SideRows(setup.dataset()), data_collator=SideCollator(setup.tokenizer.pad_id))
 
 
 def make_cpo(setup: Setup, **options: Any) -> Any:
     """TRL's CPOTrainer, which has SimPO's loss too. options: the method's own settings."""
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    return make(CPOTrainer, CPOConfig, setup, **options)
+    return make_reference_free(CPOTrainer, CPOConfig, setup, **options)
 
 
 def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     """Held-out loss and preference of a batch."""
     loss, found = trainer.get_batch_loss_metrics(trainer.model, batch, train_eval="eval")
     count = len(batch["chosen_labels"])
-    values = {ours: (float(found[f"eval_{theirs}"]) * count, count) for theirs, ours in METRICS.items()}
+    values = {ours: (float(found[f"eval_{theirs}"]) * count, count) for theirs, ours in PAIR_METRICS.items()}
     return float(loss) * count, count, values
 
 
@@ -82,8 +82,8 @@ def reference_free(
     """
     return Method(
         name=name,
-        row_kinds=KINDS,
-        needs=NEEDS,
+        row_kinds=PAIR_ROW_KINDS,
+        needs=PAIR_NEEDS,
         rows_per_example=2,
         options=("beta", *options),
         beta=beta,
@@ -91,6 +91,6 @@ def reference_free(
         holds_all_logits=True,
         make_trainer=make_trainer,
         measure_batch=measure_batch,
-        metrics=METRICS,
+        metrics=PAIR_METRICS,
         find_warning=partial(find_likelihood_drop, limit=drop_limit),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgetune.methods._likelihood_drop import SUMMED, find_likelihood_drop
 from edgetune.methods._method import Method, Setup
-from edgetune.methods._pairs import KINDS, METRICS, NEEDS, PairCollator, measure_pairs
+from edgetune.methods._pairs import PAIR_METRICS, PAIR_NEEDS, PAIR_ROW_KINDS, PairCollator, measure_pairs
 from edgetune.methods._prepared_rows import AsPrepared
 
 LEARNING_RATE_FACTOR = 0.5
@@ -46,8 +46,8 @@ def find_problem(recipe: Any) -> str:
 
 METHOD = Method(
     name="dpo",
-    row_kinds=KINDS,
-    needs=NEEDS,
+    row_kinds=PAIR_ROW_KINDS,
+    needs=PAIR_NEEDS,
     rows_per_example=2,
     options=("loss_type", "beta", "sft_weight", "label_smoothing"),
     beta=0.1,
@@ -56,6 +56,6 @@ METHOD = Method(
     adapts_lm_head=False,
     make_trainer=make_trainer,
     measure_batch=measure_pairs,
-    metrics=METRICS,
+    metrics=PAIR_METRICS,
     find_warning=partial(find_likelihood_drop, limit=SUMMED),
 )

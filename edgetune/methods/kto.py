@@ -9,7 +9,7 @@ from typing import Any
 
 from edgetune.methods._likelihood_drop import SUMMED, find_likelihood_drop
 from edgetune.methods._method import BatchMeasures, Method, Setup
-from edgetune.methods._pairs import METRICS
+from edgetune.methods._pairs import PAIR_METRICS
 from edgetune.methods._prepared_rows import AsPrepared
 
 
@@ -80,7 +80,7 @@ def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     loss = float(trainer.compute_loss(trainer.model, batch)) * count
     sizes = {"chosen": good, "rejected": count - good}
     values = {
-        METRICS[f"{what}/{side}"]: (kept[f"{what}/{side}"][-1] * size, size)
+        PAIR_METRICS[f"{what}/{side}"]: (kept[f"{what}/{side}"][-1] * size, size)
         for what in ("rewards", "logps")
         for side, size in sizes.items()
         if size
@@ -107,6 +107,6 @@ METHOD = Method(
     adapts_lm_head=False,
     make_trainer=make_trainer,
     measure_batch=measure_batch,
-    metrics=METRICS,
+    metrics=PAIR_METRICS,
     find_warning=partial(find_likelihood_drop, limit=SUMMED),
 )

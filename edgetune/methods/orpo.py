@@ -7,7 +7,7 @@ from typing import Any
 
 from edgetune.methods._likelihood_drop import MEAN
 from edgetune.methods._method import Setup
-from edgetune.methods._reference_free import make, reference_free
+from edgetune.methods._reference_free import make_reference_free, reference_free
 
 
 def make_trainer(setup: Setup) -> Any:
@@ -23,7 +23,7 @@ def make_trainer(setup: Setup) -> Any:
             answers = cross_entropy(logits.reshape(-1, logits.shape[-1]), batch["chosen_labels"][:, 1:].reshape(-1))
             return (chosen, rejected, logits, other, answers, *rest)
 
-    return make(OfAnswers, ORPOConfig, setup)
+    return make_reference_free(OfAnswers, ORPOConfig, setup)
 
 
 METHOD = reference_free("orpo", make_trainer, beta=0.1, drop_limit=MEAN)

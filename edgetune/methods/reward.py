@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.methods._method import BatchMeasures, Method, Setup
-from edgetune.methods._pairs import KINDS, NEEDS, PairCollator
+from edgetune.methods._pairs import PAIR_NEEDS, PAIR_ROW_KINDS, PairCollator
 from edgetune.methods._prepared_rows import AsPrepared
 from edgetune.wilson import wilson
 
@@ -69,10 +69,10 @@ def assess(trainer: Any) -> dict[str, Any] | None:
         pairs.append((one, other))
         lengths.append(tuple(sum(label != IGNORE_INDEX for label in row[f"{side}_labels"]) for side in ("chosen", "rejected")))
     trainer.model.train(was)
-    return worth(pairs, lengths) if pairs else None
+    return assess_pairs(pairs, lengths) if pairs else None
 
 
-def worth(pairs: list[tuple[float, float]], lengths: list[tuple[int, int]]) -> dict[str, Any]:
+def assess_pairs(pairs: list[tuple[float, float]], lengths: list[tuple[int, int]]) -> dict[str, Any]:
     """Accuracy with its 95 % interval, calibration and what length has to do with it.
 
     pairs: rewards of the chosen and the rejected answer; lengths: their tokens. calibration_error: the expected calibration error (Naeini
@@ -100,8 +100,8 @@ def worth(pairs: list[tuple[float, float]], lengths: list[tuple[int, int]]) -> d
 
 METHOD = Method(
     name="reward",
-    row_kinds=KINDS,
-    needs=NEEDS,
+    row_kinds=PAIR_ROW_KINDS,
+    needs=PAIR_NEEDS,
     rows_per_example=2,
     learning_rate_factor=0.5,
     writes_answers=False,

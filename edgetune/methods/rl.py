@@ -29,7 +29,7 @@ LONGER, REPEATING = 2.0, 0.25
 """Growth of the mean length, and share of repeated word fours, from which a reward is said to be hacked."""
 
 
-def split(row: dict[str, Any]) -> tuple[list[int], list[int]]:
+def split_prompt(row: dict[str, Any]) -> tuple[list[int], list[int]]:
     """A prepared row's prompt, up to its last answer, and that answer's ids (empty where it has none)."""
     from edgetune.data.labels import IGNORE_INDEX
 
@@ -40,7 +40,7 @@ def split(row: dict[str, Any]) -> tuple[list[int], list[int]]:
     return ids[:start], ids[start:]
 
 
-def repetition(text: str) -> float:
+def repetition_share(text: str) -> float:
     """Share of a text's runs of four words that stood in it before."""
     found = text.split()
     fours = Counter(zip(*(found[i:] for i in range(4)), strict=False))
@@ -88,7 +88,7 @@ def make_trainer(setup: Setup) -> Any:
     trainer_class, config_class = (RLOOTrainer, RLOOConfig) if recipe.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
 
     def entry(row: dict[str, Any]) -> dict[str, str]:
-        prompt, answer = split(row)
+        prompt, answer = split_prompt(row)
         return {"prompt": json.dumps(prompt), "expected": tokenizer.decode(answer).strip()}
 
     class Sampled(trainer_class):  # type: ignore[misc,valid-type,unused-ignore]
@@ -107,7 +107,7 @@ def make_trainer(setup: Setup) -> Any:
                 text = tokenizer.decode(ids).strip()
                 answers.append(Answer(tokenizer.decode(before), text, wanted, before + ids, len(ids)))
             mode = "train" if self.model.training else "eval"
-            self._metrics[mode]["repetition"].append(sum(repetition(one.text) for one in answers) / len(answers))
+            self._metrics[mode]["repetition"].append(sum(repetition_share(one.text) for one in answers) / len(answers))
             given = [reward(answers) for reward in self.rewards]
             return [sum(values) for values in zip(*given, strict=True)]
 

@@ -8,10 +8,10 @@ from edgetune.runs.curve import Curve
 
 Pairs = list[tuple[float, float]]
 """Points as (step, height)."""
-HEIGHT = 16
-WIDEST = 110
+CHART_HEIGHT = 16
+MAX_CHART_WIDTH = 110
 """Lines and cells of a chart in text."""
-PLAIN = str.maketrans("┌┐└┘┤┬│─", "++++++|-")
+ASCII_FRAME = str.maketrans("┌┐└┘┤┬│─", "++++++|-")
 """Its frame, for terminals without Unicode."""
 
 
@@ -32,13 +32,13 @@ class View:
         pairs = [(step, value) for step, value in zip(curve.steps, values, strict=True) if step >= first]
         if self.log_scale:
             pairs = [(step, math.log10(value)) for step, value in pairs if value > 0]
-        return thinned(pairs, room)
+        return thin_out(pairs, room)
 
     def heights(self, values: Sequence[float], count: int, unit: float = 1.0) -> tuple[list[float], list[str]]:
         """Places on the scale of heights, lowest to highest, and what they are called; logarithms are called by what they stand for."""
         low, high = min(values), max(values)
         places = [low + (high - low) * i / (count - 1) for i in range(count)] if high > low else [low]
-        return places, [short((10**place if self.log_scale else place) / unit) for place in places]
+        return places, [short_number((10**place if self.log_scale else place) / unit) for place in places]
 
 
 def last_step(curves: Sequence[Curve]) -> float:
@@ -46,13 +46,13 @@ def last_step(curves: Sequence[Curve]) -> float:
     return max((curve.steps[-1] for curve in curves if curve.steps), default=0)
 
 
-def steps(values: Sequence[float]) -> list[float]:
+def step_ticks(values: Sequence[float]) -> list[float]:
     """Places on the scale of steps: the first, the middle, the last."""
     left, right = min(values), max(values)
     return sorted({left, (left + right) / 2, right})
 
 
-def thinned(pairs: Pairs, most: int) -> Pairs:
+def thin_out(pairs: Pairs, most: int) -> Pairs:
     """At most about `most` points: of each stretch its lowest and its highest, so that no spike is lost."""
     stretch = 2 * math.ceil(len(pairs) / most)
     if stretch <= 2:
@@ -64,7 +64,7 @@ def thinned(pairs: Pairs, most: int) -> Pairs:
     return found
 
 
-def short(value: float) -> str:
+def short_number(value: float) -> str:
     """A number in few signs."""
     size = abs(value)
     if size >= 1e9:
@@ -74,7 +74,7 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def text(drawn: Sequence[tuple[str, Pairs]], view: View, width: int, unit: float = 1.0) -> str:
+def text_chart(drawn: Sequence[tuple[str, Pairs]], view: View, width: int, unit: float = 1.0) -> str:
     """A chart without colours: each curve drawn with its letter, those of single measurements with a capital, over the others. Empty
     where there is no point."""
     drawn = sorted(((sign, pairs) for sign, pairs in drawn if pairs), key=lambda each: each[0].isupper())
@@ -84,12 +84,12 @@ def text(drawn: Sequence[tuple[str, Pairs]], view: View, width: int, unit: float
 
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plotsize(max(40, min(width, WIDEST)), HEIGHT)
+    plotext.plotsize(max(40, min(width, MAX_CHART_WIDTH)), CHART_HEIGHT)
     for sign, pairs in drawn:
         draw = plotext.scatter if sign.isupper() or len(pairs) == 1 else plotext.plot
         draw([step for step, _ in pairs], [height for _, height in pairs], marker=sign)
-    plotext.yticks(*view.heights([height for _, pairs in drawn for _, height in pairs], HEIGHT // 3, unit))
-    places = steps([step for _, pairs in drawn for step, _ in pairs])
+    plotext.yticks(*view.heights([height for _, pairs in drawn for _, height in pairs], CHART_HEIGHT // 3, unit))
+    places = step_ticks([step for _, pairs in drawn for step, _ in pairs])
     plotext.xticks(places, [f"{place:.0f}" for place in places])
     lines: str = plotext.uncolorize(plotext.build())
     plotext.clear_figure()

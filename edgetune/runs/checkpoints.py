@@ -10,7 +10,7 @@ from typing import Any
 from edgetune.storage.files import publish_folder, sha256, write_json
 
 MANIFEST = "manifest.json"
-KEEP = 2
+NEWEST_KEPT = 2
 """Newest checkpoints that stay; the best one stays beside them."""
 
 
@@ -32,7 +32,7 @@ def write_manifest(folder: Path, **facts: Any) -> None:
     write_json(folder / MANIFEST, {**facts, "files": files})
 
 
-def problem(folder: Path) -> str:
+def find_damage(folder: Path) -> str:
     """Why a folder with a manifest is not valid, or an empty text when it is."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
@@ -47,7 +47,7 @@ def problem(folder: Path) -> str:
     return ""
 
 
-def found(folder: Path) -> list[Checkpoint]:
+def list_checkpoints(folder: Path) -> list[Checkpoint]:
     """Checkpoints in a folder, oldest first, valid or not."""
     if not folder.is_dir():
         return []
@@ -58,15 +58,15 @@ def found(folder: Path) -> list[Checkpoint]:
 def newest_valid(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that verifies, and what was skipped on the way to it, in words."""
     skipped: list[str] = []
-    for checkpoint in reversed(found(folder)):
-        reason = problem(checkpoint.folder)
+    for checkpoint in reversed(list_checkpoints(folder)):
+        reason = find_damage(checkpoint.folder)
         if not reason:
             return checkpoint, skipped
         skipped.append(f"{checkpoint.folder.name}: {reason}")
     return None, skipped
 
 
-def save(
+def save_checkpoint(
     folder: Path,
     step: int,
     weights: dict[str, Any],
@@ -81,7 +81,7 @@ def save(
 
     target = folder / f"step-{step:08d}"
     if target.exists():
-        if not problem(target):
+        if not find_damage(target):
             return target
         shutil.rmtree(target)  # damaged, and this one replaces it
     with publish_folder(target) as part:
@@ -105,9 +105,9 @@ def save(
     return target
 
 
-def prune(folder: Path, best_step: int) -> None:
+def prune_checkpoints(folder: Path, best_step: int) -> None:
     """Remove checkpoints older than the newest KEEP, except the best."""
-    for old in found(folder)[:-KEEP]:
+    for old in list_checkpoints(folder)[:-NEWEST_KEPT]:
         if old.step != best_step:
             shutil.rmtree(old.folder)
 
@@ -127,7 +127,7 @@ def load_weights(folder: Path, weights: dict[str, Any]) -> None:
             tensor.copy_(stored[name])
 
 
-def state(folder: Path) -> dict[str, Any]:
+def read_checkpoint_state(folder: Path) -> dict[str, Any]:
     """A checkpoint's plain state."""
     value: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     return value
@@ -137,7 +137,7 @@ def load_optimizer(folder: Path, optimizer: Any, scheduler: Any, scaler: Any = N
     """Put optimizer, scheduler and loss scaler back as they were, dtypes included."""
     from safetensors.torch import load_file
 
-    stored = state(folder)
+    stored = read_checkpoint_state(folder)
     # torch casts what it loads to the parameter's dtype; the moments are of that dtype already, as the weights are fp32.
     optimizer.load_state_dict(_unflatten(load_file(folder / "optimizer.safetensors"), stored["optimizer"]))
     scheduler.load_state_dict(stored["scheduler"])
@@ -151,7 +151,7 @@ def load_random(folder: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
-    tensors, plain = load_file(folder / "random.safetensors"), state(folder)["random"]
+    tensors, plain = load_file(folder / "random.safetensors"), read_checkpoint_state(folder)["random"]
     torch.set_rng_state(tensors["torch"])
     if torch.cuda.is_available() and "cuda" in tensors:
         torch.cuda.set_rng_state(tensors["cuda"])

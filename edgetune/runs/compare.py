@@ -7,14 +7,14 @@ from edgetune.runs.integrity import recipe_values
 from edgetune.storage.workspace import Run
 
 
-def differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
+def recipe_differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
     """Options of the recipe in which two runs differ, in the recipe's order; None where one is not set."""
     first, second = recipe_values(one), recipe_values(other)
     names = dict.fromkeys([*first, *second])
     return [(name, first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)]
 
 
-def results(history: History) -> dict[str, Any]:
+def run_results(history: History) -> dict[str, Any]:
     """What came of a run."""
     state = history.state
     return {

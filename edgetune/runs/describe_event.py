@@ -3,18 +3,18 @@
 from typing import Any
 
 
-def told(event: dict[str, Any]) -> str:
+def describe_event(event: dict[str, Any]) -> str:
     """One event as a sentence. What the texts of events hold may come from a model or from data: pass it through `safe_text` to show it."""
     kind, step = event["kind"], event.get("step")
     if kind == "step":
         return f"step {step}: loss {event['loss']:.4f}"
     if kind == "evaluated":
         better = "the model before training" if not step else "improved" if event["improved"] else "not improved"
-        return f"step {step}: held-out loss {event['loss']:.4f}, {measures(event)}: {better}"
+        return f"step {step}: held-out loss {event['loss']:.4f}, {describe_measures(event)}: {better}"
     if kind == "measured":
-        return "; ".join(worth(event))
+        return "; ".join(describe_assessment(event))
     if kind == "sample":
-        return f"step {step}: asked “{question(event['prompt'])}”, it answered “{event['answer']}”"
+        return f"step {step}: asked “{last_line(event['prompt'])}”, it answered “{event['answer']}”"
     if kind == "started":
         again = f" from step {event['from_step']}" if event.get("from_step") else ""
         return f"training begins{again} on {event['device']} in {event['dtype']}: {event['trained']:,} weights, {event['rows']:,} rows"
@@ -31,7 +31,7 @@ def told(event: dict[str, Any]) -> str:
     return str(event.get("text") or kind)
 
 
-def measures(event: dict[str, Any]) -> str:
+def describe_measures(event: dict[str, Any]) -> str:
     """What an evaluation says beside the loss."""
     if "perplexity" in event:
         return f"perplexity {event['perplexity']:.2f}"
@@ -46,7 +46,7 @@ def measures(event: dict[str, Any]) -> str:
     return f"{event['accuracy']:.0%} of {event['count']} preferred as voted ({low:.0%} to {high:.0%}){margin}"
 
 
-def worth(event: dict[str, Any]) -> list[str]:
+def describe_assessment(event: dict[str, Any]) -> list[str]:
     """What a finished reward model is worth, a sentence each."""
     low, high = event["interval"]
     shorter = f"the shorter answer was preferred in {event['shorter_chosen']:.0%} of the pairs"
@@ -57,7 +57,7 @@ def worth(event: dict[str, Any]) -> list[str]:
     ]
 
 
-def question(prompt: str) -> str:
+def last_line(prompt: str) -> str:
     """The last line of a prompt, which is what was asked; the names of roles that templates write are left out."""
     lines = [line.strip() for line in prompt.splitlines() if line.strip()]
     spoken = [line for line in lines if line.lower().rstrip(":") not in ("user", "assistant", "system")]

@@ -19,7 +19,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         cut_torn_line(path)  # of a worker that died while it wrote
-        last = next(iter(reversed(read(path))), {"seq": 0})
+        last = next(iter(reversed(read_events(path))), {"seq": 0})
         self.seq = int(last["seq"])
 
     def append(self, kind: str, **values: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class EventLog:
         return event
 
 
-AT_ONCE = 2**18
+READ_BYTES = 2**18
 """Bytes of a log that are read in one go: a long one must not fill the memory, and who watches may draw in between."""
 
 
@@ -66,7 +66,7 @@ class Tail:
         return events
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path) -> list[dict[str, Any]]:
     """All whole events of a log."""
     return Tail(path).new()
 

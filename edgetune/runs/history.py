@@ -6,12 +6,12 @@ from typing import Any
 
 from edgetune.runs import launch
 from edgetune.runs.curve import Curve
-from edgetune.runs.events import AT_ONCE, State, Tail, fold
+from edgetune.runs.events import READ_BYTES, State, Tail, fold
 from edgetune.storage.workspace import Run
 
-Placed = list[tuple[int, dict[str, Any]]]
+LocatedEvents = list[tuple[int, dict[str, Any]]]
 """Events with the byte offsets of their lines."""
-SAMPLES = 300
+MAX_SAMPLES = 300
 """Sample answers kept: the first, of the base, and the newest."""
 CURVES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory")
 """What step events measure, each a curve; with them stands `eval_loss`."""
@@ -34,20 +34,20 @@ class History:
         """Take in what was added to the log, a quarter of a megabyte at most; whether there was anything. EdgeTuneError: it is damaged."""
         return self.take(self.read())
 
-    def read(self) -> Placed:
+    def read(self) -> LocatedEvents:
         """What was added to the log, for `take`. It changes nothing that is shown: one thread may read while another draws."""
-        return self._tail.placed(AT_ONCE)
+        return self._tail.placed(READ_BYTES)
 
-    def take(self, found: Placed) -> bool:
+    def take(self, found: LocatedEvents) -> bool:
         """Take in what was read; whether there was anything."""
         for place, event in found:
             self._add(place, event)
         fold((event for _, event in found), self.state)
         samples = self.state.samples
-        if len(samples) > 2 * SAMPLES:
+        if len(samples) > 2 * MAX_SAMPLES:
             first = samples[0]["step"]
-            beginning = [sample for sample in samples[:SAMPLES] if sample["step"] == first]
-            samples[:] = beginning + samples[len(beginning) - SAMPLES :]
+            beginning = [sample for sample in samples[:MAX_SAMPLES] if sample["step"] == first]
+            samples[:] = beginning + samples[len(beginning) - MAX_SAMPLES :]
         return bool(found)
 
     def _add(self, place: int, event: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
             "Put the old model back, or start a new run.",
         )
     wanted = request.get("parent_hash")
-    if wanted and (checkpoints.problem(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != wanted):
+    if wanted and (checkpoints.find_damage(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != wanted):
         raise EdgeTuneError(
             f"What {run.name} is built on has changed", f"{run.parent} is damaged.", "Start a new run with --from the earlier one."
         )
@@ -84,6 +84,6 @@ def result_folder(run: Run, recipe: Recipe, instead: str = "") -> Path:
             f"Its state is '{state(run).status}'.",
             f"Let it finish: edgetune resume {run.name}{instead}",
         )
-    if reason := checkpoints.problem(folder):
+    if reason := checkpoints.find_damage(folder):
         raise EdgeTuneError(f"The result of {run.name} is damaged", reason, f"Make it again: edgetune resume {run.name}")
     return folder

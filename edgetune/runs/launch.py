@@ -9,11 +9,11 @@ from pathlib import Path
 
 from edgetune.errors import EdgeTuneError
 from edgetune.machine.python_child import child_environment
-from edgetune.runs.events import State, fold, read
+from edgetune.runs.events import State, fold, read_events
 from edgetune.storage.files import open_log, write_json
 from edgetune.storage.workspace import Run
 
-OWNER = "owner.json"
+OWNER_FILE = "owner.json"
 
 
 def claim(folder: Path, pid: int | None = None) -> None:
@@ -21,7 +21,7 @@ def claim(folder: Path, pid: int | None = None) -> None:
     import psutil
 
     process = psutil.Process(pid)
-    write_json(folder / OWNER, {"pid": process.pid, "started": process.create_time()})
+    write_json(folder / OWNER_FILE, {"pid": process.pid, "started": process.create_time()})
 
 
 def alive(folder: Path) -> bool:
@@ -29,7 +29,7 @@ def alive(folder: Path) -> bool:
     import psutil
 
     try:
-        owner = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+        owner = json.loads((folder / OWNER_FILE).read_text(encoding="utf-8"))
         process = psutil.Process(owner["pid"])
         return abs(process.create_time() - owner["started"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
@@ -60,7 +60,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 def state(run: Run) -> State:
     """A run's state: the fold over its events, and 'interrupted' where the worker died without a last word."""
-    result = fold(read(run.events))
+    result = fold(read_events(run.events))
     result.status = status(run, result)
     return result
 

@@ -14,7 +14,7 @@ from edgetune.storage.files import folder_bytes, safe_name, write_json
 from edgetune.storage.workspace import FAILED_SUFFIX, Run, Workspace, remove
 
 
-def summary(run: Run) -> dict[str, Any]:
+def summarize_run(run: Run) -> dict[str, Any]:
     """One run in plain values."""
     request, state = run.request(), launch.state(run)
     return {
@@ -62,7 +62,7 @@ def adapters(run: Run) -> list[Path]:
     return [path for path in exports(run) if path.name.startswith(f"{run.name}-lora-") and not path.with_suffix(".json").is_file()]
 
 
-def noted_exports(run: Run) -> list[dict[str, Any]]:
+def export_records(run: Run) -> list[dict[str, Any]]:
     """What was noted of a run's GGUF files when they were written: type, bytes, and whether they were proven."""
     found = []
     for path in exports(run):
@@ -80,7 +80,7 @@ def idle(run: Run) -> Run:
     return run
 
 
-def rename(workspace: Workspace, name: str, new_name: str) -> Run:
+def rename_run(workspace: Workspace, name: str, new_name: str) -> Run:
     """Give a run that no worker uses another name; its exports, which are named after it, go with it."""
     run = idle(workspace.run(name))
     target = workspace.runs_folder / workspace.new_name(safe_name(new_name), "")
@@ -96,7 +96,7 @@ def rename(workspace: Workspace, name: str, new_name: str) -> Run:
     return renamed
 
 
-def delete(workspace: Workspace, name: str) -> int:
+def delete_run(workspace: Workspace, name: str) -> int:
     """Delete a run that no worker uses, with all it made; the bytes that are free now."""
     run = idle(workspace.run(name))
     size = run.size()
@@ -124,19 +124,19 @@ def prunable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> dict
     """What can go, with its bytes: old checkpoints of finished runs (the newest and the best stay), files that failed their proof, caches,
     leftovers of interruptions. note: told of each damaged run, of which nothing goes."""
     from edgetune.bases import fetch
-    from edgetune.runs.checkpoints import found
+    from edgetune.runs.checkpoints import list_checkpoints
 
     caches = [folder for folder in workspace.caches if folder.is_dir()]
     kept = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
     victims = workspace.leftovers() + [p for p in kept if p.parent != workspace.fetch_cache or not fetch.is_being_fetched(p)]
     for run, _, state in readable(workspace, note):
         if state.status == "finished" and not launch.alive(run.folder):
-            victims += [c.folder for c in found(run.checkpoints)[:-1] if c.step != state.best_step]
+            victims += [c.folder for c in list_checkpoints(run.checkpoints)[:-1] if c.step != state.best_step]
             victims += sorted(run.exports.glob(f"*{FAILED_SUFFIX.removesuffix('.gguf')}.*"))
     return {path: folder_bytes(path) for path in victims}
 
 
-def prune(found: Iterable[Path]) -> None:
+def remove_paths(found: Iterable[Path]) -> None:
     """Remove what `prunable` found."""
     for path in found:
         remove(path)

@@ -8,11 +8,11 @@ from edgetune import methods
 from edgetune.errors import EdgeTuneError
 from edgetune.runs import launch
 from edgetune.runs.curve import Curve
-from edgetune.runs.events import AT_ONCE, State, Tail, fold
+from edgetune.runs.events import READ_BYTES, State, Tail, fold
 from edgetune.storage.files import system_error
 from edgetune.storage.workspace import Run, Workspace
 
-POINTS = 40
+MAX_POINTS = 40
 """Points of a run's loss that are kept for a curve as small as a word."""
 
 
@@ -28,7 +28,7 @@ class Seen:
     total: int = 0
     status: str = "new"
     state: State = field(default_factory=State)
-    loss: Curve = field(default_factory=lambda: Curve(POINTS))
+    loss: Curve = field(default_factory=lambda: Curve(MAX_POINTS))
     bytes: int = 0
     measured: bool = False
     problem: str = ""
@@ -80,7 +80,7 @@ def _update(seen: Seen, tail: Tail) -> None:
             seen.base_name = str(request["base_name"])
         seen.total = int(seen.run.request()["steps"])
         changed = False
-        while events := [event for _, event in tail.placed(AT_ONCE)]:
+        while events := [event for _, event in tail.placed(READ_BYTES)]:
             _take(seen, events)
             changed = True
     except FileNotFoundError:

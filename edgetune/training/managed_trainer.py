@@ -17,8 +17,8 @@ from edgetune.methods import Method
 from edgetune.runs import checkpoints
 from edgetune.runs.events import EventLog
 from edgetune.storage.files import DiskFull
-from edgetune.training.model import trained
-from edgetune.training.progress import Progress
+from edgetune.training.model import trained_weights
+from edgetune.training.progress import RunProgress
 from edgetune.wilson import wilson
 
 
@@ -55,7 +55,7 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
     events: EventLog
     recipe: Recipe
     folder: Path
-    progress: Progress
+    progress: RunProgress
     held_out: list[dict[str, Any]]
     control: Any
 
@@ -80,10 +80,10 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
         target = retry_while_full(
             self.events,
             self.folder,
-            lambda: checkpoints.save(
+            lambda: checkpoints.save_checkpoint(
                 self.folder / "checkpoints",
                 step,
-                trained(self.model),
+                trained_weights(self.model),
                 self.optimizer,
                 self.lr_scheduler,
                 self.state,
@@ -91,19 +91,19 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
                 self.accelerator.scaler,
             ),
         )
-        if reason := checkpoints.problem(target):
+        if reason := checkpoints.find_damage(target):
             raise EdgeTuneError(
                 "A checkpoint could not be read back",
                 f"{target.name}: {reason}.",
                 "Check the disk. The older checkpoint is kept: edgetune resume goes on from it.",
             )
-        checkpoints.prune(self.folder / "checkpoints", self.progress.best_step)
+        checkpoints.prune_checkpoints(self.folder / "checkpoints", self.progress.best_step)
         self.events.append("checkpoint", step=step, best=step == self.progress.best_step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
-        checkpoints.load_weights(folder, trained(self.model))
-        self.progress.restore(checkpoints.state(folder)["progress"])
+        checkpoints.load_weights(folder, trained_weights(self.model))
+        self.progress.restore(checkpoints.read_checkpoint_state(folder)["progress"])
 
     def _load_optimizer_and_scheduler(self, checkpoint: str) -> None:
         checkpoints.load_optimizer(Path(checkpoint), self.optimizer, self.lr_scheduler, self.accelerator.scaler)

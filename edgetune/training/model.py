@@ -13,7 +13,7 @@ from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from edgetune.training import stacked_adapter
 
 
-def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | None = None) -> Any:
+def build_model(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | None = None) -> Any:
     """Base with a fresh LoRA adapter in fp32, or the whole base in fp32 when `lora` is off. parent: an earlier adapter to build on."""
     import torch
     from transformers import set_seed
@@ -38,12 +38,12 @@ def build(recipe: Recipe, base: Path, device: str, dtype: str, parent: Path | No
         modules_to_save=[REWARD_HEAD] if scores else None,
     )
     try:
-        model = stacked_adapter.build(model, parent, config) if parent else get_peft_model(model, config)
+        model = stacked_adapter.build_stacked(model, parent, config) if parent else get_peft_model(model, config)
     except ValueError as error:
         raise InputError("The adapter does not fit the base", str(error), "Check --target-modules; all-linear fits every base.") from error
     prevent_repacking(model)
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad or f".{stacked_adapter.PARENT}." in name:
+        if parameter.requires_grad or f".{stacked_adapter.PARENT_ADAPTER}." in name:
             parameter.data = parameter.data.to(torch.float32)
     return model
 
@@ -53,7 +53,7 @@ def peft_name(parameter: str) -> str:
     return parameter.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector").replace(".default", "")
 
 
-def trained(model: Any) -> dict[str, Any]:
+def trained_weights(model: Any) -> dict[str, Any]:
     """The weights that move, by name; the tensors themselves, no copies."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
@@ -65,8 +65,8 @@ def save_result(model: Any, recipe: Recipe, folder: Path, base: Path, parent: Pa
     if parent:
         from safetensors.numpy import save_file
 
-        weights = {peft_name(name): tensor.detach().cpu().numpy() for name, tensor in trained(model).items()}
-        tensors, changes = stacked_adapter.combined(parent, weights, recipe)
+        weights = {peft_name(name): tensor.detach().cpu().numpy() for name, tensor in trained_weights(model).items()}
+        tensors, changes = stacked_adapter.combine_adapters(parent, weights, recipe)
         model.peft_config["default"].save_pretrained(folder)
         config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         earlier = json.loads((parent / ADAPTER_CONFIG).read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 
-class Progress:
+class RunProgress:
     """The best evaluation so far, and why the run ends early; saved with every checkpoint.
 
     kl_exceeded_at: the step that showed the model before it to be too far from its reference; 0: none. first: the held-out measures before

@@ -13,7 +13,7 @@ from edgetune.errors import InputError
 from edgetune.runs.integrity import recipe_of, require_unchanged, result_folder
 from edgetune.storage.workspace import Run
 
-BATCH = 8
+SCORING_BATCH = 8
 """Rows that are scored at once."""
 
 
@@ -75,8 +75,8 @@ class Scorer:
 
         result = [0.0] * len(rows)
         order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
-        for start in range(0, len(order), BATCH):
-            numbers = order[start : start + BATCH]
+        for start in range(0, len(order), SCORING_BATCH):
+            numbers = order[start : start + SCORING_BATCH]
             width = len(rows[numbers[-1]])
             ids = [rows[n] + [self.tokenizer.pad_id] * (width - len(rows[n])) for n in numbers]
             mask = [[1] * len(rows[n]) + [0] * (width - len(rows[n])) for n in numbers]

@@ -7,7 +7,7 @@ from edgetune import methods
 from edgetune.config.recipe import Recipe
 
 
-def steps(recipe: Recipe, rows: int) -> int:
+def total_steps(recipe: Recipe, rows: int) -> int:
     """Updates that a recipe asks for with so many rows."""
     if recipe.max_steps:
         return recipe.max_steps
@@ -15,7 +15,7 @@ def steps(recipe: Recipe, rows: int) -> int:
     return max(1, math.ceil(asked / (recipe.batch_size * recipe.gradient_accumulation)))
 
 
-def order(groups: list[list[int]], count: int, seed: int) -> list[int]:
+def row_order(groups: list[list[int]], count: int, seed: int) -> list[int]:
     """`count` row numbers: whole shuffled passes over all groups, the last cut off.
 
     groups: [start, count, each]: of the `count` rows from `start` every pass takes the next `each`, from the start again when all had

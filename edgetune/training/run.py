@@ -13,13 +13,13 @@ from edgetune.runs.events import EventLog
 from edgetune.runs.integrity import recipe_of, require_unchanged
 from edgetune.storage.files import publish_folder, write_json
 from edgetune.storage.workspace import Run, remove
-from edgetune.training.model import build, save_result, trained
-from edgetune.training.progress import Progress
+from edgetune.training.model import build_model, save_result, trained_weights
+from edgetune.training.progress import RunProgress
 from edgetune.training.rewards import Context
-from edgetune.training.row_order import order
+from edgetune.training.row_order import row_order
 from edgetune.training.run_callback import RunCallback
 from edgetune.training.samples import Sampler
-from edgetune.training.trainer_setup import Setup
+from edgetune.training.trainer_setup import TrainerSetup
 
 
 def _start(run: Run, events: EventLog) -> checkpoints.Checkpoint | None:
@@ -43,18 +43,18 @@ def train(run: Run, events: EventLog) -> None:
     rows, held_out = store.TokenRows(run.data / store.TRAIN_FILE), store.TokenRows(run.data / store.HELD_OUT_FILE)
     checkpoint = _start(run, events)
     parent = run.parent if run.parent.is_dir() else None
-    model = build(recipe, base, device, dtype, parent)
+    model = build_model(recipe, base, device, dtype, parent)
 
     # The method makes its trainer; the order of the rows is ours, so that it is the same wherever a run is taken up again.
     context = Context(Path(request["runs"]), base) if recipe.reward else None
-    setup = Setup(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype, context)
+    setup = TrainerSetup(recipe, model, tokenizer, rows, run.folder, total, request["length"], device, dtype, context)
     trainer = method.make_trainer(setup)
     packed = len(trainer.train_dataset)
     groups = request["groups"] if not recipe.packing else [[0, packed, packed]]
-    trainer.order = order(groups, total * recipe.batch_size * recipe.gradient_accumulation // method.repeats(recipe), recipe.data_seed)
+    trainer.order = row_order(groups, total * recipe.batch_size * recipe.gradient_accumulation // method.repeats(recipe), recipe.data_seed)
 
     # What the trainer needs to be a managed one.
-    trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, Progress()
+    trainer.events, trainer.recipe, trainer.folder, trainer.progress = events, recipe, run.folder, RunProgress()
     trainer.held_out = held_out.whole(method.max_eval_rows)
     tenth = max(1, total // 10)
     sampler = None
@@ -70,7 +70,7 @@ def train(run: Run, events: EventLog) -> None:
         dtype=dtype,
         threads=torch.get_num_threads(),
         from_step=checkpoint.step if checkpoint else 0,
-        trained=sum(p.numel() for p in trained(model).values()),
+        trained=sum(p.numel() for p in trained_weights(model).values()),
         rows=len(rows),
         held_out=len(trainer.held_out),
     )
@@ -81,8 +81,8 @@ def train(run: Run, events: EventLog) -> None:
     if checkpoint is None or checkpoint.step < total:
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
     else:
-        trainer.progress.restore(checkpoints.state(checkpoint.folder)["progress"])
-        checkpoints.load_weights(checkpoint.folder, trained(trainer.model))
+        trainer.progress.restore(checkpoints.read_checkpoint_state(checkpoint.folder)["progress"])
+        checkpoints.load_weights(checkpoint.folder, trained_weights(trainer.model))
     if trainer.progress.stopped:
         events.append(
             "stopped",
@@ -100,25 +100,25 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
     step = last
     if progress.kl_exceeded_at:
         # A step's answers come from the step before it, so that one is too far, and the one before that was seen to be not.
-        earlier = [c for c in checkpoints.found(run.checkpoints) if c.step < progress.kl_exceeded_at - 1]
-        sound = [c for c in earlier if not checkpoints.problem(c.folder)]
+        earlier = [c for c in checkpoints.list_checkpoints(run.checkpoints) if c.step < progress.kl_exceeded_at - 1]
+        sound = [c for c in earlier if not checkpoints.find_damage(c.folder)]
         if not sound:
             raise EdgeTuneError(
                 "The model left its reference before the first checkpoint",
                 f"It went more than {recipe.kl_limit} nats a token away.",
                 "Lower --learning-rate, or raise --beta.",
             )
-        checkpoints.load_weights(sound[-1].folder, trained(trainer.model))
+        checkpoints.load_weights(sound[-1].folder, trained_weights(trainer.model))
         step = sound[-1].step
     elif recipe.keep_best and progress.best_step and progress.best_step != last:
         best = run.checkpoints / f"step-{progress.best_step:08d}"
-        reason = checkpoints.problem(best)
+        reason = checkpoints.find_damage(best)
         if reason:
             events.append("note", text=f"The best checkpoint cannot be used ({reason}): the result is the last step.")
         else:
-            checkpoints.load_weights(best, trained(trainer.model))
+            checkpoints.load_weights(best, trained_weights(trainer.model))
             step = progress.best_step
-    bad = [name for name, tensor in trained(trainer.model).items() if not tensor.isfinite().all()]
+    bad = [name for name, tensor in trained_weights(trainer.model).items() if not tensor.isfinite().all()]
     if bad:
         raise EdgeTuneError(
             "The trained weights are not finite", f"{bad[0]} holds NaN or infinity.", "Lower --learning-rate and start again."

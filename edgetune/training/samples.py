@@ -13,7 +13,7 @@ PROMPTS, ANSWER = 3, 48
 """Prompts that are answered, and the tokens an answer may have."""
 
 
-def answer(model: Any, ids: list[int], stops: list[int], limit: int, pad: int) -> list[int]:
+def generate_answer(model: Any, ids: list[int], stops: list[int], limit: int, pad: int) -> list[int]:
     """Greedy continuation of a prompt, at most `limit` tokens, stop tokens left out."""
     import torch
 
@@ -69,6 +69,6 @@ class Sampler:
         was = model.training
         model.eval()
         for prompt in self.prompts:
-            made = answer(model, prompt, self.stops, ANSWER, self.tokenizer.pad_id)
+            made = generate_answer(model, prompt, self.stops, ANSWER, self.tokenizer.pad_id)
             self.events.append("sample", step=step, prompt=self.tokenizer.decode(prompt), answer=self.tokenizer.decode(made).strip())
         model.train(was)

@@ -16,13 +16,13 @@ from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 if TYPE_CHECKING:
     import numpy as np
 
-PARENT = "parent"
+PARENT_ADAPTER = "parent"
 """The earlier adapter's folder in a run, and its name in the model."""
-PAIRS = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B"))
+FACTOR_SUFFIXES = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B"))
 """How PEFT names the two factors: of matrices, and of embeddings."""
 
 
-def check(folder: Path) -> None:
+def check_stackable(folder: Path) -> None:
     """Refuse an earlier adapter that cannot be added to: one that is no sum of low-rank factors. Raises InputError."""
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     if config.get("use_dora"):
@@ -33,13 +33,13 @@ def check(folder: Path) -> None:
         )
 
 
-def scale(config: dict[str, Any]) -> float:
+def adapter_scale(config: dict[str, Any]) -> float:
     """What an adapter's product of factors is multiplied with (rsLoRA: Kalajdzievski 2023, arXiv:2312.03732)."""
     rank, alpha = float(config["r"]), float(config["lora_alpha"])
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
-def combined(parent: Path, weights: "dict[str, np.ndarray]", recipe: Recipe) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
+def combine_adapters(parent: Path, weights: "dict[str, np.ndarray]", recipe: Recipe) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
     """The earlier adapter and new weights (by PEFT's names) as one: its tensors, and what its configuration says otherwise.
 
     The earlier B factor is rescaled to the new adapter's scale; modules that only one of them changes are filled up with zeros.
@@ -49,12 +49,12 @@ def combined(parent: Path, weights: "dict[str, np.ndarray]", recipe: Recipe) -> 
 
     config = json.loads((parent / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     earlier = load_file(parent / ADAPTER_WEIGHTS)
-    new_scale = scale({"r": recipe.rank, "lora_alpha": recipe.alpha, "use_rslora": recipe.rslora})
-    factor = np.float32(scale(config) / new_scale)
+    new_scale = adapter_scale({"r": recipe.rank, "lora_alpha": recipe.alpha, "use_rslora": recipe.rslora})
+    factor = np.float32(adapter_scale(config) / new_scale)
     rank = int(config["r"]) + recipe.rank
     result: dict[str, np.ndarray] = {}
     both = ((earlier, factor), (weights, np.float32(1)))
-    for a, b in PAIRS:
+    for a, b in FACTOR_SUFFIXES:
         for name in sorted({n.removesuffix(a) for n in (*earlier, *weights) if n.endswith(a)}):
             parts = [(given[name + a], given[name + b] * by) for given, by in both if name + a in given]
             down, up = np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts], axis=1)
@@ -69,7 +69,7 @@ def combined(parent: Path, weights: "dict[str, np.ndarray]", recipe: Recipe) -> 
     return result, {"r": rank, "lora_alpha": alpha}
 
 
-def build(model: Any, parent: Path, config: Any) -> Any:
+def build_stacked(model: Any, parent: Path, config: Any) -> Any:
     """A base with an earlier adapter, frozen, and a new one on top; with the adapter off, the earlier one stays."""
     from contextlib import contextmanager
 
@@ -85,17 +85,17 @@ def build(model: Any, parent: Path, config: Any) -> Any:
             layers = [module for module in self.modules() if isinstance(module, BaseTunerLayer)]
             active = [layer._active_adapter for layer in layers]
             for layer in layers:
-                layer._active_adapter = [PARENT]
+                layer._active_adapter = [PARENT_ADAPTER]
             try:
                 yield
             finally:
                 for layer, names in zip(layers, active, strict=True):
                     layer._active_adapter = names
 
-    stacked = Stacked(model, PeftConfig.from_pretrained(parent), adapter_name=PARENT)
-    set_peft_model_state_dict(stacked, load_file(parent / ADAPTER_WEIGHTS), adapter_name=PARENT)
+    stacked = Stacked(model, PeftConfig.from_pretrained(parent), adapter_name=PARENT_ADAPTER)
+    set_peft_model_state_dict(stacked, load_file(parent / ADAPTER_WEIGHTS), adapter_name=PARENT_ADAPTER)
     stacked.add_adapter("default", config)
-    stacked.base_model.set_adapter([PARENT, "default"])
+    stacked.base_model.set_adapter([PARENT_ADAPTER, "default"])
     stacked.active_adapter = "default"
     for name, parameter in stacked.named_parameters():
         parameter.requires_grad_(".default" in name)

@@ -15,7 +15,7 @@ from edgetune.training.samples import turn_ends
 
 
 @dataclass(frozen=True)
-class Setup:
+class TrainerSetup:
     """What a method makes its trainer of.
 
     model: the base with its adapter. rows: the training rows. folder: the run's. total: steps. length: most tokens of a row. device, dtype:
@@ -55,7 +55,7 @@ class Setup:
 
     def rewards(self) -> list[Reward]:
         """What judges the answers that the model writes while training."""
-        return rewards.make(self.recipe.reward, self.context) if self.context else []
+        return rewards.make_rewards(self.recipe.reward, self.context) if self.context else []
 
     def arguments(self) -> dict[str, Any]:
         """Settings of transformers' trainer that every method shares."""

@@ -9,7 +9,7 @@ from converters.archs import gpt2, llama
 from edgetune.bases import find, nf4
 from edgetune.bases.load import load_model
 from edgetune.bases.nf4 import is_misread
-from edgetune.config.recipe import build
+from edgetune.config.recipe import build_recipe
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate import fit
 from edgetune.machine import hardware
@@ -63,7 +63,7 @@ def test_fit_counts_what_stays_whole(base: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(hardware, "choose_dtype", lambda device: hardware.Choice("float32", "asked for"))
     description = find.describe_base(base)
-    recipe, _ = build({"base": str(base), "quantization": "nf4"})
+    recipe, _ = build_recipe({"base": str(base), "quantization": "nf4"})
     here, there = (fit.training_memory(recipe, description, device).weights for device in ("cpu", "cuda"))
     modules = dict(load_model(base, "cpu", "float32", "nf4").named_modules())
     inside = [module for name, module in modules.items() if nf4.row_width(module) and name != "lm_head"]

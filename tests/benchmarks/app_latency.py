@@ -22,7 +22,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from edgetune.config.recipe import build
+from edgetune.config.recipe import build_recipe
 from edgetune.jobs import create
 from edgetune.runs import launch
 from edgetune.runs.events import EventLog
@@ -84,8 +84,8 @@ def make(folder: Path, events: int) -> Run:
     """A workspace with one run that this process owns."""
     folder.mkdir(parents=True)
     place = Workspace(folder / "workspace")
-    recipe, sources = build({"base": "nano", "data": [str(write_facts(folder / "facts.jsonl"))], "threads": 1})
-    run = create.make(create.plan(recipe, sources, place), place, "busy")
+    recipe, sources = build_recipe({"base": "nano", "data": [str(write_facts(folder / "facts.jsonl"))], "threads": 1})
+    run = create.create_run(create.plan_run(recipe, sources, place), place, "busy")
     log = EventLog(run.events)
     log.append("started", total=200_000, device="cpu", dtype="float32", threads=1, from_step=0, trained=1, rows=1, held_out=1)
     import json

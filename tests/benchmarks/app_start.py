@@ -26,7 +26,7 @@ import pyte
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from edgetune.config.recipe import build
+from edgetune.config.recipe import build_recipe
 from edgetune.jobs import create
 from edgetune.runs.events import EventLog
 from edgetune.storage.paths import BUNDLED
@@ -45,8 +45,8 @@ def furnished(folder: Path) -> Path:
     """A workspace with runs, exports and bases."""
     place = Workspace(folder / "workspace")
     facts = write_facts(folder / "facts.jsonl")
-    recipe, sources = build({"base": "nano", "data": [str(facts)], "threads": 1, "max_steps": 100})
-    made = create.make(create.plan(recipe, sources, place), place, "run-01")
+    recipe, sources = build_recipe({"base": "nano", "data": [str(facts)], "threads": 1, "max_steps": 100})
+    made = create.create_run(create.plan_run(recipe, sources, place), place, "run-01")
     runs = [made, *(Run(made.folder.with_name(f"run-{number:02}")) for number in range(2, RUNS + 1))]
     for run in runs[1:]:
         shutil.copytree(made.folder, run.folder)

@@ -136,7 +136,7 @@ def filled(recipe: Any, sources: Any, place: Path) -> Any:
     paired, words = recipe.method not in ("sft", "rl"), 1
     for _ in range(2):
         write_rows(data, words, paired)
-        plan = create.plan(recipe, sources, Workspace(place / "workspace"), anyway=True)
+        plan = create.plan_run(recipe, sources, Workspace(place / "workspace"), anyway=True)
         words += plan.length - plan.prepared.report.lengths["max"]
     return plan
 
@@ -162,7 +162,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from edgetune.bases import find
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.estimate import fit
     from edgetune.jobs import create
     from edgetune.machine import hardware
@@ -185,7 +185,7 @@ def main() -> None:
                 continue
             hardware.choose_dtype = in_32_bits if label.endswith(FLOAT32) else usual
             base = make_model(model, models)
-            recipe, sources = build(
+            recipe, sources = build_recipe(
                 {
                     "overlong": "truncate",
                     "max_steps": 2,
@@ -198,7 +198,7 @@ def main() -> None:
                 | given
             )
             plan = filled(recipe, sources, place)
-            run = create.make(plan, Workspace(place / "workspace"), None)
+            run = create.create_run(plan, Workspace(place / "workspace"), None)
             peak, _ = child_peak([sys.executable, "-m", "edgetune.jobs.worker", str(run.folder)])
             predicted = fit.training_memory(recipe, find.describe_base(base), "cpu").total
             real = peak - floor

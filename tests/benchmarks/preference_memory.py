@@ -41,16 +41,16 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
     from edgetune import methods
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.runs.events import EventLog
-    from edgetune.training.model import build as build_model
-    from edgetune.training.progress import Progress
+    from edgetune.training.model import build_model as build_model
+    from edgetune.training.progress import RunProgress
     from edgetune.training.run_callback import RunCallback
-    from edgetune.training.trainer_setup import Setup
+    from edgetune.training.trainer_setup import TrainerSetup
 
     base = find.describe_base(model)
     batch = rows if method == "sft" else rows // 2
-    recipe, _ = build(
+    recipe, _ = build_recipe(
         {
             "base": str(model),
             "method": method,
@@ -66,9 +66,9 @@ def side(method: str, model: Path, quantization: str, tokens: int, rows: int, st
         held = sum(p.numel() * p.element_size() for p in made.parameters() if not p.requires_grad)
         tokenizer = tokenizers.load_tokenizer(model, "2026-01-01")
         given = data(folder, method, base.config["vocab_size"], tokens, rows)
-        trainer = methods.get(method).make_trainer(Setup(recipe, made, tokenizer, given, folder, steps, tokens, "cpu", "float32"))
+        trainer = methods.get(method).make_trainer(TrainerSetup(recipe, made, tokenizer, given, folder, steps, tokens, "cpu", "float32"))
         trainer.order, trainer.events, trainer.recipe, trainer.folder = [*range(batch)] * steps, EventLog(folder / "e"), recipe, folder
-        trainer.progress, trainer.held_out = Progress(), []
+        trainer.progress, trainer.held_out = RunProgress(), []
         trainer.add_callback(RunCallback(trainer, steps, steps, steps, None))
         loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         torch.manual_seed(0)

@@ -23,7 +23,7 @@ def prompts(tokenizer: Any, count: int) -> list[list[int]]:
     from edgetune.demo import preference_demo
     from edgetune.preferences.prompts import read
 
-    asked = read(preference_demo.HELD_OUT).prompts[:: 330 // count][:count]
+    asked = read(preference_demo.HELD_OUT_QUESTIONS).prompts[:: 330 // count][:count]
     return [tokenizer.encode(tokenizer.template.render(prompt.messages, add_generation_prompt=True)) for prompt in asked]
 
 
@@ -69,24 +69,24 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.chat.engine import Engine
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.gguf.source import from_folder
     from edgetune.gguf.write import export_gguf
     from edgetune.machine import hardware
-    from edgetune.training.model import build as build_model
-    from edgetune.training.model import trained
+    from edgetune.training.model import build_model as build_model
+    from edgetune.training.model import trained_weights
     from edgetune.training.samples import turn_ends
 
     base = find.describe_base(folder)
     threads = int(hardware.choose_threads(base.parameters, None).value)
     torch.set_num_threads(threads)
-    recipe, _ = build(
+    recipe, _ = build_recipe(
         {"base": str(folder), "method": "rl", "quantization": options.quantization, "batch_size": 4, "gradient_accumulation": 1}
     )
     tokenizer = tokenizers.load_tokenizer(folder, "2026-01-01")
     model = build_model(recipe, folder, "cpu", hardware.choose_dtype("cpu").value)
     with torch.no_grad():
-        for weight in trained(model).values():
+        for weight in trained_weights(model).values():
             weight += 0.001 * torch.randn_like(weight)
     stops = turn_ends(tokenizer)
     ids = [row for row in prompts(tokenizer, options.prompts) for _ in range(options.each)]

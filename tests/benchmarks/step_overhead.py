@@ -53,18 +53,18 @@ def main() -> None:
 
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
-    from edgetune.config.recipe import build
+    from edgetune.config.recipe import build_recipe
     from edgetune.machine import hardware
     from edgetune.methods import sft
     from edgetune.runs.events import EventLog
-    from edgetune.training.model import build as build_model
-    from edgetune.training.progress import Progress
-    from edgetune.training.row_order import order
+    from edgetune.training.model import build_model as build_model
+    from edgetune.training.progress import RunProgress
+    from edgetune.training.row_order import row_order
     from edgetune.training.run_callback import RunCallback
-    from edgetune.training.trainer_setup import Setup
+    from edgetune.training.trainer_setup import TrainerSetup
 
     torch.set_num_threads(1)
-    recipe, _ = build(
+    recipe, _ = build_recipe(
         {"base": "nano", "rank": 16, "batch_size": 8, "gradient_accumulation": 1, "learning_rate": 1e-4, "validation_split": 0.0}
     )
     dtype, total = hardware.choose_dtype("cpu").value, options.steps
@@ -73,13 +73,13 @@ def main() -> None:
     place = tempfile.TemporaryDirectory()
     data = rows(Path(place.name))
 
-    def setup(folder: Path) -> Setup:
-        return Setup(recipe, build_model(recipe, find.BUNDLED, "cpu", dtype), tokens, data, folder, total, 256, "cpu", dtype)
+    def setup(folder: Path) -> TrainerSetup:
+        return TrainerSetup(recipe, build_model(recipe, find.BUNDLED, "cpu", dtype), tokens, data, folder, total, 256, "cpu", dtype)
 
     def ours(folder: Path) -> Any:
         trainer = sft.make_trainer(setup(folder))
-        trainer.order, trainer.events = order([[0, len(data), len(data)]], total * 8, 0), EventLog(folder / "events.jsonl")
-        trainer.recipe, trainer.folder, trainer.progress, trainer.held_out = recipe, folder, Progress(), []
+        trainer.order, trainer.events = row_order([[0, len(data), len(data)]], total * 8, 0), EventLog(folder / "events.jsonl")
+        trainer.recipe, trainer.folder, trainer.progress, trainer.held_out = recipe, folder, RunProgress(), []
         trainer.add_callback(RunCallback(trainer, total, 10**9, 10**9, None))
         return trainer
 

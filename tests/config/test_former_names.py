@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetune.config.recipe import Recipe, build, current_names, flag_of, former_names
+from edgetune.config.recipe import Recipe, build_recipe, current_names, flag_of, former_names
 from edgetune.errors import InputError
 from edgetune.runs import compare
 from edgetune.runs.integrity import recipe_of
@@ -32,7 +32,7 @@ def renamed(text: str) -> str:
 
 def test_a_recipe_of_every_former_key_loads_with_a_note_for_each() -> None:
     notes: list[str] = []
-    recipe, sources = build({}, FORMER_RECIPE, note=notes.append)
+    recipe, sources = build_recipe({}, FORMER_RECIPE, note=notes.append)
     assert recipe == Recipe(
         base="nano",
         data=["facts.jsonl:2", "more.csv"],
@@ -99,7 +99,7 @@ def test_both_names_in_a_file_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
     file.write_text("max_length = 64\nlength = 32\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"max_length and .*length are both given") as caught:
-        build({}, file)
+        build_recipe({}, file)
     assert caught.value.remedy == "Remove length."
 
 
@@ -142,7 +142,7 @@ def test_a_run_with_former_names_resumes_and_is_compared(
     write_json(old.folder / "request.json", {**old.request(), "recipe_hash": sha256(file)})
     before = file.read_bytes()
     assert tomllib.loads(before.decode())["length"] == 128
-    assert recipe_of(old) == recipe_of(new) and compare.differences(old, new) == []
+    assert recipe_of(old) == recipe_of(new) and compare.recipe_differences(old, new) == []
 
     code, _, err = edgetune("resume", "old", "--json")
     assert code == 0 and file.read_bytes() == before, err

@@ -13,20 +13,20 @@ import pytest
 from edgetune import methods
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
-from edgetune.config.recipe import build
+from edgetune.config.recipe import build_recipe
 from edgetune.data import cache, prepare, run_data, store
 from edgetune.data.render import Rules
 from edgetune.data.sources import Source
 from edgetune.data.split import Prepared
 from edgetune.data.template import ChatTemplate
 from edgetune.errors import InputError
-from edgetune.training.row_order import order
+from edgetune.training.row_order import row_order
 from tests.data.test_xray import base, row, write
 
 
 def prepared(cache_folder: Path, source: prepare.TokenizerSource | None = None, **options: Any) -> Prepared:
     """A recipe's data, prepared with the bundled model."""
-    recipe, _ = build({"base": "nano", **options})
+    recipe, _ = build_recipe({"base": "nano", **options})
     return prepare.prepare(recipe, source or base(), 256, cache_folder, methods.get(recipe.method))
 
 
@@ -71,7 +71,7 @@ def test_weights_draw_a_files_rows_more_or_less_often(tmp_path: Path) -> None:
     seldom = write(tmp_path / "seldom.jsonl", [row(i) for i in range(10, 30)])
     data = prepared(tmp_path / "cache", data=[f"{often}:2", f"{seldom}:0.5"], validation_split=0.0)
     assert [(g.start, g.count, g.each) for g in data.groups] == [(0, 10, 20), (10, 20, 10)] and data.each_pass == 30
-    drawn = Counter(order([[g.start, g.count, g.each] for g in data.groups], 60, 0))
+    drawn = Counter(row_order([[g.start, g.count, g.each] for g in data.groups], 60, 0))
     assert {drawn[i] for i in range(10)} == {4} and {drawn[i] for i in range(10, 30)} == {1}
 
 

@@ -85,10 +85,10 @@ def test_a_layer_keeps_what_torch_saves_of_it(name: str, nano: Path, monkeypatch
     import torch
 
     from edgetune.machine.hardware import Choice
-    from edgetune.training.model import build
+    from edgetune.training.model import build_model
 
     recipe, base, rows, width = Recipe(**FULL, rank=16), find.describe_base(nano), 2, 64
-    model, saved = build(recipe, nano, "cpu", name), {}
+    model, saved = build_model(recipe, nano, "cpu", name), {}
     weights = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,7 @@ def test_speed_is_the_bytes_over_the_memory_s_bandwidth(monkeypatch: pytest.Monk
 
 
 def test_exports_keep_the_name_of_their_run(run: Run, workspace: Workspace) -> None:
-    renamed = manage.rename(workspace, "mine", "yours")
+    renamed = manage.rename_run(workspace, "mine", "yours")
     assert sorted(path.name for path in renamed.exports.iterdir()) == ["yours-Q8_0.gguf", "yours-Q8_0.json", "yours-Q8_0.proof.json"]
-    assert manage.noted_exports(renamed)[0]["path"] == str(renamed.exports / "yours-Q8_0.gguf")
+    assert manage.export_records(renamed)[0]["path"] == str(renamed.exports / "yours-Q8_0.gguf")
     assert next(one for one in export_options.list_export_options(renamed) if one.type == "Q8_0").loss == 0.25

@@ -56,25 +56,25 @@ def trainer_of() -> Made:
         from edgetune.data import store
         from edgetune.runs.events import EventLog
         from edgetune.runs.integrity import recipe_of
-        from edgetune.training.model import build, trained
-        from edgetune.training.progress import Progress
+        from edgetune.training.model import build_model, trained_weights
+        from edgetune.training.progress import RunProgress
         from edgetune.training.rewards import Context
-        from edgetune.training.trainer_setup import Setup
+        from edgetune.training.trainer_setup import TrainerSetup
 
         recipe, request, folder = recipe_of(run), run.request(), Path(run.request()["base"])
         torch.set_num_threads(1)
-        model = build(recipe, folder, "cpu", "float32", run.parent if run.parent.is_dir() else None)
+        model = build_model(recipe, folder, "cpu", "float32", run.parent if run.parent.is_dir() else None)
         tokenizer = tokenizers.load_tokenizer(folder, request["template_date"])
         rows = store.TokenRows(run.data / store.TRAIN_FILE)
         steps, length = request["steps"], request["length"]
         context = Context(Path(request["runs"]), folder) if recipe.reward else None
-        setup = Setup(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32", context)
+        setup = TrainerSetup(recipe, model, tokenizer, rows, run.folder, steps, length, "cpu", "float32", context)
         made = methods.get(recipe.method).make_trainer(setup)
-        made.recipe, made.folder, made.progress, made.events = recipe, run.folder, Progress(), EventLog(run.events)
+        made.recipe, made.folder, made.progress, made.events = recipe, run.folder, RunProgress(), EventLog(run.events)
         if seed is not None:
             torch.manual_seed(seed)
             with torch.no_grad():
-                for weight in trained(made.model).values():
+                for weight in trained_weights(made.model).values():
                     weight += 0.05 * torch.randn_like(weight)
         return made
 

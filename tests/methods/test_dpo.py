@@ -95,7 +95,7 @@ def test_accumulated_gradients_equal_those_of_one_batch(train: Callable[..., Run
     """Two batches of two pairs each pull as one of four."""
     import torch
 
-    from edgetune.training.model import trained
+    from edgetune.training.model import trained_weights
 
     options = {**SMALL, "base": "nano", "method": "dpo", "data": str(pairs), "quantization": "none", "work": False}
     gradients = []
@@ -106,7 +106,7 @@ def test_accumulated_gradients_equal_those_of_one_batch(train: Callable[..., Run
         made.model.train()
         for start in range(0, 4, batch):
             made.training_step(made.model, made.data_collator(rows[start : start + batch]), None)
-        gradients.append({key: weight.grad.clone() for key, weight in trained(made.model).items()})
+        gradients.append({key: weight.grad.clone() for key, weight in trained_weights(made.model).items()})
     assert all(torch.allclose(gradients[0][key], gradients[1][key], rtol=1e-3, atol=1e-6) for key in gradients[0])
     assert any(bool(g.abs().max() > 1e-4) for g in gradients[0].values())
 
@@ -126,7 +126,7 @@ def test_a_run_says_it_once(train: Callable[..., Run], tmp_path: Path) -> None:
     """Chosen answers nobody would write, learned too fast with no term that holds them."""
     import json
 
-    from edgetune.runs.events import read
+    from edgetune.runs.events import read_events
 
     turns = [
         {
@@ -139,5 +139,5 @@ def test_a_run_says_it_once(train: Callable[..., Run], tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, turns)), encoding="utf-8")
     hot = {**SMALL, "max_steps": 30, "eval_steps": 10, "learning_rate": 0.02}
     run = train("r", base="nano", method="dpo", data=str(tmp_path / "p.jsonl"), **hot)
-    said = [event for event in read(run.events) if event["kind"] == "warning"]
+    said = [event for event in read_events(run.events) if event["kind"] == "warning"]
     assert len(said) == 1 and "--sft-weight 0.3" in said[0]["text"]

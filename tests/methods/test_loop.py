@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from edgetune.demo import preference_demo
-from edgetune.demo.preference_demo import Measured
+from edgetune.demo.preference_demo import AnswerMeasures
 from edgetune.preferences import prompts as asking
-from edgetune.runs.events import read
+from edgetune.runs.events import read_events
 from edgetune.storage.paths import BUNDLED
 from edgetune.storage.workspace import Workspace
 from tests.conftest import ROOT
@@ -33,7 +33,7 @@ class Loop:
 
     place: Workspace
     base: Path
-    before: Measured
+    before: AnswerMeasures
 
     def run(self, *words: object) -> str:
         """A command's stdout, in a process of its own; says how long it took."""
@@ -46,18 +46,18 @@ class Loop:
         return done.stdout
 
 
-def held_out(gguf: Path, seed: int) -> Measured:
+def held_out(gguf: Path, seed: int) -> AnswerMeasures:
     """Answers to the held-out questions."""
-    return preference_demo.measure(gguf, asking.read(preference_demo.HELD_OUT), seed)
+    return preference_demo.measure_answers(gguf, asking.read(preference_demo.HELD_OUT_QUESTIONS), seed)
 
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     """Votes of the judge through `edgetune collect`, on questions in phrasings that the base was taught in; measured on others."""
     folder = tmp_path_factory.mktemp("loop")
-    made = Loop(Workspace(folder / "workspace"), folder / "base.gguf", Measured([]))
+    made = Loop(Workspace(folder / "workspace"), folder / "base.gguf", AnswerMeasures([]))
     made.run("export", "nano", "--type", "F16", "--no-proof", "--out", made.base)
-    words = ("--prompts", preference_demo.ASKED, "--judge", "shortest", "--pairs", VOTES, "--temperature", 1, "--json")
+    words = ("--prompts", preference_demo.VOTED_QUESTIONS, "--judge", "shortest", "--pairs", VOTES, "--temperature", 1, "--json")
     document = json.loads(made.run("collect", made.base, *words))
     assert document["pairs"] == VOTES and Path(document["file"]).is_file()
     return Loop(made.place, made.base, held_out(made.base, 50_000))
@@ -68,7 +68,7 @@ def flags(options: dict[str, Any]) -> list[object]:
     return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
-def told(name: str, loop: Loop) -> tuple[Path, Measured]:
+def told(name: str, loop: Loop) -> tuple[Path, AnswerMeasures]:
     """A run's model and its answers to the held-out questions; says what changed. The facts must be as safe as they were."""
     loop.run("export", name, "--type", "F16", "--no-proof")
     gguf = loop.place.run(name).exports / f"{name}-F16.gguf"
@@ -79,16 +79,20 @@ def told(name: str, loop: Loop) -> tuple[Path, Measured]:
 
 
 def test_dpo_on_judged_votes(loop: Loop) -> None:
-    assert len(loop.before.answers) >= 300 and loop.before.length * 4 <= preference_demo.MOST_TOKENS and preference_demo.EACH == 4
+    assert (
+        len(loop.before.answers) >= 300
+        and loop.before.length * 4 <= preference_demo.MAX_ANSWER_TOKENS
+        and preference_demo.ANSWERS_PER_QUESTION == 4
+    )
     loop.run("train", "--name", "short", "--data", "prefs", *flags(preference_demo.OPTIONS))
     run = loop.place.run("short")
     assert run.request()["votes"] == [f"prefs, {VOTES} pairs"]
-    seen = [e for e in read(run.events) if e["kind"] == "evaluated"]
+    seen = [e for e in read_events(run.events) if e["kind"] == "evaluated"]
     print([(e["step"], e["accuracy"], round(e["margin"], 2)) for e in seen])
     assert seen[-1]["accuracy"] > seen[0]["accuracy"]
     gguf, after = told("short", loop)
     assert after.length <= 0.5 * loop.before.length
-    words = ("--prompts", preference_demo.HELD_OUT, "--judge", "shortest", "--temperature", 1, "--json")
+    words = ("--prompts", preference_demo.HELD_OUT_QUESTIONS, "--judge", "shortest", "--temperature", 1, "--json")
     (duel,) = json.loads(loop.run("arena", gguf, loop.base, *words))["duels"]
     print(f"arena: {duel['share']} {duel['verdict']}")
     assert duel["one"] == "short-F16" and duel["share"]["low"] > 0.5
@@ -121,7 +125,7 @@ def test_a_reward_model_and_rloo(loop: Loop) -> None:
         ),
         *("--learning-rate", 1.5e-3, "--validation-split", 0.1, "--eval-steps", 36),
     )
-    events = read(loop.place.run("liked").events)
+    events = read_events(loop.place.run("liked").events)
     steps = [e for e in events if e["kind"] == "step"]
     print([(e["step"], round(e["reward"], 2), round(e["reward_spread"], 2), round(e["kl"], 3), round(e["length"], 1)) for e in steps[::5]])
     _, after = told("liked", loop)
@@ -131,7 +135,7 @@ def test_a_reward_model_and_rloo(loop: Loop) -> None:
     assert max(e["kl"] for e in steps) < 0.5 and not any(e["kind"] == "warning" and "nats" in e["text"] for e in events)
 
 
-def rewards(loop: Loop, measured: Measured) -> np.ndarray:
+def rewards(loop: Loop, measured: AnswerMeasures) -> np.ndarray:
     """What the reward model gives all answers."""
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.training.reward_model import Scorer
@@ -139,7 +143,7 @@ def rewards(loop: Loop, measured: Measured) -> np.ndarray:
     run = loop.place.run("taste")
     scorer, tokenizer = Scorer(run), tokenizers.load_tokenizer(BUNDLED, run.request()["template_date"])
     rows = []
-    for prompt, group in zip(asking.read(preference_demo.HELD_OUT).prompts, measured.answers, strict=True):
+    for prompt, group in zip(asking.read(preference_demo.HELD_OUT_QUESTIONS).prompts, measured.answers, strict=True):
         for one in group:
             talk = [*prompt.messages, {"role": "assistant", "content": one.text}]
             rows.append(tokenizer.encode(tokenizer.template.render(talk).rstrip()))

@@ -60,10 +60,10 @@ def test_kto_equals_the_formula(train: Callable[..., Run], trainer_of: Callable[
 
 @pytest.mark.parametrize("method", [*FREE, "kto"])
 def test_they_train_and_prefer(method: str, train: Callable[..., Run], pairs: Path) -> None:
-    from edgetune.runs.events import read
+    from edgetune.runs.events import read_events
 
     run = train("r", base="nano", method=method, data=str(pairs), learning_rate=2e-3, **{**SMALL, "validation_split": 0.25})
-    events = read(run.events)
+    events = read_events(run.events)
     seen = [e for e in events if e["kind"] == "evaluated"]
     assert seen[-1]["margin"] > seen[0]["margin"] and seen[-1]["loss"] < seen[0]["loss"]
     steps = [e for e in events if e["kind"] == "step"]

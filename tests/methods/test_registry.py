@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetune import methods
-from edgetune.config.recipe import Recipe, build, used
+from edgetune.config.recipe import Recipe, build_recipe, used
 from edgetune.data import formats
 from edgetune.errors import InputError
 from tests.conftest import ROOT
@@ -69,10 +69,10 @@ def test_a_new_file_is_a_choice_everywhere(tmp_path: Path) -> None:
 
 def test_options_of_other_methods_are_refused() -> None:
     with pytest.raises(InputError) as caught:
-        build({"method": "dpo", "packing": True})
+        build_recipe({"method": "dpo", "packing": True})
     assert "packing goes with method sft, not with dpo" in caught.value.cause
     with pytest.raises(InputError) as caught:
-        build({"reward": "exact"})
+        build_recipe({"reward": "exact"})
     assert "reward goes with method rl, not with sft" in caught.value.cause
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from edgetune.errors import InputError
 from edgetune.machine import hardware
-from edgetune.methods.reward import worth
+from edgetune.methods.reward import assess_pairs
 from edgetune.runs import launch
-from edgetune.runs.describe_event import told
-from edgetune.runs.events import read
+from edgetune.runs.describe_event import describe_event
+from edgetune.runs.events import read_events
 from edgetune.storage.workspace import Run
 from tests.methods import formulas
 from tests.methods.conftest import SMALL, write_pairs
@@ -48,7 +48,7 @@ def test_the_loss_is_bradley_and_terrys(train: Callable[..., Run], trainer_of: C
 def test_what_a_reward_model_is_worth() -> None:
     """Two of three ranked as voted, always sure to 90 % or even: numbers made by hand."""
     gap = math.log(9)
-    found = worth([(gap, 0.0), (gap, 0.0), (0.0, gap)], [(1, 3), (1, 3), (2, 1)])
+    found = assess_pairs([(gap, 0.0), (gap, 0.0), (0.0, gap)], [(1, 3), (1, 3), (2, 1)])
     assert found["accuracy"] == pytest.approx(2 / 3) and found["count"] == 3
     assert found["mean_certainty"] == pytest.approx(0.9) and found["calibration_error"] == pytest.approx(0.9 - 2 / 3)
     assert found["shorter_chosen"] == pytest.approx(2 / 3)
@@ -59,7 +59,7 @@ def test_what_a_reward_model_is_worth() -> None:
 def test_the_head_is_measured_on_a_base_in_bf16(train: Callable[..., Run], pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "choose_dtype", lambda *_: hardware.Choice("bfloat16", "asked for"))
     run = train("r", data=str(pairs), **{**TASTE, "max_steps": 1})
-    found = {event["kind"]: event for event in read(run.events)}
+    found = {event["kind"]: event for event in read_events(run.events)}
     assert found["started"]["dtype"] == "bfloat16"
     assert math.isfinite(found["evaluated"]["loss"]) and 0 <= found["measured"]["accuracy"] <= 1
 
@@ -72,9 +72,9 @@ def test_it_learns_a_taste_and_ranks_with_it(
         data=str(write_pairs(tmp_path / "p.jsonl", 60)),
         **{**TASTE, "max_steps": 25, "validation_split": 0.25, "learning_rate": 3e-3},
     )
-    events = read(run.events)
+    events = read_events(run.events)
     seen = [e for e in events if e["kind"] == "evaluated"]
-    assert any("held-out pairs ranked as voted" in told(event) for event in events)
+    assert any("held-out pairs ranked as voted" in describe_event(event) for event in events)
     assert seen[-1]["accuracy"] >= 0.85 and seen[-1]["loss"] < 0.6931 < seen[0]["loss"] + 0.2
     worth = json.loads((run.folder / "measured.json").read_text())
     assert worth["accuracy"] >= 0.85 and worth["length_correlation"] < -0.5 and worth["shorter_chosen"] == 1.0

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from edgetune.errors import InputError
-from edgetune.methods.rl import find_warning, repetition, split
+from edgetune.methods.rl import find_warning, repetition_share, split_prompt
 from edgetune.runs import launch
-from edgetune.runs.events import read
+from edgetune.runs.events import read_events
 from edgetune.storage.workspace import Run
 from tests.methods import formulas
 from tests.methods.conftest import SMALL, write_pairs
@@ -76,7 +76,7 @@ def test_advantages_equal_the_formula(
 def test_a_reward_is_learned_and_the_distance_shown(algorithm: str, train: Callable[..., Run], prompts: Path) -> None:
     options = {**RL, "max_steps": 20, "learning_rate": 2e-3, "algorithm": algorithm, "kl_limit": 50.0, "keep_best": False, "beta": 0.01}
     run = train("r", data=str(prompts), reward="length:2", **{**options, "validation_split": 0.4, "eval_steps": 20})
-    events = read(run.events)
+    events = read_events(run.events)
     steps = [e for e in events if e["kind"] == "step"]
     assert len(steps) == 20 and all({"reward", "kl", "length", "repetition"} <= set(e) for e in steps)
     assert np.mean([e["reward"] for e in steps[-5:]]) > np.mean([e["reward"] for e in steps[:5]]) + 0.05
@@ -87,7 +87,7 @@ def test_a_reward_is_learned_and_the_distance_shown(algorithm: str, train: Calla
 def test_beyond_the_limit_the_last_good_adapter_is_kept(train: Callable[..., Run], prompts: Path) -> None:
     options = {**RL, "max_steps": 40, "learning_rate": 0.02, "save_steps": 1, "validation_split": 0.0, "kl_limit": 0.2, "beta": 0.001}
     run = train("r", data=str(prompts), reward="length:20", **options)
-    events = read(run.events)
+    events = read_events(run.events)
     (said,) = [e for e in events if e["kind"] == "warning" and "nats a token" in e["text"]]
     finished = events[-1]
     assert finished["kind"] == "finished" and finished["step"] <= said["step"] - 2 and finished["last_step"] < 40
@@ -116,20 +116,20 @@ def test_against_a_reward_model(train: Callable[..., Run], tmp_path: Path, stori
     file = write_pairs(tmp_path / "p.jsonl", 40)
     train("taste", base="nano", method="reward", data=str(file), **{**SMALL, "max_steps": 15, "learning_rate": 3e-3})
     run = train("r", data=str(file), reward="model:taste", **{**RL, "max_steps": 2})
-    assert all(np.isfinite(e["reward"]) for e in read(run.events) if e["kind"] == "step")
+    assert all(np.isfinite(e["reward"]) for e in read_events(run.events) if e["kind"] == "step")
     with pytest.raises(InputError, match="other tokens"):
         train("other", data=str(file), reward="model:taste", work=False, **{**RL, "base": str(stories)})
 
 
 def test_prompts_and_answers_of_rows() -> None:
-    assert split({"input_ids": [1, 2, 3, 4], "labels": [-100, 2, -100, 4]}) == ([1, 2, 3], [4])
-    assert split({"input_ids": [1, 2], "labels": [-100, -100]}) == ([1, 2], [])
-    assert split({"chosen_ids": [1, 5], "chosen_labels": [-100, 5]}) == ([1], [5])
+    assert split_prompt({"input_ids": [1, 2, 3, 4], "labels": [-100, 2, -100, 4]}) == ([1, 2, 3], [4])
+    assert split_prompt({"input_ids": [1, 2], "labels": [-100, -100]}) == ([1, 2], [])
+    assert split_prompt({"chosen_ids": [1, 5], "chosen_labels": [-100, 5]}) == ([1], [5])
 
 
 def test_hacking_is_said() -> None:
     first = {"reward": 0.1, "length": 10.0, "repetition": 0.0}
-    assert repetition("a b c d a b c d") == pytest.approx(1 / 5) and repetition("a b") == 0.0
+    assert repetition_share("a b c d a b c d") == pytest.approx(1 / 5) and repetition_share("a b") == 0.0
     assert find_warning({"reward": 0.5, "length": 12.0, "repetition": 0.1}, first) == ""
     assert "length" in find_warning({"reward": 0.5, "length": 25.0, "repetition": 0.0}, first)
     assert "repeat" in find_warning({"reward": 0.5, "length": 12.0, "repetition": 0.4}, first)

@@ -78,7 +78,7 @@ def test_later_votes_change_nothing(train: Callable[..., Run], votes: Store, wor
     votes.delete(first.id)
     votes.add(pair("New?", "Yes.", "No, never."))
     shutil.rmtree(workspace.votes_cache)
-    assert worker.work(run.folder) == 0
+    assert worker.run_job(run.folder) == 0
     assert {path.name: path.read_bytes() for path in run.data.iterdir()} == before
     again = train("again", work=False, base="nano", method="dpo", data="prefs", **SMALL)
     assert again.request()["data_hash"] != run.request()["data_hash"] and again.request()["votes"] == ["prefs, 40 pairs"]

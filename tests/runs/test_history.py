@@ -9,8 +9,8 @@ import pytest
 from edgetune.errors import EdgeTuneError
 from edgetune.runs import events
 from edgetune.runs.curve import Curve
-from edgetune.runs.describe_event import told
-from edgetune.runs.history import SAMPLES, History
+from edgetune.runs.describe_event import describe_event
+from edgetune.runs.history import MAX_SAMPLES, History
 from edgetune.storage.workspace import Run
 
 
@@ -93,7 +93,7 @@ def test_a_hundred_thousand_events_stay_bounded_and_readable(tmp_path: Path) -> 
     assert len(history.places) == len(lines)
     assert len(history.news) == 3001
     assert all(len(curve) <= 2000 for curve in history.curves.values())
-    assert len(history.state.samples) <= 2 * SAMPLES
+    assert len(history.state.samples) <= 2 * MAX_SAMPLES
     assert history.state.samples[0]["step"] == 0 and history.state.samples[-1]["step"] == 2999
     assert history.event(77_000)["step"] == 77_001
     assert history.state.status == history.status == "finished"
@@ -109,7 +109,7 @@ def test_the_pieces_add_up_to_the_fold_over_all(tmp_path: Path) -> None:
             lines.append({"kind": "evaluated", "step": n, "loss": 10 - n / 1000, "perplexity": 1.0, "improved": True})
     write(run, lines)
     assert run.events.stat().st_size > 2**20
-    assert whole(run).state == events.fold(events.read(run.events))
+    assert whole(run).state == events.fold(events.read_events(run.events))
 
 
 def test_a_torn_last_line_is_held_back_and_a_torn_middle_is_an_error(tmp_path: Path) -> None:
@@ -131,11 +131,11 @@ def test_a_torn_last_line_is_held_back_and_a_torn_middle_is_an_error(tmp_path: P
 def test_events_have_words() -> None:
     ranked = {"accuracy": 0.5, "interval": [0.4, 0.6], "count": 9, "margin": 0.0}
     said = [
-        told({"kind": "evaluated", "step": 5, "loss": 1.0, "perplexity": 2.7, "improved": True}),
-        told({"kind": "evaluated", "step": 0, "loss": 1.0, "improved": True} | ranked),
-        told({"kind": "failed", "error": {"title": "It broke", "cause": "why", "remedy": "do this"}}),
-        told({"kind": "sample", "step": 3, "prompt": "user\nWho?\nassistant\n", "answer": "Selma"}),
-        told({"kind": "checkpoint", "step": 3, "best": True}),
+        describe_event({"kind": "evaluated", "step": 5, "loss": 1.0, "perplexity": 2.7, "improved": True}),
+        describe_event({"kind": "evaluated", "step": 0, "loss": 1.0, "improved": True} | ranked),
+        describe_event({"kind": "failed", "error": {"title": "It broke", "cause": "why", "remedy": "do this"}}),
+        describe_event({"kind": "sample", "step": 3, "prompt": "user\nWho?\nassistant\n", "answer": "Selma"}),
+        describe_event({"kind": "checkpoint", "step": 3, "best": True}),
     ]
     assert said == [
         "step 5: held-out loss 1.0000, perplexity 2.70: improved",

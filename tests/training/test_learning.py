@@ -11,7 +11,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.gguf.source import from_run
 from edgetune.gguf.write import export_gguf
 from edgetune.runs import launch
-from edgetune.runs.events import read
+from edgetune.runs.events import read_events
 from edgetune.storage.workspace import Run, Workspace
 from tests.fixtures.datasets import dataset
 
@@ -46,7 +46,7 @@ def alpaca_runs(stories: Path, train_in: Any, tmp_path_factory: pytest.TempPathF
 
 def fall(run: Run) -> float:
     """How far the held-out loss fell, as a share."""
-    losses = [e["loss"] for e in read(run.events) if e["kind"] == "evaluated"]
+    losses = [e["loss"] for e in read_events(run.events) if e["kind"] == "evaluated"]
     return 1 - losses[-1] / losses[0]
 
 
@@ -154,19 +154,19 @@ def test_every_kind_of_recipe_learns_and_exports(options: dict[str, Any], train:
 
 
 def test_a_longer_run_begins_like_a_shorter_one_and_replay_is_drawn(train: Callable[..., Run], facts: Path, nano: Path) -> None:
-    from edgetune.training.row_order import order
+    from edgetune.training.row_order import row_order
 
-    assert order([[0, 7, 7]], 30, 3)[:20] == order([[0, 7, 7]], 20, 3)
-    assert sorted(order([[0, 7, 7]], 14, 3)[7:]) == list(range(7))
+    assert row_order([[0, 7, 7]], 30, 3)[:20] == row_order([[0, 7, 7]], 20, 3)
+    assert sorted(row_order([[0, 7, 7]], 14, 3)[7:]) == list(range(7))
     run = train("replayed", base="nano", data=str(facts), work=False, replay=str(nano / "replay.jsonl"), replay_ratio=0.5)
     request = run.request()
     (_, own, each), (start, drawn, replay_each) = request["groups"]
     assert each == own == start == replay_each and drawn == 3 * own
-    both = order([[0, 4, 4], [4, 5, 2]], 12, 0)
+    both = row_order([[0, 4, 4], [4, 5, 2]], 12, 0)
     one, two = both[:6], both[6:]
     assert sorted(one) == [0, 1, 2, 3, 4, 5] and sorted(two) == [0, 1, 2, 3, 6, 7]
-    assert sorted(order([[0, 3, 6]], 6, 0)) == [0, 0, 1, 1, 2, 2]  # a file of weight 2
-    assert sorted(order([[0, 4, 2]], 4, 0)) == [0, 1, 2, 3]  # of weight 0.5: half a pass, then the other half
+    assert sorted(row_order([[0, 3, 6]], 6, 0)) == [0, 0, 1, 1, 2, 2]  # a file of weight 2
+    assert sorted(row_order([[0, 4, 2]], 4, 0)) == [0, 1, 2, 3]  # of weight 0.5: half a pass, then the other half
 
 
 def test_early_stopping_keeps_the_best(train: Callable[..., Run], facts: Path) -> None:
@@ -184,7 +184,7 @@ def test_early_stopping_keeps_the_best(train: Callable[..., Run], facts: Path) -
         early_stopping_patience=2,
         warmup_ratio=0.0,
     )
-    state, events = launch.state(run), read(run.events)
+    state, events = launch.state(run), read_events(run.events)
     assert state.status == "finished" and state.step < 60
     final = events[-1]
     assert final["step"] == state.best_step

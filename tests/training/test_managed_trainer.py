@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from edgetune.errors import EdgeTuneError
-from edgetune.runs.events import EventLog, read
+from edgetune.runs.events import EventLog, read_events
 from edgetune.storage.files import DiskFull
 from edgetune.training import managed_trainer
-from edgetune.training.progress import Progress
+from edgetune.training.progress import RunProgress
 
 
 def test_a_write_waits_for_room_and_tells_afterwards(
@@ -26,7 +26,7 @@ def test_a_write_waits_for_room_and_tells_afterwards(
     log = EventLog(tmp_path / "events.jsonl")
     assert managed_trainer.retry_while_full(log, tmp_path, write) == tmp_path / "a"
     assert len(waits) == 2 and capsys.readouterr().out.count("disk is full") == 1
-    assert ["training waited" in event["text"] for event in read(log.path)] == [True]
+    assert ["training waited" in event["text"] for event in read_events(log.path)] == [True]
 
 
 def test_other_errors_and_a_stop_request_end_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_other_errors_and_a_stop_request_end_the_wait(tmp_path: Path, monkeypatc
 
 
 def test_progress_goes_through_a_checkpoint() -> None:
-    before, after, old = Progress(), Progress(), Progress()
+    before, after, old = RunProgress(), RunProgress(), RunProgress()
     before.best_loss, before.best_step, before.evals_without_improvement, before.warned = 1.5, 4, 3, True
     after.restore(before.as_dict())
     assert vars(after) == vars(before)

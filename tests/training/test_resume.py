@@ -13,7 +13,7 @@ import pytest
 
 from edgetune.errors import EdgeTuneError
 from edgetune.runs import checkpoints, launch
-from edgetune.runs.events import EventLog, read
+from edgetune.runs.events import EventLog, read_events
 from edgetune.storage.workspace import Run, Workspace
 from tests.conftest import THINGS, write_facts
 
@@ -65,7 +65,7 @@ def test_killed_and_resumed_run_ends_in_the_same_bits(
     state = launch.state(killed)
     assert state.status == "interrupted" and 8 <= state.step < 12
     assert launch.start(killed.folder).wait() == 0, launch.log_tail(killed)
-    started = [e for e in read(killed.events) if e["kind"] == "started"]
+    started = [e for e in read_events(killed.events) if e["kind"] == "started"]
     assert [e["from_step"] for e in started] == [0, 6] or started[1]["from_step"] == 9
     assert same_bits(weights(whole), weights(killed))
 
@@ -78,7 +78,7 @@ def test_stop_request_then_resume(whole_nano: Run, train: Callable[..., Run], fa
     worker.send_signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert launch.state(stopped).status == "stopped"
-    assert not checkpoints.problem(checkpoints.found(stopped.checkpoints)[-1].folder)
+    assert not checkpoints.find_damage(checkpoints.list_checkpoints(stopped.checkpoints)[-1].folder)
     assert launch.start(stopped.folder).wait() == 0
     assert same_bits(weights(whole_nano), weights(stopped))
 
@@ -91,10 +91,10 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.data import store
     from edgetune.runs.integrity import recipe_of
-    from edgetune.training.model import build, trained
-    from edgetune.training.progress import Progress
-    from edgetune.training.row_order import order
-    from edgetune.training.trainer_setup import Setup
+    from edgetune.training.model import build_model, trained_weights
+    from edgetune.training.progress import RunProgress
+    from edgetune.training.row_order import row_order
+    from edgetune.training.trainer_setup import TrainerSetup
 
     for base in (str(stories), "nano"):
         run = train(f"run-{Path(base).name}", base=base, data=str(facts), work=False, **SMALL)
@@ -102,14 +102,16 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
         rows = store.TokenRows(run.data / store.TRAIN_FILE)
         folder = Path(request["base"])
         torch.set_num_threads(1)
-        model, tokenizer = build(recipe, folder, "cpu", request["dtype"]), tokenizers.load_tokenizer(folder, "2026-01-01")
-        trainer = methods.get("sft").make_trainer(Setup(recipe, model, tokenizer, rows, run.folder, 12, 256, "cpu", request["dtype"]))
+        model, tokenizer = build_model(recipe, folder, "cpu", request["dtype"]), tokenizers.load_tokenizer(folder, "2026-01-01")
+        trainer = methods.get("sft").make_trainer(
+            TrainerSetup(recipe, model, tokenizer, rows, run.folder, 12, 256, "cpu", request["dtype"])
+        )
         trainer.order, trainer.events, trainer.recipe, trainer.folder, trainer.progress = (
-            order([[0, len(rows), len(rows)]], 48, 0),
+            row_order([[0, len(rows), len(rows)]], 48, 0),
             EventLog(run.events),
             recipe,
             run.folder,
-            Progress(),
+            RunProgress(),
         )
         trainer.held_out = [{"input_ids": i, "labels": la} for i, la in store.TokenRows(run.data / store.HELD_OUT_FILE)]
         trainer.optimizer = None
@@ -120,7 +122,7 @@ def test_gradients_before_and_after_an_evaluation_are_equal(stories: Path, train
             trainer.model.train()
             trainer.model.zero_grad()
             trainer.compute_loss(trainer.model, dict(batch)).backward()
-            return {name: p.grad.clone() for name, p in trained(trainer.model).items()}
+            return {name: p.grad.clone() for name, p in trained_weights(trainer.model).items()}
 
         before = gradients()
         trainer.evaluate()
@@ -134,12 +136,12 @@ def test_damaged_checkpoints_are_skipped_and_said(
 ) -> None:
     broken = train("broken", base="nano", data=str(facts), **SMALL)
     shutil.rmtree(broken.adapter)
-    newest = checkpoints.found(broken.checkpoints)[-1].folder / "weights.safetensors"
+    newest = checkpoints.list_checkpoints(broken.checkpoints)[-1].folder / "weights.safetensors"
     raw = bytearray(newest.read_bytes())
     raw[-5] ^= 1
     newest.write_bytes(raw)
     assert launch.start(broken.folder).wait() == 0
-    events = read(broken.events)
+    events = read_events(broken.events)
     assert any("damaged" in e.get("text", "") for e in events)
     assert same_bits(weights(whole_nano), weights(broken))
 
@@ -152,7 +154,7 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(workspace: Work
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.data import store
     from edgetune.storage.paths import BUNDLED
-    from edgetune.training.row_order import order
+    from edgetune.training.row_order import row_order
 
     questions = [f"What is the number of the {thing}?" for thing in THINGS[:7]] + ["zzz xxx zzz"]
     rows = [{"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": "7."}]} for ask in questions]
@@ -176,7 +178,7 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(workspace: Work
         workspace, "hot", base=str(folder), data=str(tmp_path / "rows.jsonl"), work=False, validation_split=0.0, data_seed=1, **options
     )
     trained = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN_FILE)]
-    turn = next(step for step, row in enumerate(order([[0, 8, 8]], 8, 1), start=1) if set(trained[row]) & set(bad))
+    turn = next(step for step, row in enumerate(row_order([[0, 8, 8]], 8, 1), start=1) if set(trained[row]) & set(bad))
     assert bad and 2 < turn <= 8
 
     assert launch.start(run.folder).wait() == 1
@@ -186,7 +188,7 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(workspace: Work
     assert not run.adapter.exists()
 
     # What it said of the checkpoint must be true.
-    newest = checkpoints.found(run.checkpoints)[-1]
+    newest = checkpoints.list_checkpoints(run.checkpoints)[-1]
     kept = load_file(newest.folder / "weights.safetensors")
     assert newest.step == turn - 1 and kept and all(tensor.isfinite().all() for tensor in kept.values())
 
@@ -233,7 +235,7 @@ def test_two_workers_one_owner(train: Callable[..., Run], facts: Path) -> None:
     workers = [launch.start(run.folder) for _ in range(2)]
     codes = sorted(w.wait() for w in workers)
     assert codes == [0, 1]
-    assert sum(e["kind"] == "started" for e in read(run.events)) == 1
+    assert sum(e["kind"] == "started" for e in read_events(run.events)) == 1
 
 
 def test_a_torn_last_event_is_held_back_and_closed_off(tmp_path: Path) -> None:
@@ -241,9 +243,9 @@ def test_a_torn_last_event_is_held_back_and_closed_off(tmp_path: Path) -> None:
     log.append("a")
     with open(log.path, "ab") as file:
         file.write(b'{"seq": 2, "ki')
-    assert [e["kind"] for e in read(log.path)] == ["a"]
+    assert [e["kind"] for e in read_events(log.path)] == ["a"]
     EventLog(log.path).append("b")
-    assert [(e["seq"], e["kind"]) for e in read(log.path)] == [(1, "a"), (2, "b")]
+    assert [(e["seq"], e["kind"]) for e in read_events(log.path)] == [(1, "a"), (2, "b")]
     log.path.write_bytes(b"nonsense\n" + log.path.read_bytes())
     with pytest.raises(EdgeTuneError, match="damaged"):
-        read(log.path)
+        read_events(log.path)

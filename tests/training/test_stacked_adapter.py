@@ -49,12 +49,12 @@ def taught(train: Callable[..., Run], facts: Path) -> Run:
 def test_what_remains_is_the_earlier_run_and_what_is_published_is_the_sum(
     targets: list[str], taught: Run, train: Callable[..., Run], trainer_of: Callable[..., Any], pairs: Path, nano: Path
 ) -> None:
-    from edgetune.training.model import save_result, trained
+    from edgetune.training.model import save_result, trained_weights
 
     run = train("r", from_run="taught", data=str(pairs), work=False, **{**TASTE, "quantization": "none", "target_modules": targets})
     made = trainer_of(run)
     made.model.eval()
-    assert all(".default" in name and ".parent" not in name for name in trained(made.model))
+    assert all(".default" in name and ".parent" not in name for name in trained_weights(made.model))
     earlier, base = logits(on_base(nano, taught.adapter)), logits(on_base(nano, None))
     running = logits(made.model)
     with made.model.disable_adapter():
@@ -74,14 +74,14 @@ def test_the_whole_line_is_exported_and_equals_the_running_model(
     import llama_cpp
     from safetensors.torch import load_file
 
-    from edgetune.training.model import trained
+    from edgetune.training.model import trained_weights
     from tests.converters.reference import assert_same_model, gguf_logits
 
     options = {**TASTE, "data": str(pairs), "quantization": "none", "learning_rate": 2e-3, "keep_best": False}
     train("second", from_run="taught", **options)
     run = train("third", from_run="second", **options)
     made = trainer_of(run, None)
-    checkpoints.load_weights(checkpoints.found(run.checkpoints)[-1].folder, trained(made.model))
+    checkpoints.load_weights(checkpoints.list_checkpoints(run.checkpoints)[-1].folder, trained_weights(made.model))
     made.model.eval()
     running = logits(made.model)
     code, out, err = edgetune("export", "third", "--type", "F32", "--json")

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 from textual.worker import WorkerCancelled
 
-from edgetune.config.recipe import build
+from edgetune.config.recipe import build_recipe
 from edgetune.jobs import create
 from edgetune.runs.events import EventLog
 from edgetune.sessions.chat_session import ChatSession
@@ -116,8 +116,8 @@ def make_run(workspace: Workspace, facts: Path) -> Callable[..., Run]:
     """A real run's folder whose worker never started, with these events in its log."""
 
     def make(name: str, events: list[dict[str, Any]], **options: Any) -> Run:
-        recipe, sources = build({"base": "nano", "data": [str(facts)], "threads": 1, "max_steps": 100, **options})
-        run = create.make(create.plan(recipe, sources, workspace), workspace, name)
+        recipe, sources = build_recipe({"base": "nano", "data": [str(facts)], "threads": 1, "max_steps": 100, **options})
+        run = create.create_run(create.plan_run(recipe, sources, workspace), workspace, name)
         log = EventLog(run.events)
         for event in events:
             log.append(**event)

@@ -69,8 +69,8 @@ class Compare(Page):
         chart.empty = "nothing measured yet"
         chart.draw_anew()
         self.query_one(Listing).empty("The two cannot be compared.")
-        differences = await run_in_thread(compare.differences, one.run, other.run)
-        first, second = await run_in_thread(lambda: (compare.results(one), compare.results(other)))
+        differences = await run_in_thread(compare.recipe_differences, one.run, other.run)
+        first, second = await run_in_thread(lambda: (compare.run_results(one), compare.run_results(other)))
         bold = f"bold {self.app.theme_variables.get('accent', '')}"
         lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a, "-"), said(b, "-"))) for name, a, b in differences]
         lines += [Line(f"result {name}", (name, said(value, "-"), said(second[name], "-"))) for name, value in first.items()]

@@ -287,7 +287,7 @@ class Home(Page):
             return
         name = await self.app.push_screen_wait(AskText(f"A new name for {marked.name}", marked.name, safe_name))
         if name and name != marked.name:
-            await run_in_thread(manage.rename, self.workspace, marked.name, name)
+            await run_in_thread(manage.rename_run, self.workspace, marked.name, name)
             self.look()
 
     @work(group="dialog")
@@ -310,7 +310,7 @@ class Home(Page):
             return
         question = f"Delete {marked.name} and all it made ({format_size(marked.bytes)})? This cannot be undone."
         if await self.app.push_screen_wait(Confirm(question, "Delete")):
-            freed = await run_in_thread(manage.delete, self.workspace, marked.name)
+            freed = await run_in_thread(manage.delete_run, self.workspace, marked.name)
             self.ours.say(f"{marked.name} is deleted; {format_size(freed)} are free.")
             self.look()
 
@@ -325,7 +325,7 @@ class Home(Page):
         size = sum(found.values())
         question = f"Remove {len(found)} old checkpoints, caches and leftovers and free {format_size(size)}? Caches can be made again."
         if await self.app.push_screen_wait(Confirm(question, "Remove")):
-            await run_in_thread(manage.prune, found)
+            await run_in_thread(manage.remove_paths, found)
             self.ours.say(f"{format_size(size)} freed")
             self.overview.measure_again()
             self.look()

@@ -42,11 +42,11 @@ class GoalStep(Step):
         """Those that the data allows can be chosen."""
         options = self.query_one(OptionList)
         for wish in goals.GOALS:
-            problem = goals.problem(wish, self.draft.kind)
+            problem = goals.find_goal_problem(wish, self.draft.kind)
             text = f"{wish.title}\n  {wish.what}" + (f"\n  not now: {problem}" if problem else "")
             options.add_option(Option(text, id=wish.name, disabled=bool(problem)))
         names = [wish.name for wish in goals.GOALS]
-        possible = [number for number, wish in enumerate(goals.GOALS) if not goals.problem(wish, self.draft.kind)]
+        possible = [number for number, wish in enumerate(goals.GOALS) if not goals.find_goal_problem(wish, self.draft.kind)]
         options.highlighted = names.index(self.draft.goal) if self.draft.goal in names else (possible or [None])[0]  # type: ignore[list-item]
 
     def enter(self) -> None:
@@ -63,7 +63,7 @@ class GoalStep(Step):
     def _tell(self, wish: goals.Goal) -> None:
         extra = "".join(f", {name} {value}" for name, value in wish.options.items())
         replay = self.draft.options.get("replay")
-        text = f"{wish.method}, preset {goals.preset(wish, self.draft.rows)}{extra}: {wish.why}"
+        text = f"{wish.method}, preset {goals.goal_preset(wish, self.draft.rows)}{extra}: {wish.why}"
         if used("replay", wish.method):
             none = with_keys("Press {goal.replay} to name a replay file; the bundled model has one of its own.")
             text += f"\nReplay: {replay}" if replay else f"\n{none}"
@@ -83,7 +83,7 @@ class GoalStep(Step):
                 name: self.draft.options[name] for name in KEPT if name in self.draft.options and used(name, wish.method)
             }
             self.draft.goal, self.draft.options = wish.name, {**wish.options, **kept}
-            self.draft.preset = goals.preset(wish, self.draft.rows)
+            self.draft.preset = goals.goal_preset(wish, self.draft.rows)
             if wish.method != methods.DEFAULT:
                 self.draft.options["method"] = wish.method
         self.changed()
@@ -109,7 +109,7 @@ class GoalStep(Step):
         """A goal that can be reached."""
         if not self.draft.goal:
             return "Choose a goal first: Enter on one of them."
-        return goals.problem(goals.goal(self.draft.goal), self.draft.kind)
+        return goals.find_goal_problem(goals.goal(self.draft.goal), self.draft.kind)
 
 
 def _is_file_or_none(text: str) -> None:

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from edgetune.bases import find, folders
 from edgetune.bases.licence import licence
-from edgetune.config.recipe import build
+from edgetune.config.recipe import build_recipe
 from edgetune.errors import InputError
 from edgetune.estimate.fits import fits
 from edgetune.formatting import format_size
@@ -37,7 +37,7 @@ class Found:
 
 
 def _bases(workspace: Workspace, preset: str) -> list[Found]:
-    recipe, _ = build({}, None, preset)
+    recipe, _ = build_recipe({}, None, preset)
     return [Found(base, fits(base, recipe), licence(base.path)) for base in find.described_bases(folders.search_folders(workspace))]
 
 

@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from edgetune.bases import find
-from edgetune.config.recipe import PRESETS, Recipe, one, used
+from edgetune.config.recipe import PRESETS, Recipe, check_option, used
 from edgetune.text import one_line, safe_text, said
 from tui.dialogs.ask import AskText
 from tui.dialogs.choose import Choose
@@ -126,11 +126,11 @@ class RecipeStep(Step):
             question = f"{name.replace('_', ' ')}: {field.description}"
             text = await self.app.push_screen_wait(AskText(question, said(now), lambda t: self.check(name, t)))
             if text is not None:
-                self.set(name, one(name, parsed(name, text)))
+                self.set(name, check_option(name, parsed(name, text)))
 
     def check(self, name: str, text: str) -> None:
         """Refuse a value that the recipe refuses. Raises InputError."""
-        self.draft.changed_to({name: one(name, parsed(name, text))})
+        self.draft.changed_to({name: check_option(name, parsed(name, text))})
 
     def set(self, name: str, value: Any) -> None:
         """Take a value; one that the preset has anyway is no change. Raises InputError, and the recipe is as before."""

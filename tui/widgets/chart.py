@@ -89,7 +89,7 @@ class Chart(PlotextPlot):
                 else:
                     plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
             self.plt.yticks(*self.view.heights([value for _, _, values in drawn for value in values], self._ticks, self.unit))
-            places = chart.steps([step for _, steps, _ in drawn for step in steps])
+            places = chart.step_ticks([step for _, steps, _ in drawn for step in steps])
             self.plt.xticks(places, [f"{place:.0f}" for place in places])
             return super().render()
 

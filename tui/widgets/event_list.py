@@ -11,7 +11,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from edgetune.errors import EdgeTuneError
-from edgetune.runs.describe_event import told
+from edgetune.runs.describe_event import describe_event
 from edgetune.runs.history import History
 from edgetune.text import one_line
 from tui.cli_terms import in_app
@@ -99,5 +99,5 @@ class EventList(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         event = self._event(line)
         style = Style.parse(self.app.theme_variables.get(COLOURS.get(event["kind"], ""), "") or "none")
-        text = one_line(in_app(told(event)), width - 1)
+        text = one_line(in_app(describe_event(event)), width - 1)
         return Strip([Segment(text, self.rich_style + style)]).crop_extend(left, left + width, self.rich_style)

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from edgetune.runs.describe_event import question
+from edgetune.runs.describe_event import last_line
 from edgetune.text import safe_text
 
 COLUMN = 26
@@ -53,7 +53,7 @@ class Samples(VerticalScroll):
             for step in shown:
                 table.add_column(Text("before" if step == 0 else f"step {step}", style="dim"), ratio=1)
             table.add_row(*(Text(safe_text(answers.get((prompt, step), ""))) for step in shown))
-            blocks += [Text(safe_text(question(prompt)), style="bold"), table, Text()]
+            blocks += [Text(safe_text(last_line(prompt)), style="bold"), table, Text()]
         self.query_one(Static).update(Group(*blocks))
 
 

@@ -15,7 +15,7 @@ from edgetune.methods import Answer, Reward
 
 __all__ = ["KINDS", "Answer", "Context", "Reward", "check", "code", "make"]
 
-KINDS = ("model", "exact", "regex", "json_schema", "length", "python_file")
+REWARD_KINDS = ("model", "exact", "regex", "json_schema", "length", "python_file")
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,29 @@ class Context:
 def _parts(spec: str) -> tuple[Any, str]:
     kind, _, argument = spec.partition(":")
     kind = kind.replace("-", "_")
-    if kind not in KINDS:
+    if kind not in REWARD_KINDS:
         raise InputError(
             f"'{kind}' is not a kind of reward",
-            f"Kinds are {', '.join(KINDS)}.",
+            f"Kinds are {', '.join(REWARD_KINDS)}.",
             "Name one with --reward, for example --reward model:taste or --reward regex:PATTERN.",
         )
     return import_module(f"{__name__}.{kind}"), argument
 
 
-def check(specs: list[str], context: Context) -> None:
+def check_rewards(specs: list[str], context: Context) -> None:
     """Refuse rewards that cannot be used. Raises InputError."""
     if not specs:
-        raise InputError("No reward was named", "rl needs something to strive for.", f"Name one with --reward: {', '.join(KINDS)}.")
+        raise InputError("No reward was named", "rl needs something to strive for.", f"Name one with --reward: {', '.join(REWARD_KINDS)}.")
     for spec in specs:
         module, argument = _parts(spec)
         module.check(argument, context)
 
 
-def make(specs: list[str], context: Context) -> list[Reward]:
+def make_rewards(specs: list[str], context: Context) -> list[Reward]:
     """The rewards, in the order they are named."""
     return [module.make(argument, context) for module, argument in map(_parts, specs)]
 
 
-def code(specs: list[str]) -> list[str]:
+def code_files(specs: list[str]) -> list[str]:
     """The files whose code these rewards run, to be named before they do."""
     return [spec.partition(":")[2] for spec in specs if spec.partition(":")[0].replace("-", "_") == "python_file"]

@@ -5,7 +5,7 @@ import re
 from edgetune.errors import InputError
 from edgetune.training.rewards import Answer, Context, Reward
 
-LONGEST = 20_000
+MAX_ANSWER_CHARACTERS = 20_000
 """Characters of an answer that are searched; Python's patterns may take a time that grows with a power of it."""
 
 
@@ -24,6 +24,6 @@ def make(argument: str, context: Context) -> Reward:
     pattern = re.compile(argument)
 
     def reward(answers: list[Answer]) -> list[float]:
-        return [float(pattern.search(one.text[:LONGEST]) is not None) for one in answers]
+        return [float(pattern.search(one.text[:MAX_ANSWER_CHARACTERS]) is not None) for one in answers]
 
     return reward

@@ -13,8 +13,8 @@ from edgetune.training.rewards import Answer, Context, python_file
 def given(spec: str, *texts: str, expected: str = "", sizes: tuple[int, ...] = ()) -> list[float]:
     """A reward's values for some answers."""
     context = Context(Path("/nowhere"), Path("/nowhere"))
-    rewards.check([spec], context)
-    (reward,) = rewards.make([spec], context)
+    rewards.check_rewards([spec], context)
+    (reward,) = rewards.make_rewards([spec], context)
     return reward([Answer("", text, expected, [], size) for text, size in zip(texts, sizes or (0,) * len(texts), strict=True)])
 
 
