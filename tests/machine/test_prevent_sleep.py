@@ -1,4 +1,4 @@
-"""Sleep held off: what is asked of the system, begun with the work and ended with it, however it ends."""
+"""Sleep prevented: what is asked of the system, begun with the work and ended with it, however it ends."""
 
 import os
 import signal
