@@ -32,7 +32,7 @@ params = llama_cpp.llama_model_quantize_default_params()
 params.ftype, params.nthread = 15, os.cpu_count()
 sys.exit(llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), ctypes.byref(params)))
 """
-IMPORTS = "import edgetune.cli.app, edgetune.cli.export, edgetune.export, converters.convert"
+IMPORTS = "import edgetune.cli.app, edgetune.cli.export, edgetune.gguf.write, converters.convert"
 
 
 class Cost(NamedTuple):

@@ -56,8 +56,8 @@ def test_a_new_file_is_a_choice_everywhere(tmp_path: Path) -> None:
         "import sys, edgetune.methods\n"
         f"edgetune.methods.__path__.append({str(tmp_path)!r})\n"
         "from edgetune.cli import app\n"
-        "from edgetune.config.recipe import build, used\n"
-        "recipe, _ = build({'method': 'toy', 'beta': 2.0})\n"
+        "from edgetune.config.recipe import build_recipe, used\n"
+        "recipe, _ = build_recipe({'method': 'toy', 'beta': 2.0})\n"
         "assert recipe.method == 'toy' and used('beta', 'toy') and not used('packing', 'toy')\n"
         "app.run(['train', '--help'])"
     )
