@@ -61,17 +61,17 @@ def compare(
             raise InputError(f"There is no file {path}", "Nothing lies under that path.", f"Check {name}.")
     if out is not None and out.is_dir():
         raise InputError(f"{out} is a folder", "--out names the page itself.", "Name a file, such as types.html.")
-    place = open_workspace(workspace_path)
-    chosen = resolve(source, place, [(adapter, 1.0)] if adapter else [])
+    workspace = open_workspace(workspace_path)
+    chosen = resolve(source, workspace, [(adapter, 1.0)] if adapter else [])
 
     from edgetune.gguf.compare.comparison import DEFAULT_TYPES, Comparison
     from edgetune.gguf.compare.page import comparison_page
     from edgetune.storage.files import write_text
 
     types = check_types(type_names or ([] if files else list(DEFAULT_TYPES))) if type_names or not files else []
-    matrix = imatrix_path(imatrix, chosen, types, place)
+    matrix = imatrix_path(imatrix, chosen, types, workspace)
     line = ProgressLine()
-    comparison = Comparison(chosen, place, types, files or [], matrix, data, say)
+    comparison = Comparison(chosen, workspace, types, files or [], matrix, data, say)
     try:
         compared = comparison.run(lambda done, total, name: line.update(done, total, name))
     finally:

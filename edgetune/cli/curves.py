@@ -43,8 +43,8 @@ def curves(
     """
     if of not in CURVES:
         raise InputError(f"There is no curve '{of[:40]}'", f"Curves are {', '.join(CURVES)}.", "Choose one of them with --of.")
-    place = open_workspace(workspace_path)
-    histories = [History(place.run(one)) for one in (name, *filter(None, [other]))]
+    workspace = open_workspace(workspace_path)
+    histories = [History(workspace.run(one)) for one in (name, *filter(None, [other]))]
     for history in histories:
         while history.update():
             pass

@@ -93,9 +93,9 @@ def check_data(
     from edgetune.preferences import as_data
     from edgetune.storage.files import write_text
 
-    place = open_workspace(workspace_path)
-    held_out = {"validation": as_data.files(options["validation"], place)} if "validation" in options else {}
-    recipe, _ = build_recipe({**options, **held_out, "data": as_data.files(files, place), "base": base})
+    workspace = open_workspace(workspace_path)
+    held_out = {"validation": as_data.files(options["validation"], workspace)} if "validation" in options else {}
+    recipe, _ = build_recipe({**options, **held_out, "data": as_data.files(files, workspace), "base": base})
     found, tokenizer, length = _tools(recipe)
     sources = prepare.files_of(recipe)
     if out:
@@ -114,8 +114,8 @@ def check_data(
         progress=lambda read: line.count(f"{read:,} rows read"),
     )
     line.clear()
-    report = xray.finish(quarantine or place.quarantine / f"{sources[0].path.stem[:60]}.rejected.jsonl")
-    report.effort = training_time.estimate_training(report, recipe, found, place)
+    report = xray.finish(quarantine or workspace.quarantine / f"{sources[0].path.stem[:60]}.rejected.jsonl")
+    report.effort = training_time.estimate_training(report, recipe, found, workspace)
     verdict.judge(report)
     if out:
         from edgetune.data import page

@@ -38,14 +38,14 @@ def demo(
     from edgetune.jobs import create
 
     started = time.monotonic()
-    place = open_workspace(workspace_path)
+    workspace = open_workspace(workspace_path)
     recipe, sources = build_recipe({**show.OPTIONS, **({"max_steps": max_steps} if max_steps else {})})
-    plan = create.plan_run(recipe, sources, place)
+    plan = create.plan_run(recipe, sources, workspace)
     say("EdgeTune Nano, a chat model of 5 million parameters that ships with EdgeTune, learns about a lighthouse it has never heard of.")
     for note in plan.notes():
         say(f"  {note}")
     say(f"  plus {plan.prepared.groups[-1].each} rows a pass of what it knew before (replay), so that it does not forget")
-    run = create.create_run(plan, place, place.new_name(None, "demo"))
+    run = create.create_run(plan, workspace, workspace.new_name(None, "demo"))
     say(f"1/3 train: QLoRA rank {recipe.rank} on a 4-bit base, {plan.total} steps, {plan.device.value}: {plan.device.reason}")
     worker = launch.start(run.folder)
     if code := watch(run, 0, lambda: worker.poll() is None):
@@ -53,12 +53,12 @@ def demo(
     trained = time.monotonic()
     say("2/3 export: adapter merged into the full-precision base, converted, quantized, and every file proven")
     line = ProgressLine()
-    base_path, made = show.export_all(run, place, line.weights, line.tell)
+    base_path, exported = show.export_all(run, workspace, line.weights, line.tell)
     line.clear()
     say("3/3 ask both, through llama.cpp")
     base, tuned = show.measure_file(base_path, say), show.measure_file(run.exports / f"{run.name}-Q4_K_M.gguf", say)
     state = launch.state(run)
-    taste = {"taste": learn_taste(place)} if full else {}
+    taste = {"taste": learn_taste(workspace)} if full else {}
     facts: dict[str, Any] = {
         "run": run.name,
         "folder": str(run.folder),
@@ -67,7 +67,7 @@ def demo(
         "tuned": tuned,
         "prompts": list(show.SIDE_BY_SIDE_PROMPTS),
         "adapter_bytes": folder_bytes(run.adapter),
-        "exports": made,
+        "exports": exported,
         **taste,
         "train_seconds": round(trained - started, 1),
         "seconds": round(time.monotonic() - started, 1),

@@ -9,27 +9,27 @@ from edgetune.runs import launch
 from edgetune.storage.workspace import Workspace
 
 
-def learn_taste(place: Workspace) -> dict[str, Any]:
+def learn_taste(workspace: Workspace) -> dict[str, Any]:
     """Let a rule vote, train on its votes by their name, and measure: what `taste.outcome` gives, with the number of pairs."""
     from edgetune.cli.train import watch
     from edgetune.config.recipe import build_recipe
     from edgetune.demo import preference_demo
     from edgetune.jobs import create
 
-    base, name, line = preference_demo.bundled_gguf(place), place.new_name(None, "taste"), ProgressLine()
+    base, name, line = preference_demo.bundled_gguf(workspace), workspace.new_name(None, "taste"), ProgressLine()
     say(f"taste 1/3 vote: a rule prefers the shorter of two answers, among those that hold the fact; its votes go into '{name}'")
-    pairs = preference_demo.collect_votes(base, place, name, lambda done, total: line.update(done, total, "pairs"))
+    pairs = preference_demo.collect_votes(base, workspace, name, lambda done, total: line.update(done, total, "pairs"))
     line.clear()
     recipe, sources = build_recipe({**preference_demo.OPTIONS, "data": [name]})
-    run = create.create_run(create.plan_run(recipe, sources, place), place, name)
+    run = create.create_run(create.plan_run(recipe, sources, workspace), workspace, name)
     say(f"taste 2/3 train: DPO on {name}, {pairs} pairs; the model before is the reference")
     worker = launch.start(run.folder)
     if code := watch(run, 0, lambda: worker.poll() is None):
         raise typer.Exit(code)
     say("taste 3/3 ask both, and let the rule compare them blind")
-    found = preference_demo.measure_outcome(run, base, place, lambda what, done, total: line.update(done, total, what))
+    outcome = preference_demo.measure_outcome(run, base, workspace, lambda what, done, total: line.update(done, total, what))
     line.clear()
-    return {"pairs": pairs, **found}
+    return {"pairs": pairs, **outcome}
 
 
 def taste_page(facts: dict[str, Any]) -> list[str]:

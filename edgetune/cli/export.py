@@ -81,12 +81,12 @@ def export(
             raise InputError("--for does not go with --adapter-only", "The folder would have no model.", "Leave one of them out.")
         write_adapter(resolve(source, open_workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
-    types, place = check_types(type_names or []), open_workspace(workspace_path)
-    chosen = resolve(source, place, adapters, checkpoint)
-    matrix = imatrix_path(imatrix, chosen, types, place)
+    types, workspace = check_types(type_names or []), open_workspace(workspace_path)
+    chosen = resolve(source, workspace, adapters, checkpoint)
+    matrix = imatrix_path(imatrix, chosen, types, workspace)
     folders = runtimes.plan_folders(chosen, programs or [], target_paths(chosen, types, out), say)
     line = ProgressLine()
-    prover = write.make_prover(chosen, place, line.tell) if (chosen.home is not None if proof is None else proof) else None
+    prover = write.make_prover(chosen, workspace, line.tell) if (chosen.home is not None if proof is None else proof) else None
     made = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
     write.require_proven(made)
@@ -105,11 +105,11 @@ def export(
     say(f"next: edgetune chat {made[0]['path']}")
 
 
-def show_offers(source: str, place: Workspace, as_json: bool) -> None:
+def show_offers(source: str, workspace: Workspace, as_json: bool) -> None:
     """What a run could be written as."""
     from edgetune.gguf.export_options import list_export_options
 
-    found = list_export_options(place.run(source))
+    found = list_export_options(workspace.run(source))
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in found]))
         return

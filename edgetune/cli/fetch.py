@@ -53,9 +53,9 @@ def fetch(
     from edgetune.bases import fetch as fetching
     from edgetune.bases import hub
 
-    place, token = open_workspace(workspace_path), _token(token_file)
+    workspace, token = open_workspace(workspace_path), _token(token_file)
     repo = hub.look_up(name, revision, token)
-    plan = fetching.plan_fetch(repo, place)
+    plan = fetching.plan_fetch(repo, workspace)
     say(f"{repo.name} at commit {repo.commit[:12]}, from {repo.page}")
     say(f"licence: {repo.licence}" + ("; gated: its owner asks for consent" if repo.gated else ""))
     resumed = f", {format_size(plan.have)} of it here already" if plan.have else ""

@@ -43,20 +43,24 @@ def fit(
     from edgetune.estimate import generation_speed
     from edgetune.machine import hardware
 
-    made, sources = build_recipe(options, recipe, preset, say)
-    base, place, here = find.describe_base(find.resolve_base(made.base)), open_workspace(workspace_path), hardware.this_machine()
-    device = hardware.choose_device(made.device)
+    recipe_values, sources = build_recipe(options, recipe, preset, say)
+    base, workspace, here = (
+        find.describe_base(find.resolve_base(recipe_values.base)),
+        open_workspace(workspace_path),
+        hardware.this_machine(),
+    )
+    device = hardware.choose_device(recipe_values.device)
     free = fitting.free_memory(device.value)
-    memory = fitting.training_memory(made, base, device.value)
+    memory = fitting.training_memory(recipe_values, base, device.value)
     need = memory.total + fitting.interpreter_memory(device.value)
-    disk, export = fitting.training_disk(made, base), fitting.export_need(base)
-    chat = fitting.chat_memory(base, min(base.context, made.max_length))
+    disk, export = fitting.training_disk(recipe_values, base), fitting.export_need(base)
+    chat = fitting.chat_memory(base, min(base.context, recipe_values.max_length))
     speed = generation_speed.tokens_per_second(chat["weights"], base.parameters)
-    step_seconds, reason = fitting.step_seconds(made, base, place)
-    disk_free = free_bytes(place.path)
+    step_seconds, reason = fitting.step_seconds(recipe_values, base, workspace)
+    disk_free = free_bytes(workspace.path)
     fits = need <= free and disk + export["disk"] <= disk_free
-    change = None if need <= free else fitting.smallest_change(made, base, device.value, free)
-    effort, problem = _effort(made, sources, place) if made.data and fits else (None, None)
+    change = None if need <= free else fitting.smallest_change(recipe_values, base, device.value, free)
+    effort, problem = _effort(recipe_values, sources, workspace) if recipe_values.data and fits else (None, None)
     if as_json:
         document = {"base": base.name, "device": device.value, "fits": fits, "free": free, "need": need, "memory": memory.as_dict()}
         document |= {"disk": disk, "disk_free": disk_free, "export": export, "chat": chat}
@@ -88,7 +92,7 @@ def fit(
         typer.echo(
             f"export: about {format_size(export['memory'])} of memory and {format_duration(export['seconds'])} as Q4_K_M, without its proof"
         )
-        typer.echo(f"chat: {talk} of memory at {made.max_length} tokens (not measured)")
+        typer.echo(f"chat: {talk} of memory at {recipe_values.max_length} tokens (not measured)")
         if not memory.measured:
             say("The constants for this device are not measured.")
         say(
@@ -104,19 +108,19 @@ def fit(
         raise problem
 
 
-def _effort(recipe: Recipe, sources: dict[str, str], place: Workspace) -> tuple[dict[str, Any] | None, EdgeTuneError | None]:
+def _effort(recipe: Recipe, sources: dict[str, str], workspace: Workspace) -> tuple[dict[str, Any] | None, EdgeTuneError | None]:
     """Steps and time over the rows at hand, which are kept prepared for the run; or why they cannot be used."""
     from edgetune.estimate import training_time
     from edgetune.jobs import create
 
     line = ProgressLine()
     try:
-        plan = create.plan_run(recipe, sources, place, anyway=True, progress=lambda read: line.count(f"{read:,} rows read"))
+        plan = create.plan_run(recipe, sources, workspace, anyway=True, progress=lambda read: line.count(f"{read:,} rows read"))
     except EdgeTuneError as error:
         return None, error
     finally:
         line.clear()
-    return training_time.estimate_training(plan.prepared.report, plan.recipe, plan.base, place, plan.prepared.each_pass), None
+    return training_time.estimate_training(plan.prepared.report, plan.recipe, plan.base, workspace, plan.prepared.each_pass), None
 
 
 def register(app: typer.Typer) -> None:

@@ -42,43 +42,43 @@ def imatrix(
     from edgetune.gguf.source import parse_weighted_adapter, resolve
     from edgetune.storage.files import copy_file
 
-    place = open_workspace(workspace_path)
+    workspace = open_workspace(workspace_path)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
-    chosen = resolve(source, place, [parse_weighted_adapter(one) for one in adapter or []], checkpoint)
-    found = gather(chosen, place, data, tokens)
+    chosen = resolve(source, workspace, [parse_weighted_adapter(one) for one in adapter or []], checkpoint)
+    matrix = gather(chosen, workspace, data, tokens)
     path = out or Path.cwd() / f"{chosen.name}.imatrix.gguf"
-    copy_file(found.path, path)
+    copy_file(matrix.path, path)
     if as_json:
-        typer.echo(json.dumps({"path": str(path), "tokens": found.tokens, "found": found.found, "reused": found.reused}))
+        typer.echo(json.dumps({"path": str(path), "tokens": matrix.tokens, "found": matrix.found, "reused": matrix.reused}))
         return
     typer.echo(path)
     say(f"next: edgetune export {source} --type IQ4_XS --imatrix {path}")
 
 
-def gather(source: "Source", place: Workspace, data: Path | None = None, tokens: int | None = None) -> "CachedMatrix":
+def gather(source: "Source", workspace: Workspace, data: Path | None = None, tokens: int | None = None) -> "CachedMatrix":
     """A source's importance matrix, gathered with a progress line where it is not kept yet."""
     from edgetune.gguf.importance.matrix_cache import cached_matrix
 
     line = ProgressLine()
     try:
-        found = cached_matrix(source, place, data, tokens, say, lambda done, total: line.update(done, total, "tokens"))
+        matrix = cached_matrix(source, workspace, data, tokens, say, lambda done, total: line.update(done, total, "tokens"))
     finally:
         line.clear()
-    say(f"importance matrix {'kept from before, ' if found.reused else ''}gathered on {found.words}")
-    return found
+    say(f"importance matrix {'kept from before, ' if matrix.reused else ''}gathered on {matrix.words}")
+    return matrix
 
 
-def imatrix_path(wanted: str | None, source: "Source", types: list[str], place: Workspace) -> Path | None:
+def imatrix_path(flag: str | None, source: "Source", types: list[str], workspace: Workspace) -> Path | None:
     """The file that --imatrix means for these types: 'auto' is the source's own, gathered on its training data; else it is a path."""
     from converters.file_types import UNQUANTIZED
 
-    if wanted != "auto":
-        return Path(wanted).expanduser() if wanted else None
+    if flag != "auto":
+        return Path(flag).expanduser() if flag else None
     if all(name in (*UNQUANTIZED, "Q8_0") for name in types):
         say(f"For {' and '.join(types)} no importance matrix is used, so none is gathered.")
         return None
-    return gather(source, place).path
+    return gather(source, workspace).path
 
 
 def register(app: typer.Typer) -> None:

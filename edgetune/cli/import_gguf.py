@@ -33,16 +33,16 @@ def import_gguf(
     from edgetune.gguf.import_file import import_gguf as run
 
     line = ProgressLine()
-    made = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))
+    folder = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))
     line.clear()
     if as_json:
-        typer.echo(json.dumps(made))
+        typer.echo(json.dumps(folder))
         return
-    typer.echo(made["path"])
-    for note in made["notes"]:
+    typer.echo(folder["path"])
+    for note in folder["notes"]:
         say(note)
-    say(f"{made['model_type']}, {made['dtype']}: {format_size(made['bytes'])}")
-    say(f"next: edgetune train --base {made['path']} --data FILE")
+    say(f"{folder['model_type']}, {folder['dtype']}: {format_size(folder['bytes'])}")
+    say(f"next: edgetune train --base {folder['path']} --data FILE")
 
 
 def register(app: typer.Typer) -> None:

@@ -27,7 +27,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
     from edgetune import __version__
     from edgetune.machine import hardware, prevent_sleep
 
-    here, place = hardware.this_machine(), open_workspace(workspace_path)
+    here, workspace = hardware.this_machine(), open_workspace(workspace_path)
     device = hardware.choose_device()
     dtype = hardware.choose_dtype(device.value)
     versions: dict[str, str | None] = {}
@@ -45,8 +45,8 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         "device_reason": device.reason,
         "dtype": dtype.value,
         "dtype_reason": dtype.reason,
-        "workspace": str(place.path),
-        "disk_free": free_bytes(place.path),
+        "workspace": str(workspace.path),
+        "disk_free": free_bytes(workspace.path),
         "sleep": prevent_sleep.sleep_blocker().reason,
         "packages": versions,
         "missing": missing,
@@ -59,7 +59,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         typer.echo(f"processor  {here.processor}, {here.cores} cores")
         typer.echo(f"memory     {format_size(here.memory)}, {format_size(here.memory_free)} free")
         typer.echo(f"graphics   {here.gpu or 'none found'}{f', {format_size(here.gpu_memory)}' if here.gpu_memory else ''}")
-        typer.echo(f"disk       {format_size(facts['disk_free'])} free at {place.path}")
+        typer.echo(f"disk       {format_size(facts['disk_free'])} free at {workspace.path}")
         typer.echo(f"trains on  {device.value}: {device.reason}")
         typer.echo(f"computes   in {dtype.value}: {dtype.reason}")
         typer.echo(f"sleep      {facts['sleep']}")
@@ -98,13 +98,13 @@ def bases(
     from edgetune.estimate.fits import fits
 
     usual, _ = build_recipe({}, None, "balanced")
-    place = open_workspace(workspace_path)
+    workspace = open_workspace(workspace_path)
     for folder in add or []:
-        say(f"From now on also looked in: {own.add_folder(place, folder)}")
+        say(f"From now on also looked in: {own.add_folder(workspace, folder)}")
     for folder in drop or []:
-        say(f"No more looked in: {own.remove_folder(place, folder)}")
+        say(f"No more looked in: {own.remove_folder(workspace, folder)}")
     found: list[dict[str, Any]] = []
-    for folder in dict.fromkeys(find.model_folders(own.search_folders(place, folders or []))):
+    for folder in dict.fromkeys(find.model_folders(own.search_folders(workspace, folders or []))):
         try:
             base = find.describe_base(folder)
             found.append(

@@ -35,16 +35,16 @@ def prove(
     from edgetune.gguf.source import resolve
     from edgetune.gguf.write import failed_proof, make_prover
 
-    place = open_workspace(workspace_path)
+    workspace = open_workspace(workspace_path)
     check_gguf(gguf)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
-    chosen = resolve(source, place, [(adapter, 1.0)] if adapter else [])
+    chosen = resolve(source, workspace, [(adapter, 1.0)] if adapter else [])
 
     from edgetune.gguf.proof import certificate
     from edgetune.storage.files import sha256
 
-    proof = make_prover(chosen, place, say, data).prove(gguf)
+    proof = make_prover(chosen, workspace, say, data).prove(gguf)
     facts = {"sha256": sha256(gguf), "base": chosen.facts["edgetune.base"], "run": chosen.facts.get("edgetune.run")}
     record, page = certificate.write_proof(proof, gguf, facts)
     if as_json:

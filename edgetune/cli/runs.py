@@ -77,10 +77,10 @@ def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = 
 
     Example: edgetune delete mine --yes
     """
-    place = open_workspace(workspace_path)
-    size = manage.idle(place.run(name)).size()
+    workspace = open_workspace(workspace_path)
+    size = manage.idle(workspace.run(name)).size()
     confirm(f"Delete {name} and all it made ({format_size(size)})? This cannot be undone.", yes)
-    say(f"{name} is deleted; {format_size(manage.delete_run(place, name))} are free.")
+    say(f"{name} is deleted; {format_size(manage.delete_run(workspace, name))} are free.")
 
 
 def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -115,22 +115,22 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     """
     from edgetune.storage.files import free_bytes
 
-    place = open_workspace(workspace_path)
+    workspace = open_workspace(workspace_path)
     rows: list[dict[str, Any]] = []
-    for run in place.runs():
+    for run in workspace.runs():
         parts = {
             part: folder_bytes(run.folder / part) if (run.folder / part).is_dir() else 0
             for part in ("checkpoints", "exports", "adapter", "model")
         }
         rows.append({"run": run.name, **parts, "all": run.size()})
-    leftovers = sum(folder_bytes(p) for p in place.leftovers())
-    prepared = sum(folder_bytes(folder) for folder in place.caches if folder.is_dir())
-    free = free_bytes(Path(place.path))
+    leftovers = sum(folder_bytes(p) for p in workspace.leftovers())
+    prepared = sum(folder_bytes(folder) for folder in workspace.caches if folder.is_dir())
+    free = free_bytes(Path(workspace.path))
     if as_json:
-        typer.echo(json.dumps({"workspace": str(place.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))
+        typer.echo(json.dumps({"workspace": str(workspace.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))
         return
     typer.echo(
-        f"{place.path}: {format_size(sum(r['all'] for r in rows))} used, {format_size(free)} free, "
+        f"{workspace.path}: {format_size(sum(r['all'] for r in rows))} used, {format_size(free)} free, "
         f"{format_size(leftovers)} left over from interruptions, "
         f"{format_size(prepared)} of prepared data and references that can be made again"
     )

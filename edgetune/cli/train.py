@@ -58,19 +58,19 @@ def train(
     from edgetune.config.recipe import build_recipe, to_toml
     from edgetune.jobs import create
 
-    made, sources = build_recipe(options, recipe, preset, say)
-    if not made.data:
+    run_recipe, sources = build_recipe(options, recipe, preset, say)
+    if not run_recipe.data:
         raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE, or your votes: --data prefs.")
-    place = open_workspace(workspace_path)
+    workspace = open_workspace(workspace_path)
     if name:
-        place.new_name(name, "")
+        workspace.new_name(name, "")
     from edgetune.training import rewards
 
-    for file in rewards.code_files(made.reward):
+    for file in rewards.code_files(run_recipe.reward):
         say(f"The reward runs the code in {file}, in a process of its own without network.")
         confirm(f"Run {file}?", yes)
     line = ProgressLine()
-    plan = create.plan_run(made, sources, place, anyway, lambda read: line.count(f"{read:,} rows read"))
+    plan = create.plan_run(run_recipe, sources, workspace, anyway, lambda read: line.count(f"{read:,} rows read"))
     line.clear()
     for note in plan.notes():
         say(note)
@@ -86,12 +86,12 @@ def train(
     )
     say(
         f"learning rate {plan.recipe.learning_rate:g} ({plan.sources['learning_rate']}), "
-        f"{plan.total} steps of {made.batch_size * made.gradient_accumulation} rows"
+        f"{plan.total} steps of {run_recipe.batch_size * run_recipe.gradient_accumulation} rows"
     )
     if dry_run:
         from edgetune.estimate import training_time
 
-        needed = training_time.estimate_training(report, plan.recipe, plan.base, place, plan.prepared.each_pass)
+        needed = training_time.estimate_training(report, plan.recipe, plan.base, workspace, plan.prepared.each_pass)
         if as_json:
             document = {"recipe": plan.recipe.model_dump(), "sources": plan.sources, "steps": plan.total, "notes": plan.notes()}
             typer.echo(json.dumps(document | {"effort": needed, "verdict": report.verdict, "reasons": report.reasons}))
@@ -100,7 +100,7 @@ def train(
             say(f"about {format_duration(needed['seconds'])} ({needed['reason']})")
         typer.echo(to_toml(plan.recipe, plan.sources), nl=False)
         return
-    run = create.create_run(plan, place, name)
+    run = create.create_run(plan, workspace, name)
     begin(run, detach, as_json)
 
 
@@ -139,9 +139,9 @@ def begin(run: Run, detach: bool, as_json: bool) -> None:
 def watch(run: Run, offset: int, alive: Any) -> int:
     """Follow a worker's events with a progress line. Returns the exit code that its end means."""
     line = ProgressLine()
-    asked = _Interrupts(run, line)
+    interrupts = _Interrupts(run, line)
     try:
-        for event in follow(run.events, offset, alive, asked.decide):
+        for event in follow(run.events, offset, alive, interrupts.decide):
             kind = event["kind"]
             if kind == "step":
                 line.update(
@@ -160,13 +160,13 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                 line.clear()
                 best = "  (best so far)" if event["improved"] and event["step"] else ""
                 say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {describe_measures(event)}{best}")
-        if asked.detached:
+        if interrupts.detached:
             line.clear()
             say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
             raise typer.Exit(0)
     finally:
         line.clear()
-        asked.restore()
+        interrupts.restore()
     state = launch.state(run)
     if state.status == "finished":
         return 0

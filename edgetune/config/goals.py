@@ -83,7 +83,7 @@ GOAL_ROW_KINDS = {
 
 def goal(name: str) -> Goal:
     """The goal of a name."""
-    return next(one for one in GOALS if one.name == name)
+    return next(known for known in GOALS if known.name == name)
 
 
 def goal_preset(wish: Goal, rows: int) -> str:
@@ -94,5 +94,5 @@ def goal_preset(wish: Goal, rows: int) -> str:
 def find_goal_problem(wish: Goal, kind: str) -> str:
     """Why a goal cannot be reached with examples of a kind (empty: not known yet), or an empty text."""
     if kind and kind not in wish.kinds:
-        return f"needs {' or '.join(GOAL_ROW_KINDS[one] for one in wish.kinds)}; yours are {GOAL_ROW_KINDS.get(kind, kind)}"
+        return f"needs {' or '.join(GOAL_ROW_KINDS[row_kind] for row_kind in wish.kinds)}; yours are {GOAL_ROW_KINDS.get(kind, kind)}"
     return ""

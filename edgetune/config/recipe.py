@@ -371,12 +371,12 @@ def gather_values(
     if preset_name is None and isinstance(from_file.get("preset"), str):
         preset_name = from_file["preset"]
     from_file.pop("preset", None)
-    for source, given in (
+    for source, layer in (
         (f"preset {preset_name}", preset(preset_name) if preset_name else {}),
         (f"file {file}", from_file),
         ("flag", flags),
     ):
-        for key, value in given.items():
+        for key, value in layer.items():
             values[key] = value
             sources[key] = source
     return values, sources

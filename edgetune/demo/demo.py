@@ -67,14 +67,14 @@ def measure_file(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     with Engine(path) as engine:
         replies = greedy_answers(engine, [q["prompt"] for q in [*new, *old]])
         hits = [contains(reply, q["answer"]) for reply, q in zip(replies, [*new, *old], strict=True)]
-        shown = greedy_answers(engine, list(SIDE_BY_SIDE_PROMPTS))
+        side_by_side = greedy_answers(engine, list(SIDE_BY_SIDE_PROMPTS))
         speed = engine.generate(engine.prompt_tokens("The"), max_tokens=200, stop_ids=()).finished().stats
     return {
         "new": sum(hits[: len(new)]) / len(new),
         "old": sum(hits[len(new) :]) / len(old),
         "new_asked": len(new),
         "old_asked": len(old),
-        "shown": shown,
+        "shown": side_by_side,
         "tokens_per_second": round(speed.tokens_per_second) if speed else None,
     }
 
@@ -88,6 +88,6 @@ def export_all(
 
     base = Path(export_gguf(from_folder(BUNDLED.resolve(), None), ["Q4_K_M"], run.exports / "base-nano-Q4_K_M.gguf", progress)[0]["path"])
     source = from_run(run)
-    made = export_gguf(source, EXPORT_TYPES, None, progress, proving=make_prover(source, workspace, say))
-    require_proven(made)
-    return base, made
+    exported = export_gguf(source, EXPORT_TYPES, None, progress, proving=make_prover(source, workspace, say))
+    require_proven(exported)
+    return base, exported

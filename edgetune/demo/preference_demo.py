@@ -57,15 +57,15 @@ class AnswerMeasures:
     @property
     def length(self) -> float:
         """Mean tokens of an answer."""
-        return fmean(one.size for group in self.answers for one in group)
+        return fmean(answer.size for group in self.answers for answer in group)
 
     @property
     def right(self) -> float:
         """Share of the answers that hold the fact."""
-        return fmean(one.right for group in self.answers for one in group)
+        return fmean(answer.right for group in self.answers for answer in group)
 
 
-def collect_votes(gguf: Path, place: Workspace, into: str, progress: ReportProgress = lambda _done, _total: None) -> int:
+def collect_votes(gguf: Path, workspace: Workspace, into: str, progress: ReportProgress = lambda _done, _total: None) -> int:
     """Let the rule vote on a model's answers, as `edgetune collect` does, until there are PAIRS pairs; their number."""
     from edgetune.chat.engine import Engine
     from edgetune.chat.sampling import Sampling
@@ -77,7 +77,7 @@ def collect_votes(gguf: Path, place: Workspace, into: str, progress: ReportProgr
     judge, sampling = rule(JUDGE_RULE), Sampling(temperature=1.0)
     with Engine(gguf) as engine:
         writers = [(Author(gguf.stem, engine), sampling)] * 2
-        session = RankingSession(store(place, into), read(VOTED_QUESTIONS), writers, source="collect", repeats=False)
+        session = RankingSession(store(workspace, into), read(VOTED_QUESTIONS), writers, source="collect", repeats=False)
         while (pairs := session.state().pairs) < PAIRS_COLLECTED and (task := session.task()) is not None:
             session.vote(judge(task.prompt, task.candidates), JUDGE_RULE)
             progress(pairs, PAIRS_COLLECTED)
@@ -92,13 +92,13 @@ def measure_answers(gguf: Path, prompts: PromptList, seed: int, progress: Report
 
     result = []
     with Engine(gguf) as engine:
-        talk = Conversation(engine)
+        conversation = Conversation(engine)
         for number, prompt in enumerate(prompts.prompts):
             group = []
-            for one in range(ANSWERS_PER_QUESTION):
-                talk.reset()
-                settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed + ANSWERS_PER_QUESTION * number + one)
-                answer = talk.ask(str(prompt.messages[-1]["content"]), sampling=settings, max_tokens=MAX_ANSWER_TOKENS)
+            for attempt in range(ANSWERS_PER_QUESTION):
+                conversation.reset()
+                settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed + ANSWERS_PER_QUESTION * number + attempt)
+                answer = conversation.ask(str(prompt.messages[-1]["content"]), sampling=settings, max_tokens=MAX_ANSWER_TOKENS)
                 text = "".join(answer)
                 group.append(SampledAnswer(text, len(engine.tokenize(text)), contains(text, prompt.expected)))
             result.append(group)
@@ -106,7 +106,9 @@ def measure_answers(gguf: Path, prompts: PromptList, seed: int, progress: Report
     return AnswerMeasures(result)
 
 
-def compare_models(models: dict[str, Path], place: Workspace, into: str, progress: ReportProgress = lambda _done, _total: None) -> "Duel":
+def compare_models(
+    models: dict[str, Path], workspace: Workspace, into: str, progress: ReportProgress = lambda _done, _total: None
+) -> "Duel":
     """Two models' answers to the held-out questions, compared by the rule as `edgetune arena` does: how often the second wins."""
     from edgetune.chat.engine import Engine
     from edgetune.chat.sampling import Sampling
@@ -117,7 +119,11 @@ def compare_models(models: dict[str, Path], place: Workspace, into: str, progres
 
     names = list(models)[::-1]
     game = Arena(
-        store(place, into), {name: models[name] for name in names}, read(HELD_OUT_QUESTIONS), Sampling(temperature=1.0), judge=JUDGE_RULE
+        store(workspace, into),
+        {name: models[name] for name in names},
+        read(HELD_OUT_QUESTIONS),
+        Sampling(temperature=1.0),
+        judge=JUDGE_RULE,
     )
     for name in names:
         with Engine(models[name]) as engine:
@@ -128,19 +134,19 @@ def compare_models(models: dict[str, Path], place: Workspace, into: str, progres
     return game.result().duels[0]
 
 
-def bundled_gguf(place: Workspace) -> Path:
+def bundled_gguf(workspace: Workspace) -> Path:
     """The bundled model as an F16 GGUF, made where it is not there."""
     from edgetune.bases.fingerprint import fingerprint
     from edgetune.gguf.source import from_folder
     from edgetune.gguf.write import export_gguf
 
-    path = place.chat_cache / f"nano-{fingerprint(BUNDLED)[:12]}-F16.gguf"
+    path = workspace.chat_cache / f"nano-{fingerprint(BUNDLED)[:12]}-F16.gguf"
     if not path.is_file():
         export_gguf(from_folder(BUNDLED.resolve(), None), ["F16"], path)
     return path
 
 
-def measure_outcome(run: Run, base: Path, place: Workspace, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+def measure_outcome(run: Run, base: Path, workspace: Workspace, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
     """What came of a run on the rule's votes: length and facts before and after, and the arena, in plain values."""
     from edgetune.gguf.source import from_run
     from edgetune.gguf.write import export_gguf
@@ -152,7 +158,7 @@ def measure_outcome(run: Run, base: Path, place: Workspace, progress: Callable[[
         for path, seed in ((base, 50_000), (tuned, 90_000))
     )
     duel = compare_models(
-        {"nano": base, run.name: tuned}, place, run.name, lambda done, total: progress("questions for the arena", done, total)
+        {"nano": base, run.name: tuned}, workspace, run.name, lambda done, total: progress("questions for the arena", done, total)
     )
     return {
         "run": run.name,

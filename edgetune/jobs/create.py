@@ -179,55 +179,55 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
         )
 
 
-def create_run(made: RunPlan, workspace: Workspace, name: str | None) -> Run:
+def create_run(planned: RunPlan, workspace: Workspace, name: str | None) -> Run:
     """Write the run's folder at once: frozen recipe, prepared rows, request."""
-    stem = f"{made.base.name}-{made.recipe.method}"
+    stem = f"{planned.base.name}-{planned.recipe.method}"
     run = Run(workspace.runs_folder / workspace.new_name(name, stem))
-    template = made.tokenizer.template
+    template = planned.tokenizer.template
     request: dict[str, Any] = {
         "created": round(time.time(), 3),
-        "base": str(made.base.path),
-        "base_name": made.base.name,
-        "base_hash": fingerprint(made.base.path),
-        "base_parameters": made.base.parameters,
-        "context": made.base.context,
-        "length": made.length,
-        "steps": made.total,
-        "device": made.device.value,
-        "device_reason": made.device.reason,
-        "dtype": made.dtype.value,
-        "dtype_reason": made.dtype.reason,
-        "threads": int(made.threads.value),
-        "threads_reason": made.threads.reason,
+        "base": str(planned.base.path),
+        "base_name": planned.base.name,
+        "base_hash": fingerprint(planned.base.path),
+        "base_parameters": planned.base.parameters,
+        "context": planned.base.context,
+        "length": planned.length,
+        "steps": planned.total,
+        "device": planned.device.value,
+        "device_reason": planned.device.reason,
+        "dtype": planned.dtype.value,
+        "dtype_reason": planned.dtype.reason,
+        "threads": int(planned.threads.value),
+        "threads_reason": planned.threads.reason,
         "template": template.source,
-        "template_origin": made.tokenizer.origin,
+        "template_origin": planned.tokenizer.origin,
         "template_date": template.date,
-        "read": made.prepared.report.read,
-        "kept": made.prepared.report.kept,
-        "rejected": made.prepared.report.rejected,
-        "truncated": made.prepared.report.truncated,
-        "train": made.prepared.train,
-        "held_out": made.prepared.held_out,
-        "groups": [[group.start, group.count, group.each] for group in made.prepared.groups],
-        "format": made.prepared.report.format,
-        "verdict": made.prepared.report.verdict,
-        "sources": made.sources,
-        "method": made.recipe.method,
-        "kind": made.prepared.kind,
+        "read": planned.prepared.report.read,
+        "kept": planned.prepared.report.kept,
+        "rejected": planned.prepared.report.rejected,
+        "truncated": planned.prepared.report.truncated,
+        "train": planned.prepared.train,
+        "held_out": planned.prepared.held_out,
+        "groups": [[group.start, group.count, group.each] for group in planned.prepared.groups],
+        "format": planned.prepared.report.format,
+        "verdict": planned.prepared.report.verdict,
+        "sources": planned.sources,
+        "method": planned.recipe.method,
+        "kind": planned.prepared.kind,
         "runs": str(workspace.runs_folder),
-        "lineage": made.earlier.lineage if made.earlier else [],
-        "data": [file["file"] for file in made.prepared.report.files],
-        "votes": list(made.votes),
+        "lineage": planned.earlier.lineage if planned.earlier else [],
+        "data": [file["file"] for file in planned.prepared.report.files],
+        "votes": list(planned.votes),
     }
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(run.folder) as part:
         (part / "data").mkdir()
-        run_data.write_run_data(part / "data", made.prepared, made.tokenizer)
+        run_data.write_run_data(part / "data", planned.prepared, planned.tokenizer)
         request["data_hash"] = data_hash(part / "data")
-        if made.earlier and made.earlier.adapter:
-            shutil.copytree(made.earlier.adapter, part / run.parent.name)
+        if planned.earlier and planned.earlier.adapter:
+            shutil.copytree(planned.earlier.adapter, part / run.parent.name)
             request["parent_hash"] = sha256(part / run.parent.name / MANIFEST)
-        write_text(Run(part).recipe_file, to_toml(made.recipe, made.sources))
+        write_text(Run(part).recipe_file, to_toml(planned.recipe, planned.sources))
         request["recipe_hash"] = sha256(Run(part).recipe_file)
         write_json(Run(part).request_file, request)
     return run

@@ -36,8 +36,8 @@ DEFAULT = "sft"
 @cache
 def names() -> tuple[str, ...]:
     """All methods by name: the default, then the others in alphabetical order."""
-    found = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
-    return tuple(sorted(found, key=lambda name: (name != DEFAULT, name)))
+    modules = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
+    return tuple(sorted(modules, key=lambda name: (name != DEFAULT, name)))
 
 
 @cache

@@ -50,8 +50,8 @@ def measure_pairs(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     """Held-out loss and measures of a batch of pairs."""
     count = len(batch["input_ids"]) // 2
     loss = float(trainer.compute_loss(trainer.model, batch)) * count
-    kept = trainer._metrics["eval"]
-    values = {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in PAIR_METRICS.items() if kept.get(theirs)}
+    measured = trainer._metrics["eval"]
+    values = {ours: (float(measured[theirs][-1]) * count, count) for theirs, ours in PAIR_METRICS.items() if measured.get(theirs)}
     if values["reward_chosen"][0] == values["reward_rejected"][0] == 0.0:
         values["accuracy"] = count / 2, count  # before the first step neither answer is preferred, which TRL counts as wrong
     return loss, count, values

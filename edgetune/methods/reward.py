@@ -49,8 +49,8 @@ def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     count = len(batch["input_ids"]) // 2
     with trainer.accelerator.autocast():  # the head is in fp32, what it is given in the base's number format
         loss = float(trainer.compute_loss(trainer.model, batch)) * count
-    kept = trainer._metrics["eval"]
-    return loss, count, {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items()}
+    measured = trainer._metrics["eval"]
+    return loss, count, {ours: (float(measured[theirs][-1]) * count, count) for theirs, ours in METRICS.items()}
 
 
 def assess(trainer: Any) -> dict[str, Any] | None:

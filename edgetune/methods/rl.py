@@ -42,8 +42,8 @@ def split_prompt(row: dict[str, Any]) -> tuple[list[int], list[int]]:
 
 def repetition_share(text: str) -> float:
     """Share of a text's runs of four words that stood in it before."""
-    found = text.split()
-    fours = Counter(zip(*(found[i:] for i in range(4)), strict=False))
+    words = text.split()
+    fours = Counter(zip(*(words[i:] for i in range(4)), strict=False))
     total = sum(fours.values())
     return (total - len(fours)) / total if total else 0.0
 
@@ -74,8 +74,8 @@ def expand_order(recipe: Any, order: list[int]) -> list[int]:
 
 def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     """What the held-out answers earned; the loss is the reward, turned round."""
-    kept, count = trainer._metrics["eval"], len(batch["completion_ids"])
-    values = {ours: (float(kept[theirs][-1]) * count, count) for theirs, ours in METRICS.items() if kept.get(theirs)}
+    measured, count = trainer._metrics["eval"], len(batch["completion_ids"])
+    values = {ours: (float(measured[theirs][-1]) * count, count) for theirs, ours in METRICS.items() if measured.get(theirs)}
     return -values["reward"][0], count, values
 
 
@@ -102,14 +102,14 @@ def make_trainer(setup: Setup) -> Any:
         def judge(self, prompts: list[str], completion_ids: list[list[int]], expected: list[str], **_: Any) -> list[float]:
             """The sum of all rewards of each answer."""
             answers = []
-            for prompt, ids, wanted in zip(prompts, completion_ids, expected, strict=True):
+            for prompt, ids, reference in zip(prompts, completion_ids, expected, strict=True):
                 before = json.loads(prompt)
                 text = tokenizer.decode(ids).strip()
-                answers.append(Answer(tokenizer.decode(before), text, wanted, before + ids, len(ids)))
+                answers.append(Answer(tokenizer.decode(before), text, reference, before + ids, len(ids)))
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["repetition"].append(sum(repetition_share(one.text) for one in answers) / len(answers))
-            given = [reward(answers) for reward in self.rewards]
-            return [sum(values) for values in zip(*given, strict=True)]
+            scores = [reward(answers) for reward in self.rewards]
+            return [sum(values) for values in zip(*scores, strict=True)]
 
         def log(self, logs: dict[str, float], *args: Any) -> None:
             kl = self._metrics["train"].get("kl")
@@ -138,18 +138,18 @@ def make_trainer(setup: Setup) -> Any:
         "pad_to_multiple_of": None,
     }
     setup.model.generation_config.eos_token_id = setup.turn_ends()
-    found: list[Any] = []
+    trainers: list[Any] = []
 
     def reward(prompts: list[str], completions: list[str], completion_ids: list[list[int]], expected: list[str], **_: Any) -> list[float]:
-        values: list[float] = found[0].judge(prompts, completion_ids, expected)
+        values: list[float] = trainers[0].judge(prompts, completion_ids, expected)
         return values
 
-    asked = Dataset.from_list([entry(row) for row in setup.rows.whole(len(setup.rows))])
-    made = setup.make(Sampled, config_class(**shared), asked, reward_funcs=reward)
-    made.data_collator = lambda batch: [entry(row) if "prompt" not in row else row for row in batch]
-    found.append(made)
-    made.rewards = setup.rewards()
-    return made
+    dataset = Dataset.from_list([entry(row) for row in setup.rows.whole(len(setup.rows))])
+    trainer = setup.make(Sampled, config_class(**shared), dataset, reward_funcs=reward)
+    trainer.data_collator = lambda batch: [entry(row) if "prompt" not in row else row for row in batch]
+    trainers.append(trainer)
+    trainer.rewards = setup.rewards()
+    return trainer
 
 
 def find_problem(recipe: Any) -> str:

@@ -37,8 +37,8 @@ class View:
     def heights(self, values: Sequence[float], count: int, unit: float = 1.0) -> tuple[list[float], list[str]]:
         """Places on the scale of heights, lowest to highest, and what they are called; logarithms are called by what they stand for."""
         low, high = min(values), max(values)
-        places = [low + (high - low) * i / (count - 1) for i in range(count)] if high > low else [low]
-        return places, [short_number((10**place if self.log_scale else place) / unit) for place in places]
+        positions = [low + (high - low) * i / (count - 1) for i in range(count)] if high > low else [low]
+        return positions, [short_number((10**position if self.log_scale else position) / unit) for position in positions]
 
 
 def last_step(curves: Sequence[Curve]) -> float:
@@ -57,11 +57,11 @@ def thin_out(pairs: Pairs, most: int) -> Pairs:
     stretch = 2 * math.ceil(len(pairs) / most)
     if stretch <= 2:
         return pairs
-    found = []
+    points = []
     for start in range(0, len(pairs), stretch):
         part = pairs[start : start + stretch]
-        found += sorted({min(part, key=lambda pair: pair[1]), max(part, key=lambda pair: pair[1])})
-    return found
+        points += sorted({min(part, key=lambda pair: pair[1]), max(part, key=lambda pair: pair[1])})
+    return points
 
 
 def short_number(value: float) -> str:
@@ -89,8 +89,8 @@ def text_chart(drawn: Sequence[tuple[str, Pairs]], view: View, width: int, unit:
         draw = plotext.scatter if sign.isupper() or len(pairs) == 1 else plotext.plot
         draw([step for step, _ in pairs], [height for _, height in pairs], marker=sign)
     plotext.yticks(*view.heights([height for _, pairs in drawn for _, height in pairs], CHART_HEIGHT // 3, unit))
-    places = step_ticks([step for _, pairs in drawn for step, _ in pairs])
-    plotext.xticks(places, [f"{place:.0f}" for place in places])
+    positions = step_ticks([step for _, pairs in drawn for step, _ in pairs])
+    plotext.xticks(positions, [f"{position:.0f}" for position in positions])
     lines: str = plotext.uncolorize(plotext.build())
     plotext.clear_figure()
     return "\n".join(line.rstrip() for line in lines.splitlines())

@@ -7,11 +7,11 @@ from edgetune.runs.integrity import recipe_values
 from edgetune.storage.workspace import Run
 
 
-def recipe_differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
+def recipe_differences(first_run: Run, second_run: Run) -> list[tuple[str, Any, Any]]:
     """Options of the recipe in which two runs differ, in the recipe's order; None where one is not set."""
-    first, second = recipe_values(one), recipe_values(other)
-    names = dict.fromkeys([*first, *second])
-    return [(name, first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)]
+    first_values, second_values = recipe_values(first_run), recipe_values(second_run)
+    names = dict.fromkeys([*first_values, *second_values])
+    return [(name, first_values.get(name), second_values.get(name)) for name in names if first_values.get(name) != second_values.get(name)]
 
 
 def run_results(history: History) -> dict[str, Any]:

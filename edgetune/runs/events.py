@@ -53,16 +53,16 @@ class Tail:
         except FileNotFoundError:
             return []
         whole = raw[: raw.rfind(b"\n") + 1]
-        events, place = [], self.offset
+        events, offset = [], self.offset
         for line in whole.splitlines(keepends=True):
             try:
-                events.append((place, json.loads(line)))
+                events.append((offset, json.loads(line)))
             except ValueError as error:
                 raise EdgeTuneError(
                     f"{self.path} is damaged", f"A line in its middle is not an event: {error}", "Copy it from a backup, or delete the run."
                 ) from error
-            place += len(line)
-        self.offset = place
+            offset += len(line)
+        self.offset = offset
         return events
 
 

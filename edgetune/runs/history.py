@@ -38,22 +38,22 @@ class History:
         """What was added to the log, for `take`. It changes nothing that is shown: one thread may read while another draws."""
         return self._tail.placed(READ_BYTES)
 
-    def take(self, found: LocatedEvents) -> bool:
+    def take(self, located: LocatedEvents) -> bool:
         """Take in what was read; whether there was anything."""
-        for place, event in found:
-            self._add(place, event)
-        fold((event for _, event in found), self.state)
+        for offset, event in located:
+            self._add(offset, event)
+        fold((event for _, event in located), self.state)
         samples = self.state.samples
         if len(samples) > 2 * MAX_SAMPLES:
             first = samples[0]["step"]
             beginning = [sample for sample in samples[:MAX_SAMPLES] if sample["step"] == first]
             samples[:] = beginning + samples[len(beginning) - MAX_SAMPLES :]
-        return bool(found)
+        return bool(located)
 
-    def _add(self, place: int, event: dict[str, Any]) -> None:
+    def _add(self, offset: int, event: dict[str, Any]) -> None:
         if event["kind"] != "step":
             self.news.append(len(self.places))
-        self.places.append(place)
+        self.places.append(offset)
         if event["kind"] == "step":
             self.epoch = event.get("epoch")
             for name in CURVES:

@@ -46,8 +46,8 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
             f"{base} is not the model this run began with.",
             "Put the old model back, or start a new run.",
         )
-    wanted = request.get("parent_hash")
-    if wanted and (checkpoints.find_damage(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != wanted):
+    parent_hash = request.get("parent_hash")
+    if parent_hash and (checkpoints.find_damage(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != parent_hash):
         raise EdgeTuneError(
             f"What {run.name} is built on has changed", f"{run.parent} is damaged.", "Start a new run with --from the earlier one."
         )

@@ -74,8 +74,8 @@ def status(run: Run, folded: State) -> str:
 
 def shown_status(run: Run, folded: State) -> str:
     """`status` for who watches: 'stopping' while a worker does what a request to stop asks for."""
-    found = status(run, folded)
-    return "stopping" if found in ("running", "waiting") and run.stop_file.exists() else found
+    current = status(run, folded)
+    return "stopping" if current in ("running", "waiting") and run.stop_file.exists() else current
 
 
 def request_stop(run: Run) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 def describe_lineage(line: list[dict[str, Any]]) -> str:
     """A line of runs as people read it."""
-    return " → ".join(f"{one['run']} ({_how(one)})" for one in line)
+    return " → ".join(f"{earlier['run']} ({_how(earlier)})" for earlier in line)
 
 
-def _how(one: dict[str, Any]) -> str:
-    return f"{one['method']} on {' and '.join(one['votes'])}" if one.get("votes") else str(one["method"])
+def _how(earlier: dict[str, Any]) -> str:
+    return f"{earlier['method']} on {' and '.join(earlier['votes'])}" if earlier.get("votes") else str(earlier["method"])

@@ -64,13 +64,13 @@ def adapters(run: Run) -> list[Path]:
 
 def export_records(run: Run) -> list[dict[str, Any]]:
     """What was noted of a run's GGUF files when they were written: type, bytes, and whether they were proven."""
-    found = []
+    records = []
     for path in exports(run):
         with suppress(OSError, ValueError):
             note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             if isinstance(note, dict) and {"type", "bytes"} <= note.keys():
-                found.append(note)
-    return found
+                records.append(note)
+    return records
 
 
 def idle(run: Run) -> Run:
@@ -127,8 +127,8 @@ def prunable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> dict
     from edgetune.runs.checkpoints import list_checkpoints
 
     caches = [folder for folder in workspace.caches if folder.is_dir()]
-    kept = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
-    victims = workspace.leftovers() + [p for p in kept if p.parent != workspace.fetch_cache or not fetch.is_being_fetched(p)]
+    cached = sorted(p for folder in caches for p in folder.iterdir() if not p.name.startswith("."))
+    victims = workspace.leftovers() + [p for p in cached if p.parent != workspace.fetch_cache or not fetch.is_being_fetched(p)]
     for run, _, state in readable(workspace, note):
         if state.status == "finished" and not launch.alive(run.folder):
             victims += [c.folder for c in list_checkpoints(run.checkpoints)[:-1] if c.step != state.best_step]
@@ -136,9 +136,9 @@ def prunable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> dict
     return {path: folder_bytes(path) for path in victims}
 
 
-def remove_paths(found: Iterable[Path]) -> None:
+def remove_paths(paths: Iterable[Path]) -> None:
     """Remove what `prunable` found."""
-    for path in found:
+    for path in paths:
         remove(path)
 
 

@@ -61,15 +61,15 @@ class Overview:
         """Every run as it is now."""
         known, self._known = self._known, {}
         again, self._again = self._again, False
-        found = []
+        views = []
         for run in reversed(self.workspace.runs()):
             with suppress(FileNotFoundError):  # deleted or renamed this moment
                 key = (run.name, run.folder.stat().st_ino)
                 self._known[key] = seen, tail = known.get(key) or (Seen(run), Tail(run.events))
                 seen.measured = seen.measured and not again
                 _update(seen, tail)
-                found.append(seen)
-        return found
+                views.append(seen)
+        return views
 
 
 def _update(seen: Seen, tail: Tail) -> None:

@@ -81,9 +81,9 @@ class Scorer:
             ids = [rows[n] + [self.tokenizer.pad_id] * (width - len(rows[n])) for n in numbers]
             mask = [[1] * len(rows[n]) + [0] * (width - len(rows[n])) for n in numbers]
             with torch.no_grad():
-                given = self.model(
+                rewards = self.model(
                     input_ids=torch.tensor(ids, device=self.device), attention_mask=torch.tensor(mask, device=self.device), use_cache=False
                 ).logits
-            for number, value in zip(numbers, given.float().flatten().tolist(), strict=True):
+            for number, value in zip(numbers, rewards.float().flatten().tolist(), strict=True):
                 result[number] = value
         return result

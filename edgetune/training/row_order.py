@@ -24,8 +24,8 @@ def row_order(groups: list[list[int]], count: int, seed: int) -> list[int]:
     result: list[int] = []
     epoch = 0
     while len(result) < count:
-        one = [start + (epoch * each + i) % size for start, size, each in groups for i in range(each)]
-        random.Random(f"{seed}/{epoch}").shuffle(one)
-        result += one
+        number = [start + (epoch * each + i) % size for start, size, each in groups for i in range(each)]
+        random.Random(f"{seed}/{epoch}").shuffle(number)
+        result += number
         epoch += 1
     return result[:count]

@@ -15,6 +15,6 @@ def make(argument: str, context: Context) -> Reward:
     from edgetune.text import normalized_words
 
     def reward(answers: list[Answer]) -> list[float]:
-        return [float(bool(one.expected) and normalized_words(one.text) == normalized_words(one.expected)) for one in answers]
+        return [float(bool(answer.expected) and normalized_words(answer.text) == normalized_words(answer.expected)) for answer in answers]
 
     return reward

@@ -12,9 +12,9 @@ def check(argument: str, context: Context) -> None:
 
 def make(argument: str, context: Context) -> Reward:
     """The reward."""
-    wanted = int(argument)
+    target = int(argument)
 
     def reward(answers: list[Answer]) -> list[float]:
-        return [max(0.0, 1.0 - abs(one.size - wanted) / wanted) for one in answers]
+        return [max(0.0, 1.0 - abs(answer.size - target) / target) for answer in answers]
 
     return reward

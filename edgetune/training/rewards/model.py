@@ -30,6 +30,6 @@ def make(argument: str, context: Context) -> Reward:
     scorer = Scorer(Workspace(context.runs.parent).run(argument))
 
     def reward(answers: list[Answer]) -> list[float]:
-        return scorer.scores([one.ids[: scorer.length] for one in answers])
+        return scorer.scores([answer.ids[: scorer.length] for answer in answers])
 
     return reward

@@ -24,6 +24,6 @@ def make(argument: str, context: Context) -> Reward:
     pattern = re.compile(argument)
 
     def reward(answers: list[Answer]) -> list[float]:
-        return [float(pattern.search(one.text[:MAX_ANSWER_CHARACTERS]) is not None) for one in answers]
+        return [float(pattern.search(answer.text[:MAX_ANSWER_CHARACTERS]) is not None) for answer in answers]
 
     return reward
