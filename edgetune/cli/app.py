@@ -18,21 +18,21 @@ from edgetune.text import safe_text
 
 COMMANDS = {
     # name: (module under edgetune.cli, one line)
-    "demo": ("demo", "Run the whole way on the bundled model: train, export, compare, chat."),
+    "demo": ("demo", "Run the full pipeline on the bundled model: train, export, compare, chat."),
     "doctor": ("machine", "Show what this machine has and what EdgeTune would use, with reasons."),
     "bases": ("machine", "List the base models found on disk."),
     "fetch": ("fetch", "Fetch a base model from a hub: the one command that uses the network."),
     "data": ("data", "Look at examples before a run does: check, preview, convert, split."),
     "fit": ("fit", "Predict memory, disk and time of a run before it starts, and what makes it fit."),
     "train": ("train", "Fine-tune a base model on your file of examples."),
-    "eval": ("eval", "Measure a run, or a GGUF, on held-out examples: base beside tuned."),
+    "eval": ("eval", "Measure a run, or a GGUF, on held-out examples: base against tuned."),
     "score": ("score", "Rank answers with a reward model."),
     "runs": ("runs", "List all runs with their state."),
     "show": ("watch", "Show one run: recipe, results, samples."),
-    "log": ("watch", "Show a run's events in words, also while it goes on."),
+    "log": ("watch", "Show a run's events in words, also while it trains."),
     "curves": ("curves", "Draw a run's curves, or two runs over one another with what differs."),
     "stop": ("runs", "Stop a running run after a checkpoint."),
-    "resume": ("train", "Go on with an interrupted run, or extend a finished one."),
+    "resume": ("train", "Resume an interrupted run, or extend a finished one."),
     "rename": ("runs", "Give a run another name."),
     "delete": ("runs", "Delete a run and all it made."),
     "prune": ("runs", "Free space: old checkpoints and leftovers of interruptions."),
@@ -116,7 +116,7 @@ def _main(
     if (port or browser) and not web:
         raise InputError("--port and --open belong to --web", "", "Write: edgetune --web --port 8000")
     if web and ctx.invoked_subcommand:
-        raise InputError("--web stands alone", f"'{ctx.invoked_subcommand}' is a command of its own.", "Write: edgetune --web")
+        raise InputError("--web goes with no command", f"'{ctx.invoked_subcommand}' is a separate command.", "Write: edgetune --web")
     if version:
         typer.echo(f"edgetune {__version__}")
     elif web:

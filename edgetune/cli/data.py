@@ -46,7 +46,7 @@ Examples:
 
   edgetune data check train.csv --validation valid.csv --column-map instruction=question,output=answer --out report.html
 """
-PREVIEW = """Show one row as it is read, as it is converted, and (with --base) as it is rendered: trained tokens stand between ⟦ and ⟧.
+PREVIEW = """Show one row as it is read, as it is converted, and (with --base) as it is rendered: trained tokens are shown between ⟦ and ⟧.
 
 Example: edgetune data preview examples.jsonl --row 3 --base nano
 """

@@ -24,7 +24,7 @@ def demo(
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Run the whole way on the bundled model: it learns to be a lighthouse keeper's helper, becomes 4-bit GGUF files, and answers.
+    """Run the full pipeline on the bundled model: it learns to be a lighthouse keeper's helper, becomes 4-bit GGUF files, and answers.
 
     Examples:
 

@@ -20,7 +20,7 @@ def evaluate(
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Measure held-out loss, perplexity and the share of answers right (exact, and contained): base beside tuned for a run.
+    """Measure held-out loss, perplexity and the share of answers right (exact, and contained): base against tuned for a run.
 
     Examples:
 
@@ -39,7 +39,7 @@ def evaluate(
 
     if source.lower().endswith(".gguf") or Path(source).is_file():
         if not Path(source).is_file():
-            raise InputError(f"There is no file {source}", "Nothing lies under that path.", "Check it.")
+            raise InputError(f"There is no file {source}", "Nothing lies under that path.", "Name a run, or an existing GGUF file.")
         result = evaluate_gguf(Path(source), data, answers, progress, open_workspace(workspace_path))
     else:
         result = evaluate_run(open_workspace(workspace_path).run(source), data, answers, progress)

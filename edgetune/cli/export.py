@@ -133,7 +133,9 @@ def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_
     names = list(dict.fromkeys(name.upper() for name in type_names)) or [ADAPTER_TYPES[0]]
     if len(names) > 1 or names[0] not in ADAPTER_TYPES:
         raise InputError(
-            f"--adapter-only does not write {', '.join(names)}", f"It writes one of {', '.join(ADAPTER_TYPES)}.", "Correct --type."
+            f"--adapter-only does not write {', '.join(names)}",
+            f"It writes one of {', '.join(ADAPTER_TYPES)}.",
+            "Choose one of these with --type.",
         )
     made = export_adapter(source, names[0], out)
     typer.echo(json.dumps([made]) if as_json else made["path"])

@@ -35,7 +35,7 @@ def fetch(
     """Fetch a base model from a hub into the workspace's bases/. This is the only command that uses the network.
 
     It says what it will fetch, from where and how much, and asks. Weights come as safetensors only; pickles and code are left. Every file
-    is checked against the hub's hash. An interrupted fetch goes on with the same command.
+    is checked against the hub's hash. An interrupted fetch resumes with the same command.
 
     Examples:
 
@@ -77,7 +77,7 @@ def fetch(
         base = fetching.fetch(plan, token, lambda file, have, total: line.update(have, total, f"bytes  {file}"))
     except KeyboardInterrupt:
         line.clear()
-        say("What was fetched is kept: the same command goes on from there.")
+        say("What was fetched is kept: the same command resumes from there.")
         raise
     finally:
         line.clear()
@@ -104,9 +104,15 @@ def _token(file: Path | None) -> str | None:
     try:
         text = file.expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("The token cannot be read", f"{file}: {type(error).__name__}.", "Check --token-file.") from None
+        raise InputError(
+            "The token cannot be read", f"{file}: {type(error).__name__}.", "Name a readable file with --token-file."
+        ) from None
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise InputError("There is no token in the file", f"{file} does not hold one line with a token.", "Check --token-file.")
+        raise InputError(
+            "There is no token in the file",
+            f"{file} does not hold one line with a token.",
+            "Write the token alone into that file, or name another with --token-file.",
+        )
     return text
 
 

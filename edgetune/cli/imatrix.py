@@ -44,7 +44,7 @@ def imatrix(
 
     workspace = open_workspace(workspace_path)
     if data is not None and not data.is_file():
-        raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
+        raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Name an existing file with --data.")
     chosen = resolve(source, workspace, [parse_weighted_adapter(one) for one in adapter or []], checkpoint)
     matrix = gather(chosen, workspace, data, tokens)
     path = out or Path.cwd() / f"{chosen.name}.imatrix.gguf"

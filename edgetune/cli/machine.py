@@ -72,7 +72,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
 
 def bases(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders to look in, beside the Hugging Face cache.", show_default=False)
+        list[Path] | None, typer.Argument(help="Folders to search, besides the Hugging Face cache.", show_default=False)
     ] = None,
     add: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Look in this folder from now on, in the app too.", show_default=False)

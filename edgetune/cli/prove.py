@@ -38,7 +38,7 @@ def prove(
     workspace = open_workspace(workspace_path)
     check_gguf(gguf)
     if data is not None and not data.is_file():
-        raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Check --data.")
+        raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Name an existing file with --data.")
     chosen = resolve(source, workspace, [(adapter, 1.0)] if adapter else [])
 
     from edgetune.gguf.proof import certificate

@@ -35,10 +35,10 @@ Examples:
 
   edgetune train --from mine --method dpo --data prefs --preset pairs-200
 
---data takes files, folders, or the name of a preference file: its votes as they stand now, as the method needs them (pairs; for kto judged
+--data takes files, folders, or the name of a preference file: its votes as they are now, as the method needs them (pairs; for kto judged
 answers, for sft the liked ones, for rl the prompts). Votes given later change nothing in the run.
 
-Flags beat the recipe file, the file beats the preset. Ctrl-C asks: detach, stop after a checkpoint, or go on.
+Flags beat the recipe file, the file beats the preset. Ctrl-C asks: detach, stop after a checkpoint, or continue.
 """
 
 
@@ -67,7 +67,7 @@ def train(
     from edgetune.training import rewards
 
     for file in rewards.code_files(run_recipe.reward):
-        say(f"The reward runs the code in {file}, in a process of its own without network.")
+        say(f"The reward runs the code in {file}, in a separate process without network.")
         confirm(f"Run {file}?", yes)
     line = ProgressLine()
     plan = create.plan_run(run_recipe, sources, workspace, anyway, lambda read: line.count(f"{read:,} rows read"))
@@ -111,7 +111,7 @@ def resume(
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Go on with an interrupted or stopped run from its newest valid checkpoint; with --max-steps, extend a finished one.
+    """Resume an interrupted or stopped run from its newest valid checkpoint; with --max-steps, extend a finished one.
 
     Examples:
 
@@ -162,7 +162,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                 say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {describe_measures(event)}{best}")
         if interrupts.detached:
             line.clear()
-            say(f"Detached: {run.name} goes on. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
+            say(f"Detached: {run.name} continues. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
             raise typer.Exit(0)
     finally:
         line.clear()
@@ -171,7 +171,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
     if state.status == "finished":
         return 0
     if state.status == "stopped":
-        say(f"{run.name} stopped after a checkpoint. Go on with: edgetune resume {run.name}")
+        say(f"{run.name} stopped after a checkpoint. Continue with: edgetune resume {run.name}")
         return 130
     if state.status == "failed" and state.error:
         raise EdgeTuneError(state.error["title"], state.error["cause"], state.error["remedy"])
@@ -203,7 +203,7 @@ class _Interrupts:
         self.line.clear()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            answer = input("[d]etach and let it run, [s]top after a checkpoint, or [g]o on? ").strip().lower()[:1]
+            answer = input("[d]etach and let it run, [s]top after a checkpoint, or [c]ontinue? ").strip().lower()[:1]
         except (KeyboardInterrupt, EOFError):
             answer = "s"
         finally:

@@ -94,7 +94,7 @@ def show_answers(samples: list[dict[str, Any]]) -> None:
 def log(
     name: RunName,
     every: Annotated[bool, typer.Option("--every", help="Every step too, not only news.")] = False,
-    following: Annotated[bool, typer.Option("--follow", help="Go on until the run ends; Ctrl-C leaves it running.")] = False,
+    following: Annotated[bool, typer.Option("--follow", help="Follow until the run ends; Ctrl-C leaves it running.")] = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:

@@ -356,7 +356,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise InputError(f"There is no recipe {path}", "The file does not exist.", "Check --recipe.") from error
+        raise InputError(f"There is no recipe {path}", "The file does not exist.", "Name an existing TOML file with --recipe.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"The recipe {path} cannot be read", str(error), "Correct the file, or leave --recipe out.") from error
 
@@ -388,7 +388,7 @@ def check_option(name: str, value: Any) -> Any:
     try:
         return TypeAdapter(cast(Any, Annotated)[field.annotation, field]).validate_python(value)
     except ValidationError as error:
-        raise InputError(f"{name} cannot be {value!r}", error.errors()[0]["msg"] + ".", "Correct it.") from error
+        raise InputError(f"{name} cannot be {value!r}", error.errors()[0]["msg"] + ".", "Enter a value that this allows.") from error
 
 
 def build_recipe(

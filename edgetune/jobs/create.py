@@ -76,7 +76,7 @@ class RunPlan:
         if self.recipe.dropout and not methods.get(self.recipe.method).uses_dropout:
             notes.append(f"dropout is off: {self.recipe.method} compares log-probabilities, which dropout would blur")
         if self.earlier and self.earlier.lineage:
-            notes.append(f"goes on from {describe_lineage(self.earlier.lineage)}")
+            notes.append(f"continues {describe_lineage(self.earlier.lineage)}")
         if self.length < self.recipe.max_length:
             notes.append(f"rows may have {self.length} tokens, not {self.recipe.max_length}: the base's context ends there")
         if self.tokenizer.origin != "model":
@@ -110,7 +110,7 @@ def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyw
         if length < 8:
             raise InputError(
                 "No prompt fits",
-                f"The base takes {base.context} tokens, {recipe.max_completion_length} of them the answer's.",
+                f"The base accepts {base.context} tokens, {recipe.max_completion_length} of them the answer's.",
                 "Lower --max-completion-length.",
             )
         rewards.check_rewards(recipe.reward, rewards.Context(workspace.runs_folder, folder))

@@ -81,7 +81,7 @@ def run_job(folder: Path) -> int:
                 train(run, events)
             return 0
         except Stopped:
-            events.append("stopped", step=0, text=f"Stopped while it waited; 'edgetune resume {run.name}' goes on.")
+            events.append("stopped", step=0, text=f"Stopped while it waited; 'edgetune resume {run.name}' continues it.")
             return 0
         except EdgeTuneError as error:
             events.append("failed", error=error.as_dict())

@@ -35,16 +35,18 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
     """Refuse to go on when the base or the prepared rows are not those the run began with."""
     if sha256(run.recipe_file) != request["recipe_hash"]:
         raise EdgeTuneError(
-            f"The recipe of {run.name} has changed", "recipe.toml is not as the run began.", "Put it back, or start a new run."
+            f"The recipe of {run.name} has changed", "recipe.toml is not as the run began.", "Restore that file, or start a new run."
         )
     base = Path(request["base"])
     if not base.is_dir():
-        raise EdgeTuneError(f"The base of {run.name} is gone", f"{base} does not exist any more.", "Put the model back, then try again.")
+        raise EdgeTuneError(
+            f"The base of {run.name} is gone", f"{base} does not exist any more.", "Restore the model to that folder, then try again."
+        )
     if fingerprint(base) != request["base_hash"]:
         raise EdgeTuneError(
             f"The base of {run.name} has changed",
             f"{base} is not the model this run began with.",
-            "Put the old model back, or start a new run.",
+            "Restore the earlier model, or start a new run.",
         )
     parent_hash = request.get("parent_hash")
     if parent_hash and (checkpoints.find_damage(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != parent_hash):

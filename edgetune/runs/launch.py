@@ -101,5 +101,5 @@ def died(run: Run) -> EdgeTuneError:
     return EdgeTuneError(
         f"The worker of {run.name} died",
         "\n".join(said) or "It left no message: it was killed, perhaps for lack of memory.",
-        f"Go on from the last checkpoint: edgetune resume {run.name}",
+        f"Resume from the last checkpoint: edgetune resume {run.name}",
     )

@@ -95,7 +95,7 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
             raise EdgeTuneError(
                 "A checkpoint could not be read back",
                 f"{target.name}: {reason}.",
-                "Check the disk. The older checkpoint is kept: edgetune resume goes on from it.",
+                "Check the disk. The older checkpoint is kept: edgetune resume continues from it.",
             )
         checkpoints.prune_checkpoints(self.folder / "checkpoints", self.progress.best_step)
         self.events.append("checkpoint", step=step, best=step == self.progress.best_step)
@@ -197,9 +197,9 @@ def retry_while_full(events: EventLog, folder: Path, write: Callable[[], Path]) 
                 raise
             if not waiting:
                 waiting = True
-                print("The disk is full. Training waits and goes on once there is room.", flush=True)  # an event may not fit
+                print("The disk is full. Training waits and continues once there is room.", flush=True)  # an event may not fit
             time.sleep(2.0)
         else:
             if waiting:
-                events.append("note", text="The disk was full; training waited, and goes on.")
+                events.append("note", text="The disk was full; training waited, and now continues.")
             return result

@@ -67,7 +67,7 @@ class Scorer:
                 return tokenize(Example(turns), self.tokenizer, Rules(self.length, train_on="last"))[-1].ids
             except RowError as error:
                 problem = str(error)
-        raise InputError("The reward model cannot read this", f"{problem}.", "Begin anew with /reset, or ask for shorter answers.")
+        raise InputError("The reward model cannot read this", f"{problem}.", "Start again with /reset, or ask for shorter answers.")
 
     def scores(self, rows: list[list[int]]) -> list[float]:
         """The score of each row of ids, a prompt with its answer through its end of turn."""

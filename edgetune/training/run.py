@@ -87,7 +87,7 @@ def train(run: Run, events: EventLog) -> None:
         events.append(
             "stopped",
             step=trainer.state.global_step,
-            text=f"Stopped after step {trainer.state.global_step}; 'edgetune resume {run.name}' goes on.",
+            text=f"Stopped after step {trainer.state.global_step}; 'edgetune resume {run.name}' continues it.",
         )
         return
     _publish(run, trainer, recipe, base, request, checkpoint)

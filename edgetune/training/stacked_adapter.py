@@ -29,7 +29,7 @@ def check_stackable(folder: Path) -> None:
         raise InputError(
             "This run cannot be built on",
             "Its adapter is a DoRA one, to which no second one can be added.",
-            "Export it as F16 or train it again without --dora, and go on from that.",
+            "Export it as F16 or train it again without --dora, and continue from that.",
         )
 
 

@@ -164,7 +164,7 @@ def test_ctrl_c_keeps_what_came_and_the_next_try_goes_on(hub: SmallHub, workspac
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
-    assert child.returncode == 130 and out == "" and "goes on from there" in err and "Traceback" not in err
+    assert child.returncode == 130 and out == "" and "resumes from there" in err and "Traceback" not in err
     assert not workspace.bases.exists()
     sizes = [p.stat().st_size for p in workspace.fetch_cache.rglob("model.safetensors.unfinished")]
     assert len(sizes) == 1 and sizes[0] > 0

@@ -72,13 +72,13 @@ def test_ctrl_c_asks_and_stop_checkpoints(facts: Path, workspace: Workspace) -> 
 
     wait_for_step(workspace, 2)
     process.send_signal(signal.SIGINT)
-    read_until(b"[g]o on?")
+    read_until(b"[c]ontinue?")
     os.write(main, b"g\n")
     before = launch.state(workspace.run("long")).step
     wait_for_step(workspace, before + 2)
     seen = b""
     process.send_signal(signal.SIGINT)
-    read_until(b"[g]o on?")
+    read_until(b"[c]ontinue?")
     os.write(main, b"s\n")
     read_until(b"edgetune resume long")
     assert process.wait(timeout=60) == 130

@@ -63,7 +63,7 @@ def test_trains_and_tells_its_line(edgetune: Call, train: Callable[..., Run], vo
     code, out, err = edgetune("show", "short")
     assert code == 0 and "short (dpo on prefs, 40 pairs)" in out, err
     code, out, err = edgetune("train", "--from", "short", "--method", "kto", "--data", "prefs", *WORDS, "--dry-run")
-    assert code == 0 and "goes on from short (dpo on prefs, 40 pairs)" in err and 'data = ["prefs"]' in out, err
+    assert code == 0 and "continues short (dpo on prefs, 40 pairs)" in err and 'data = ["prefs"]' in out, err
 
 
 def test_later_votes_change_nothing(train: Callable[..., Run], votes: Store, workspace: Workspace) -> None:

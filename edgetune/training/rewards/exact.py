@@ -7,7 +7,7 @@ from edgetune.training.rewards import Answer, Context, Reward
 def check(argument: str, context: Context) -> None:
     """Takes no argument. Raises InputError."""
     if argument:
-        raise InputError("The reward 'exact' takes no argument", f"'{argument}' was given.", "Write --reward exact.")
+        raise InputError("The reward 'exact' accepts no argument", f"'{argument}' was given.", "Write --reward exact.")
 
 
 def make(argument: str, context: Context) -> Reward:

@@ -68,5 +68,7 @@ def run(path: Path, answers: list[Answer]) -> list[float]:
 
 def _failed(path: Path, cause: str) -> EdgeTuneError:
     return EdgeTuneError(
-        f"The reward in {path.name} failed", f"{cause}.", "Correct the file, then go on with: edgetune resume. It may not use the network."
+        f"The reward in {path.name} failed",
+        f"{cause}.",
+        "Correct the file, then continue with: edgetune resume. It may not use the network.",
     )
