@@ -116,7 +116,7 @@ def show_offers(source: str, workspace: Workspace, as_json: bool) -> None:
     rows = [
         [
             *(one.type, format_size(one.bytes), "-" if one.loss is None else f"{one.loss:.2g}{'' if one.measured else ' (Llama-3-8B)'}"),
-            *(f"{one.speed:.0f}", "proven" if one.proven else "written" if one.written else "", one.words),
+            *(f"{one.speed:.0f}", "proven" if one.proven else "written" if one.written else "", one.description),
         ]
         for one in found
     ]

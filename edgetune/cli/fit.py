@@ -67,7 +67,7 @@ def fit(
         document |= {"seconds_per_step": step_seconds, "seconds_reason": reason}
         document |= {"effort": effort, "data_problem": problem and problem.as_dict()}
         document |= {"answers_tokens_per_second": round(speed, 1)}
-        document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.words}}
+        document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.description}}
         typer.echo(json.dumps(document))
     else:
         parts = [[name, format_size(size)] for name, size in memory.as_dict().items() if name not in ("measured", "total")]
@@ -98,7 +98,7 @@ def fit(
         say(
             "It fits."
             if fits
-            else "It does not fit." + (f" Smallest change: {change.words} (then {format_size(change.needed)})" if change else "")
+            else "It does not fit." + (f" Smallest change: {change.description} (then {format_size(change.needed)})" if change else "")
         )
     if not fits:
         raise typer.Exit(1)

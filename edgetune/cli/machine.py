@@ -95,7 +95,7 @@ def bases(
     from edgetune.bases import folders as own
     from edgetune.bases.licence import licence
     from edgetune.config.recipe import build_recipe
-    from edgetune.estimate.fits import fits
+    from edgetune.estimate.fit import judge_base
 
     usual, _ = build_recipe({}, None, "balanced")
     workspace = open_workspace(workspace_path)
@@ -115,7 +115,7 @@ def bases(
                     "bytes": base.bytes,
                     "context": base.context,
                     "licence": licence(folder),
-                    "here": (room := fits(base, usual)).value,
+                    "here": (room := judge_base(base, usual)).value,
                     "here_reason": room.reason,
                     "path": str(folder),
                 }

@@ -19,6 +19,7 @@ from edgetune.errors import EdgeTuneError
 from edgetune.estimate.gguf_types import DEFAULT_TYPE, type_facts
 from edgetune.formatting import format_size
 from edgetune.machine import hardware
+from edgetune.machine.hardware import Choice
 from edgetune.storage.workspace import Workspace
 
 INTERPRETER = 500 * 2**20
@@ -48,6 +49,8 @@ GPU_CONTEXT = 600 * 2**20
 """CUDA's own context. Not measured."""
 GPU_HEAD_TILES = 1.0
 """With Triton the tile is folded in place. Not measured."""
+EASY_SHARE = 0.8
+"""Share of the free memory up to which a run fits: other programs want some of it too, and the prediction is right within 15 %."""
 
 
 @dataclass(frozen=True)
@@ -75,48 +78,65 @@ class Memory:
 def training_memory(recipe: Recipe, base: find.Base, device: str) -> Memory:
     """Predicted peak of a training worker whose rows are as long as the recipe allows."""
     shape = model_shapes.read_shapes(base)
-    compute = 4 if not recipe.lora or hardware.choose_dtype(device).value == "float32" else 2
-    weights = _held(recipe, shape, compute, device)
-    moved = shape.adapter_weights(recipe.rank, recipe.target_modules) if recipe.lora else shape.linear_weights + shape.other
-    adapter = 4 * moved if recipe.lora else 0
-    tokens = _tokens(recipe, base)
-    layer = tokens * _floats(recipe, shape, compute) * compute
-    kept = tokens * shape.hidden * compute * shape.layers + layer if recipe.gradient_checkpointing else layer * shape.layers
-    # Quantized matrices are unpacked one at a time, for the product and once more for its gradient.
-    largest = max((out * into for _, out, into in shape.linear), default=0)
-    quantized = recipe.quantization != "none"
-    kept += 2 * largest * compute if quantized else 0
     cuda = device != "cpu"
-    scores = not methods.get(recipe.method).writes_answers
-    head = LAYERS_BACK * layer if scores else _head(recipe, shape, tokens, cuda)
-    gradients = 4 * moved
-    holes = HOLES_KEPT * kept
-    if quantized and not recipe.gradient_checkpointing:
-        holes += HOLES_UNPACKED * shape.linear_weights * compute
+    quantized = recipe.quantization != "none"
+    compute_bytes = 4 if not recipe.lora or hardware.choose_dtype(device).value == "float32" else 2
+
+    # What stays in memory throughout: the base and, in fp32, what is trained.
+    weights = _base_bytes(recipe, shape, compute_bytes, device)
+    trained = _trained_weights(recipe, shape)
+    adapter = 4 * trained if recipe.lora else 0
+
+    # Activations: of every layer, or with checkpointing every layer's input and one layer at a time.
+    tokens = _batch_tokens(recipe, base)
+    layer = tokens * _layer_numbers(recipe, shape, compute_bytes) * compute_bytes
+    checkpointed = recipe.gradient_checkpointing
+    activations = tokens * shape.hidden * compute_bytes * shape.layers + layer if checkpointed else layer * shape.layers
+    # Quantized matrices are unpacked one at a time, for the product and once more for its gradient.
+    largest = max((rows * columns for _, rows, columns in shape.linear), default=0)
+    activations += 2 * largest * compute_bytes if quantized else 0
+
+    # A reward model has no loss head; the head of full fine-tuning also has a gradient of its own, in fp32.
+    writes_answers = methods.get(recipe.method).writes_answers
+    head = _head(recipe, shape, tokens, cuda) if writes_answers else LAYERS_BACK * layer
+    head += 0 if recipe.lora else 4 * shape.hidden * shape.vocabulary
+
+    # Freed blocks between live ones stay with the process, as far as the C library cannot hand them back.
+    holes = HOLES_KEPT * activations
+    if quantized and not checkpointed:
+        holes += HOLES_UNPACKED * shape.linear_weights * compute_bytes
     runtime = GPU_CONTEXT if cuda else CPU_RUNTIME + int(holes)
-    mapped = not cuda and not quantized and shape.file_bytes < 1.05 * compute * (shape.linear_weights + shape.other)
-    head += 0 if recipe.lora else 4 * shape.hidden * shape.vocabulary  # the head's own gradient, in fp32
-    moments = 8 * moved
-    held = gradients if recipe.gradient_accumulation > 1 else 0
-    step = 0 if recipe.lora else max(largest, shape.hidden * shape.vocabulary)
-    moments_of_peak = {
-        "head": (adapter, moments + held, kept, head, runtime),
-        "backward": (adapter, moments + gradients, layer if recipe.gradient_checkpointing else int(layer * 1.5), 0, runtime),
-        "step": (adapter, moments + gradients, 8 * step, 0, runtime),
+
+    # The peak is the largest of four moments, each with (adapter, optimizer, activations, head, runtime).
+    gradients = 4 * trained
+    moments = 8 * trained
+    accumulated = gradients if recipe.gradient_accumulation > 1 else 0
+    updated = 0 if recipe.lora else max(largest, shape.hidden * shape.vocabulary)
+    mapped = not cuda and not quantized and shape.file_bytes < 1.05 * compute_bytes * (shape.linear_weights + shape.other)
+    peaks = {
+        "head": (adapter, moments + accumulated, activations, head, runtime),
+        "backward": (adapter, moments + gradients, layer if checkpointed else int(layer * 1.5), 0, runtime),
+        "step": (adapter, moments + gradients, 8 * updated, 0, runtime),
         "load": (0, 0, 0 if mapped else min(shape.file_bytes, 5 * 10**9), 0, GPU_CONTEXT if cuda else 0),
     }
-    adapter, optimizer, activations, tiles, beside_tensors = (int(part) for part in max(moments_of_peak.values(), key=sum))
-    return Memory(weights, adapter, optimizer, activations, tiles, beside_tensors, not cuda)
+    adapter, optimizer, activations, head, runtime = (int(part) for part in max(peaks.values(), key=sum))
+    return Memory(weights, adapter, optimizer, activations, head, runtime, measured=not cuda)
 
 
-def _held(recipe: Recipe, shape: model_shapes.Shapes, compute: int, device: str) -> int:
+def _trained_weights(recipe: Recipe, shape: model_shapes.Shapes) -> int:
+    """Weights that the optimizer moves: the adapter's, or all of them."""
+    return shape.adapter_weights(recipe.rank, recipe.target_modules) if recipe.lora else shape.linear_weights + shape.other
+
+
+def _base_bytes(recipe: Recipe, shape: model_shapes.Shapes, compute_bytes: int, device: str) -> int:
     """Bytes of the base's weights as they are held while it trains."""
-    packed = {"nf4": NF4_BYTES, "int8": 1.0, "none": compute}[recipe.quantization]
-    whole = [out * into for _, out, into in shape.linear if recipe.quantization == "nf4" and is_misread(into, device)]
-    return int((shape.linear_weights - sum(whole)) * packed + (shape.other + sum(whole)) * compute)
+    weight_bytes = {"nf4": NF4_BYTES, "int8": 1.0, "none": compute_bytes}[recipe.quantization]
+    # Matrices that bitsandbytes would misread in NF4 stay as they are.
+    unpacked = sum(rows * columns for _, rows, columns in shape.linear if recipe.quantization == "nf4" and is_misread(columns, device))
+    return int((shape.linear_weights - unpacked) * weight_bytes + (shape.other + unpacked) * compute_bytes)
 
 
-def _tokens(recipe: Recipe, base: find.Base) -> int:
+def _batch_tokens(recipe: Recipe, base: find.Base) -> int:
     """Tokens of a batch of full rows: a pair is two of them, and a prompt stands before the answer written to it while training."""
     method = methods.get(recipe.method)
     if method.samples_answers:
@@ -132,23 +152,23 @@ def _head(recipe: Recipe, shape: model_shapes.Shapes, tokens: int, cuda: bool) -
     return int(min(tokens, HEAD_TOKENS) * width * 4 * (GPU_HEAD_TILES if cuda else HEAD_TILES))
 
 
-def _floats(recipe: Recipe, shape: model_shapes.Shapes, compute: float) -> int:
+def _layer_numbers(recipe: Recipe, shape: model_shapes.Shapes, compute_bytes: float) -> int:
     """Numbers that one layer keeps for the gradient, for each token.
 
     Both norms keep their input and give what the next matrices keep (4 x hidden); attention keeps queries, keys and values spread over
     all heads, and its answer (4 x heads x head size); the gated MLP keeps gate, its SiLU, up and their product (4 x inner); LoRA its rank.
-    In 16 bits the norms' inputs stay in 32, and each LoRA matrix keeps a copy of its own of what it is given, which PEFT casts to its
+    In 16 bits the norms' inputs stay in 32, and each LoRA matrix keeps a separate copy of its input, which PEFT casts to its
     32 bits and autocast back (10 x hidden: counted with torch's saved-tensor hooks on Llama and Qwen3).
     """
-    middles = len(shape.linear) // max(shape.layers, 1) * recipe.rank if recipe.lora else 0
-    return (10 if compute == 2 and recipe.lora else 4) * shape.hidden + 4 * shape.heads * shape.head_size + 4 * shape.inner + middles
+    lora = len(shape.linear) // max(shape.layers, 1) * recipe.rank if recipe.lora else 0
+    hidden = (10 if compute_bytes == 2 and recipe.lora else 4) * shape.hidden
+    return hidden + 4 * shape.heads * shape.head_size + 4 * shape.inner + lora
 
 
 def training_disk(recipe: Recipe, base: find.Base) -> int:
     """Bytes of the checkpoints that stay (the newest two, the best, one being written; each weights and two moments) and the result."""
-    shape = model_shapes.read_shapes(base)
-    moved = shape.adapter_weights(recipe.rank, recipe.target_modules) if recipe.lora else shape.linear_weights + shape.other
-    return 4 * (12 * moved) + 4 * moved
+    trained = _trained_weights(recipe, model_shapes.read_shapes(base))
+    return 4 * (12 * trained) + 4 * trained
 
 
 def chat_memory(base: find.Base, context: int, type_name: str = DEFAULT_TYPE) -> dict[str, int]:
@@ -202,48 +222,46 @@ def step_seconds(recipe: Recipe, base: find.Base, workspace: Workspace) -> tuple
 
 @dataclass(frozen=True)
 class Change:
-    """Recipe values to set so that it fits. needed: peak memory then, in bytes. words: what it costs, for a person."""
+    """Recipe values to set so that it fits. needed: peak memory then, in bytes. description: what it costs, for a person."""
 
     values: dict[str, Any]
     needed: int
-    words: str
+    description: str
 
 
 def memory_savers(recipe: Recipe) -> list[tuple[dict[str, Any], str]]:
     """Changes that save memory, the least harmful first."""
-    found: list[tuple[dict[str, Any], str]] = []
-    batch, accumulation = recipe.batch_size, recipe.gradient_accumulation
+    savers: list[tuple[dict[str, Any], str]] = []
+
+    # Smaller batches with more accumulation give the same update.
+    batch = recipe.batch_size
+    accumulation = recipe.gradient_accumulation
     while batch > 1 and batch % 2 == 0:
-        batch, accumulation = batch // 2, accumulation * 2
-        found.append(
-            (
-                {"batch_size": batch, "gradient_accumulation": accumulation},
-                f"batch size {batch}, gradient accumulation {accumulation}: same result, slower",
-            )
-        )
+        batch //= 2
+        accumulation *= 2
+        values = {"batch_size": batch, "gradient_accumulation": accumulation}
+        savers.append((values, f"batch size {batch}, gradient accumulation {accumulation}: same result, slower"))
     if batch > 1:
-        found.append(
-            (
-                {"batch_size": 1, "gradient_accumulation": accumulation * batch},
-                "batch size 1, the rest accumulated: the same result, slower",
-            )
-        )
+        values = {"batch_size": 1, "gradient_accumulation": accumulation * batch}
+        savers.append((values, "batch size 1, the rest accumulated: the same result, slower"))
     if not recipe.gradient_checkpointing:
-        found.append(({"gradient_checkpointing": True}, "gradient checkpointing: the same result, about a third slower"))
+        savers.append(({"gradient_checkpointing": True}, "gradient checkpointing: the same result, about a third slower"))
+
+    # From here on the result is another one.
     if recipe.lora and recipe.quantization != "nf4":
-        found.append(({"quantization": "nf4"}, "the base in nf4: a little less exact"))
+        savers.append(({"quantization": "nf4"}, "the base in nf4: a little less exact"))
     if not recipe.lora:
-        found.append(({"lora": True, "quantization": "nf4"}, "a LoRA adapter instead of every weight"))
+        savers.append(({"lora": True, "quantization": "nf4"}, "a LoRA adapter instead of every weight"))
     length = recipe.max_length // 2
     while length >= 128:
-        found.append(({"max_length": length}, f"rows of at most {length} tokens: longer ones are treated as --overlong says"))
+        savers.append(({"max_length": length}, f"rows of at most {length} tokens: longer ones are treated as --overlong says"))
         length //= 2
     if recipe.lora and recipe.rank > 8:
-        found.append(({"rank": 8, "alpha": recipe.alpha * 8 / recipe.rank}, "rank 8: learns less"))
-    return found
+        savers.append(({"rank": 8, "alpha": recipe.alpha * 8 / recipe.rank}, "rank 8: learns less"))
+    return savers
 
 
-def _with(recipe: Recipe, values: dict[str, Any]) -> Recipe | None:
+def _changed(recipe: Recipe, values: dict[str, Any]) -> Recipe | None:
     """A recipe with other values; None where they do not go together."""
     try:
         return Recipe(**{**recipe.model_dump(), **values})
@@ -257,16 +275,40 @@ def smallest_change(recipe: Recipe, base: find.Base, device: str, free: int) -> 
     def need(changed: Recipe) -> int:
         return interpreter_memory(device) + training_memory(changed, base, device).total
 
-    offered = memory_savers(recipe)
-    for values, words in offered:
-        if (changed := _with(recipe, values)) and (needed := need(changed)) <= free:
-            return Change(values, needed, words)
+    # One change alone, the least harmful that is enough.
+    savers = memory_savers(recipe)
+    for values, description in savers:
+        if (changed := _changed(recipe, values)) and (needed := need(changed)) <= free:
+            return Change(values, needed, description)
+
+    # Else one after the other; of those that set the same values the last counts.
     all_values: dict[str, Any] = {}
-    said: dict[str, str] = {}
-    for values, words in offered:
-        if changed := _with(recipe, all_values | values):
+    descriptions: dict[str, str] = {}
+    for values, description in savers:
+        if changed := _changed(recipe, all_values | values):
             all_values |= values
-            said["+".join(values)] = words
+            descriptions["+".join(values)] = description
             if (needed := need(changed)) <= free:
-                return Change(all_values, needed, "; ".join(said.values()))
+                return Change(all_values, needed, "; ".join(descriptions.values()))
     return None
+
+
+def judge_base(base: find.Base, recipe: Recipe) -> Choice:
+    """Whether a base can be trained here: one of fits, tight and no, and why. recipe: how it would be trained, its base left aside.
+
+    Rows are taken to be as long as the recipe allows. tight: with little room, or only after the change that is named.
+    """
+    device = hardware.choose_device(recipe.device).value
+    free = free_memory(device)
+    need = interpreter_memory(device) + training_memory(recipe, base, device).total
+    reason = f"about {format_size(need)} of {format_size(free)} free"
+    if need <= EASY_SHARE * free:
+        return Choice("fits", reason)
+    if need <= free:
+        return Choice("tight", f"{reason}: close other programs")
+
+    # Only a recipe that is changed fits, or none.
+    change = smallest_change(recipe, base, device, free)
+    return (
+        Choice("tight", f"{reason}; it fits with {change.description}") if change else Choice("no", f"{reason}, and no change makes it fit")
+    )

@@ -14,6 +14,7 @@ from edgetune.machine import hardware
 COPY_BYTES = 32 * 2**20
 """Bytes that each core copies at a time: more than its caches hold."""
 COPY_TRIES = 4
+"""The best counts, since other programs can only slow one down."""
 FIXED_SECONDS = 0.0002
 """Seconds a token that do not depend on the size: sampling, a round of all threads for each layer."""
 
@@ -27,12 +28,12 @@ def bandwidth() -> float:
     import numpy as np
 
     cores = hardware.this_machine().cores
-    pieces = [(np.ones(COPY_BYTES // 8), np.empty(COPY_BYTES // 8)) for _ in range(cores)]
+    buffers = [(np.ones(COPY_BYTES // 8), np.empty(COPY_BYTES // 8)) for _ in range(cores)]
     fastest = 0.0
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(COPY_TRIES):
             began = time.perf_counter()
-            list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pieces))
+            list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), buffers))
             fastest = max(fastest, 2 * COPY_BYTES * cores / (time.perf_counter() - began))
     return fastest
 

@@ -28,12 +28,17 @@ def estimate_training(report: Report, recipe: Recipe, base: Base | None, workspa
     rows: of one pass, where they are divided already.
     """
     usable = report.tokens.get("rows") or report.kept + report.truncated
-    held = sum(file["kept"] for file in report.files if file["held_out"])
-    rows = rows or max(1, round((usable - held) * (1 if held else 1 - recipe.validation_split)))
+
+    # Rows that a file holds out are not trained on; without such a file the recipe holds a share out.
+    held_out = sum(file["kept"] for file in report.files if file["held_out"])
+    rows = rows or max(1, round((usable - held_out) * (1 if held_out else 1 - recipe.validation_split)))
+
     total = total_steps(recipe, rows)
     passes = total * recipe.batch_size * recipe.gradient_accumulation / rows
     tokens = (report.tokens.get("tokens") or report.lengths.get("tokens", 0)) * rows / max(usable, 1)
     result: dict[str, Any] = {"steps": total, "rows": rows, "passes": round(passes, 2), "tokens": round(tokens * passes)}
+
+    # Without a base there is nothing to time.
     result |= {"seconds": None, "reason": "name --base"}
     if base is None:
         return result
@@ -45,12 +50,14 @@ def training_speed(recipe: Recipe, base: Base, workspace: Workspace) -> tuple[fl
     """Tokens a second, and where the figure comes from: the last run that was trained on this base the same
     way on the same device, else a matrix product timed now. A damaged run counts as none."""
     device = hardware.choose_device(recipe.device)
+    # A measured run counts more than any estimate.
     for run, request, state in reversed(list(manage.readable(workspace))):
-        same_place = Path(request["base"]) == base.path and request["device"] == device.value
-        if same_place and state.tokens_per_second and _comparable(run, recipe, base.context):
+        same_base = Path(request["base"]) == base.path and request["device"] == device.value
+        if same_base and state.tokens_per_second and _comparable(run, recipe, base.context):
             return float(state.tokens_per_second), f"as fast as the run {run.name}, trained the same way"
     if device.value != "cpu":
         return None, f"not measured yet on {device.value}: the first run with this base tells"
+
     rate = _products() * REACHED_SHARE
     flop = FLOP_PER_TOKEN[recipe.lora, recipe.gradient_checkpointing] * base.parameters
     return rate / flop, f"a rough guess from this processor's speed ({rate / 1e9:.0f} GFLOP/s of matrix products)"
@@ -75,10 +82,11 @@ def _products() -> float:
     """FLOP a second of single-precision matrix products on all cores, timed for about a tenth of a second."""
     import numpy as np
 
-    a = np.ones((MATRIX_SIDE, MATRIX_SIDE), dtype=np.float32)
-    a @ a
-    began, count = time.perf_counter(), 0
+    matrix = np.ones((MATRIX_SIDE, MATRIX_SIDE), dtype=np.float32)
+    matrix @ matrix  # the first product starts the library's threads
+    began = time.perf_counter()
+    count = 0
     while time.perf_counter() - began < 0.1:
-        a @ a
+        matrix @ matrix
         count += 1
     return count * 2 * MATRIX_SIDE**3 / (time.perf_counter() - began)

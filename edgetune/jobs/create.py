@@ -174,7 +174,7 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
         raise EdgeTuneError(
             "Not enough memory",
             f"Training {base.name} this way needs at least {format_size(need)}; {format_size(free)} are free.",
-            (f"Try {change.words}. " if change else "")
+            (f"Try {change.description}. " if change else "")
             + "Use --quantization nf4, a lower --rank, a smaller base, or close other programs.",
         )
 

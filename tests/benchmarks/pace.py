@@ -13,9 +13,9 @@ import llama_cpp
 from fit_memory import make_model
 
 from converters.convert import plan_gguf
+from converters.file_types import UNQUANTIZED
 from edgetune.bases import find
 from edgetune.estimate import generation_speed
-from edgetune.estimate.gguf_types import UNQUANTIZED_TYPES
 from edgetune.machine import hardware
 
 LIMIT = 1.5
@@ -56,7 +56,7 @@ def main() -> None:
                     plan_gguf(make_model(model, models), None, [kind], chat_template="", name=model, extra={}).write(kind, file)
                 size, measured = path.stat().st_size, real(path)
                 weights = find.describe_base(make_model(model, models)).parameters
-                predicted = generation_speed.tokens_per_second(size, 0 if kind in UNQUANTIZED_TYPES else weights)
+                predicted = generation_speed.tokens_per_second(size, 0 if kind in UNQUANTIZED else weights)
                 ratio = predicted / measured
                 worst = max(worst, ratio, 1 / ratio)
                 file_of = f"{model:7} {kind:7} {size / 2**20:5.0f} MiB"

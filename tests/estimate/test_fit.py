@@ -120,6 +120,22 @@ def test_the_smallest_change_fits_and_keeps_the_rows_of_an_update(nano: Path) ->
     assert fit.smallest_change(recipe, base, "cpu", fit.INTERPRETER) is None
 
 
+def test_it_fits_is_tight_or_cannot_be(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, recipe = find.describe_base(nano), Recipe(batch_size=8, quantization="none")
+    need = fit.INTERPRETER + fit.training_memory(recipe, base, "cpu").total
+    least = fit.smallest_change(recipe, base, "cpu", need - 1)
+    assert least
+    for free, value, reason in (
+        (need * 2, "fits", "of"),
+        (need, "tight", "close other"),
+        (need - 1, "tight", least.description),
+        (10**6, "no", "no change"),
+    ):
+        monkeypatch.setattr(fit, "free_memory", lambda device, free=free: free)
+        choice = fit.judge_base(base, recipe)
+        assert choice.value == value and reason in choice.reason
+
+
 def test_what_cannot_fit_is_refused_before_a_run_is_made(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "free_memory", lambda device: fit.INTERPRETER)
     with pytest.raises(EdgeTuneError, match="Not enough memory"):

@@ -110,7 +110,7 @@ class Export(Page):
         loss = f"{'=' if one.measured else '~'} {one.loss:.2g}" if one.loss is not None else "-"
         there = Text(f"✔ {'proven' if one.proven else 'written'}" if one.written else "", style=self.app.theme_variables.get("success", ""))
         name = Text(one.type, style=self._style(one.type))
-        return Line(one.type, (self._mark(one.type), name, size, loss, f"about {_round(one.speed):,}", there), one.words)
+        return Line(one.type, (self._mark(one.type), name, size, loss, f"about {_round(one.speed):,}", there), one.description)
 
     @on(Listing.Moved)
     def moved(self, event: Listing.Moved) -> None:
@@ -121,7 +121,7 @@ class Export(Page):
     def _tell_type(self, name: str | None) -> None:
         text = Text()
         if one := self.offers.get(name or ""):
-            text.append(f"{one.type}: {one.words}.\n")
+            text.append(f"{one.type}: {one.description}.\n")
             if one.measured:
                 same = f", same next token {one.same:.1%}" if one.same is not None else ""
                 text.append(f"Loss {one.loss:.2g}{same}: measured by its proof on your rows.", "dim")

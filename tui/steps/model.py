@@ -13,7 +13,7 @@ from edgetune.bases import find, folders
 from edgetune.bases.licence import licence
 from edgetune.config.recipe import build_recipe
 from edgetune.errors import InputError
-from edgetune.estimate.fits import fits
+from edgetune.estimate.fit import judge_base
 from edgetune.formatting import format_size
 from edgetune.machine.hardware import Choice
 from edgetune.storage.workspace import Workspace
@@ -38,7 +38,7 @@ class Found:
 
 def _bases(workspace: Workspace, preset: str) -> list[Found]:
     recipe, _ = build_recipe({}, None, preset)
-    return [Found(base, fits(base, recipe), licence(base.path)) for base in find.described_bases(folders.search_folders(workspace))]
+    return [Found(base, judge_base(base, recipe), licence(base.path)) for base in find.described_bases(folders.search_folders(workspace))]
 
 
 class ModelStep(Step):
