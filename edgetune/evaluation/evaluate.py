@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetune.chat.turns import answer_end_ids
 from edgetune.data.labels import IGNORE_INDEX, last_answer_start
 from edgetune.data.render import TokenizedRow
 from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, today
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from edgetune.chat.engine import Engine
     from edgetune.storage.workspace import Run, Workspace
 
-MAX_ANSWERS, ANSWER_TOKENS = 50, 64
-"""Held-out prompts that are answered, and the tokens an answer may have."""
+MAX_ANSWERS = 50
+"""Held-out prompts that are answered."""
+ANSWER_TOKENS = 64
+"""The most tokens an answer may have."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,28 @@ def evaluate_rows(
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Loss and perplexity over all rows; share of the first `limit` prompts answered exactly, and with the expected answer contained."""
-    total, count = score(rows)
-    loss = -total / max(count, 1)
-    asked = [row for row in rows if row.expected][:limit]
+    log_probability, tokens = score(rows)
+    loss = -log_probability / max(tokens, 1)
+
+    # Answering is slow, so that only some prompts are answered.
+    questions = [row for row in rows if row.expected][:limit]
     replies = []
-    for number, row in enumerate(asked, 1):
+    for number, row in enumerate(questions, 1):
         replies.append(answer(row.prompt))
         if progress:
-            progress(number, len(asked))
-    exact = [normalized_words(a) == normalized_words(r.expected) for a, r in zip(replies, asked, strict=True)]
-    holds = [contains(a, r.expected) for a, r in zip(replies, asked, strict=True)]
-    share = (lambda hits: sum(hits) / len(hits)) if asked else (lambda _hits: None)
+            progress(number, len(questions))
+
+    answered = list(zip(replies, questions, strict=True))
+    exact = [normalized_words(reply) == normalized_words(row.expected) for reply, row in answered]
+    contained = [contains(reply, row.expected) for reply, row in answered]
     return {
         "loss": loss,
         "perplexity": math.exp(min(loss, 50)),
-        "tokens": count,
+        "tokens": tokens,
         "rows": len(rows),
-        "answered": len(asked),
-        "exact": share(exact),
-        "contained": share(holds),
+        "answered": len(answered),
+        "exact": sum(exact) / len(exact) if exact else None,
+        "contained": sum(contained) / len(contained) if contained else None,
     }
 
 
@@ -89,7 +95,9 @@ class GgufTokenizer:
         self.bos_id = info.bos
         self.eos_id = info.eos if info.eos is not None else info.eog[0]
         self.specials = {
-            t.data.decode("utf-8", "replace"): t.id for t in engine.describe(list(range(info.n_vocab))) if t.control and t.data
+            token.data.decode("utf-8", "replace"): token.id
+            for token in engine.describe(list(range(info.n_vocab)))
+            if token.control and token.data
         }
 
     def encode(self, text: str) -> list[int]:
@@ -106,11 +114,11 @@ class GgufTokenizer:
 
     def decode(self, ids: list[int]) -> str:
         """Text of ids, control tokens left out."""
-        return b"".join(t.data for t in self.engine.describe(ids) if not t.control).decode("utf-8", "replace")
+        return b"".join(token.data for token in self.engine.describe(ids) if not token.control).decode("utf-8", "replace")
 
     def newlines(self, ids: list[int]) -> list[int]:
         """How many line breaks each token writes."""
-        return [t.data.count(b"\n") for t in self.engine.describe(ids)]
+        return [token.data.count(b"\n") for token in self.engine.describe(ids)]
 
 
 def gguf_functions(engine: "Engine") -> tuple[RowScorer, Answerer]:
@@ -118,9 +126,8 @@ def gguf_functions(engine: "Engine") -> tuple[RowScorer, Answerer]:
     from edgetune.chat.sampling import Sampling
 
     def score(rows: list[EvaluationRow]) -> tuple[float, int]:
-        pairs = [pair for row in rows for pair in _stretches(row)]
-        scored = engine.score(pairs)
-        return sum(s.logprob for s in scored), sum(s.count for s in scored)
+        scores = engine.score([stretch for row in rows for stretch in _stretches(row)])
+        return sum(stretch.logprob for stretch in scores), sum(stretch.count for stretch in scores)
 
     def answer(prompt: list[int]) -> str:
         return engine.generate(prompt, max_tokens=ANSWER_TOKENS, sampling=Sampling(temperature=0.0, seed=0)).finished().text
@@ -130,13 +137,14 @@ def gguf_functions(engine: "Engine") -> tuple[RowScorer, Answerer]:
 
 def _stretches(row: EvaluationRow) -> list[tuple[list[int], list[int]]]:
     """A row's trained stretches as (tokens before, target tokens); the very first token has nothing before it and is not scored."""
-    result, start = [], None
-    for i, label in enumerate([*row.labels, IGNORE_INDEX]):
+    result = []
+    start = None
+    for position, label in enumerate([*row.labels, IGNORE_INDEX]):
         if label != IGNORE_INDEX and start is None:
-            start = max(i, 1)
+            start = max(position, 1)
         elif label == IGNORE_INDEX and start is not None:
-            if i > start:
-                result.append((row.ids[:start], row.ids[start:i]))
+            if position > start:
+                result.append((row.ids[:start], row.ids[start:position]))
             start = None
     return result
 
@@ -169,15 +177,16 @@ def torch_functions(model: Any, stops: list[int], pad: int, decode: Callable[[li
     device = next(model.parameters()).device
 
     def score(rows: list[EvaluationRow]) -> tuple[float, int]:
-        total, count = 0.0, 0
+        log_probability = 0.0
+        tokens = 0
         with torch.no_grad():
             for row in rows:
                 logits = model(input_ids=torch.tensor([row.ids], device=device), use_cache=False).logits[0, :-1].float()
                 labels = torch.tensor(row.labels[1:], device=device)
-                kept = labels != IGNORE_INDEX
-                total -= float(torch.nn.functional.cross_entropy(logits[kept], labels[kept], reduction="sum"))
-                count += int(kept.sum())
-        return total, count
+                trained = labels != IGNORE_INDEX
+                log_probability -= float(torch.nn.functional.cross_entropy(logits[trained], labels[trained], reduction="sum"))
+                tokens += int(trained.sum())
+        return log_probability, tokens
 
     return score, lambda prompt: decode(generate(model, prompt, stops, ANSWER_TOKENS, pad))
 
@@ -187,49 +196,57 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.data import prepare
 
-    request, recipe = run.request(), recipe_of(run)
+    request = run.request()
+    recipe = recipe_of(run)
+
+    # What is measured must be what was trained.
     require_unchanged(run, request)
     require_writer(run, recipe)
-    result_path, base = result_folder(run, recipe), Path(request["base"])
+    result_path = result_folder(run, recipe)
+    base = Path(request["base"])
+
     tokenizer = tokenizers.load_tokenizer(base, request["template_date"])
-    found = prepare.evaluation_set(data or run.held_out, tokenizer, request["context"]) if data or request["held_out"] else None
-    if found is None:
+    if data is None and not request["held_out"]:
         raise InputError(f"{run.name} held nothing out", "Its validation_split is 0.", "Name a file with --data.")
-    rows = evaluation_rows(found.rows)
-    stops = sorted({tokenizer.eos_id, *(r.ids[-1] for r in rows if r.ids[-1] in tokenizer.specials.values())})
+    held_out = prepare.evaluation_set(data or run.held_out, tokenizer, request["context"])
+    rows = evaluation_rows(held_out.rows)
+    stops = answer_end_ids([(row.ids, row.labels) for row in rows], tokenizer)
     result: dict[str, Any] = {
         "data": str(data) if data else "held-out rows of the run",
-        "read": found.read,
-        "rejected": found.rejected,
+        "read": held_out.read,
+        "rejected": held_out.rejected,
     }
 
-    def both(model: Any) -> dict[str, Any]:
+    def evaluate(model: Any) -> dict[str, Any]:
         score, answer = torch_functions(model, stops, tokenizer.pad_id, tokenizer.decode)
         return evaluate_rows(rows, score, answer, limit, progress)
 
+    # An adapter is switched off to measure the base, so that one model is loaded; full fine-tuning leaves two.
     with torch_model(base, result_path if recipe.lora else None, request["threads"]) as model:
         if recipe.lora:
             with model.disable_adapter():
-                result["base"] = both(model)
-            result["tuned"] = both(model)
+                result["base"] = evaluate(model)
+            result["tuned"] = evaluate(model)
         else:
-            result["base"] = both(model)
+            result["base"] = evaluate(model)
     if not recipe.lora:
         with torch_model(result_path, None, request["threads"]) as model:
-            result["tuned"] = both(model)
+            result["tuned"] = evaluate(model)
     return result
 
 
 def run_of_gguf(path: Path, metadata: dict[str, str], workspace: "Workspace") -> "Run":
-    """The run that a GGUF was exported from: the one whose exports it lies among, else the one that the file itself names.
+    """The run that a GGUF was exported from: by the folder it lies in, else by the name in the file.
 
     Raises InputError where it names none, or one that is not in the workspace.
     """
     from edgetune.storage.workspace import Run
 
-    home = Run(path.resolve().parent.parent)
-    if home.exports == path.resolve().parent and home.request_file.is_file():
-        return home  # by its place, as a run that was renamed has another name than its files say
+    # A run that was renamed has another name than its files say, so that the folder counts more.
+    folder_run = Run(path.resolve().parent.parent)
+    if folder_run.exports == path.resolve().parent and folder_run.request_file.is_file():
+        return folder_run
+
     name = metadata.get("edgetune.run", "")
     if not name:
         raise InputError("No data to measure on", f"{path} does not say which run it was exported from.", "Name a file with --data.")
@@ -253,10 +270,11 @@ def evaluate_gguf(
             data = run.held_out
             if not data.is_file():
                 raise InputError(f"{run.name} held nothing out", f"{data} is not there.", "Name a file with --data.")
-        tokenizer = GgufTokenizer(engine)
-        found = prepare.evaluation_set(data, tokenizer, engine.info.n_ctx)
+
+        # The file's own tokenizer and template: what llama.cpp will be asked is what is measured.
+        held_out = prepare.evaluation_set(data, GgufTokenizer(engine), engine.info.n_ctx)
         score, answer = gguf_functions(engine)
-        measured = evaluate_rows(evaluation_rows(found.rows), score, answer, limit, progress)
-        if not math.isfinite(measured["loss"]):
+        figures = evaluate_rows(evaluation_rows(held_out.rows), score, answer, limit, progress)
+        if not math.isfinite(figures["loss"]):
             raise EdgeTuneError(f"{path.name} gives no finite loss", "Its weights or its conversion are broken.", "Export it again.")
-        return {"data": str(data), "read": found.read, "rejected": found.rejected, "gguf": measured}
+        return {"data": str(data), "read": held_out.read, "rejected": held_out.rejected, "gguf": figures}

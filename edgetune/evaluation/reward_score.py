@@ -14,12 +14,13 @@ from edgetune.errors import InputError
 from edgetune.storage.workspace import Run
 from edgetune.training.reward_model import Scorer
 
-ANSWERS_PER_BATCH = 8
+ANSWERS_PER_ROUND = 80
+"""Answers scored before progress is reported: ten of the scorer's batches."""
 
 
 @dataclass
 class ScoredAnswer:
-    """An answer with the prompt it belongs to, where it stands in its file, and its score."""
+    """An answer with the prompt it belongs to, the line of its file, and its score."""
 
     line: int
     prompt: list[dict[str, Any]]
@@ -31,44 +32,55 @@ class ScoredAnswer:
 def read_answers(path: Path, scorer: Scorer) -> tuple[list[ScoredAnswer], list[tuple[int, str]]]:
     """The answers in a file of any shape that has some, and the rows that were left out: line and reason."""
     files = sources([str(path)])
-    found = scan.detect_formats(files, "auto", {})
-    job = Job(tuple(one.format for one in found), rules=Rules(scorer.length, train_on="last"), look=False)
-    kept: list[ScoredAnswer] = []
+    formats = tuple(detection.format for detection in scan.detect_formats(files, "auto", {}))
+    job = Job(formats, rules=Rules(scorer.length, train_on="last"), look=False)
+
+    answers: list[ScoredAnswer] = []
     rejected: list[tuple[int, str]] = []
     for piece in scan.raw_batches(files):
         batch = examine(piece.source, piece.file, piece.raws, job, scorer.tokenizer)
         rejected += [(row.line, row.reason) for row in batch.rejected]
         for unit in batch.units:
-            if unit.example.kind not in ("conversation", "preference", "unpaired"):
-                raise InputError(f"{path.name} holds no answers", f"Its rows are of kind {unit.example.kind}.", "Name a file of answers.")
+            kind = unit.example.kind
+            if kind not in ("conversation", "preference", "unpaired"):
+                raise InputError(f"{path.name} holds no answers", f"Its rows are of kind {kind}.", "Name a file of answers.")
             for part, row in zip(conversations(unit.example), unit.rows, strict=True):
-                kept.append(ScoredAnswer(unit.line, part.messages[:-1], str(part.messages[-1].get("content") or ""), row.ids))
-    if not kept:
+                *prompt, last = part.messages
+                answers.append(ScoredAnswer(unit.line, prompt, str(last.get("content") or ""), row.ids))
+
+    if not answers:
         first = f" The first: line {rejected[0][0]}, {rejected[0][1]}." if rejected else ""
-        raise InputError(f"No answer in {path.name} can be scored", f"All {len(rejected)} rows were left out.{first}", "Check the file.")
-    return kept, rejected
+        raise InputError(
+            f"No answer in {path.name} can be scored",
+            f"All {len(rejected)} rows were left out.{first}",
+            f"Run 'edgetune data check {path}' to see what is wrong with its rows.",
+        )
+    return answers, rejected
 
 
 def rank_answers(run: Run, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Every prompt of a file with its answers, the best first: what `edgetune score` prints."""
     scorer = Scorer(run)
-    kept, rejected = read_answers(path, scorer)
-    for start in range(0, len(kept), 10 * ANSWERS_PER_BATCH):
-        part = kept[start : start + 10 * ANSWERS_PER_BATCH]
-        for one, score in zip(part, scorer.scores([one.ids for one in part]), strict=True):
-            one.score = score
+    answers, rejected = read_answers(path, scorer)
+
+    for start in range(0, len(answers), ANSWERS_PER_ROUND):
+        part = answers[start : start + ANSWERS_PER_ROUND]
+        scores = scorer.scores([answer.ids for answer in part])
+        for answer, score in zip(part, scores, strict=True):
+            answer.score = score
         if progress:
-            progress(min(start + len(part), len(kept)), len(kept))
+            progress(min(start + len(part), len(answers)), len(answers))
+
     return {
         "run": run.name,
-        "scored": len(kept),
+        "scored": len(answers),
         "rejected": [{"line": line, "reason": reason} for line, reason in rejected],
         "prompts": [
             {
                 "prompt": without_marks(group[0].prompt),
-                "answers": [{"line": one.line, "score": one.score, "answer": one.answer} for one in group],
+                "answers": [{"line": answer.line, "score": answer.score, "answer": answer.answer} for answer in group],
             }
-            for group in _groups(kept)
+            for group in _groups(answers)
         ],
     }
 
@@ -78,10 +90,10 @@ def without_marks(prompt: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in message.items() if key != "train"} for message in prompt]
 
 
-def _groups(kept: list[ScoredAnswer]) -> Iterator[list[ScoredAnswer]]:
+def _groups(answers: list[ScoredAnswer]) -> Iterator[list[ScoredAnswer]]:
     """Answers of one prompt together, in the prompts' order of appearance, the best first."""
     groups: dict[str, list[ScoredAnswer]] = {}
-    for one in kept:
-        groups.setdefault(json.dumps(without_marks(one.prompt), sort_keys=True), []).append(one)
+    for answer in answers:
+        groups.setdefault(json.dumps(without_marks(answer.prompt), sort_keys=True), []).append(answer)
     for group in groups.values():
-        yield sorted(group, key=lambda one: -one.score)
+        yield sorted(group, key=lambda answer: -answer.score)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.chat.turns import answer_end_ids
 from edgetune.data.labels import IGNORE_INDEX, first_answer_start
-from edgetune.data.render import answer_ending
 from edgetune.data.store import LabelledIds
 from edgetune.runs.events import EventLog
 
@@ -32,28 +32,12 @@ def generate_answer(model: Any, ids: list[int], stops: list[int], limit: int, pa
     return [t for t in made if t not in stops]
 
 
-def turn_ends(tokenizer: BaseTokenizer) -> list[int]:
-    """The tokens that end an answer: EOS, and the template's end of turn."""
-    end = answer_ending(tokenizer.template, tuple(tokenizer.specials)).end
-    return sorted({tokenizer.eos_id, *(number for mark, number in tokenizer.specials.items() if end.endswith(mark))})
-
-
-def stop_ids(rows: Sequence[LabelledIds], tokenizer: BaseTokenizer) -> list[int]:
-    """The tokens an answer ends with: EOS, the template's end of turn, and what ends the trained answers."""
-    return sorted(
-        {
-            *turn_ends(tokenizer),
-            *(ids[-1] for ids, labels in rows[:50] if labels[-1] != IGNORE_INDEX and ids[-1] in tokenizer.specials.values()),
-        }
-    )
-
-
 class Sampler:
     """Answers a run's fixed prompts and writes them as events."""
 
     def __init__(self, rows: Sequence[LabelledIds], tokenizer: BaseTokenizer, events: EventLog, context: int) -> None:
         self.tokenizer, self.events = tokenizer, events
-        self.stops = stop_ids(rows, tokenizer)
+        self.stops = answer_end_ids(rows, tokenizer)
         self.prompts = []
         for ids, labels in rows:
             start = first_answer_start(labels) or 0

@@ -7,11 +7,11 @@ from typing import Any
 
 from edgetune import methods
 from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.chat.turns import turn_end_ids
 from edgetune.config.recipe import Recipe
 from edgetune.data.store import TokenRows
 from edgetune.methods import Method, Reward
 from edgetune.training import rewards
-from edgetune.training.samples import turn_ends
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TrainerSetup:
 
     def turn_ends(self) -> list[int]:
         """The tokens that end an answer."""
-        return turn_ends(self.tokenizer)
+        return turn_end_ids(self.tokenizer)
 
     def rewards(self) -> list[Reward]:
         """What judges the answers that the model writes while training."""

@@ -69,13 +69,12 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     from edgetune.bases import find
     from edgetune.bases import tokenizer as tokenizers
     from edgetune.chat.engine import Engine
+    from edgetune.chat.turns import turn_end_ids
     from edgetune.config.recipe import build_recipe
     from edgetune.gguf.source import from_folder
     from edgetune.gguf.write import export_gguf
     from edgetune.machine import hardware
-    from edgetune.training.model import build_model as build_model
-    from edgetune.training.model import trained_weights
-    from edgetune.training.samples import turn_ends
+    from edgetune.training.model import build_model, trained_weights
 
     base = find.describe_base(folder)
     threads = int(hardware.choose_threads(base.parameters, None).value)
@@ -88,7 +87,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     with torch.no_grad():
         for weight in trained_weights(model).values():
             weight += 0.001 * torch.randn_like(weight)
-    stops = turn_ends(tokenizer)
+    stops = turn_end_ids(tokenizer)
     ids = [row for row in prompts(tokenizer, options.prompts) for _ in range(options.each)]
     spent, made = {"model": 0.0, "llama.cpp": 0.0}, {"model": 0, "llama.cpp": 0}
     with tempfile.TemporaryDirectory() as name:

@@ -8,6 +8,7 @@ from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
+from edgetune.chat.turns import answer_frame, stop_text
 from edgetune.data.template import ChatTemplate, TemplateRefusal
 
 if TYPE_CHECKING:
@@ -53,24 +54,20 @@ class Product:
     @cached_property
     def stops(self) -> list[str]:
         """What ends an answer: the mark of the turn's end (or the text, where no special token ends it), and the end of all text."""
-        question, answer, reply = ({"role": r, "content": f"probe-{n}"} for n, r in enumerate(("user", "assistant", "user")))
-        try:
-            whole = self.template.render([question, answer, reply])
-        except TemplateRefusal:
+        frame = answer_frame(self.template)
+        if frame is None:
             return [self.template.eos_token]
-        following = whole.partition(answer["content"])[2].partition(reply["content"])[0]
-        specials = (token for token in self.tokenizer.specials if token in following and token.strip())
-        first = min(specials, key=lambda token: (following.find(token), -len(token)), default="")
-        if not first:  # as far as it is the same after the last answer
-            behind = whole.rpartition(reply["content"])[0] and self.template.render([question, answer]).partition(answer["content"])[2]
-            size = next((at for at, (a, b) in enumerate(zip(behind, following, strict=False)) if a != b), min(len(behind), len(following)))
-            first = behind[:size].rstrip() or following.rstrip()
-        return [one for one in dict.fromkeys((first, self.template.eos_token)) if one]
+
+        # Of marks that begin at the same place the longest is the token.
+        following = frame.before_question
+        marks = (mark for mark in self.tokenizer.specials if mark in following and mark.strip())
+        first = min(marks, key=lambda mark: (following.find(mark), -len(mark)), default="") or stop_text(frame)
+        return [stop for stop in dict.fromkeys((first, self.template.eos_token)) if stop]
 
 
 def describe_product(source: "Source") -> Product:
     """What an export will be. Raises InputError where its tokenizer cannot be read."""
-    adapters = [source.adapter] if source.adapter else [one for one, _ in source.mix]
+    adapters = [source.adapter] if source.adapter else [path for path, _ in source.mix]
     date = str(source.facts["edgetune.template_date"])
     tokenizer = tokenizers.load_tokenizer(source.model, date, tokenizers.own_tokenizer(adapters))
     template = ChatTemplate(source.template, tokenizer.template.bos_token, tokenizer.template.eos_token, date)
@@ -88,9 +85,12 @@ def with_date_written_out(template: ChatTemplate) -> str | None:
     from dataclasses import replace
 
     day = datetime.date.fromisoformat(template.date)
-    source = re.sub(
-        DATE_CALL + r"\(\s*(['\"])([^'\"]*)\1\s*\)", lambda found: json.dumps(day.strftime(found[2]), ensure_ascii=False), template.source
-    )
+
+    def written(call: re.Match[str]) -> str:
+        return json.dumps(day.strftime(call[2]), ensure_ascii=False)
+
+    # On another day the text must be the same: a pattern that is worked out, not written down, would still follow the calendar.
+    source = re.sub(DATE_CALL + r"\(\s*(['\"])([^'\"]*)\1\s*\)", written, template.source)
     still = replace(template, source=source, date="2001-02-03")
     try:
         for messages in ([{"role": "user", "content": "a"}], [{"role": "system", "content": "b"}, {"role": "user", "content": "a"}]):

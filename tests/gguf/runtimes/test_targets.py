@@ -121,6 +121,11 @@ def test_a_plain_template_stops_at_the_end_of_text(family: Callable[[str], BaseT
     commands = modelfile(runtimes.module("ollama").layout(product, "x.gguf").texts["Modelfile"])
     assert [value for key, value in commands if key == "stop"] == product.stops
 
+    # A template for one question and one answer ends the answer as in chat, with what it writes at the very end.
+    single = "{% if messages | length > 2 %}{{ raise_exception('one question only') }}{% endif %}"
+    single += "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}"
+    assert Product("x", replace(template, source=single), tokenizer, 512).stops == ["<|end|>", template.eos_token]
+
 
 @pytest.mark.parametrize("name", ["llama3.2", "granite3"])
 def test_a_written_out_date_no_longer_changes(name: str, family: Callable[[str], BaseTokenizer]) -> None:
