@@ -18,7 +18,7 @@ def result_hash(source: Source) -> str:
 
 
 def current(source: Source, type_name: str) -> Path | None:
-    """A run's export of a type under its usual name, where it is there and was made from the run's present result."""
+    """A run's export of a type under its usual name, where it exists and was made from the run's present result."""
     path = target_paths(source, [type_name], None)[type_name]
     note = path.with_suffix(".json")
     if source.home is None or not (path.is_file() and note.is_file()):

@@ -13,20 +13,22 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 MODEL_HELP = "A GGUF file, a run, 'nano', or the folder of a base."
-"""What names a model to talk to, for the help of the commands that take one."""
+"""How a model to chat with is named, for the help of the commands that accept one."""
 
 
 def model_file(source: str, workspace: "Workspace", say: Say) -> Path:
     """What a SOURCE means: a GGUF file, a run, 'nano', or a base model's folder. InputError where it is none of them.
 
-    say: told, in words, what is written first.
+    say: gets a sentence about what is written first.
     """
     path = expand_home(source)
     if path.is_file():
         return path
     if source.lower().endswith(".gguf"):
         raise InputError(
-            f"There is no file {source}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
+            f"There is no file {source}",
+            "Nothing lies under that path.",
+            "Give the path of a GGUF file, or the name of a run; 'edgetune runs' lists them.",
         )
     if source == "nano" or (is_folder(path) and not (path.name == source and is_folder(workspace.runs_folder / source))):
         from edgetune.bases import find
@@ -36,22 +38,22 @@ def model_file(source: str, workspace: "Workspace", say: Say) -> Path:
 
 
 def run_gguf(run: "Run", workspace: "Workspace", say: Say) -> Path:
-    """A run's GGUF as it is now, smallest type preferred; made and proven first where there is none."""
+    """A run's GGUF as it is now, smallest type preferred; written and proven first where there is none."""
     from edgetune.gguf.current import current_gguf
     from edgetune.gguf.source import from_run
     from edgetune.gguf.write import export_gguf, make_prover, require_proven
 
-    if found := current_gguf(run):
-        return found
+    if path := current_gguf(run):
+        return path
     source = from_run(run)
     say(f"{run.name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it.")
-    made = export_gguf(source, [DEFAULT_TYPE], None, proving=make_prover(source, workspace, say))
-    require_proven(made)
-    return Path(made[0]["path"])
+    exports = export_gguf(source, [DEFAULT_TYPE], None, proving=make_prover(source, workspace, say))
+    require_proven(exports)
+    return Path(exports[0]["path"])
 
 
 def base_gguf(folder: Path, workspace: "Workspace", say: Say) -> Path:
-    """A base's GGUF, kept in the workspace's cache; made first where there is none. InputError for a folder that is no model."""
+    """A base's GGUF in the workspace's cache; written first where there is none. InputError for a folder that is no model."""
     from edgetune.bases import find
     from edgetune.bases.fingerprint import fingerprint
     from edgetune.gguf.source import from_folder
@@ -73,5 +75,5 @@ def run_base_gguf(name: str, workspace: "Workspace", say: Say) -> Path:
 
 
 def base_gguf_path(workspace: "Workspace", name: str, digest: str) -> Path:
-    """Where the GGUF of a base is kept. digest: the base's fingerprint, which a run notes as `base_hash`."""
+    """Where the GGUF of a base is stored. digest: the base's fingerprint, which a run notes as `base_hash`."""
     return workspace.chat_cache / f"{name}-{digest[:12]}-{DEFAULT_TYPE}.gguf"

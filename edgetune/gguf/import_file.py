@@ -1,4 +1,4 @@
-"""A GGUF becomes a model folder in Hugging Face's layout: the way back from `export`."""
+"""A GGUF becomes a model folder in Hugging Face's layout: the way back from an export."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,20 +20,22 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
     """
     from converters import restore
 
+    # All that can be wrong is found before a byte is written.
     if dtype is not None and dtype not in DTYPES:
-        raise InputError(f"'{dtype}' is not a type of weights", f"Types are {', '.join(DTYPES)}.", "Correct --dtype.")
+        raise InputError(f"'{dtype}' is not a type of weights", f"Types are {', '.join(DTYPES)}.", "Choose one of them with --dtype.")
     path = expand_home(path)
     if not path.is_file():
-        raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Check it.")
+        raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Give the path of a GGUF file.")
     out = expand_home(out)
     if out.exists():
-        raise InputError(f"{out} is there already", "An import makes a folder of its own.", "Name another one with --out.")
+        raise InputError(f"{out} is there already", "An import makes a new folder.", "Name another one with --out.")
     try:
         with conversion_errors():
             plan = restore.plan_restoration(path, dtype)
     except EdgeTuneError as error:
         raise InputError(error.title, error.cause, error.remedy) from error
     need_space(out.parent, plan.room, "The import")
+
     done = 0
 
     def count(size: int) -> None:
@@ -50,13 +52,14 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
         if plan.tokenizer.pieces is not None:
             with create_file(folder / "tokenizer.model") as file:
                 file.write(plan.tokenizer.pieces)
-        plan.check_vocabulary(folder)
+        plan.check_vocabulary(folder)  # before the weights, which take long
+
         for shard in plan.shards:
             with create_file(folder / shard.name) as file:
                 plan.write(shard, file, count)
         if plan.index:
             write_json(folder / "model.safetensors.index.json", plan.index)
-        files = sorted(one.name for one in folder.iterdir())
+        files = sorted(entry.name for entry in folder.iterdir())
     return {
         "path": str(out),
         "model_type": plan.config["model_type"],

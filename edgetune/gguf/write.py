@@ -27,15 +27,16 @@ def export_gguf(
 ) -> list[dict[str, Any]]:
     """Write a GGUF of each type. Returns path, type, bytes and sha256 of each, and with `proving` what its proof says.
 
-    Raises EdgeTuneError with nothing half-written. imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: told
-    what a user should know. proving: proves every file before it gets its name; one that fails is kept aside as NAME.failed.gguf, with its
+    Raises EdgeTuneError with nothing half-written. imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: gets
+    what a user should know. proving: proves every file before it gets its name; one that fails is set aside as NAME.failed.gguf, with its
     proof beside it (see `require_proven`). text_only: take the text part of a vision-language model.
     """
     from converters import convert
     from converters.imatrix import read_imatrix
 
+    # Everything that can be wrong is found before a byte is written.
     if imatrix is not None and not imatrix.is_file():
-        raise InputError(f"{imatrix} is not a file", "It was named as the importance matrix.", "Correct --imatrix.")
+        raise InputError(f"{imatrix} is not a file", "It was named as the importance matrix.", "Give --imatrix the path of a file.")
     with conversion_errors():
         importance = read_imatrix(imatrix) if imatrix else None
         plan = convert.plan_gguf(
@@ -49,44 +50,56 @@ def export_gguf(
             text_only=text_only,
         )
     if note:
-        for one in plan.notes:
-            note(one)
-    places = target_paths(source, types, out)
-    for folder in {p.parent for p in places.values()}:
-        need_space(folder, sum(plan.size(t) for t, p in places.items() if p.parent == folder) + 2**20, "The export")
+        for text in plan.notes:
+            note(text)
+
+    # Several folders may lie on several disks.
+    targets = target_paths(source, types, out)
+    for folder in {path.parent for path in targets.values()}:
+        size = sum(plan.size(type_name) for type_name, path in targets.items() if path.parent == folder)
+        need_space(folder, size + 2**20, "The export")
     fit.need_memory(fit.EXPORT_MEMORY, "An export", "Close other programs.")
+
+    # All types are written in one pass over the base, and get their names together or not at all.
     proofs: dict[str, Proof] = {}
     with conversion_errors(), ExitStack() as stack:
-        staged = {type_name: stack.enter_context(staged_write(path)) for type_name, path in places.items()}
-        label, report = " ".join(staged), (lambda done, total: progress(label, done, total)) if progress else None
+        staged = {type_name: stack.enter_context(staged_write(path)) for type_name, path in targets.items()}
+        label = " ".join(staged)
+        report = (lambda done, total: progress(label, done, total)) if progress else None
         if proving:  # a proof's short form changes the file afterwards, so that it is hashed only then
-            plan.write_all({type_name: place.file for type_name, place in staged.items()}, report)
-            proofs = {type_name: _prove(proving, place) for type_name, place in staged.items()}
+            plan.write_all({type_name: stage.file for type_name, stage in staged.items()}, report)
+            proofs = {type_name: _prove(proving, stage) for type_name, stage in staged.items()}
         else:
-            files = {type_name: HashedWriter(place.file) for type_name, place in staged.items()}
+            files = {type_name: HashedWriter(stage.file) for type_name, stage in staged.items()}
             plan.write_all(files, report)
             hashes = {type_name: file.sha256() for type_name, file in files.items()}
-    made = []
-    for type_name, place in staged.items():
-        digest = sha256(place.target) if proving else hashes[type_name]
-        facts = {"path": str(place.target), "type": type_name, "bytes": place.target.stat().st_size, "sha256": digest}
-        made.append(_finish(source, facts, proofs.get(type_name)))
-    return made
+
+    exports = []
+    for type_name, stage in staged.items():
+        path = stage.target
+        digest = sha256(path) if proving else hashes[type_name]
+        export = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": digest}
+        exports.append(_finish(source, export, proofs.get(type_name)))
+    return exports
 
 
-def _finish(source: Source, made: dict[str, Any], proof: Proof | None) -> dict[str, Any]:
-    """Write what is kept beside a file, and add to what is told of it."""
-    path = Path(made["path"])
-    for old in certificate.proof_paths(path):
-        old.unlink(missing_ok=True)  # of the file that had this name before
+def _finish(source: Source, export: dict[str, Any], proof: Proof | None) -> dict[str, Any]:
+    """Write what lies beside a file, and add its proof to the file's facts."""
+    # A proof that stays from a file of the same name would vouch for another one.
+    path = Path(export["path"])
+    for former in certificate.proof_paths(path):
+        former.unlink(missing_ok=True)
+
     if proof:
-        facts = {"sha256": made["sha256"], "base": source.facts["edgetune.base"], "run": source.facts.get("edgetune.run")}
+        facts = {"sha256": export["sha256"], "base": source.facts["edgetune.base"], "run": source.facts.get("edgetune.run")}
         record, page = certificate.write_proof(proof, path, facts)
-        found = {"passed": proof.passed, "causes": proof.causes, "seconds": round(proof.seconds, 1)}
-        made["proof"] = {**found, "json": str(record), "page": str(page)}
+        verdict = {"passed": proof.passed, "causes": proof.causes, "seconds": round(proof.seconds, 1)}
+        export["proof"] = {**verdict, "json": str(record), "page": str(page)}
+
+    # The note makes a file one of the run's exports, which a failed one must not become.
     if source.home and path.parent == source.home and not (proof and not proof.passed):
-        write_json(path.with_suffix(".json"), {**made, "result": result_hash(source)})
-    return made
+        write_json(path.with_suffix(".json"), {**export, "result": result_hash(source)})
+    return export
 
 
 def make_prover(source: Source, workspace: Workspace, say: Callable[[str], None], data: Path | None = None) -> Prover:
@@ -107,20 +120,22 @@ def _prove(proving: Prover, staged: StagedFile) -> Proof:
     return proof
 
 
-def require_proven(made: list[dict[str, Any]]) -> None:
-    """EdgeTuneError where a file of an export failed its proof, naming the first cause found."""
-    failures = [one for one in made if "proof" in one and not one["proof"]["passed"]]
+def require_proven(exports: list[dict[str, Any]]) -> None:
+    """EdgeTuneError where a file of an export failed its proof, naming the first cause."""
+    failures = [export for export in exports if "proof" in export and not export["proof"]["passed"]]
     if failures:
-        first, others = failures[0], [Path(one["path"]).name for one in failures[1:]]
-        kept = f"The file is kept as {first['path']}." + (f" Failed too: {', '.join(others)}." if others else "")
-        raise failed_proof(Path(first["path"]).name, first["proof"]["causes"], first["proof"]["page"], kept)
+        first, *rest = failures
+        location = f"The file is {first['path']}."
+        if rest:
+            location += f" Failed too: {', '.join(Path(export['path']).name for export in rest)}."
+        raise failed_proof(Path(first["path"]).name, first["proof"]["causes"], first["proof"]["page"], location)
 
 
-def failed_proof(name: str, causes: list[str], page: str | Path, kept: str = "") -> EdgeTuneError:
-    """A failed proof as an error: the first cause found, and where the others stand."""
+def failed_proof(name: str, causes: list[str], page: str | Path, location: str = "") -> EdgeTuneError:
+    """A failed proof as an error: the first cause, and the page that lists them all. location: where the file is, as a sentence."""
     more = f" ({len(causes) - 1} more)" if len(causes) > 1 else ""
     return EdgeTuneError(
         f"{name} failed its proof",
-        f"{causes[0][0].upper()}{causes[0][1:]}{more}. {kept}".strip(),
-        f"Do not use it; export it again. All that was found stands in {page}",
+        f"{causes[0][0].upper()}{causes[0][1:]}{more}. {location}".strip(),
+        f"Do not use it; export it again. All causes are listed in {page}",
     )

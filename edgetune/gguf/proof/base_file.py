@@ -1,4 +1,4 @@
-"""The base alone as a GGUF of a type: what quantizing costs without any tuning. Made once and kept while there is room."""
+"""The base alone as a GGUF of a type: what quantizing costs without any tuning. Written once, and stored while there is room."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from edgetune.bases.fingerprint import fingerprint
 from edgetune.storage.files import atomic_write, free_bytes
 
 FREE_SPACE_FACTOR = 20
-"""A base's file is kept where its disk has so many times its size free."""
+"""A base's file stays where its disk has so many times its size free."""
 
 
 def _name(base: Path, type_name: str) -> str:

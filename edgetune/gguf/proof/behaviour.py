@@ -35,14 +35,16 @@ def answer_log_probs(rows: list[ProofRow], predicted: list[np.ndarray]) -> np.nd
     """Log p of every trained token of every row (its very first token has none)."""
     parts = []
     for row, table in zip(rows, predicted, strict=True):
-        places = [i for i in range(1, len(row.ids)) if row.labels[i] != IGNORE_INDEX]
-        parts.append(table[[i - 1 for i in places], [row.ids[i] for i in places]].astype(np.float64))
+        # The prediction for a token is the table's line of the token before.
+        positions = [at for at in range(1, len(row.ids)) if row.labels[at] != IGNORE_INDEX]
+        parts.append(table[[at - 1 for at in positions], [row.ids[at] for at in positions]].astype(np.float64))
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def measure_noise(rows: list[ProofRow], base: list[np.ndarray], base_file: list[np.ndarray]) -> QuantizationNoise:
     """Measure what quantizing does to the base, on the same rows."""
-    change, kl = answer_log_probs(rows, base_file) - answer_log_probs(rows, base), distance(base, base_file).kl
+    change = answer_log_probs(rows, base_file) - answer_log_probs(rows, base)
+    kl = distance(base, base_file).kl
     return QuantizationNoise(float(kl.mean()), _mean_error(kl), *_variance(change))
 
 
@@ -64,9 +66,10 @@ def check_behaviour(
     base: the model before training, None where it is not known. cost: what quantizing does to the base, None where it was not measured.
     """
     result = Check("behaviour")
-    found = distance(merged, file)
-    ours, theirs = answer_log_probs(rows, merged), answer_log_probs(rows, file)
-    result.figures = found.figures() | {
+    difference = distance(merged, file)
+    ours = answer_log_probs(rows, merged)
+    theirs = answer_log_probs(rows, file)
+    result.figures = difference.figures() | {
         "answer_tokens": len(ours),
         "perplexity": _perplexity(ours),
         "perplexity_file": _perplexity(theirs),
@@ -74,13 +77,16 @@ def check_behaviour(
     if not math.isfinite(result.figures["kl_mean"]):
         result.causes.append("the file's predictions are not finite numbers")
         return result
+
+    # The base quantized the same way shows what the type alone does on these rows.
     if cost is not None:
         limit = NOISE_FACTOR * cost.kl + NOISE_MARGIN
         result.limits["kl_mean"] = limit
         result.figures["kl_base"] = cost.kl
-        if found.kl.mean() > limit + STANDARD_ERRORS * math.hypot(_mean_error(found.kl), NOISE_FACTOR * cost.kl_error):
+        mean = difference.kl.mean()
+        if mean > limit + STANDARD_ERRORS * math.hypot(_mean_error(difference.kl), NOISE_FACTOR * cost.kl_error):
             result.causes.append(
-                f"the file's answers are further from the trained model's than quantizing explains (mean KL {found.kl.mean():.2g}; "
+                f"the file's answers are further from the trained model's than quantizing explains (mean KL {mean:.2g}; "
                 f"the base loses {cost.kl:.2g} the same way)"
             )
     if base is not None:
@@ -102,12 +108,16 @@ def _survival(result: Check, merged: np.ndarray, file: np.ndarray, base: np.ndar
     if len(base) < MIN_ANSWER_TOKENS or not np.square(merged - base).sum() > 0:
         result.notes.append("too few answer tokens to measure how much of the learned change shows")
         return
+
+    # The slope is the share of the learned change; one that is uncertain may lie further from 1.
     fitted = _line(merged - base, file - base)
     result.figures |= fitted
     result.limits["slope"] = list(SLOPE_RANGE)
-    blur = STANDARD_ERRORS * fitted["slope_error"]
-    if not SLOPE_RANGE[0] - blur <= fitted["slope"] <= SLOPE_RANGE[1] + blur:
+    tolerance = STANDARD_ERRORS * fitted["slope_error"]
+    if not SLOPE_RANGE[0] - tolerance <= fitted["slope"] <= SLOPE_RANGE[1] + tolerance:
         result.causes.append(f"the file shows {fitted['slope']:.2f} of the learned change in its answers")
+
+    # What the line leaves over is noise, and may be as large as quantizing makes it.
     if cost is not None:
         limit = NOISE_FACTOR * cost.variance + NOISE_MARGIN
         result.limits["residual"] = limit
@@ -121,11 +131,11 @@ def _survival(result: Check, merged: np.ndarray, file: np.ndarray, base: np.ndar
 
 def _line(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """Least-squares line of y over x: slope, its standard error, R² and the variance of the residuals."""
-    dx, dy = x - x.mean(), y - y.mean()
+    dx = x - x.mean()
+    dy = y - y.mean()
     spread = float(np.square(dx).sum()) or 1e-30
     slope = float((dx * dy).sum()) / spread
-    left = dy - slope * dx
-    residual, error = _variance(left)
+    residual, error = _variance(dy - slope * dx)
     return {
         "slope": slope,
         "slope_error": math.sqrt(residual / spread),

@@ -15,7 +15,7 @@ PROOF_KEY = "edgetune.proof"
 PROOF_BYTES = 512
 """Bytes of its value, filled up with spaces."""
 UNPROVEN = "not proven".ljust(PROOF_BYTES)
-"""What stands there until a proof fills it in."""
+"""The value until a proof fills it in."""
 GGUF_STRING = 8
 """GGUF's number for a string (ggml/docs/gguf.md)."""
 PROOF_FORMAT = 1
@@ -42,9 +42,9 @@ def proof_record(proof: Proof, facts: dict[str, Any]) -> dict[str, Any]:
 def _finite(value: Any) -> Any:
     """A value as JSON can hold it: numbers that are none become null."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [_finite(member) for member in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -59,6 +59,8 @@ def short_form(proof: Proof) -> str:
     }
     known = {name: float(f"{value:.3g}") for name, value in figures.items() if value is not None and math.isfinite(value)}
     value = {"passed": proof.passed, "tokens": proof.sample.get("tokens", 0), **known}
+
+    # The first cause, as far as the fixed size allows: characters that JSON would escape are replaced, so that each takes one byte.
     room = PROOF_BYTES - len(json.dumps({**value, "cause": ""}).encode())
     if proof.causes:
         value["cause"] = proof.causes[0].encode("ascii", "replace").decode().replace('"', "'").replace("\\", "/")[:room]
@@ -68,25 +70,26 @@ def short_form(proof: Proof) -> str:
 def write_short_form(file: BinaryIO, text: str) -> bool:
     """Write the short form into a GGUF that reserved its place; False where it did not. The file's size stays as it is."""
     start = struct.pack("<Q", len(PROOF_KEY)) + PROOF_KEY.encode() + struct.pack("<IQ", GGUF_STRING, PROOF_BYTES)
-    place = _find(file, start)
-    if place is None:
+    position = _find(file, start)
+    if position is None:
         return False
-    file.seek(place + len(start))
+    file.seek(position + len(start))
     file.write(text.encode().ljust(PROOF_BYTES)[:PROOF_BYTES])
     file.flush()
     return True
 
 
-def _find(file: BinaryIO, wanted: bytes, piece: int = 2**20) -> int | None:
-    """Where bytes first stand in a file; our own keys come before the tensor data, and are found early."""
+def _find(file: BinaryIO, pattern: bytes, block_bytes: int = 2**20) -> int | None:
+    """Where bytes first stand in a file; our own keys come before the tensor data, so that little is read."""
     file.seek(0)
-    before, at = b"", 0
-    while block := file.read(piece):
-        found = (before + block).find(wanted)
-        if found >= 0:
-            return at - len(before) + found
-        at += len(block)
-        before = (before + block)[-len(wanted) :]
+    tail = b""  # of the block before, as the pattern may lie across two
+    position = 0
+    while block := file.read(block_bytes):
+        index = (tail + block).find(pattern)
+        if index >= 0:
+            return position - len(tail) + index
+        position += len(block)
+        tail = (tail + block)[-len(pattern) :]
     return None
 
 
@@ -97,7 +100,8 @@ def proof_paths(gguf: Path) -> tuple[Path, Path]:
 
 def write_proof(proof: Proof, gguf: Path, facts: dict[str, Any]) -> tuple[Path, Path]:
     """Write proof.json and the page beside a GGUF, named after it; returns their paths."""
-    whole, (record, page) = proof_record(proof, facts), proof_paths(gguf)
+    whole = proof_record(proof, facts)
+    record, page = proof_paths(gguf)
     write_json(record, whole)
     write_text(page, proof_page(whole))
     return record, page

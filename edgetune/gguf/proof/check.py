@@ -1,4 +1,4 @@
-"""What one of the proof's checks found."""
+"""The result of one of the proof's checks."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ class Check:
     """A check's result.
 
     name: "text", "weights", "meaning" or "behaviour". causes: what is wrong, in words, the weightiest first; none: the check passed.
-    figures: what was measured. limits: what it was held against. notes: what a reader should know, and no cause to fail.
+    figures: what was measured. limits: what the figures were compared with. notes: what a reader should know, and no cause to fail.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found."""
+        """Whether nothing is wrong."""
         return not self.causes
 
     def as_dict(self) -> dict[str, Any]:

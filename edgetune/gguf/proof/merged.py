@@ -25,21 +25,25 @@ def stored_tensors(folder: Path, embeddings: str) -> ReadTensor:
 
     from edgetune.bases.find import weight_files
 
-    places: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in weight_files(folder):
         with safe_open(path, "pt") as file:
-            places |= dict.fromkeys(file.keys(), path)
+            paths |= dict.fromkeys(file.keys(), path)
 
     def read(name: str) -> np.ndarray:
         # Saved without an output matrix, a folder's names may lack their first part.
-        known = (one for full in (name, embeddings if name == "lm_head.weight" else name) for one in (full, full.partition(".")[2]))
-        wanted = next(one for one in known if one in places)
-        packed = [one for one in places if one.startswith(f"{wanted}.")]
+        full_names = (name, embeddings if name == "lm_head.weight" else name)
+        candidates = (candidate for full in full_names for candidate in (full, full.partition(".")[2]))
+        stored_name = next(candidate for candidate in candidates if candidate in paths)
+
+        # What bitsandbytes packed has its scales beside it, under longer names.
+        parts = [part for part in paths if part.startswith(f"{stored_name}.")]
         stored = {}
-        for one in (wanted, *packed):
-            with safe_open(places[one], "pt") as file:
-                stored[one] = file.get_tensor(one)
-        values: np.ndarray = (_unpacked(stored.pop(wanted), stored) if packed else stored[wanted]).float().numpy()
+        for part in (stored_name, *parts):
+            with safe_open(paths[part], "pt") as file:
+                stored[part] = file.get_tensor(part)
+        weight = _unpacked(stored.pop(stored_name), stored) if parts else stored[stored_name]
+        values: np.ndarray = weight.float().numpy()
         return values
 
     return read
@@ -66,13 +70,15 @@ class MergedTensors:
 
         with conversion_errors():
             Adapter(adapter)  # refuses settings that PEFT would follow to code of others
-        self._base, self._carried = base, _carried(adapter)
+        self._base = base
+        self._carried = _carried(adapter)
         _without_weights(skeleton, self._carried)
-        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # said to PEFT's authors
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # meant for PEFT's authors
         wrapped = PeftModel.from_pretrained(skeleton, adapter).eval()
-        adapted = {path: module for path, module in wrapped.named_modules() if any(hasattr(module, kind) for kind in PEFT_ATTRIBUTES)}
         self._modules = {
-            f"{path.removeprefix(PEFT_PREFIX)}.weight": module for path, module in adapted.items() if path.startswith(PEFT_PREFIX)
+            f"{path.removeprefix(PEFT_PREFIX)}.weight": module
+            for path, module in wrapped.named_modules()
+            if path.startswith(PEFT_PREFIX) and any(hasattr(module, attribute) for attribute in PEFT_ATTRIBUTES)
         }
 
     def touches(self, name: str) -> bool:
@@ -116,6 +122,8 @@ def _merged(module: Any, base: np.ndarray | None) -> np.ndarray:
     if hasattr(module, "modules_to_save"):  # PEFT's wrapper of a module that was trained as a whole
         whole: np.ndarray = module.modules_to_save["default"].weight.detach().float().cpu().numpy()
         return whole
+
+    # PEFT merges in place: the base's weight is put into the layer for that, and its own is put back.
     inner = module.get_base_layer() if hasattr(module, "get_base_layer") else module.base_layer
     own = inner.weight
     inner.weight = torch.nn.Parameter(own.detach().clone() if base is None else torch.from_numpy(np.array(base)), requires_grad=False)

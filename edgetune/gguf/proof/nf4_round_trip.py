@@ -11,8 +11,8 @@ from edgetune.gguf.proof.streamed import ReadTensor
 class Nf4RoundTrip:
     """A base's tensors after a way to NF4 and back, as QLoRA trains against them (Dettmers et al. 2023, arXiv:2305.14314, section 3).
 
-    skeleton: the base without weights, which tells the matrices that bitsandbytes packs: of all linear layers but the output matrix, and
-    but those that it would misread on the device of the training.
+    skeleton: the base without weights, whose modules are the matrices that bitsandbytes packs: of all linear layers but the output matrix,
+    and but those that it would misread on the device of the training.
     """
 
     def __init__(self, skeleton: Any, base: ReadTensor, device: str) -> None:

@@ -49,13 +49,13 @@ FIGURE_LABELS = {
     "residual_error": "its standard error",
     "residual_base": "the base's own, quantized the same way",
 }
-"""Figures in words."""
+"""What each figure is, in words."""
 
 
 def format_figure(value: Any) -> str:
     """A figure as people write it."""
     if isinstance(value, list):
-        return " to ".join(format_figure(one) for one in value)
+        return " to ".join(format_figure(end) for end in value)
     if isinstance(value, float):
         return f"{value:.3f}" if 0.01 <= abs(value) < 1000 else f"{value:.2g}"
     return "-" if value is None else one_line(str(value), 80)
@@ -72,4 +72,4 @@ def proof_page(proof: dict[str, Any]) -> str:
     """The page for a proof as proof.json holds it (`certificate.as_dict`)."""
     causes = [one_line(cause, 400) for cause in proof["causes"]]
     safe = {**proof, "file": one_line(proof["file"], 200), "causes": causes, "sha256": proof.get("sha256")}
-    return _template().render(proof=safe, questions=QUESTIONS, words=FIGURE_LABELS, shown=format_figure)
+    return _template().render(proof=safe, questions=QUESTIONS, labels=FIGURE_LABELS, format_figure=format_figure)

@@ -18,8 +18,7 @@ def check_parity(read_back: list[np.ndarray], file: list[np.ndarray], type_name:
     """
     limit = MAX_KL.get(type_name, MAX_KL_QUANTIZED)
     result = Check("meaning", limits={"kl_mean": limit})
-    found = distance(read_back, file)
-    result.figures = found.figures()
+    result.figures = distance(read_back, file).figures()
     result.causes += settings
     mean = result.figures["kl_mean"]
     if not mean <= limit:

@@ -26,12 +26,12 @@ from edgetune.gguf.source import Source, conversion_errors
 MIN_CONTEXT = 64
 """Tokens of context llama.cpp is opened with at least."""
 REPORTED_FIGURES = {"strength": "strength of the change", "kl_mean": "mean KL", "top1": "same next token", "slope": "learned"}
-"""Figures of a check that are said as soon as they are measured."""
+"""Figures of a check that are reported as soon as they are measured."""
 
 
 @dataclass
 class Proof:
-    """What was found about a file. sample: what it was measured on, in figures and words. seconds: what it took."""
+    """The proof of a file. sample: what it was measured on, in figures and words. seconds: what it took."""
 
     name: str
     type: str
@@ -51,14 +51,14 @@ class Proof:
 
     def figure(self, check: str, name: str) -> Any:
         """A measured figure, None where it was not measured."""
-        return next((one.figures.get(name) for one in self.checks if one.name == check), None)
+        return next((result.figures.get(name) for result in self.checks if result.name == check), None)
 
 
 class Prover:
     """Proves the files of one source; what they are held against is measured once.
 
-    source: what was exported. cache: where the base's own files are kept. tokens: most held-out tokens to compare.
-    data: examples to measure on instead of the run's held-out rows. say: told what it does.
+    source: what was exported. cache: where the base's own files are stored. tokens: most held-out tokens to compare.
+    data: examples to measure on instead of the run's held-out rows. say: gets a sentence about each stage.
     """
 
     def __init__(
@@ -72,13 +72,20 @@ class Prover:
     ) -> None:
         from converters import convert
 
-        self.source, self.cache, self.say = source, cache, say
+        self.source = source
+        self.cache = cache
+        self.say = say
         with conversion_errors():
             self._plan = convert.plan_gguf(source.model, source.adapter, [], chat_template=None, name="", extra={})
         self.tokenizer = tokenizers.load_tokenizer(source.model, str(source.facts["edgetune.template_date"]))
+
+        # Both models are predicted on the same rows, which the vocabulary limits.
         embeddings = next(tensor for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
-        self._vocabulary, self._embeddings = embeddings.shape[0], embeddings.sources[0][0]
+        self._vocabulary = embeddings.shape[0]
+        self._embeddings = embeddings.sources[0][0]
         self.sample: ProofSample = draw_sample(data or source.held_out, self.tokenizer, source.context, self._vocabulary, tokens)
+
+        # Said before the work begins, which may take minutes.
         largest = max(int(np.prod(tensor.shape)) for tensor in self._plan.tensors)
         fit.need_memory(
             fit.proof_memory(largest, self.sample.tokens * self._vocabulary),
@@ -98,8 +105,7 @@ class Prover:
         started = time.monotonic()
         with conversion_errors():
             header = read_header(path)
-        kind = header.metadata.get("general.file_type")
-        proof = Proof(name or path.name, next((n for n, (number, _) in FILE_TYPES.items() if number == kind), "unknown"))
+        proof = Proof(name or path.name, type_of_file(header))
         proof.sample = {
             "source": self.sample.source,
             "rows": len(self.sample.rows),
@@ -111,37 +117,43 @@ class Prover:
         return proof
 
     def _measure(self, path: Path, header: Header, proof: Proof) -> None:
+        # llama.cpp reads the file; what it cannot read needs no further check.
         self.say(f"proving {proof.name}: text")
         try:
             with self.engine(path) as engine:
                 set_threads(engine.info.threads)
-                self._found(proof, text.check_text(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
+                self._add(proof, text.check_text(engine, self.tokenizer, self.sample.conversations, self.sample.texts))
                 file = llama_predictions(engine, self.sample.rows)
         except EdgeTuneError as error:
-            self._found(proof, Check("text", causes=[f"{error.title}: {error.cause}"]))
+            self._add(proof, Check("text", causes=[f"{error.title}: {error.cause}"]))
             return
+
         self.say(f"proving {proof.name}: weights")
         ours = self.reference
-        self._found(proof, weights.check_weights(header, self._plan.tensors, ours.tensor, ours.before))
+        self._add(proof, weights.check_weights(header, self._plan.tensors, ours.tensor, ours.before))
+
+        # Predictions over different vocabularies cannot be compared.
         if file[0].shape != ours.merged[0].shape:
             sizes = f"{file[0].shape[1]} tokens, the model {ours.merged[0].shape[1]}"
-            self._found(proof, Check("meaning", causes=[f"the file's vocabulary has {sizes}"]))
+            self._add(proof, Check("meaning", causes=[f"the file's vocabulary has {sizes}"]))
             return
-        self.say(f"proving {proof.name}: meaning")
-        model, tensors = ours.model, readback.ReadBack(header, self._plan.tensors, ours.tensor)
-        settings = readback.differing_settings(header, model.config.to_dict())
-        found = parity.check_parity(streamed.torch_predictions(model, tensors, self.sample.rows), file, proof.type, settings)
-        found.notes += [f"{name} cannot be turned back: it was taken from the model" for name in tensors.taken]
-        self._found(proof, found)
-        self.say(f"proving {proof.name}: behaviour")
-        self._found(proof, self._behaviour(file, proof.type))
 
-    def _found(self, proof: Proof, check: Check) -> None:
-        """Add a check to a proof, and say what it found."""
+        self.say(f"proving {proof.name}: meaning")
+        model = ours.model
+        tensors = readback.ReadBack(header, self._plan.tensors, ours.tensor)
+        settings = readback.differing_settings(header, model.config.to_dict())
+        check = parity.check_parity(streamed.torch_predictions(model, tensors, self.sample.rows), file, proof.type, settings)
+        check.notes += [f"{name} cannot be turned back: it was taken from the model" for name in tensors.unrecovered]
+        self._add(proof, check)
+
+        self.say(f"proving {proof.name}: behaviour")
+        self._add(proof, self._behaviour(file, proof.type))
+
+    def _add(self, proof: Proof, check: Check) -> None:
+        """Add a check to a proof, and report its result."""
         proof.checks.append(check)
-        figures = [
-            f"{words} {check.figures[name]:.3g}" for name, words in REPORTED_FIGURES.items() if isinstance(check.figures.get(name), float)
-        ]
+        values = {label: check.figures.get(name) for name, label in REPORTED_FIGURES.items()}
+        figures = [f"{label} {value:.3g}" for label, value in values.items() if isinstance(value, float)]
         measured = f" ({', '.join(figures)})" if figures else ""
         self.say(f"{proof.name}: {check.name} " + (f"passed{measured}" if check.passed else f"FAILED{measured}: {check.causes[0]}"))
 
@@ -164,21 +176,32 @@ class Prover:
     def behaviour(self, file: list[np.ndarray], cost: behaviour.QuantizationNoise | None = None) -> Check:
         """The check of behaviour. file: predictions on all rows. cost: what quantizing does to the base, where it was measured."""
         base = self.reference.base
-        merged, before = self.held_out(self.reference.merged), None if base is None else self.held_out(base)
-        found = behaviour.check_behaviour(self.sample.held_out, merged, self.held_out(file), before, cost)
+        merged = self.held_out(self.reference.merged)
+        actual = self.held_out(file)
+        before = None if base is None else self.held_out(base)
+        check = behaviour.check_behaviour(self.sample.held_out, merged, actual, before, cost)
         if self.reference.trained is not None:
-            found.figures |= behaviour.distance_as_trained(self.held_out(self.reference.trained), merged, self.held_out(file))
-        return found
+            check.figures |= behaviour.distance_as_trained(self.held_out(self.reference.trained), merged, actual)
+        return check
 
     def _behaviour(self, file: list[np.ndarray], type_name: str) -> Check:
-        rows, base = self.sample.held_out, self.reference.base
+        rows = self.sample.held_out
+        base = self.reference.base
         cost = None
+
+        # What the type does to the base is measured once, for all files of that type.
         if base is not None and self.source.base is not None and type_name in FILE_TYPES:
             if type_name not in self._noise:
                 with base_gguf_of_type(self.source.base, type_name, self.cache) as path, self.engine(path) as engine:
                     self._noise[type_name] = behaviour.measure_noise(rows, self.held_out(base), llama_predictions(engine, rows))
             cost = self._noise[type_name]
         return self.behaviour(file, cost)
+
+
+def type_of_file(header: Header) -> str:
+    """The name of a file's type, "unknown" where its number is none that is written."""
+    number = header.metadata.get("general.file_type")
+    return next((name for name, (known, _) in FILE_TYPES.items() if known == number), "unknown")
 
 
 def set_threads(number: int) -> None:

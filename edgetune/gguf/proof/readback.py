@@ -27,21 +27,23 @@ def tensor_values(header: Header, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Placement:
-    """How the exporter turns a model's tensor into the file's, found by watching where it puts which element.
+    """How the exporter turns a model's tensor into the file's, worked out from where it puts which element.
 
     The exporter's function is thereby undone exactly as it acts, also where it is wrong: that such a file computes something else is
-    for llama.cpp to show (the check of meaning).
+    for llama.cpp to show (parity.py).
     """
 
     tensor: TensorPlan
 
     @cached_property
-    def _found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Positions, factors and summands of every element of the file's tensor; None where it is made otherwise."""
-        (_, shape), build = self.tensor.sources[0], self.tensor.build
+    def _elements(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Positions, factors and summands of every element of the file's tensor; None where it is not of this kind."""
+        _, shape = self.tensor.sources[0]
+        build = self.tensor.build
         size = int(np.prod(shape))
         numbers = np.arange(size, dtype=np.int64).reshape(shape)
         with np.errstate(all="ignore"):
+            # Each element is taken to be some element of the model, times a factor, plus a summand.
             summand = np.array(build(np.zeros(shape, np.float32)))
             factor = np.array(build(np.ones(shape, np.float32))) - summand
             low, high = (
@@ -50,55 +52,58 @@ class Placement:
             )
             if not (np.isfinite(low).all() and np.isfinite(high).all()):
                 return None
-            places = (high.astype(np.int64) * INDEX_DIGIT + low.astype(np.int64)).reshape(-1)
-            if not np.array_equal(np.sort(places), np.arange(size)):
+            positions = (high.astype(np.int64) * INDEX_DIGIT + low.astype(np.int64)).reshape(-1)
+            if not np.array_equal(np.sort(positions), np.arange(size)):
                 return None
-            trial = np.random.default_rng(0).normal(size=size).astype(np.float32)
-            again = trial[places].reshape(summand.shape) * factor + summand
-            if not np.allclose(again, build(trial.reshape(shape)), rtol=1e-4, atol=1e-5):
-                return None
-        return places, factor, summand
 
-    def back(self, found: np.ndarray) -> np.ndarray | None:
+            # The guess must hold for any values, or the tensor is not undone at all.
+            trial = np.random.default_rng(0).normal(size=size).astype(np.float32)
+            rebuilt = trial[positions].reshape(summand.shape) * factor + summand
+            if not np.allclose(rebuilt, build(trial.reshape(shape)), rtol=1e-4, atol=1e-5):
+                return None
+        return positions, factor, summand
+
+    def undo(self, values: np.ndarray) -> np.ndarray | None:
         """The file's tensor in the model's own order; None where it cannot be undone."""
         if len(self.tensor.sources) != 1:
             return None
         shape = self.tensor.sources[0][1]
         if self.tensor.build is SAME:
-            return found.reshape(shape)
-        if self._found is None:
+            return values.reshape(shape)
+        if self._elements is None:
             return None
-        places, factor, summand = self._found
-        result = np.empty(len(places), np.float32)
-        result[places] = ((found - summand) / factor).reshape(-1)
+        positions, factor, summand = self._elements
+        result = np.empty(len(positions), np.float32)
+        result[positions] = ((values - summand) / factor).reshape(-1)
         return result.reshape(shape)
 
 
 class ReadBack:
     """A file's tensors by the model's own names and in its own order, in float32.
 
-    tensors: what the architecture's file holds. otherwise: where tensors come from that cannot be turned back.
+    tensors: what the architecture's file holds. fallback: reads tensors that cannot be turned back.
     """
 
-    def __init__(self, header: Header, tensors: Iterable[TensorPlan], otherwise: Callable[[str], np.ndarray]) -> None:
-        self._header, self._otherwise = header, otherwise
+    def __init__(self, header: Header, tensors: Iterable[TensorPlan], fallback: Callable[[str], np.ndarray]) -> None:
+        self._header = header
+        self._fallback = fallback
         self._by_source = {source: tensor for tensor in tensors for source, _ in tensor.sources}
-        self.taken: list[str] = []
+        self.unrecovered: list[str] = []
         """The file's tensors that could not be turned back."""
 
     def __call__(self, name: str) -> np.ndarray:
         """A tensor."""
         tensor = self._by_source.get(name)
         if tensor is not None and tensor.name in self._header.tensors:
-            back = Placement(tensor).back(tensor_values(self._header, tensor.name))
-            if back is not None:
-                return back
-            self.taken.append(tensor.name)
-        return self._otherwise(name)
+            values = Placement(tensor).undo(tensor_values(self._header, tensor.name))
+            if values is not None:
+                return values
+            self.unrecovered.append(tensor.name)
+        return self._fallback(name)
 
 
 def differing_settings(header: Header, config: dict[str, Any]) -> list[str]:
-    """Hyper-parameters that the file and the model's config.json give different values for, in words."""
+    """Hyper-parameters that differ between the file and the model's config.json, in words."""
     prefix = str(header.metadata.get("general.architecture", "")) + "."
     rope = config.get("rope_parameters") or {}
     theta = rope.get("rope_theta", config.get("rope_theta")) if isinstance(rope, dict) else None
@@ -110,8 +115,8 @@ def differing_settings(header: Header, config: dict[str, Any]) -> list[str]:
         "embedding_length": ("hidden size", config.get("hidden_size")),
     }
     result = []
-    for key, (words, ours) in pairs.items():
+    for key, (label, ours) in pairs.items():
         theirs = header.metadata.get(prefix + key)
         if isinstance(theirs, int | float) and isinstance(ours, int | float) and abs(theirs - ours) > 1e-5 * abs(ours):
-            result.append(f"the {words} is {theirs:g} in the file and {ours:g} in the model")
+            result.append(f"the {label} is {theirs:g} in the file and {ours:g} in the model")
     return result

@@ -1,4 +1,4 @@
-"""The rows a proof compares on: held-out rows of the user's data, general text, and token ids drawn by lot."""
+"""The rows a proof compares on: held-out rows of the user's data, general text, and random token ids."""
 
 import random
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_LOG_PROBS = 2**26
 MAX_ROW_TOKENS = 512
 """A row is cut to so many tokens."""
 GENERAL_TOKENS, RANDOM_TOKENS = 256, 96
-"""Tokens of general text, and of ids drawn by lot, on which a model follows no habit that hides a mistake."""
+"""Tokens of general text, and of random ids, on which a model follows no habit that hides a mistake."""
 MAX_CONVERSATIONS = 50
 """Held-out conversations whose text is compared."""
 
@@ -63,22 +63,27 @@ def draw_sample(
     conversations: list[Conversation] = []
     texts: list[str] = []
     if data is not None:
-        found = prepare.evaluation_set(data, tokenizer, length).rows
-        random.Random(0).shuffle(found)
-        taken = 0
-        for row in found:
-            cut = min(len(row.ids), MAX_ROW_TOKENS, limit - taken)
+        held_out = prepare.evaluation_set(data, tokenizer, length).rows
+        random.Random(0).shuffle(held_out)
+
+        # Rows until the tokens are used up, each cut where it is long, so that many rows have a say.
+        used = 0
+        for row in held_out:
+            cut = min(len(row.ids), MAX_ROW_TOKENS, limit - used)
             if cut > 1:
                 rows.append(ProofRow(row.ids[:cut], row.labels[:cut], True))
-                taken += cut
-        for row in found[:MAX_CONVERSATIONS]:
+                used += cut
+
+        for row in held_out[:MAX_CONVERSATIONS]:
             if row.example.messages:
                 conversations.append((row.example.messages, row.example.tools))
             elif row.example.text:
                 texts.append(row.example.text)
+
+    # General text and random ids beside them: a mistake that the user's own rows do not touch must show too.
     general = [tokenizer.encode(text) for text in (*GENERAL_TEXTS, "".join(AWKWARD_TEXTS))]
-    each = max(2, min(GENERAL_TOKENS // len(general), length))
-    rows += [ProofRow(ids[:each], ids[:each], False) for ids in general]
-    drawn = random.Random(1).choices(range(min(vocabulary, tokenizer.inner.get_vocab_size())), k=min(RANDOM_TOKENS, length))
-    rows.append(ProofRow(drawn, [IGNORE_INDEX] * len(drawn), False))
+    general_length = max(2, min(GENERAL_TOKENS // len(general), length))
+    rows += [ProofRow(ids[:general_length], ids[:general_length], False) for ids in general]
+    random_ids = random.Random(1).choices(range(min(vocabulary, tokenizer.inner.get_vocab_size())), k=min(RANDOM_TOKENS, length))
+    rows.append(ProofRow(random_ids, [IGNORE_INDEX] * len(random_ids), False))
     return ProofSample(rows, conversations, texts, "held-out rows" if data is not None else "general text")

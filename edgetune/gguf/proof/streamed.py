@@ -48,7 +48,7 @@ def torch_predictions(model: Any, read: ReadTensor, rows: list[ProofRow]) -> lis
     real = torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in rows], device=device)
     hooks = load_when_run(model, read, device)
     # Logits of the padding would take as much room as the others.
-    hooks.append(model.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0][real.bool()][None],)))
+    hooks.append(model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][real.bool()][None],)))
     try:
         with torch.no_grad():
             logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits[0].float().cpu().numpy()
@@ -66,30 +66,34 @@ def load_when_run(model: Any, read: ReadTensor, device: Any) -> list[Any]:
     """
     from torch import nn
 
-    layers = [layer for one in model.modules() if isinstance(one, nn.ModuleList) for layer in one]
+    layers = [layer for modules in model.modules() if isinstance(modules, nn.ModuleList) for layer in modules]
     nested = {module for layer in layers for module in layer.modules() if module is not layer}
     outer = [layer for layer in layers if layer not in nested]
     inside = {module for layer in outer for module in layer.modules()}
+
+    # Whatever lies outside of the layers is loaded by itself.
     parts = outer + [module for module in model.modules() if module not in inside and module._parameters]
     names = {module: name for name, module in model.named_modules()}
     stored = {name for name, _ in model.state_dict(keep_vars=True).items()}
     hooks = []
     for part in parts:
         own = part.named_modules() if part in outer else [("", part)]
-        places = [(module, f"{names[part]}.{name}".strip(".") if name else names[part]) for name, module in own]
-        hooks.append(part.register_forward_pre_hook(lambda *_, places=places: _fill(places, read, device, stored)))
-        hooks.append(part.register_forward_hook(lambda *_, places=places: _empty(places)))
-    for module in model.modules():  # rope tables and the like, which no file holds
+        modules = [(module, f"{names[part]}.{name}".strip(".") if name else names[part]) for name, module in own]
+        hooks.append(part.register_forward_pre_hook(lambda *_, modules=modules: _fill(modules, read, device, stored)))
+        hooks.append(part.register_forward_hook(lambda *_, modules=modules: _empty(modules)))
+
+    # Rope tables and the like, which no file holds.
+    for module in model.modules():
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 module._buffers[name] = buffer.to(device)
     return hooks
 
 
-def _fill(places: list[tuple[Any, str]], read: ReadTensor, device: Any, stored: set[str]) -> None:
+def _fill(modules: list[tuple[Any, str]], read: ReadTensor, device: Any, stored: set[str]) -> None:
     import torch
 
-    for module, path in places:
+    for module, path in modules:
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 values = torch.from_numpy(np.require(read(f"{path}.{name}"), requirements=["C", "W"])).to(device)
@@ -99,10 +103,10 @@ def _fill(places: list[tuple[Any, str]], read: ReadTensor, device: Any, stored: 
                 module._buffers[name] = torch.from_numpy(np.array(read(f"{path}.{name}"), np.float32)).reshape(buffer.shape).to(device)
 
 
-def _empty(places: list[tuple[Any, str]]) -> None:
+def _empty(modules: list[tuple[Any, str]]) -> None:
     import torch
 
-    for module, _ in places:
+    for module, _ in modules:
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 module._parameters[name] = torch.nn.Parameter(parameter.to("meta"), requires_grad=False)

@@ -51,8 +51,11 @@ def check_text(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence
     result = Check("text")
     rendered = _templates(engine, tokenizer, [*((probe, None) for probe in PROBE_CONVERSATIONS), *conversations], result)
     strings = list(dict.fromkeys([*rendered, *AWKWARD_TEXTS, *GENERAL_TEXTS, *texts]))
-    _vocabulary(engine, tokenizer, result)  # first: what it finds explains ids that differ
+
+    # The vocabulary first: what is wrong there explains ids that differ.
+    _vocabulary(engine, tokenizer, result)
     _ids(engine, tokenizer, strings, result)
+
     # Rightly so: a doubled BOS shows in the ids of every text, and says more than a template that differs.
     result.causes.sort(key=lambda cause: not cause.startswith("BOS"))
     result.figures |= {"conversations": len(PROBE_CONVERSATIONS) + len(conversations), "strings": len(strings)}
@@ -61,25 +64,31 @@ def check_text(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence
 
 def _templates(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence[Conversation], result: Check) -> list[str]:
     """Hold the file's template against training's; returns the texts that training's wrote."""
-    info, ours = engine.info, tokenizer.template
-    theirs = ChatTemplate(
-        info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date") or ours.date
-    )
-    texts, differ = [], []
+    info = engine.info
+    ours = tokenizer.template
+    date = info.metadata.get("edgetune.template_date") or ours.date
+    theirs = ChatTemplate(info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, date)
+
+    # What both write is tokenized later, so that a text which only the file's template writes is looked at too.
+    texts = []
+    differences = []
     for messages, tools in conversations:
         for prompt in (True, False):
-            wanted, found = _rendered(ours, messages, tools, prompt), _rendered(theirs, messages, tools, prompt)
-            if wanted is not None:
-                texts.append(wanted)
-            if wanted != found:
-                differ.append((wanted, found))
-                if found is not None:
-                    texts.append(found)
-    if differ:
-        wanted, found = differ[0]
-        wrote, had = _quoted(found, wanted), _quoted(wanted, found)
+            expected = _rendered(ours, messages, tools, prompt)
+            actual = _rendered(theirs, messages, tools, prompt)
+            if expected is not None:
+                texts.append(expected)
+            if expected != actual:
+                differences.append((expected, actual))
+                if actual is not None:
+                    texts.append(actual)
+
+    if differences:
+        expected, actual = differences[0]
+        wrote = _quoted(actual, expected)
+        had = _quoted(expected, actual)
         result.causes.append(f"the template differs: the file's writes {wrote} where training had {had}")
-    result.figures["templates_differ"] = len(differ)
+    result.figures["templates_differ"] = len(differences)
     return texts
 
 
@@ -94,54 +103,63 @@ def _quoted(text: str | None, other: str | None) -> str:
     """The part of a text around where it first differs from another."""
     if text is None:
         return "nothing (it refuses the messages)"
-    same = next((i for i, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b), min(len(text), len(other or "")))
-    start = max(0, same - MAX_QUOTED // 4)
+    differs = (at for at, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b)
+    start = max(0, next(differs, min(len(text), len(other or ""))) - MAX_QUOTED // 4)
     return one_line(repr(text[start : start + MAX_QUOTED]), 2 * MAX_QUOTED)
 
 
 def _ids(engine: Engine, tokenizer: BaseTokenizer, strings: Sequence[str], result: Check) -> None:
     """Hold llama.cpp's ids against the base's: as EdgeTune's chat asks for them, and with what llama.cpp adds by itself."""
-    bos, eos = tokenizer.bos_id, tokenizer.eos_id
-    extra = missing = added = differ = decomposed = 0
-    first = ""
+    bos = tokenizer.bos_id
+    bos_of_file = bos if bos is not None else engine.info.bos
+    bos_extra = bos_missing = eos_added = decomposed = 0
+    different: list[str] = []
     for text in strings:
-        wanted, plain = tokenizer.encode(text), engine.tokenize(text)
+        expected = tokenizer.encode(text)
+        plain = engine.tokenize(text)
+        expected_plain = tokenizer.plain(text)
+
+        # The same would hold for every GGUF of a base whose tokenizer composes accents first.
         composed = unicodedata.normalize("NFC", text)
-        if plain != tokenizer.plain(text) and composed != text and engine.tokenize(composed) == tokenizer.plain(text):
-            decomposed += 1  # the same would hold for every GGUF of such a base
+        if plain != expected_plain and composed != text and engine.tokenize(composed) == expected_plain:
+            decomposed += 1
             continue
+
         # llama.cpp's own chat takes a BOS off that both the template and the vocabulary would put there (common/chat.cpp).
-        alone = text.removeprefix(engine.info.bos_text) if engine.info.add_bos and engine.info.bos_text else text
-        for ids in (engine.prompt_tokens(text), engine.tokenize(alone, add_special=True)):
-            if ids == wanted:
+        adds_bos = engine.info.add_bos and engine.info.bos_text
+        bare = text.removeprefix(engine.info.bos_text) if adds_bos else text
+        for ids in (engine.prompt_tokens(text), engine.tokenize(bare, add_special=True)):
+            if ids == expected:
                 continue
-            ours, theirs = _leading(wanted, bos), _leading(ids, bos if bos is not None else engine.info.bos)
-            extra, missing = extra + (theirs > ours), missing + (theirs < ours)
-            added += ids[:-1] == wanted and ids[-1] == eos
-        if plain != tokenizer.plain(text):
-            differ += 1
-            first = first or text
-        doubled = bos is not None and _leading(wanted, bos) > 1
-        extra += doubled
-    if extra:
-        result.causes.append(f"BOS doubled: {extra} texts begin with one BOS more than training had")
-    if missing:
-        result.causes.append(f"BOS missing: {missing} texts begin without the BOS that training had")
-    if added:
-        result.causes.append(f"EOS added: llama.cpp ends {added} texts with an EOS that training did not have")
-    if differ:
+            ours = _leading(expected, bos)
+            theirs = _leading(ids, bos_of_file)
+            bos_extra += theirs > ours
+            bos_missing += theirs < ours
+            eos_added += ids[:-1] == expected and ids[-1] == tokenizer.eos_id
+        if plain != expected_plain:
+            different.append(text)
+        bos_extra += bos is not None and _leading(expected, bos) > 1
+
+    if bos_extra:
+        result.causes.append(f"BOS doubled: {bos_extra} texts begin with one BOS more than training had")
+    if bos_missing:
+        result.causes.append(f"BOS missing: {bos_missing} texts begin without the BOS that training had")
+    if eos_added:
+        result.causes.append(f"EOS added: llama.cpp ends {eos_added} texts with an EOS that training did not have")
+    if different:
+        first = different[0]
         where = f"{one_line(repr(first[:MAX_QUOTED]), 2 * MAX_QUOTED)}{_first_difference(engine, tokenizer, first)}"
-        result.causes.append(f"the token ids differ in {differ} of {len(strings)} texts, first in {where}")
+        result.causes.append(f"the token ids differ in {len(different)} of {len(strings)} texts, first in {where}")
     if decomposed:
         result.notes.append(
-            f"In {decomposed} texts accents stand apart from their letters; the base's tokenizer joins them first, llama.cpp never does"
+            f"In {decomposed} texts accents are separate from their letters; the base's tokenizer joins them first, llama.cpp never does"
         )
-    result.figures |= {"ids_differ": differ, "bos_extra": extra, "bos_missing": missing, "eos_added": added}
+    result.figures |= {"ids_differ": len(different), "bos_extra": bos_extra, "bos_missing": bos_missing, "eos_added": eos_added}
 
 
 def _leading(ids: list[int], token: int | None) -> int:
     """How many of these tokens a list begins with."""
-    return next((i for i, one in enumerate(ids) if one != token), len(ids)) if token is not None else 0
+    return next((at for at, number in enumerate(ids) if number != token), len(ids)) if token is not None else 0
 
 
 def _first_difference(engine: Engine, tokenizer: BaseTokenizer, text: str) -> str:
@@ -157,11 +175,13 @@ def _vocabulary(engine: Engine, tokenizer: BaseTokenizer, result: Check) -> None
     ours = [tokenizer.bytes_of(number) for number in range(size)]
     wrong = [number for number in range(size) if ours[number] and ours[number] != theirs[number]]
     result.figures |= {"tokens": size, "tokens_differ": len(wrong)}
-    if len(wrong) == 2 and ours[wrong[0]] == theirs[wrong[1]] and ours[wrong[1]] == theirs[wrong[0]]:
+
+    swapped = len(wrong) == 2 and ours[wrong[0]] == theirs[wrong[1]] and ours[wrong[1]] == theirs[wrong[0]]
+    if swapped:
         result.causes.append(f"the tokens {wrong[0]} and {wrong[1]} are swapped in the file's vocabulary")
     elif wrong:
-        shown = ", ".join(f"{n} is {_bytes(theirs[n])} for {_bytes(ours[n])}" for n in wrong[:3])
-        result.causes.append(f"{len(wrong)} tokens of the file's vocabulary stand for something else: {shown}")
+        examples = ", ".join(f"{number} is {_bytes(theirs[number])} for {_bytes(ours[number])}" for number in wrong[:3])
+        result.causes.append(f"{len(wrong)} tokens of the file's vocabulary stand for something else: {examples}")
 
 
 def _bytes(data: bytes) -> str:

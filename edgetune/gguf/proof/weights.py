@@ -20,7 +20,7 @@ STRENGTH_TOLERANCE, STANDARD_ERRORS = 0.02, 5.0
 GAIN_RANGE = (0.85, 1.15)
 """By how much a type may shrink or stretch all weights of a tensor alike, before that counts against what was learned."""
 TOO_COARSE = 0.5
-"""Where so many standard errors exceed this, a lost change of that tensor alone would not be noticed; the proof counts such tensors."""
+"""Where the tolerated standard errors exceed this, a tensor's lost change alone would not be noticed; the proof counts such tensors."""
 WEIGHTS_PER_BLOCK = 2**20
 """Weights compared at a time in float64, so that memory does not grow with the largest matrix."""
 MAX_NAMED = 3
@@ -31,18 +31,22 @@ MAX_NAMED = 3
 MAGNITUDE = {"Q8_0": (32, 127), "Q4_0": (32, 8), "Q5_0": (32, 16), "Q6_K": (16, 32), "Q3_K": (16, 4), "IQ4_NL": (32, 7), "IQ4_XS": (32, 7)}
 RANGE = {"Q4_1": (32, 15), "Q5_1": (32, 31), "Q4_K": (32, 15), "Q5_K": (32, 31), "Q2_K": (16, 3)}
 RELATIVE = {"F32": 2.0**-21, "F16": 2.0**-11, "BF16": 2.0**-8}
-"""Floats: half a unit in the last place; F32 also pays for sums made in another order while merging."""
+"""Floats: half a unit in the last place; F32 also pays for sums computed in another order while merging."""
 UNKNOWN_TYPE_LEVELS = 4
 """Levels assumed for a type that is not listed: only gross errors show."""
 
 
-def expected_square(wanted: np.ndarray, type_name: str) -> np.ndarray:
-    """Mean square error that a type costs, for each row of `wanted` (float32 [..., row length], as the file orders it)."""
-    rows = wanted.reshape(-1, wanted.shape[-1])
+def expected_square(expected: np.ndarray, type_name: str) -> np.ndarray:
+    """Mean square error that a type costs, for each row of `expected` (float32 [..., row length], as the file orders it)."""
+    rows = expected.reshape(-1, expected.shape[-1])
+
+    # A float's error grows with the number itself.
     if type_name in RELATIVE:
         floor = 2.0**-25 if type_name == "F16" else 0.0  # F16's smallest numbers keep this absolute precision
         square: np.ndarray = np.mean(np.square(np.abs(rows) * RELATIVE[type_name] + floor, dtype=np.float64), axis=1) / 3
         return square
+
+    # A quantized weight's error depends on its block's step, and so on the block's largest numbers.
     size, levels = MAGNITUDE.get(type_name) or RANGE.get(type_name) or (32, UNKNOWN_TYPE_LEVELS)
     blocks = rows.reshape(len(rows), -1, size)
     span = np.abs(blocks).max(axis=2)
@@ -54,7 +58,7 @@ def expected_square(wanted: np.ndarray, type_name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TensorError:
-    """One tensor.
+    """How far a tensor of the file is from what it should be.
 
     ratio, row_ratio: error (root mean square) over what the type costs, in all and in the worst row. strength: share of the learned change
     that the file holds, with its standard error; None where nothing was learned. empty: the file holds zeros where the model does not.
@@ -65,7 +69,7 @@ class TensorError:
     ratio: float
     row_ratio: float
     strength: float | None
-    error: float
+    standard_error: float
     empty: bool
 
     @property
@@ -76,54 +80,89 @@ class TensorError:
     @property
     def weak(self) -> bool:
         """Whether the learned change is in it at the wrong strength."""
-        return self.strength is not None and not abs(self.strength - 1) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * self.error)
+        return self.strength is not None and not abs(self.strength - 1) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * self.standard_error)
 
 
-def measure_tensor(name: str, type_name: str, found: np.ndarray, wanted: np.ndarray, before: np.ndarray | None) -> TensorError:
+@dataclass(frozen=True)
+class LearnedShare:
+    """How much of the learned change a tensor holds. length: squared length of the change. strength: None where nothing was learned.
+
+    gain: how much of all its weights it holds, 1 where the tensor is too far off to tell.
+    """
+
+    length: float
+    strength: float | None
+    gain: float
+
+
+def measure_tensor(name: str, type_name: str, actual: np.ndarray, expected: np.ndarray, before: np.ndarray | None) -> TensorError:
     """Hold a tensor of the file against the merged one, and against the base's where the adapter touches it (float32, same shape)."""
-    many, step = wanted.ndim > 1, max(1, WEIGHTS_PER_BLOCK // wanted.shape[-1])
-    wanted, found = wanted.reshape(-1, wanted.shape[-1]), found.reshape(-1, found.shape[-1])
-    base = None if before is None else before.reshape(wanted.shape)
-    parts = [slice(start, start + step) for start in range(0, len(wanted), step)]
-    strength, gain, length = None, 1.0, 0.0
-    if base is not None:
-        length, strength, gain = _share(found, wanted, base, parts)
-    squares, sums, costs = (np.empty(len(wanted)) for _ in range(3))
+    is_matrix = expected.ndim > 1
+    expected = expected.reshape(-1, expected.shape[-1])
+    actual = actual.reshape(expected.shape)
+    base = None if before is None else before.reshape(expected.shape)
+    step = max(1, WEIGHTS_PER_BLOCK // expected.shape[-1])
+    parts = [slice(start, start + step) for start in range(0, len(expected), step)]
+
+    share = LearnedShare(0.0, None, 1.0) if base is None else _learned_share(actual, expected, base, parts)
+
+    # What is learned too strongly or too weakly is judged by its share, so that it does not count as the type's error too.
+    squares, sums, costs = (np.empty(len(expected)) for _ in range(3))
     for part in parts:
-        error = np.subtract(found[part], wanted[part], dtype=np.float64)
-        if strength is not None and base is not None:
-            error -= (strength - 1) * np.subtract(wanted[part], base[part], dtype=np.float64)
-        squares[part], sums[part], costs[part] = np.square(error).mean(axis=1), error.mean(axis=1), expected_square(wanted[part], type_name)
-    deviation = math.sqrt(max(0.0, float(squares.mean() - sums.mean() ** 2)) / length) if strength is not None else 0.0
+        error = np.subtract(actual[part], expected[part], dtype=np.float64)
+        if share.strength is not None and base is not None:
+            error -= (share.strength - 1) * np.subtract(expected[part], base[part], dtype=np.float64)
+        squares[part] = np.square(error).mean(axis=1)
+        sums[part] = error.mean(axis=1)
+        costs[part] = expected_square(expected[part], type_name)
+
+    # The standard error of the share: how far rounding alone would move the projection.
+    standard_error = 0.0
+    if share.strength is not None:
+        standard_error = math.sqrt(max(0.0, float(squares.mean() - sums.mean() ** 2)) / share.length)
+
+    # Rows of zeros cost nothing: the small summands keep the ratios finite.
     ratio = math.sqrt(float(squares.mean()) / (float(costs.mean()) + 1e-30))
     worst = math.sqrt(float((squares / (costs + 1e-30 + 1e-9 * float(costs.mean()))).max()))
-    empty = not found.any() and bool(wanted.any())
-    share = None if strength is None else strength / gain
-    return TensorError(name, type_name, ratio, worst if many else ratio, share, deviation, empty)
+    return TensorError(
+        name,
+        type_name,
+        ratio,
+        row_ratio=worst if is_matrix else ratio,
+        strength=None if share.strength is None else share.strength / share.gain,
+        standard_error=standard_error,
+        empty=not actual.any() and bool(expected.any()),
+    )
 
 
-def _share(found: np.ndarray, wanted: np.ndarray, base: np.ndarray, parts: list[slice]) -> tuple[float, float | None, float]:
-    """How much of the learned change a tensor holds, and of all its weights: found = strength * learned + gain * base, by least squares.
+def _learned_share(actual: np.ndarray, expected: np.ndarray, base: np.ndarray, parts: list[slice]) -> LearnedShare:
+    """How much of the learned change a tensor holds, and of all its weights: actual = strength * learned + gain * base, by least squares.
 
     Types of few bits draw all weights towards zero, most of all under an importance matrix (seen: gain 0.955 at Q2_K, 0.983 without
-    one), and what was learned with them: it is lost only where it shrinks more than the base does. Gives the squared length of the change,
-    the strength (None: nothing was learned) and the gain (1 where the tensor is too far off to tell).
+    one), and what was learned with them: it is lost only where it shrinks more than the base does.
     """
-    length, across, whole, on_learned, on_base = (0.0 for _ in range(5))
+    # The sums of the normal equations, some rows at a time.
+    learned_square, learned_base, base_square, error_learned, error_base = (0.0 for _ in range(5))
     for part in parts:
         before = base[part].astype(np.float64)
-        learned, error = wanted[part] - before, np.subtract(found[part], wanted[part], dtype=np.float64)
-        length += float(np.square(learned).sum())
-        across, whole = across + float((learned * before).sum()), whole + float(np.square(before).sum())
-        on_learned, on_base = on_learned + float((error * learned).sum()), on_base + float((error * before).sum())
-    if length <= 0:
-        return length, None, 1.0
-    left = length * whole - across * across
-    if left > 1e-6 * length * whole:
-        gain = 1 + (length * on_base - across * on_learned) / left
+        learned = expected[part] - before
+        error = np.subtract(actual[part], expected[part], dtype=np.float64)
+        learned_square += float(np.square(learned).sum())
+        learned_base += float((learned * before).sum())
+        base_square += float(np.square(before).sum())
+        error_learned += float((error * learned).sum())
+        error_base += float((error * before).sum())
+    if learned_square <= 0:
+        return LearnedShare(learned_square, None, 1.0)
+
+    # Where the learned change is not just a multiple of the base, both factors can be told apart.
+    determinant = learned_square * base_square - learned_base * learned_base
+    if determinant > 1e-6 * learned_square * base_square:
+        gain = 1 + (learned_square * error_base - learned_base * error_learned) / determinant
         if GAIN_RANGE[0] <= gain <= GAIN_RANGE[1]:
-            return length, 1 + (whole * on_learned - across * on_base) / left, gain
-    return length, 1 + on_learned / length, 1.0
+            strength = 1 + (base_square * error_learned - learned_base * error_base) / determinant
+            return LearnedShare(learned_square, strength, gain)
+    return LearnedShare(learned_square, 1 + error_learned / learned_square, 1.0)
 
 
 def check_weights(
@@ -137,15 +176,16 @@ def check_weights(
     tensors: what the architecture's file holds. merged, base: a tensor of the model as it should be, and as it was before training (None:
     not known, or not changed), by the model's own name.
     """
-    result = Check(
-        "weights",
-        limits={"error": MAX_ERROR, "error_row": MAX_ROW_ERROR, "strength": STRENGTH_TOLERANCE, "standard_errors": STANDARD_ERRORS},
-    )
-    measured = []
+    limits = {"error": MAX_ERROR, "error_row": MAX_ROW_ERROR, "strength": STRENGTH_TOLERANCE, "standard_errors": STANDARD_ERRORS}
+    result = Check("weights", limits=limits)
+
     names = {tensor.name for tensor in tensors}
-    missing, more = sorted(names - header.tensors.keys()), sorted(header.tensors.keys() - names)
+    missing = sorted(names - header.tensors.keys())
+    unexpected = sorted(header.tensors.keys() - names)
     result.causes += [f"the tensor {name} is missing from the file" for name in missing[:MAX_NAMED]]
-    result.causes += [f"the file holds a tensor that the model does not have: {name}" for name in more[:MAX_NAMED]]
+    result.causes += [f"the file holds a tensor that the model does not have: {name}" for name in unexpected[:MAX_NAMED]]
+
+    errors = []
     for tensor in tensors:
         info = header.tensors.get(tensor.name)
         if info is None or not tensor.sources:
@@ -153,12 +193,11 @@ def check_weights(
         if info.shape[::-1] != tensor.shape:
             result.causes.append(f"the tensor {tensor.name} has the shape {info.shape[::-1]} instead of {tensor.shape}")
             continue
-        found = tensor_values(header, tensor.name)
-        wanted = tensor.build(*(merged(name) for name, _ in tensor.sources))
-        before = _before(tensor, base, merged)
-        measured.append(measure_tensor(tensor.name, info.type, found, wanted, before))
-    result.causes += find_causes(measured)
-    result.figures = _figures(measured)
+        actual = tensor_values(header, tensor.name)
+        expected = tensor.build(*(merged(name) for name, _ in tensor.sources))
+        errors.append(measure_tensor(tensor.name, info.type, actual, expected, _before(tensor, base, merged)))
+    result.causes += find_causes(errors)
+    result.figures = _figures(errors)
     return result
 
 
@@ -170,63 +209,69 @@ def _before(tensor: TensorPlan, base: Callable[[str], np.ndarray | None], merged
     return tensor.build(*(merged(name) if part is None else part for part, (name, _) in zip(parts, tensor.sources, strict=True)))
 
 
-def pooled_strength(measured: list[TensorError]) -> tuple[float, float] | None:
+def pooled_strength(errors: list[TensorError]) -> tuple[float, float] | None:
     """The share of the learned change over all tensors, each weighing as much as it says, with its standard error."""
-    known = [(one.strength, max(one.error, 1e-9)) for one in measured if one.strength is not None and not one.far]
-    if not known:
+    shares = [(error.strength, max(error.standard_error, 1e-9)) for error in errors if error.strength is not None and not error.far]
+    if not shares:
         return None
-    weights = [1 / error**2 for _, error in known]
+    weights = [1 / standard_error**2 for _, standard_error in shares]
     total = sum(weights)
-    return sum(w * s for w, (s, _) in zip(weights, known, strict=True)) / total, total**-0.5
+    mean = sum(weight * strength for weight, (strength, _) in zip(weights, shares, strict=True)) / total
+    return mean, total**-0.5
 
 
-def find_causes(measured: list[TensorError]) -> list[str]:
+def find_causes(errors: list[TensorError]) -> list[str]:
     """What is wrong with the tensors, in words."""
     causes = []
-    empty = [one for one in measured if one.empty]
-    far = [one for one in measured if one.far and not one.empty]
+
+    # Tensors that are not what they should be, whatever was learned.
+    empty = [error for error in errors if error.empty]
+    far = [error for error in errors if error.far and not error.empty]
     if empty:
         causes.append(f"{_names(empty)}: all zeros in the file")
     if far:
-        worst = max(far, key=lambda one: max(one.ratio, one.row_ratio))
-        many = max(worst.ratio, worst.row_ratio / (MAX_ROW_ERROR / MAX_ERROR))
-        causes.append(f"{_names(far)}: far off, the error of {worst.name} is {many:.1f} times what {worst.type} costs")
-    touched = [one for one in measured if one.strength is not None and not one.far]
-    weak = [one for one in touched if one.weak]
-    together = pooled_strength(measured)
-    off = together is not None and not abs(together[0] - 1) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * together[1])
-    if together and (len(weak) > len(touched) / 2 or (off and not weak)):
-        if abs(together[0]) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * together[1]):
+        worst = max(far, key=lambda error: max(error.ratio, error.row_ratio))
+        times = max(worst.ratio, worst.row_ratio / (MAX_ROW_ERROR / MAX_ERROR))
+        causes.append(f"{_names(far)}: far off, the error of {worst.name} is {times:.1f} times what {worst.type} costs")
+
+    # What was learned: one cause where most tensors agree, which names the adapter; else each tensor.
+    touched = [error for error in errors if error.strength is not None and not error.far]
+    weak = [error for error in touched if error.weak]
+    pooled = pooled_strength(errors)
+    pooled_off = pooled is not None and not abs(pooled[0] - 1) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * pooled[1])
+    if pooled and (len(weak) > len(touched) / 2 or (pooled_off and not weak)):
+        if abs(pooled[0]) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * pooled[1]):
             causes.append("the file holds nothing of what was learned: the adapter was left out")
         else:
-            causes.append(f"the file holds {together[0]:.2f} of what was learned: the adapter went in at the wrong strength")
+            causes.append(f"the file holds {pooled[0]:.2f} of what was learned: the adapter went in at the wrong strength")
     else:
-        causes += [f"the tensor {one.name} holds {one.strength:.2f} of what was learned" for one in weak[:MAX_NAMED]]
+        causes += [f"the tensor {error.name} holds {error.strength:.2f} of what was learned" for error in weak[:MAX_NAMED]]
         if len(weak) > MAX_NAMED:
             causes.append(f"{len(weak) - MAX_NAMED} more tensors hold less or more than was learned")
     return causes
 
 
-def _names(measured: list[TensorError]) -> str:
-    more = f" and {len(measured) - MAX_NAMED} more" if len(measured) > MAX_NAMED else ""
-    return f"the tensor{'s' if len(measured) > 1 else ''} {', '.join(one.name for one in measured[:MAX_NAMED])}{more}"
+def _names(errors: list[TensorError]) -> str:
+    more = f" and {len(errors) - MAX_NAMED} more" if len(errors) > MAX_NAMED else ""
+    return f"the tensor{'s' if len(errors) > 1 else ''} {', '.join(error.name for error in errors[:MAX_NAMED])}{more}"
 
 
-def _figures(measured: list[TensorError]) -> dict[str, Any]:
-    together = pooled_strength(measured)
-    touched = [one for one in measured if one.strength is not None]
+def _figures(errors: list[TensorError]) -> dict[str, Any]:
+    pooled = pooled_strength(errors)
+    strengths = [error.strength for error in errors if error.strength is not None]
+    coarse = sum(error.strength is not None and STANDARD_ERRORS * error.standard_error > TOO_COARSE for error in errors)
     figures: dict[str, Any] = {
-        "tensors": len(measured),
-        "error_worst": max((one.ratio for one in measured), default=0.0),
-        "error_row_worst": max((one.row_ratio for one in measured), default=0.0),
+        "tensors": len(errors),
+        "error_worst": max((error.ratio for error in errors), default=0.0),
+        "error_row_worst": max((error.row_ratio for error in errors), default=0.0),
     }
-    if touched:
+    if strengths:
         figures |= {
-            "tensors_learned": len(touched),
-            "strength": together[0] if together else None,
-            "strength_error": together[1] if together else None,
-            "strength_least": min(one.strength or 0.0 for one in touched),
-            "strength_most": max(one.strength or 0.0 for one in touched),
-            "tensors_too_coarse": sum(STANDARD_ERRORS * one.error > TOO_COARSE for one in touched),
+            "tensors_learned": len(strengths),
+            "strength": pooled[0] if pooled else None,
+            "strength_error": pooled[1] if pooled else None,
+            "strength_least": min(strengths),
+            "strength_most": max(strengths),
+            "tensors_too_coarse": coarse,
         }
     return figures
