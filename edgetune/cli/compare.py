@@ -84,13 +84,13 @@ def compare(
     show(compared)
     if out is not None:
         say(f"page: {out}")
-    take = compared.advice.take
-    if take.path is None:
+    choice = compared.advice.choice
+    if choice.path is None:
         with_matrix = f" --imatrix {imatrix}" if imatrix else ""
         with_adapter = f" --adapter {adapter}" if adapter else ""
-        say(f"next: edgetune export {source} --type {take.type}{with_adapter}{with_matrix}")
+        say(f"next: edgetune export {source} --type {choice.type}{with_adapter}{with_matrix}")
     else:
-        say(f"next: edgetune chat {take.path}")
+        say(f"next: edgetune chat {choice.path}")
 
 
 def show(compared: "ComparisonResult") -> None:

@@ -50,7 +50,7 @@ def imatrix(
     path = out or Path.cwd() / f"{chosen.name}.imatrix.gguf"
     copy_file(matrix.path, path)
     if as_json:
-        typer.echo(json.dumps({"path": str(path), "tokens": matrix.tokens, "found": matrix.found, "reused": matrix.reused}))
+        typer.echo(json.dumps({"path": str(path), "tokens": matrix.tokens, "found": matrix.available, "reused": matrix.reused}))
         return
     typer.echo(path)
     say(f"next: edgetune export {source} --type IQ4_XS --imatrix {path}")
@@ -65,7 +65,7 @@ def gather(source: "Source", workspace: Workspace, data: Path | None = None, tok
         matrix = cached_matrix(source, workspace, data, tokens, say, lambda done, total: line.update(done, total, "tokens"))
     finally:
         line.clear()
-    say(f"importance matrix {'kept from before, ' if matrix.reused else ''}gathered on {matrix.words}")
+    say(f"importance matrix {'kept from before, ' if matrix.reused else ''}gathered on {matrix.description}")
     return matrix
 
 

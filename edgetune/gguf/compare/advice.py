@@ -1,4 +1,4 @@
-"""Which of the measured files to take, and why, in one sentence."""
+"""Which of the measured files to choose, and why, in one sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +15,26 @@ MIN_SAME_TOKENS = 0.90
 
 @dataclass(frozen=True)
 class Advice:
-    """The file to take, and why."""
+    """The file to choose, and why."""
 
-    take: FileMeasurement
+    choice: FileMeasurement
     why: str
 
 
-def shortfall(one: FileMeasurement) -> str | None:
+def shortfall(file: FileMeasurement) -> str | None:
     """What keeps a file from standing in for full precision, in words; None where nothing does."""
-    if one.slope is not None and not SLOPE_RANGE[0] <= one.slope <= SLOPE_RANGE[1]:
-        return f"shows {one.slope:.2f} of what was learned"
-    if one.top1 < MIN_SAME_TOKENS:
-        return f"picks another next token {1 - one.top1:.0%} of the time"
-    if one.worse is None or one.worse_error is None:
+    if file.slope is not None and not SLOPE_RANGE[0] <= file.slope <= SLOPE_RANGE[1]:
+        return f"shows {file.slope:.2f} of what was learned"
+    if file.top1 < MIN_SAME_TOKENS:
+        return f"picks another next token {1 - file.top1:.0%} of the time"
+    if file.worse is None or file.worse_error is None:
         return "was not measured on answers"
-    most, least = one.worse + STANDARD_ERRORS * one.worse_error, one.worse - STANDARD_ERRORS * one.worse_error
+
+    # Measured on few answers, a file may be worse than it looks.
+    most = file.worse + STANDARD_ERRORS * file.worse_error
+    least = file.worse - STANDARD_ERRORS * file.worse_error
     if most > MAX_WORSE:
-        return f"is {one.worse:.1%} worse" if least > MAX_WORSE else f"may be {most:.1%} worse"
+        return f"is {file.worse:.1%} worse" if least > MAX_WORSE else f"may be {most:.1%} worse"
     return None
 
 
@@ -40,22 +43,27 @@ def advise(files: Sequence[FileMeasurement], perplexity: float | None, on: str) 
 
     perplexity: full precision's. on: what was measured on, in words ("your held-out examples").
     """
-    ordered = sorted(files, key=lambda one: one.bytes)
-    sound = [one for one in ordered if shortfall(one) is None]
+    ordered = sorted(files, key=lambda file: file.bytes)
+    sound = [file for file in ordered if shortfall(file) is None]
+
+    # Nothing is good enough: the closest, with what it lacks.
     if not sound:
-        take = min(ordered, key=lambda one: one.kl_mean)
-        few = f" with only {take.answer_tokens} answer tokens to measure on" if take.answer_tokens < 200 else ""
+        choice = min(ordered, key=lambda file: file.kl_mean)
+        few = f" with only {choice.answer_tokens} answer tokens to measure on" if choice.answer_tokens < 200 else ""
         return Advice(
-            take, f"Take {take.name} ({format_size(take.bytes)}): it comes closest, but {shortfall(take)}{few}, as do the others."
+            choice, f"Take {choice.name} ({format_size(choice.bytes)}): it comes closest, but {shortfall(choice)}{few}, as do the others."
         )
-    take = sound[0]
+
+    choice = sound[0]
     which = "the smallest that answers as well" if len(files) > 1 else "it answers as well"
-    figures = f" (perplexity {take.perplexity:.4g}, full precision {perplexity:.4g})" if take.perplexity and perplexity else ""
-    why = f"Take {take.name} ({format_size(take.bytes)}): {which} as full precision within {MAX_WORSE:.0%} on {on}{figures}"
-    smaller = [one for one in ordered if one.bytes < take.bytes]
+    figures = f" (perplexity {choice.perplexity:.4g}, full precision {perplexity:.4g})" if choice.perplexity and perplexity else ""
+    why = f"Take {choice.name} ({format_size(choice.bytes)}): {which} as full precision within {MAX_WORSE:.0%} on {on}{figures}"
+
+    # A reader will ask about the next smaller one.
+    smaller = [file for file in ordered if file.bytes < choice.bytes]
     if smaller:
         other = smaller[-1]
-        why += f"; {other.name} would save {format_size(take.bytes - other.bytes)} but {shortfall(other)}"
+        why += f"; {other.name} would save {format_size(choice.bytes - other.bytes)} but {shortfall(other)}"
     elif len(files) > 1:
         why += "; all the others are larger"
-    return Advice(take, why + ".")
+    return Advice(choice, why + ".")

@@ -1,4 +1,4 @@
-"""One GGUF measured against full precision, each figure as the proof has it, with its size, speed and memory."""
+"""One GGUF measured against full precision, every figure as in the proof, with its size, speed and memory."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -17,17 +17,19 @@ from edgetune.gguf.proof.behaviour import answer_log_probs
 from edgetune.gguf.proof.prove import Prover
 from edgetune.gguf.proof.rows import ProofRow
 
-TIMED_PROMPTS, TIMED_TOKENS = 64, 64
-"""Most held-out prompts answered to time the writing, and the tokens an answer may have."""
+TIMED_PROMPTS = 64
+"""Most held-out prompts that are answered to time the writing."""
+TIMED_TOKENS = 64
+"""Most tokens of such an answer."""
 TIMED_SECONDS = 2.0
-"""So long writing is timed at least, where there are prompts enough: a short answer says little."""
+"""Writing is timed at least this long, where there are prompts enough: a short answer says little."""
 
 
 @dataclass(frozen=True)
 class FileMeasurement:
     """A file's figures.
 
-    name: what it is called here. path: the file, None where it was made for the comparison only. bytes: of the file. bits: stored for
+    name: what it is called here. path: the file, None where it was written for the comparison only. bytes: of the file. bits: stored for
     each weight. perplexity: of the held-out answers. worse, worse_error: by how much their log p is lower than full precision's, a token,
     with its standard error (nats). kl_mean, kl_99: of next-token predictions from full precision's (nats). top1: share of equal most
     likely tokens. slope: share of the learned change that shows in the answers, None where the model before is not known. speed: tokens
@@ -63,36 +65,44 @@ def bits_per_weight(header: Header) -> float:
     return 8 * sum(info.size for info in header.tensors.values()) / max(weights, 1)
 
 
-def measure_file(prover: Prover, path: Path, header: Header, name: str, type_name: str, kept: bool) -> FileMeasurement:
-    """Measure a file. kept: whether it stays where it is. Raises EdgeTuneError where it does not compute numbers, or not the model's."""
+def measure_file(prover: Prover, path: Path, header: Header, name: str, type_name: str, stays: bool) -> FileMeasurement:
+    """Measure a file. stays: whether the file will still be there afterwards.
+
+    Raises EdgeTuneError where it does not compute numbers, or not the model's.
+    """
     file = prover.predict(path)
     merged = prover.reference.merged
     if file[0].shape != merged[0].shape:
         raise EdgeTuneError(
-            f"{name} has another vocabulary", f"{file[0].shape[1]} tokens; the model has {merged[0].shape[1]}.", "Leave it out."
+            f"{name} has another vocabulary",
+            f"{file[0].shape[1]} tokens; the model has {merged[0].shape[1]}.",
+            "Leave it out: it was not written from this model.",
         )
-    found = prover.behaviour(file).figures
-    if not math.isfinite(found["kl_mean"]):
+
+    figures = prover.behaviour(file).figures
+    if not math.isfinite(figures["kl_mean"]):
         raise EdgeTuneError(f"{name} does not compute numbers", "Its predictions are infinite or no numbers at all.", "Export it again.")
+
+    # How much worse its answers are, token by token, for a standard error.
     rows = prover.sample.held_out
     lost = answer_log_probs(rows, prover.held_out(merged)) - answer_log_probs(rows, prover.held_out(file))
     speed, memory = time_answers(path, rows)
     return FileMeasurement(
         name=name,
         type=type_name,
-        path=path if kept else None,
+        path=path if stays else None,
         bytes=path.stat().st_size,
         bits=bits_per_weight(header),
-        perplexity=found["perplexity_file"],
+        perplexity=figures["perplexity_file"],
         worse=float(lost.mean()) if len(lost) else None,
         worse_error=float(lost.std() / math.sqrt(len(lost))) if len(lost) else None,
-        kl_mean=found["kl_mean"],
-        kl_99=found["kl_99"],
-        top1=found["top1"],
-        slope=found.get("slope"),
-        slope_error=found.get("slope_error"),
-        answer_tokens=found["answer_tokens"],
-        tokens=found["tokens"],
+        kl_mean=figures["kl_mean"],
+        kl_99=figures["kl_99"],
+        top1=figures["top1"],
+        slope=figures.get("slope"),
+        slope_error=figures.get("slope_error"),
+        answer_tokens=figures["answer_tokens"],
+        tokens=figures["tokens"],
         speed=speed,
         memory=memory,
     )
@@ -107,13 +117,15 @@ def time_answers(path: Path, rows: list[ProofRow]) -> tuple[float | None, int]:
     """Tokens written a second over some answers, opened as the chat opens it, and the memory its process then has in bytes."""
     import psutil
 
-    written, seconds = 0, 0.0
+    written = 0
+    seconds = 0.0
     with Engine(path) as engine:
         prompts = [tokens for row in rows if (tokens := last_prompt(row)[: max(engine.info.n_ctx - TIMED_TOKENS, 1)])]
         for tokens in islice(cycle(prompts), TIMED_PROMPTS):
             stats = engine.generate(tokens, max_tokens=TIMED_TOKENS, sampling=Sampling(temperature=0.0, seed=0)).finished().stats
             if stats is not None:
-                written, seconds = written + stats.tokens, seconds + stats.seconds
+                written += stats.tokens
+                seconds += stats.seconds
             if seconds > TIMED_SECONDS:
                 break
         memory = int(psutil.Process(engine.pid).memory_info().rss)

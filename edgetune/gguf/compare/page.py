@@ -16,7 +16,7 @@ from edgetune.text import one_line
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 380, 70, 30, 320
 """Of the picture, in its own units."""
 LABEL_HEIGHT, LABEL_GAP = 15, 10
-"""Height of a label, and how far it stands from its dot."""
+"""Height of a label, and its distance from its dot."""
 MEANINGS = {
     "bits": "stored for each weight",
     "perplexity": "of the answers: how many next tokens the model wavers between",
@@ -34,19 +34,19 @@ def format_perplexity(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}" if value < 1000 else f"{value:.3g}"
 
 
-def table_cells(one: FileMeasurement) -> list[str]:
+def table_cells(file: FileMeasurement) -> list[str]:
     """A file's figures under HEAD, as people write them."""
     return [
-        one_line(one.name, 40),
-        format_size(one.bytes),
-        f"{one.bits:.2f}",
-        format_perplexity(one.perplexity),
-        f"{one.kl_mean:.2g}",
-        f"{one.kl_99:.2g}",
-        f"{one.top1:.1%}",
-        "-" if one.slope is None else f"{one.slope:.3f}",
-        "-" if one.speed is None else f"{one.speed:.0f}",
-        format_size(one.memory),
+        one_line(file.name, 40),
+        format_size(file.bytes),
+        f"{file.bits:.2f}",
+        format_perplexity(file.perplexity),
+        f"{file.kl_mean:.2g}",
+        f"{file.kl_99:.2g}",
+        f"{file.top1:.1%}",
+        "-" if file.slope is None else f"{file.slope:.3f}",
+        "-" if file.speed is None else f"{file.speed:.0f}",
+        format_size(file.memory),
     ]
 
 
@@ -59,7 +59,7 @@ def _template() -> jinja2.Template:
 
 def comparison_page(compared: ComparisonResult) -> str:
     """The page."""
-    take = compared.advice.take
+    choice = compared.advice.choice
     return _template().render(
         name=one_line(compared.name, 100),
         why=one_line(compared.advice.why, 600),
@@ -68,7 +68,7 @@ def comparison_page(compared: ComparisonResult) -> str:
         answer_tokens=compared.answer_tokens,
         perplexity=format_perplexity(compared.perplexity),
         head=COLUMN_TITLES,
-        rows=[{"cells": table_cells(one), "take": one is take} for one in compared.files],
+        rows=[{"cells": table_cells(file), "chosen": file is choice} for file in compared.files],
         meanings=MEANINGS,
         plot=_plot(compared),
     )
@@ -76,12 +76,16 @@ def comparison_page(compared: ComparisonResult) -> str:
 
 def _plot(compared: ComparisonResult) -> dict[str, Any]:
     """Where everything in the picture lies: KL upwards by powers of ten, size to the right."""
-    sizes = [one.bytes / 2**20 for one in compared.files]
-    far = [max(one.kl_mean, MIN_KL) for one in compared.files]
-    ticks = decades(far)
-    low, high = math.log10(ticks[0]), math.log10(ticks[-1])
+    sizes = [file.bytes / 2**20 for file in compared.files]
+    distances = [max(file.kl_mean, MIN_KL) for file in compared.files]
+
+    # The axes end at whole powers of ten, and a little beyond the smallest and the largest file.
+    ticks = decades(distances)
+    low = math.log10(ticks[0])
+    high = math.log10(ticks[-1])
     span = (max(sizes) - min(sizes)) or max(sizes)
-    start, end = max(0.0, min(sizes) - 0.05 * span), max(sizes) + 0.05 * span
+    start = max(0.0, min(sizes) - 0.05 * span)
+    end = max(sizes) + 0.05 * span
 
     def x(size: float) -> float:
         return round(LEFT + (WIDTH - 10 - LEFT) * (size - start) / (end - start), 1)
@@ -90,8 +94,8 @@ def _plot(compared: ComparisonResult) -> dict[str, Any]:
         return round(BOTTOM - (BOTTOM - TOP) * (math.log10(kl) - low) / (high - low), 1)
 
     dots = [
-        {"name": one_line(one.name, 40), "x": x(size), "y": y(kl), "take": one is compared.advice.take}
-        for one, size, kl in zip(compared.files, sizes, far, strict=True)
+        {"name": one_line(file.name, 40), "x": x(size), "y": y(kl), "chosen": file is compared.advice.choice}
+        for file, size, kl in zip(compared.files, sizes, distances, strict=True)
     ]
     step = _step(end - start)
     first = math.ceil(start / step)
@@ -114,18 +118,19 @@ def _step(span: float) -> float:
 
 
 def _labelled(dots: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The dots with a place for each name: beside its dot, where that is free of other dots and names, else a little lower."""
-    taken = [(dot["x"] - 6, dot["x"] + 6, dot["y"]) for dot in dots]
+    """The dots with a position for each name: beside its dot, where that is free of other dots and names, else a little lower or higher."""
+    occupied = [(dot["x"] - 6, dot["x"] + 6, dot["y"]) for dot in dots]
 
     def free(left: float, right: float, middle: float) -> bool:
         inside = left > LEFT and right < WIDTH and middle < BOTTOM
-        return inside and not any(abs(middle - other) < LABEL_HEIGHT and left < end and begin < right for begin, end, other in taken)
+        return inside and not any(abs(middle - other) < LABEL_HEIGHT and left < end and begin < right for begin, end, other in occupied)
 
     for dot in dots:
         width = 8.0 * len(dot["name"])
         sides = [(False, dot["x"] + LABEL_GAP), (True, dot["x"] - LABEL_GAP - width)]
-        places = [(before, left, dot["y"] + down) for down in (0, 8, -8, 16, -16, 24, -24) for before, left in sides]
-        before, left, middle = next((place for place in places if free(place[1], place[1] + width, place[2])), places[0])
-        taken.append((left, left + width, middle))
+        positions = [(before, left, dot["y"] + down) for down in (0, 8, -8, 16, -16, 24, -24) for before, left in sides]
+        free_positions = (position for position in positions if free(position[1], position[1] + width, position[2]))
+        before, left, middle = next(free_positions, positions[0])
+        occupied.append((left, left + width, middle))
         dot |= {"text_x": dot["x"] + (-LABEL_GAP if before else LABEL_GAP), "text_y": middle + 4, "before": before}
     return dots

@@ -32,25 +32,26 @@ def group_by_length(rows: list[list[int]]) -> Iterator[list[list[int]]]:
 
 
 class InputSums:
-    """Squares of what goes into modules, by the module's name; `seen` says which of a batch's places hold tokens."""
+    """Squares of what goes into modules, by the module's name; `is_token` says which of a batch's positions hold tokens."""
 
     def __init__(self) -> None:
         self.squares: dict[str, np.ndarray] = {}
         self.counts: dict[str, int] = {}
-        self.seen: Any = None
+        self.is_token: Any = None
 
     def add(self, module: str, values: Any) -> None:
-        """Add one batch's inputs [row, place, channel]."""
-        kept = values.detach().reshape(-1, values.shape[-1])[self.seen].float()
-        squares = kept.square().sum(dim=0).double().cpu().numpy() if kept.device.type != "mps" else kept.square().sum(dim=0).cpu().numpy()
+        """Add one batch's inputs [row, position, channel]."""
+        inputs = values.detach().reshape(-1, values.shape[-1])[self.is_token].float()
+        squares = inputs.square().sum(dim=0)
+        squares = (squares if squares.device.type == "mps" else squares.double()).cpu().numpy()  # Apple's GPUs have no float64
         self.squares[module] = self.squares.get(module, 0.0) + squares
-        self.counts[module] = self.counts.get(module, 0) + len(kept)
+        self.counts[module] = self.counts.get(module, 0) + len(inputs)
 
     def hook(self, module: str) -> Callable[..., None]:
         """What torch calls before the module."""
 
-        def before(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            self.add(module, given[0] if given else next(iter(named.values())))
+        def before(_: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+            self.add(module, positional[0] if positional else next(iter(named.values())))
 
         return before
 
@@ -60,25 +61,28 @@ def gather_entries(
 ) -> dict[str, Entry]:
     """Run the rows through a model; an entry for every matrix of `inputs`, by its name in the GGUF.
 
-    Each row is a text of its own. device: where the model computes. progress: told tokens done and tokens in all. The output matrix itself
+    Each row is a separate text. device: where the model computes. progress: gets tokens done and tokens in all. The output matrix itself
     is not computed: what would go into it is the model's last state. Raises EdgeTuneError where a sum is not finite.
     """
     import torch
 
-    sums, modules = InputSums(), dict(model.named_modules())
-    wanted = {one.module for one in inputs}
-    hooks = [modules[name].register_forward_pre_hook(sums.hook(name), with_kwargs=True) for name in wanted - {OUTPUT}]
-    done, total = 0, sum(map(len, rows))
+    sums = InputSums()
+    modules = dict(model.named_modules())
+    watched = {matrix.module for matrix in inputs}
+    hooks = [modules[name].register_forward_pre_hook(sums.hook(name), with_kwargs=True) for name in watched - {OUTPUT}]
+
+    done = 0
+    total = sum(map(len, rows))
     try:
         with torch.no_grad():
             for batch in group_by_length(rows):
                 longest = max(map(len, batch))
-                # Padding behind a text needs no mask: every model here looks back only, and what stands there is not counted.
+                # Padding behind a text needs no mask: every model here looks back only, and what it holds is not counted.
                 ids = torch.tensor([row + [0] * (longest - len(row)) for row in batch], device=device)
-                places = torch.arange(longest, device=device)
-                sums.seen = (places < torch.tensor([[len(row)] for row in batch], device=device)).reshape(-1)
+                positions = torch.arange(longest, device=device)
+                sums.is_token = (positions < torch.tensor([[len(row)] for row in batch], device=device)).reshape(-1)
                 last = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-                if OUTPUT in wanted:
+                if OUTPUT in watched:
                     sums.add(OUTPUT, last)
                 done += sum(map(len, batch))
                 if progress:
@@ -86,19 +90,19 @@ def gather_entries(
     finally:
         for hook in hooks:
             hook.remove()
-    return {one.name: _entry(one, sums) for one in inputs if one.module in sums.squares}
+    return {matrix.name: _entry(matrix, sums) for matrix in inputs if matrix.module in sums.squares}
 
 
-def _entry(one: MatrixInput, sums: InputSums) -> Entry:
-    values = one.arrange(sums.squares[one.module])
+def _entry(matrix: MatrixInput, sums: InputSums) -> Entry:
+    values = matrix.arrange(sums.squares[matrix.module])
     if not np.isfinite(values).all():
         raise EdgeTuneError(
-            f"The importance of {one.name} is not a finite number",
+            f"The importance of {matrix.name} is not a finite number",
             "The model computes infinities or no numbers at all on its own training data.",
             "Export without --imatrix auto; if the model's answers are poor too, train it again.",
         )
-    assert values.shape == (one.channels,), (one.name, values.shape)
-    return Entry(values[None].astype(np.float32), np.array([sums.counts[one.module]]))
+    assert values.shape == (matrix.channels,), (matrix.name, values.shape)
+    return Entry(values[None].astype(np.float32), np.array([sums.counts[matrix.module]]))
 
 
 def load_merged_model(plan: Plan, folder: Path, device: str, dtype: str) -> Any:
@@ -108,11 +112,16 @@ def load_merged_model(plan: Plan, folder: Path, device: str, dtype: str) -> Any:
     from edgetune.bases.load import load_model
 
     model = load_model(folder, device, dtype)
-    embeddings, head, rows = model.get_input_embeddings(), model.get_output_embeddings(), _vocabulary(plan)
+    embeddings = model.get_input_embeddings()
+    head = model.get_output_embeddings()
+    rows = _vocabulary(plan)
+
+    # An adapter may have added tokens, or taught the output matrix apart from the embeddings.
     if rows != embeddings.weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
     elif not plan.tied and head is not None and head.weight is embeddings.weight:
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
+
     state = model.state_dict()
     for name, values in plan.merged():
         state[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))

@@ -1,4 +1,4 @@
-"""A source's importance matrix: gathered on its training data once, and kept under a name that says what went into it."""
+"""A source's importance matrix: gathered on its training data once, and stored under a name that stands for what went into it."""
 
 import hashlib
 import json
@@ -25,17 +25,17 @@ ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "tokenizer.json")
 
 @dataclass(frozen=True)
 class CachedMatrix:
-    """An importance matrix on disk. tokens: those it was gathered on, of so many found. reused: it was there already."""
+    """An importance matrix on disk. tokens: those it was gathered on, of so many available. reused: it existed already."""
 
     path: Path
     tokens: int
-    found: int
+    available: int
     reused: bool
 
     @property
-    def words(self) -> str:
-        """What it was gathered on, as people say it."""
-        of = "" if self.tokens == self.found else f" of {self.found}"
+    def description(self) -> str:
+        """What it was gathered on, in words."""
+        of = "" if self.tokens == self.available else f" of {self.available}"
         return f"{self.tokens}{of} tokens of training data"
 
 
@@ -47,7 +47,7 @@ def cached_matrix(
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CachedMatrix:
-    """The importance matrix of a source, made where it is not there yet.
+    """The importance matrix of a source, gathered where it does not exist yet.
 
     data: examples to gather on instead of what a run was trained on. tokens: most to use (chosen by the model's size).
     Raises InputError where there is no data, EdgeTuneError where a sum is not finite; nothing is half-written.
@@ -57,15 +57,17 @@ def cached_matrix(
     folder = source.home.parent / "imatrix" if source.home else workspace.imatrix_cache
     path = folder / f"{cache_key(source, chosen)}.gguf"
     reused = path.is_file()
+
+    # It takes minutes, so that a user is told on how much.
     if not reused:
         dtype = number_format(base.parameters, device)
-        say(f"gathering an importance matrix on {chosen.tokens} of {chosen.found} tokens of training data")
+        say(f"gathering an importance matrix on {chosen.tokens} of {chosen.available} tokens of training data")
         if dtype is None:
             say("The model does not fit into memory, so it is read layer by layer for every 2048 tokens: this takes longer.")
-        made = _gather(source, chosen, device, dtype, hardware.choose_threads(base.parameters).value, progress)
+        matrix = _gather(source, chosen, device, dtype, hardware.choose_threads(base.parameters).value, progress)
         with atomic_write(path) as file:
-            imatrix.write_imatrix(file, made)
-    return CachedMatrix(path, chosen.tokens, chosen.found, reused)
+            imatrix.write_imatrix(file, matrix)
+    return CachedMatrix(path, chosen.tokens, chosen.available, reused)
 
 
 def cache_key(source: Source, chosen: CalibrationTexts) -> str:

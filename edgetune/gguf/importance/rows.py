@@ -1,4 +1,4 @@
-"""The texts an importance matrix is gathered on: rows of the user's training data, drawn by lot, always the same ones."""
+"""The texts an importance matrix is gathered on: rows of the user's training data, drawn at random, always the same ones."""
 
 import random
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from edgetune.gguf.source import Source
 from edgetune.storage.workspace import Run
 
 MAX_TOKENS = 100_000
-"""Most tokens: about what llama.cpp's users take (200 chunks of 512), and more change little."""
+"""Most tokens: about as many as llama.cpp's users use (200 chunks of 512), and more change little."""
 MAX_CPU_EFFORT = 10**13
-"""On a processor at most so many weights times tokens, some minutes of work: larger models see fewer tokens."""
+"""Most weights times tokens on a processor, some minutes of work: larger models see fewer tokens."""
 MIN_TOKENS = 2048
 """No model sees fewer, where there are so many."""
 MAX_ROW_TOKENS = 2048
@@ -22,11 +22,11 @@ MAX_ROW_TOKENS = 2048
 
 @dataclass(frozen=True)
 class CalibrationTexts:
-    """Token ids of every row used. name: of the data, for the file's metadata. found: the tokens that there were."""
+    """Token ids of every row used. name: of the data, for the file's metadata. available: the tokens that there were."""
 
     rows: list[list[int]]
     name: str
-    found: int
+    available: int
 
     @property
     def tokens(self) -> int:
@@ -35,7 +35,7 @@ class CalibrationTexts:
 
 
 def token_limit(parameters: int, device: str) -> int:
-    """How many tokens to use where nobody says."""
+    """How many tokens to use by default."""
     return MAX_TOKENS if device != "cpu" else min(MAX_TOKENS, max(MIN_TOKENS, MAX_CPU_EFFORT // max(parameters, 1)))
 
 
@@ -45,22 +45,27 @@ def draw_texts(source: Source, data: Path | None, tokens: int) -> CalibrationTex
         adapters = [source.adapter] if source.adapter else [folder for folder, _ in source.mix]
         own = tokenizers.own_tokenizer(adapters)
         tokenizer = tokenizers.load_tokenizer(source.model, str(source.facts["edgetune.template_date"]), own)
-        found, name = [row.ids for row in prepare.evaluation_set(data, tokenizer, source.context).rows], data.name
+        rows = [row.ids for row in prepare.evaluation_set(data, tokenizer, source.context).rows]
+        name = data.name
     elif source.home is not None:
         run = Run(source.home.parent)
-        found, name = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN_FILE)], f"training data of {run.name}"
+        rows = [ids for ids, _ in store.TokenRows(run.data / store.TRAIN_FILE)]
+        name = f"training data of {run.name}"
     else:
         raise InputError(
             "There is no text to gather an importance matrix on",
             f"{source.name} is a model folder; only a run brings the data it was trained on.",
             "Make one first: edgetune imatrix MODEL --data FILE --out FILE, then name it with --imatrix.",
         )
-    order = list(range(len(found)))
+
+    # The same rows every time, so that the matrix can be found again by what went into it.
+    order = list(range(len(rows)))
     random.Random(0).shuffle(order)
-    chosen, taken = [], 0
+    chosen = []
+    used = 0
     for index in order:
-        cut = min(len(found[index]), MAX_ROW_TOKENS, tokens - taken)
+        cut = min(len(rows[index]), MAX_ROW_TOKENS, tokens - used)
         if cut > 0:
-            chosen.append(list(found[index][:cut]))
-            taken += cut
-    return CalibrationTexts(chosen, name, sum(map(len, found)))
+            chosen.append(list(rows[index][:cut]))
+            used += cut
+    return CalibrationTexts(chosen, name, sum(map(len, rows)))

@@ -14,7 +14,7 @@ def layout(product: Product, file_name: str) -> Layout:
     """The GGUF, scripts for both kinds of shell, and the command itself. A template that writes the date comes with it written out."""
     dated = with_date_written_out(product.template) if product.dated else None
     arguments = _arguments(product, file_name, dated is not None)
-    command = " ".join(["llama-server", *(_shell(one) for one in arguments)])
+    command = " ".join(["llama-server", *map(_shell, arguments)])
     texts = {
         "serve.sh": f'#!/bin/sh\ncd "$(dirname "$0")" || exit 1\nexec {command} "$@"\n',
         "serve.bat": "\r\n".join(["@echo off", 'cd /d "%~dp0"', " ".join(["llama-server", *map(_batch, arguments)]) + " %*", ""]),
@@ -51,13 +51,13 @@ def _batch(argument: str) -> str:
 
 def _readme(product: Product, command: str, dated: bool) -> str:
     date = f"""
-{TEMPLATE} is the model's chat template with the date it was prepared with, {product.template.date}, instead of today's.
+{TEMPLATE} is the model's chat template with the date it was prepared with ({product.template.date}) instead of today's.
 """
-    return f"""This folder is for llama-server, which is part of llama.cpp. serve.sh (Windows: serve.bat) starts it; what you write
-behind goes to llama-server too, such as --port 9000. In this folder, the same by hand:
+    return f"""This folder is for llama-server, which is part of llama.cpp. serve.sh (Windows: serve.bat) starts it; further options
+are passed on to llama-server, such as --port 9000. The same by hand, in this folder:
 
     {command}
 
 It answers at http://127.0.0.1:8080, in a browser and as an OpenAI-compatible server. The context of {product.window} tokens is
-shared by all that talk to it; the model takes up to {product.context}, and more takes more memory.
+shared by all conversations; the model accepts up to {product.context}, and more needs more memory.
 {date if dated else ""}"""

@@ -1,6 +1,6 @@
 """LM Studio: its layout of publisher, model and file, and a preset with the settings of chat.
 
-LM Studio runs the chat template in the GGUF and stops where the file says; what it does not take from there are the sampling settings.
+LM Studio runs the chat template in the GGUF and stops where the file says; the sampling settings are not in it.
 The layout is that of its documentation ("Import Models"); the preset's keys are those of its own presets.
 """
 
@@ -19,7 +19,7 @@ def layout(product: Product, file_name: str) -> Layout:
     if dated:
         texts["chat_template.jinja"] = dated
     texts["README.txt"] = _readme(product, file_name, bool(dated))
-    notes = ["the chat template writes today's date; README.txt says how to keep the one it was prepared with"] if dated else []
+    notes = ["the chat template writes today's date; README.txt says how to use the date it was prepared with"] if dated else []
     return Layout(f"{PUBLISHER}/{product.name}/{file_name}", texts, notes)
 
 
@@ -44,15 +44,15 @@ def _preset(product: Product) -> str:
 
 def _readme(product: Product, file_name: str, dated: bool) -> str:
     date = f"""
-The chat template writes today's date. The model was prepared with {product.template.date}: to keep that, paste
+The chat template writes today's date. The model was prepared with {product.template.date}. To use that date, paste
 chat_template.jinja into the model's Prompt Template (My Models, the wheel beside the model).
 """
     return f"""This folder is for LM Studio. Copy the folder '{PUBLISHER}' into LM Studio's models folder, ~/.lmstudio/models unless you
-changed it (My Models shows which it is), or, so that the file lies on the disk only once:
+changed it (My Models shows which it is), or link it, which takes no disk space:
 
     lms import --hard-link --user-repo {PUBLISHER}/{product.name} {PUBLISHER}/{product.name}/{file_name}
 
 The chat template and the tokens at which an answer ends are in the file. The preset holds the sampling settings of
-`edgetune chat` and a context of {product.window} tokens (the model takes up to {product.context}; more takes more memory): copy
+`edgetune chat` and a context of {product.window} tokens (the model accepts up to {product.context}; more needs more memory): copy
 {product.name}.preset.json into ~/.lmstudio/config-presets, then choose it in the chat.
 {date if dated else ""}"""

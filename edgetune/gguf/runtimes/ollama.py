@@ -2,7 +2,7 @@
 
 Facts of Ollama used here (its docs/modelfile.md, parser/parser.go and template/template.go): templates are Go's text/template with
 .Messages, .System, .Tools, .Think and more; neighbouring messages of one role are joined first; the tokenizer puts BOS in front by the
-GGUF's own flag; a value in triple quotes is taken as it is, in single ones without escapes; characters that do not print are dropped.
+GGUF's own flag; a value in triple quotes is used as it is, in single ones without escapes; characters that do not print are dropped.
 """
 
 import re
@@ -16,7 +16,7 @@ TITLE = "Ollama"
 
 
 def layout(product: Product, file_name: str) -> Layout:
-    """A Modelfile, its template held against the chat template first. Raises InputError where the two would differ."""
+    """A Modelfile, its template compared with the chat template first. Raises InputError where the two would differ."""
     template, verdict = go_template(Reference(product.template, product.tokenizer.adds_bos))
     limits = [f"a conversation is refused where {refusal[0].lower()}{refusal[1:]}" for refusal in verdict.refused]
     if product.tools:
@@ -38,7 +38,7 @@ def _modelfile(product: Product, file_name: str, template: str, compared: int, l
         "Ollama joins neighbouring messages of one role before the template sees them.",
         *(limit[0].upper() + limit[1:] + "." for limit in limits),
     ]
-    window = f"# The model takes {product.context} tokens; more context takes more memory.\n" if product.context > product.window else ""
+    window = f"# The model accepts {product.context} tokens; more context needs more memory.\n" if product.context > product.window else ""
     numbers = {
         "num_ctx": product.window,
         "temperature": sampling.temperature,
@@ -78,6 +78,6 @@ def _readme(name: str) -> str:
     ollama create {name} -f Modelfile
     ollama run {name}
 
-Ollama copies the model into its own store; afterwards this folder may go. To stop a model that can think from
-doing so, say /set nothink in `ollama run`, or send "think": false.
+Ollama copies the model into its own store; afterwards you can delete this folder. To stop a model that can think from
+doing so, type /set nothink in `ollama run`, or send "think": false.
 """

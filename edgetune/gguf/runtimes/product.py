@@ -1,4 +1,4 @@
-"""What every program must be told about an exported model."""
+"""What every program needs to know about an exported model."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,7 @@ DATE_CALL = "strftime_now"
 
 @dataclass(frozen=True)
 class Layout:
-    """What a program's folder holds. gguf: where the model lies. texts: other files. notes: what a user should know beforehand."""
+    """What a program's folder holds. gguf: the model's path in it. texts: other files. notes: what a user should know beforehand."""
 
     gguf: str
     texts: dict[str, str]
@@ -28,7 +28,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Product:
-    """An exported model. context: its longest text in tokens. sampling: what chat uses unless told otherwise."""
+    """An exported model. context: its longest text in tokens. sampling: chat's defaults."""
 
     name: str
     template: ChatTemplate

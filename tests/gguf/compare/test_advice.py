@@ -30,7 +30,7 @@ Q2 = replace(GOOD, name="Q2_K", bytes=2 * 2**20, kl_mean=0.2, top1=0.93, worse=0
 
 def test_the_smallest_that_is_as_good_is_taken_and_the_next_smaller_named() -> None:
     advice = advise([Q2, GOOD, Q4], 4.0, "your held-out examples")
-    assert advice.take is Q4
+    assert advice.choice is Q4
     assert advice.why == (
         "Take Q4_K_M (4.0 MiB): the smallest that answers as well as full precision within 2% on your held-out examples "
         "(perplexity 4.01, full precision 4); Q2_K would save 2.0 MiB but is 9.0% worse."
@@ -41,7 +41,7 @@ def test_the_smallest_that_is_as_good_is_taken_and_the_next_smaller_named() -> N
 def test_every_limit_is_named() -> None:
     assert shortfall(GOOD) is None
     assert shortfall(replace(GOOD, slope=None)) is None
-    for changes, words in (
+    for changes, reason in (
         ({"slope": 0.8}, "shows 0.80 of what was learned"),
         ({"slope": 1.2}, "shows 1.20 of what was learned"),
         ({"top1": 0.8}, "picks another next token 20% of the time"),
@@ -50,11 +50,11 @@ def test_every_limit_is_named() -> None:
         ({"worse": 0.01, "worse_error": 0.02}, "may be 5.0% worse"),
         ({"worse": -0.01, "worse_error": 0.02}, "may be 3.0% worse"),
     ):
-        assert shortfall(replace(GOOD, **changes)) == words
+        assert shortfall(replace(GOOD, **changes)) == reason
 
 
 def test_where_none_is_as_good_the_closest_is_taken_and_few_tokens_are_said() -> None:
-    files = [replace(one, worse_error=0.1, answer_tokens=12) for one in (Q2, GOOD, Q4)]
+    files = [replace(file, worse_error=0.1, answer_tokens=12) for file in (Q2, GOOD, Q4)]
     advice = advise(files, 4.0, "your held-out examples")
-    assert advice.take.name == "Q8_0"
+    assert advice.choice.name == "Q8_0"
     assert "comes closest" in advice.why and "only 12 answer tokens" in advice.why
