@@ -1,6 +1,6 @@
 """Finds a chat template's shape by rendering marked conversations: no list of families to keep up to date.
 
-What is found is a hypothesis: `verify` holds the Go template made of it against Jinja before anybody gets it.
+The shape is a hypothesis: `verify` compares the Go template written from it with Jinja before anybody gets it.
 """
 
 from dataclasses import fields, is_dataclass, replace
@@ -35,40 +35,58 @@ def derive(reference: Reference, off: bool = False) -> Shape:
 
 
 def _shape(probe: Probe) -> Shape:
-    u, a = [message("user", one) for one in QUESTIONS], [message("assistant", one) for one in ANSWERS]
-    start, end = split_at(probe.render(u[0]), QUESTIONS[0])
-    first, question, answer, last = split_at(probe.render(u[0], a[0], u[1]), QUESTIONS[0], ANSWERS[0], QUESTIONS[1])
+    questions = [message("user", mark) for mark in QUESTIONS]
+    answers = [message("assistant", mark) for mark in ANSWERS]
+    q, a = QUESTIONS, ANSWERS
+
+    # What is written at the beginning, between turns and at the end must not depend on how long the conversation is.
+    start, end = split_at(probe.render(questions[0]), q[0])
+    first, question, answer, last = split_at(probe.render(questions[0], answers[0], questions[1]), q[0], a[0], q[1])
     if first != start or last != end:
         raise Unmatched("it writes the first turn otherwise when more follow")
-    after_user = common_start(split_at(probe.reference.closed([u[0]], probe.off), QUESTIONS[0])[1], question, end)
-    before_answer, generation = without(question, after_user), without(end, after_user)
-    after_answer = common_start(split_at(probe.reference.closed([u[0], a[0]], probe.off), QUESTIONS[0], ANSWERS[0])[2], answer)
-    before_user = without(answer, after_answer)
-    longer = split_at(probe.render(u[0], a[0], u[1], a[1], u[2]), QUESTIONS[0], ANSWERS[0], QUESTIONS[1], ANSWERS[1], QUESTIONS[2])
+    conversation = (questions[0], answers[0], questions[1], answers[1], questions[2])
+    longer = split_at(probe.render(*conversation), q[0], a[0], q[1], a[1], q[2])
     if longer != [start, question, answer, question, answer, end]:
         raise Unmatched("it writes later turns otherwise than earlier ones")
-    begun = without(split_at(probe.render(u[0], a[0]), QUESTIONS[0], ANSWERS[0])[1], after_user)
+
+    # What stands between two turns is divided: as much as comes after a turn in every case ends it, the rest begins the next.
+    closed_question = probe.reference.closed([questions[0]], probe.off)
+    closed_answer = probe.reference.closed([questions[0], answers[0]], probe.off)
+    after_user = common_start(split_at(closed_question, q[0])[1], question, end)
+    before_answer = without(question, after_user)
+    generation = without(end, after_user)
+    after_answer = common_start(split_at(closed_answer, q[0], a[0])[2], answer)
+    before_user = without(answer, after_answer)
+    begun = without(split_at(probe.render(questions[0], answers[0]), q[0], a[0])[1], after_user)
+
     system, joined = find_system(probe, start, question, answer, end, before_user, after_answer)
     head = start if joined else without(start, end=before_user)
-    mid, begun_turn = [u[0], a[0], u[1]], [u[0], a[0]]
-    user = _guarded(probe, Turn(before_user, after_user, probe.form(mid, QUESTIONS[1])), mid, QUESTIONS[0])
-    history = _cutting(probe, Turn(before_answer, after_answer, probe.form(mid, ANSWERS[0])), mid, ANSWERS[0])
-    opened = _guarded(probe, Turn(begun, "", probe.form(begun_turn, ANSWERS[0])), begun_turn, ANSWERS[0])
-    thought = [u[0], message("assistant", ANSWERS[0], reasoning_content=REASONING)]
-    history = _thinking(probe, history, [*thought, u[1]], after_user)
+
+    # How each kind of turn changes its message's own text.
+    in_middle = [questions[0], answers[0], questions[1]]
+    at_end = [questions[0], answers[0]]
+    user = _guarded(probe, Turn(before_user, after_user, probe.form(in_middle, q[1])), in_middle, q[0])
+    history = _cutting(probe, Turn(before_answer, after_answer, probe.form(in_middle, a[0])), in_middle, a[0])
+    opened = _guarded(probe, Turn(begun, "", probe.form(at_end, a[0])), at_end, a[0])
+
+    # Thinking that a message brings apart from its text.
+    thought = [questions[0], message("assistant", a[0], reasoning_content=REASONING)]
+    history = _thinking(probe, history, [*thought, questions[1]], after_user)
     opened = _thinking(probe, opened, thought, after_user)
-    led = probe.allowed(a[0], u[0]) in (None, _led(head, joined, history, user) + end)
-    return Shape(head, joined, generation, user, history, opened, system, _middle(probe, user, history), _wrapped(probe), led)
+
+    answer_first = probe.allowed(answers[0], questions[0]) in (None, _answer_first(head, joined, history, user) + end)
+    middle = _middle(probe, user, history)
+    return Shape(head, joined, generation, user, history, opened, system, middle, _wrapped(probe), answer_first)
 
 
-def _guarded(probe: Probe, found: Turn, messages: list[Message], mark: str) -> Turn:
-    return replace(found, guards=tuple(probe.odd(found, messages, mark)))
+def _guarded(probe: Probe, turn: Turn, messages: list[Message], mark: str) -> Turn:
+    return replace(turn, guards=tuple(probe.odd(turn, messages, mark)))
 
 
-def _cutting(probe: Probe, found: Turn, messages: list[Message], mark: str) -> Turn:
+def _cutting(probe: Probe, turn: Turn, messages: list[Message], mark: str) -> Turn:
     """An earlier answer's turn with the word at which its thinking is cut off."""
     marked = probe.render(*messages)
-    odd = probe.odd(found, messages, mark)
+    odd = probe.odd(turn, messages, mark)
     for word in odd:
         for form in FORMS:
 
@@ -76,18 +94,18 @@ def _cutting(probe: Probe, found: Turn, messages: list[Message], mark: str) -> T
                 return form.apply(text.rpartition(word)[2])
 
             if all(probe.allowed(*replace_mark(messages, mark, t)) == marked.replace(mark, cut(t)) for t in texts_with(word)):
-                rest = tuple(one for one in odd if one != word)
-                return replace(found, cut=word, cut_form=form, guards=rest)
-    return replace(found, guards=tuple(odd))
+                rest = tuple(other for other in odd if other != word)
+                return replace(turn, cut=word, cut_form=form, guards=rest)
+    return replace(turn, guards=tuple(odd))
 
 
-def _thinking(probe: Probe, found: Turn, messages: list[Message], before: str) -> Turn:
+def _thinking(probe: Probe, turn: Turn, messages: list[Message], before: str) -> Turn:
     """A turn with what surrounds its thinking, where the message brings that apart from its text."""
     text = probe.render(*messages)
     if REASONING not in text:
-        return found
+        return turn
     lead, middle = split_at(text, QUESTIONS[0], REASONING, ANSWERS[0])[1:3]
-    return replace(found, thinking=(without(lead, before), middle, _reasoning_form(probe, messages)))
+    return replace(turn, thinking=(without(lead, before), middle, _reasoning_form(probe, messages)))
 
 
 def _reasoning_form(probe: Probe, messages: list[Message]) -> Form:
@@ -103,25 +121,27 @@ def _reasoning_form(probe: Probe, messages: list[Message]) -> Form:
     raise Unmatched("it changes a message's thinking in a way that is not known")
 
 
-def _led(head: str, joined: bool, answer: Turn, user: Turn) -> str:
-    """What is before the end of a conversation that an answer begins."""
+def _answer_first(head: str, joined: bool, answer: Turn, user: Turn) -> str:
+    """What a conversation that an answer begins is up to its end."""
     return head + ("" if joined else answer.before) + ANSWERS[0] + answer.after + user.before + QUESTIONS[0]
 
 
 def _middle(probe: Probe, user: Turn, answer: Turn) -> Turn | None:
     """A system message further down, after a question and after an answer."""
     messages = [message("user", QUESTIONS[0]), message("system", LATER_SYSTEM), message("user", QUESTIONS[1])]
-    later = [messages[0], message("assistant", ANSWERS[0]), *messages[1:]]
+    after_answer = [messages[0], message("assistant", ANSWERS[0]), *messages[1:]]
     text = probe.allowed(*messages)
     if text is None:
         return None
     bare = probe.render(messages[0], messages[2]) if probe.allowed(messages[0], messages[2]) else None
     if LATER_SYSTEM not in text:
         return Turn(ignored=True) if text == bare else None
+
+    # It counts only where it is written the same after a question and after an answer.
     try:
         between, behind = split_at(text, QUESTIONS[0], LATER_SYSTEM, QUESTIONS[1])[1:3]
         before, after = without(between, user.after), without(behind, end=user.before)
-        start, further = split_at(probe.render(messages[0]), QUESTIONS[0])[0], probe.allowed(*later)
+        start, further = split_at(probe.render(messages[0]), QUESTIONS[0])[0], probe.allowed(*after_answer)
         expected = [start, user.after + answer.before, answer.after + before, after + user.before]
         if further is not None and split_at(further, QUESTIONS[0], ANSWERS[0], LATER_SYSTEM, QUESTIONS[1])[:4] != expected:
             return None
@@ -148,7 +168,7 @@ def _real(value: Any, eos: str) -> Any:
     if isinstance(value, str):
         return value.replace(END, eos)
     if isinstance(value, tuple):
-        return tuple(_real(one, eos) for one in value)
+        return tuple(_real(member, eos) for member in value)
     if is_dataclass(value) and not isinstance(value, Form | type):
-        return replace(value, **{f.name: _real(getattr(value, f.name), eos) for f in fields(value)})
+        return replace(value, **{field.name: _real(getattr(value, field.name), eos) for field in fields(value)})
     return value

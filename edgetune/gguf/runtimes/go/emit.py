@@ -12,7 +12,7 @@ TOO_LONG = "This message is too long to be searched"
 
 
 def meaning_refusal(word: str) -> str:
-    """What Ollama says where a message holds a word that the template would take for something else."""
+    """What Ollama says where a message holds a word to which the template gives another meaning."""
     return f"This model's chat template gives {word} in a message another meaning"
 
 
@@ -22,10 +22,11 @@ def refuse(message: str) -> str:
 
 
 class Writer:
-    """Actions and texts of a template in order; actions that follow each other stand on lines of their own."""
+    """Actions and texts of a template in order; each of several actions in a row begins a line."""
 
     def __init__(self) -> None:
-        self._source, self._after_text = "", True
+        self._source = ""
+        self._after_text = True
         self.forms: dict[str, Form] = {}
         self.guards: list[str] = []
 
@@ -79,7 +80,8 @@ class Writer:
 class _Emitter(Writer):
     def __init__(self, on: Shape, off: Shape | None) -> None:
         super().__init__()
-        self._on, self._off = on, off
+        self._on = on
+        self._off = off
 
     def either(self, pick: Callable[[Shape], str]) -> None:
         """A text of the shape, or of the one that does not think."""
@@ -113,7 +115,7 @@ class _Emitter(Writer):
         self.either(lambda s: s.generation)
         self.act("end", 'else if eq .Role "user"')
         self._question()
-        if not on.led:
+        if not on.answer_first:
             self.act('else if and (eq .Role "assistant") (or (eq $i 0) (and $has (eq $i 1)))')
             self.raw(refuse(NOT_FIRST))
         self.act('else if and $last (eq .Role "assistant")')
@@ -133,10 +135,10 @@ class _Emitter(Writer):
             self.act("if $has")
             self.raw(refuse(NO_SYSTEM))
             self.act("end")
-        elif system.place != "ignored":
+        elif system.position != "ignored":
             self.guard(system.guards, "$system")
             self._switch(system)
-        if system is None or system.place != "front":
+        if system is None or system.position != "front":
             self.either(lambda s: s.head)
             return
         self.act("if $has" if system.empty else "if $system")
@@ -186,14 +188,14 @@ class _Emitter(Writer):
     def _question(self) -> None:
         user, system = self._on.user, self._on.system
         self.guard(user.guards, ".Content")
-        for one, other in self._on.wrapped:
-            a, b = len(one.encode()), len(other.encode())
+        for opening, closing in self._on.wrapped:
+            a, b = len(opening.encode()), len(closing.encode())
             end = f"slice .Content (len (slice .Content {b}))"
-            starts = f"and (ge (len .Content) {a + b}) (eq (slice .Content 0 {a}) {quoted(one)}) (eq ({end}) {quoted(other)})"
+            starts = f"and (ge (len .Content) {a + b}) (eq (slice .Content 0 {a}) {quoted(opening)}) (eq ({end}) {quoted(closing)})"
             self.act(f"if {starts}")
-            self.raw(refuse(meaning_refusal(one)))
+            self.raw(refuse(meaning_refusal(opening)))
             self.act("end")
-        if system and system.place == "last":
+        if system and system.position == "last":
             self.act("if and $last $has" if system.empty else "if and $last $system")
             self.either(lambda s: _system(s).before)
             self.show(system.form if system.empty else KEEP, "$system")
@@ -278,5 +280,5 @@ def _system(shape: Shape) -> System:
 
 
 def emit(on: Shape, off: Shape | None) -> str:
-    """The Go template. off: the shape when told not to think, where it differs. Raises Unmatched."""
+    """The Go template. off: the shape with thinking turned off, where it differs. Raises Unmatched."""
     return _Emitter(on, off if off != on else None).build()

@@ -21,11 +21,11 @@ def unquote(literal: str) -> bytes:
     """A string of Go as bytes."""
     plain = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 
-    def one(match: re.Match[str]) -> str:
+    def character(match: re.Match[str]) -> str:
         code = match[1] or match[2] or match[3]
         return chr(int(code, 16)) if code else plain[match[4]]
 
-    return _ESCAPE.sub(one, literal[1:-1]).encode()
+    return _ESCAPE.sub(character, literal[1:-1]).encode()
 
 
 @dataclass
@@ -42,25 +42,27 @@ class Node:
 
 def _pieces(source: str) -> list[tuple[str, str]]:
     """Texts and actions in order, white space trimmed at `{{- ` and ` -}}`."""
-    found: list[tuple[str, str]] = []
-    at, trim = 0, False
+    pieces: list[tuple[str, str]] = []
+    at = 0
+    trim = False
     for match in _ACTION.finditer(source):
         text = source[at : match.start()]
         text = text.lstrip(" \t\r\n") if trim else text
         text = text.rstrip(" \t\r\n") if match[1] else text
-        found += [("text", text)] if text else []
+        pieces += [("text", text)] if text else []
         if not match[2].startswith("/*"):
-            found.append(("action", match[2]))
+            pieces.append(("action", match[2]))
         at, trim = match.end(), bool(match[3])
     rest = source[at:].lstrip(" \t\r\n") if trim else source[at:]
-    return [*found, ("text", rest)] if rest else found
+    return [*pieces, ("text", rest)] if rest else pieces
 
 
 class Template:
     """A parsed template. Raises ValueError for source that this reader does not know."""
 
     def __init__(self, source: str) -> None:
-        self._pieces, self._at = _pieces(source), 0
+        self._pieces = _pieces(source)
+        self._at = 0
         self._named: dict[str, list[Node]] = {}
         self._root, end = self._list()
         if end:
@@ -130,8 +132,8 @@ class Template:
                 self._run(node.body if node.value(inner, dot) else node.other, inner, dot, out)
             else:
                 for index, item in enumerate(node.value(scope, dot)):
-                    given = dict(zip(node.names, (index, item) if len(node.names) == 2 else (item,), strict=bool(node.names)))
-                    self._run(node.body, _Scope(given if node.names else {}, scope), item, out)
+                    loop_values = dict(zip(node.names, (index, item) if len(node.names) == 2 else (item,), strict=bool(node.names)))
+                    self._run(node.body, _Scope(loop_values if node.names else {}, scope), item, out)
 
 
 class _Scope:
@@ -164,14 +166,15 @@ Value = Callable[[_Scope, Any], Any]
 
 
 def _tokens(text: str) -> list[str]:
-    found, at = [], 0
+    tokens = []
+    at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if not match:
             raise ValueError(f"cannot read {text[at:]!r}")
-        found.append(match[1])
+        tokens.append(match[1])
         at = match.end()
-    return found
+    return tokens
 
 
 def _pipeline(tokens: list[str]) -> Value:
@@ -193,7 +196,7 @@ def _command(tokens: list[str], at: int) -> tuple[Value, int]:
         if name in ("and", "or"):
             return _lazily(name == "and", arguments), at
         function = FUNCTIONS[name]
-        return (lambda scope, dot: function(*(one(scope, dot) for one in arguments))), at
+        return (lambda scope, dot: function(*(argument(scope, dot) for argument in arguments))), at
     return _operand(tokens, at)
 
 
@@ -202,8 +205,8 @@ def _lazily(every: bool, arguments: list[Value]) -> Value:
 
     def value(scope: _Scope, dot: Any) -> Any:
         result: Any = None
-        for one in arguments:
-            result = one(scope, dot)
+        for argument in arguments:
+            result = argument(scope, dot)
             if bool(result) is not every:
                 break
         return result
@@ -250,9 +253,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "not": lambda value: not value,
     "len": len,
     "slice": _slice,
-    "eq": lambda first, *others: first in others,
-    "ge": lambda one, other: one >= other,
-    "lt": lambda one, other: one < other,
+    "eq": lambda first, *rest: first in rest,
+    "ge": lambda left, right: left >= right,
+    "lt": lambda left, right: left < right,
     "print": lambda *values: b"".join(values),
 }
 """Functions the emitter uses; `print` joins texts without a space between them."""

@@ -21,14 +21,14 @@ def quoted(text: str) -> str:
     """A text as a string of Go; everything but plain characters is escaped, since Ollama drops characters that do not print."""
     plain = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
-    def one(char: str) -> str:
+    def escaped(char: str) -> str:
         if char in plain:
             return plain[char]
         if char.isprintable():
             return char
         return f"\\x{ord(char):02x}" if ord(char) < 128 else f"\\u{ord(char):04x}" if ord(char) < 2**16 else f"\\U{ord(char):08x}"
 
-    return '"' + "".join(map(one, text)) + '"'
+    return '"' + "".join(map(escaped, text)) + '"'
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,19 @@ class Form:
         return f'template "{self.name}" {value}' if self.changes else value
 
     def cases(self, value: str) -> list[tuple[str, str]]:
-        """Conditions under which a character goes, and what is left then."""
+        """Conditions under which a character is stripped, and what is left then."""
         sizes: dict[int, list[str]] = {}
         for char in self.chars:
             sizes.setdefault(len(char.encode()), []).append(quoted(char))
-        found = []
+        cases = []
         for size, chars in sizes.items():
             long = f"ge (len {value}) {size}"
             if self.left:
-                found.append((f"and ({long}) (eq (slice {value} 0 {size}) {' '.join(chars)})", f"slice {value} {size}"))
+                cases.append((f"and ({long}) (eq (slice {value} 0 {size}) {' '.join(chars)})", f"slice {value} {size}"))
             if self.right:
                 end = f"slice {value} (len (slice {value} {size}))"
-                found.append((f"and ({long}) (eq ({end}) {' '.join(chars)})", f"slice {value} 0 (len (slice {value} {size}))"))
-        return found
+                cases.append((f"and ({long}) (eq ({end}) {' '.join(chars)})", f"slice {value} 0 (len (slice {value} {size}))"))
+        return cases
 
     def definition(self) -> str:
         """The Go template of this name."""

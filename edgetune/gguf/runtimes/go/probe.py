@@ -13,13 +13,13 @@ ANSWERS = tuple(f"Qq0ans{n}0qQ" for n in range(2))
 
 def split_at(text: str, *marks: str) -> list[str]:
     """The text before, between and after marks, which must each be there once and in this order."""
-    found = []
+    parts = []
     for mark in marks:
-        before, there, text = text.partition(mark)
-        if not there or mark in text:
+        before, separator, text = text.partition(mark)
+        if not separator or mark in text:
             raise Unmatched("it leaves messages out, repeats them, or changes their order")
-        found.append(before)
-    return [*found, text]
+        parts.append(before)
+    return [*parts, text]
 
 
 def common_start(*texts: str) -> str:
@@ -51,7 +51,7 @@ def texts_with(word: str) -> tuple[str, ...]:
 
 
 class Probe:
-    """A template to be probed. off: it is told not to think. The methods take messages and, of one of them, the mark that is its text."""
+    """A template to be probed. off: thinking is turned off. The methods take messages and, of one of them, the mark that is its text."""
 
     def __init__(self, reference: Reference, off: bool) -> None:
         self.reference, self.off = reference.examined(), off
@@ -77,11 +77,11 @@ class Probe:
                 return form
         raise Unmatched("it changes a message's text in a way that is not known")
 
-    def odd(self, found: Turn, messages: list[Message], mark: str) -> list[str]:
+    def odd(self, turn: Turn, messages: list[Message], mark: str) -> list[str]:
         """Words that a message cannot hold without being written otherwise."""
         marked = self.render(*messages)
         return [
             word
             for word in self.words
-            if any(self.allowed(*replace_mark(messages, mark, t)) != marked.replace(mark, found.form.apply(t)) for t in texts_with(word))
+            if any(self.allowed(*replace_mark(messages, mark, t)) != marked.replace(mark, turn.form.apply(t)) for t in texts_with(word))
         ]

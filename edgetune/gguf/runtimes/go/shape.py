@@ -1,4 +1,4 @@
-"""What surrounds each turn in a chat template. It is found by `derive`, written as Go by `emit`, and held against Jinja by `verify`."""
+"""What surrounds each turn in a chat template. `derive` finds it, `emit` writes it as Go, and `verify` compares that with Jinja."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Turn:
     """Texts before and behind a message, and how its own text is stripped.
 
     cut: only what follows the last of this mark counts (thinking that is not shown again), stripped as `cut_form` says. guards: texts
-    whose presence the template takes for something else. thinking: what surrounds the message's thinking, where it is written, and how
+    whose presence the template gives another meaning. thinking: what surrounds the message's thinking, where it is written, and how
     that is stripped; `before` does not count then. optional: with no text, the message is left out; ignored: it always is.
     """
 
@@ -31,13 +31,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class System:
-    """A system message at the beginning. place: "front", "last" (in the last question) or "ignored".
+    """A system message at the beginning. position: "front", "last" (in the last question) or "ignored".
 
-    empty: False where an empty one counts as none. switches: texts in it that turn thinking off (True) or on, the first found wins; they
-    are taken out. guards: as in Turn.
+    empty: False where an empty one counts as none. switches: texts in it that turn thinking off (True) or on, the first one wins; they
+    are left out. guards: as in Turn.
     """
 
-    place: str
+    position: str
     before: str = ""
     after: str = ""
     form: Form = KEEP
@@ -52,8 +52,8 @@ class Shape:
 
     head: at the beginning, where there is no system message. joined: head and system carry what is before the first turn. generation:
     where the assistant begins to write. open: an answer that is begun. middle: a later system message, None where that is refused.
-    wrapped: pairs of texts; a question between them is not taken for one.
-    led: an answer may be the first message.
+    wrapped: pairs of texts; a question between them is not
+    treated as one. answer_first: an answer may be the first message.
     """
 
     head: str
@@ -65,4 +65,4 @@ class Shape:
     system: System | None
     middle: Turn | None
     wrapped: tuple[tuple[str, str], ...] = ()
-    led: bool = True
+    answer_first: bool = True

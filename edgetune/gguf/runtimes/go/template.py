@@ -19,7 +19,7 @@ def go_template(reference: Reference) -> tuple[str, Verdict]:
     except Unmatched as reason:
         raise _refusal(f"Its texts cannot be written as Ollama's Go templates: {reason}") from reason
     if verdict.difference is not None:
-        raise _refusal(_told(verdict.difference))
+        raise _refusal(_describe(verdict.difference))
     if not verdict.compared:
         raise _refusal("It allows none of the conversations that it was tried on")
     return source, verdict
@@ -29,10 +29,11 @@ def _refusal(cause: str) -> InputError:
     return InputError("Ollama cannot be given this model's chat template", f"{cause}.", REMEDY)
 
 
-def _told(difference: Difference) -> str:
-    """Where two texts part, in words."""
-    pairs = zip(difference.expected, difference.found, strict=False)
-    at = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(difference.expected), len(difference.found)))
+def _describe(difference: Difference) -> str:
+    """Where two texts differ, in words."""
+    pairs = zip(difference.expected, difference.actual, strict=False)
+    at = next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(difference.expected), len(difference.actual)))
     roles = ", ".join(message["role"] for message in difference.messages)
-    ours, theirs = (repr(one_line(text[max(0, at - 20) : at + 20], 60)) for text in (difference.found, difference.expected))
+    excerpts = (text[max(0, at - 20) : at + 20] for text in (difference.actual, difference.expected))
+    ours, theirs = (repr(one_line(excerpt, 60)) for excerpt in excerpts)
     return f"Ollama's would write {ours} where the chat template writes {theirs} (for a conversation of {roles})"

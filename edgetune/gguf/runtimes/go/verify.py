@@ -1,4 +1,4 @@
-"""Holds a Go template against the chat template it stands for, conversation by conversation, before anybody gets it."""
+"""Compares a Go template with the chat template it stands for, conversation by conversation, before anybody gets it."""
 
 import sys
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ MESSAGE_TEXTS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """A conversation for which the two texts differ. off: the template was told not to think. found: a text, or why there is none."""
+    """A conversation for which the two texts differ. off: thinking is turned off. actual: a text, or why there is none."""
 
     messages: list[Message]
     off: bool
     expected: str
-    found: str
+    actual: str
 
 
 @dataclass(frozen=True)
@@ -47,26 +47,26 @@ class Verdict:
 
 def join_neighbours(messages: list[Message]) -> list[Message]:
     """Messages as Ollama hands them to a template: neighbours of one role are one message, a blank line between them (its `collate`)."""
-    found: list[Message] = []
+    joined: list[Message] = []
     for message in messages:
-        if found and found[-1]["role"] == message["role"] and message["role"] != "tool":
-            found[-1] = {**found[-1], "content": f"{found[-1]['content']}\n\n{message['content']}"}
+        if joined and joined[-1]["role"] == message["role"] and message["role"] != "tool":
+            joined[-1] = {**joined[-1], "content": f"{joined[-1]['content']}\n\n{message['content']}"}
         else:
-            found.append(dict(message))
-    return found
+            joined.append(dict(message))
+    return joined
 
 
 def go_data(messages: list[Message], off: bool) -> dict[str, Any]:
-    """What Ollama gives a template for messages, as the evaluator takes it."""
+    """What Ollama gives a template for messages, in the form that the evaluator reads."""
     keys = {"Role": "role", "Content": "content", "Thinking": "reasoning_content"}
     rows = [{name: message.get(key, "").encode() for name, key in keys.items()} for message in messages]
     return {"Messages": rows, "IsThinkSet": off, "Think": False}
 
 
 def conversations(source: str) -> Iterator[list[Message]]:
-    """Conversations that try a template: every place with every text, words the template looks for among them."""
-    looked_for = [f"a {word} b {word}\n\nc" for word in search_terms(source)]
-    texts = (*MESSAGE_TEXTS, *looked_for, *(f"{one} {other} x" for one, other in search_term_pairs(source) if one != other))
+    """Conversations that try a template: every position with every text, words the template looks for among them."""
+    with_terms = [f"a {word} b {word}\n\nc" for word in search_terms(source)]
+    texts = (*MESSAGE_TEXTS, *with_terms, *(f"{first} {second} x" for first, second in search_term_pairs(source) if first != second))
 
     def say(role: str, text: str) -> Message:
         return {"role": role, "content": text}
@@ -99,7 +99,9 @@ def conversations(source: str) -> Iterator[list[Message]]:
 
 def verify(go: str, reference: Reference) -> Verdict:
     """Compare on all conversations that the chat template allows."""
-    template, compared, known = Template(go), 0, search_terms(reference.template.source)
+    template = Template(go)
+    terms = search_terms(reference.template.source)
+    compared = 0
     refused: list[str] = []
     with _deep():
         for off in (False, True) if reference.switch else (False,):
@@ -109,25 +111,25 @@ def verify(go: str, reference: Reference) -> Verdict:
                 except TemplateRefusal:
                     continue
                 try:
-                    found = template.render(go_data(messages, off))
+                    actual = template.render(go_data(messages, off))
                 except GoError as error:
-                    if not _excused(str(error), messages, known):
+                    if not _excused(str(error), messages, terms):
                         return Verdict(compared, tuple(dict.fromkeys(refused)), Difference(messages, off, expected, f"({error})"))
                     refused.append(str(error))
                     continue
-                if found != expected:
-                    return Verdict(compared, tuple(dict.fromkeys(refused)), Difference(messages, off, expected, found))
+                if actual != expected:
+                    return Verdict(compared, tuple(dict.fromkeys(refused)), Difference(messages, off, expected, actual))
                 compared += 1
     return Verdict(compared, tuple(dict.fromkeys(refused)), None)
 
 
-def _excused(refusal: str, messages: list[Message], known: list[str]) -> bool:
+def _excused(refusal: str, messages: list[Message], terms: list[str]) -> bool:
     """Whether a Go template may refuse a conversation: a later system message, an answer first, a word whose meaning it cannot follow."""
     if refusal == NO_ROLE:
         return any(message["role"] == "system" for message in messages[1:])
     if refusal == NOT_FIRST:
         return next((message["role"] for message in messages if message["role"] != "system"), "") == "assistant"
-    return any(refusal == meaning_refusal(word) for word in known if any(word in message["content"] for message in messages))
+    return any(refusal == meaning_refusal(word) for word in terms if any(word in message["content"] for message in messages))
 
 
 @contextmanager
