@@ -26,9 +26,9 @@ def test_the_adapter_has_as_many_weights_as_peft_makes(targets: list[str], nano:
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(nano))
-        made = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear" if targets == ["all-linear"] else targets))
+        peft_model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear" if targets == ["all-linear"] else targets))
     shape = model_shapes.read_shapes(find.describe_base(nano))
-    assert shape.adapter_weights(8, targets) == made.get_nb_trainable_parameters()[0]
+    assert shape.adapter_weights(8, targets) == peft_model.get_nb_trainable_parameters()[0]
     assert shape.linear_weights + shape.other == find.describe_base(nano).parameters
 
 
@@ -48,10 +48,10 @@ def test_the_disk_of_checkpoints_is_what_a_run_leaves(train: Train, facts: Path,
     moments = sum(p.stat().st_size for p in run.checkpoints.glob("*/optimizer.safetensors"))
     count = len(list(run.checkpoints.glob("step-*")))
     recipe = Recipe(base=str(nano), rank=32)
-    kept = fit.training_disk(recipe, find.describe_base(nano))
-    one = 12 * model_shapes.read_shapes(find.describe_base(nano)).adapter_weights(32, ["all-linear"])
-    assert (weights + moments) / count == pytest.approx(one, rel=0.05)
-    assert count * one < kept
+    predicted = fit.training_disk(recipe, find.describe_base(nano))
+    checkpoint_size = 12 * model_shapes.read_shapes(find.describe_base(nano)).adapter_weights(32, ["all-linear"])
+    assert (weights + moments) / count == pytest.approx(checkpoint_size, rel=0.05)
+    assert count * checkpoint_size < predicted
 
 
 def test_a_change_that_the_method_cannot_have_is_not_proposed(nano: Path) -> None:
@@ -106,8 +106,8 @@ def test_a_layer_keeps_what_torch_saves_of_it(name: str, nano: Path, monkeypatch
         out = model.get_base_model().model(input_ids=ids, attention_mask=mask, use_cache=False)
     assert out.last_hidden_state.requires_grad
     monkeypatch.setattr(fit.hardware, "choose_dtype", lambda device: Choice(name, ""))
-    told = fit.training_memory(recipe.model_copy(update={"batch_size": rows, "max_length": width}), base, "cpu")
-    assert told.activations == pytest.approx(sum(size for size, _ in saved.values()), rel=0.15)
+    memory = fit.training_memory(recipe.model_copy(update={"batch_size": rows, "max_length": width}), base, "cpu")
+    assert memory.activations == pytest.approx(sum(size for size, _ in saved.values()), rel=0.15)
 
 
 def test_the_smallest_change_fits_and_keeps_the_rows_of_an_update(nano: Path) -> None:
@@ -144,30 +144,30 @@ def test_what_cannot_fit_is_refused_before_a_run_is_made(nano: Path, monkeypatch
 
 def test_the_command_prints_one_document(edgetune: Call) -> None:
     code, out, _ = edgetune("fit", "--base", "nano", "--max-length", "128", "--json")
-    made = json.loads(out)
-    assert code == 0 and made["fits"] and made["change"] is None
-    parts = [value for name, value in made["memory"].items() if name not in ("total", "measured")]
-    assert sum(parts) == made["memory"]["total"] == made["need"] - fit.INTERPRETER
+    document = json.loads(out)
+    assert code == 0 and document["fits"] and document["change"] is None
+    parts = [value for name, value in document["memory"].items() if name not in ("total", "measured")]
+    assert sum(parts) == document["memory"]["total"] == document["need"] - fit.INTERPRETER
     code, out, err = edgetune("fit", "--base", "nano", "--batch-size", "4096", "--max-length", "100000")
     assert code == 1 and "does not fit" in err and "Smallest change" in err
 
 
 def test_with_rows_it_tells_the_time_of_the_whole_run(edgetune: Call, facts: Path) -> None:
-    words = ("--base", "nano", "--data", str(facts), "--max-length", "64", "--epochs", "2", "--json")
-    _, out, err = edgetune("fit", *words)
+    arguments = ("--base", "nano", "--data", str(facts), "--max-length", "64", "--epochs", "2", "--json")
+    _, out, err = edgetune("fit", *arguments)
     effort = json.loads(out)["effort"]
-    started = json.loads(edgetune("train", *words, "--dry-run")[1])
+    started = json.loads(edgetune("train", *arguments, "--dry-run")[1])
     assert effort["steps"] == started["steps"] and effort["tokens"] == started["effort"]["tokens"]
     assert effort["seconds"] >= 0 and not err
     assert json.loads(edgetune("fit", "--base", "nano", "--json")[1])["effort"] is None
-    code, out, _ = edgetune("fit", *words[:-1])
+    code, out, _ = edgetune("fit", *arguments[:-1])
     assert code == 0 and f"for {effort['steps']} steps over {effort['rows']} rows" in out
 
 
 def test_rows_that_cannot_be_used_cost_no_prediction(edgetune: Call, tmp_path: Path) -> None:
-    words = ("fit", "--base", "nano", "--data", str(tmp_path / "none.jsonl"))
-    code, out, err = edgetune(*words)
+    arguments = ("fit", "--base", "nano", "--data", str(tmp_path / "none.jsonl"))
+    code, out, err = edgetune(*arguments)
     assert code == 2 and "answers: about" in out and "none.jsonl" in err
-    code, out, _ = edgetune(*words, "--json")
-    made = json.loads(out)
-    assert code == 2 and made["fits"] and made["effort"] is None and "none.jsonl" in json.dumps(made["data_problem"])
+    code, out, _ = edgetune(*arguments, "--json")
+    document = json.loads(out)
+    assert code == 2 and document["fits"] and document["effort"] is None and "none.jsonl" in json.dumps(document["data_problem"])

@@ -42,7 +42,7 @@ def sums(library: Any, path: Path, rows: list[list[int]]) -> tuple[dict[str, np.
     """Sums of squares of the inputs of every matrix of an F32 file, float64 [channels], and the tokens counted, by the matrix's name."""
     ggml = converters_ggml.library()
     ggml.ggml_op_name.restype, ggml.ggml_op_name.argtypes = ctypes.c_char_p, [ctypes.c_int]
-    found: dict[str, np.ndarray] = {}
+    squares_of: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
 
     @library.ggml_backend_sched_eval_callback
@@ -50,12 +50,12 @@ def sums(library: Any, path: Path, rows: list[list[int]]) -> tuple[dict[str, np.
         tensor = Tensor.from_address(address)
         if ggml.ggml_op_name(tensor.op) != b"MUL_MAT":
             return not ask
-        name, given = tensor.src[0].contents.name.decode(), tensor.src[1].contents
-        if not name.endswith("weight") or given.type != 0:
+        name, inputs = tensor.src[0].contents.name.decode(), tensor.src[1].contents
+        if not name.endswith("weight") or inputs.type != 0:
             return not ask
         if not ask:
-            squares, count = _squares(given)
-            found[name], counts[name] = found.get(name, 0.0) + squares, counts.get(name, 0) + count
+            squares, count = _squares(inputs)
+            squares_of[name], counts[name] = squares_of.get(name, 0.0) + squares, counts.get(name, 0) + count
         return True
 
     params = library.llama_model_default_params()
@@ -69,19 +69,19 @@ def sums(library: Any, path: Path, rows: list[list[int]]) -> tuple[dict[str, np.
     settings.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_DISABLED
     settings.cb_eval = watch
     context = library.llama_init_from_model(model, settings)
-    found.clear()
+    squares_of.clear()
     counts.clear()
     try:
         for row in rows:
             library.llama_memory_clear(library.llama_get_memory(context), True)
             batch = library.llama_batch_init(len(row), 0, 1)
             batch.n_tokens = len(row)
-            for place, token in enumerate(row):
-                batch.token[place], batch.pos[place], batch.n_seq_id[place] = token, place, 1
-                batch.seq_id[place][0], batch.logits[place] = 0, 1
+            for position, token in enumerate(row):
+                batch.token[position], batch.pos[position], batch.n_seq_id[position] = token, position, 1
+                batch.seq_id[position][0], batch.logits[position] = 0, 1
             assert library.llama_decode(context, batch) == 0
             library.llama_batch_free(batch)
     finally:
         library.llama_free(context)
         library.llama_model_free(model)
-    return found, counts
+    return squares_of, counts

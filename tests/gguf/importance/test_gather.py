@@ -33,9 +33,9 @@ def check(folder: Path, library: Any, path: Path, kind: str, adapter: Path | Non
     """Hold every matrix that can be quantized against what llama.cpp multiplies it with in the F32 file."""
     plan = write_gguf(folder, path, "F32", adapter)
     theirs, counts = sums(library, path, ROWS)
-    found = ours(folder, adapter)
-    assert theirs.keys() - {"token_embd.weight"} == found.keys() == {one.name for one in plan.inputs()}
-    for name, entry in found.items():
+    entries = ours(folder, adapter)
+    assert theirs.keys() - {"token_embd.weight"} == entries.keys() == {entry.name for entry in plan.inputs()}
+    for name, entry in entries.items():
         assert entry.counts.tolist() == [counts[name]] == [sum(map(len, ROWS))], name
         away = np.abs(entry.sums[0] - theirs[name]).max() / theirs[name].mean()
         assert away <= (GELU if kind.startswith(("gemma", "gpt2")) else ROUNDING), (name, away)
@@ -80,12 +80,12 @@ def test_a_text_counts_the_same_alone_and_beside_longer_ones(make_model: MakeMod
         folder = make_model(tiny(kind))
         alone = [ours(folder, rows=[row]) for row in ROWS]
         for name, entry in ours(folder).items():
-            added = np.sum([one[name].sums for one in alone], axis=0)
+            added = np.sum([entry[name].sums for entry in alone], axis=0)
             assert np.allclose(entry.sums, added, rtol=1e-4, atol=1e-5 * added.mean()), (kind, name)
 
 
 def test_batches_hold_every_row_once_and_stay_small() -> None:
     rows = [[index] * length for index, length in enumerate((5, TOKENS_PER_BATCH, 3, 700, 700, 700, 1, TOKENS_PER_BATCH + 9))]
-    made = list(group_by_length(rows))
-    assert sorted(row for batch in made for row in batch) == sorted(rows)
-    assert all(len(batch) == 1 or max(map(len, batch)) * len(batch) <= TOKENS_PER_BATCH for batch in made)
+    groups = list(group_by_length(rows))
+    assert sorted(row for batch in groups for row in batch) == sorted(rows)
+    assert all(len(batch) == 1 or max(map(len, batch)) * len(batch) <= TOKENS_PER_BATCH for batch in groups)

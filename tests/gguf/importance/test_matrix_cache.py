@@ -23,16 +23,16 @@ def test_auto_is_gathered_on_the_runs_training_data_and_kept_with_the_run(edgetu
     run = train("mine", base="nano", data=[str(facts)], max_steps=2)
     code, out, err = edgetune("export", "mine", "--type", "IQ4_XS", "--type", "Q8_0", "--imatrix", "auto", "--json")
     assert code == 0 and "tokens of training data" in err, err
-    (kept,) = (run.folder / "imatrix").iterdir()
-    matrix = imatrix.read_imatrix(kept)
+    (matrix_file,) = (run.folder / "imatrix").iterdir()
+    matrix = imatrix.read_imatrix(matrix_file)
     tokens = {int(entry.counts[0]) for entry in matrix.entries.values()}
     assert len(matrix.entries) == 42 and len(tokens) == 1 and matrix.datasets == ("training data of mine",)
     assert f"gathered on {tokens.pop()} tokens" in err
     metadata = read_header(Path(json.loads(out.splitlines()[-1])[0]["path"])).metadata
-    assert metadata["quantize.imatrix.file"] == kept.name and metadata["quantize.imatrix.entries_count"] == 42
-    before = kept.stat().st_mtime_ns
+    assert metadata["quantize.imatrix.file"] == matrix_file.name and metadata["quantize.imatrix.entries_count"] == 42
+    before = matrix_file.stat().st_mtime_ns
     assert "kept from before" in edgetune("export", "mine", "--type", "Q4_0", "--imatrix", "auto", "--no-proof")[2]
-    assert kept.stat().st_mtime_ns == before and len(list((run.folder / "imatrix").iterdir())) == 1
+    assert matrix_file.stat().st_mtime_ns == before and len(list((run.folder / "imatrix").iterdir())) == 1
     assert "no importance matrix is used" in edgetune("export", "mine", "--type", "F16", "--imatrix", "auto", "--no-proof")[2]
 
 
@@ -67,23 +67,23 @@ def test_large_models_see_fewer_tokens_and_are_streamed_where_they_do_not_fit() 
 def test_the_command_writes_a_file_that_export_takes(edgetune: Call, facts: Path, tmp_path: Path) -> None:
     code, out, err = edgetune("imatrix", "nano", "--data", facts, "--tokens", 99, "--out", tmp_path / "m.gguf", "--json")
     assert code == 0, err
-    told = json.loads(out)
-    assert (told["tokens"], told["reused"]) == (99, False) and told["found"] > 99
+    report = json.loads(out)
+    assert (report["tokens"], report["reused"]) == (99, False) and report["found"] > 99
     assert imatrix.read_imatrix(tmp_path / "m.gguf").entries["blk.0.attn_q.weight"].counts.tolist() == [99]
     assert edgetune("export", "nano", "--type", "Q4_0", "--imatrix", tmp_path / "m.gguf", "--out", tmp_path / "q.gguf")[0] == 0
 
 
 def test_what_cannot_be_gathered_is_said_and_leaves_nothing(edgetune: Call, tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
-    for words, why in (
+    for arguments, why in (
         (("imatrix", "nano", "--out", tmp_path / "out" / "m.gguf"), "--data FILE"),
         (("imatrix", "nano", "--data", tmp_path / "nowhere", "--out", tmp_path / "out" / "m.gguf"), "no file"),
         (("imatrix", "nano", "--data", tmp_path / "empty.jsonl", "--out", tmp_path / "out" / "m.gguf"), "empty.jsonl"),
         (("imatrix", "nothing", "--out", tmp_path / "out" / "m.gguf"), "no run"),
         (("export", "nano", "--imatrix", "auto", "--type", "Q4_0", "--out", tmp_path / "out" / "q.gguf"), "edgetune imatrix"),
     ):
-        code, out, err = edgetune(*words)
-        assert (code, out) == (2, "") and why in err, (words, err)
+        code, out, err = edgetune(*arguments)
+        assert (code, out) == (2, "") and why in err, (arguments, err)
     assert not (tmp_path / "out").exists()
 
 
@@ -95,8 +95,8 @@ def test_it_brings_small_types_nearer_to_full_precision_on_texts_it_has_not_seen
     source = replace(from_folder(nano, None), held_out=unseen)
     prover = Prover(source, tmp_path, tokens=4096)
     matrix = imatrix.read_imatrix(cached_matrix(source, Workspace(tmp_path), seen).path)
-    places = [index for index, row in enumerate(prover.sample.rows) if row.held_out]
-    full = [prover.reference.merged[index] for index in places]
+    positions = [index for index, row in enumerate(prover.sample.rows) if row.held_out]
+    full = [prover.reference.merged[index] for index in positions]
     for type_name in ("Q4_0", "Q3_K_M"):
         away = []
         for importance in (None, matrix):
@@ -104,6 +104,6 @@ def test_it_brings_small_types_nearer_to_full_precision_on_texts_it_has_not_seen
             with open(tmp_path / "q.gguf", "wb") as file:
                 plan.write(type_name, file, threads=1)
             with prover.engine(tmp_path / "q.gguf") as engine:
-                quantized = llama_predictions(engine, [prover.sample.rows[index] for index in places])
+                quantized = llama_predictions(engine, [prover.sample.rows[index] for index in positions])
             away.append(float(distance(full, quantized).kl.mean()))
         assert away[1] < 0.95 * away[0], (type_name, away)

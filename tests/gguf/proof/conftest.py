@@ -35,34 +35,34 @@ class Bench:
 
     def wrong(self, fault: str, type_name: str) -> Proof:
         """The proof of an export with a fault."""
-        made = FAULTS[fault][0](self.source, self.folder / "tampered")
+        tampered = FAULTS[fault][0](self.source, self.folder / "tampered")
         prover = copy.copy(self.prover)
         if fault in SHARED:
-            prover._plan = made
-        return prover.prove(write(made, type_name, self.folder / "wrong.gguf"))
+            prover._plan = tampered
+        return prover.prove(write(tampered, type_name, self.folder / "wrong.gguf"))
 
     def missed(self, type_name: str) -> dict[str, list[str]]:
         """The faults whose proof passes, or names something else first, with what it found."""
-        found = {fault: self.wrong(fault, type_name).causes for fault in FAULTS}
-        return {fault: causes for fault, causes in found.items() if not causes or not re.search(FAULTS[fault][1], causes[0])}
+        causes_of = {fault: self.wrong(fault, type_name).causes for fault in FAULTS}
+        return {fault: causes for fault, causes in causes_of.items() if not causes or not re.search(FAULTS[fault][1], causes[0])}
 
 
 @pytest.fixture(scope="package")
 def bench(request: pytest.FixtureRequest, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
     """Makes the bench of a model ("stories", "nano") at a strength."""
-    made: dict[tuple[str, str], Bench] = {}
-    place = Workspace(tmp_path_factory.mktemp("proof"))
+    benches: dict[tuple[str, str], Bench] = {}
+    workspace = Workspace(tmp_path_factory.mktemp("proof"))
     cache = tmp_path_factory.mktemp("cache")
 
     def make(model: str, strength: str, tokens: int = 512) -> Bench:
-        if (model, strength) not in made:
+        if (model, strength) not in benches:
             options: dict[str, Any] = {"base": "nano", "data": str(LIGHTHOUSE / "train.jsonl"), "batch_size": 8, "max_length": 128}
             if model == "stories":
                 data = str(dataset("alpaca_en_demo.json"))
                 options = {"base": str(request.getfixturevalue("stories")), "data": data, "batch_size": 4, "max_length": 256}
             options |= {"max_steps": STRENGTHS[model][strength], "gradient_accumulation": 1, "validation_split": 0.02, "eval_steps": 1000}
-            run = train_in(place, f"{model}-{strength}", quantization="nf4", **options)
-            made[model, strength] = Bench(run, cache, tmp_path_factory.mktemp("files"), tokens)
-        return made[model, strength]
+            run = train_in(workspace, f"{model}-{strength}", quantization="nf4", **options)
+            benches[model, strength] = Bench(run, cache, tmp_path_factory.mktemp("files"), tokens)
+        return benches[model, strength]
 
     return make

@@ -24,10 +24,10 @@ def plan(source: Source, adapter: Path | None, chat_template: str = "") -> Plan:
     return convert.plan_gguf(source.model, adapter, [], chat_template=template, name=source.name, extra=source.facts)
 
 
-def write(made: Plan, type_name: str, path: Path) -> Path:
+def write(conversion: Plan, type_name: str, path: Path) -> Path:
     """The conversion's file."""
     with open(path, "wb") as file:
-        made.write(type_name, file, threads=1)
+        conversion.write(type_name, file, threads=1)
     return path
 
 
@@ -44,15 +44,15 @@ def scaled(source: Source, factor: float, folder: Path, only: str = "") -> Plan:
     return plan(source, folder)
 
 
-def rebuilt(made: Plan, name: str, change: Callable[[Build], Build]) -> Plan:
+def rebuilt(conversion: Plan, name: str, change: Callable[[Build], Build]) -> Plan:
     """With one tensor made another way: `change` gets the way it is made and returns another."""
-    tensor = next(tensor for tensor in made.tensors if tensor.name == name)
-    return made.replaced([dataclasses.replace(tensor, build=change(tensor.build))])
+    tensor = next(tensor for tensor in conversion.tensors if tensor.name == name)
+    return conversion.replaced([dataclasses.replace(tensor, build=change(tensor.build))])
 
 
-def with_metadata(made: Plan, **changes: Any) -> Plan:
+def with_metadata(conversion: Plan, **changes: Any) -> Plan:
     """With metadata changed (dots in keys written as double underscores)."""
-    return made.replaced(metadata={key.replace("__", "."): value for key, value in changes.items()})
+    return conversion.replaced(metadata={key.replace("__", "."): value for key, value in changes.items()})
 
 
 def left_out(source: Source, folder: Path) -> Plan:
@@ -67,9 +67,9 @@ def single_lost(source: Source, folder: Path) -> Plan:
 
 def bos_doubled(source: Source, folder: Path) -> Plan:
     """With a BOS too many: from the template where the base has one, else from the vocabulary."""
-    made = plan(source, source.adapter, chat_template="{{ bos_token }}{{ bos_token }}" + source.template)
-    if made.metadata("F32")["tokenizer.ggml.add_bos_token"].data:
-        return made
+    conversion = plan(source, source.adapter, chat_template="{{ bos_token }}{{ bos_token }}" + source.template)
+    if conversion.metadata("F32")["tokenizer.ggml.add_bos_token"].data:
+        return conversion
     return with_metadata(plan(source, source.adapter), tokenizer__ggml__add_bos_token=boolean(True), tokenizer__ggml__bos_token_id=u32(1))
 
 
@@ -100,10 +100,10 @@ def rope_wrong(source: Source, folder: Path) -> Plan:
 
 def ids_swapped(source: Source, folder: Path) -> Plan:
     """With two of the vocabulary's tokens in each other's place."""
-    made = plan(source, source.adapter)
-    tokens = list(made.metadata("F32")["tokenizer.ggml.tokens"].data)
+    conversion = plan(source, source.adapter)
+    tokens = list(conversion.metadata("F32")["tokenizer.ggml.tokens"].data)
     tokens[400], tokens[420] = tokens[420], tokens[400]
-    return with_metadata(made, tokenizer__ggml__tokens=strings(tokens))
+    return with_metadata(conversion, tokenizer__ggml__tokens=strings(tokens))
 
 
 Fault = Callable[[Source, Path], Plan]

@@ -22,10 +22,10 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(bench: Callable[..., Bench], edgetune: Command, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """A trained run, in the workspace that the command line uses."""
-    made = bench("nano", "light").run
+    trained = bench("nano", "light").run
     capfd.readouterr()  # what training said
-    monkeypatch.setenv("EDGETUNE_WORKSPACE", str(made.folder.parent.parent))
-    return made
+    monkeypatch.setenv("EDGETUNE_WORKSPACE", str(trained.folder.parent.parent))
+    return trained
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
@@ -41,11 +41,11 @@ def spoil(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 def test_a_run_is_exported_with_its_proof(run: Run, edgetune: Command) -> None:
     code, out, err = edgetune("export", run.name, "--type", "Q8_0", "--type", "Q4_0", "--json")
     assert code == 0, err
-    for made in json.loads(out):
-        path, proof = Path(made["path"]), made["proof"]
+    for export in json.loads(out):
+        path, proof = Path(export["path"]), export["proof"]
         record = json.loads(Path(proof["json"]).read_text(encoding="utf-8"))
         assert proof["passed"] and record["passed"] and record["file"] == path.name
-        assert record["sha256"] == made["sha256"] == sha256(path)
+        assert record["sha256"] == export["sha256"] == sha256(path)
         assert list(record["checks"]) == ["text", "weights", "meaning", "behaviour"]
         assert "Passed:" in Path(proof["page"]).read_text(encoding="utf-8")
         short = str(read_header(path).metadata[PROOF_KEY])
@@ -74,7 +74,7 @@ def test_without_a_proof_when_told(run: Run, edgetune: Command, monkeypatch: pyt
     code, out, _ = edgetune("export", run.name, "--type", "Q8_0", "--out", path, "--no-proof", "--json")
     assert code == 0 and "proof" not in json.loads(out)[0]
     assert str(read_header(path).metadata[PROOF_KEY]).strip() == "not proven"
-    assert [one.name for one in tmp_path.glob("m*")] == ["m.gguf"]
+    assert [written.name for written in tmp_path.glob("m*")] == ["m.gguf"]
 
 
 def test_by_hand(run: Run, nano: Path, edgetune: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,6 +13,6 @@ TYPES = ("Q8_0", "Q4_K_M", "Q4_0")
 @pytest.mark.parametrize("type_name", TYPES)
 @pytest.mark.parametrize("strength", STRENGTHS["stories"])
 def test_correct_passes_and_every_fault_fails_by_name(bench: Callable[..., Bench], strength: str, type_name: str) -> None:
-    made = bench("stories", strength)
-    assert made.right(type_name).causes == []
-    assert not made.missed(type_name)
+    model = bench("stories", strength)
+    assert model.right(type_name).causes == []
+    assert not model.missed(type_name)

@@ -57,8 +57,8 @@ def test_a_model_without_adapter_leaves_out_what_speaks_of_one(nano: Path, tmp_p
 
 
 def test_a_file_llama_cpp_cannot_load_fails(bench: Callable[..., Bench], tmp_path: Path) -> None:
-    made = bench("stories", "medium")
-    whole = plan(made.source, made.source.adapter)
+    bench_run = bench("stories", "medium")
+    whole = plan(bench_run.source, bench_run.source.adapter)
     path = write(dataclasses.replace(whole, _tensors=whole.tensors[:-1]), "Q8_0", tmp_path / "m.gguf")
-    proof = made.prover.prove(path)
+    proof = bench_run.prover.prove(path)
     assert not proof.passed and "cannot load" in proof.causes[0]

@@ -34,9 +34,9 @@ def whole(model: Any, rows: list[ProofRow]) -> list[np.ndarray]:
         return [model(input_ids=torch.tensor([row.ids])).logits[0].float().log_softmax(-1).numpy() for row in rows]
 
 
-def divergence(one: np.ndarray, other: np.ndarray) -> float:
+def divergence(row: np.ndarray, other: np.ndarray) -> float:
     """The largest KL divergence of a row's tokens to second order, which is not blurred by what float32 cannot hold."""
-    return float((np.exp(one.astype(np.float64)) * np.square(one.astype(np.float64) - other)).sum(axis=1).max() / 2)
+    return float((np.exp(row.astype(np.float64)) * np.square(row.astype(np.float64) - other)).sum(axis=1).max() / 2)
 
 
 def embeddings_of(folder: Path) -> str:
@@ -52,10 +52,10 @@ def test_layer_by_layer_predicts_what_the_whole_model_does(make_model: MakeModel
     from transformers import AutoModelForCausalLM
 
     folder = make_model(tiny(kind, **VARIANTS["phi3-short"][1] if kind == "phi3" else {}))  # one rope for all lengths, as no row is so long
-    found = torch_predictions(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), rows)
-    wanted = whole(AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval(), rows)
-    assert [len(one) for one in found] == list(LENGTHS)
-    for ours, theirs in zip(found, wanted, strict=True):
+    predicted = torch_predictions(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), rows)
+    expected = whole(AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval(), rows)
+    assert [len(row) for row in predicted] == list(LENGTHS)
+    for ours, theirs in zip(predicted, expected, strict=True):
         assert divergence(theirs, ours) < 1e-9
 
 
@@ -85,16 +85,18 @@ def test_one_merged_tensor_is_what_the_running_adapter_computes_with(
     folder = make_model(tiny("llama", tie_word_embeddings=tied))
     tuned = train(folder, tmp_path / "adapter", **options).eval()
     merged = MergedTensors(skeleton(folder), tmp_path / "adapter", stored_tensors(folder, embeddings_of(folder)))
-    found = torch_predictions(skeleton(folder), merged, rows)
-    for ours, theirs in zip(found, whole(tuned, rows), strict=True):
+    predicted = torch_predictions(skeleton(folder), merged, rows)
+    for ours, theirs in zip(predicted, whole(tuned, rows), strict=True):
         assert divergence(theirs, ours) < 1e-9
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_the_base_in_four_bits_is_the_one_bitsandbytes_trains_against(make_model: MakeModel, rows: list[ProofRow], kind: str) -> None:
     folder = make_model(tiny(kind))
-    found = torch_predictions(skeleton(folder), Nf4RoundTrip(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), "cpu"), rows)
-    for ours, theirs in zip(found, whole(load_model(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
+    predicted = torch_predictions(
+        skeleton(folder), Nf4RoundTrip(skeleton(folder), stored_tensors(folder, embeddings_of(folder)), "cpu"), rows
+    )
+    for ours, theirs in zip(predicted, whole(load_model(folder, "cpu", "float32", "nf4").eval(), rows), strict=True):
         assert divergence(theirs, ours) < 1e-6
 
 
@@ -106,6 +108,8 @@ def test_a_base_stored_in_four_bits_is_read_as_transformers_reads_it(make_model:
     settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
     stored = AutoModelForCausalLM.from_pretrained(folder, quantization_config=settings, device_map={"": "cpu"}, dtype=torch.float32)
     stored.save_pretrained(tmp_path)
-    found = torch_predictions(skeleton(tmp_path), stored_tensors(tmp_path, embeddings_of(folder)), rows)
-    for ours, theirs in zip(found, whole(AutoModelForCausalLM.from_pretrained(tmp_path).dequantize().float().eval(), rows), strict=True):
+    predicted = torch_predictions(skeleton(tmp_path), stored_tensors(tmp_path, embeddings_of(folder)), rows)
+    for ours, theirs in zip(
+        predicted, whole(AutoModelForCausalLM.from_pretrained(tmp_path).dequantize().float().eval(), rows), strict=True
+    ):
         assert divergence(theirs, ours) < 1e-9

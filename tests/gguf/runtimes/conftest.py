@@ -23,12 +23,12 @@ def go_render(tmp_path_factory: pytest.TempPathFactory) -> GoRender:
     folder = tmp_path_factory.mktemp("go")
     program = folder / "render"
     settings = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "CGO_ENABLED": "0", "GO111MODULE": "off", "GOFLAGS": "", "GOTELEMETRY": "off"}
-    places = {"GOCACHE": str(folder / "cache"), "GOPATH": str(folder / "path"), "HOME": str(folder)}
-    subprocess.run([go, "build", "-o", program, RENDER], env={**os.environ, **settings, **places}, check=True, timeout=300)
+    paths = {"GOCACHE": str(folder / "cache"), "GOPATH": str(folder / "path"), "HOME": str(folder)}
+    subprocess.run([go, "build", "-o", program, RENDER], env={**os.environ, **settings, **paths}, check=True, timeout=300)
 
     def render(template: str, cases: list[dict[str, Any]]) -> list[dict[str, str]]:
-        asked = json.dumps({"Template": template, "Cases": cases})
-        done = subprocess.run([program], input=asked, capture_output=True, text=True, encoding="utf-8", check=True, timeout=120)
+        request = json.dumps({"Template": template, "Cases": cases})
+        done = subprocess.run([program], input=request, capture_output=True, text=True, encoding="utf-8", check=True, timeout=120)
         results: list[dict[str, str]] = json.loads(done.stdout)
         return results
 

@@ -58,18 +58,18 @@ def as_go(messages: list[Message], off: bool) -> dict[str, Any]:
 def test_go_gives_what_jinja_gives(name: str, go_render: GoRender) -> None:
     reference = Reference(ChatTemplate(source_of(name), "<s>", "</s>", "2026-11-24"), True)
     source, _ = go_template(reference)
-    asked: list[tuple[list[Message], bool, str]] = []
+    cases: list[tuple[list[Message], bool, str]] = []
     for off in (False, True) if reference.switch else (False,):
         for messages in (*conversations(reference.template.source), *map(drawn, range(400))):
             try:
-                asked.append((messages, off, reference.render(messages, off)))
+                cases.append((messages, off, reference.render(messages, off)))
             except TemplateRefusal:
                 continue
-    assert len(asked) > 150
-    results = go_render(source, [as_go(messages, off) for messages, off, _ in asked])
+    assert len(cases) > 150
+    results = go_render(source, [as_go(messages, off) for messages, off, _ in cases])
     ours = evaluate.Template(source)
     refused = 0
-    for (messages, off, expected), result in zip(asked, results, strict=True):
+    for (messages, off, expected), result in zip(cases, results, strict=True):
         if result["error"]:
             refused += 1
             assert "in a message another meaning" in result["error"], messages
@@ -81,7 +81,7 @@ def test_go_gives_what_jinja_gives(name: str, go_render: GoRender) -> None:
         else:
             assert result["text"] == expected, messages
             assert ours.render(go_data(messages, off)) == result["text"], messages
-    assert refused < len(asked) / 10
+    assert refused < len(cases) / 10
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -101,8 +101,8 @@ def test_prompts_are_those_of_transformers(name: str, tmp_path: Path) -> None:
             text = reference.render(messages)
         except TemplateRefusal:
             continue
-        given = {"continue_final_message": True} if begun else {"add_generation_prompt": True}
-        assert theirs.apply_chat_template(messages, tokenize=False, **given) == text, messages
+        options = {"continue_final_message": True} if begun else {"add_generation_prompt": True}
+        assert theirs.apply_chat_template(messages, tokenize=False, **options) == text, messages
         compared += 1
     assert compared > 15
 

@@ -27,7 +27,7 @@ Call = Callable[..., tuple[int, str, str]]
 
 def modelfile(text: str) -> list[tuple[str, str]]:
     """Commands of a Modelfile, read as Ollama's parser does: values end at a line's end that is not inside quotes."""
-    found, lines = [], iter(text.split("\n"))
+    commands, lines = [], iter(text.split("\n"))
     for line in lines:
         if not line or line.startswith("#"):
             continue
@@ -40,8 +40,8 @@ def modelfile(text: str) -> list[tuple[str, str]]:
                     value += "\n" + next(lines)
                 value = value[len(quote) : -len(quote)]
                 break
-        found.append((name, value))
-    return found
+        commands.append((name, value))
+    return commands
 
 
 def test_each_program_has_a_file() -> None:
@@ -51,16 +51,16 @@ def test_each_program_has_a_file() -> None:
 
 
 def test_folders_hold_one_copy_of_the_model(edgetune: Call, tmp_path: Path) -> None:
-    words = [word for name in runtimes.PROGRAMS for word in ("--for", name)]
-    code, out, err = edgetune("export", "nano", "--type", "Q8_0", "--out", tmp_path, "--json", *words)
+    arguments = [word for name in runtimes.PROGRAMS for word in ("--for", name)]
+    code, out, err = edgetune("export", "nano", "--type", "Q8_0", "--out", tmp_path, "--json", *arguments)
     assert code == 0, err
-    (made,) = json.loads(out)
-    assert [one["program"] for one in made["for"]] == list(runtimes.PROGRAMS)
-    gguf = Path(made["path"])
-    places = ["nano-Q8_0.gguf", "edgetune/nano/nano-Q8_0.gguf", "nano-Q8_0.gguf"]
-    for one, place in zip(made["for"], places, strict=True):
-        assert (Path(one["path"]) / place).samefile(gguf)
-        assert (Path(one["path"]) / "README.txt").is_file()
+    (export,) = json.loads(out)
+    assert [folder["program"] for folder in export["for"]] == list(runtimes.PROGRAMS)
+    gguf = Path(export["path"])
+    locations = ["nano-Q8_0.gguf", "edgetune/nano/nano-Q8_0.gguf", "nano-Q8_0.gguf"]
+    for folder, location in zip(export["for"], locations, strict=True):
+        assert (Path(folder["path"]) / location).samefile(gguf)
+        assert (Path(folder["path"]) / "README.txt").is_file()
     assert files.folder_bytes(tmp_path) < 1.1 * gguf.stat().st_size
     assert not [p for p in tmp_path.rglob("*") if p.name.endswith(files.TEMPORARY)]
 
@@ -158,14 +158,14 @@ def test_the_script_runs_from_anywhere(edgetune: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("arguments", "reason"),
     [
         (["--for", "winamp"], "not a program"),
         (["--for", "ollama", "--adapter-only"], "does not go with --adapter-only"),
     ],
 )
-def test_wrong_words_are_refused(words: list[str], reason: str, edgetune: Call, tmp_path: Path) -> None:
-    code, out, err = edgetune("export", "nano", "--out", tmp_path / "out", *words)
+def test_wrong_words_are_refused(arguments: list[str], reason: str, edgetune: Call, tmp_path: Path) -> None:
+    code, out, err = edgetune("export", "nano", "--out", tmp_path / "out", *arguments)
     assert (code, out) == (2, "") and reason in err
     assert not (tmp_path / "out").exists()
 

@@ -57,12 +57,12 @@ class Writer:
             self.forms[form.name] = form
         self.act(form.show(value))
 
-    def guard(self, words: tuple[str, ...], value: str) -> None:
+    def guard(self, terms: tuple[str, ...], value: str) -> None:
         """Fail where a value holds one of these words."""
-        for word in words:
-            if word not in self.guards:
-                self.guards.append(word)
-            self.act(f'template "without-{self.guards.index(word)}" {value}')
+        for term in terms:
+            if term not in self.guards:
+                self.guards.append(term)
+            self.act(f'template "without-{self.guards.index(term)}" {value}')
 
     def source(self) -> str:
         """The whole template, with the templates it calls in front."""

@@ -54,8 +54,10 @@ class Probe:
     """A template to be probed. off: thinking is turned off. The methods take messages and, of one of them, the mark that is its text."""
 
     def __init__(self, reference: Reference, off: bool) -> None:
-        self.reference, self.off = reference.examined(), off
-        self.words, self.pairs = search_terms(reference.template.source), search_term_pairs(reference.template.source)
+        self.reference = reference.examined()
+        self.off = off
+        self.terms = search_terms(reference.template.source)
+        self.pairs = search_term_pairs(reference.template.source)
 
     def render(self, *messages: Message) -> str:
         """The text of a conversation. Raises TemplateRefusal."""
@@ -82,6 +84,6 @@ class Probe:
         marked = self.render(*messages)
         return [
             word
-            for word in self.words
+            for word in self.terms
             if any(self.allowed(*replace_mark(messages, mark, t)) != marked.replace(mark, turn.form.apply(t)) for t in texts_with(word))
         ]

@@ -62,7 +62,7 @@ def _text(probe: Probe, system: System, messages: list[Message]) -> System:
     # Words that change more than themselves: some turn thinking on or off, the others are refused.
     switches = []
     guards = []
-    for word in probe.words:
+    for word in probe.terms:
         if all(probe.render(message("system", t), *messages[1:]) == written(t, form, empty) for t in texts_with(word)):
             continue
         turned = [off for off in (True, False) if probe.reference.switch and _turns(probe, word, off, form, messages[1:])]
