@@ -29,7 +29,7 @@ def skeleton(folder: Path, vocabulary: int | None = None) -> Any:
         raise EdgeTuneError(
             f"The model in {folder} cannot be built",
             f"{type(error).__name__}: {error}",
-            "Check that the folder is complete and its architecture known to transformers.",
+            "Make sure that the folder is complete and that transformers knows its architecture.",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """llama-server, llama.cpp's own: its command line, as scripts that run it from any folder.
 
-It runs the chat template with a Jinja of its own, which was seen to write the same prompts but for one thing: `trim` there leaves white
+It runs the chat template with its own Jinja, which was seen to write the same prompts but for one thing: `trim` there leaves white
 space that is not ASCII.
 """
 
@@ -26,7 +26,7 @@ def layout(product: Product, file_name: str) -> Layout:
 
 
 def _arguments(product: Product, file_name: str, dated: bool) -> list[str]:
-    """--jinja runs the chat template itself; without it llama-server takes the known template that looks most like it."""
+    """--jinja runs the chat template itself; without it llama-server uses the known template that looks most like it."""
     sampling = product.sampling
     return [
         *("--model", file_name, "--alias", product.name, "--jinja"),

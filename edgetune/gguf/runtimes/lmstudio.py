@@ -45,7 +45,7 @@ def _preset(product: Product) -> str:
 def _readme(product: Product, file_name: str, dated: bool) -> str:
     date = f"""
 The chat template writes today's date. The model was prepared with {product.template.date}. To use that date, paste
-chat_template.jinja into the model's Prompt Template (My Models, the wheel beside the model).
+chat_template.jinja into the model's Prompt Template (My Models, the gear beside the model).
 """
     return f"""This folder is for LM Studio. Copy the folder '{PUBLISHER}' into LM Studio's models folder, ~/.lmstudio/models unless you
 changed it (My Models shows which it is), or link it, which takes no disk space:

@@ -120,7 +120,7 @@ def test_a_system_message_in_the_first_question(go_render: GoRender) -> None:
 def test_a_template_takes_no_system_message_and_says_so(go_render: GoRender) -> None:
     source, _ = go_template(Reference(ChatTemplate(source_of("gemma2"), "<s>", "</s>", "2026-11-24"), True))
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
-    assert "chat template takes no system message" in go_render(source, [as_go(messages, False)])[0]["error"]
+    assert "chat template accepts no system message" in go_render(source, [as_go(messages, False)])[0]["error"]
 
 
 def test_a_long_text_is_searched(go_render: GoRender) -> None:

@@ -27,7 +27,7 @@ from edgetune.gguf.runtimes.go.system import find_system
 
 
 def derive(reference: Reference, off: bool = False) -> Shape:
-    """Find a template's shape. off: as it is when told not to think. Raises Unmatched."""
+    """Find a template's shape. off: with thinking turned off. Raises Unmatched."""
     try:
         return _real(_shape(Probe(reference, off)), reference.template.eos_token)
     except TemplateRefusal as refusal:

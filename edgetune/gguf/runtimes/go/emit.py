@@ -5,7 +5,7 @@ from collections.abc import Callable
 from edgetune.gguf.runtimes.go.forms import KEEP, Form, loop, quoted
 from edgetune.gguf.runtimes.go.shape import Shape, System, Turn, Unmatched
 
-NO_SYSTEM = "This model's chat template takes no system message"
+NO_SYSTEM = "This model's chat template accepts no system message"
 NO_ROLE = "This model's chat template is used for user and assistant messages only"
 NOT_FIRST = "This model's chat template does not begin with an assistant message"
 TOO_LONG = "This message is too long to be searched"
@@ -221,7 +221,7 @@ class _Emitter(Writer):
             lead, behind, form = answer.thinking
             shapes, start = (self._on, self._off or self._on), self._on.assistant.before
             if self._off and pick(self._off).thinking != answer.thinking:
-                raise Unmatched("it writes thinking otherwise when told not to think")
+                raise Unmatched("it writes thinking differently when it is turned off")
             if not all(text.startswith(start) for text in (lead, *(pick(s).before for s in shapes))):
                 start = ""
             self._before(lambda _s: start)
@@ -275,7 +275,7 @@ class _Emitter(Writer):
 
 def _system(shape: Shape) -> System:
     if shape.system is None:
-        raise Unmatched("it takes a system message only when told to think or not to")
+        raise Unmatched("it accepts a system message only with thinking on, or only with it off")
     return shape.system
 
 

@@ -31,7 +31,7 @@ def common_start(*texts: str) -> str:
 def without(text: str, start: str = "", end: str = "") -> str:
     """A text less its beginning or end, which must be there."""
     if not text.startswith(start) or not text.endswith(end):
-        raise Unmatched("what it writes around a message depends on where in the conversation that stands")
+        raise Unmatched("what it writes around a message depends on where in the conversation it is")
     return text[len(start) : len(text) - len(end)]
 
 

@@ -36,7 +36,7 @@ class Reference:
     def render(self, messages: list[Message], off: bool = False) -> str:
         """The prompt's text: up to where the assistant begins to write or, where its turn is begun, continues.
 
-        off: the template is told not to think. Raises TemplateRefusal where the template refuses the messages.
+        off: thinking is turned off. Raises TemplateRefusal where the template refuses the messages.
         """
         if messages[-1]["role"] != "assistant":
             return self._without_bos(self._text(messages, off, True))
