@@ -37,7 +37,7 @@ def convert(
         raise InputError(f"Examples cannot be converted to '{to}'", f"Known are {', '.join(writers)}.", "Choose one of them with --to.")
     recipe, _ = build_recipe({**options, "data": [file]})
     files, mapping = sources(recipe.data), parse_map(recipe.column_map)
-    found = {str(s.path): one.format for s, one in zip(files, scan.detect_formats(files, recipe.format, mapping), strict=True)}
+    shapes = {str(s.path): one.format for s, one in zip(files, scan.detect_formats(files, recipe.format, mapping), strict=True)}
     read = written = 0
     refused: list[tuple[str, int, str, str]] = []
     with _Lines(files, out) as write:
@@ -46,16 +46,16 @@ def convert(
             try:
                 if row.problem:
                     raise RowError(row.kind, row.problem)
-                convert_row = formats.module(found[row.file]).convert
-                for made in writers[to](convert_row(apply_map(row.value, mapping) if mapping else row.value)):
-                    write(made)
+                convert_row = formats.module(shapes[row.file]).convert
+                for converted in writers[to](convert_row(apply_map(row.value, mapping) if mapping else row.value)):
+                    write(converted)
                     written += 1
             except RowError as error:
                 refused.append((row.file, row.line, error.kind, str(error)))
         if not written:
             first = refused[0] if refused else ("", 0, "", "there are no rows")
             raise InputError("No row can be converted", f"All {read} were left out; the first: {first[3]}.", "Check --to and --format.")
-    names = " and ".join(dict.fromkeys(found.values()))
+    names = " and ".join(dict.fromkeys(shapes.values()))
     _wrote({"read": read, "written": written, "left_out": len(refused), "format": names, "files": [str(out)]}, as_json)
     for name, line, _, message in refused[:5]:
         say(f"  left out {name}:{line}: {message}")

@@ -120,7 +120,7 @@ def _list(as_json: bool) -> None:
     """Print the models worth starting with."""
     from edgetune.bases.starters import starters
 
-    found = starters()
+    bases = starters()
     if as_json:
         rows = [
             {
@@ -131,11 +131,11 @@ def _list(as_json: bool) -> None:
                 "gated": s.gated,
                 "machine": s.machine,
             }
-            for s in found
+            for s in bases
         ]
         typer.echo(json.dumps(rows))
         return
-    rows_shown = [[s.name, f"{format_size(s.bytes)}", s.licence + (" (gated)" if s.gated else ""), s.machine] for s in found]
+    rows_shown = [[s.name, f"{format_size(s.bytes)}", s.licence + (" (gated)" if s.gated else ""), s.machine] for s in bases]
     typer.echo(table(rows_shown, ["model", "about", "licence", "trains on"]))
     say("Fetch one: edgetune fetch OWNER/NAME. Nothing is fetched without asking. 'edgetune bases' lists what is here.")
 

@@ -43,24 +43,24 @@ def fit(
     from edgetune.estimate import generation_speed
     from edgetune.machine import hardware
 
-    recipe_values, sources = build_recipe(options, recipe, preset, say)
+    merged, sources = build_recipe(options, recipe, preset, say)
     base, workspace, here = (
-        find.describe_base(find.resolve_base(recipe_values.base)),
+        find.describe_base(find.resolve_base(merged.base)),
         open_workspace(workspace_path),
         hardware.this_machine(),
     )
-    device = hardware.choose_device(recipe_values.device)
+    device = hardware.choose_device(merged.device)
     free = fitting.free_memory(device.value)
-    memory = fitting.training_memory(recipe_values, base, device.value)
+    memory = fitting.training_memory(merged, base, device.value)
     need = memory.total + fitting.interpreter_memory(device.value)
-    disk, export = fitting.training_disk(recipe_values, base), fitting.export_need(base)
-    chat = fitting.chat_memory(base, min(base.context, recipe_values.max_length))
+    disk, export = fitting.training_disk(merged, base), fitting.export_need(base)
+    chat = fitting.chat_memory(base, min(base.context, merged.max_length))
     speed = generation_speed.tokens_per_second(chat["weights"], base.parameters)
-    step_seconds, reason = fitting.step_seconds(recipe_values, base, workspace)
+    step_seconds, reason = fitting.step_seconds(merged, base, workspace)
     disk_free = free_bytes(workspace.path)
     fits = need <= free and disk + export["disk"] <= disk_free
-    change = None if need <= free else fitting.smallest_change(recipe_values, base, device.value, free)
-    effort, problem = _effort(recipe_values, sources, workspace) if recipe_values.data and fits else (None, None)
+    change = None if need <= free else fitting.smallest_change(merged, base, device.value, free)
+    effort, problem = _effort(merged, sources, workspace) if merged.data and fits else (None, None)
     if as_json:
         document = {"base": base.name, "device": device.value, "fits": fits, "free": free, "need": need, "memory": memory.as_dict()}
         document |= {"disk": disk, "disk_free": disk_free, "export": export, "chat": chat}
@@ -92,7 +92,7 @@ def fit(
         typer.echo(
             f"export: about {format_size(export['memory'])} of memory and {format_duration(export['seconds'])} as Q4_K_M, without its proof"
         )
-        typer.echo(f"chat: {talk} of memory at {recipe_values.max_length} tokens (not measured)")
+        typer.echo(f"chat: {talk} of memory at {merged.max_length} tokens (not measured)")
         if not memory.measured:
             say("The constants for this device are not measured.")
         say(

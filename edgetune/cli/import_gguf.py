@@ -33,16 +33,16 @@ def import_gguf(
     from edgetune.gguf.import_file import import_gguf as run
 
     line = ProgressLine()
-    folder = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))
+    result = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))
     line.clear()
     if as_json:
-        typer.echo(json.dumps(folder))
+        typer.echo(json.dumps(result))
         return
-    typer.echo(folder["path"])
-    for note in folder["notes"]:
+    typer.echo(result["path"])
+    for note in result["notes"]:
         say(note)
-    say(f"{folder['model_type']}, {folder['dtype']}: {format_size(folder['bytes'])}")
-    say(f"next: edgetune train --base {folder['path']} --data FILE")
+    say(f"{result['model_type']}, {result['dtype']}: {format_size(result['bytes'])}")
+    say(f"next: edgetune train --base {result['path']} --data FILE")
 
 
 def register(app: typer.Typer) -> None:

@@ -21,16 +21,16 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
 
     Example: edgetune runs
     """
-    found = []
+    summaries = []
     for run in open_workspace(workspace_path).runs():
         try:
-            found.append(summarize_run(run))
+            summaries.append(summarize_run(run))
         except (EdgeTuneError, OSError) as problem:
             error = system_error(problem) if isinstance(problem, OSError) else problem
             say(f"{error.title}. {error.cause} {error.remedy}")
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
-    elif not found:
+        typer.echo(json.dumps(summaries, ensure_ascii=False))
+    elif not summaries:
         typer.echo("There are no runs yet. Begin with: edgetune demo")
     else:
         typer.echo(
@@ -45,7 +45,7 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
                         r["base_name"],
                         format_size(r["bytes"]),
                     ]
-                    for r in found
+                    for r in summaries
                 ],
                 ["run", "state", "step", "loss before", "best", "base", "size"],
             )

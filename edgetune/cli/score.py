@@ -42,8 +42,8 @@ def score(
         return
     for group in result["prompts"]:
         typer.echo(one_line(str(group["prompt"][-1]["content"]), 100))
-        for one in group["answers"]:
-            typer.echo(f"  {one['score']:+7.2f}  {one_line(one['answer'], 120)}")
+        for answer in group["answers"]:
+            typer.echo(f"  {answer['score']:+7.2f}  {one_line(answer['answer'], 120)}")
 
 
 def register(app: typer.Typer) -> None:

@@ -29,14 +29,14 @@ def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None
     folder = workspace / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{device}.lock")
-    said = False
+    announced = False
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=1.0 if said else 0)
+            lock.acquire(timeout=1.0 if announced else 0)
         except Timeout:
-            if not said:
+            if not announced:
                 events.append("waiting", text=f"Another job uses the {device}: this one starts when it is done.")
-            said = True
+            announced = True
             if (events.path.parent / "stop").exists():
                 raise Stopped from None
     try:
@@ -97,16 +97,16 @@ def run_job(folder: Path) -> int:
         except Exception as error:  # noqa: BLE001 - whatever ends a run, its log must say so
             traceback.print_exc()
             if "out of memory" in str(error).lower():
-                shown = EdgeTuneError(
+                cause = EdgeTuneError(
                     "Out of memory",
                     str(error).splitlines()[0],
                     "Lower --batch-size (and raise --gradient-accumulation), --max-length, or use --gradient-checkpointing.",
                 )
             else:
-                shown = EdgeTuneError(
+                cause = EdgeTuneError(
                     "Training failed", f"{type(error).__name__}: {error}", f"The whole report is in {folder / 'worker.log'}."
                 )
-            events.append("failed", error=shown.as_dict())
+            events.append("failed", error=cause.as_dict())
             return 1
     finally:
         (folder / OWNER_FILE).unlink(missing_ok=True)

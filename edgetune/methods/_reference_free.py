@@ -67,9 +67,9 @@ def make_cpo(setup: Setup, **options: Any) -> Any:
 
 def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     """Held-out loss and preference of a batch."""
-    loss, found = trainer.get_batch_loss_metrics(trainer.model, batch, train_eval="eval")
+    loss, measured = trainer.get_batch_loss_metrics(trainer.model, batch, train_eval="eval")
     count = len(batch["chosen_labels"])
-    values = {ours: (float(found[f"eval_{theirs}"]) * count, count) for theirs, ours in PAIR_METRICS.items()}
+    values = {ours: (float(measured[f"eval_{theirs}"]) * count, count) for theirs, ours in PAIR_METRICS.items()}
     return float(loss) * count, count, values
 
 

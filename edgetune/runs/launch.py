@@ -97,9 +97,9 @@ def log_tail(run: Run, lines: int = 12) -> str:
 
 def died(run: Run) -> EdgeTuneError:
     """A worker's death without a last word, as an error: what its log says at the end, the trainer's lines of figures left out."""
-    said = [line for line in log_tail(run).splitlines() if line.strip() and not line.startswith("{'")]
+    last_lines = [line for line in log_tail(run).splitlines() if line.strip() and not line.startswith("{'")]
     return EdgeTuneError(
         f"The worker of {run.name} died",
-        "\n".join(said) or "It left no message: it was killed, perhaps for lack of memory.",
+        "\n".join(last_lines) or "It left no message: it was killed, perhaps for lack of memory.",
         f"Resume from the last checkpoint: edgetune resume {run.name}",
     )

@@ -112,12 +112,12 @@ def readable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> Iter
     """Every run with its request and its state, oldest first; a damaged one is left out, and `note` is told its name and the reason."""
     for run in workspace.runs():
         try:
-            found = run, run.request(), launch.state(run)
+            entry = run, run.request(), launch.state(run)
         except (EdgeTuneError, OSError) as error:
             cause = error.cause if isinstance(error, EdgeTuneError) else str(error)
             note(f"{run.name} is damaged and left out: {cause}")
         else:
-            yield found
+            yield entry
 
 
 def prunable(workspace: Workspace, note: Callable[[str], None] = _quiet) -> dict[Path, int]:

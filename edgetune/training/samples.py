@@ -28,8 +28,8 @@ def generate_answer(model: Any, ids: list[int], stops: list[int], limit: int, pa
             pad_token_id=pad,
             use_cache=True,
         )
-    made = out[0, len(ids) :].tolist()
-    return [t for t in made if t not in stops]
+    generated = out[0, len(ids) :].tolist()
+    return [t for t in generated if t not in stops]
 
 
 class Sampler:
