@@ -102,9 +102,9 @@ async def in_chat(seat: Seat) -> None:
     await seat.press("c")
     chat = seat.app.screen
     assert isinstance(chat, Chat)
-    await seat.until(lambda: chat.talk)
-    assert chat.talk
-    chat.talk.settings.sampling = replace(chat.talk.settings.sampling, temperature=0.0, seed=1)
+    await seat.until(lambda: chat.session)
+    assert chat.session
+    chat.session.settings.sampling = replace(chat.session.settings.sampling, temperature=0.0, seed=1)
     for question in SIDE_BY_SIDE_PROMPTS[:2]:
         prompt = seat.app.screen.query_one("#prompt")
         prompt.text = question  # type: ignore[attr-defined]

@@ -38,7 +38,7 @@ class EdgeTuneApp(BaseApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         key("app.help", "f1", "help", "Help", "What this screen is for, and its keys."),
         key("app.theme", "f2", "turn_theme", "Light or dark", "Switch between the dark and the light theme.", show=False),
-        key("app.quit", "ctrl+q", "quit", "Quit", "Leave the app. Running jobs go on.", show=False, priority=True),
+        key("app.quit", "ctrl+q", "quit", "Quit", "Leave the app. Running jobs continue.", show=False, priority=True),
     ]
 
     def __init__(self, workspace: Workspace, ascii_only: bool = False) -> None:
@@ -73,10 +73,10 @@ class EdgeTuneApp(BaseApp):
         offered = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            told = (binding.description, binding.tooltip)
-            if not active.enabled or binding.system or not binding.tooltip or told in offered:
+            entry = (binding.description, binding.tooltip)
+            if not active.enabled or binding.system or not binding.tooltip or entry in offered:
                 continue
-            offered.add(told)
+            offered.add(entry)
             action, node = binding.action, active.node
 
             async def call(action: str = action, node: Any = node) -> None:
@@ -115,4 +115,4 @@ class EdgeTuneApp(BaseApp):
         if now - self._pressed < AGAIN:
             self.exit(return_code=INTERRUPTED)
         self._pressed = now
-        self.notify("Ctrl+C again leaves; running jobs go on.", timeout=AGAIN)
+        self.notify("Press Ctrl+C again to leave; running jobs continue.", timeout=AGAIN)

@@ -33,6 +33,6 @@ class BaseApp(App[None]):
 
 def app_of(node: Any) -> BaseApp:
     """The app that a screen or widget belongs to."""
-    found = node.app
-    assert isinstance(found, BaseApp)
-    return found
+    app = node.app
+    assert isinstance(app, BaseApp)
+    return app

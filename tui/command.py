@@ -16,18 +16,18 @@ from edgetune.text import safe_text
 
 LEAVE_SECONDS = 5.0
 """Given to a command to leave after SIGTERM, before it is killed."""
-TOLD_EVERY = 0.3
+PROGRESS_EVERY = 0.3
 """Seconds between two lines of progress."""
-SAID = 12
+LAST_LINES = 12
 """Last lines of its talk that are shown when it dies."""
 
 
-async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None] = lambda _line: None) -> Any:
-    """Run `edgetune WORDS --json` and give its document. said: gets each line that it says meanwhile.
+async def edgetune(workspace: Workspace, *words: str, on_line: Callable[[str], None] = lambda _line: None) -> Any:
+    """Run `edgetune WORDS --json` and give its document. on_line: gets each line that it writes meanwhile.
 
     Raises the command's own EdgeTuneError. When cancelled, the command is stopped and waited for.
     """
-    environment = child_environment(EDGETUNE_WORKSPACE=str(workspace.path), EDGETUNE_PROGRESS=str(TOLD_EVERY))
+    environment = child_environment(EDGETUNE_WORKSPACE=str(workspace.path), EDGETUNE_PROGRESS=str(PROGRESS_EVERY))
     command = [sys.executable, "-W", "ignore::FutureWarning", "-P", "-m", "edgetune", *words, "--json"]  # libraries warn their own authors
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(*command, **streams, env=environment, start_new_session=os.name != "nt")
@@ -40,8 +40,8 @@ async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None
             *whole, rest = (rest + piece).split(b"\n")
             for line in whole:
                 lines.append(safe_text(line.decode("utf-8", "replace")).rstrip())
-                del lines[:-SAID]
-                said(lines[-1])
+                del lines[:-LAST_LINES]
+                on_line(lines[-1])
 
     try:
         out, _ = await asyncio.gather(process.stdout.read(), listen(process.stderr))
@@ -56,8 +56,8 @@ async def edgetune(workspace: Workspace, *words: str, said: Callable[[str], None
             "\n".join(lines) or f"Its exit code was {code}.",
             "Try it again; in a shell it may say more.",
         ) from None
-    if isinstance(document, dict) and isinstance(found := document.get("error"), dict) and "title" in found and code:
-        raise EdgeTuneError(found["title"], found.get("cause", ""), found.get("remedy", ""), code)
+    if isinstance(document, dict) and isinstance(error := document.get("error"), dict) and "title" in error and code:
+        raise EdgeTuneError(error["title"], error.get("cause", ""), error.get("remedy", ""), code)
     return document
 
 

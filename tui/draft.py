@@ -35,7 +35,7 @@ SHAPING = (
 class Draft:
     """What was chosen so far. options: of the recipe, beside base and data, that differ from the preset. step: where it was left.
 
-    kind, verdict, rows: what the X-ray said of the data and how many rows it keeps, empty until it was looked at.
+    kind, verdict, rows: what the X-ray says of the data and how many rows it keeps, empty until it was looked at.
     """
 
     base: str = ""
@@ -84,16 +84,16 @@ class Draft:
         """
         from edgetune.config.recipe import check_option
 
-        made = replace(self, preset=preset or self.preset, options={**self.options, **changes})
-        usual = replace(made, options={}).values()[0]
+        draft = replace(self, preset=preset or self.preset, options={**self.options, **changes})
+        usual = replace(draft, options={}).values()[0]
         for name, value in changes.items():
             if value == usual[name]:
-                del made.options[name]
-        if made.problem and not self.problem:
-            made.recipe()
-        for name in made.options.keys() & changes.keys():
+                del draft.options[name]
+        if draft.problem and not self.problem:
+            draft.recipe()
+        for name in draft.options.keys() & changes.keys():
             check_option(name, changes[name])
-        return made
+        return draft
 
     def take(self, other: "Draft") -> None:
         """Become another draft."""
@@ -133,21 +133,21 @@ def load(workspace: Workspace) -> Draft:
     """The draft that was left, or a new one; what makes no sense in it is as new. It waits for what is still being written."""
     background_writes.done()
     try:
-        found = json.loads(path(workspace).read_text(encoding="utf-8"))
+        kept = json.loads(path(workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Draft()
-    if not isinstance(found, dict):
+    if not isinstance(kept, dict):
         return Draft()
     from edgetune.config.recipe import PRESETS, Recipe, current_names
 
     new = Draft()
-    made = Draft(**{f.name: found[f.name] for f in fields(Draft) if type(found.get(f.name)) is type(getattr(new, f.name))})
-    made.preset = made.preset if made.preset in PRESETS else new.preset
+    draft = Draft(**{f.name: kept[f.name] for f in fields(Draft) if type(kept.get(f.name)) is type(getattr(new, f.name))})
+    draft.preset = draft.preset if draft.preset in PRESETS else new.preset
     try:
-        made.options = {name: value for name, value in current_names(made.options).items() if name in Recipe.model_fields}
+        draft.options = {name: value for name, value in current_names(draft.options).items() if name in Recipe.model_fields}
     except EdgeTuneError:
-        made.options = {}
-    return made
+        draft.options = {}
+    return draft
 
 
 def forget(workspace: Workspace) -> None:

@@ -1,6 +1,7 @@
 """What the app asks of the engine, off the UI's thread; a failure becomes a dialog, and whatever was busy is free again."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -32,10 +33,10 @@ def show_errors(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[C
         try:
             return await method(self, *args, **kwargs)
         except EdgeTuneError as error:
-            found = error
+            failure = error
         except (OSError, MemoryError) as error:
-            found = system_error(error)
-        open_screen(self.app, "error", found)
+            failure = system_error(error)
+        open_screen(self.app, "error", failure)
         return None
 
     return guarded
@@ -44,3 +45,24 @@ def show_errors(method: Callable[Concatenate[N, P], Awaitable[T]]) -> Callable[C
 async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run what takes time, but no more than a second or two, beside the UI. What is longer belongs in `tui.command`."""
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+async def run_or_undo(function: Callable[P, T], undo: Callable[[], object], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run in a thread what cannot be stopped. Where its screen is left meanwhile, `undo` runs once it has come to its end."""
+    ended = threading.Event()
+
+    def run() -> T:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            ended.set()
+
+    def undo_after() -> None:
+        ended.wait()
+        undo()
+
+    try:
+        return await asyncio.to_thread(run)
+    except asyncio.CancelledError:
+        asyncio.get_running_loop().run_in_executor(None, undo_after)
+        raise

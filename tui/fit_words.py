@@ -31,17 +31,21 @@ def needs_text(fit: dict[str, Any], effort: dict[str, Any] | None, colours: dict
     over = fit["need"] > fit["free"]
     style = f"bold {colours.get('error' if over else 'success', '')}"
     text.append(f"  {format_size(fit['need'])} of {format_size(fit['free'])} free on {fit['device']}\n", style)
+
+    # The legend of the bar, in as many lines as the width needs.
     used = width
     for name, size in parts.items():
         words, colour, sign = PARTS[name]
-        said = f" {words} {format_size(size)}   "
-        if used + len(said) > width - 4:
+        entry = f" {words} {format_size(size)}   "
+        if used + len(entry) > width - 4:
             text.append("        " if used == width else "\n        ")
             used = 8
-        used += 1 + len(said)
+        used += 1 + len(entry)
         text.append(sign if ascii_only else "■", colours.get(colour, ""))
-        text.append(said)
+        text.append(entry)
     text.append("\n")
+
+    # The disk must hold the checkpoints and the export that mostly follows.
     text.append("disk    ", "dim")
     export = fit["export"]["disk"]
     _bar(text, [(fit["disk"], "primary", "#"), (export, "accent", "=")], fit["disk_free"], cells, colours, ascii_only)
@@ -51,6 +55,8 @@ def needs_text(fit: dict[str, Any], effort: dict[str, Any] | None, colours: dict
     )
     text.append(f"        checkpoints and result {format_size(fit['disk'])}, a Q4_K_M of it {format_size(export)}\n")
     text.append("time    ", "dim")
+
+    # Time over the real rows is known only after the check; before it, a step of full length is all there is.
     each, reason = fit["seconds_per_step"], fit["seconds_reason"]
     if effort and effort["seconds"] is not None:
         reason = effort["reason"]
@@ -89,6 +95,8 @@ def change_text(fit: dict[str, Any], applied: dict[str, tuple[Any, Any]], colour
     if applied:
         done = ", ".join(f"{name.replace('_', ' ')} {before} → {now}" for name, (before, now) in applied.items())
         text.append(f"Changed so that it fits: {one_line(done, 300)}\n", colours.get("accent", ""))
+
+    # Memory comes before the disk: a smaller model needs less of both.
     if fit["need"] > fit["free"]:
         text.append("It does not fit in memory. ", f"bold {colours.get('error', '')}")
         if fit["change"]:

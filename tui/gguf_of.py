@@ -47,8 +47,8 @@ async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> 
     if found := await run_in_thread(current_gguf, run):
         return found
     tell(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it …")
-    made = await edgetune(workspace, "export", run.name, "--type", DEFAULT_TYPE)
-    return Path(made[0]["path"])
+    files = await edgetune(workspace, "export", run.name, "--type", DEFAULT_TYPE)
+    return Path(files[0]["path"])
 
 
 async def base(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> Path:

@@ -37,15 +37,15 @@ def key(name: str, keys: str, action: str, label: str, tip: str = "", show: bool
 
 def typed(text: str) -> str:
     """Keys as people type them, several with commas between, as Textual names them. Raises InputError naming what is no key."""
-    found = []
+    keys = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         *held, last = part.split("+") if len(part) > 1 else [part]
         held = [one.lower() for one in held]
         last = last if len(last) == 1 else SHORT.get(last.lower(), last.lower())
         if not set(held) <= set(WITH) or not (len(last) == 1 or last in NAMES or key_to_character(last)):
-            raise InputError(f"'{part[:40]}' is no key", "A key is a sign or a name, as in: a, G, f5, enter, ctrl+k.", "Correct it.")
-        found.append("+".join([*held, last.lower() if held else last]))
-    return ",".join(found)
+            raise InputError(f"'{part[:40]}' is no key", "A key is a sign or a name.", "Type one such as a, G, f5, enter or ctrl+k.")
+        keys.append("+".join([*held, last.lower() if held else last]))
+    return ",".join(keys)
 
 
 def shown_key(keys: str) -> str:

@@ -1,4 +1,4 @@
-"""Open the app: which workspace, which glyphs, and what is told to the shell at the end."""
+"""Open the app: which workspace, which glyphs, and what the shell gets at the end."""
 
 import gc
 import os
@@ -31,9 +31,9 @@ def main(path: Path | None = None, ascii_only: bool | None = None) -> int:
 
     sys.setswitchinterval(SWITCH)
     app = EdgeTuneApp(open_workspace(path), ascii_only=not unicode_here() if ascii_only is None else ascii_only)
-    later = threading.Timer(STARTED, _look_for_garbage)
-    later.daemon = True
-    later.start()
+    timer = threading.Timer(STARTED, _look_for_garbage)
+    timer.daemon = True
+    timer.start()
     app.run()
     return app.return_code or 0
 

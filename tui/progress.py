@@ -27,5 +27,5 @@ class Progress:
 
 def progress(line: str) -> Progress | None:
     """What a line says about progress, None for talk."""
-    found = _LINE.fullmatch(line)
-    return Progress(int(found[1]), int(found[2]), bool(found[3]), found[4]) if found else None
+    match = _LINE.fullmatch(line)
+    return Progress(int(match[1]), int(match[2]), bool(match[3]), match[4]) if match else None

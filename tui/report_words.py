@@ -22,6 +22,8 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
     text.append(f"{verdict}\n", f"bold {colour}")
     for reason in report["reasons"][:4]:
         text.append(f"- {one_line(reason, 240)}\n")
+
+    # What to do about it, with file names alone: their folders are on the screen already.
     if report["fix_first"]:
         text.append("fix first: ", "bold")
         fix = report["fix_first"]
@@ -29,9 +31,9 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
             fix = fix.replace(file["file"], Path(file["file"]).name)
         text.append(f"{one_line(fix, 300)}\n")
     text.append(f"{one_line(report['reason'], 200)}\n", "dim")
-    text.append(
-        f"{report['read']:,} rows read = {report['kept']:,} kept + {report['rejected']:,} left out + {report['truncated']:,} shortened\n"
-    )
+    text.append(f"{rows_used(report)}\n")
+
+    # Figures follow, for who wants to know what the verdict rests on.
     tokens = report["tokens"]
     if tokens.get("tokens"):
         text.append(f"{tokens['tokens']:,} tokens, {tokens['trained_tokens'] / tokens['tokens']:.0%} of them trained on\n")
@@ -40,7 +42,7 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
         bars = spark([bar["rows"] for bar in lengths["histogram"]], 24, ascii_only)
         text.append(f"lengths {lengths['histogram'][0]['from']} ")
         text.append(bars, colours.get("secondary", ""))
-        text.append(f" {lengths['max']:,}  half up to {lengths['median']:,}, 99 % up to {lengths['p99']:,}\n")
+        text.append(f" {lengths['max']:,}  half are up to {lengths['median']:,}, 99 % up to {lengths['p99']:,}\n")
     text.append_text(_problems(report))
     effort = report.get("effort") or {}
     if effort:
@@ -48,6 +50,16 @@ def report_text(report: dict[str, Any], colours: dict[str, str], ascii_only: boo
         text.append(f"{effort['steps']:,} steps, {about} ({effort['reason']})\n", "dim")
     text.rstrip()
     return text
+
+
+def rows_used(report: dict[str, Any]) -> str:
+    """How many of the rows that were read are trained on."""
+    read, skipped, shortened = report["read"], report["rejected"], report["truncated"]
+    if not skipped and not shortened:
+        return f"{read:,} rows, all used"
+    changes = [f"{skipped:,} skipped"] if skipped else []
+    changes += [f"{shortened:,} shortened"] if shortened else []
+    return f"{read:,} rows, {report['kept']:,} used ({', '.join(changes)})"
 
 
 def _problems(report: dict[str, Any]) -> Text:
@@ -69,6 +81,8 @@ def row_text(row: dict[str, Any], colours: dict[str, str]) -> Text:
         return Text(f"left out: {one_line(row['rejected']['reason'], 300)}")
     text = Text()
     trained = f"bold {colours.get('success', '')}"
+
+    # A mark opens and closes each stretch that is learned, not each token.
     for number, tokens in enumerate(row["rows"]):
         inside = False
         if number:

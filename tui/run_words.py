@@ -20,7 +20,9 @@ def headline(history: History, status: str, writes_answers: bool, colours: dict[
     first = look(status, colours)
     share = state.step / state.total if state.total else 0.0
     first.append(f"  {bar(share, 24 if width >= WIDE else 12, ascii_only)} ", colours.get("primary", ""))
-    first.append(f"{state.step}/{state.total} steps" if state.total else "not begun")
+    first.append(f"{state.step}/{state.total} steps" if state.total else "not started")
+
+    # Figures that matter most come first: a narrow terminal cuts the line at its end.
     if state.loss is not None:
         first.append(f"  loss {state.loss:.3f}")
     if status == "running" and state.eta is not None:
@@ -28,7 +30,7 @@ def headline(history: History, status: str, writes_answers: bool, colours: dict[
     elif state.step:
         first.append(f"  {format_duration(state.seconds)} trained")
     if history.epoch is not None and width >= WIDE:
-        first.append(f"  pass {history.epoch:.1f} over the rows")
+        first.append(f"  epoch {history.epoch:.1f}")
     first.append("\n")
     first.append(next_step(history, status, writes_answers), "dim")
     return first
@@ -50,18 +52,25 @@ def next_step(history: History, status: str, writes_answers: bool) -> str:
     if status == "finished":
         better = fell if not measured or after < before else f"It did not get better on rows it has not seen ({fell})."  # type: ignore[operator]
         return f"{better}  {what_next(history.run, writes_answers)}".strip()
+
+    # One who looks at a run that ended early wants to know why, and which key resumes it.
     if status == "failed" and state.error:
-        then = with_keys("{run.why} says why and what to do; {run.resume} goes on.")
+        then = with_keys("{run.why} says why and what to do; {run.resume} resumes it.")
         return one_line(f"{state.error['title']}. {then}", 200)
     if status == "interrupted":
-        return with_keys("Press {run.resume} to go on from the last checkpoint; {run.why} says why it ended.")
+        return with_keys("Press {run.resume} to resume from the last checkpoint; {run.why} says why it ended.")
     if status == "stopped":
-        return with_keys("Press {run.resume} to go on from the last checkpoint.")
+        return f"Paused at step {state.step}. {with_keys('Press {run.resume} to continue.')}"
+
+    # Before the first step the model is loaded, which takes longest.
     if status == "waiting" or not state.step:
-        goes_on = "Loading the model; it goes on from its last checkpoint."
-        loading = goes_on if history.curves["eval_loss"].values else "Loading the model; the first evaluation comes before the first step."
-        return with_keys("Press {run.resume} to start it.") if status == "new" else loading
-    return fell or f"The {'next' if history.curves['eval_loss'].values else 'first'} evaluation comes soon."
+        if status == "new":
+            return with_keys("Press {run.resume} to start it.")
+        if state.step:
+            return f"Resuming from step {state.step}: loading the model …"
+        measured_first = "" if history.curves["eval_loss"].values else "; the first evaluation comes before the first step"
+        return f"Loading the model{measured_first}."
+    return fell or f"The {'next' if history.curves['eval_loss'].values else 'first'} check on held-out examples comes soon."
 
 
 def summary(history: History, status: str, temperature: float | None) -> str:

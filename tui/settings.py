@@ -24,11 +24,11 @@ class Settings:
 def load(path: Path) -> Settings:
     """The settings of a file; what is missing or makes no sense is as usual, for a broken file must not keep the app shut."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Settings()
     usual = Settings()
-    if not isinstance(found, dict):
+    if not isinstance(kept, dict):
         return usual
-    good = {f.name: found[f.name] for f in fields(Settings) if isinstance(found.get(f.name), type(getattr(usual, f.name)))}
+    good = {f.name: kept[f.name] for f in fields(Settings) if isinstance(kept.get(f.name), type(getattr(usual, f.name)))}
     return Settings(**good)

@@ -25,13 +25,13 @@ def flags(options: dict[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{flag.removeprefix('--')}")
         else:
-            words += [word for one in (value if isinstance(value, list) else [value]) for word in (flag, _plain(one))]
+            words += [word for each in (value if isinstance(value, list) else [value]) for word in (flag, _plain(each))]
     return words
 
 
-async def begin(workspace: Workspace, words: list[str], said: Callable[[str], None] = lambda _line: None) -> Run:
+async def begin(workspace: Workspace, words: list[str], on_line: Callable[[str], None] = lambda _line: None) -> Run:
     """Check, make and launch a run; the run. Raises EdgeTuneError where it cannot be."""
-    document = await edgetune(workspace, "train", *words, "--detach", said=said)
+    document = await edgetune(workspace, "train", *words, "--detach", on_line=on_line)
     return Run(Path(document["folder"]))
 
 

@@ -21,6 +21,8 @@ def run_line(seen: Seen, colours: dict[str, str], ascii_only: bool) -> Line:
     state = seen.state
     after = state.loss_after
     loss = f"{state.base_loss:.2f} → {after:.2f}" if state.base_loss is not None and after is not None and state.best_step else "-"
+
+    # Plain cells but for the state and the curve, which have colours of the theme.
     return Line(
         seen.name,
         (

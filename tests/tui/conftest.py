@@ -239,10 +239,10 @@ async def chat_with(seat: Seat, path: Path, **sampling: Any) -> tuple[Chat, Chat
     """A chat with the model loaded. sampling: how it answers, where that is not as usual."""
     chat = Chat(str(path))
     await seat.app.push_screen(chat)
-    await seat.until(lambda: chat.talk)
-    assert chat.talk is not None
-    chat.talk.settings.sampling = replace(chat.talk.settings.sampling, **sampling)
-    return chat, chat.talk
+    await seat.until(lambda: chat.session)
+    assert chat.session is not None
+    chat.session.settings.sampling = replace(chat.session.settings.sampling, **sampling)
+    return chat, chat.session
 
 
 def draft_of(workspace: Workspace) -> dict[str, Any]:

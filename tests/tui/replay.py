@@ -26,14 +26,14 @@ class Replay:
         self.held, self.go = held, asyncio.Event()
         monkeypatch.setattr(importlib.import_module(module), "edgetune", self)
 
-    async def __call__(self, workspace: Workspace, *words: str, said: Callable[[str], None] = lambda line: None) -> Any:
+    async def __call__(self, workspace: Workspace, *words: str, on_line: Callable[[str], None] = lambda line: None) -> Any:
         """Say the lines, give the document. Raises the command's error."""
         record = self.records.pop(0)
         last = not self.records
         for number, line in enumerate(record["said"]):
             if last and number == self.held:
                 await self.go.wait()
-            said(line)
+            on_line(line)
         if last and self.held is not None and self.held >= len(record["said"]):
             await self.go.wait()
         if error := record.get("error"):

@@ -196,7 +196,7 @@ def test_a_worker_that_died_is_told_and_the_run_can_go_on(drive: Drive, make_run
         await seat.until(lambda: isinstance(seat.app.screen, ErrorDialog))
         assert "The worker of gone died" in seat.text()
         await seat.press("escape")
-        assert "Press r to go on" in seat.text()
+        assert "Press r to resume" in seat.text()
         assert screen.check_action("resume", ()) and not screen.check_action("pause", ())
 
     drive(scene)
@@ -384,7 +384,7 @@ def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) 
         await seat.until(lambda: isinstance(seat.app.screen, AskText))
         seat.app.screen.query_one(Input).value = "instruction=ask,output=say"
         await seat.press("enter")
-        await seat.until(lambda: "6 rows read" in seat.text())
+        await seat.until(lambda: "6 rows, all used" in seat.text())
         await seat.settle()
         assert draft.load(workspace).options == {"column_map": ["instruction=ask,output=say"]}
         assert "⟦It is 0.<|im_end|>⟧" in seat.text()

@@ -45,7 +45,7 @@ def test_blind_votes_and_what_they_say(
         blind = "\n".join(seat.text().splitlines()[1:])
         assert not any(name in blind for name in names), "nobody sees whose answers they are"
         await seat.press("1")
-        assert f"✓ taken: 1 is better. 1 was {match.models[0]}, 2 was {match.models[1]}." in seat.text()
+        assert f"✓ saved: 1 is better. 1 was {match.models[0]}, 2 was {match.models[1]}." in seat.text()
         assert "no difference shown" in seat.text() and "is better than" not in seat.text(), "one vote shows nothing"
         asked = [vote for vote in votes.votes() if vote.judge == "person"]
         assert [vote.choice.value for vote in asked] == ["left"] and asked[0].about["models"] == list(match.models)

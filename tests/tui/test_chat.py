@@ -54,7 +54,7 @@ def test_branches_are_made_switched_and_kept(drive: Drive, workspace: Workspace,
         await seat.press("ctrl+n")
         assert talk.messages == first and "branch 1/2" in seat.text()
         await seat.press("ctrl+up", "ctrl+up", "ctrl+up", "ctrl+up")
-        assert chat.query(Question).first().has_class("-marked")
+        assert chat.query(Question).first().has_class("-selected")
         await seat.press("ctrl+o")
         assert chat.query_one(Prompt).text == HOT and not chat.query(Reply)
         await ask(seat, UP)
@@ -319,11 +319,11 @@ def test_two_models_side_by_side(drive: Drive, nano_gguf: Path, nano_q4: Path) -
         seat.app.screen.query_one(Input).value = str(nano_q4)
         await seat.press("enter")
         await seat.pilot.press("s")
-        await seat.until(lambda: isinstance(seat.app.screen, Versus) and len(seat.app.screen.talks) == 2)
+        await seat.until(lambda: isinstance(seat.app.screen, Versus) and len(seat.app.screen.sessions) == 2)
         versus = seat.app.screen
         assert isinstance(versus, Versus) and "nano-F32" in seat.text() and "nano-Q4_0" in seat.text()
         await ask(seat, HOT)
-        assert [talk.path for talk in versus.talks] == [nano_gguf, nano_q4]
+        assert [talk.path for talk in versus.sessions] == [nano_gguf, nano_q4]
         assert all(reply.markdown.source.strip() for reply in versus.query(Reply)) and len(versus.query(Reply)) == 2
 
     drive(scene, (120, 40))

@@ -32,7 +32,7 @@ def test_bases_of_all_sizes(drive: Drive, snapshot: Snapshot, monkeypatch: pytes
     from tui.steps import model
 
     found = [
-        model.Found(Base(Path(f"/home/ada/models/{name}"), name, kind, weights, size, context, {}), Choice(fits, why), licence)
+        model.ModelCandidate(Base(Path(f"/home/ada/models/{name}"), name, kind, weights, size, context, {}), Choice(fits, why), licence)
         for name, kind, weights, size, context, fits, why, licence in BASES
     ]
     monkeypatch.setattr(model, "_bases", lambda workspace, preset: found)

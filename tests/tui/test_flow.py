@@ -90,25 +90,25 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         assert "Q4_K_M" in seat.text() and (run.exports / f"{run.name}-Q4_K_M.gguf").is_file()
         assert (run.exports / f"{run.name}-Q4_K_M-lmstudio").is_dir()
         checks = ["text", "weights", "meaning", "behaviour"]
-        assert [line.split(": ")[1].split(" ")[0:2] for line in export.found] == [[check, "passed"] for check in checks]
+        assert [line.split(": ")[1].split(" ")[0:2] for line in export.findings] == [[check, "passed"] for check in checks]
         proof = json.loads((run.exports / f"{run.name}-Q4_K_M.proof.json").read_text(encoding="utf-8"))
         offered = export.offers["Q4_K_M"]
         assert offered.proven and offered.measured and offered.loss == proof["checks"]["behaviour"]["figures"]["kl_mean"]
         await seat.press("c")
         chat = seat.app.screen
-        assert isinstance(chat, Chat) and chat.talk is not None
+        assert isinstance(chat, Chat) and chat.session is not None
         await seat.write("What is the number of the door?")
         await seat.press("enter")
-        assert chat.talk.questions == 1
+        assert chat.session.questions == 1
         first = chat.query_one(Reply).markdown.source
         assert first.strip()
         await seat.press("ctrl+r")
-        assert chat.talk.questions == 1 and len(chat.query(Reply)) == 1
+        assert chat.session.questions == 1 and len(chat.query(Reply)) == 1
         await seat.press("ctrl+o")
         assert chat.query_one(Prompt).text == "What is the number of the door?" and not chat.query(Reply)
         await seat.press("enter")
         assert len(chat.query(Reply)) == 1
-        said = list(chat.talk.messages)
+        said = list(chat.session.messages)
         await seat.press("f5")
         await seat.until(lambda: isinstance(seat.app.screen, AskText))
         seat.app.screen.query_one(Input).value = "mine.jsonl"
@@ -116,25 +116,25 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         await seat.until(lambda: Path("mine.jsonl").is_file())
         assert json.loads(Path("mine.jsonl").read_text(encoding="utf-8")) == {"messages": said}
         await seat.press("ctrl+l")
-        assert not chat.query(Reply) and not chat.talk.messages
+        assert not chat.query(Reply) and not chat.session.messages
         await seat.press("f3")
         await seat.until(lambda: isinstance(seat.app.screen, Conversations))
         await seat.settle()
         await seat.press("enter")
         await seat.until(lambda: len(chat.query(Reply)) == 1)
-        assert chat.talk.messages == said
-        engine = chat.talk.load()
+        assert chat.session.messages == said
+        engine = chat.session.load()
         await seat.press("escape")
         await seat.until(lambda: not engine._child.alive)
         assert isinstance(seat.app.screen, Export)
         await seat.press("escape")
         await seat.press("b")
         versus = seat.app.screen
-        assert isinstance(versus, Versus) and len(versus.talks) == 2
+        assert isinstance(versus, Versus) and len(versus.sessions) == 2
         await seat.write("What is the opposite of hot?")
         await seat.press("enter")
         assert [versus.query_one(name).query_one(Reply).markdown.source.strip() != "" for name in ("#base", "#tuned")] == [True, True]
-        assert versus.talks[0].path.parent == workspace.chat_cache and versus.talks[1].path.parent == run.exports
+        assert versus.sessions[0].path.parent == workspace.chat_cache and versus.sessions[1].path.parent == run.exports
         await seat.press("escape", "escape")
         assert isinstance(seat.app.screen, Home)
 

@@ -280,12 +280,12 @@ def test_a_chat_with_all_of_markdown(drive: Callable[..., None], snapshot: Snaps
     async def scene(seat: Seat) -> None:
         chat = Chat(str(nano_gguf))
         await seat.app.push_screen(chat)
-        await seat.until(lambda: chat.talk)
-        assert chat.talk is not None
+        await seat.until(lambda: chat.session)
+        assert chat.session is not None
         made = {"tokens": 200, "tokens_per_second": 71.3, "stop_reason": "end", "sampling": {"seed": 1}}
         turns = [Turn("user", "What does a keeper do?"), Turn("assistant", ALL, 0, made)]
-        chat.talk.resume(SavedConversation(Path("kept.json"), "nano", "", [], Branches(turns)))
-        await chat.redraw()
+        chat.session.resume(SavedConversation(Path("kept.json"), "nano", "", [], Branches(turns)))
+        await chat.branches.redraw()
         await snapshot("chat-markdown", seat, *SIZES, (120, 60))
         await seat.press("f2")
         await snapshot("chat-markdown-light", seat, (120, 60))

@@ -93,7 +93,7 @@ def test_from_home_to_votes_and_on_where_it_was_left(drive: Drive, workspace: Wo
         await seat.pilot.press("2")
         assert "2 best" in seat.text() and not votes.votes()
         await seat.press("backspace", "3", "1")
-        assert "✓ taken: 3 > 1 > 2" in seat.text()
+        assert "✓ saved: 3 > 1 > 2" in seat.text()
         [vote] = votes.votes()
         assert vote.choice.value == [2, 3, 1] and [c.text for c in vote.candidates] == [c.text for c in task.candidates]
         await seat.press("u")
@@ -152,12 +152,12 @@ def test_a_vote_is_shown_when_the_disk_has_it_and_the_keys_answer_meanwhile(
         monkeypatch.setattr(storing, "append_synced", slow)
         await seat.pilot.press("1")
         await seat.until(lambda: threads)
-        assert "writing the vote" in seat.text() and "taken" not in seat.text() and not rank.asking.store.votes()  # type: ignore[union-attr]
+        assert "writing the vote" in seat.text() and "saved" not in seat.text() and not rank.asking.store.votes()  # type: ignore[union-attr]
         await seat.pilot.press("2", "f1")
         assert "Help" in seat.app.screen.__class__.__name__, "a key is answered while the disk is slow"
         await seat.pilot.press("escape")
         disk.set()
-        await seat.until(lambda: "✓ taken: 1 is better" in seat.text())
+        await seat.until(lambda: "✓ saved: 1 is better" in seat.text())
         assert len(rank.asking.store.votes()) == 1 and threads[0] is not threading.main_thread()  # type: ignore[union-attr]
 
     drive(scene)
@@ -176,10 +176,10 @@ def test_a_full_disk_takes_no_vote_and_loses_no_answer(drive: Drive, plan: VoteP
         await seat.press("2")
         assert isinstance(seat.app.screen, ErrorDialog) and "full" in seat.text()
         await seat.press("escape")
-        assert "The vote was not taken" in seat.text() and rank.to_vote is task and rank.status == READY
+        assert "The vote was not saved" in seat.text() and rank.to_vote is task and rank.status == READY
         monkeypatch.setattr(os, "fsync", real)
         await seat.press("2")
-        assert "✓ taken: 2 is better" in seat.text()
+        assert "✓ saved: 2 is better" in seat.text()
         [vote] = rank.asking.store.votes()  # type: ignore[union-attr]
         assert vote.choice.value == "right"
 

@@ -10,6 +10,7 @@ from textual.widgets import DataTable, OptionList
 
 from edgetune.errors import EdgeTuneError
 from edgetune.runs import launch
+from edgetune.sessions.vote_plan import VotePlan
 from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, chat_with, life
 from tests.tui.picture import cells
@@ -238,7 +239,6 @@ def test_arena(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path,
 
     from edgetune.sessions.live_arena import LiveArena
     from edgetune.sessions.models import Model
-    from edgetune.sessions.vote_plan import VotePlan
     from tui.pages.voting import DONE, FAILED, READY
     from tui.screens.arena import ArenaScreen
 

@@ -15,6 +15,8 @@ from textual.widgets import Input
 from edgetune.chat import saved
 from edgetune.chat.branches import Branches, Turn
 from edgetune.runs import launch
+from edgetune.sessions.live_ranking import LiveRanking
+from edgetune.sessions.vote_plan import VotePlan
 from edgetune.storage.workspace import Run, Workspace
 from tests.tui.conftest import FAILED, FINISHED, Seat, Snapshot, chat_with, draft_of, life
 from tests.tui.held import Halting
@@ -301,8 +303,8 @@ def test_two_models(drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: 
     async def scene(seat: Seat) -> None:
         versus = Versus(None, (Model("file", str(nano_gguf)), Model("file", str(nano_q4))))
         await seat.app.push_screen(versus)
-        await seat.until(lambda: len(versus.talks) == 2)
-        for talk in versus.talks:
+        await seat.until(lambda: len(versus.sessions) == 2)
+        for talk in versus.sessions:
             talk.settings.sampling = replace(talk.settings.sampling, seed=1)
         await snapshot("versus-empty", seat)
         versus.query_one(Prompt).text = "What is the opposite of hot?"
@@ -361,9 +363,7 @@ def test_voting_under_way(
     drive: Drive, snapshot: Snapshot, nano_gguf: Path, nano_q4: Path, opposites: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgetune.sessions.live_arena import LiveArena
-    from edgetune.sessions.live_ranking import LiveRanking
     from edgetune.sessions.models import Model
-    from edgetune.sessions.vote_plan import VotePlan
     from tui.screens.arena import ArenaScreen
     from tui.screens.rank import Rank
 

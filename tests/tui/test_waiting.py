@@ -36,7 +36,7 @@ def test_home_and_models(drive: Drive, snapshot: Snapshot, hold: Hold, workspace
         await seat.until(lambda: "looking for runs" in seat.text())
         await snapshot("home-busy", seat, busy="runs")
         looks.set()
-        found = hold(importlib.import_module("tui.dialogs.choose_models"), "found")
+        found = hold(importlib.import_module("tui.dialogs.choose_models"), "list_models")
         await seat.app.push_screen(ChooseModels(workspace, [], 2))
         await seat.until(lambda: "looking for models" in seat.text())
         await snapshot("models-busy", seat, busy="default")
@@ -108,7 +108,7 @@ def test_looks(drive: Drive, snapshot: Snapshot, hold: Hold, make_run: MakeRun, 
         await seat.pilot.press("enter")
         await snapshot("data-busy", seat, busy="xray")
         await seat.press("x")
-        assert "It was not read to its end" in seat.text() and "x Stop" not in seat.text() and not reads.go.is_set()
+        assert "It was Reading was stopped" in seat.text() and "x Stop" not in seat.text() and not reads.go.is_set()
         await seat.press("escape")
         looks = Replay(monkeypatch, "tui.screens.doctor", "doctor", held=0)
         await seat.pilot.press("o")
@@ -138,19 +138,19 @@ def test_another_file_while_one_is_read(drive: Drive, facts: Path, monkeypatch: 
 
     async def scene(seat: Seat) -> None:
         await seat.press("x", "down", "enter")
-        assert "rows read =" in seat.text()
+        assert "rows, all used" in seat.text()
         await seat.press("right_square_bracket")
         await seat.press("down")
         await seat.pilot.press("enter")
         await seat.until(lambda: "reading" in seat.text())
         await seat.press("f2", "f2", but="xray")
-        assert "reading" in seat.text() and "rows read =" not in seat.text() and "] Next row" not in seat.text()
+        assert "reading" in seat.text() and "rows, all used" not in seat.text() and "] Next row" not in seat.text()
         assert "token by token" in seat.text()
         await seat.pilot.press("up")
         monkeypatch.setattr(command, "_end", late)  # the one before takes its time to leave
         await seat.press("enter")
         await asyncio.sleep(2)
-        assert "rows read =" in seat.text() and "X-ray of facts.jsonl" in seat.text() and "not read to its end" not in seat.text()
+        assert "rows, all used" in seat.text() and "X-ray of facts.jsonl" in seat.text() and "Reading was stopped" not in seat.text()
 
     drive(scene)
 
@@ -205,7 +205,7 @@ def test_answers_being_written(
         await seat.press("escape", "escape")
         versus = Versus(None, (Model("file", str(nano_gguf)), Model("file", str(nano_q4))))
         await seat.app.push_screen(versus)
-        await seat.until(lambda: len(versus.talks) == 2)
+        await seat.until(lambda: len(versus.sessions) == 2)
         halting.halt()
         versus.query_one(Prompt).text = "What is the number of the boat?"
         await seat.pilot.press("enter")

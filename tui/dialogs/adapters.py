@@ -1,4 +1,4 @@
-"""Adapters of a talk: on or off, and how strong, without loading the model again."""
+"""Adapters of a chat: on or off, and how strong, without loading the model again."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +19,7 @@ from tui.dialogs.dialog import Dialog
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key, with_keys
 from tui.widgets.listing import Line, Listing
+from tui.widgets.text_line import set_text
 
 STEP = 0.1
 WRITE = "write:"
@@ -26,7 +27,7 @@ WRITE = "write:"
 
 
 class Adapters(Dialog[None]):
-    """Turns the adapters of a talk."""
+    """Turns the adapters of a chat."""
 
     NAME = "Adapters"
     ABOUT = (
@@ -39,14 +40,14 @@ class Adapters(Dialog[None]):
         key("adapters.file", "f", "file", "A file", "Load a GGUF LoRA by its path."),
     ]
 
-    def __init__(self, workspace: Workspace, talk: ChatSession) -> None:
+    def __init__(self, workspace: Workspace, session: ChatSession) -> None:
         super().__init__()
-        self.workspace, self.talk = workspace, talk
-        self.there: list[str] = []
+        self.workspace, self.session = workspace, session
+        self.available: list[str] = []
 
     def compose(self) -> ComposeResult:
         """A list, and a word about the model."""
-        with Vertical(classes="box ways") as box:
+        with Vertical(classes="box list-box") as box:
             keys = with_keys(
                 "Enter: on or off, {adapters.less} and {adapters.more}: strength, {adapters.file}: a file, {dialog.close} closes"
             )
@@ -58,32 +59,32 @@ class Adapters(Dialog[None]):
     def on_mount(self) -> None:
         """Look for them."""
         self.query_one(Listing).table.focus()
-        if of := self.talk.load().info.metadata.get("edgetune.run"):
+        if of := self.session.load().info.metadata.get("edgetune.run"):
             self.tell(f"This file already holds what {of} learned: its own adapter would count twice.")
         self.look()
 
     def tell(self, text: str) -> None:
         """A word below the list."""
-        self.query_one(".how", Static).update(one_line(text, 200))
+        set_text(self, ".how", one_line(text, 200))
 
     @work
     @show_errors
     async def look(self) -> None:
         """All there are."""
-        self.there = await run_in_thread(found, self.workspace)
+        self.available = await run_in_thread(adapter_files, self.workspace)
         self.draw()
 
     def draw(self) -> None:
         """The list as it is."""
-        loaded = [str(path) for path, _ in self.talk.adapter_files]
+        loaded = [str(path) for path, _ in self.session.adapter_files]
         lines = []
-        for place in dict.fromkeys([*loaded, *self.there]):
-            if place.startswith(WRITE):
-                lines.append(Line(place, ("", "-", place.removeprefix(WRITE), "not written yet; Enter writes it")))
+        for entry in dict.fromkeys([*loaded, *self.available]):
+            if entry.startswith(WRITE):
+                lines.append(Line(entry, ("", "-", entry.removeprefix(WRITE), "Not written yet; Enter writes it.")))
                 continue
-            scale = self.talk.scale_of(Path(place))
+            scale = self.session.scale_of(Path(entry))
             lines.append(
-                Line(place, ("on" if scale else "off", f"{scale or 0:g}", Path(place).stem, "loaded" if scale is not None else ""))
+                Line(entry, ("on" if scale else "off", f"{scale or 0:g}", Path(entry).stem, "loaded" if scale is not None else ""))
             )
         self.query_one(Listing).show(lines)
 
@@ -93,26 +94,26 @@ class Adapters(Dialog[None]):
         if event.key.startswith(WRITE):
             self.write(event.key.removeprefix(WRITE))
         else:
-            self.turn(Path(event.key), 0.0 if self.talk.scale_of(Path(event.key)) else 1.0)
+            self.turn(Path(event.key), 0.0 if self.session.scale_of(Path(event.key)) else 1.0)
 
     def action_strength(self, step: int) -> None:
         """A tenth more or less."""
         current = self.query_one(Listing).current
         if current and not current.startswith(WRITE):
-            self.turn(Path(current), round((self.talk.scale_of(Path(current)) or 0.0) + step * STEP, 2))
+            self.turn(Path(current), round((self.session.scale_of(Path(current)) or 0.0) + step * STEP, 2))
 
     @work(exclusive=True, group="turn")
     @show_errors
     async def turn(self, path: Path, scale: float) -> None:
         """Use it so strong from now on."""
-        await run_in_thread(self.talk.set_adapter, path, scale)
+        await run_in_thread(self.session.set_adapter, path, scale)
         self.draw()
 
     @work(exclusive=True, group="turn")
     @show_errors
     async def write(self, run: str) -> None:
         """Write a run's adapter as a GGUF."""
-        self.tell(f"writing the adapter of {run} …")
+        self.tell(f"Writing the adapter of {run} …")
         try:
             await edgetune(self.workspace, "export", run, "--adapter-only")
         finally:
@@ -126,7 +127,7 @@ class Adapters(Dialog[None]):
             self.turn(Path(text).expanduser().absolute(), 1.0)
 
 
-def found(workspace: Workspace) -> list[str]:
+def adapter_files(workspace: Workspace) -> list[str]:
     """Adapters of runs as GGUF files; and runs with one that is not written yet."""
     files, unwritten = [], []
     for run in reversed(workspace.runs()):

@@ -50,7 +50,7 @@ class Consent(Confirm):
     """Asks before the network is used."""
 
     NAME = "Use the network?"
-    ABOUT = "Nothing is fetched before you say yes. What was fetched half is kept, and the next try goes on from there."
+    ABOUT = "Nothing is fetched before you say yes. A partial download is kept, and the next try resumes it."
     VARIANT = "primary"
 
 
@@ -67,7 +67,7 @@ class AskText(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The question, the line, and what is wrong with it."""
         with Vertical(classes="box asks") as box:
-            box.border_subtitle = with_keys("Enter takes it, {dialog.close} leaves it")
+            box.border_subtitle = with_keys("Enter: OK, {dialog.close}: cancel")
             yield Static(safe_text(self.question), markup=False, classes="label")
             yield Input(self.value)
             yield Static("", markup=False, classes="wrong")

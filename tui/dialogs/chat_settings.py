@@ -20,44 +20,44 @@ from tui.widgets.listing import Line, Listing
 
 
 @dataclass(frozen=True)
-class Way:
-    """One thing that can be turned. kind: what reads a typed value."""
+class Setting:
+    """One thing that can be changed. read: what reads a typed value."""
 
     name: str
     title: str
     hint: str
-    kind: Callable[[str], Any]
+    read: Callable[[str], Any]
 
 
-WAYS = (
-    Way("system", "system prompt", "what the model is told before everything else", str),
-    Way("temperature", "temperature", "0 takes the likeliest token; 1 is the model's own spread", float),
-    Way("top_k", "top-k", "choose among the K likeliest tokens; 0 for all", int),
-    Way("top_p", "top-p", "choose among the likeliest tokens that together reach P", float),
-    Way("min_p", "min-p", "drop tokens less likely than this share of the likeliest", float),
-    Way("repeat_penalty", "repeat penalty", "above 1, avoid the last 64 tokens", float),
-    Way("seed", "seed", "repeat the same choices; empty draws one for each answer", int),
-    Way("max_tokens", "longest answer", "in tokens; empty: 512, at most half the context", int),
-    Way("into", "votes go to", "the preference file of that name, for 'train --method dpo'", safe_name),
+SETTINGS = (
+    Setting("system", "system prompt", "What the model is told before everything else.", str),
+    Setting("temperature", "temperature", "0 always gives the likeliest token; 1 is the model's own spread.", float),
+    Setting("top_k", "top-k", "Choose among the K likeliest tokens; 0 for all.", int),
+    Setting("top_p", "top-p", "Choose among the likeliest tokens that together reach P.", float),
+    Setting("min_p", "min-p", "Drop tokens less likely than this share of the likeliest.", float),
+    Setting("repeat_penalty", "repeat penalty", "Above 1, the last 64 tokens are avoided.", float),
+    Setting("seed", "seed", "Repeat the same choices; empty draws one for each answer.", int),
+    Setting("max_tokens", "longest answer", "In tokens; empty means 512, at most half the context.", int),
+    Setting("into", "votes go to", "The preference file of that name, for 'train --method dpo'.", safe_name),
 )
-OF_WAYS = ("system", "max_tokens", "into")
+NOT_SAMPLING = ("system", "max_tokens", "into")
 """Those that are no part of the sampling."""
 
 
-class ChatSettingsDialog(Dialog[None]):
-    """Turns the ways of a talk. votes: whether votes can be given in it."""
+class ChatSettingsDialog(Dialog[ChatSettings]):
+    """Changes how a chat answers, and gives the changed settings. votes: whether votes can be given in it."""
 
     NAME = "How it answers"
-    ABOUT = "Enter changes the marked setting; it holds from the next answer on."
+    ABOUT = "Enter changes the selected setting, from the next answer on."
 
-    def __init__(self, ways: ChatSettings, votes: bool = True) -> None:
+    def __init__(self, settings: ChatSettings, votes: bool = True) -> None:
         super().__init__()
-        self.ways = ways
-        self.shown = [way for way in WAYS if votes or way.name != "into"]
+        self.settings = settings
+        self.shown = [setting for setting in SETTINGS if votes or setting.name != "into"]
 
     def compose(self) -> ComposeResult:
         """A list."""
-        with Vertical(classes="box ways") as box:
+        with Vertical(classes="box list-box") as box:
             box.border_title, box.border_subtitle = self.NAME, with_keys("Enter changes, {dialog.close} closes")
             yield Listing("setting", "value", "what it does")
 
@@ -66,37 +66,45 @@ class ChatSettingsDialog(Dialog[None]):
         self.draw()
         self.query_one(Listing).table.focus()
 
-    def value(self, way: Way) -> Any:
+    def value(self, setting: Setting) -> Any:
         """What it is now."""
-        return getattr(self.ways if way.name in OF_WAYS else self.ways.sampling, way.name)
+        return getattr(self.settings if setting.name in NOT_SAMPLING else self.settings.sampling, setting.name)
 
     def draw(self) -> None:
         """The settings as they are."""
-        self.query_one(Listing).show([Line(way.name, (way.title, said(self.value(way)) or "-", way.hint)) for way in self.shown])
+        self.query_one(Listing).show(
+            [Line(setting.name, (setting.title, said(self.value(setting)) or "-", setting.hint)) for setting in self.shown]
+        )
 
     @on(Listing.Chosen)
     @work(group="dialog")
     async def change(self, event: Listing.Chosen) -> None:
         """Ask for another value."""
-        way = next(way for way in WAYS if way.name == event.key)
-        text = await self.app.push_screen_wait(AskText(f"{way.title}: {way.hint}", said(self.value(way)), lambda t: self.changed(way, t)))
+        setting = next(setting for setting in SETTINGS if setting.name == event.key)
+        text = await self.app.push_screen_wait(
+            AskText(f"{setting.title}: {setting.hint}", said(self.value(setting)), lambda t: self.changed(setting, t))
+        )
         if text is not None:
-            vars(self.ways).update(vars(self.changed(way, text)))
+            self.settings = self.changed(setting, text)
             self.draw()
 
-    def changed(self, way: Way, text: str) -> ChatSettings:
-        """The ways with one value changed. InputError where it cannot be."""
+    def action_close(self) -> None:
+        """Leave with the settings as they are now."""
+        self.dismiss(self.settings)
+
+    def changed(self, setting: Setting, text: str) -> ChatSettings:
+        """The settings with one value changed. InputError where it cannot be."""
         text = text.strip()
         try:
-            value: Any = way.kind(text) if text or way.kind in (str, safe_name) else None
+            value: Any = setting.read(text) if text or setting.read in (str, safe_name) else None
         except ValueError as error:
-            raise InputError(f"'{text[:40]}' is no number", f"{way.title} is one.", "Correct it.") from error
-        if way.name == "max_tokens" and value is not None and value < 1:
-            raise InputError("Nothing to generate", "It must be at least 1.", "Correct it.")
-        if way.name in OF_WAYS:
-            return replace(self.ways, **{way.name: value})
-        if value is None and way.name != "seed":
-            raise InputError("A number is needed", f"{way.title} cannot be empty.", "Type one.")
-        sampling = Sampling(**{**self.ways.sampling.as_dict(), way.name: value})
+            raise InputError(f"'{text[:40]}' is not a number", f"{setting.title} needs one.", "Type a number, such as 1.") from error
+        if setting.name == "max_tokens" and value is not None and value < 1:
+            raise InputError("Nothing to generate", "An answer has at least 1 token.", "Type a larger number, or nothing.")
+        if setting.name in NOT_SAMPLING:
+            return replace(self.settings, **{setting.name: value})
+        if value is None and setting.name != "seed":
+            raise InputError("A number is needed", f"{setting.title} cannot be empty.", "Type a number, or close this.")
+        sampling = Sampling(**{**self.settings.sampling.as_dict(), setting.name: value})
         sampling.checked()
-        return replace(self.ways, sampling=sampling)
+        return replace(self.settings, sampling=sampling)

@@ -16,7 +16,7 @@ class Choose(Dialog[str]):
     """Asks for one of a few values."""
 
     NAME = "Choose"
-    ABOUT = "Enter takes the marked one."
+    ABOUT = "Enter chooses the selected value."
 
     def __init__(self, question: str, values: list[str], now: str = "") -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Choose(Dialog[str]):
         with Vertical(classes="box") as box:
             box.border_title, box.border_subtitle = (
                 Content(one_line(self.question, 66)),
-                with_keys("Enter takes it, {dialog.close} leaves it"),
+                with_keys("Enter: OK, {dialog.close}: cancel"),
             )
             yield OptionList(*(Option(one_line(value, 80), id=f"v{number}") for number, value in enumerate(self.values)), markup=False)
 

@@ -21,11 +21,11 @@ class ChooseModels(Dialog[list[Model]]):
 
     NAME = "Models"
     ABOUT = (
-        "Enter takes the marked model; where several can be taken, it marks or unmarks, and {models.take} takes those. "
+        "Enter chooses the selected model. Where several can be chosen, Enter checks or unchecks it, and {models.take} uses those checked. "
         "What has no GGUF yet is written as one when it is needed."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("models.take", "s", "take", "Take them", "Use the marked models."),
+        key("models.take", "s", "take", "Use them", "Use the models that are checked."),
         key("models.file", "f", "file", "A file", "Add a GGUF file by its path."),
     ]
 
@@ -36,13 +36,13 @@ class ChooseModels(Dialog[list[Model]]):
 
     def compose(self) -> ComposeResult:
         """A list."""
-        with Vertical(classes="box ways") as box:
+        with Vertical(classes="box list-box") as box:
             box.border_title, box.border_subtitle = (
                 self.NAME,
                 (
-                    with_keys("Enter takes it, {models.file} names a file, {dialog.close} closes")
+                    with_keys("Enter: OK, {models.file}: a file, {dialog.close}: cancel")
                     if self.most == 1
-                    else with_keys("Enter marks, {models.file} adds a file, {models.take} takes them, {dialog.close} closes")
+                    else with_keys("Enter: check, {models.file}: add a file, {models.take}: use them, {dialog.close}: cancel")
                 ),
             )
             yield Listing("", "model", "what it is", empty="looking for models …")

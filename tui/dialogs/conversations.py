@@ -16,7 +16,7 @@ class Conversations(Dialog[SavedConversation]):
     """Gives the conversation that was chosen."""
 
     NAME = "Conversations"
-    ABOUT = "Every conversation is kept. {list.filter} finds those that hold a text; Enter takes the marked one up again."
+    ABOUT = "Every conversation is kept. {list.filter} finds those that hold a text; Enter continues the selected one."
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Conversations(Dialog[SavedConversation]):
 
     def compose(self) -> ComposeResult:
         """A list."""
-        with Vertical(classes="box ways") as box:
+        with Vertical(classes="box list-box") as box:
             box.border_title, box.border_subtitle = self.NAME, with_keys("{list.filter} finds, Enter opens, {dialog.close} closes")
             yield Listing("began with", "messages", "model", empty="looking …")
 
@@ -38,8 +38,8 @@ class Conversations(Dialog[SavedConversation]):
     @show_errors
     async def look(self) -> None:
         """Read what is kept."""
-        found = await run_in_thread(list_conversations, self.workspace.conversations)
-        self.talks = {talk.path.name: talk for talk in found}
+        kept = await run_in_thread(list_conversations, self.workspace.conversations)
+        self.talks = {talk.path.name: talk for talk in kept}
         self.query_one(Listing).empty("No conversation was kept yet.")
         self.query_one(Listing).show(
             [Line(n, (t.title[:48], str(len(t.messages)), t.model[:24]), t.text.lower()) for n, t in self.talks.items()]

@@ -17,7 +17,7 @@ class EditAnswer(Dialog[str]):
 
     NAME = "Edit the answer"
     ABOUT = "Write it as you would have wanted it: your version is then the chosen one, the model's the rejected one."
-    BINDINGS: ClassVar[list[BindingType]] = [key("edit.keep", "ctrl+s", "keep", "Take it", "Vote for this version.", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [key("edit.keep", "ctrl+s", "keep", "OK", "Vote for this version.", priority=True)]
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class EditAnswer(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The text, to be changed."""
         with Vertical(classes="box edit") as box:
-            box.border_title, box.border_subtitle = self.NAME, with_keys("{edit.keep} takes it, {dialog.close} leaves it")
+            box.border_title, box.border_subtitle = self.NAME, with_keys("{edit.keep}: OK, {dialog.close}: cancel")
             yield Static("Your version is chosen, the model's is rejected.", classes="how", markup=False)
             yield TextArea(self.text, soft_wrap=True, show_line_numbers=False, compact=True)
 

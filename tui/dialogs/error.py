@@ -29,7 +29,7 @@ class ErrorDialog(Dialog[None]):
     def compose(self) -> ComposeResult:
         """Title, cause, remedy; copy and close."""
         box = VerticalScroll(classes="box failure")
-        box.border_title = "It did not work"
+        box.border_title = "Something went wrong"
         with box:
             yield Static(self.title_shown, markup=False, classes="error-title")
             if self.cause:
@@ -50,7 +50,7 @@ class ErrorDialog(Dialog[None]):
     def action_copy(self) -> None:
         """Put the message on the clipboard, through the terminal (OSC 52)."""
         self.app.copy_to_clipboard(self.text)
-        self.notify("Copied, where the terminal allows it.")
+        self.notify("Copied.")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """The two buttons."""

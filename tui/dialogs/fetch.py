@@ -20,6 +20,7 @@ from tui.error_handling import show_errors
 from tui.keys import key, with_keys
 from tui.progress import progress
 from tui.widgets.listing import Line, Listing
+from tui.widgets.text_line import set_text
 
 ASKED = "Type a name and press Enter, or choose one: the down key, then Enter. You are asked before anything is fetched."
 
@@ -34,7 +35,7 @@ class Fetch(Dialog[str]):
     ABOUT = (
         "Fetches a base model from a Hugging Face hub: the one thing for which EdgeTune uses the network. It says what it would fetch, "
         "from where and how much, and asks. Weights come as safetensors alone, and every file is checked against the hub's hash. "
-        "A fetch that was stopped goes on where it was. Gated models need their owner's consent and a token in HF_TOKEN."
+        "A download that was stopped resumes where it was. Gated models need their owner's consent and a token in HF_TOKEN."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("fetch.list", "down", "list", "The list", "To the models worth starting with.", show=False),
@@ -56,9 +57,10 @@ class Fetch(Dialog[str]):
     def on_mount(self) -> None:
         """The list that comes with EdgeTune, read without the network."""
         lines = []
-        for one in starters():
-            gated = ", gated" if one.gated else ""
-            lines.append(Line(one.name, (one.name, format_size(one.bytes), one.licence + gated, NEEDS.get(one.machine, one.machine))))
+        for starter in starters():
+            gated = ", gated" if starter.gated else ""
+            needs = NEEDS.get(starter.machine, starter.machine)
+            lines.append(Line(starter.name, (starter.name, format_size(starter.bytes), starter.licence + gated, needs)))
         self.query_one(Listing).show(lines)
         self.query_one(Input).focus()
 
@@ -89,9 +91,11 @@ class Fetch(Dialog[str]):
     def moved(self, event: Listing.Moved) -> None:
         """What the marked one needs."""
         event.stop()
-        one = next((one for one in starters() if one.name == event.key), None)
-        if one and self.query_one(Listing).has_focus_within and not self.busy:
-            self._tell(f"{one.name}: about {format_size(one.bytes)}, trains on {one.machine} (a rule of thumb). Enter asks what there is.")
+        chosen = next((starter for starter in starters() if starter.name == event.key), None)
+        if chosen and self.query_one(Listing).has_focus_within and not self.busy:
+            self._tell(
+                f"{chosen.name}: about {format_size(chosen.bytes)}, trains on {chosen.machine} (a rule of thumb). Enter asks what there is."
+            )
 
     @on(Listing.Chosen)
     def chosen(self, event: Listing.Chosen) -> None:
@@ -115,28 +119,27 @@ class Fetch(Dialog[str]):
             plan = await edgetune(self.ours.workspace, "fetch", name, "--dry-run")
             if not await self.app.push_screen_wait(Consent(question(plan), "Fetch")):
                 return
-            self._began, end = None, "It was not fetched to its end. What came is kept: Enter goes on from there."
-            made = await edgetune(self.ours.workspace, "fetch", name, "--revision", plan["commit"], "--yes", said=self._said)
+            self._began, end = None, "The download is not complete. What came is kept: Enter resumes it."
+            result = await edgetune(self.ours.workspace, "fetch", name, "--revision", plan["commit"], "--yes", on_line=self._on_line)
             end = ""
         finally:
             if end:
                 self._tell(end)
         self.ours.say(f"{plan['model']} is fetched; every hash is right.")
-        self.dismiss(str(made["base"]))
+        self.dismiss(str(result["base"]))
 
-    def _said(self, line: str) -> None:
-        found = progress(line)
-        if found is None:
+    def _on_line(self, line: str) -> None:
+        step = progress(line)
+        if step is None:
             return
         now = time.monotonic()
-        self._began = self._began or (now, found.done)
-        passed, came = now - self._began[0], found.done - self._began[1]
-        left = f"  {format_duration((found.total - found.done) * passed / came)} left" if came > 0 and passed > 1 else ""
-        self._tell(found.line(self.ours.ascii_only) + left)
+        self._began = self._began or (now, step.done)
+        passed, came = now - self._began[0], step.done - self._began[1]
+        left = f"  {format_duration((step.total - step.done) * passed / came)} left" if came > 0 and passed > 1 else ""
+        self._tell(step.line(self.ours.ascii_only) + left)
 
     def _tell(self, text: str) -> None:
-        if self.is_mounted:
-            self.query_one("#how", Static).update(one_line(text, 300))
+        set_text(self, "#how", one_line(text, 300))
 
 
 def question(plan: dict[str, Any]) -> str:

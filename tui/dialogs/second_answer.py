@@ -30,18 +30,18 @@ class SecondAnswer(Dialog[str]):
     """Gives what to say below the answer that stands; None when no vote was taken. The other answer stays as a branch."""
 
     NAME = "Which is better?"
-    ABOUT = "The answer before is 1, the new one 2. The talk goes on with 2 where it is better, else with 1; the other stays as a branch."
+    ABOUT = "The answer before is 1, the new one 2. The chat continues with 2 where it is better, else with 1; the other stays as a branch."
     BINDINGS: ClassVar[list[BindingType]] = [
         key("second.left", "1", "pick('left')", "1 is better", "The answer before is better."),
-        key("second.right", "2", "pick('right')", "2 is better", "The new answer is better; the talk goes on with it."),
+        key("second.right", "2", "pick('right')", "2 is better", "The new answer is better; the chat continues with it."),
         key("second.tie", "t", "pick('tie')", "Tie", "Both are as good."),
         key("second.bad", "b", "pick('bad')", "Both bad", "Neither is any good."),
     ]
 
-    def __init__(self, talk: ChatSession, first: int, votes: Store) -> None:
+    def __init__(self, session: ChatSession, first: int, votes: Store) -> None:
         super().__init__()
-        self.talk, self.first, self.votes = talk, first, votes
-        self.before = talk.branches.tip
+        self.session, self.first, self.votes = session, first, votes
+        self.before = session.branches.tip
         self.second: int | None = None
         self.ready = self.leaving = False
 
@@ -50,35 +50,37 @@ class SecondAnswer(Dialog[str]):
         yield TopBar(self.NAME)
         yield Asked()
         yield Candidates(id="sides")
-        yield Static("", id="said", markup=False)
+        yield Static("", id="message", markup=False)
         yield KeysLine()
 
     def on_mount(self) -> None:
         """Begin to write."""
-        self.query_one(Asked).show(self.talk.prompt_of(self.first)[-1:])
+        self.query_one(Asked).show(self.session.prompt_of(self.first)[-1:])
         self.write()
 
     def tell(self, text: str) -> None:
         """Say what goes on."""
-        self.query_one("#said", Static).update(one_line(text, 300))
+        self.query_one("#message", Static).update(one_line(text, 300))
 
     @work(exclusive=True, group="second")
     @show_errors
     async def write(self) -> None:
         """Until it differs from the first, hotter with each try."""
-        talk, first = self.talk, self.talk.candidate(self.first).text
-        question, said = talk.branches.turns[self.first].parent, "A second answer is being written …"
-        for attempt, settings in enumerate(second_answer_settings(talk.settings.sampling)):
+        session, first = self.session, self.session.candidate(self.first).text
+        question, status = session.branches.turns[self.first].parent, "A second answer is being written …"
+        for attempt, settings in enumerate(second_answer_settings(session.settings.sampling)):
             if attempt:
-                said = f"It hardly differs from the answer before: written anew at temperature {settings.temperature:g}."
-            self.tell(said)
+                status = f"It is nearly identical to the answer before: regenerating it at temperature {settings.temperature:g}."
+            self.tell(status)
             try:
-                text = await self._one(question, settings, first)
+                text = await self._write_once(question, settings, first)
             finally:
-                self.second = talk.branches.tip if talk.branches.tip != question else None
+                self.second = session.branches.tip if session.branches.tip != question else None
+
+            # Twins are not voted on: the next try is hotter.
             if not alike(first, text) and not self.leaving:
                 self.ready = True
-                self.tell((said if attempt else "") + " Which is better?")
+                self.tell((status if attempt else "") + " Which is better?")
                 self.refresh_bindings()
                 return
             self.forget()
@@ -89,11 +91,11 @@ class SecondAnswer(Dialog[str]):
     def forget(self) -> None:
         """Drop the second answer: nobody chose between the two."""
         if self.second is not None and self.second != self.before:
-            self.talk.branches.forget(self.second, self.before)
+            self.session.branches.forget(self.second, self.before)
         self.second = None
-        self.talk.go(self.before)
+        self.session.go(self.before)
 
-    async def _one(self, question: int, settings: object, first: str) -> str:
+    async def _write_once(self, question: int, settings: object, first: str) -> str:
         text = ""
 
         def show(piece: str) -> None:
@@ -101,8 +103,8 @@ class SecondAnswer(Dialog[str]):
             text += piece
             self.query_one(Candidates).show([first, text])
 
-        writing = asyncio.create_task(run_in_thread(self.talk.answer_again, question, settings))  # type: ignore[arg-type]
-        await drawn(self.talk, writing, show)
+        writing = asyncio.create_task(run_in_thread(self.session.answer_again, question, settings))  # type: ignore[arg-type]
+        await drawn(self.session, writing, show)
         return text
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -119,21 +121,24 @@ class SecondAnswer(Dialog[str]):
     @show_errors
     async def action_pick(self, value: str) -> None:
         """Vote; leave when the disk has it."""
-        talk, second = self.talk, self.second
+        session, second = self.session, self.second
         if second is None or not self.ready:
             return
         self.ready = False
         self.refresh_bindings()
-        vote = Vote(talk.prompt_of(self.first), [talk.candidate(self.first), talk.candidate(second)], Choice("pair", value), "chat")
+
+        # The keys come back where the disk refuses the vote.
+        candidates = [session.candidate(self.first), session.candidate(second)]
+        vote = Vote(session.prompt_of(self.first), candidates, Choice("pair", value), "chat")
         try:
             await run_in_thread(self.votes.add, vote)
         except Exception:
             self.ready = True
             self.refresh_bindings()
             raise
-        talk.go(second if value == "right" else self.before)
-        words = {"left": "better than its other branch", "right": "better than its other branch", "tie": "a tie", "bad": "both bad"}
-        self.dismiss(f"vote: {words[value]}, kept in {self.votes.name}")
+        session.go(second if value == "right" else self.before)
+        results = {"left": "better than its other branch", "right": "better than its other branch", "tie": "a tie", "bad": "both bad"}
+        self.dismiss(f"vote: {results[value]}, kept in {self.votes.name}")
 
     def action_close(self) -> None:
         """Stop the writing; the first answer stands."""
@@ -143,11 +148,11 @@ class SecondAnswer(Dialog[str]):
     async def leave(self) -> None:
         """Wait for the writing to stop, then leave."""
         self.leaving = True
-        self.talk.stop()
+        self.session.stop()
         for worker in [worker for worker in self.workers if worker.group == "second" and not worker.is_finished]:
             with suppress(WorkerError):
                 await worker.wait()
         if not self.ready:
             self.forget()
-        self.talk.go(self.before)
+        self.session.go(self.before)
         self.dismiss(None)

@@ -21,7 +21,7 @@ class Page(Screen[None]):
     NAME: ClassVar[str] = ""
     ABOUT: ClassVar[str] = ""
     AUTO_FOCUS = None
-    BINDINGS: ClassVar[list[BindingType]] = [key("page.back", "escape", "back", "Back", "Back to the screen before.")]
+    BINDINGS: ClassVar[list[BindingType]] = [key("page.back", "escape", "back", "Back", "Back to the previous screen.")]
 
     @property
     def ours(self) -> BaseApp:

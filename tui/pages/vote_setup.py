@@ -39,7 +39,7 @@ class VoteSetup(Page):
     USUAL: ClassVar[VotePlan] = VotePlan()
     PROMPTS: ClassVar[tuple[str, ...]] = tuple(SOURCES)
     ROWS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
-    BINDINGS: ClassVar[list[BindingType]] = [key("votes.start", "s", "start", "Start", "Begin, or go on where it was left.")]
+    BINDINGS: ClassVar[list[BindingType]] = [key("votes.start", "s", "start", "Start", "Start, or continue where it was left.")]
 
     def __init__(self, models: list[Model] | None = None) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class VoteSetup(Page):
             Line(name, (title, self.value(name) or ("Enter chooses" if name in ("models", "prompts") else "-"), hint))
             for name, title, hint in self.ROWS
         ]
-        start = with_keys("Enter or {votes.start}: begin, or go on where it was left")
+        start = with_keys("Enter or {votes.start}: start, or continue where it was left")
         self.query_one(Listing).show([*lines, Line(START, ("start", "", start))])
         self.count()
 
@@ -100,8 +100,8 @@ class VoteSetup(Page):
             return ", ".join(model.name for model in self.plan.models)
         if name == "prompts":
             return self.plan.prompts_label
-        found: Any = getattr(self.plan, name)
-        return "" if found is None else f"{found:g}" if isinstance(found, float) else str(found)
+        value: Any = getattr(self.plan, name)
+        return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
     @on(Listing.Chosen)
     @work(group="dialog")
@@ -123,6 +123,8 @@ class VoteSetup(Page):
             text = await self.app.push_screen_wait(AskText(title, self.value(name), lambda typed: read(name, typed)))
             if text is not None:
                 setattr(plan, name, read(name, text))
+
+        # The plan is kept, so that the form opens again as it was left.
         self.draw()
         await run_in_thread(self.plan.save, self.workspace.path / self.FILE)
 
@@ -132,8 +134,8 @@ class VoteSetup(Page):
         chosen = await self.app.push_screen_wait(Choose("Prompts", list(words), SOURCES.get(plan.prompts, "")))
         name = words.get(chosen or "", "")
         if name == "file":
-            if text := await self.app.push_screen_wait(AskText("A file of prompts (.txt, .jsonl, …)", plan.file, there)):
-                plan.prompts, plan.file = name, str(there(text))
+            if text := await self.app.push_screen_wait(AskText("A file of prompts (.txt, .jsonl, …)", plan.file, existing_file)):
+                plan.prompts, plan.file = name, str(existing_file(text))
         elif name == "proposed":
             if text := await self.app.push_screen_wait(AskText("How many?", str(plan.proposed), lambda typed: read(name, typed))):
                 plan.prompts, plan.proposed = name, read(name, text)
@@ -158,7 +160,7 @@ class VoteSetup(Page):
             self.count()
 
 
-def there(text: str) -> Path:
+def existing_file(text: str) -> Path:
     """The file of a typed path. InputError where there is none."""
     path = Path(text).expanduser().absolute()
     if not path.is_file():
@@ -176,7 +178,7 @@ def read(name: str, text: str) -> Any:
             return Sampling(float(text)).checked().temperature
         number = int(text) if text or name == "proposed" else None
     except ValueError as error:
-        raise InputError(f"'{text[:40]}' is no number", "A number is needed here.", "Correct it.") from error
+        raise InputError(f"'{text[:40]}' is not a number", "A number is needed here.", "Type one, such as 10.") from error
     if number is not None and not 1 <= number <= 10000:
-        raise InputError("That number cannot be", f"It is {number}; it must be from 1 to 10,000.", "Correct it.")
+        raise InputError("That number is out of range", f"It is {number}.", "Type a number from 1 to 10,000.")
     return number

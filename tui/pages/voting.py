@@ -1,4 +1,4 @@
-"""What Rank and Arena share: models loaded, answers shown, votes written beside the UI, and how a failure is gone on from."""
+"""What Rank and Arena share: models loaded, answers shown, votes written beside the UI, and how one continues after a failure."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from edgetune.preferences.record import Vote
 from edgetune.sessions.vote_plan import VotePlan
 from edgetune.text import one_line
 from tui import gguf_of
-from tui.error_handling import run_in_thread, show_errors
+from tui.error_handling import run_in_thread, run_or_undo, show_errors
 from tui.keys import key, with_keys
 from tui.pages.page import Page
 from tui.widgets.asked import Asked
@@ -24,7 +24,7 @@ READY, BUSY, DONE, FAILED = "ready", "busy", "done", "failed"
 AFTER: list[BindingType] = [
     key("voting.skip", "s", "skip", "Skip", "No vote on this one; it is not asked again."),
     key("voting.undo", "u", "undo", "Undo", "Take the last vote back."),
-    key("voting.again", "r", "again", "Try again", "Load the models anew and go on."),
+    key("voting.again", "r", "again", "Try again", "Load the models again and continue."),
 ]
 """Keys that both have, after those of their own."""
 
@@ -64,19 +64,19 @@ class Voting(Page, Generic[A]):
 
     def tell(self, text: str) -> None:
         """Say what goes on."""
-        self.query_one("#said", Static).update(one_line(text, 400))
+        self.query_one("#message", Static).update(one_line(text, 400))
 
     def now(self, status: str) -> None:
         """Another state: other keys are valid."""
         self.status = status
         self.refresh_bindings()
 
-    def made(self) -> A:
+    def new_session(self) -> A:
         """Who asks, not open yet."""
         raise NotImplementedError
 
-    async def go_on(self, said: str) -> None:
-        """The next answers. said: of the last vote."""
+    async def show_next(self, last_vote: str) -> None:
+        """The next answers. last_vote: of the last vote."""
         raise NotImplementedError
 
     async def began(self) -> None:
@@ -89,21 +89,21 @@ class Voting(Page, Generic[A]):
         self.now(BUSY)
         self.query_one(Asked).note(with_keys(self.ABOUT))
         try:
-            asking = self.asking = self.made()
+            asking = self.asking = self.new_session()
             paths = [await gguf_of.of_model(model, self.workspace, self.tell) for model in self.plan.models]
             self.tell("loading the model; it proposes prompts …" if self.plan.prompts == "proposed" else "loading …")
-            await run_in_thread(asking.open, paths)
+            await run_or_undo(asking.open, asking.close, paths)
             if asking.left_out:
                 self.ours.say(f"{len(asking.left_out)} rows are left out, the first: {asking.left_out[0]}")
             await self.began()
-            await self.go_on("")
+            await self.show_next("")
         except Exception:
             self.fail()
             raise
 
     def fail(self) -> None:
         """Say how to go on."""
-        self.tell(with_keys("It stopped; no vote is lost. {voting.again} tries again, {page.back} leaves."))
+        self.tell(with_keys("Something went wrong; no vote is lost. {voting.again} tries again, {page.back} leaves."))
         self.now(FAILED)
 
     @work(exclusive=True, group="voting")
@@ -116,11 +116,11 @@ class Voting(Page, Generic[A]):
         try:
             vote = await run_in_thread(act)
         except Exception:
-            self.tell("The vote was not taken.")
+            self.tell("The vote was not saved.")
             self.now(before)
             raise
         try:
-            await self.go_on((done or words(vote)) if isinstance(vote, Vote) else nothing)
+            await self.show_next((done or describe_vote(vote)) if isinstance(vote, Vote) else nothing)
         except Exception:
             self.fail()
             raise
@@ -148,15 +148,15 @@ class Voting(Page, Generic[A]):
             asyncio.get_running_loop().run_in_executor(None, self.asking.close)
 
 
-def words(vote: Vote) -> str:
+def describe_vote(vote: Vote) -> str:
     """A vote that is on disk, with the models' names where there are several."""
     names, value = [candidate.model for candidate in vote.candidates], vote.choice.value
     if vote.choice.type == "edit":
-        return "✓ taken: your version is chosen."
+        return "✓ saved: your version is chosen."
     if vote.choice.type == "ranking":
         best_first = sorted(range(len(value)), key=value.__getitem__)
         how = "all alike" if len(set(value)) == 1 else " > ".join(str(at + 1) for at in best_first)
     else:
         how = {"left": "1 is better", "right": "2 is better", "tie": "a tie", "bad": "both bad"}.get(str(value), "")
     whose = " " + ", ".join(f"{at} was {name}" for at, name in enumerate(names, 1)) + "." if len(set(names)) > 1 else ""
-    return f"✓ taken: {how}.{whose}"
+    return f"✓ saved: {how}.{whose}"

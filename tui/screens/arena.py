@@ -50,54 +50,54 @@ class ArenaScreen(Voting[LiveArena]):
         """The prompt, two answers, what goes on, and the table."""
         yield Asked(id="asked")
         yield Candidates(id="sides")
-        yield Static("", id="said", markup=False)
+        yield Static("", id="message", markup=False)
         duels = Listing("", "win rate, 95 %", "shows", "won/lost/tied", id="duels", empty=NOTHING, gives=0)
         duels.border_title = "What the votes say"
         yield duels
-        yield Static("", id="how-far", markup=False)
+        yield Static("", id="how-position", markup=False)
 
-    def made(self) -> LiveArena:
+    def new_session(self) -> LiveArena:
         """An arena that is not open yet."""
         return LiveArena(self.workspace, self.plan)
 
     async def began(self) -> None:
-        """Let the models answer, saying how far they are."""
-        contest, far = self.asking, [0, 0, 0]
-        assert contest is not None
+        """Let the models answer, saying how position they are."""
+        session, position = self.asking, [0, 0, 0]
+        assert session is not None
 
-        def told(*now: int) -> None:
-            far[:] = now
+        def report(*now: int) -> None:
+            position[:] = now
 
-        writing = asyncio.create_task(run_in_thread(contest.write, told))
+        writing = asyncio.create_task(run_in_thread(session.write, report))
         try:
             while not writing.done():
                 await asyncio.wait({writing}, timeout=DRAW)
-                number, done, total = far
+                number, done, total = position
                 drawn = bar(done / max(total, 1), 12, self.ours.ascii_only)
                 self.tell(f"{drawn} model {max(number, 1)} of {len(self.plan.models)} answers: {done} of {total or '…'}")
         except asyncio.CancelledError:  # the screen is left
-            contest.leave()
+            session.leave()
             await asyncio.wait({writing})
             writing.exception()
             raise
         if failed := await writing:
             self.ours.say(f"{failed} prompts are left out: a model could not take them.", "warning")
 
-    async def go_on(self, said: str) -> None:
+    async def show_next(self, last_vote: str) -> None:
         """The next two answers, and the table as the votes stand."""
         assert self.asking is not None
         self.now(BUSY)
         self.match, result, left = await run_in_thread(self.asking.next)
         self.table(result)
         if self.match is None:
-            self.query_one(Asked).note("\n".join(["All is compared.", *(f"{sentence(duel)}" for duel in result.duels)]))
+            self.query_one(Asked).note("\n".join(["All prompts are done.", *(f"{sentence(duel)}" for duel in result.duels)]))
             self.query_one(Candidates).show([])
-            self.tell(said or "There is nothing left to compare.")
+            self.tell(last_vote or "There is nothing left to compare.")
             self.now(DONE)
             return
         self.query_one(Asked).show(self.match.prompt.messages)
         self.query_one(Candidates).show([candidate.text for candidate in self.match.candidates])
-        self.tell(f"{said}  Which is better? {left} to go.".strip())
+        self.tell(f"{last_vote}  Which is better? {left} to go.".strip())
         self.now(READY)
 
     def table(self, result: Result) -> None:
@@ -106,7 +106,7 @@ class ArenaScreen(Voting[LiveArena]):
         ranked = sorted(result.ratings.by_model.items(), key=lambda item: -item[1].value)
         words = ", ".join(f"{name} {rating.value:+.0f} ({rating.low:+.0f} to {rating.high:+.0f})" for name, rating in ranked)
         smoothed = "; half a tie added to each duel, since a model won or lost all" if result.ratings.smoothed else ""
-        self.query_one("#how-far", Static).update(one_line(f"Rating with 95 % interval: {words}{smoothed}" if words else "", 400))
+        self.query_one("#how-position", Static).update(one_line(f"Rating with 95 % interval: {words}{smoothed}" if words else "", 400))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
@@ -131,7 +131,7 @@ class ArenaScreen(Voting[LiveArena]):
     def action_undo(self) -> None:
         """Take the last vote back."""
         if self.asking:
-            self.taking(self.asking.undo, "taken back.", "There is nothing to take back.")
+            self.taking(self.asking.undo, "Taken back.", "There is no vote to take back.")
 
 
 def row(duel: Duel) -> Line:

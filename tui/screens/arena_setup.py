@@ -10,7 +10,7 @@ class ArenaSetup(VoteSetup):
     NAME = "Arena"
     ABOUT = (
         "Models answer the same prompts, and you pick the better answer without knowing whose it is: base against tuned, "
-        "full precision against quantized, one run against another. It goes on where it was left."
+        "full precision against quantized, one run against another. It continues where it was left."
     )
     VOTES_ON = "arena"
     LEAST, MOST = 2, 8
@@ -18,10 +18,10 @@ class ArenaSetup(VoteSetup):
     USUAL = VotePlan(temperature=0.7, into="arena")
     PROMPTS = ("file", "talks")
     ROWS = (
-        ("models", "models", "two or more; every two of them meet on each prompt"),
-        ("prompts", "prompts", "what is asked"),
-        ("limit", "how many", "use only the first so many prompts; empty: all"),
-        ("temperature", "temperature", "spread of the answers; 0 takes the likeliest token"),
-        ("max_tokens", "longest answer", "in tokens; empty: 512, at most half the context"),
-        ("into", "votes go to", "the preference file of that name"),
+        ("models", "models", "Two or more; every two of them meet on each prompt."),
+        ("prompts", "prompts", "What is asked."),
+        ("limit", "how many", "Use only the first prompts; empty uses all."),
+        ("temperature", "temperature", "Spread of the answers; 0 always gives the likeliest token."),
+        ("max_tokens", "longest answer", "In tokens; empty means 512, at most half the context."),
+        ("into", "votes go to", "The preference file of that name."),
     )

@@ -64,10 +64,10 @@ class Compare(Page):
         """Both logs to their ends, and both recipes."""
         chart, (one, other) = self.query_one(Chart), self.histories
         for history in self.histories:
-            while found := await run_in_thread(history.read):
-                history.take(found)
+            while events := await run_in_thread(history.read):
+                history.take(events)
         chart.empty = "nothing measured yet"
-        chart.draw_anew()
+        chart.redraw()
         self.query_one(Listing).empty("The two cannot be compared.")
         differences = await run_in_thread(compare.recipe_differences, one.run, other.run)
         first, second = await run_in_thread(lambda: (compare.run_results(one), compare.run_results(other)))
@@ -80,10 +80,10 @@ class Compare(Page):
         """Logarithmic heights, or plain."""
         chart = self.query_one(Chart)
         chart.view = replace(chart.view, log_scale=not chart.view.log_scale)
-        chart.draw_anew()
+        chart.redraw()
 
     def action_smooth(self) -> None:
         """Smoothed, or not."""
         chart = self.query_one(Chart)
         chart.view = replace(chart.view, smoothing=0.0 if chart.view.smoothing else 0.9)
-        chart.draw_anew()
+        chart.redraw()

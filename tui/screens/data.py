@@ -26,7 +26,7 @@ class Data(Page):
     NAME = "Data"
     ABOUT = (
         "The X-ray of a file of examples: what a run would learn from it, and what is wrong with it; "
-        "and its rows as the model sees them, what is trained on marked. Tokens are those of the base chosen last."
+        "and its rows as the model sees them, what the model learns in green. Tokens are those of the base chosen last."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False)

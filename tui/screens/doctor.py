@@ -37,7 +37,7 @@ class Doctor(Page):
 
     def on_mount(self) -> None:
         """Look."""
-        self.facts, self.found = Text(), dict[str, Any]()
+        self.facts, self.report = Text(), dict[str, Any]()
         self.query_one("#doctor").focus()
         self.action_again()
 
@@ -45,22 +45,22 @@ class Doctor(Page):
     @show_errors
     async def action_again(self) -> None:
         """Ask the command line."""
-        self.found = await edgetune(self.workspace, "doctor")
+        self.report = await edgetune(self.workspace, "doctor")
         self.recolour()
 
     def recolour(self) -> None:
         """The facts as they were found."""
-        if self.found:
-            self.facts = told(self.found, self.app.theme_variables)
+        if self.report:
+            self.facts = facts_text(self.report, self.app.theme_variables)
             self.query_one("#facts", Static).update(self.facts)
 
     def action_copy(self) -> None:
         """To the clipboard."""
         self.app.copy_to_clipboard(self.facts.plain)
-        self.ours.say("Copied, where the terminal allows it.")
+        self.ours.say("Copied.")
 
 
-def told(facts: dict[str, Any], colours: dict[str, str]) -> Text:
+def facts_text(facts: dict[str, Any], colours: dict[str, str]) -> Text:
     """The facts as lines."""
     here = facts["machine"]
     graphics = f"{here['gpu']}, {format_size(here['gpu_memory'])}" if here["gpu_memory"] else here["gpu"] or "none found"
@@ -75,6 +75,8 @@ def told(facts: dict[str, Any], colours: dict[str, str]) -> Text:
         ("sleep", facts["sleep"]),
         ("network", facts["network"]),
     ]
+
+    # Names stand in a column of their own, as the command line prints them.
     text = Text()
     for name, value in rows:
         text.append(f"{name:>12}  ", "dim")
@@ -83,6 +85,8 @@ def told(facts: dict[str, Any], colours: dict[str, str]) -> Text:
     for name, version in facts["packages"].items():
         text.append(f"{name:>18}  ", "dim")
         text.append(f"{version or 'MISSING'}\n", colours.get("success" if version else "error", ""))
+
+    # Only one command mends what is missing.
     if facts["missing"]:
         text.append("\nSet up again: python packaging/bootstrap.py setup\n", "bold")
     return text

@@ -38,16 +38,16 @@ NOTHING = """No runs yet.
 Press  [b $accent]$trying[/]  to try it: the bundled model learns about a lighthouse,
 which takes about three minutes on a laptop.
 
-Press  [b $accent]$new[/]  for a new run with examples of your own."""
+Press  [b $accent]$new[/]  for a new run with your own examples."""
 
 
 def _exports(seen: list[Seen]) -> list[tuple[Path, int]]:
     """The GGUF files of runs with their sizes, but for those that vanish this moment."""
-    found = []
+    files = []
     for path in (path for run in seen for path in manage.exports(run.run)):
         with suppress(OSError):
-            found.append((path, path.stat().st_size))
-    return found
+            files.append((path, path.stat().st_size))
+    return files
 
 
 class Home(Page):
@@ -56,25 +56,25 @@ class Home(Page):
     NAME = "Home"
     ABOUT = (
         "Your runs with what they do now, the GGUF files made from them, and the base models found on this machine. "
-        "Enter opens what is marked: a run, a chat with an export, a new run with a base. Running jobs go on when the app is left."
+        "Enter opens the selected item: a run, a chat with an export, a new run with a base. Running jobs continue when the app is closed."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("home.new", "n", "new", "New run", "Teach a model from your examples, step by step."),
         key("home.try", "t", "try_it", "Try it", "Train the bundled model on the bundled examples: about three minutes."),
-        key("home.chat", "c", "chat", "Chat", "Chat with the marked run or export."),
-        key("home.export", "e", "export", "Export", "Write the marked run as GGUF files."),
-        key("home.versus", "b", "versus", "Base and tuned", "The same question to the marked run and to its base.", show=False),
+        key("home.chat", "c", "chat", "Chat", "Chat with the selected run or export."),
+        key("home.export", "e", "export", "Export", "Write the selected run as GGUF files."),
+        key("home.versus", "b", "versus", "Base and tuned", "The same question to the selected run and to its base.", show=False),
         key(
             "home.rank",
             "k",
             "screen('rank_setup')",
             "Rank",
-            "Put a model's answers in order: it learns your taste.",
+            "Rank answers to teach the model what you like.",
         ),
-        key("home.arena", "a", "screen('arena_setup')", "Arena", "Compare models blind, with how sure it is."),
-        key("home.rename", "r", "rename", "Rename", "Give the marked run another name.", show=False),
-        key("home.compare", "v", "compare", "Compare", "Lay the marked run over another one.", show=False),
-        key("home.delete", "d,delete", "delete", "Delete", "Delete the marked run and all it made.", show=False),
+        key("home.arena", "a", "screen('arena_setup')", "Arena", "Blind test of two or more models, with a margin of error."),
+        key("home.rename", "r", "rename", "Rename", "Give the selected run another name.", show=False),
+        key("home.compare", "v", "compare", "Compare", "Compare the selected run with another run.", show=False),
+        key("home.delete", "d,delete", "delete", "Delete", "Delete the selected run and all its files.", show=False),
         key("home.prune", "p", "prune", "Free space", "Remove old checkpoints, caches and leftovers.", show=False),
         key("home.data", "x", "screen('data')", "Data", "Look at a file of examples without making a run.", show=False),
         key("home.doctor", "o", "screen('doctor')", "Doctor", "What this machine has, and what would be used.", show=False),
@@ -82,7 +82,7 @@ class Home(Page):
         key("home.tour", "f4", "tour", "Tour", "A short tour of the app, in four steps.", show=False),
         key("tour.next", "space", "tour_next", "Next of the tour", "The next step of the tour.", show=False),
         key("tour.skip", "escape", "tour_skip", "Skip the tour", "End the tour; its key begins it again.", show=False),
-        key("home.quit", "q", "app.quit", "Quit", "Leave the app. Running jobs go on."),
+        key("home.quit", "q", "app.quit", "Quit", "Leave the app. Running jobs continue."),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]
 
@@ -133,20 +133,24 @@ class Home(Page):
     async def look(self, bases: bool = False) -> None:
         """Runs and exports as they are now; with `bases`, the models on disk too, drawn with them unless a slow disk keeps them waiting."""
         self._busy = True
-        found = asyncio.create_task(run_in_thread(lambda: find.described_bases(folders.search_folders(self.workspace)))) if bases else None
+        looking = (
+            asyncio.create_task(run_in_thread(lambda: find.described_bases(folders.search_folders(self.workspace)))) if bases else None
+        )
         try:
             async with self._one_look:
                 seen = await run_in_thread(self.overview.look)
             exports = await run_in_thread(_exports, seen)
-            if found:
-                await asyncio.wait({found}, timeout=TOGETHER)
+            if looking:
+                await asyncio.wait({looking}, timeout=TOGETHER)
         finally:
             self._busy = False
+
+        # All lists are drawn at once, so that the screen does not jump.
         self.runs, self._exports, self._looked = {run.name: run for run in seen}, exports, True
         self.recolour()
         self.refresh_bindings()
-        if found:
-            self.base_list.show([tables.base_line(base) for base in await found])
+        if looking:
+            self.base_list.show([tables.base_line(base) for base in await looking])
 
     def recolour(self) -> None:
         """Runs and exports as they were last seen, in the colours of now."""
@@ -188,6 +192,8 @@ class Home(Page):
             return False
         if not self._looked:
             return action not in ("chat", "export", "rename", "delete", "compare", "versus", "tour_next", "tour_skip")
+
+        # Keys that need a run or an export hold where one is selected.
         if action in ("tour_next", "tour_skip"):
             return bool(self.query(Tour))
         if action == "chat":
@@ -276,7 +282,7 @@ class Home(Page):
         """Begin the demo's run and open it."""
         from tui.start import demo
 
-        self.ours.say("The bundled model gets ready to learn …")
+        self.ours.say("Starting: preparing the examples …")
         open_screen(self.app, "run", await demo(self.workspace))
 
     @work(group="dialog")
@@ -308,7 +314,7 @@ class Home(Page):
         """Ask, and delete."""
         if not (marked := self.marked):
             return
-        question = f"Delete {marked.name} and all it made ({format_size(marked.bytes)})? This cannot be undone."
+        question = f"Delete {marked.name} and all its files ({format_size(marked.bytes)})? This cannot be undone."
         if await self.app.push_screen_wait(Confirm(question, "Delete")):
             freed = await run_in_thread(manage.delete_run, self.workspace, marked.name)
             self.ours.say(f"{marked.name} is deleted; {format_size(freed)} are free.")
@@ -318,14 +324,14 @@ class Home(Page):
     @show_errors
     async def action_prune(self) -> None:
         """Say what would go, ask, and free it."""
-        found = await run_in_thread(manage.prunable, self.workspace)
-        if not found:
+        removable = await run_in_thread(manage.prunable, self.workspace)
+        if not removable:
             self.ours.say("Nothing to free.")
             return
-        size = sum(found.values())
-        question = f"Remove {len(found)} old checkpoints, caches and leftovers and free {format_size(size)}? Caches can be made again."
+        size = sum(removable.values())
+        question = f"Remove {len(removable)} old checkpoints, caches and leftovers and free {format_size(size)}? Caches can be made again."
         if await self.app.push_screen_wait(Confirm(question, "Remove")):
-            await run_in_thread(manage.remove_paths, found)
+            await run_in_thread(manage.remove_paths, removable)
             self.ours.say(f"{format_size(size)} freed")
             self.overview.measure_again()
             self.look()

@@ -32,12 +32,12 @@ class NewRun(Page):
     NAME = "New run"
     ABOUT = (
         "Teach a model from your examples, step by step: model, data, goal, recipe, a check whether it fits, start. "
-        "Every step must be valid before the next. You can leave at any step: what was chosen is kept, and New run goes on there."
+        "Every step must be valid before the next. You can leave at any step: what was chosen is kept, and New run continues there."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("new.next", "ctrl+n,f8", "next", "Next step", "Go on to the next step.", priority=True),
-        key("new.before", "ctrl+b,f7", "before", "Step before", "Back to the step before.", priority=True),
-        key("new.over", "ctrl+x", "over", "Start over", "Forget what was chosen and begin again.", show=False),
+        key("new.next", "ctrl+n,f8", "next", "Next step", "Continue to the next step.", priority=True),
+        key("new.before", "ctrl+b,f7", "before", "Previous step", "Back to the previous step.", priority=True),
+        key("new.over", "ctrl+x", "over", "Start over", "Forget what was chosen and start again.", show=False),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]
 
@@ -69,10 +69,10 @@ class NewRun(Page):
         """Show a step."""
         self.at = self.draft.step = max(0, min(to, len(STEPS) - 1))
         self.draft.save(self.workspace)
-        place = self.query_one("#step", Container)
-        await place.remove_children()
+        container = self.query_one("#step", Container)
+        await container.remove_children()
         step = STEPS[self.at](self.draft)
-        await place.mount(step)
+        await container.mount(step)
         self.query_one("#steps", Static).update(Content(" ").join([Content(""), *map(self._titled, range(len(STEPS)))]))
         self.query_one("#about", Static).update(with_keys(step.ABOUT))
         step.enter()

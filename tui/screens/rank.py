@@ -28,8 +28,8 @@ class Rank(Voting[LiveRanking]):
     NAME = "Rank"
     ABOUT = (
         "Press the answers' numbers from the best on; the last one follows by itself, so that of two one key is enough. "
-        "{rank.rest}: the answers not numbered yet are alike. Or drag answers with the mouse until they stand best first, then "
-        "{rank.rest}. A vote is shown as taken when the disk has it. Now and then an earlier "
+        "{rank.rest}: the answers not numbered yet are alike. Or drag answers with the mouse into the order best first, then "
+        "{rank.rest}. A vote is shown as saved when the disk has it. Now and then an earlier "
         "question comes again with its answers swapped, to see how consistent you are."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -53,10 +53,10 @@ class Rank(Voting[LiveRanking]):
         """The prompt, its answers, what goes on, and how far it is."""
         yield Asked(id="asked")
         yield Candidates(id="candidates", movable=True)
-        yield Static("", id="said", markup=False)
+        yield Static("", id="message", markup=False)
         yield Static("", id="how-far", markup=False)
 
-    def made(self) -> LiveRanking:
+    def new_session(self) -> LiveRanking:
         """A ranking that is not open yet."""
         return LiveRanking(self.workspace, self.plan)
 
@@ -66,49 +66,55 @@ class Rank(Voting[LiveRanking]):
         self.query_one(Candidates).rank([])
         super().now(status)
 
-    async def go_on(self, said: str) -> None:
+    async def show_next(self, last_vote: str) -> None:
         """The next answers, shown while they are written."""
         ranking = self.asking
         assert ranking is not None
         self.now(BUSY)
-        self.tell(f"{said}  The next answers are being written …".strip())
+        self.tell(f"{last_vote}  The next answers are being written …".strip())
+
+        # Answers are shown as they grow, a few times a second.
         writing = asyncio.create_task(run_in_thread(ranking.next))
         notices: list[str] = []
         try:
             while not writing.done():
                 await asyncio.wait({writing}, timeout=DRAW)
-                there = ranking.progress()
-                if there.prompt and not writing.done():
-                    self.query_one(Asked).show(there.prompt.messages)
-                    self.query_one(Candidates).show(there.texts)
-                notices += there.notices
-                if there.notices:
-                    self.tell(there.notices[-1])
+                so_far = ranking.progress()
+                if so_far.prompt and not writing.done():
+                    self.query_one(Asked).show(so_far.prompt.messages)
+                    self.query_one(Candidates).show(so_far.texts)
+                notices += so_far.notices
+                if so_far.notices:
+                    self.tell(so_far.notices[-1])
         except asyncio.CancelledError:  # the screen is left
             ranking.leave()
             await asyncio.wait({writing})
             writing.exception()
             raise
+
+        # All are written: votes can be taken.
         self.to_vote, state = await writing
         self.query_one("#how-far", Static).update(one_line(state.summary, 400))
-        self.draw(" ".join([said, *notices[-2:]]).strip())
+        self.draw(" ".join([last_vote, *notices[-2:]]).strip())
 
-    def draw(self, said: str) -> None:
+    def draw(self, last_vote: str) -> None:
         """The task, or that there is none."""
         task = self.to_vote
         if task is None:
             self.query_one(Asked).note(
                 with_keys("All prompts are done. {voting.undo} takes the last vote back, {page.back} leaves.\n\n")
-                + with_keys("To teach a model your taste: {home.new} on Home; Votes in its step 'Data' takes those of ")
+                + with_keys("To teach a model your taste: {home.new} on Home; Votes in its step 'Data' uses those of ")
                 + f"{self.plan.into}."
             )
             self.query_one(Candidates).show([])
-            self.tell(said or "There is nothing left to vote on.")
+            self.tell(last_vote or "There is nothing left to vote on.")
             self.now(DONE)
             return
+
+        # The last message stays, and with it what the vote before was.
         self.query_one(Asked).show(task.prompt.messages, "asked again, the answers swapped" if task.repeats else "")
         self.query_one(Candidates).show([candidate.text for candidate in task.candidates])
-        self.tell(f"{said}  {'Which is better?' if len(task.candidates) == 2 else 'Best first.'}".strip())
+        self.tell(f"{last_vote}  {'Which is better?' if len(task.candidates) == 2 else 'Press the numbers from best to worst.'}".strip())
         self.now(READY)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -132,7 +138,7 @@ class Rank(Voting[LiveRanking]):
         if self.status == READY:
             self.order, self.editing = event.order, False
             self.query_one(Candidates).rank(self.order)
-            self.tell(with_keys("Best first, as they stand now: {rank.rest} takes this order, {rank.clear} clears it."))
+            self.tell(with_keys("Best first, as they are shown now: {rank.rest} accepts this order, {rank.clear} clears it."))
             self.refresh_bindings()
 
     def action_place(self, number: int) -> None:
@@ -173,7 +179,7 @@ class Rank(Voting[LiveRanking]):
     def action_undo(self) -> None:
         """Take the last vote back."""
         if self.asking:
-            self.taking(self.asking.undo, "taken back; its answers are asked again.", "There is nothing to take back.")
+            self.taking(self.asking.undo, "Taken back; its answers are shown again.", "There is no vote to take back.")
 
     def action_edit(self) -> None:
         """The number that comes next says which."""
@@ -188,6 +194,6 @@ class Rank(Voting[LiveRanking]):
             return
         text = await self.app.push_screen_wait(EditAnswer(self.to_vote.candidates[number].text))
         if text is None:
-            self.tell("No vote was taken.")
+            self.tell("No vote was saved.")
         else:
             self.taking(lambda asking=self.asking: asking.edit(number, text))

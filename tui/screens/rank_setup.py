@@ -9,15 +9,15 @@ class RankSetup(VoteSetup):
     NAME = "Rank"
     ABOUT = (
         "A model writes several answers to a prompt, you put them in order, best first; from that it can learn your taste. "
-        "Every vote is on disk before it counts, and a session goes on where it was left."
+        "Every vote is on disk before it counts, and a session continues where it was left."
     )
     VOTES_ON = "rank"
     FILE = "rank.json"
     ROWS = (
-        ("models", "models", "who answers; several take turns, and whose answer is which is not shown"),
-        ("prompts", "prompts", "what is asked"),
-        ("count", "answers", "a prompt, from 2 to 4"),
-        ("temperature", "temperature", "spread of the answers; those that hardly differ are written anew, hotter"),
-        ("max_tokens", "longest answer", "in tokens; empty: 512, at most half the context"),
-        ("into", "votes go to", "the preference file of that name, for 'train --method dpo'"),
+        ("models", "models", "Who answers; several take turns, and whose answer is which is not shown."),
+        ("prompts", "prompts", "What is asked."),
+        ("count", "answers", "How many for each prompt, from 2 to 4."),
+        ("temperature", "temperature", "Spread of the answers; nearly identical ones are regenerated at a higher one."),
+        ("max_tokens", "longest answer", "In tokens; empty means 512, at most half the context."),
+        ("into", "votes go to", "The preference file of that name, for 'train --method dpo'."),
     )

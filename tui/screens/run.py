@@ -45,16 +45,16 @@ class RunScreen(Page):
     NAME = "Run"
     ABOUT = (
         "A run while it trains, and afterwards. Leaving this screen or the app does not stop it. Pausing writes a checkpoint first; "
-        "a paused, interrupted or failed run goes on from its last checkpoint. The dots on the loss are the held-out loss: "
+        "a paused, interrupted or failed run resumes from its last checkpoint. The dots on the loss are the held-out loss: "
         "while it falls the model learns something general, when it rises it begins to learn by heart."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("run.pause", "p", "pause", "Pause", "Stop after a checkpoint; it can go on later."),
-        key("run.resume", "r", "resume", "Go on", "Go on from the last checkpoint."),
+        key("run.pause", "p", "pause", "Pause", "Save and stop; it can be resumed later."),
+        key("run.resume", "r", "resume", "Resume", "Resume from the last checkpoint."),
         key("run.chat", "c", "chat", "Chat", "Talk with the result."),
         key("run.versus", "b", "versus", "Base and tuned", "The same question to the result and to its base.", show=False),
         key("run.export", "e", "export", "Export", "Write the result as GGUF files."),
-        key("run.rank", "k", "rank", "Rank", "Put answers of the result in order: it learns your taste."),
+        key("run.rank", "k", "rank", "Rank", "Rank answers of the result to teach the model what you like."),
         key("run.arena", "A", "arena", "Arena", "The result against its base, blind.", show=False),
         key("run.why", "w", "why", "Why", "Why it ended, and what to do."),
         key("run.view", "tab", "next_view", "Next view", "Loss, the other curves, answers.", show=False),
@@ -121,8 +121,8 @@ class RunScreen(Page):
         """Read what is new in the log, a piece at a time, and draw it."""
         self._busy = True
         try:
-            while found := await run_in_thread(self.history.read):
-                self.history.take(found)
+            while events := await run_in_thread(self.history.read):
+                self.history.take(events)
             if self._fresh:
                 self.writes_answers = methods.of(await run_in_thread(self.run_shown.request)).writes_answers
             self.draw(await run_in_thread(lambda: self.history.status))
@@ -135,6 +135,8 @@ class RunScreen(Page):
         seen = (status, len(self.history.places), len(self.history.state.samples))
         if seen == self._seen:
             return
+
+        # The headline comes first: the charts are slow to draw.
         self._seen, before, self.status = seen, self.status, status
         self.query_one("#headline", Static).update(
             headline(self.history, status, self.writes_answers, self.app.theme_variables, self.ours.ascii_only, self.size.width)
@@ -143,6 +145,8 @@ class RunScreen(Page):
         self.query_one(EventList).update()
         self.query_one(Samples).show(self.history.state.samples)
         self.bar.note(summary(self.history, status, self.temperature))
+
+        # Who watches is told when a run ends.
         if before != status:
             self.refresh_bindings()
             if before in LIVE and status == "finished":
@@ -156,12 +160,12 @@ class RunScreen(Page):
         visible = [chart for chart in charts if chart.is_on_screen]
         if self._fresh or self.status not in LIVE:
             for chart in charts:
-                chart.draw_anew()
+                chart.redraw()
         elif visible:
             self._turn_at += 1
             at = self._turn_at % max(len(visible), 2)
             if at < len(visible):
-                visible[at].draw_anew()
+                visible[at].redraw()
 
     def recolour(self) -> None:
         """The headline anew; the rest draws itself."""
@@ -173,8 +177,8 @@ class RunScreen(Page):
     def failed(self) -> None:
         """Say why the run ended."""
         error = self.history.state.error
-        found = EdgeTuneError(error["title"], error["cause"], error["remedy"]) if error else launch.died(self.run_shown)
-        open_screen(self.app, "error", found)
+        failure = EdgeTuneError(error["title"], error["cause"], error["remedy"]) if error else launch.died(self.run_shown)
+        open_screen(self.app, "error", failure)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
@@ -217,7 +221,7 @@ class RunScreen(Page):
         now = values[(values.index(getattr(charts[0].view, name)) + 1) % len(values)]
         for chart in charts:
             chart.view = replace(chart.view, **{name: now})
-            chart.draw_anew()
+            chart.redraw()
         return now
 
     def action_smooth(self) -> None:
@@ -239,7 +243,7 @@ class RunScreen(Page):
     async def action_pause(self) -> None:
         """Ask the worker to stop after a checkpoint."""
         await run_in_thread(launch.request_stop, self.run_shown)
-        self.ours.say("It stops at the end of this step, after a checkpoint.")
+        self.ours.say("Pausing: finishing this step and saving.")
         self.follow_on()
 
     @work(group="control", exclusive=True)
@@ -248,7 +252,7 @@ class RunScreen(Page):
         """Launch a worker that goes on."""
         await run_in_thread(manage.prepare_resume, self.run_shown)
         await run_in_thread(launch.start, self.run_shown.folder)
-        self.ours.say("It goes on from its last checkpoint.")
+        self.ours.say("Resuming from the last checkpoint.")
         self.follow_on()
 
     def action_chat(self) -> None:

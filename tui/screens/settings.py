@@ -28,9 +28,12 @@ class SettingsScreen(Page):
     """Changes what the app remembers."""
 
     NAME = "Settings"
-    ABOUT = "What the app remembers. Enter changes the marked setting. It stands in app.json in the workspace, folders in folders.json."
+    ABOUT = (
+        "What the app remembers. Enter changes the selected setting. "
+        "Settings are kept in app.json in the workspace, folders in folders.json."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("settings.reset", "u,backspace", "reset", "As usual", "Put the marked setting back to what it usually is."),
+        key("settings.reset", "u,backspace", "reset", "Reset to default", "Put the selected setting back to its default."),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]
 
@@ -58,8 +61,8 @@ class SettingsScreen(Page):
         """The settings as they are."""
         kept, places = self.ours.settings, folders.listed_folders(self.workspace)
         lines = [
-            Line("theme", ("theme", self.app.theme, with_keys("colours; {app.theme} switches between dark and light"))),
-            Line("folders", ("folders", ", ".join(places) or "-", "where to look for models, beside the usual places")),
+            Line("theme", ("theme", self.app.theme, with_keys("Colours; {app.theme} switches between dark and light."))),
+            Line("folders", ("folders", ", ".join(places) or "-", "Where to look for models, besides the usual folders.")),
         ]
         for binding in bindings():
             name = binding.id or ""
@@ -91,6 +94,8 @@ class SettingsScreen(Page):
             if text and typed(text):
                 kept.keys[name.removeprefix("key ")] = typed(text)
                 self._lost(name.removeprefix("key "))
+
+        # Whatever was changed is used and written at once.
         await self.keep()
 
     def _lost(self, name: str) -> None:
@@ -101,15 +106,15 @@ class SettingsScreen(Page):
             return set(kept.get(binding.id or "", binding.key).split(","))
 
         for owner in declared().values():
-            changed = next((one for one in owner if one.id == name), None)
+            changed = next((binding for binding in owner if binding.id == name), None)
             for other in owner if changed else ():
                 if other is not changed and changed and (both := keys(other) & keys(changed)):
                     self.ours.say(f"{', '.join(both)} was the key of {other.description} there, which has none now.", "warning")
 
     def key_of(self, name: str) -> str:
         """The keys an action has now."""
-        found = next(binding for binding in bindings() if f"key {binding.id}" == name)
-        return self.ours.settings.keys.get(found.id or "", found.key)
+        binding = next(each for each in bindings() if f"key {each.id}" == name)
+        return self.ours.settings.keys.get(binding.id or "", binding.key)
 
     @work
     @show_errors
@@ -143,25 +148,25 @@ def declared() -> dict[str, list[Binding]]:
     """The keys with a name that each screen and widget of the app declares, by module and class."""
     import tui
 
-    found: dict[str, list[Binding]] = {}
+    by_owner: dict[str, list[Binding]] = {}
     for module in pkgutil.walk_packages(tui.__path__, "tui."):
         for owner in vars(import_module(module.name)).values():
             if isinstance(owner, type) and owner.__module__ == module.name:
                 named = [one for one in vars(owner).get("BINDINGS", ()) if isinstance(one, Binding) and one.id]
                 if named:
-                    found[f"{owner.__module__}.{owner.__qualname__}"] = named
-    return found
+                    by_owner[f"{owner.__module__}.{owner.__qualname__}"] = named
+    return by_owner
 
 
 def bindings() -> list[Binding]:
     """Every key of the app that has a name, each once: those that hold everywhere first."""
-    found: dict[str, Binding] = {}
+    by_name: dict[str, Binding] = {}
     for owner in declared().values():
         for binding in owner:
-            found.setdefault(binding.id or "", binding)
+            by_name.setdefault(binding.id or "", binding)
 
     def group(binding: Binding) -> tuple[bool, str]:
         name = (binding.id or "").split(".")[0]
         return name not in ("app", "page", "home"), name
 
-    return sorted(found.values(), key=group)
+    return sorted(by_name.values(), key=group)

@@ -13,18 +13,19 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgetune.sessions.chat_session import ChatSession
+from edgetune.sessions.chat_session import ChatSession, ChatSettings
 from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Run
 from edgetune.text import one_line
 from tui import gguf_of
 from tui.dialogs.chat_settings import ChatSettingsDialog
-from tui.error_handling import run_in_thread, show_errors
+from tui.error_handling import run_or_undo, show_errors
 from tui.keys import key
 from tui.pages.page import Page
 from tui.widgets.bubbles import Bubbles
 from tui.widgets.prompt import Prompt
 from tui.widgets.streamed import stream
+from tui.widgets.text_line import set_text
 
 
 class Versus(Page):
@@ -37,14 +38,14 @@ class Versus(Page):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("versus.stop", "escape", "back", "Stop or back", "Stop the answers; leave when none is written."),
-        key("versus.ways", "ctrl+t", "ways", "Settings", "System prompt, temperature and the like, for both."),
-        key("versus.reset", "ctrl+l", "reset", "New talk", "Forget all that was said."),
+        key("versus.ways", "ctrl+t", "settings", "Settings", "System prompt, temperature and the like, for both."),
+        key("versus.reset", "ctrl+l", "reset", "New chat", "Start a new chat with both models."),
     ]
 
     def __init__(self, run: Run | None, pair: tuple[Model, Model] | None = None) -> None:
         super().__init__()
         self.run_shown, self.pair = run, pair
-        self.talks: list[ChatSession] = []
+        self.sessions: list[ChatSession] = []
         self.answering = False
 
     @property
@@ -75,36 +76,39 @@ class Versus(Page):
 
     def tell(self, text: str) -> None:
         """Say what goes on."""
-        self.query_one("#gauge", Static).update(text)
+        set_text(self, "#gauge", text)
 
     @work(exclusive=True, group="talk")
     @show_errors
     async def load(self) -> None:
         """Find or write both files, and load them."""
+        sessions: list[ChatSession] = []
         try:
-            talks = [ChatSession(path) for path in await self.files()]
-            for talk in talks:
-                self.tell(f"loading {talk.path.name} …")
-                await run_in_thread(talk.load)
-                talk.settings.sampling = replace(talk.settings.sampling, temperature=0.0)
+            for path in await self.files():
+                sessions.append(session := ChatSession(path))
+                self.tell(f"loading {path.name} …")
+                await run_or_undo(session.load, session.close)
+                session.settings.sampling = replace(session.settings.sampling, temperature=0.0)
         except BaseException:
+            # Whatever failed, no process may be left without a screen that ends it.
+            close_in_background(sessions)
             self.tell("The two models are not loaded.")
             raise
-        self.talks = talks
+        self.sessions = sessions
         self._ready()
 
     def _ready(self) -> None:
-        self.tell(f"temperature {self.talks[0].settings.sampling.temperature:g}" if self.talks else "")
+        self.tell(f"temperature {self.sessions[0].settings.sampling.temperature:g}" if self.sessions else "")
         self.refresh_bindings()
 
     @on(Prompt.Sent)
     def sent(self, event: Prompt.Sent) -> None:
         """Enter."""
-        if self.talks and not self.answering:
+        if self.sessions and not self.answering:
             self.query_one(Prompt).text = ""
             self.answer(event.text)
         else:
-            self.ours.say("Not yet: the models load, or answer.")
+            self.ours.say("The models are still loading, or answering.")
 
     @work(exclusive=True, group="talk")
     @show_errors
@@ -113,17 +117,17 @@ class Versus(Page):
         self.answering = True
         self.refresh_bindings()
         try:
-            for talk, name in zip(self.talks, ("#base", "#tuned"), strict=True):
+            for session, name in zip(self.sessions, ("#base", "#tuned"), strict=True):
                 if self.answering:
-                    await stream(talk, self.query_one(name, Bubbles), text)
+                    await stream(session, self.query_one(name, Bubbles), text)
         finally:
             self.answering = False
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
-        if action in ("ways", "reset"):
-            return bool(self.talks and not self.answering)
+        if action in ("settings", "reset"):
+            return bool(self.sessions and not self.answering)
         return True
 
     def action_back(self) -> None:
@@ -132,27 +136,32 @@ class Versus(Page):
             super().action_back()
             return
         self.answering = False
-        for talk in self.talks:
-            talk.stop()
+        for session in self.sessions:
+            session.stop()
 
     async def action_reset(self) -> None:
-        """Forget all that was said."""
-        for talk, name in zip(self.talks, ("#base", "#tuned"), strict=True):
-            talk.reset()
+        """A new chat with both."""
+        for session, name in zip(self.sessions, ("#base", "#tuned"), strict=True):
+            session.reset()
             await self.query_one(name, Bubbles).remove_children()
 
-    def action_ways(self) -> None:
+    def action_settings(self) -> None:
         """The same for both."""
-        one, other = self.talks
 
-        def same(_: None) -> None:
-            other.settings = replace(one.settings)
+        def use(settings: ChatSettings | None) -> None:
+            for session in self.sessions:
+                session.settings = replace(settings or session.settings)
             self._ready()
 
-        self.app.push_screen(ChatSettingsDialog(one.settings, votes=False), same)
+        self.app.push_screen(ChatSettingsDialog(self.sessions[0].settings, votes=False), use)
 
     def on_unmount(self) -> None:
         """The processes end with the screen."""
-        for talk in self.talks:
-            talk.stop()
-            asyncio.get_running_loop().run_in_executor(None, talk.close)
+        close_in_background(self.sessions)
+
+
+def close_in_background(sessions: Iterable[ChatSession]) -> None:
+    """End processes, beside the UI."""
+    for session in sessions:
+        session.stop()
+        asyncio.get_running_loop().run_in_executor(None, session.close)

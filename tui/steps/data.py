@@ -28,10 +28,10 @@ from tui.widgets.files import Files
 from tui.widgets.listing import Listing
 
 READING = "reading …  {data.stop} stops it."
-STOPPED = "It was not read to its end. Enter on a file reads it."
-NOTHING = "Enter on a file chooses it; it is then read whole, and its X-ray stands here."
+STOPPED = "Reading was stopped. Enter on a file reads it again."
+NOTHING = "Enter on a file chooses it; it is then read completely, and its X-ray is shown here."
 UNREAD = "It could not be read. Choose another file; or press {data.format} to name its shape, {data.map} to name its columns."
-ROWS, NO_ROW = "As the model sees it", "Its rows, token by token: what the model is trained on is marked."
+ROWS, NO_ROW = "As the model sees it", "Your rows as the model sees them. Green is what it learns."
 
 
 class DataStep(Step):
@@ -40,13 +40,13 @@ class DataStep(Step):
     TITLE = "Data"
     ABOUT = "Your examples. They are looked at before anything is trained: Enter chooses a file, {data.add} adds another."
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("data.add", "plus,+", "add", "Add file", "Take the marked file too, beside those chosen.", show=False),
-        key("data.votes", "v", "votes", "Votes", "Take the votes of Rank, Arena or a chat as examples."),
-        key("data.row_before", "left_square_bracket", "row(-1)", "Row before", "Show the row before.", show=False),
+        key("data.add", "plus,+", "add", "Add file", "Add the selected file to those chosen.", show=False),
+        key("data.votes", "v", "votes", "Votes", "Use the votes of Rank, Arena or a chat as examples."),
+        key("data.row_before", "left_square_bracket", "row(-1)", "Previous row", "Show the previous row.", show=False),
         key("data.row_after", "right_square_bracket", "row(1)", "Next row", "Show the next row as the model sees it."),
         key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
         key("data.map", "m", "map", "Columns", "Say which column is which: instruction=question,output=answer.", show=False),
-        key("data.stop", "x", "stop", "Stop", "Stop reading; nothing is taken from the file."),
+        key("data.stop", "x", "stop", "Stop", "Stop reading; nothing of the file is used."),
         key("data.anyway", "y", "anyway", "Anyway", f"Train even though the X-ray says '{DO_NOT_TRAIN}'."),
     ]
 
@@ -97,9 +97,9 @@ class DataStep(Step):
 
         names = [one.name for one in await run_in_thread(stores, self.workspace)]
         if not names:
-            self.ours.say(with_keys("No vote was taken yet: {home.rank} on Home ranks answers."), "warning")
-        elif found := await self.app.push_screen_wait(Choose("Votes as examples", names, self.draft.data[0] if self.draft.data else "")):
-            self._take([found])
+            self.ours.say(with_keys("There are no votes yet: {home.rank} on Home ranks answers."), "warning")
+        elif choice := await self.app.push_screen_wait(Choose("Votes as examples", names, self.draft.data[0] if self.draft.data else "")):
+            self._take([choice])
 
     def _take(self, data: list[str]) -> None:
         self.draft.data, self.draft.kind, self.draft.verdict, self.draft.rows, self.draft.anyway = data, "", "", 0, False
@@ -130,7 +130,7 @@ class DataStep(Step):
         tell(reading)
         words = ("data", "check", *self.draft.check_words())
         try:
-            self.report = await edgetune(self.workspace, *words, said=lambda line: tell(f"{reading}\n{one_line(line, 200)}"))
+            self.report = await edgetune(self.workspace, *words, on_line=lambda line: tell(f"{reading}\n{one_line(line, 200)}"))
         except asyncio.CancelledError:
             tell(STOPPED)
             raise
@@ -163,7 +163,7 @@ class DataStep(Step):
         words = ["data", "preview", self.draft.data[0], "--row", str(self.row), *(["--base", self.draft.base] if self.draft.base else [])]
         words += flags({name: self.draft.options[name] for name in ("format", "column_map") if name in self.draft.options})
         row = await edgetune(self.workspace, *words)
-        self.query_one("#rows").border_title = f"Row {self.row}: what is marked is trained on"
+        self.query_one("#rows").border_title = f"Row {self.row}: green is what it learns"
         self.query_one("#row", Static).update(row_text(row, self.app.theme_variables))
 
     def action_row(self, by: int) -> None:
@@ -179,10 +179,10 @@ class DataStep(Step):
         """Name the shape."""
         from edgetune.data.formats import format_order
 
-        if found := await self.app.push_screen_wait(
+        if choice := await self.app.push_screen_wait(
             Choose("Shape of the examples", ["auto", *format_order()], self.draft.options.get("format", "auto"))
         ):
-            self._read_as("format", found if found != "auto" else None)
+            self._read_as("format", choice if choice != "auto" else None)
 
     @work(group="dialog")
     @show_errors
@@ -192,9 +192,9 @@ class DataStep(Step):
 
         now = ",".join(self.draft.options.get("column_map", []))
         question = "Columns under other names, as instruction=question,output=answer (empty: as they are)"
-        found = await self.app.push_screen_wait(AskText(question, now, lambda text: parse_map([text] if text.strip() else [])))
-        if found is not None:
-            self._read_as("column_map", [found] if found.strip() else None)
+        choice = await self.app.push_screen_wait(AskText(question, now, lambda text: parse_map([text] if text.strip() else [])))
+        if choice is not None:
+            self._read_as("column_map", [choice] if choice.strip() else None)
 
     def _read_as(self, name: str, value: Any) -> None:
         self.draft.options.pop(name, None)
@@ -243,7 +243,7 @@ class DataStep(Step):
         if missing:
             return safe_text(f"{missing[0]} is not there any more.")
         if not self.draft.kind:
-            return "The X-ray is not done yet."
+            return "Still reading the file: one moment."
         if self._stopped:
             return f"The X-ray says '{DO_NOT_TRAIN}': correct the file, or press {with_keys('{data.anyway}')} to train all the same."
         return ""

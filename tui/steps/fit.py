@@ -23,7 +23,7 @@ class FitStep(Step):
     TITLE = "Will it fit?"
     ABOUT = "Memory, disk and time are predicted, everything is checked and the rows are prepared before anything is trained."
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("fit.apply", "a", "apply", "Apply", "Take the smallest change of the recipe that makes it fit."),
+        key("fit.apply", "a", "apply", "Apply", "Make the smallest change of the recipe that makes it fit."),
         key("fit.again", "g", "again", "Check again", "Check once more."),
     ]
 
@@ -59,18 +59,22 @@ class FitStep(Step):
         self.refresh_bindings()
         notes.update("")
         change.display = False
+
+        # The prediction is quick and comes first.
         try:
-            self.fit = await edgetune(self.workspace, "fit", *self.draft.recipe_words(data=False), said=lambda _line: None)
+            self.fit = await edgetune(self.workspace, "fit", *self.draft.recipe_words(data=False), on_line=lambda _line: None)
         except BaseException:
             needs.update(with_keys("It cannot be predicted this way. Go back and change it, or press {fit.again} to check again."))
             raise
         self.plan = {}
         self._tell()
         self.refresh_bindings()
+
+        # The check reads the data, which takes longer.
         notes.update("checking the data with this recipe …")
         try:
             self.plan = await edgetune(
-                self.workspace, "train", *self.draft.words(), "--dry-run", said=lambda line: notes.update(one_line(line, 200))
+                self.workspace, "train", *self.draft.words(), "--dry-run", on_line=lambda line: notes.update(one_line(line, 200))
             )
         except BaseException:
             notes.update(with_keys("It cannot be started this way. Go back and change it, or press {fit.again} to check again."))
@@ -115,4 +119,7 @@ class FitStep(Step):
 
     def lacking(self) -> str:
         """A check that passed."""
-        return "" if self.passed else "The check is not done, or did not pass."
+        if self.passed:
+            return ""
+        checking = any(worker.group == "fit" and not worker.is_finished for worker in self.workers)
+        return "Still checking: one moment." if checking else "The check did not pass: go back and change what it names."

@@ -65,7 +65,7 @@ class GoalStep(Step):
         replay = self.draft.options.get("replay")
         text = f"{wish.method}, preset {goals.goal_preset(wish, self.draft.rows)}{extra}: {wish.why}"
         if used("replay", wish.method):
-            none = with_keys("Press {goal.replay} to name a replay file; the bundled model has one of its own.")
+            none = with_keys("Press {goal.replay} to name a replay file; the bundled model comes with one.")
             text += f"\nReplay: {replay}" if replay else f"\n{none}"
         self.query_one("#means", Static).update(text)
 
@@ -95,11 +95,11 @@ class GoalStep(Step):
         from edgetune.storage.paths import BUNDLED
 
         usual = self.draft.options.get("replay") or (str(BUNDLED / "replay.jsonl") if self.draft.base == "nano" else "")
-        found = await self.app.push_screen_wait(AskText("Replay file (empty: none)", usual, _is_file_or_none))
-        if found is not None:
+        path = await self.app.push_screen_wait(AskText("Replay file (empty: none)", usual, _is_file_or_none))
+        if path is not None:
             self.draft.options.pop("replay", None)
-            if found:
-                self.draft.options["replay"] = found
+            if path:
+                self.draft.options["replay"] = path
             self.changed()
             options = self.query_one(OptionList)
             if options.highlighted is not None:
@@ -114,4 +114,4 @@ class GoalStep(Step):
 
 def _is_file_or_none(text: str) -> None:
     if text and not expand_home(text).is_file():
-        raise InputError(f"There is no file {text}", "Nothing lies under that path.", "Check it, or leave it empty.")
+        raise InputError(f"There is no file {text}", "Nothing is at that path.", "Type another path, or leave it empty.")

@@ -28,7 +28,7 @@ from tui.widgets.listing import Line, Listing
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelCandidate:
     """A base on disk. room: whether it can be trained here, and why."""
 
     base: find.Base
@@ -36,9 +36,11 @@ class Found:
     licence: str
 
 
-def _bases(workspace: Workspace, preset: str) -> list[Found]:
+def _bases(workspace: Workspace, preset: str) -> list[ModelCandidate]:
     recipe, _ = build_recipe({}, None, preset)
-    return [Found(base, judge_base(base, recipe), licence(base.path)) for base in find.described_bases(folders.search_folders(workspace))]
+    return [
+        ModelCandidate(base, judge_base(base, recipe), licence(base.path)) for base in find.described_bases(folders.search_folders(workspace))
+    ]
 
 
 class ModelStep(Step):
@@ -47,17 +49,19 @@ class ModelStep(Step):
     TITLE = "Model"
     ABOUT = "The model you start from. Larger ones know more and take longer."
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("model.fetch", "g", "fetch", "Get one", "Fetch a model from a hub; it says what and how much, and asks first."),
+        key("model.fetch", "g", "fetch", "Download a model", "Fetch a model from a hub; it says what and how much, and asks first."),
         key("model.folder", "f", "folder", "Add folder", "Look for models in another folder."),
     ]
 
     def __init__(self, draft: Draft) -> None:
         super().__init__(draft)
-        self.found: dict[str, Found] = {}
+        self.candidates: dict[str, ModelCandidate] = {}
 
     def compose(self) -> ComposeResult:
         """The bases, and more about the marked one."""
-        bases = Listing("base", "here", "size", "context", "architecture", "licence", id="base-list", empty="looking for models …")
+        bases = Listing(
+            "model", "on this machine", "size", "context", "architecture", "licence", id="base-list", empty="looking for models …"
+        )
         bases.border_title = "Bases on this machine"
         yield bases
         yield Static("", id="chosen", markup=False)
@@ -72,27 +76,27 @@ class ModelStep(Step):
 
     def recolour(self) -> None:
         """The list."""
-        self.query_one(Listing).show([self._line(one) for one in self.found.values()])
+        self.query_one(Listing).show([self._line(candidate) for candidate in self.candidates.values()])
 
     @work(exclusive=True)
     @show_errors
     async def look(self) -> None:
         """Find bases, and whether they fit in this machine's memory."""
-        found = await run_in_thread(_bases, self.workspace, self.draft.preset)
-        lines = [self._line(one) for one in found]
-        self.found = {line.key: one for line, one in zip(lines, found, strict=True)}
+        candidates = await run_in_thread(_bases, self.workspace, self.draft.preset)
+        lines = [self._line(candidate) for candidate in candidates]
+        self.candidates = {line.key: candidate for line, candidate in zip(lines, candidates, strict=True)}
         self.query_one(Listing).show(lines)
-        nothing = with_keys("No models found.\n{model.fetch} gets one from a hub, {model.folder} adds a folder that holds some.")
+        nothing = with_keys("No models found.\n{model.fetch} downloads one from a hub, {model.folder} adds a folder that holds some.")
         self.query_one(Listing).empty(nothing)
         row = next((number for number, line in enumerate(lines) if line.key == self.draft.base), 0)
         self.query_one(Listing).table.move_cursor(row=row)
         self._tell()
 
-    def _line(self, one: "Found") -> Line:
-        base, colours = one.base, self.app.theme_variables
-        room = Text(one.room.value, style=colours.get({"fits": "success", "tight": "warning"}.get(one.room.value, "error"), ""))
+    def _line(self, candidate: ModelCandidate) -> Line:
+        base, colours = candidate.base, self.app.theme_variables
+        room = Text(candidate.room.value, style=colours.get({"fits": "success", "tight": "warning"}.get(candidate.room.value, "error"), ""))
         size = f"{tables.parameters(base.parameters)}, {format_size(base.bytes)}"
-        cells = (one_line(base.name, 40), room, size, f"{base.context:,}", one_line(base.architecture, 20), one.licence or "-")
+        cells = (one_line(base.name, 40), room, size, f"{base.context:,}", one_line(base.architecture, 20), candidate.licence or "-")
         return Line(tables.base_line(base).key, cells)
 
     @on(Listing.Moved)
@@ -102,9 +106,9 @@ class ModelStep(Step):
         self._tell()
 
     def _tell(self) -> None:
-        lines = [f"Chosen: {self.draft.base}" if self.draft.base else "Enter chooses the marked base."]
-        if one := self.found.get(self.query_one(Listing).current or ""):
-            lines.append(f"{one.base.name}: {one.room.value}, {one.room.reason}")
+        lines = [f"Chosen: {self.draft.base}" if self.draft.base else "Enter chooses the selected model."]
+        if candidate := self.candidates.get(self.query_one(Listing).current or ""):
+            lines.append(f"{candidate.base.name}: {candidate.room.value}, {candidate.room.reason}")
         self.query_one("#chosen", Static).update("\n".join(one_line(line, 300) for line in lines))
 
     @on(Listing.Chosen)

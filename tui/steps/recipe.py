@@ -43,10 +43,10 @@ class RecipeStep(Step):
     """See and change the recipe."""
 
     TITLE = "Recipe"
-    ABOUT = "How it is trained. The preset's values are good to begin with; Enter changes the marked one."
+    ABOUT = "How it is trained. The preset's values are good to begin with; Enter changes the selected one."
     BINDINGS: ClassVar[list[BindingType]] = [
         key("recipe.preset", "p", "preset", "Preset", ", ".join(PRESETS) + "."),
-        key("recipe.reset", "u,backspace", "reset", "Undo change", "Put the marked option back to the preset's value."),
+        key("recipe.reset", "u,backspace", "reset", "Undo change", "Put the selected option back to the preset's value."),
         key("recipe.view", "v", "full", "All options", "Show all options, or only those that matter most."),
     ]
 
@@ -79,6 +79,8 @@ class RecipeStep(Step):
         listing.border_title = f"Recipe, preset {self.draft.preset}" + (
             "" if self.full else with_keys(" ({recipe.view} shows all options)")
         )
+
+        # What was changed by hand is always shown, whatever the view.
         lines = []
         for name, field in Recipe.model_fields.items():
             changed = name in self.draft.options
@@ -94,6 +96,8 @@ class RecipeStep(Step):
             )
             lines.append(Line(name, cells))
         listing.show(lines)
+
+        # A recipe that cannot be trained says so below the list.
         problem = self.draft.problem
         self.query_one("#problem", Static).update(safe_text(problem))
         self.query_one("#problem").display = bool(problem)
@@ -117,11 +121,13 @@ class RecipeStep(Step):
         field = Recipe.model_fields[name]
         now = self.draft.values()[0][name]
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+
+        # Switches turn, few values are chosen from, all others are typed.
         if isinstance(now, bool):
             self.set(name, not now)
         elif choices:
-            if found := await self.app.push_screen_wait(Choose(field.description or name, [str(c) for c in choices], str(now))):
-                self.set(name, found)
+            if choice := await self.app.push_screen_wait(Choose(field.description or name, [str(c) for c in choices], str(now))):
+                self.set(name, choice)
         else:
             question = f"{name.replace('_', ' ')}: {field.description}"
             text = await self.app.push_screen_wait(AskText(question, said(now), lambda t: self.check(name, t)))
@@ -161,8 +167,8 @@ class RecipeStep(Step):
     @show_errors
     async def action_preset(self) -> None:
         """Another preset; what was changed by hand stays changed."""
-        if found := await self.app.push_screen_wait(Choose("Preset", list(PRESETS), self.draft.preset)):
-            self._take(self.draft.changed_to({}, found))
+        if choice := await self.app.push_screen_wait(Choose("Preset", list(PRESETS), self.draft.preset)):
+            self._take(self.draft.changed_to({}, choice))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
@@ -185,6 +191,8 @@ def parsed(name: str, text: str) -> Any:
     optional = isinstance(annotation, types.UnionType) and type(None) in annotation.__args__
     if optional and text in ("", "automatic"):
         return None
+
+    # What is no number stays text, for pydantic to refuse with its reason.
     kinds = annotation.__args__ if isinstance(annotation, types.UnionType) else (annotation,)
     for kind in kinds:
         if kind in (int, float):

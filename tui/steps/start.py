@@ -25,7 +25,7 @@ class StartStep(Step):
     """Name the run and start it."""
 
     TITLE = "Start"
-    ABOUT = "Give it a name, or none, and start it with Enter. It trains in a process of its own and goes on when the app is left."
+    ABOUT = "Give it a name, or none, and start it with Enter. It trains in a separate process and continues when the app is closed."
     BINDINGS: ClassVar[list[BindingType]] = [
         key("start.go", "ctrl+s", "go", "Start", "Make the run and start it."),
         key("start.copy", "ctrl+y", "copy", "Copy command", "Copy the command line that does the same.", show=False),
@@ -46,11 +46,13 @@ class StartStep(Step):
                 text.append(f"{one_line(value, 200)}\n")
             text.rstrip()
             yield Static(text)
+
+            # What is left to choose is the name, and that has the focus.
             yield Static("Name", classes="label")
-            yield Input(draft.name, placeholder="a name of its own is found when this is empty", id="name")
+            yield Input(draft.name, placeholder="Leave empty for an automatic name", id="name")
             yield Static("", classes="wrong", markup=False)
             yield Button("Start training", id="go", variant="success", compact=True)
-            yield Static(with_keys("In a shell the same is ({start.copy} copies it):"), classes="label")
+            yield Static(with_keys("Same run on the command line ({start.copy} copies):"), classes="label")
             yield Static(safe_text(draft.command()), id="command", markup=False)
 
     def enter(self) -> None:
@@ -85,7 +87,7 @@ class StartStep(Step):
     def action_copy(self) -> None:
         """The command, to the clipboard."""
         self.app.copy_to_clipboard(self.draft.command())
-        self.ours.say("Copied, where the terminal allows it.")
+        self.ours.say("Copied.")
 
     @work(exclusive=True, group="start")
     @show_errors
@@ -106,5 +108,5 @@ class StartStep(Step):
 
 def _file(path: str) -> str:
     """A file with its folder behind it: the name is what people know it by."""
-    place = Path(path)
-    return f"{one_line(place.name, 60)} (in {one_line(str(place.parent), 120)})" if place.is_absolute() else one_line(path, 120)
+    file = Path(path)
+    return f"{one_line(file.name, 60)} (in {one_line(str(file.parent), 120)})" if file.is_absolute() else one_line(path, 120)

@@ -69,8 +69,8 @@ class AppServer(Server):
 
     def knows(self, request: web.Request) -> bool:
         """Whether the address begins with the key, compared in a time that does not tell how much of it is right."""
-        said = request.path.split("/")[1]
-        return hmac.compare_digest(said.encode("utf-8", "replace"), self.key.encode())
+        given = request.path.split("/")[1]
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.key.encode())
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:

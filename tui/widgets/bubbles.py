@@ -16,19 +16,19 @@ VAIN = "-vain"
 """The class of a question that the model did not take, and of its empty answer."""
 
 
-def fork(place: int, count: int) -> str:
+def fork(number: int, count: int) -> str:
     """Which of how many branches; nothing where there is one."""
-    return f"branch {place}/{count}" if count > 1 else ""
+    return f"branch {number}/{count}" if count > 1 else ""
 
 
-def how_made(made: dict[str, Any]) -> str:
+def how_written(about: dict[str, Any]) -> str:
     """How an answer came about, as far as its turn says: how long and how fast it was written, why it ended, with which seed."""
-    sampling, tokens, speed = (made.get(name) for name in ("sampling", "tokens", "tokens_per_second"))
+    sampling, tokens, speed = (about.get(name) for name in ("sampling", "tokens", "tokens_per_second"))
     seed = sampling.get("seed") if isinstance(sampling, dict) else None
     words = []
     if isinstance(tokens, int) and isinstance(speed, int | float):
         words.append(f"{tokens} tokens, {speed:,.0f} tokens/s")
-    if reason := STOP_REASONS.get(str(made.get("stop_reason"))):
+    if reason := STOP_REASONS.get(str(about.get("stop_reason"))):
         words.append(reason)
     if isinstance(seed, int):
         words.append(f"seed {seed}")
@@ -40,13 +40,13 @@ class Question(Static):
 
     def __init__(self, text: str, at: int | None = None) -> None:
         super().__init__("", markup=False, classes="question")
-        self.said, self.at = safe_text(text), at
-        self.place(1, 1)
+        self.text_asked, self.at = safe_text(text), at
+        self.set_branch(1, 1)
 
-    def place(self, place: int, count: int) -> None:
+    def set_branch(self, number: int, count: int) -> None:
         """Which branch begins here."""
-        mark = fork(place, count)
-        self.update(Text.assemble(self.said, ("\n" + mark if mark else "", "dim")))
+        mark = fork(number, count)
+        self.update(Text.assemble(self.text_asked, ("\n" + mark if mark else "", "dim")))
 
 
 class Reply(Vertical):
@@ -75,9 +75,9 @@ class Reply(Vertical):
         """Say how it went."""
         self._say("how", text)
 
-    def place(self, place: int, count: int) -> None:
+    def set_branch(self, number: int, count: int) -> None:
         """Which branch begins here."""
-        self._say("fork", fork(place, count))
+        self._say("fork", fork(number, count))
 
     def vote(self, text: str) -> None:
         """Say what was voted."""
@@ -104,13 +104,15 @@ class Bubbles(VerticalScroll):
         self.anchor()
         return reply
 
-    async def tell(self, branches: Branches, to: int | None = None) -> None:
+    async def show(self, branches: Branches, to: int | None = None) -> None:
         """Show what was said, in the branch that is open, or up to a turn; nothing else."""
         await self.remove_children()
-        turns = [(at, branches.turns[at]) for at in branches.path(to)]
-        await self.mount_all(
-            Question(turn.content, at) if turn.role == "user" else Reply(turn.content, at, how_made(turn.provenance)) for at, turn in turns
-        )
+        bubbles: list[Question | Reply] = []
+        for at in branches.path(to):
+            turn = branches.turns[at]
+            question = turn.role == "user"
+            bubbles.append(Question(turn.content, at) if question else Reply(turn.content, at, how_written(turn.provenance)))
+        await self.mount_all(bubbles)
         self.number(branches)
         self.anchor()
 
@@ -121,14 +123,14 @@ class Bubbles(VerticalScroll):
             bubble.add_class(VAIN)
         for bubble, at in zip(live, path, strict=False):
             bubble.at = at
-            bubble.place(*branches.branch_number(at))
+            bubble.set_branch(*branches.branch_number(at))
 
-    def mark(self, at: int | None) -> None:
+    def select(self, at: int | None) -> None:
         """Show which message is meant; None for the last one, which needs no sign."""
         for bubble in self.all:
-            marked = at is not None and bubble.at == at
-            bubble.set_class(marked, "-marked")
-            if marked:
+            selected = at is not None and bubble.at == at
+            bubble.set_class(selected, "-selected")
+            if selected:
                 bubble.scroll_visible(animate=False)
 
     async def notice(self, text: str) -> None:

@@ -36,7 +36,7 @@ class Candidate(VerticalScroll):
 
     def on_mount(self) -> None:
         """Its number, which is its key."""
-        self.place(None)
+        self.set_rank(None)
 
     def show(self, text: str) -> None:
         """Show a text as it is: it is never markup."""
@@ -44,13 +44,13 @@ class Candidate(VerticalScroll):
             self._text = text
             self.query_one(Static).update(safe_text(text))
 
-    def place(self, place: int | None, note: str = "") -> None:
+    def set_rank(self, rank: int | None, note: str = "") -> None:
         """Where it was put, from 0 for the best."""
-        word = "" if place is None else f" {PLACES[place]}"
+        word = "" if rank is None else f" {PLACES[rank]}"
         self.border_title = f"{self.number + 1}{word}"
         self.border_subtitle = note
-        self.set_class(place is not None, "-placed")
-        self.set_class(place == 0, "-best")
+        self.set_class(rank is not None, "-placed")
+        self.set_class(rank == 0, "-best")
 
     def on_click(self, event: Click) -> None:
         """The same as its key."""
@@ -129,4 +129,4 @@ class Candidates(Container):
     def rank(self, order: Sequence[int]) -> None:
         """Mark the order so far: numbers from the best on."""
         for panel in self.all:
-            panel.place(order.index(panel.number) if panel.number in order else None)
+            panel.set_rank(order.index(panel.number) if panel.number in order else None)

@@ -43,7 +43,7 @@ class Chart(PlotextPlot):
         self._looks: tuple[Any, ...] = ()
         self._stale, self._drawing = True, False
 
-    def draw_anew(self) -> None:
+    def redraw(self) -> None:
         """Draw what the curves hold now. Until that is done, what was drawn last is shown."""
         self._stale = True
         if self.is_mounted and self.size:
@@ -58,14 +58,14 @@ class Chart(PlotextPlot):
     def _begin(self) -> None:
         if not self._drawing:
             self._drawing = True
-            self.run_worker(self._draw_beside(), group="chart")
+            self.run_worker(self._draw_in_thread(), group="chart")
 
-    async def _draw_beside(self) -> None:
+    async def _draw_in_thread(self) -> None:
         """Draw until what is shown is what the curves hold, in the size it has."""
         try:
             while self._stale or self._looks != (self.size, self.app.theme):
                 self._stale, looks = False, (self.size, self.app.theme)
-                points = [(one, *self._points(one)) for one in self.curves]
+                points = [(plotted, *self._points(plotted)) for plotted in self.curves]
                 self._picture = await run_in_thread(self._draw, [each for each in points if each[1]], self.app.theme_variables)
                 self._looks = looks
                 self.refresh()
@@ -76,15 +76,17 @@ class Chart(PlotextPlot):
         """The picture of some points, in any thread."""
         if not drawn:
             return f"  {self.empty}"
+
+        # plotext keeps its figure for all charts: it is filled and drawn under one lock.
         plt = self.plt
         ascii_only = getattr(self.app, "ascii_only", False)
         with _PLOTEXT:
             plt.clear_data()
             plt.frame(False)
             plt.grid(False, False)
-            for one, steps, values in drawn:
-                colour = Color.parse(colours.get(one.colour, "white")).rgb
-                if len(steps) > 1 and not one.dots:
+            for plotted, steps, values in drawn:
+                colour = Color.parse(colours.get(plotted.colour, "white")).rgb
+                if len(steps) > 1 and not plotted.dots:
                     plt.plot(steps, values, color=colour, marker="*" if ascii_only else "braille")
                 else:
                     plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
@@ -98,8 +100,8 @@ class Chart(PlotextPlot):
         """How many heights have a number beside them: few."""
         return max(2, min(5, self.size.height // 3))
 
-    def _points(self, one: Plotted) -> tuple[list[float], list[float]]:
+    def _points(self, plotted: Plotted) -> tuple[list[float], list[float]]:
         """The part of a curve that is shown: no more points than there is room for."""
         last = chart.last_step([each.curve for each in self.curves])
-        pairs = self.view.points(one.curve, last, 2 * max(self.size.width, 20), one.dots)
+        pairs = self.view.points(plotted.curve, last, 2 * max(self.size.width, 20), plotted.dots)
         return [step for step, _ in pairs], [height for _, height in pairs]

@@ -13,15 +13,15 @@ def fitted(widths: Sequence[int], room: int, gives: int, head: int = 0) -> list[
 
     gives: which one, by place. head: cells of its title, which it keeps.
     """
-    found = list(widths)
-    excess = sum(found) - room
+    fitted_widths = list(widths)
+    excess = sum(fitted_widths) - room
     if excess > 0:
-        given = min(excess, max(found[gives] - max(LEAST, head), 0))
-        found[gives] -= given
+        given = min(excess, max(fitted_widths[gives] - max(LEAST, head), 0))
+        fitted_widths[gives] -= given
         for _ in range(excess - given):
-            widest = max(found)
-            found[found.index(widest)] = max(widest - 1, 1)
-    return found
+            widest = max(fitted_widths)
+            fitted_widths[fitted_widths.index(widest)] = max(widest - 1, 1)
+    return fitted_widths
 
 
 def cut(text: Text, width: int) -> Text:

@@ -57,12 +57,12 @@ class KeysLine(Widget):
         """Draw anew, where other keys are valid now."""
         if screen is not self.screen or not screen.app.app_focus:
             return
-        found: dict[str, Shown] = {}
+        valid: dict[str, Shown] = {}
         for _, binding, enabled, tooltip in screen.active_bindings.values():
-            if binding.show and binding.action not in found:
+            if binding.show and binding.action not in valid:
                 drawn, more = self.app.get_key_display(binding), tooltip or binding.description
-                found[binding.action] = Shown(binding.action, binding.key, drawn, binding.description, enabled, more)
-        if (keys := tuple(found.values())) != self.keys:
+                valid[binding.action] = Shown(binding.action, binding.key, drawn, binding.description, enabled, more)
+        if (keys := tuple(valid.values())) != self.keys:
             self.keys = keys
             self.refresh()
 

@@ -139,6 +139,8 @@ class Listing(Vertical):
             self._tell()
         table, before = self.table, self.current
         cells = self._room([[safe(cell) for cell in line.cells] for line in wanted])
+
+        # Other rows than before: the table is filled again, the cursor on the row it was on.
         if [line.key for line in wanted] != [line.key for line in self._drawn]:
             table.clear()
             for line, row in zip(wanted, cells, strict=True):
@@ -147,6 +149,8 @@ class Listing(Vertical):
             at = next((number for number, line in enumerate(wanted) if line.key == before), 0)
             table.move_cursor(row=at, animate=False)
             return
+
+        # The same rows: only cells that changed are drawn.
         for number, (old, new) in enumerate(zip(self._cells, cells, strict=True)):
             for place, (was, now) in enumerate(zip(old, new, strict=True)):
                 if was != now or was.style != now.style:

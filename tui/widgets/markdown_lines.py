@@ -120,8 +120,8 @@ def _code(code: str, info: str) -> Iterator[Content]:
 
 @lru_cache(64)
 def _coloured(code: str, language: str) -> list[Content]:
-    found = list(highlight(code, language=language).split("\n", allow_blank=True))
-    return [*found, *[EMPTY] * (code.count("\n") + 1 - len(found))]  # it leaves empty lines at the end out
+    lines = list(highlight(code, language=language).split("\n", allow_blank=True))
+    return [*lines, *[EMPTY] * (code.count("\n") + 1 - len(lines))]  # it leaves empty lines at the end out
 
 
 def _table(node: SyntaxTreeNode, edge: Content) -> Table:
@@ -133,26 +133,26 @@ def _table(node: SyntaxTreeNode, edge: Content) -> Table:
 
 def _texts(node: SyntaxTreeNode) -> list[Content]:
     """The lines of a paragraph or the like, as many as it has hard breaks and one more."""
-    said, spans = StringIO(), list[Span]()
+    text, spans = StringIO(), list[Span]()
     for child in node.children:
-        _inline(child, said, spans)
-    return Content(said.getvalue(), spans).split("\n", allow_blank=True) or [EMPTY]
+        _inline(child, text, spans)
+    return Content(text.getvalue(), spans).split("\n", allow_blank=True) or [EMPTY]
 
 
-def _inline(node: SyntaxTreeNode, said: StringIO, spans: list[Span]) -> None:
+def _inline(node: SyntaxTreeNode, text: StringIO, spans: list[Span]) -> None:
     """Add what a piece of running text says. Made safe here: an entity such as &#x202e; is a character only now."""
-    begin = said.tell()
+    begin = text.tell()
     if node.type == "hardbreak":
-        said.write("\n")
+        text.write("\n")
     elif node.children and node.type != "image":
         for child in node.children:
-            _inline(child, said, spans)
+            _inline(child, text, spans)
     else:
-        said.write(" " if node.type == "softbreak" else _SPACES.sub(" ", safe_text(node.content)))
+        text.write(" " if node.type == "softbreak" else _SPACES.sub(" ", safe_text(node.content)))
     if node.type in ("link", "image"):  # nobody can click on it, so that it is said where it leads
-        spans.append(Span(begin, said.tell(), ".link"))
+        spans.append(Span(begin, text.tell(), ".link"))
         target = one_line(str(node.attrs.get("href" if node.type == "link" else "src", "")), LONGEST_LINK)
-        if target != said.getvalue()[begin:]:
-            said.write(f" ({target})")
+        if target != text.getvalue()[begin:]:
+            text.write(f" ({target})")
     elif node.type in STYLES:
-        spans.append(Span(begin, said.tell(), STYLES[node.type]))
+        spans.append(Span(begin, text.tell(), STYLES[node.type]))

@@ -101,16 +101,22 @@ class MarkdownView(Widget):
             return Strip.blank(width, base.rich_style)
         at, begin, end = self._rows[y]
         line = self._lines[at]
+
+        # The edge and the margin come before what can be selected.
         segments = self._segments(line.edge, base)
         if line.fill:
             base = self.get_visual_style(line.fill[1:])
             segments.append(Segment(" " * line.margin, base.rich_style))
+
+        # A selection covers the lead, the text, or a part of each.
         lead, text = line.lead, line.text
         if (selection := self.text_selection) and (span := selection.get_span(at)):
             chosen = Style.from_styles(self.screen.get_component_styles("screen--selection"))
             before, last = len(lead.plain), len(line.plain) if span[1] < 0 else span[1]
             lead = lead.stylize(chosen, span[0], min(last, before)) if span[0] < before else lead
             text = text.stylize(chosen, max(span[0] - before, 0), last - before) if last > before else text
+
+        # Only the first row of a line has its lead; the others are indented as far.
         if begin:
             segments.append(Segment(" " * lead.cell_length, base.rich_style))
         else:
@@ -118,14 +124,14 @@ class MarkdownView(Widget):
         segments += self._segments(text[begin:end], base, (len(lead.plain) + begin, at))
         return Strip(segments).adjust_cell_length(width, base.rich_style)
 
-    def _segments(self, content: Content, base: Style, place: tuple[int, int] | None = None) -> list[Segment]:
+    def _segments(self, content: Content, base: Style, position: tuple[int, int] | None = None) -> list[Segment]:
         """A piece of a row. place: the column and the line of its first character, for who selects with the mouse."""
-        found, x = [], place[0] if place else 0
+        segments, x = [], position[0] if position else 0
         for text, style in content.render(base, end="", parse_style=self._style):
             full = base + style
-            found.append(Segment(text, full.rich_style_with_offset(x, place[1]) if place else full.rich_style))
+            segments.append(Segment(text, full.rich_style_with_offset(x, position[1]) if position else full.rich_style))
             x += len(text)
-        return found
+        return segments
 
     def _style(self, style: str | Style) -> Style:
         if isinstance(style, Style):
@@ -134,8 +140,8 @@ class MarkdownView(Widget):
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """What is copied: lines as they were written, not as they are wrapped."""
-        found = []
+        pieces = []
         for at, line in enumerate(self._lines):
             if span := selection.get_span(at):
-                found.append(line.plain[span[0] : None if span[1] < 0 else span[1]])
-        return "\n".join(found), "\n"
+                pieces.append(line.plain[span[0] : None if span[1] < 0 else span[1]])
+        return "\n".join(pieces), "\n"

@@ -13,7 +13,7 @@ from edgetune.text import safe_text
 
 COLUMN = 26
 """Cells a column should have at least."""
-SOON = "The same questions are answered before training and at each evaluation; their answers will stand here side by side."
+SOON = "The same questions are answered before training and at each evaluation; their answers will be shown here side by side."
 
 
 class Samples(VerticalScroll):

@@ -17,12 +17,12 @@ class TopBar(Horizontal):
     def compose(self) -> ComposeResult:
         """Two texts on one line."""
         yield Static(" EdgeTune ", id="brand", markup=False)
-        yield Static(f" {self._title}", id="place", markup=False)
+        yield Static(f" {self._title}", id="title", markup=False)
         yield Static(f"{self._note} ", id="note", markup=False)
 
     def title(self, text: str) -> None:
         """Change where one is."""
-        self.query_one("#place", Static).update(f" {one_line(text, 100)}")
+        self.query_one("#title", Static).update(f" {one_line(text, 100)}")
 
     def note(self, text: str) -> None:
         """Change the note."""

@@ -6,22 +6,26 @@ from textual.widgets import Static
 from tui.keys import with_keys
 
 STEPS = (
-    ("Home", "your runs, the files made of them, and the models on this machine. Tab goes from list to list, Enter opens what is marked."),
+    (
+        "Home",
+        "your runs, the files made from them, and the models on this machine. Tab goes from list to list, Enter opens the selected item.",
+    ),
     (
         "Keys",
-        "what works now stands in the last line. {app.help} or {page.help} shows all keys of a screen; {page.back} goes back; "
+        "what works now is shown in the last line. {app.help} or {page.help} shows all keys of a screen; {page.back} goes back; "
         "{list.filter} filters a list.",
     ),
     (
         "Palette",
-        "Ctrl+P finds what can be done now by its name. {app.theme} turns dark to light. {app.quit} leaves; running jobs go on.",
+        "Ctrl+P finds what can be done now by its name. {app.theme} switches between dark and light. "
+        "{app.quit} leaves; running jobs continue.",
     ),
     (
         "Begin",
-        "{home.try} teaches the bundled model something new in about three minutes; {home.new} starts a run with examples of your own.",
+        "{home.try} teaches the bundled model something new in about three minutes; {home.new} starts a run with your own examples.",
     ),
 )
-"""What is told, one thing at a time."""
+"""What the tour says, one thing at a time."""
 
 
 class Tour(Static):

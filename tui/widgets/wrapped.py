@@ -66,23 +66,23 @@ class Table:
         while sum(widths) > room and max(widths) > self.NARROWEST:
             widest = widths.index(max(widths))
             widths[widest] -= min(max(sum(widths) - room, 1), max(1, (widths[widest] - self.NARROWEST) // 2))
-        found = [line for row in self.cells for line in self._row(row, widths)]
+        lines = [line for row in self.cells for line in self._row(row, widths)]
         head = len(self._row(self.cells[0], widths))
         rule = Content("─┼─".join("─" * wide for wide in widths)).stylize(".rule")
-        return [*(replace(line, text=line.text.stylize(".strong")) for line in found[:head]), Line(rule, self.edge), *found[head:]]
+        return [*(replace(line, text=line.text.stylize(".strong")) for line in lines[:head]), Line(rule, self.edge), *lines[head:]]
 
     def _row(self, row: Sequence[Content], widths: Sequence[int]) -> list[Line]:
         cut = [[cell[at:end] for at, end in Line(cell).rows(wide)] for cell, wide in zip(row, widths, strict=True)]
         between = Content(" │ ").stylize(".rule")
-        found = []
+        lines = []
         for number in range(max(map(len, cut))):
             parts = [cell[number] if number < len(cell) else EMPTY for cell in cut]
-            placed = [_placed(part, wide, align) for part, wide, align in zip(parts, widths, self.aligns, strict=True)]
-            found.append(Line(between.join(placed), self.edge))
-        return found
+            aligned = [_aligned(part, wide, align) for part, wide, align in zip(parts, widths, self.aligns, strict=True)]
+            lines.append(Line(between.join(aligned), self.edge))
+        return lines
 
 
-def _placed(text: Content, width: int, align: str) -> Content:
+def _aligned(text: Content, width: int, align: str) -> Content:
     spare = max(width - text.cell_length, 0)
     left = {"right": spare, "center": spare // 2}.get(align, 0)
     return text.pad(left, spare - left)
@@ -90,21 +90,25 @@ def _placed(text: Content, width: int, align: str) -> Content:
 
 def breaks(text: str, width: int) -> list[int]:
     """Where rows of at most `width` cells begin: between words where a word fits a row, inside of it where not."""
-    found, used = [0], 0
+    starts, used = [0], 0
     if cell_len(text) <= width:
-        return found
+        return starts
     for match in _WORD.finditer(text):
         size = cell_len(match[0].rstrip())
         if used and used + size > width >= size:
-            found.append(match.start())
+            starts.append(match.start())
             used = 0
+
+        # A word that fits a row is never divided.
         if used + size <= width:
             used += cell_len(match[0])
             continue
+
+        # A longer one is, where the row ends.
         for at, sign in enumerate(match[0], match.start()):
             cells = cell_len(sign)
             if used and used + cells > width:
-                found.append(at)
+                starts.append(at)
                 used = 0
             used += cells
-    return found
+    return starts

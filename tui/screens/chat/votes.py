@@ -1,90 +1,70 @@
 """Votes in a chat: thumbs on an answer, an edit that is chosen over it, a second answer to choose from."""
 
-from typing import ClassVar
-
-from textual import work
-from textual.binding import BindingType
-
 from edgetune.preferences.edit import edit_vote
 from edgetune.preferences.record import Choice, Vote
 from edgetune.preferences.store import Store, store
 from tui.dialogs.edit_answer import EditAnswer
 from tui.dialogs.second_answer import SecondAnswer
-from tui.error_handling import run_in_thread, show_errors
-from tui.keys import key
-from tui.screens.chat.turns import ChatTurns
+from tui.error_handling import run_in_thread
+from tui.pages.page import Page
+from tui.screens.chat.branches import ChatBranches
 from tui.widgets.bubbles import Reply
 
 
-class ChatVotes(ChatTurns):
-    """Takes votes on the meant answer; each is on disk before it is shown."""
+class ChatVotes:
+    """Takes votes on the answer that keys are about; each is on disk before it is shown. page: in front of which dialogs open."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        key("chat.second", "f4", "second", "Vote", "Write a second answer beside the last or marked one, and choose."),
-        key("chat.good", "f6", "thumbs(True)", "Thumb up", "This answer is good: kept as a vote.", show=False, priority=True),
-        key("chat.bad", "f7", "thumbs(False)", "Thumb down", "This answer is bad: kept as a vote.", show=False, priority=True),
-        key(
-            "chat.better",
-            "f8",
-            "better",
-            "Edit answer",
-            "Write the answer as it should have been: yours is chosen, the model's rejected.",
-            show=False,
-        ),
-    ]
+    def __init__(self, page: Page, branches: ChatBranches) -> None:
+        self.page, self.branches = page, branches
 
     @property
-    def votes(self) -> Store:
+    def store(self) -> Store:
         """Where votes go."""
-        return store(self.workspace, self.talk.settings.into) if self.talk else store(self.workspace)
+        session = self.branches.session
+        return store(self.page.workspace, session.settings.into) if session else store(self.page.workspace)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what can be done now."""
-        if action in ("second", "thumbs", "better"):
-            return bool(self.talk and not self.answering and self.meant(Reply) is not None)
-        return super().check_action(action, parameters)
+    @property
+    def possible(self) -> bool:
+        """Whether there is an answer to vote on."""
+        return self.branches.target(Reply) is not None
 
-    def say_of(self, at: int, text: str) -> None:
-        """A word below an answer."""
-        for reply in self.bubbles.query(Reply):
+    def note(self, at: int, text: str) -> None:
+        """Say below an answer what was voted."""
+        for reply in self.branches.bubbles.query(Reply):
             if reply.at == at:
                 reply.vote(text)
 
-    @work(group="votes")
-    @show_errors
-    async def action_thumbs(self, good: bool) -> None:
+    async def thumbs(self, good: bool) -> None:
         """A verdict on one answer."""
-        at = self.meant(Reply)
-        if self.talk and at is not None:
-            vote = Vote(self.talk.prompt_of(at), [self.talk.candidate(at)], Choice("thumbs", good), "chat")
-            await run_in_thread(self.votes.add, vote)
-            self.say_of(at, f"thumb {'up' if good else 'down'}: kept in {self.votes.name}")
-
-    @work(group="dialog")
-    @show_errors
-    async def action_better(self) -> None:
-        """The person's own version."""
-        talk, at = self.talk, self.meant(Reply)
-        if talk is None or at is None:
+        session, at = self.branches.session, self.branches.target(Reply)
+        if session is None or at is None:
             return
-        text = await self.app.push_screen_wait(EditAnswer(talk.candidate(at).text))
-        if text is not None:
-            vote = await run_in_thread(lambda: self.votes.add(edit_vote(talk.prompt_of(at), talk.candidate(at), text, "chat")))
-            new = talk.branches.replace(at, text, {"model": vote.candidates[1].model})
-            talk.go(new)
-            await self.redraw()
-            self.say_of(new, f"your version: kept in {self.votes.name}")
-            self.kept()
+        vote = Vote(session.prompt_of(at), [session.candidate(at)], Choice("thumbs", good), "chat")
+        await run_in_thread(self.store.add, vote)
+        self.note(at, f"thumb {'up' if good else 'down'}: kept in {self.store.name}")
 
-    @work(group="dialog")
-    @show_errors
-    async def action_second(self) -> None:
-        """A second answer, and the choice."""
-        talk, at = self.talk, self.meant(Reply)
-        if talk is None or at is None:
+    async def edit(self) -> None:
+        """The person's own version, which is chosen over the model's and takes its place as a branch."""
+        session, at = self.branches.session, self.branches.target(Reply)
+        if session is None or at is None:
             return
-        said = await self.app.push_screen_wait(SecondAnswer(talk, at, self.votes))
-        await self.redraw()
-        if said:
-            self.say_of(talk.branches.tip, said)
-        self.kept()
+        text = await self.page.app.push_screen_wait(EditAnswer(session.candidate(at).text))
+        if text is None:
+            return
+        vote = await run_in_thread(lambda: self.store.add(edit_vote(session.prompt_of(at), session.candidate(at), text, "chat")))
+
+        # The conversation continues with what was voted for, and only once the disk has the vote.
+        new = session.branches.replace(at, text, {"model": vote.candidates[1].model})
+        session.go(new)
+        await self.branches.redraw()
+        self.note(new, f"your version: kept in {self.store.name}")
+
+    async def second(self) -> None:
+        """A second answer, and the choice between the two."""
+        session, at = self.branches.session, self.branches.target(Reply)
+        if session is None or at is None:
+            return
+        result = await self.page.app.push_screen_wait(SecondAnswer(session, at, self.store))
+        await self.branches.redraw()
+        if result:
+            self.note(session.branches.tip, result)
