@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -89,8 +89,17 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def drive(workspace: Workspace) -> Callable[..., None]:
-    """Runs a scene: the app in a terminal of a size, and what is done in it. first: with the tour, as for who opens it the first time."""
+def wrong_screens() -> list[str]:
+    """What `snapshot` found different in this test, for `drive` to fail with once the scene is over."""
+    return []
+
+
+@pytest.fixture
+def drive(workspace: Workspace, wrong_screens: list[str]) -> Callable[..., None]:
+    """Runs a scene: the app in a terminal of a size, and what is done in it. first: with the tour, as for who opens it the first time.
+
+    Fails where the scene fails, and where a screen in it does not look as it did.
+    """
 
     def run(scene: Driven, size: tuple[int, int] = (80, 24), first: bool = False, **options: Any) -> None:
         path = workspace.path / "app.json"
@@ -106,7 +115,13 @@ def drive(workspace: Workspace) -> Callable[..., None]:
                 await seat.settle()
                 await scene(seat)
 
-        asyncio.run(play())
+        try:
+            asyncio.run(play())
+        except BaseException as error:
+            for wrong in wrong_screens:
+                error.add_note(wrong)
+            raise
+        assert not wrong_screens, "\n".join(wrong_screens)
 
     return run
 
@@ -206,10 +221,9 @@ Snapshot = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
+def snapshot(tmp_path: Path, wrong_screens: list[str]) -> Snapshot:
     """Holds a screen, in a small and in a large terminal, against snapshots/NAME-SIZE.svg. busy: group of workers that are under way.
     EDGETUNE_SNAPSHOTS=write writes them."""
-    wrong: list[str] = []
 
     async def check(name: str, seat: Seat, *sizes: tuple[int, int], busy: str = "") -> None:
         before = seat.app.size
@@ -227,12 +241,11 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
             if found:
                 actual = tmp_path / path.name
                 actual.write_text(picture.svg(now), encoding="utf-8", newline="\n")
-                wrong.append("\n  ".join([f"{path.name} looks different now (see {actual}):", *found]))
+                wrong_screens.append("\n  ".join([f"{path.name} looks different now (see {actual}):", *found]))
         await seat.pilot.resize_terminal(*before)
         await seat.settle(busy)
 
-    yield check
-    assert not wrong, "\n".join(wrong)
+    return check
 
 
 async def chat_with(seat: Seat, path: Path, **sampling: Any) -> tuple[Chat, ChatSession]:

@@ -1,12 +1,17 @@
 """Pictures of screens: nothing is lost on the way to SVG and back, and what differs is named."""
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
+from tests.tui import conftest
+from tests.tui.conftest import SNAPSHOTS, Seat, Snapshot
 from tests.tui.picture import Cell, Cells, cells, differences, read, svg, words
 
 
@@ -62,3 +67,21 @@ def test_what_differs_is_named() -> None:
     assert len(said) == 2 and said[0].startswith("line 1, cells 9: was") and "'X'" in said[0]
     assert said[1].startswith("line 6, cells 4-6:") and "is" in said[1] and "#ffffff" in said[1]
     assert differences(before, now[:4]) == ["60x8 cells before, 60x4 now"]
+
+
+def test_a_screen_that_looks_wrong_fails_the_test_itself(
+    drive: Callable[..., None], snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGETUNE_SNAPSHOTS", raising=False)
+    monkeypatch.setattr(conftest, "SNAPSHOTS", tmp_path)
+    (tmp_path / "home-80x24.svg").write_bytes((SNAPSHOTS / "help-80x24.svg").read_bytes())
+    seen: list[str] = []
+
+    async def scene(seat: Seat) -> None:
+        await snapshot("home", seat, (80, 24))
+        await snapshot("never-drawn", seat, (80, 24))
+        seen.append("the whole scene is played")
+
+    with pytest.raises(AssertionError, match=r"home-80x24\.svg looks different now(.|\n)*never-drawn-80x24\.svg"):
+        drive(scene)
+    assert seen
