@@ -94,7 +94,7 @@ class Chat(Page):
     def refresh_state(self) -> None:
         """The keys that are valid now; how full the context is, and how fast the last answer came."""
         self.refresh_bindings()
-        if not (session := self.session):
+        if not (session := self.session) or self.answering:  # the figures of the last answer stay until there are new ones
             return
         text = f"context {bar(session.used / max(session.context, 1), 12, self.ours.ascii_only)} {session.used:,}/{session.context:,}"
         if session.stats:
