@@ -49,9 +49,11 @@ async def run_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
 
 async def run_or_undo(function: Callable[P, T], undo: Callable[[], object], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run in a thread what cannot be stopped. Where its screen is left meanwhile, `undo` runs once it has come to its end."""
-    ended = threading.Event()
+    begun, ended = threading.Lock(), threading.Event()
 
     def run() -> T:
+        if not begun.acquire(blocking=False):
+            raise asyncio.CancelledError  # the screen was left before a thread was free
         try:
             return function(*args, **kwargs)
         finally:
@@ -64,5 +66,7 @@ async def run_or_undo(function: Callable[P, T], undo: Callable[[], object], *arg
     try:
         return await asyncio.to_thread(run)
     except asyncio.CancelledError:
-        asyncio.get_running_loop().run_in_executor(None, undo_after)
+        # Whoever takes the lock first decides: what has not begun never will, and leaves nothing to undo.
+        if not begun.acquire(blocking=False):
+            asyncio.get_running_loop().run_in_executor(None, undo_after)
         raise

@@ -43,12 +43,21 @@ class LiveRanking(LiveSession):
         self._rewriting = False
 
     def open(self, paths: list[Path]) -> None:
-        """Read the prompts, load the models, and start or resume. paths: a GGUF for each model of the plan. Raises EdgeTuneError."""
+        """Read the prompts, load the models, and start or resume. paths: a GGUF for each model of the plan.
+
+        Raises EdgeTuneError, and PersonLeft after `leave`; no process is left running then.
+        """
         given = self.plan.read_prompts(self.workspace, self.store)
         authors = []
-        for name, path in zip(unique(model.name for model in self.plan.models), paths, strict=True):
-            self._engines.append(Engine(path))
-            authors.append(Author(name, self._engines[-1]))
+        try:
+            for name, path in zip(unique(model.name for model in self.plan.models), paths, strict=True):
+                engine = Engine(path)
+                self._engines.append(engine)  # not in one statement: `close` may replace the list while a model loads
+                authors.append(Author(name, engine))
+                self._check_leaving()
+        except BaseException:
+            self.close()
+            raise
 
         prompts = given or self.plan.propose_prompts(authors[0])
         self.left_out = prompts.left_out

@@ -8,7 +8,7 @@ from edgetune.storage.workspace import Workspace
 
 
 class PersonLeft(Exception):
-    """The person has left while answers were written; what is on disk stays."""
+    """The person has left while models were loaded or answers written; what is on disk stays."""
 
 
 class LiveSession:
@@ -25,6 +25,6 @@ class LiveSession:
         self._leaving.set()
 
     def _check_leaving(self) -> None:
-        """Called with every piece of an answer. Raises PersonLeft after `leave`."""
+        """Called after each model that was loaded, and with every piece of an answer. Raises PersonLeft after `leave`."""
         if self._leaving.is_set():
             raise PersonLeft

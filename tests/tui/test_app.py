@@ -379,7 +379,7 @@ def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) 
         assert isinstance(seat.app.screen, ErrorDialog) and "is not known" in seat.text()
         await seat.press("escape")
         await seat.press("ctrl+n")
-        assert "The X-ray is not done yet" in seat.text()
+        assert "The file was not read" in seat.text()
         await seat.pilot.press("m")
         await seat.until(lambda: isinstance(seat.app.screen, AskText))
         seat.app.screen.query_one(Input).value = "instruction=ask,output=say"

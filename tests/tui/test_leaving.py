@@ -153,7 +153,7 @@ def test_a_ranking_left_while_it_loads_ends_its_processes(
         await seat.press("escape")
         assert isinstance(seat.app.screen, Home)
         go.set()
-        await seat.until(lambda: engines.started == 2 and not engines)
+        await seat.until(lambda: engines.started == 1 and not engines)
 
     drive(scene)
 
@@ -184,7 +184,7 @@ def test_adapters_closed_while_one_is_written_break_nothing(
         await seat.press("f9")
         Replay(monkeypatch, "tui.dialogs.adapters", "export", held=0)
         await seat.pilot.press("enter")
-        await seat.until(lambda: "writing the adapter" in seat.text())
+        await seat.until(lambda: "Writing the adapter" in seat.text())
         assert isinstance(seat.app.screen, Adapters)
         await seat.press("escape")
         assert chat.is_current

@@ -54,14 +54,14 @@ class ArenaScreen(Voting[LiveArena]):
         duels = Listing("", "win rate, 95 %", "shows", "won/lost/tied", id="duels", empty=NOTHING, gives=0)
         duels.border_title = "What the votes say"
         yield duels
-        yield Static("", id="how-position", markup=False)
+        yield Static("", id="how-far", markup=False)
 
     def new_session(self) -> LiveArena:
         """An arena that is not open yet."""
         return LiveArena(self.workspace, self.plan)
 
     async def began(self) -> None:
-        """Let the models answer, saying how position they are."""
+        """Let the models answer, showing how far they are."""
         session, position = self.asking, [0, 0, 0]
         assert session is not None
 
@@ -106,7 +106,7 @@ class ArenaScreen(Voting[LiveArena]):
         ranked = sorted(result.ratings.by_model.items(), key=lambda item: -item[1].value)
         words = ", ".join(f"{name} {rating.value:+.0f} ({rating.low:+.0f} to {rating.high:+.0f})" for name, rating in ranked)
         smoothed = "; half a tie added to each duel, since a model won or lost all" if result.ratings.smoothed else ""
-        self.query_one("#how-position", Static).update(one_line(f"Rating with 95 % interval: {words}{smoothed}" if words else "", 400))
+        self.query_one("#how-far", Static).update(one_line(f"Rating with 95 % interval: {words}{smoothed}" if words else "", 400))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""

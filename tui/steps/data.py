@@ -243,7 +243,8 @@ class DataStep(Step):
         if missing:
             return safe_text(f"{missing[0]} is not there any more.")
         if not self.draft.kind:
-            return "Still reading the file: one moment."
+            reading = self._reading and not self._reading.is_finished
+            return "Still reading the file: one moment." if reading else "The file was not read. Choose it again, or another one."
         if self._stopped:
             return f"The X-ray says '{DO_NOT_TRAIN}': correct the file, or press {with_keys('{data.anyway}')} to train all the same."
         return ""
