@@ -18,9 +18,9 @@ def main() -> None:
 
 
 def _web(port: int, browser: bool) -> int:
-    from tui.web import serve
+    from tui.web import serve_app
 
-    return serve(port, browser)
+    return serve_app(port, browser)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def one_line(text: str, width: int = 80) -> str:
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
-def said(value: Any, missing: str = "") -> str:
+def format_value(value: Any, missing: str = "") -> str:
     """A setting's value in words. missing: what stands for one that is not set."""
     if value is None:
         return missing

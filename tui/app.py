@@ -96,7 +96,7 @@ class EdgeTuneApp(BaseApp):
             background_writes.soon(self.settings.save, self.settings_path)
 
     def recolour(self, theme: Theme) -> None:
-        """Another theme: screens draw anew what has colours of its own."""
+        """Another theme: screens redraw what has colours of its own."""
         for screen in self.screen_stack:
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.recolour()

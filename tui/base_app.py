@@ -16,7 +16,7 @@ class BaseApp(App[None]):
     def __init__(self, workspace: Workspace, ascii_only: bool = False) -> None:
         super().__init__()
         self.workspace, self.ascii_only = workspace, ascii_only
-        self.settings = settings.load(self.settings_path)
+        self.settings = settings.load_settings(self.settings_path)
 
     @property
     def settings_path(self) -> Path:

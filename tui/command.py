@@ -14,7 +14,7 @@ from edgetune.machine.python_child import child_environment
 from edgetune.storage.workspace import Workspace
 from edgetune.text import safe_text
 
-LEAVE_SECONDS = 5.0
+TERM_SECONDS = 5.0
 """Given to a command to leave after SIGTERM, before it is killed."""
 PROGRESS_EVERY = 0.3
 """Seconds between two lines of progress."""
@@ -67,7 +67,7 @@ async def _end(process: subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), LEAVE_SECONDS)
+            await asyncio.wait_for(process.wait(), TERM_SECONDS)
         except BaseException as error:  # it does not leave, or is not waited for any longer: asked twice, it ends at once
             process.kill()
             await process.wait()

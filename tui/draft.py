@@ -129,7 +129,7 @@ def path(workspace: Workspace) -> Path:
     return workspace.path / "draft.json"
 
 
-def load(workspace: Workspace) -> Draft:
+def load_draft(workspace: Workspace) -> Draft:
     """The draft that was left, or a new one; what makes no sense in it is as new. It waits for what is still being written."""
     background_writes.done()
     try:

@@ -29,7 +29,7 @@ async def of_model(model: Model, workspace: Workspace, tell: Callable[[str], Non
     if model.kind == "run":
         return await tuned(workspace, workspace.run(model.place), tell)
     if model.kind == "base":
-        return await base_file(workspace, Path(model.place), tell)
+        return await base_folder_gguf(workspace, Path(model.place), tell)
     path = Path(model.place)
     if not path.is_file():
         raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Choose another model.")
@@ -44,8 +44,8 @@ async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> 
             f"{name} is a reward model", "It gives scores, not answers.", "Chat with the run it judges, or rank answers: edgetune score."
         )
     tell(f"looking for an export of {name} …")
-    if found := await run_in_thread(current_gguf, run):
-        return found
+    if path := await run_in_thread(current_gguf, run):
+        return path
     tell(f"{name} has no export yet: writing one as {DEFAULT_TYPE}, and proving it …")
     files = await edgetune(workspace, "export", run.name, "--type", DEFAULT_TYPE)
     return Path(files[0]["path"])
@@ -57,7 +57,7 @@ async def base(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> P
     return await _cached(workspace, Path(request["base"]), str(request["base_name"]), str(request["base_hash"]), tell)
 
 
-async def base_file(workspace: Workspace, folder: Path, tell: Callable[[str], None]) -> Path:
+async def base_folder_gguf(workspace: Workspace, folder: Path, tell: Callable[[str], None]) -> Path:
     """The GGUF of a base model's folder, kept like that of a run's base."""
     return await _cached(workspace, folder, folder.name, await run_in_thread(fingerprint, folder), tell)
 

@@ -7,7 +7,7 @@ from textual.keys import Keys, key_to_character
 
 from edgetune.errors import InputError
 
-NAMES = {one.value.rpartition("+")[2] for one in Keys}
+KEY_NAMES = {one.value.rpartition("+")[2] for one in Keys}
 """Names of keys that write no sign."""
 SHORT = {"esc": "escape", "return": "enter", "del": "delete", "pgup": "pageup", "pgdn": "pagedown"}
 SIGNS = {
@@ -42,7 +42,7 @@ def typed(text: str) -> str:
         *held, last = part.split("+") if len(part) > 1 else [part]
         held = [one.lower() for one in held]
         last = last if len(last) == 1 else SHORT.get(last.lower(), last.lower())
-        if not set(held) <= set(WITH) or not (len(last) == 1 or last in NAMES or key_to_character(last)):
+        if not set(held) <= set(WITH) or not (len(last) == 1 or last in KEY_NAMES or key_to_character(last)):
             raise InputError(f"'{part[:40]}' is no key", "A key is a sign or a name.", "Type one such as a, G, f5, enter or ctrl+k.")
         keys.append("+".join([*held, last.lower() if held else last]))
     return ",".join(keys)
@@ -63,8 +63,8 @@ def own(keys: dict[str, str]) -> None:
 def with_keys(text: str) -> str:
     """A text of ours that names keys as "{home.new}", with those that hold now; where no screen declared one yet, what it does."""
 
-    def now(found: re.Match[str]) -> str:
-        keys = OWN.get(found[1]) or DECLARED.get(found[1])
-        return shown_key(keys.split(",")[0]) if keys else found[1].partition(".")[2]
+    def now(match: re.Match[str]) -> str:
+        keys = OWN.get(match[1]) or DECLARED.get(match[1])
+        return shown_key(keys.split(",")[0]) if keys else match[1].partition(".")[2]
 
     return NAMED.sub(now, text)

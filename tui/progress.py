@@ -11,7 +11,7 @@ _LINE = re.compile(r"(\d+)/(\d+) (bytes )?\s*(.*)")
 
 
 @dataclass(frozen=True)
-class Progress:
+class CommandProgress:
     """How far it is. size: whether bytes are counted. text: what is being done."""
 
     done: int
@@ -25,7 +25,7 @@ class Progress:
         return f"{bar(self.done / max(self.total, 1), width, ascii_only)} {figures}  {self.text}"
 
 
-def progress(line: str) -> Progress | None:
+def progress(line: str) -> CommandProgress | None:
     """What a line says about progress, None for talk."""
     match = _LINE.fullmatch(line)
-    return Progress(int(match[1]), int(match[2]), bool(match[3]), match[4]) if match else None
+    return CommandProgress(int(match[1]), int(match[2]), bool(match[3]), match[4]) if match else None

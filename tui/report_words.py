@@ -10,7 +10,7 @@ from edgetune.formatting import format_duration
 from edgetune.text import one_line, safe_text
 from tui.widgets.spark import spark
 
-KINDS = 8
+MOST_PROBLEMS = 8
 """Kinds of problems that are listed."""
 
 
@@ -67,7 +67,7 @@ def _problems(report: dict[str, Any]) -> Text:
     firsts: dict[str, dict[str, Any]] = {}
     for problem in report["problems"]:
         firsts.setdefault(problem["kind"], problem)
-    for kind, count in list(report["problem_counts"].items())[:KINDS]:
+    for kind, count in list(report["problem_counts"].items())[:MOST_PROBLEMS]:
         text.append(f"{count:,} {kind.replace('_', ' ')}", "bold")
         if first := firsts.get(kind):
             text.append(f"  {Path(first['file']).name}:{first['line']}: {one_line(first['message'], 120)}", "dim")

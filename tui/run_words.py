@@ -73,7 +73,7 @@ def next_step(history: History, status: str, writes_answers: bool) -> str:
     return fell or f"The {'next' if history.curves['eval_loss'].values else 'first'} check on held-out examples comes soon."
 
 
-def summary(history: History, status: str, temperature: float | None) -> str:
+def machine_text(history: History, status: str, temperature: float | None) -> str:
     """Speed, memory and temperature (degrees Celsius) while it trains."""
     memory = history.curves["memory"].values
     parts = []

@@ -21,7 +21,7 @@ class Settings:
         write_json(path, asdict(self))
 
 
-def load(path: Path) -> Settings:
+def load_settings(path: Path) -> Settings:
     """The settings of a file; what is missing or makes no sense is as usual, for a broken file must not keep the app shut."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))

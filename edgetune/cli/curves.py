@@ -13,7 +13,7 @@ from edgetune.errors import InputError
 from edgetune.runs import chart, compare
 from edgetune.runs.history import CURVES, History
 from edgetune.storage.workspace import open_workspace
-from edgetune.text import one_line, said
+from edgetune.text import format_value, one_line
 
 UNITS = {"memory": 2**20}
 """What one on the scale stands for, where it is not one: MiB."""
@@ -96,10 +96,12 @@ def figures(histories: list[History]) -> str:
     """What differs, and what came of it, a column a run."""
     rows: list[list[str]] = []
     if len(histories) == 2:
-        rows += [[one["option"].replace("_", " "), *(said(value, "-") for value in one["values"])] for one in differences(histories)]
+        rows += [
+            [one["option"].replace("_", " "), *(format_value(value, "-") for value in one["values"])] for one in differences(histories)
+        ]
         rows.append([""] * 3)
     results = [compare.run_results(history) for history in histories]
-    rows += [[name, *(said(one[name], "-") for one in results)] for name in results[0]]
+    rows += [[name, *(format_value(one[name], "-") for one in results)] for name in results[0]]
     return table(rows, ["", *(history.run.name for history in histories)])
 
 

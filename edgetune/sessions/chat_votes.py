@@ -1,7 +1,7 @@
 """Votes given in the middle of a chat, on its last answer: thumbs, an edit, or a second answer to choose from."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgetune.chat.branches import Turn
@@ -9,7 +9,7 @@ from edgetune.chat.conversation import Answer, Conversation
 from edgetune.chat.engine import Engine
 from edgetune.chat.sampling import LARGEST_SEED, Sampling
 from edgetune.errors import InputError
-from edgetune.preferences.candidates import HOTTER, hotter
+from edgetune.preferences.candidates import HOTTER, alike, hotter
 from edgetune.preferences.edit import edit_vote
 from edgetune.preferences.record import Candidate, Choice, Turns, Vote, assistant_answer
 from edgetune.preferences.store import Store
@@ -149,12 +149,30 @@ def candidate_of_turn(turn: Turn) -> Candidate:
     return Candidate([turn.message], **{name: turn.provenance[name] for name in PROVENANCE if name in turn.provenance})
 
 
-def second_answer_settings(sampling: Sampling) -> Iterator[Sampling]:
-    """Settings for a second answer, one per attempt: another seed each, and from the second attempt on a higher temperature."""
+STILL_ALIKE = "The answers are still nearly identical. A vote between them would teach nothing, so none is saved."
+"""What to say when all attempts at a second answer were like the first."""
+
+
+@dataclass(frozen=True)
+class SecondAttempt:
+    """An attempt at a second answer: its settings, and a sentence on why it is made (empty for the first)."""
+
+    settings: Sampling
+    why: str
+
+
+def second_attempts(sampling: Sampling) -> Iterator[SecondAttempt]:
+    """Attempts at a second answer, until one `differs`: another seed each, and from the second attempt on a higher temperature."""
     settings = sampling
     for attempt in range(len(HOTTER) + 1):
         if sampling.seed is not None:  # the seed that was asked for gives the first answer again
             settings = replace(settings, seed=(sampling.seed + 1 + attempt) % LARGEST_SEED)
-        yield settings
+        why = f"It is nearly identical to the first answer: regenerating it at temperature {settings.temperature:g}." if attempt else ""
+        yield SecondAttempt(settings, why)
         if attempt < len(HOTTER):
             settings = hotter(settings, attempt)
+
+
+def differs(first: str, second: str) -> bool:
+    """Whether a vote between two answers would teach something."""
+    return not alike(first, second)

@@ -45,19 +45,18 @@ def run_vote_command(
 
 def _write_second_answer(votes: "ChatVotes", sampling: Sampling, max_tokens: int | None, console: Console) -> bool:
     """Write a second answer, hotter while it hardly differs from the first; whether there is something to choose between."""
-    from edgetune.preferences.candidates import alike
-    from edgetune.sessions.chat_votes import second_answer_settings
+    from edgetune.sessions.chat_votes import STILL_ALIKE, differs, second_attempts
 
-    for attempt, settings in enumerate(second_answer_settings(sampling)):
-        if attempt:
-            console.say(f"It is nearly identical to the first answer: written again at temperature {settings.temperature:g}.")
-        answer = votes.begin_second(settings, max_tokens)
+    for attempt in second_attempts(sampling):
+        if attempt.why:
+            console.say(attempt.why)
+        answer = votes.begin_second(attempt.settings, max_tokens)
         console.say("[2]")
         console.stream(answer)
-        votes.record_second(answer, settings)
-        if not alike(votes.text(), answer.text):
+        votes.record_second(answer, attempt.settings)
+        if differs(votes.text(), answer.text):
             return True
 
     votes.discard_second()
-    console.say("The answers are still nearly identical. A vote between them would teach nothing, so none is saved.")
+    console.say(STILL_ALIKE)
     return False

@@ -153,11 +153,11 @@ def test_a_run_with_former_names_resumes_and_is_compared(
 
 def test_a_draft_with_former_names_is_taken_up(workspace: Workspace, facts: Path) -> None:
     draft.Draft(base="nano", data=[str(facts)], options={"length": 64, "batch": 2, "rank": 4}).save(workspace)
-    found = draft.load(workspace)
+    found = draft.load_draft(workspace)
     assert found.options == {"max_length": 64, "batch_size": 2, "rank": 4} and not found.problem
     assert "--max-length 64" in found.command()
     draft.Draft(options={"length": 64, "max_length": 32}).save(workspace)
-    assert draft.load(workspace).options == {}
+    assert draft.load_draft(workspace).options == {}
 
 
 def test_current_names_stay_as_they_are() -> None:

@@ -208,7 +208,7 @@ def test_theme_and_keys_are_kept(drive: Drive, workspace: Workspace) -> None:
 
     drive(turn)
     path = workspace.path / "app.json"
-    kept = settings.load(path)
+    kept = settings.load_settings(path)
     assert kept.theme == "edgetune-light"
     kept.keys = {"home.new": "f9"}
     kept.save(path)
@@ -228,8 +228,8 @@ def test_damaged_settings_and_drafts_are_as_new(workspace: Workspace, text: str)
     workspace.path.mkdir(parents=True)
     for name in ("app.json", "draft.json"):
         (workspace.path / name).write_text(text, encoding="utf-8")
-    assert settings.load(workspace.path / "app.json") == settings.Settings()
-    assert draft.load(workspace) == draft.Draft()
+    assert settings.load_settings(workspace.path / "app.json") == settings.Settings()
+    assert draft.load_draft(workspace) == draft.Draft()
 
 
 def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> None:
@@ -246,9 +246,9 @@ def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> N
         await seat.until(lambda: isinstance(seat.app.screen, Choose))
         await seat.press("home", "enter")
         await seat.until(lambda: isinstance(seat.app.screen, SettingsScreen))
-        assert settings.load(workspace.path / "app.json").theme == seat.app.theme == sorted(seat.app.available_themes)[0]
+        assert settings.load_settings(workspace.path / "app.json").theme == seat.app.theme == sorted(seat.app.available_themes)[0]
         await seat.press("u")
-        assert settings.load(workspace.path / "app.json").theme == seat.app.theme == "edgetune-dark"
+        assert settings.load_settings(workspace.path / "app.json").theme == seat.app.theme == "edgetune-dark"
         assert {"doctor.copy", "settings.reset", "confirm.yes", "error.copy"} <= {one.id for one in bindings()}
         await seat.press("escape")
         assert isinstance(seat.app.screen, Home)
@@ -332,7 +332,7 @@ def test_what_does_not_fit_is_changed_with_one_key(drive: Drive, workspace: Work
         assert "It does not fit in memory. Press a" in seat.text() and "activations" in seat.text()
         await seat.press("a")
         text = seat.text()
-        options = draft.load(workspace).options
+        options = draft.load_draft(workspace).options
         assert options["batch_size"] < 4096 and options["batch_size"] * options["gradient_accumulation"] == 4096 * 4
         assert f"batch size 4096 → {options['batch_size']}" in text and "does not fit" not in text and "It can start." in text
         await seat.press("ctrl+b")
@@ -386,7 +386,7 @@ def test_columns_of_other_names_can_be_told(drive: Drive, workspace: Workspace) 
         await seat.press("enter")
         await seat.until(lambda: "6 rows, all used" in seat.text())
         await seat.settle()
-        assert draft.load(workspace).options == {"column_map": ["instruction=ask,output=say"]}
+        assert draft.load_draft(workspace).options == {"column_map": ["instruction=ask,output=say"]}
         assert "⟦It is 0.<|im_end|>⟧" in seat.text()
 
     drive(scene, (120, 40))

@@ -264,7 +264,7 @@ def test_a_text_that_came_in_pieces_looks_as_if_it_had_come_whole(drive: Callabl
             grown.append(sign)
         await seat.settle()
         assert grown.source == text and rows(grown) != rows(whole), "or there is no need to read it anew"
-        grown.read_anew()
+        grown.read_again()
         await seat.settle()
         assert rows(grown) == rows(whole)
 

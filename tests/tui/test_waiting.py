@@ -198,7 +198,7 @@ def test_answers_being_written(
         new = seat.app.screen.query(Candidate)[1]
         await seat.until(lambda: len(str(new.query_one(Static).render())) == Halting.SIGNS)
         await snapshot("second-busy", seat, busy="second")
-        monkeypatch.setattr("tui.dialogs.second_answer.alike", lambda one, other: True)
+        monkeypatch.setattr("edgetune.sessions.chat_votes.alike", lambda one, other: True)
         halting.go()
         await seat.settle()
         await snapshot("second-alike", seat)

@@ -12,7 +12,7 @@ from edgetune.chat.sampling import Sampling
 from edgetune.errors import InputError
 from edgetune.sessions.chat_session import ChatSettings
 from edgetune.storage.files import safe_name
-from edgetune.text import said
+from edgetune.text import format_value
 from tui.dialogs.ask import AskText
 from tui.dialogs.dialog import Dialog
 from tui.keys import with_keys
@@ -73,7 +73,7 @@ class ChatSettingsDialog(Dialog[ChatSettings]):
     def draw(self) -> None:
         """The settings as they are."""
         self.query_one(Listing).show(
-            [Line(setting.name, (setting.title, said(self.value(setting)) or "-", setting.hint)) for setting in self.shown]
+            [Line(setting.name, (setting.title, format_value(self.value(setting)) or "-", setting.hint)) for setting in self.shown]
         )
 
     @on(Listing.Chosen)
@@ -82,7 +82,7 @@ class ChatSettingsDialog(Dialog[ChatSettings]):
         """Ask for another value."""
         setting = next(setting for setting in SETTINGS if setting.name == event.key)
         text = await self.app.push_screen_wait(
-            AskText(f"{setting.title}: {setting.hint}", said(self.value(setting)), lambda t: self.changed(setting, t))
+            AskText(f"{setting.title}: {setting.hint}", format_value(self.value(setting)), lambda t: self.changed(setting, t))
         )
         if text is not None:
             self.settings = self.changed(setting, text)

@@ -10,11 +10,10 @@ from textual.binding import BindingType
 from textual.widgets import Static
 from textual.worker import WorkerError
 
-from edgetune.preferences.candidates import alike
 from edgetune.preferences.record import Choice, Vote
 from edgetune.preferences.store import Store
 from edgetune.sessions.chat_session import ChatSession
-from edgetune.sessions.chat_votes import second_answer_settings
+from edgetune.sessions.chat_votes import STILL_ALIKE, SecondAttempt, differs, second_attempts
 from edgetune.text import one_line
 from tui.dialogs.dialog import Dialog
 from tui.error_handling import run_in_thread, show_errors
@@ -27,7 +26,7 @@ from tui.widgets.top_bar import TopBar
 
 
 class SecondAnswer(Dialog[str]):
-    """Gives what to say below the answer that stands; None when no vote was taken. The other answer stays as a branch."""
+    """Gives what to say below the answer that is continued from; None when no vote was taken. The other answer stays as a branch."""
 
     NAME = "Which is better?"
     ABOUT = "The answer before is 1, the new one 2. The chat continues with 2 where it is better, else with 1; the other stays as a branch."
@@ -67,26 +66,24 @@ class SecondAnswer(Dialog[str]):
     async def write(self) -> None:
         """Until it differs from the first, hotter with each try."""
         session, first = self.session, self.session.candidate(self.first).text
-        question, status = session.branches.turns[self.first].parent, "A second answer is being written …"
-        for attempt, settings in enumerate(second_answer_settings(session.settings.sampling)):
-            if attempt:
-                status = f"It is nearly identical to the answer before: regenerating it at temperature {settings.temperature:g}."
-            self.tell(status)
+        question = session.branches.turns[self.first].parent
+        for attempt in second_attempts(session.settings.sampling):
+            self.tell(attempt.why or "A second answer is being written …")
             try:
-                text = await self._write_once(question, settings, first)
+                text = await self._write_once(question, attempt, first)
             finally:
                 self.second = session.branches.tip if session.branches.tip != question else None
 
-            # Twins are not voted on: the next try is hotter.
-            if not alike(first, text) and not self.leaving:
+            # Twins are not voted on: the next attempt is hotter.
+            if differs(first, text) and not self.leaving:
                 self.ready = True
-                self.tell((status if attempt else "") + " Which is better?")
+                self.tell(f"{attempt.why} Which is better?".strip())
                 self.refresh_bindings()
                 return
             self.forget()
             if self.leaving:
                 return
-        self.tell(with_keys("The answers hardly differ even so, and a vote between twins teaches nothing. {dialog.close} goes back."))
+        self.tell(f"{STILL_ALIKE} {with_keys('{dialog.close} goes back.')}")
 
     def forget(self) -> None:
         """Drop the second answer: nobody chose between the two."""
@@ -95,7 +92,7 @@ class SecondAnswer(Dialog[str]):
         self.second = None
         self.session.go(self.before)
 
-    async def _write_once(self, question: int, settings: object, first: str) -> str:
+    async def _write_once(self, question: int, attempt: SecondAttempt, first: str) -> str:
         text = ""
 
         def show(piece: str) -> None:
@@ -103,7 +100,7 @@ class SecondAnswer(Dialog[str]):
             text += piece
             self.query_one(Candidates).show([first, text])
 
-        writing = asyncio.create_task(run_in_thread(self.session.answer_again, question, settings))  # type: ignore[arg-type]
+        writing = asyncio.create_task(run_in_thread(self.session.answer_again, question, attempt.settings))
         await drawn(self.session, writing, show)
         return text
 
@@ -141,7 +138,7 @@ class SecondAnswer(Dialog[str]):
         self.dismiss(f"vote: {results[value]}, kept in {self.votes.name}")
 
     def action_close(self) -> None:
-        """Stop the writing; the first answer stands."""
+        """Stop the writing; the chat continues with the first answer."""
         self.leave()
 
     @work(group="close", exclusive=True)

@@ -39,7 +39,7 @@ class Page(Screen[None]):
         return self.query_one(TopBar)
 
     def recolour(self) -> None:
-        """Another theme: what was drawn with colours of the one before is drawn anew."""
+        """Another theme: what was drawn with colours of the one before is drawn again."""
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""

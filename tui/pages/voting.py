@@ -102,7 +102,7 @@ class Voting(Page, Generic[A]):
             raise
 
     def fail(self) -> None:
-        """Say how to go on."""
+        """Say how to continue."""
         self.tell(with_keys("Something went wrong; no vote is lost. {voting.again} tries again, {page.back} leaves."))
         self.now(FAILED)
 
@@ -134,7 +134,7 @@ class Voting(Page, Generic[A]):
         return self.status == READY if action == "skip" else True
 
     def action_again(self) -> None:
-        """Load the models anew."""
+        """Load the models again."""
         self._end()
         self.open()
 

@@ -22,7 +22,7 @@ from tui.widgets.listing import Line, Listing
 from tui.widgets.spark import bar
 from tui.widgets.streamed import DRAW
 
-NOTHING = "No vote yet: what the votes say of the models\nstands here, with how sure it is."
+NO_VOTES = "No vote yet: what the votes say of the models\nstands here, with how sure it is."
 
 
 class ArenaScreen(Voting[LiveArena]):
@@ -51,7 +51,7 @@ class ArenaScreen(Voting[LiveArena]):
         yield Asked(id="asked")
         yield Candidates(id="sides")
         yield Static("", id="message", markup=False)
-        duels = Listing("", "win rate, 95 %", "shows", "won/lost/tied", id="duels", empty=NOTHING, gives=0)
+        duels = Listing("", "win rate, 95 %", "shows", "won/lost/tied", id="duels", empty=NO_VOTES, gives=0)
         duels.border_title = "What the votes say"
         yield duels
         yield Static("", id="how-far", markup=False)

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from edgetune.runs import compare
 from edgetune.runs.history import History
 from edgetune.storage.workspace import Run
-from edgetune.text import one_line, said
+from edgetune.text import format_value, one_line
 from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
 from tui.pages.page import Page
@@ -72,8 +72,12 @@ class Compare(Page):
         differences = await run_in_thread(compare.recipe_differences, one.run, other.run)
         first, second = await run_in_thread(lambda: (compare.run_results(one), compare.run_results(other)))
         bold = f"bold {self.app.theme_variables.get('accent', '')}"
-        lines = [Line(name, (Text(name.replace("_", " "), style=bold), said(a, "-"), said(b, "-"))) for name, a, b in differences]
-        lines += [Line(f"result {name}", (name, said(value, "-"), said(second[name], "-"))) for name, value in first.items()]
+        lines = [
+            Line(name, (Text(name.replace("_", " "), style=bold), format_value(a, "-"), format_value(b, "-"))) for name, a, b in differences
+        ]
+        lines += [
+            Line(f"result {name}", (name, format_value(value, "-"), format_value(second[name], "-"))) for name, value in first.items()
+        ]
         self.query_one(Listing).show(lines)
 
     def action_log(self) -> None:

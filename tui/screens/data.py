@@ -34,7 +34,7 @@ class Data(Page):
 
     def body(self) -> Iterable[Widget]:
         """What to do, and the files."""
-        base = drafts.load(self.workspace).base or "nano"
+        base = drafts.load_draft(self.workspace).base or "nano"
         yield Static(f"Enter on a file looks at it. Tokens as {base} reads them.", id="about", markup=False)
         yield Looked(drafts.Draft(base=base))
 

@@ -1,4 +1,4 @@
-"""Write a run as GGUF files: choose types and programs, watch writing and proof, and go on to chat."""
+"""Write a run as GGUF files: choose types and programs, watch writing and proof, and continue in a chat."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -66,7 +66,7 @@ class Export(Page):
         self._writing: Worker[None] | None = None
 
     def body(self) -> Iterable[Widget]:
-        """Types and programs, the marked one in words, and how it goes."""
+        """Types and programs, the selected one in words, and how it goes."""
         types = Listing("", "type", "size", "loss", "tokens/s", "made", id="types", empty="looking …")
         types.border_title = f"Types of GGUF for {self.run_shown.name}"
         yield types
@@ -119,7 +119,7 @@ class Export(Page):
 
     @on(Listing.Moved)
     def moved(self, event: Listing.Moved) -> None:
-        """The marked one in words."""
+        """The selected one in words."""
         event.stop()
         self._tell_type(event.key)
 
@@ -252,7 +252,7 @@ def _round(speed: float) -> int:
 
 
 def _files(run: Run) -> dict[str, Any]:
-    """The GGUF files of a run, each with what changes when it is written anew."""
+    """The GGUF files of a run, each with what changes when it is written again."""
     if not run.exports.is_dir():
         return {}
     return {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in sorted(run.exports.glob("*.gguf"))}

@@ -33,7 +33,7 @@ EVERY = 1.0
 """Seconds between two looks at the runs."""
 TOGETHER = 0.3
 """Seconds that runs wait for bases, to be drawn at once."""
-NOTHING = """No runs yet.
+NO_RUNS = """No runs yet.
 
 Press  [b $accent]$trying[/]  to try it: the bundled model learns about a lighthouse,
 which takes about three minutes on a laptop.
@@ -159,7 +159,7 @@ class Home(Page):
         seen = list(self.runs.values())
         ascii_only, colours = self.ours.ascii_only, self.app.theme_variables
         runs, files = self.run_list, self.export_list
-        runs.empty(Content.from_markup(NOTHING, trying=with_keys("{home.try}"), new=with_keys("{home.new}")))
+        runs.empty(Content.from_markup(NO_RUNS, trying=with_keys("{home.try}"), new=with_keys("{home.new}")))
         files.empty(with_keys("No exports yet.\n{home.export} on a finished run writes one."))
         runs.show([tables.run_line(run, colours, ascii_only) for run in seen])
         files.show([tables.export_line(path, size) for path, size in self._exports])

@@ -55,7 +55,7 @@ class NewRun(Page):
 
     async def on_mount(self) -> None:
         """Go on where it was left."""
-        self.draft = await run_in_thread(drafts.load, self.workspace)
+        self.draft = await run_in_thread(drafts.load_draft, self.workspace)
         if self._base and self._base != self.draft.base:
             self.draft.base, self.draft.kind, self.draft.verdict, self.draft.step = self._base, "", "", 1
         wanted, self.at = min(self.draft.step, len(STEPS) - 1), 0

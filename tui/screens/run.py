@@ -23,7 +23,7 @@ from tui.error_handling import run_in_thread, show_errors
 from tui.keys import key
 from tui.navigation import open_screen
 from tui.pages.page import Page
-from tui.run_words import headline, summary, what_next
+from tui.run_words import headline, machine_text, what_next
 from tui.widgets.chart import Chart, Plotted
 from tui.widgets.event_list import EventList
 from tui.widgets.samples import Samples
@@ -144,7 +144,7 @@ class RunScreen(Page):
         self._draw_charts()
         self.query_one(EventList).update()
         self.query_one(Samples).show(self.history.state.samples)
-        self.bar.note(summary(self.history, status, self.temperature))
+        self.bar.note(machine_text(self.history, status, self.temperature))
 
         # Who watches is told when a run ends.
         if before != status:
@@ -168,7 +168,7 @@ class RunScreen(Page):
                 visible[at].redraw()
 
     def recolour(self) -> None:
-        """The headline anew; the rest draws itself."""
+        """The headline again; the rest draws itself."""
         if self.status:
             self._seen = ()
             self.draw(self.status)

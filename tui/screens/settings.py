@@ -80,8 +80,8 @@ class SettingsScreen(Page):
         kept, name = self.ours.settings, event.key
         if name == "theme":
             names = sorted(self.app.available_themes)
-            if found := await self.app.push_screen_wait(Choose("Theme", names, self.app.theme)):
-                self.app.theme = found
+            if theme := await self.app.push_screen_wait(Choose("Theme", names, self.app.theme)):
+                self.app.theme = theme
         elif name == "folders":
             known = folders.listed_folders(self.workspace)
             asked = AskText("Folders, with commas between them", ", ".join(known), lambda text: typed_folders(text, known))

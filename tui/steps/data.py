@@ -29,7 +29,7 @@ from tui.widgets.listing import Listing
 
 READING = "reading …  {data.stop} stops it."
 STOPPED = "Reading was stopped. Enter on a file reads it again."
-NOTHING = "Enter on a file chooses it; it is then read completely, and its X-ray is shown here."
+NO_FILE = "Enter on a file chooses it; it is then read completely, and its X-ray is shown here."
 UNREAD = "It could not be read. Choose another file; or press {data.format} to name its shape, {data.map} to name its columns."
 ROWS, NO_ROW = "As the model sees it", "Your rows as the model sees them. Green is what it learns."
 
@@ -63,7 +63,7 @@ class DataStep(Step):
             with Vertical(id="looked"):
                 with VerticalScroll(classes="panel", id="xray") as xray:
                     xray.border_title = "X-ray"
-                    yield Static(NOTHING, id="report", markup=False)
+                    yield Static(NO_FILE, id="report", markup=False)
                 with VerticalScroll(classes="panel", id="rows") as rows:
                     rows.border_title = ROWS
                     yield Static(NO_ROW, id="row", markup=False)
@@ -83,7 +83,7 @@ class DataStep(Step):
         self._take([str(event.path)])
 
     def action_add(self) -> None:
-        """The marked file, too."""
+        """The selected file, too."""
         files = self.query_one(Files)
         current = self.query_one(Listing).current
         if current and (path := files.folder / current).is_file() and str(path) not in self.draft.data:

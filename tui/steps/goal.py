@@ -71,7 +71,7 @@ class GoalStep(Step):
 
     @on(OptionList.OptionSelected)
     def choose(self, event: OptionList.OptionSelected) -> None:
-        """Enter: take it and go on."""
+        """Enter: accept it and continue."""
         event.stop()
         self.take(goals.goal(event.option.id or ""))
         self.screen.call_later(self.screen.run_action, "next")

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from edgetune.bases import find
 from edgetune.config.recipe import PRESETS, Recipe, check_option, used
-from edgetune.text import one_line, safe_text, said
+from edgetune.text import format_value, one_line, safe_text
 from tui.dialogs.ask import AskText
 from tui.dialogs.choose import Choose
 from tui.draft import Draft
@@ -90,7 +90,9 @@ class RecipeStep(Step):
             style = f"bold {colours.get('accent', '')}" if changed else ""
             cells = (
                 Text(f"{'*' if changed else ' '} {name.replace('_', ' ')}", style=style),
-                Text(one_line("none" if name == "replay" and not values[name] else said(values[name], "automatic"), 60), style=style),
+                Text(
+                    one_line("none" if name == "replay" and not values[name] else format_value(values[name], "automatic"), 60), style=style
+                ),
                 Text(source.removeprefix("preset "), style=style or "dim"),
                 Text(field.description or "", style="dim", no_wrap=True),
             )
@@ -130,7 +132,7 @@ class RecipeStep(Step):
                 self.set(name, choice)
         else:
             question = f"{name.replace('_', ' ')}: {field.description}"
-            text = await self.app.push_screen_wait(AskText(question, said(now), lambda t: self.check(name, t)))
+            text = await self.app.push_screen_wait(AskText(question, format_value(now), lambda t: self.check(name, t)))
             if text is not None:
                 self.set(name, check_option(name, parsed(name, text)))
 

@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from edgetune.errors import EdgeTuneError
 from edgetune.storage.files import safe_name
-from edgetune.text import one_line, safe_text, said
+from edgetune.text import format_value, one_line, safe_text
 from tui.draft import forget
 from tui.error_handling import show_errors
 from tui.keys import key, with_keys
@@ -37,7 +37,7 @@ class StartStep(Step):
         with VerticalScroll(classes="panel", id="start") as panel:
             panel.border_title = "Ready"
             data = ", ".join(_file(path) for path in draft.data)
-            options = [f"{name.replace('_', ' ')} {one_line(said(value), 40)}" for name, value in draft.options.items()]
+            options = [f"{name.replace('_', ' ')} {one_line(format_value(value), 40)}" for name, value in draft.options.items()]
             changed = ", ".join(options) or "nothing"
             rows = [("model", draft.base), ("data", data), ("goal", draft.goal), ("preset", draft.preset), ("changed", changed)]
             text = Text()

@@ -37,7 +37,7 @@ class Step(Vertical):
         """Take the focus where it belongs."""
 
     def recolour(self) -> None:
-        """Another theme: what was drawn with colours of the one before is drawn anew."""
+        """Another theme: what was drawn with colours of the one before is drawn again."""
 
     def changed(self) -> None:
         """Keep the draft as it is now."""

@@ -5,7 +5,7 @@ import sys
 from edgetune.errors import EdgeTuneError
 
 
-def serve(port: int, browser: bool) -> int:
+def serve_app(port: int, browser: bool) -> int:
     """Serve until Ctrl-C; the exit code. port: 0 for a free one. browser: open one. EdgeTuneError where textual-serve is missing."""
     try:
         from tui.web import server
@@ -15,4 +15,4 @@ def serve(port: int, browser: bool) -> int:
             f"The package textual-serve is not installed ({error.name}).",
             f'Install it: {sys.executable} -m pip install "textual-serve>=1.1"',
         ) from error
-    return server.serve(port, browser)
+    return server.run_server(port, browser)

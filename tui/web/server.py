@@ -30,7 +30,7 @@ from edgetune.machine.python_child import child_environment
 ADDRESS = "127.0.0.1"
 MOST = 8
 """Pages open at once; each is a process."""
-LEAVE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 """Given to the apps to end."""
 HEADERS = {
     "Cache-Control": "no-store",
@@ -133,14 +133,14 @@ class AppServer(Server):
         for task in self._open:
             task.cancel()
         if self._open:
-            await asyncio.wait(self._open, timeout=LEAVE_SECONDS)
+            await asyncio.wait(self._open, timeout=CLOSE_SECONDS)
         for process in psutil.Process().children():  # not theirs: what they launched to train goes on
             with suppress(psutil.Error):
                 process.kill()
 
     async def run(self, ready: Callable[[str], None], stop: asyncio.Event) -> None:
         """Listen until asked to stop. ready: gets the address. Raises InputError where the port is taken."""
-        runner = web.AppRunner(await self._make_app(), access_log=None, shutdown_timeout=LEAVE_SECONDS)
+        runner = web.AppRunner(await self._make_app(), access_log=None, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         try:
             site = web.TCPSite(runner, ADDRESS, self.port)
@@ -156,7 +156,7 @@ class AppServer(Server):
             await runner.cleanup()
 
 
-def serve(port: int, browser: bool) -> int:
+def run_server(port: int, browser: bool) -> int:
     """Serve until Ctrl-C; 130 then. browser: open one. The address goes to stdout, talk to stderr."""
     logging.getLogger("textual-serve").addHandler(logging.NullHandler())
     os.environ.update(child_environment(PYTHONIOENCODING="utf-8"))

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from edgetune.text import safe_text
 
-NAMES = {"system": "system", "user": "you", "assistant": "model"}
+ROLE_LABELS = {"system": "system", "user": "you", "assistant": "model"}
 
 
 class Asked(VerticalScroll):
@@ -29,7 +29,7 @@ class Asked(VerticalScroll):
 
     def show(self, turns: Sequence[dict[str, Any]], about: str = "") -> None:
         """These turns."""
-        before = "\n".join(f"{NAMES.get(turn['role'], turn['role'])}: {turn['content']}" for turn in turns[:-1])
+        before = "\n".join(f"{ROLE_LABELS.get(turn['role'], turn['role'])}: {turn['content']}" for turn in turns[:-1])
         self.remove_class("-note")
         self._say(before, str(turns[-1]["content"]), about)
 

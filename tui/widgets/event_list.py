@@ -17,7 +17,7 @@ from edgetune.text import one_line
 from tui.cli_terms import in_app
 from tui.keys import key
 
-WIDEST = 300
+LINE_WIDTH = 300
 """Cells of a line."""
 COLOURS = {"evaluated": "secondary", "sample": "primary", "finished": "success", "failed": "error", "stopped": "warning", "note": "warning"}
 
@@ -48,7 +48,7 @@ class EventList(ScrollView, can_focus=True):
     def update(self) -> None:
         """Take note of what the history has taken in."""
         if self.virtual_size.height != self.count:
-            self.virtual_size = Size(WIDEST, self.count)
+            self.virtual_size = Size(LINE_WIDTH, self.count)
             self.border_subtitle = f"{self.count:,}"
             self.refresh()
             if self._following:
@@ -75,7 +75,7 @@ class EventList(ScrollView, can_focus=True):
     def action_every(self) -> None:
         """All events, or news alone."""
         self.every = not self.every
-        self.virtual_size = Size(WIDEST, self.count)
+        self.virtual_size = Size(LINE_WIDTH, self.count)
         self.border_subtitle = f"{self.count:,}"
         self._to_end()
         self.refresh()

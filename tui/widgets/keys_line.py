@@ -1,6 +1,6 @@
 """The last line of a screen: the keys that work now, whole words alone; what there is no room for stands in the help.
 
-One widget, where Textual's Footer makes one of every key anew whenever a key may have changed: that took a third of the time to the
+One widget, where Textual's Footer makes one of every key again whenever a key may have changed: that took a third of the time to the
 app's first screen.
 """
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from textual.events import Leave, MouseMove
 from textual.widget import Widget
 
-HELP = "help"
+HELP_ACTION = "help"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class KeysLine(Widget):
         self.screen.bindings_updated_signal.subscribe(self, self.changed)
 
     def changed(self, screen: Any) -> None:
-        """Draw anew, where other keys are valid now."""
+        """Redraw, where other keys are valid now."""
         if screen is not self.screen or not screen.app.app_focus:
             return
         valid: dict[str, Shown] = {}
@@ -68,7 +68,7 @@ class KeysLine(Widget):
 
     def render(self) -> Text:
         """The line."""
-        at_the_end = [key for key in self.keys if key.action == HELP]
+        at_the_end = [key for key in self.keys if key.action == HELP_ACTION]
         room = self.size.width - sum(key.cells for key in at_the_end)
         line = Text(no_wrap=True, overflow="crop")
         for key in self.keys:

@@ -64,7 +64,7 @@ class MarkdownView(Widget):
         # A row more moves what is below; the same number of rows is only drawn.
         self.refresh(Region(0, first, self._width, max(len(self._rows) - first, 1)), layout=len(self._rows) != height)
 
-    def read_anew(self) -> None:
+    def read_again(self) -> None:
         """Read all of it as one text, once it is whole: while it grew, blocks were settled that a later piece might have changed."""
         text, self._text = self.source, MarkdownLines()
         self._text.append(text)

@@ -32,7 +32,7 @@ class Samples(VerticalScroll):
         )
 
     def show(self, samples: list[dict[str, Any]]) -> None:
-        """Draw anew where there are others than before."""
+        """Redraw where there are others than before."""
         last = self._samples[-1:]
         if samples and (len(samples), samples[-1:]) != (len(self._samples), last):
             self._samples = list(samples)

@@ -27,7 +27,7 @@ async def follow(session: ChatSession, bubbles: Bubbles, reply: Reply, write: Ca
     except BaseException:
         reply.how("not answered")
         raise
-    reply.markdown.read_anew()
+    reply.markdown.read_again()
     if session.stats:
         reply.how(how_written(session.branches.turns[session.branches.tip].provenance))
     for notice in session.notices:

@@ -76,7 +76,7 @@ class Chat(Page):
         try:
             path = Path(self.source)
             if path.is_absolute() and path.is_dir():  # a name alone is a run's
-                path = await gguf_of.base_file(self.workspace, path, gauge.update)
+                path = await gguf_of.base_folder_gguf(self.workspace, path, gauge.update)
             elif path.suffix.lower() != ".gguf":
                 path = await gguf_of.tuned(self.workspace, self.workspace.run(self.source), gauge.update)
             gauge.update(f"loading {path.name} …")
