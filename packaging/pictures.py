@@ -59,7 +59,7 @@ async def in_data(seat: Seat) -> None:
     await seat.press("n")
     await seat.press("enter")
     await seat.press("down", "enter")
-    await seat.until(lambda: "rows read" in seat.text())
+    await seat.until(lambda: "all used" in seat.text())
 
 
 async def in_recipe(seat: Seat) -> None:
