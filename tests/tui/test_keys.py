@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from textual.dom import DOMNode
 
 import tui
 from edgetune.storage.workspace import Workspace
 from tests.tui.conftest import Seat
+from tui.app import EdgeTuneApp
 from tui.keys import DECLARED, NAMED, own, with_keys
 from tui.screens.new_run import NewRun
 from tui.screens.settings import declared
@@ -62,3 +64,16 @@ def test_screens_name_them(drive: Callable[..., None], workspace: Workspace) -> 
         assert isinstance(seat.app.screen, NewRun)
 
     drive(scene)
+
+
+def test_every_key_has_its_action() -> None:
+    declared()
+    nodes, dead = [DOMNode], []
+    while nodes:
+        node = nodes.pop()
+        nodes += node.__subclasses__()
+        for binding in node.__dict__.get("BINDINGS", []) if node.__module__.startswith("tui.") else []:
+            owner, _, action = binding.action.partition("(")[0].rpartition(".")
+            if not hasattr(EdgeTuneApp if owner == "app" else node, f"action_{action}"):
+                dead.append(f"{node.__name__}: {binding.id} does {action}")
+    assert not dead

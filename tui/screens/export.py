@@ -141,7 +141,7 @@ class Export(Page):
 
     @property
     def types(self) -> list[str]:
-        """The marked types, the largest first."""
+        """The selected types, the largest first."""
         return [name for name in self.offers if name in self.selected]
 
     @property
@@ -159,11 +159,11 @@ class Export(Page):
 
     @on(Listing.Chosen)
     def chosen(self, event: Listing.Chosen) -> None:
-        """Enter marks as Space does."""
+        """Enter selects as Space does."""
         self._toggle(event.key)
 
-    def action_check_mark(self) -> None:
-        """Mark or unmark."""
+    def action_mark(self) -> None:
+        """Select or deselect."""
         if current := self.query_one(Listing).current:
             self._toggle(current)
 
