@@ -1,5 +1,6 @@
 """Screens that are left while they work: nothing breaks, what was begun is ended, and what was said is kept."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from tests.tui.held import Halting, Hold
 from tests.tui.replay import Replay
 from tui.dialogs.adapters import Adapters
 from tui.dialogs.ask import Confirm, Consent
+from tui.dialogs.conversations import Conversations
 from tui.dialogs.fetch import Fetch
 from tui.screens.export import Export
 from tui.screens.home import Home
 from tui.screens.rank import Rank
 from tui.screens.versus import Versus
 from tui.widgets.bubbles import Reply
+from tui.widgets.listing import Listing
 from tui.widgets.prompt import Prompt
 
 Drive = Callable[..., None]
@@ -204,5 +207,18 @@ def test_a_fetch_taken_away_breaks_nothing(drive: Drive, monkeypatch: pytest.Mon
         await seat.app.pop_screen()
         await seat.settle()
         assert isinstance(seat.app.screen, Home)
+
+    drive(scene)
+
+
+def test_a_list_that_is_read_after_its_dialog_was_left_breaks_nothing(drive: Drive, hold: Hold) -> None:
+    async def scene(seat: Seat) -> None:
+        go = hold(importlib.import_module("tui.dialogs.conversations"), "list_conversations")
+        dialog = Conversations(seat.app.workspace)
+        await seat.app.push_screen(dialog)
+        await dialog.query_one(Listing).remove_children()  # as a screen that is going loses its widgets one after the other
+        go.set()
+        await seat.settle()
+        await seat.app.pop_screen()
 
     drive(scene)

@@ -115,7 +115,9 @@ class Export(Page):
             f"✔ {'proven' if offer.proven else 'written'}" if offer.written else "", style=self.app.theme_variables.get("success", "")
         )
         name = Text(offer.type, style=self._style(offer.type))
-        return Line(offer.type, (self._check_mark(offer.type), name, size, loss, f"about {_round(offer.speed):,}", there), offer.description)
+        return Line(
+            offer.type, (self._check_mark(offer.type), name, size, loss, f"about {_round(offer.speed):,}", there), offer.description
+        )
 
     @on(Listing.Moved)
     def moved(self, event: Listing.Moved) -> None:

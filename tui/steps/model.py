@@ -39,7 +39,8 @@ class ModelCandidate:
 def _bases(workspace: Workspace, preset: str) -> list[ModelCandidate]:
     recipe, _ = build_recipe({}, None, preset)
     return [
-        ModelCandidate(base, judge_base(base, recipe), licence(base.path)) for base in find.described_bases(folders.search_folders(workspace))
+        ModelCandidate(base, judge_base(base, recipe), licence(base.path))
+        for base in find.described_bases(folders.search_folders(workspace))
     ]
 
 

@@ -16,6 +16,7 @@ from textual.widgets import DataTable, Input, Static
 from edgetune.text import one_line
 from tui.keys import key, with_keys
 from tui.widgets.columns import cut, fitted
+from tui.widgets.text_line import set_text
 
 Cell = str | Text
 NO_MATCH = "No row holds this text.  {list.all} shows all again."
@@ -126,13 +127,15 @@ class Listing(Vertical):
 
     def _tell(self) -> None:
         """Why there are no rows."""
-        self.query_one(".empty", Static).update(with_keys(NO_MATCH) if self.lines else self._empty)
+        set_text(self, ".empty", with_keys(NO_MATCH) if self.lines else self._empty)
 
     def on_resize(self) -> None:
         """Another width has room for more or less of each column."""
         self._draw()
 
     def _draw(self) -> None:
+        if not self.query(DataTable):  # the screen is being left, or is not there yet
+            return
         wanted = [line for line in self.lines if self._wanted in line.text] if self._wanted else self.lines
         if bool(wanted) is self.has_class("-empty") or not wanted:
             self.set_class(not wanted, "-empty")
