@@ -125,7 +125,7 @@ def require_proven(exports: list[dict[str, Any]]) -> None:
     failures = [export for export in exports if "proof" in export and not export["proof"]["passed"]]
     if failures:
         first, *rest = failures
-        location = f"The file is {first['path']}."
+        location = f"The file is kept as {first['path']}."
         if rest:
             location += f" Failed too: {', '.join(Path(export['path']).name for export in rest)}."
         raise failed_proof(Path(first["path"]).name, first["proof"]["causes"], first["proof"]["page"], location)
