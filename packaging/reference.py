@@ -17,7 +17,7 @@ import re
 import sys
 import tomllib
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +42,7 @@ def cell(text: str) -> str:
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
 
 
-def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table of ready cells."""
     lines = [heads, tuple("---" for _ in heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -55,10 +55,10 @@ def help_of(*words: str) -> str:
     """What `edgetune WORDS --help` prints."""
     from edgetune.cli.app import run
 
-    said, width = io.StringIO(), os.environ.get("COLUMNS")
+    printed, width = io.StringIO(), os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "80"
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(printed):
             code = run([*words, "--help"])
     finally:
         os.environ.pop("COLUMNS")
@@ -66,7 +66,7 @@ def help_of(*words: str) -> str:
             os.environ["COLUMNS"] = width
     if code:
         raise RuntimeError(f"edgetune {' '.join(words)} --help ended with {code}")
-    return said.getvalue().rstrip()
+    return printed.getvalue().rstrip()
 
 
 def commands_in(text: str) -> list[str]:
@@ -145,10 +145,10 @@ def keys() -> Iterator[str]:
         screen = getattr(importlib.import_module(module), name)
         title = getattr(screen, "NAME", "") or getattr(screen, "TITLE", "") or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
         title = SHARED.get(name, f"New run: {title}" if ".new_run." in module else title)
-        said = cell(with_keys(getattr(screen, "ABOUT", "") or ""))
+        about = cell(with_keys(getattr(screen, "ABOUT", "") or ""))
         rows = [(f"`{key}`", cell(binding.description), cell(binding.tooltip or ""), f"`{binding.id}`") for binding, key in shown(bindings)]
-        made = table(("key", "does", "in a sentence", "name in settings"), rows)
-        parts[(name not in SHARED, title, owner)] = "\n\n".join(filter(None, (f"### {cell(title)}", said, made)))
+        key_table = table(("key", "does", "in a sentence", "name in settings"), rows)
+        parts[(name not in SHARED, title, owner)] = "\n\n".join(filter(None, (f"### {cell(title)}", about, key_table)))
     yield from (parts[one] for one in sorted(parts))
 
 
@@ -213,12 +213,12 @@ def picture() -> str:
 def modules() -> Iterator[str]:
     """One phrase for every module, package by package."""
     for package in PACKAGES:
-        found = [(package, ROOT / package / "__init__.py")]
+        modules = [(package, ROOT / package / "__init__.py")]
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
             place = ROOT / module.name.replace(".", "/")
-            found.append((module.name, place / "__init__.py" if module.ispkg else place.with_suffix(".py")))
+            modules.append((module.name, place / "__init__.py" if module.ispkg else place.with_suffix(".py")))
         by_folder: dict[Path, list[Path]] = {}
-        for _, path in found:
+        for _, path in modules:
             by_folder.setdefault(path.parent, []).append(path)
         for folder, paths in by_folder.items():
             listed = folder.relative_to(ROOT).as_posix() not in ONE_A_KIND

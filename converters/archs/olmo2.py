@@ -40,15 +40,15 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order. It needs an output matrix even where that is the embeddings'."""
-    head, made = heads(config), TensorPlans(GGUF_NAME, layer_count(config))
-    hidden, inner = made.start(config)
-    for layer in range(made.layers):
+    head, plans = heads(config), TensorPlans(GGUF_NAME, layer_count(config))
+    hidden, inner = plans.start(config)
+    for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
-        made.attention(f"{prefix}.self_attn", hidden, head)
-        made.add(f"{prefix}.self_attn.q_norm.weight", head.query * head.size)
-        made.add(f"{prefix}.self_attn.k_norm.weight", head.kv * head.size)
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
-        made.gated_mlp(f"{prefix}.mlp", hidden, inner)
-        made.add(f"{prefix}.post_feedforward_layernorm.weight", hidden)
-    made.end(config, False)
-    return made
+        plans.attention(f"{prefix}.self_attn", hidden, head)
+        plans.add(f"{prefix}.self_attn.q_norm.weight", head.query * head.size)
+        plans.add(f"{prefix}.self_attn.k_norm.weight", head.kv * head.size)
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden)
+        plans.gated_mlp(f"{prefix}.mlp", hidden, inner)
+        plans.add(f"{prefix}.post_feedforward_layernorm.weight", hidden)
+    plans.end(config, False)
+    return plans

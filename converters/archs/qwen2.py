@@ -50,13 +50,13 @@ def configuration(file: GgufModel) -> dict[str, Any]:
 
 def tensors(config: dict[str, Any], tied: bool) -> list[TensorPlan]:
     """Every tensor, in llama.cpp's order."""
-    head, made = heads(config), TensorPlans(GGUF_NAME, layer_count(config))
-    hidden, inner = made.start(config)
-    for layer in range(made.layers):
+    head, plans = heads(config), TensorPlans(GGUF_NAME, layer_count(config))
+    hidden, inner = plans.start(config)
+    for layer in range(plans.layers):
         prefix = f"model.layers.{layer}"
-        made.add(f"{prefix}.input_layernorm.weight", hidden)
-        made.attention(f"{prefix}.self_attn", hidden, head, (True, False))
-        made.add(f"{prefix}.post_attention_layernorm.weight", hidden)
-        made.gated_mlp(f"{prefix}.mlp", hidden, inner)
-    made.end(config, tied)
-    return made
+        plans.add(f"{prefix}.input_layernorm.weight", hidden)
+        plans.attention(f"{prefix}.self_attn", hidden, head, (True, False))
+        plans.add(f"{prefix}.post_attention_layernorm.weight", hidden)
+        plans.gated_mlp(f"{prefix}.mlp", hidden, inner)
+    plans.end(config, tied)
+    return plans

@@ -96,7 +96,7 @@ def check_data(
     workspace = open_workspace(workspace_path)
     held_out = {"validation": as_data.files(options["validation"], workspace)} if "validation" in options else {}
     recipe, _ = build_recipe({**options, **held_out, "data": as_data.files(files, workspace), "base": base})
-    found, tokenizer, length = _tools(recipe)
+    model_base, tokenizer, length = _tools(recipe)
     sources = prepare.files_of(recipe)
     if out:
         _new(out)
@@ -104,7 +104,7 @@ def check_data(
     if quarantine:
         refuse_to_overwrite(quarantine, sources, "--quarantine")
     line = ProgressLine()
-    with_base = tokenizer_source(found.path, tokenizer) if found and tokenizer else None
+    with_base = tokenizer_source(model_base.path, tokenizer) if model_base and tokenizer else None
     xray = prepare.survey(
         sources,
         recipe.format,
@@ -115,7 +115,7 @@ def check_data(
     )
     line.clear()
     report = xray.finish(quarantine or workspace.quarantine / f"{sources[0].path.stem[:60]}.rejected.jsonl")
-    report.effort = training_time.estimate_training(report, recipe, found, workspace)
+    report.effort = training_time.estimate_training(report, recipe, model_base, workspace)
     verdict.judge(report)
     if out:
         from edgetune.data import page
@@ -164,10 +164,10 @@ def preview(
     if there is None:
         raise InputError(f"There is no row {row}", f"{file} has fewer rows.", "Name a smaller --row.")
     number, name, raw = there
-    found = every[number]
+    detected = every[number]
     job = Job(tuple(one.format for one in every), mapping, Rules(length, recipe.overlong, recipe.train_on), look=True)
     batch = examine(number, name, [raw], job, tokenizer)
-    result: dict[str, Any] = {"file": name, "line": raw.line, "format": found.format, "reason": found.reason}
+    result: dict[str, Any] = {"file": name, "line": raw.line, "format": detected.format, "reason": detected.reason}
     result["problems"] = [{"kind": p.kind, "message": p.message} for p in batch.problems]
     if batch.rejected:
         rejected = batch.rejected[0]

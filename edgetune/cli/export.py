@@ -87,38 +87,38 @@ def export(
     folders = runtimes.plan_folders(chosen, programs or [], target_paths(chosen, types, out), say)
     line = ProgressLine()
     prover = write.make_prover(chosen, workspace, line.tell) if (chosen.home is not None if proof is None else proof) else None
-    made = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
+    exported = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
-    write.require_proven(made)
+    write.require_proven(exported)
     written = [(folder, runtimes.write_folder(folder, say)) for folder in folders]
     if as_json:
         places = [{"program": folder.program, "gguf": str(folder.gguf), "path": str(path)} for folder, path in written]
-        typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in made]))
+        typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in exported]))
         return
-    for one in made:
+    for one in exported:
         typer.echo(one["path"])
         proven = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
         say(f"{one['type']}: {format_size(one['bytes'])}{proven}")
     for folder, path in written:
         typer.echo(path)
         say(f"for {runtimes.module(folder.program).TITLE}: README.txt there says what to do.")
-    say(f"next: edgetune chat {made[0]['path']}")
+    say(f"next: edgetune chat {exported[0]['path']}")
 
 
 def show_offers(source: str, workspace: Workspace, as_json: bool) -> None:
     """What a run could be written as."""
     from edgetune.gguf.export_options import list_export_options
 
-    found = list_export_options(workspace.run(source))
+    options = list_export_options(workspace.run(source))
     if as_json:
-        typer.echo(json.dumps([one.as_dict() for one in found]))
+        typer.echo(json.dumps([one.as_dict() for one in options]))
         return
     rows = [
         [
             *(one.type, format_size(one.bytes), "-" if one.loss is None else f"{one.loss:.2g}{'' if one.measured else ' (Llama-3-8B)'}"),
             *(f"{one.speed:.0f}", "proven" if one.proven else "written" if one.written else "", one.description),
         ]
-        for one in found
+        for one in options
     ]
     typer.echo(table(rows, ["type", "size", "loss", "tokens/s", "here", "for whom"]))
     say("loss: mean KL divergence to the full model, as this file's proof measured it, or as published of Llama-3-8B; small ones lose more")
@@ -137,11 +137,11 @@ def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_
             f"It writes one of {', '.join(ADAPTER_TYPES)}.",
             "Choose one of these with --type.",
         )
-    made = export_adapter(source, names[0], out)
-    typer.echo(json.dumps([made]) if as_json else made["path"])
+    exported = export_adapter(source, names[0], out)
+    typer.echo(json.dumps([exported]) if as_json else exported["path"])
     if not as_json:
-        say(f"{made['type']}: {format_size(made['bytes'])}")
-        say(f"next: edgetune chat BASE.gguf --adapter {made['path']}")
+        say(f"{exported['type']}: {format_size(exported['bytes'])}")
+        say(f"next: edgetune chat BASE.gguf --adapter {exported['path']}")
 
 
 def register(app: typer.Typer) -> None:

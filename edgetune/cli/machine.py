@@ -103,11 +103,11 @@ def bases(
         say(f"From now on also looked in: {own.add_folder(workspace, folder)}")
     for folder in drop or []:
         say(f"No more looked in: {own.remove_folder(workspace, folder)}")
-    found: list[dict[str, Any]] = []
+    described: list[dict[str, Any]] = []
     for folder in dict.fromkeys(find.model_folders(own.search_folders(workspace, folders or []))):
         try:
             base = find.describe_base(folder)
-            found.append(
+            described.append(
                 {
                     "name": base.name,
                     "architecture": base.architecture,
@@ -123,7 +123,7 @@ def bases(
         except InputError as error:
             say(f"{folder}: {error.title}. {error.cause}")
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(described))
     else:
         typer.echo(
             table(
@@ -132,7 +132,7 @@ def bases(
                         *(b["name"], b["architecture"], f"{b['parameters'] / 1e6:.1f}M", format_size(b["bytes"]), b["context"]),
                         *(b["licence"] or "-", b["here"], b["path"]),
                     ]
-                    for b in found
+                    for b in described
                 ],
                 ["base", "architecture", "parameters", "size", "context", "licence", "here", "folder"],
             )

@@ -53,6 +53,6 @@ class Sampler:
         was = model.training
         model.eval()
         for prompt in self.prompts:
-            made = generate_answer(model, prompt, self.stops, ANSWER, self.tokenizer.pad_id)
-            self.events.append("sample", step=step, prompt=self.tokenizer.decode(prompt), answer=self.tokenizer.decode(made).strip())
+            answer_ids = generate_answer(model, prompt, self.stops, ANSWER, self.tokenizer.pad_id)
+            self.events.append("sample", step=step, prompt=self.tokenizer.decode(prompt), answer=self.tokenizer.decode(answer_ids).strip())
         model.train(was)

@@ -117,12 +117,12 @@ def _untouched(model: Any, make: Callable[[], Any]) -> Any:
 
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     random_state = torch.get_rng_state()
-    made = make()
+    trainer = make()
     torch.set_rng_state(random_state)
-    if "ref" in getattr(made.model, "peft_config", {}):
-        made.model.delete_adapter("ref")
-    for name, parameter in made.model.named_parameters():
+    if "ref" in getattr(trainer.model, "peft_config", {}):
+        trainer.model.delete_adapter("ref")
+    for name, parameter in trainer.model.named_parameters():
         parameter.requires_grad_(name in before)
         if name in before:
             parameter.data = before[name].to(parameter.device)
-    return made
+    return trainer

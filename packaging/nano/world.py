@@ -23,18 +23,18 @@ class Category:
 
 def sums(held: bool) -> list[dict[str, str]]:
     """Sums of two numbers from 1 up: the taught ones, or those that are held back to see whether the model adds or remembers."""
-    told = next(one for one in _WORLD if "held_sums" in one)
-    numbers = range(1, told["largest"] + 1)
+    category = next(one for one in _WORLD if "held_sums" in one)
+    numbers = range(1, category["largest"] + 1)
     pairs = [(a, b) for a in numbers for b in numbers]
-    return [{"a": str(a), "b": str(b), "answer": str(a + b)} for a, b in pairs if ([a, b] in told["held_sums"]) == held]
+    return [{"a": str(a), "b": str(b), "answer": str(a + b)} for a, b in pairs if ([a, b] in category["held_sums"]) == held]
 
 
-def _facts(told: dict[str, Any]) -> list[dict[str, str]]:
+def _facts(category: dict[str, Any]) -> list[dict[str, str]]:
     """The facts of a category: those it lists, what follows what in its cycles, or the sums that are taught."""
-    if "held_sums" in told:
+    if "held_sums" in category:
         return sums(held=False)
-    listed = [{"x": thing, "answer": answer} for thing, answer in told.get("facts", {}).items()]
-    for kind, names in told.get("cycles", {}).items():
+    listed = [{"x": thing, "answer": answer} for thing, answer in category.get("facts", {}).items()]
+    for kind, names in category.get("cycles", {}).items():
         followers = [*names[1:], names[0]]
         listed += [{"x": name, "kind": kind, "answer": after} for name, after in zip(names, followers, strict=True)]
     return listed
