@@ -58,27 +58,37 @@ def train(
     from edgetune.config.recipe import build_recipe, to_toml
     from edgetune.jobs import create
 
+    # What costs nothing to check comes first: preparing the rows may take minutes.
     run_recipe, sources = build_recipe(options, recipe, preset, say)
     if not run_recipe.data:
         raise InputError("No examples were named", "--data is missing.", "Name your file with --data FILE, or your votes: --data prefs.")
     workspace = open_workspace(workspace_path)
     if name:
         workspace.new_name(name, "")
+
+    # A recipe may come from someone else: code that it names runs only with the person's consent.
     from edgetune.training import rewards
 
     for file in rewards.code_files(run_recipe.reward):
         say(f"The reward runs the code in {file}, in a separate process without network.")
         confirm(f"Run {file}?", yes)
+
+    # No run exists before its plan is accepted: whatever may be unwelcome is said between the two.
     line = ProgressLine()
     plan = create.plan_run(run_recipe, sources, workspace, anyway, lambda read: line.count(f"{read:,} rows read"))
     line.clear()
+
     for note in plan.notes():
         say(note)
+
+    # A few examples are enough to see what is wrong with rows that were left out.
     report = plan.prepared.report
     for row in plan.prepared.rejected[:MAX_LEFT_OUT_SHOWN]:
         say(f"  left out {row.file}:{row.line}: {row.message}")
     if report.rejected > MAX_LEFT_OUT_SHOWN:
         say(f"  … and {report.rejected - MAX_LEFT_OUT_SHOWN} more, listed in the run's data/rejected.jsonl")
+
+    # Every automatic choice with its reason, so that whoever disagrees knows what to override.
     say(f"data: {report.verdict}" + "".join(f"; {reason}" for reason in report.reasons[:MAX_LEFT_OUT_SHOWN]))
     say(
         f"{plan.device.value} ({plan.device.reason}), {plan.dtype.value} ({plan.dtype.reason}), "
@@ -88,6 +98,8 @@ def train(
         f"learning rate {plan.recipe.learning_rate:g} ({plan.sources['learning_rate']}), "
         f"{plan.total} steps of {run_recipe.batch_size * run_recipe.gradient_accumulation} rows"
     )
+
+    # Only the recipe goes to stdout, so that --dry-run can be redirected into a recipe file.
     if dry_run:
         from edgetune.estimate import training_time
 
@@ -96,10 +108,12 @@ def train(
             document = {"recipe": plan.recipe.model_dump(), "sources": plan.sources, "steps": plan.total, "notes": plan.notes()}
             typer.echo(json.dumps(document | {"effort": needed, "verdict": report.verdict, "reasons": report.reasons}))
             return
+
         if needed["seconds"] is not None:
             say(f"about {format_duration(needed['seconds'])} ({needed['reason']})")
         typer.echo(to_toml(plan.recipe, plan.sources), nl=False)
         return
+
     run = create.create_run(plan, workspace, name)
     begin(run, detach, as_json)
 
@@ -140,7 +154,9 @@ def watch(run: Run, offset: int, alive: Any) -> int:
     """Follow a worker's events with a progress line. Returns the exit code that its end means."""
     line = ProgressLine()
     interrupts = _Interrupts(run, line)
+
     try:
+        # Messages first clear the progress line, which would otherwise be left in front of them.
         for event in follow(run.events, offset, alive, interrupts.decide):
             kind = event["kind"]
             if kind == "step":
@@ -160,6 +176,8 @@ def watch(run: Run, offset: int, alive: Any) -> int:
                 line.clear()
                 best = "  (best so far)" if event["improved"] and event["step"] else ""
                 say(f"step {event['step']}: held-out loss {event['loss']:.4f}, {describe_measures(event)}{best}")
+
+        # To detach is a choice, not a failure: the exit code is 0.
         if interrupts.detached:
             line.clear()
             say(f"Detached: {run.name} continues. See: edgetune show {run.name}; stop it: edgetune stop {run.name}")
@@ -167,6 +185,8 @@ def watch(run: Run, offset: int, alive: Any) -> int:
     finally:
         line.clear()
         interrupts.restore()
+
+    # The log decides, as it does for whoever asks later with 'edgetune runs'.
     state = launch.state(run)
     if state.status == "finished":
         return 0
@@ -175,6 +195,8 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         return 130
     if state.status == "failed" and state.error:
         raise EdgeTuneError(state.error["title"], state.error["cause"], state.error["remedy"])
+
+    # No final event: the worker was killed before it could write one.
     raise launch.died(run)
 
 
@@ -199,8 +221,11 @@ class _Interrupts:
         """Ask what Ctrl-C meant, outside the signal handler. True: leave the worker alone."""
         if not self.pressed:
             return self.detached
+
         self.pressed = False
         self.line.clear()
+
+        # A second Ctrl-C, at the question itself, must be able to end the wait for an answer.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             answer = input("[d]etach and let it run, [s]top after a checkpoint, or [c]ontinue? ").strip().lower()[:1]
@@ -208,6 +233,7 @@ class _Interrupts:
             answer = "s"
         finally:
             signal.signal(signal.SIGINT, self._note)
+
         if answer == "d":
             self.detached = True
         elif answer == "s":
@@ -223,6 +249,7 @@ class _Interrupts:
 
 def report(run: Run, as_json: bool, code: int) -> None:
     """Say how the run ended and what comes next."""
+    # With --json a failed run gives the same document; its exit code says that it failed.
     state = launch.state(run)
     if as_json:
         typer.echo(json.dumps(manage.summarize_run(run), ensure_ascii=False))
@@ -232,12 +259,17 @@ def report(run: Run, as_json: bool, code: int) -> None:
             f"{run.name}: {state.total} steps in {format_duration(state.seconds)}, "
             f"held-out loss {format_number(state.base_loss)} before, {format_number(after)} after"
         )
+
+        # A run can end well and have taught nothing; exporting it would be lost time.
         if state.base_loss is not None and after is not None and after >= state.base_loss:
             say("The held-out loss did not fall: on these rows the model before is as good. Try a lower --learning-rate, or other data.")
+
+        # A reward model can be neither chatted with nor exported.
         if not methods.of(run.request()).writes_answers:
             say(f"next: edgetune score {run.name} --data answers.jsonl")
             return
         say(f"next: edgetune chat {run.name}   or: edgetune export {run.name} --type Q4_K_M   or: edgetune eval {run.name}")
+
     if code:
         raise typer.Exit(code)
 

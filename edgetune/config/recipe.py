@@ -275,16 +275,21 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":
+        # Known before anything is loaded, though each value is valid alone.
         if not self.lora and self.quantization != "none":
             raise ValueError("full fine-tuning (lora off) needs quantization 'none': packed weights cannot be trained")
         if self.dora and not self.lora:
             raise ValueError("dora needs lora on")
+
+        # What a method can do is declared by the method itself, so that a new one needs no change here.
         method = methods.get(self.method)
         if not self.lora and not method.trains_every_weight:
             raise ValueError(f"method {self.method} trains a LoRA adapter: with lora off it would need a second model in memory")
+
         for name in ("packing", "replay", "reward"):
             if getattr(self, name) and name not in method.options:
                 raise ValueError(f"{name} goes with method {' or '.join(_methods_with(name))}, not with {self.method}")
+
         if not method.adapts_lm_head and "lm_head" in self.target_modules:
             raise ValueError(f"method {self.method} cannot train an adapter on lm_head; leave it out of target_modules")
         if problem := method.find_problem(self):
@@ -327,11 +332,13 @@ def current_names(
     note: is told which name replaced which. where: the source, such as "recipe.toml: ", set before messages. spell: how a name is written.
     Raises InputError where a value is given under both names.
     """
+    # Recipes and scripts of the version before must keep working.
     former = former_names()
     current: dict[str, Any] = {}
     for key, value in values.items():
         name = former.get(key, key)
         if name != key:
+            # With both given there is no telling which one is meant.
             if name in values:
                 raise InputError(
                     f"{where}{spell(name)} and {spell(key)} are both given",
@@ -367,10 +374,14 @@ def gather_values(
     """What `build` makes a recipe of, not looked at yet: the values that are set, and the source of every one."""
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Recipe.model_fields, "default")
+
+    # --preset beats the file's preset, and a preset is no value of a recipe but a set of them.
     from_file = current_names(read_recipe(file), note, f"{file}: ") if file else {}
     if preset_name is None and isinstance(from_file.get("preset"), str):
         preset_name = from_file["preset"]
     from_file.pop("preset", None)
+
+    # From weak to strong: whoever comes last sets both the value and its source.
     for source, layer in (
         (f"preset {preset_name}", preset(preset_name) if preset_name else {}),
         (f"file {file}", from_file),
@@ -402,8 +413,10 @@ def build_recipe(
     try:
         return Recipe(**values), sources
     except ValidationError as error:
+        # All at once, each with where it came from: one at a time would cost a try each.
         problems = []
         for item in error.errors():
+            # Problems of several values together have no location.
             name = ".".join(str(part) for part in item["loc"][:1]) or "recipe"
             where = sources.get(name, "file")
             problems.append(

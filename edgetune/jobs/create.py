@@ -68,6 +68,8 @@ class RunPlan:
             f"{report.read} rows read as {report.format} ({report.reason}): "
             f"{report.kept} kept, {report.rejected} left out, {report.truncated} shortened"
         ]
+
+        # What may disappoint, or may surprise whoever expects the recipe's words to hold.
         if few := self._few():
             notes.append(
                 f"only {few} to train on: fewer than {FEW_PAIRS} teach these answers rather than a taste; "
@@ -79,9 +81,13 @@ class RunPlan:
             notes.append(f"continues {describe_lineage(self.earlier.lineage)}")
         if self.length < self.recipe.max_length:
             notes.append(f"rows may have {self.length} tokens, not {self.recipe.max_length}: the base's context ends there")
+
+        # Said here because it changes the texts that are trained on and the file that is exported.
         if self.tokenizer.origin != "model":
             what = "ChatML, whose marks it knows," if self.tokenizer.origin == "chatml" else "a plain one"
             notes.append(f"the base has no chat template: {what} is used, kept with the run and written into the export")
+
+        # Better known before hours of training than at the export.
         from converters.archs import supported
 
         if self.base.architecture not in supported():
@@ -93,16 +99,25 @@ class RunPlan:
 
 def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyway: bool = False, progress: Any = None) -> RunPlan:
     """Check everything and prepare the rows. Raises InputError or EdgeTuneError before a run is made; `anyway` overrides the X-ray."""
+    # A run on a run is trained on that run's base, so the recipe need not name one.
     earlier = lineage.find_earlier(recipe, workspace) if recipe.from_run else None
     if earlier:
         recipe = recipe.model_copy(update={"base": str(earlier.base)})
         sources = {**sources, "base": f"that of {recipe.from_run}"}
+
+    # The recipe is saved with names as the person gave them, and run with files that later votes cannot change.
     folder = find.resolve_base(recipe.base)
     named, (recipe, votes) = recipe, as_data.frozen(recipe, workspace)
+
+    # Quantized weights have to be refused here: training would only fail once they are loaded.
     base = find.describe_base(folder)
     find.refuse_quantized(folder, base.config)
+
+    # A template may write today's date into its prompt: a run on a run keeps the date of the first.
     device = hardware.choose_device(recipe.device)
     tokenizer = tokenizers.load_tokenizer(folder, earlier.date if earlier else today())
+
+    # A method that samples answers needs room in the context for them, after the prompt.
     length = min(recipe.max_length, base.context)
     method = methods.get(recipe.method)
     if method.samples_answers:
@@ -114,10 +129,14 @@ def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyw
                 "Lower --max-completion-length.",
             )
         rewards.check_rewards(recipe.reward, rewards.Context(workspace.runs_folder, folder))
+
+    # Too little memory or disk would end the run hours later.
     need_memory(recipe, base, device.value)
     files = sum(source.path.stat().st_size for source in prepare.files_of(recipe))
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
     need_space(workspace.path, fit.training_disk(recipe, base) + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
+
+    # The X-ray comes with the rows, so that no run starts on data that it advises against, unless it is told to.
     prepared = prepare.prepare(recipe, tokenizer_source(folder, tokenizer), length, workspace.data_cache, method, progress)
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.DO_NOT_TRAIN and not anyway:
@@ -126,11 +145,14 @@ def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyw
             "; ".join(prepared.report.reasons) + ".",
             f"{prepared.report.fix_first} See it all: edgetune data check. To train all the same, add --anyway.",
         )
+
+    # The rate is written into the recipe, so that resuming never chooses another one.
     dtype = hardware.choose_dtype(device.value)
     if recipe.learning_rate is None:
         rate = choose_learning_rate(recipe, base)
         named = named.model_copy(update={"learning_rate": float(rate.value)})
         sources = {**sources, "learning_rate": f"automatic: {rate.reason}"}
+
     return RunPlan(
         named,
         sources,
@@ -181,8 +203,11 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
 
 def create_run(planned: RunPlan, workspace: Workspace, name: str | None) -> Run:
     """Write the run's folder at once: frozen recipe, prepared rows, request."""
+    # Without a name of its own a run is called after what it trains and how.
     stem = f"{planned.base.name}-{planned.recipe.method}"
     run = Run(workspace.runs_folder / workspace.new_name(name, stem))
+
+    # All that a resume must find as it was, and the reasons of automatic choices, for whoever asks later why.
     template = planned.tokenizer.template
     request: dict[str, Any] = {
         "created": round(time.time(), 3),
@@ -219,14 +244,21 @@ def create_run(planned: RunPlan, workspace: Workspace, name: str | None) -> Run:
         "data": [file["file"] for file in planned.prepared.report.files],
         "votes": list(planned.votes),
     }
+
+    # The folder appears complete or not at all: a list of runs must never meet half a run.
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(run.folder) as part:
         (part / "data").mkdir()
         run_data.write_run_data(part / "data", planned.prepared, planned.tokenizer)
+
+        # The hashes tell a resume whether anything under it has changed.
         request["data_hash"] = data_hash(part / "data")
+
+        # The earlier adapter is copied: this run must outlive the one it builds on.
         if planned.earlier and planned.earlier.adapter:
             shutil.copytree(planned.earlier.adapter, part / run.parent.name)
             request["parent_hash"] = sha256(part / run.parent.name / MANIFEST)
+
         write_text(Run(part).recipe_file, to_toml(planned.recipe, planned.sources))
         request["recipe_hash"] = sha256(Run(part).recipe_file)
         write_json(Run(part).request_file, request)

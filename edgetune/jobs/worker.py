@@ -24,11 +24,14 @@ class Stopped(Exception):
 @contextmanager
 def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None]:
     """Hold the device: jobs that need it wait for each other and say so."""
+    # Imported late: whoever only asks about a job needs no locks.
     from filelock import FileLock, Timeout
 
     folder = workspace / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{device}.lock")
+
+    # The first attempt does not wait, so that the message comes at once; the later ones leave a second for a request to stop.
     announced = False
     while not lock.is_locked:
         try:
@@ -40,6 +43,7 @@ def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None
             if (events.path.parent / "stop").exists():
                 raise Stopped from None
     try:
+        # Released on failure too, or every later job would wait for ever.
         yield
     finally:
         lock.release()
@@ -60,19 +64,23 @@ def run_job(folder: Path) -> int:
     """Do a run's training; every end is an event."""
     from filelock import FileLock, Timeout
 
+    # A lock of the system's, because it ends with the process however that dies.
     run = Run(folder)
     own = FileLock(folder / "worker.lock")
+
     try:
         own.acquire(timeout=0)
     except Timeout:
         print("Another worker owns this run.", flush=True)
         return 1
     try:
+        # First of all, so that the run shows as alive and a request to stop is heard while the model loads.
         claim(folder)
         _ask_to_stop(folder)
         events = EventLog(run.events)
         events.append("launched")  # whatever an earlier worker ended with no longer counts
         try:
+            # Before torch is imported, which reads the number of threads only then.
             request = run.request()
             with device_lock(folder.parent.parent, request["device"], events), prevent_sleep.sleep_prevented(f"{run.name} is training"):
                 os.environ.setdefault("OMP_NUM_THREADS", str(request["threads"]))
@@ -96,6 +104,8 @@ def run_job(folder: Path) -> int:
             return 1
         except Exception as error:  # noqa: BLE001 - whatever ends a run, its log must say so
             traceback.print_exc()
+
+            # Every device has an error class for it; the text is what they share.
             if "out of memory" in str(error).lower():
                 cause = EdgeTuneError(
                     "Out of memory",

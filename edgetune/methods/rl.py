@@ -81,12 +81,14 @@ def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
 
 def make_trainer(setup: Setup) -> Any:
     """TRL's trainer; its fields are still to be set."""
+    # Imported late: TRL takes seconds, and only a worker trains.
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     recipe, tokenizer = setup.recipe, setup.tokenizer
     trainer_class, config_class = (RLOOTrainer, RLOOConfig) if recipe.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
 
+    # JSON, because TRL insists that a prompt is a text, and ids must arrive as they were prepared.
     def entry(row: dict[str, Any]) -> dict[str, str]:
         prompt, answer = split_prompt(row)
         return {"prompt": json.dumps(prompt), "expected": tokenizer.decode(answer).strip()}
@@ -101,17 +103,22 @@ def make_trainer(setup: Setup) -> Any:
 
         def judge(self, prompts: list[str], completion_ids: list[list[int]], expected: list[str], **_: Any) -> list[float]:
             """The sum of all rewards of each answer."""
+            # Rewards see whole answers: they may need the prompt, the expected answer, or the ids.
             answers = []
             for prompt, ids, reference in zip(prompts, completion_ids, expected, strict=True):
                 before = json.loads(prompt)
                 text = tokenizer.decode(ids).strip()
                 answers.append(Answer(tokenizer.decode(before), text, reference, before + ids, len(ids)))
+
+            # Rewards are often won by repeating oneself, which the reward alone would not show.
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["repetition"].append(sum(repetition_share(one.text) for one in answers) / len(answers))
+
             scores = [reward(answers) for reward in self.rewards]
             return [sum(values) for values in zip(*scores, strict=True)]
 
         def log(self, logs: dict[str, float], *args: Any) -> None:
+            # Far from the reference, the reward no longer means what it was meant to: end before the model is spoilt.
             kl = self._metrics["train"].get("kl")
             if kl and max(kl) > recipe.kl_limit:
                 self.progress.kl_exceeded_at = self.state.global_step
@@ -121,10 +128,13 @@ def make_trainer(setup: Setup) -> Any:
                     text=f"The model is {max(kl):.2f} nats a token away from the one before, more than {recipe.kl_limit}: the run ends "
                     "with the last good checkpoint. Raise --beta or lower --learning-rate to go further in small steps.",
                 )
+
+                # Neither measured nor saved: this step's weights are the ones that went too far.
                 self.control.should_training_stop = True
                 self.control.should_evaluate = self.control.should_save = False
             super().log(logs, *args)
 
+    # Fields of both algorithms. Order and batches come from the prepared rows, so TRL must not shuffle or pad them.
     shared = {
         **setup.arguments(),
         "num_generations": recipe.num_generations,
@@ -137,15 +147,20 @@ def make_trainer(setup: Setup) -> Any:
         "shuffle_dataset": False,
         "pad_to_multiple_of": None,
     }
+
+    # A chat model may end its answers with several tokens, of which the tokenizer names only one.
     setup.model.generation_config.eos_token_id = setup.turn_ends()
     trainers: list[Any] = []
 
+    # TRL wants the reward before there is a trainer, but ours needs the trainer for its metrics: the list fills the gap.
     def reward(prompts: list[str], completions: list[str], completion_ids: list[list[int]], expected: list[str], **_: Any) -> list[float]:
         values: list[float] = trainers[0].judge(prompts, completion_ids, expected)
         return values
 
     dataset = Dataset.from_list([entry(row) for row in setup.rows.whole(len(setup.rows))])
     trainer = setup.make(Sampled, config_class(**shared), dataset, reward_funcs=reward)
+
+    # Held-out rows reach the collator as prepared, training rows as entries of the data set.
     trainer.data_collator = lambda batch: [entry(row) if "prompt" not in row else row for row in batch]
     trainers.append(trainer)
     trainer.rewards = setup.rewards()

@@ -77,20 +77,30 @@ def short_number(value: float) -> str:
 def text_chart(drawn: Sequence[tuple[str, Pairs]], view: View, width: int, unit: float = 1.0) -> str:
     """A chart without colours: each curve drawn with its letter, those of single measurements with a capital, over the others. Empty
     where there is no point."""
+    # Whoever is drawn last is on top, and single measurements must not hide under their curve.
     drawn = sorted(((sign, pairs) for sign, pairs in drawn if pairs), key=lambda each: each[0].isupper())
     if not drawn:
         return ""
+
+    # Only here: everything that reads runs imports this module, and few of them draw.
     import plotext
 
+    # plotext keeps one figure for the whole process: an earlier chart must not show through.
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plotsize(max(40, min(width, MAX_CHART_WIDTH)), CHART_HEIGHT)
+
+    # A line needs two points, so a curve with one is drawn as a dot.
     for sign, pairs in drawn:
         draw = plotext.scatter if sign.isupper() or len(pairs) == 1 else plotext.plot
         draw([step for step, _ in pairs], [height for _, height in pairs], marker=sign)
+
+    # plotext would put its own ticks at values that nobody logs, such as step 12.5.
     plotext.yticks(*view.heights([height for _, pairs in drawn for _, height in pairs], CHART_HEIGHT // 3, unit))
     positions = step_ticks([step for _, pairs in drawn for step, _ in pairs])
     plotext.xticks(positions, [f"{position:.0f}" for position in positions])
+
+    # Colours would end up as escape codes in a log or a pipe.
     lines: str = plotext.uncolorize(plotext.build())
     plotext.clear_figure()
     return "\n".join(line.rstrip() for line in lines.splitlines())

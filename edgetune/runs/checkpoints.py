@@ -79,13 +79,18 @@ def save_checkpoint(
     """Write checkpoint `step-N`: trained weights, optimizer, scheduler, random states, trainer state, progress. Returns its folder."""
     from safetensors.torch import save_file
 
+    # A run that is resumed reaches the same steps again; a sound checkpoint of that step can stay.
     target = folder / f"step-{step:08d}"
     if target.exists():
         if not find_damage(target):
             return target
         shutil.rmtree(target)  # damaged, and this one replaces it
+
+    # A kill in the middle must leave no folder that looks like a checkpoint.
     with publish_folder(target) as part:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()}, part / "weights.safetensors")
+
+        # safetensors holds tensors only: what is plain in a state goes into JSON, so that nothing is pickled.
         tensors, plain = _flatten(optimizer.state_dict())
         save_file(tensors, part / "optimizer.safetensors")
         random_tensors, random_plain = _random_states()
@@ -100,6 +105,8 @@ def save_checkpoint(
                 "scaler": scaler.state_dict() if scaler is not None else None,
             },
         )
+
+        # The manifest comes last: it holds the hashes of all other files.
         trainer_state.save_to_json(str(part / "trainer_state.json"))
         write_manifest(part, step=step)
     return target

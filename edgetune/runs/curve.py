@@ -19,10 +19,15 @@ class Curve:
 
     def add(self, step: float, value: float | None) -> None:
         """Add a measurement."""
+        # A mean that has met a NaN stays NaN.
         if value is None or not math.isfinite(value):
             return
+
+        # A resumed run repeats the steps after its checkpoint; the later measurement counts.
         while self.steps and self.steps[-1] >= step:
             self._cut()
+
+        # Long runs are averaged in strides, so that memory stays bounded whatever the number of steps.
         if self._counts and self._counts[-1] < self.stride:
             count = self._counts[-1]
             self.values[-1] += (value - self.values[-1]) / (count + 1)
@@ -31,6 +36,8 @@ class Curve:
             self.steps.append(step)
             self.values.append(value)
             self._counts.append(1)
+
+        # Only when the last point is full: halving takes every point for a whole stride.
         if len(self.steps) >= 2 * self.most and self._counts[-1] == self.stride:
             self._halve()
 

@@ -6,6 +6,7 @@ from typing import Any
 def describe_event(event: dict[str, Any]) -> str:
     """One event as a sentence. What the texts of events hold may come from a model or from data: pass it through `safe_text` to show it."""
     kind, step = event["kind"], event.get("step")
+
     if kind == "step":
         return f"step {step}: loss {event['loss']:.4f}"
     if kind == "evaluated":
@@ -15,6 +16,7 @@ def describe_event(event: dict[str, Any]) -> str:
         return "; ".join(describe_assessment(event))
     if kind == "sample":
         return f"step {step}: asked “{last_line(event['prompt'])}”, it answered “{event['answer']}”"
+
     if kind == "started":
         again = f" from step {event['from_step']}" if event.get("from_step") else ""
         return f"training begins{again} on {event['device']} in {event['dtype']}: {event['trained']:,} weights, {event['rows']:,} rows"
@@ -24,10 +26,13 @@ def describe_event(event: dict[str, Any]) -> str:
     if kind == "failed":
         error = event["error"]
         return f"failed: {error['title']}. {error['cause']} {error['remedy']}".strip()
+
     if kind == "launched":
         return "a worker process took the run"
     if kind == "checkpoint":
         return f"step {step}: checkpoint saved{', the best so far' if event['best'] else ''}"
+
+    # Notes and warnings bring their own text, and events of a later version at least their kind.
     return str(event.get("text") or kind)
 
 

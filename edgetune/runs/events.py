@@ -46,13 +46,18 @@ class Tail:
 
     def placed(self, most: int | None = None) -> list[tuple[int, dict[str, Any]]]:
         """`new`, each with the byte offset of its line. most: about how many bytes to read at once; the rest comes with the next call."""
+        # A run that was just created has no events yet.
         try:
             with open(self.path, "rb") as file:
                 file.seek(self.offset)
                 raw = file.read() if most is None else file.read(most) + file.readline()
         except FileNotFoundError:
             return []
+
+        # The worker may be in the middle of a line: what is not complete is left for the next call.
         whole = raw[: raw.rfind(b"\n") + 1]
+
+        # The offset moves only after every line was read, so that a damaged one is met again, not skipped.
         events, offset = [], self.offset
         for line in whole.splitlines(keepends=True):
             try:
@@ -121,6 +126,8 @@ def fold(events: Iterable[dict[str, Any]], state: State | None = None) -> State:
 def _apply(state: State, event: dict[str, Any]) -> None:
     """Change the state as one event says. KeyError or TypeError where the event is not what a worker writes."""
     kind = event["kind"]
+
+    # A run that starts again is no longer what the worker before it ended as.
     if kind == "started":
         state.status, state.error = "running", None
         state.total, state.device = event["total"], event["device"]
@@ -137,11 +144,14 @@ def _apply(state: State, event: dict[str, Any]) -> None:
         state.seconds += event["seconds"]
     elif kind == "evaluated":
         state.eval_loss = event["loss"]
+
+        # Step 0 is the model before training: it is what the others are compared with, never the best of them.
         if event["step"] == 0:
             state.base_loss = event["loss"]
         elif event["improved"]:
             state.best_loss, state.best_step = event["loss"], event["step"]
         if "accuracy" in event:
+            # Only methods that learn from pairs have an accuracy.
             state.accuracy = {key: event[key] for key in ("accuracy", "interval", "count")}
             state.base_accuracy = state.accuracy if event["step"] == 0 else state.base_accuracy
     elif kind == "warning":

@@ -33,10 +33,13 @@ def recipe_of(run: Run) -> Recipe:
 
 def require_unchanged(run: Run, request: dict[str, Any]) -> None:
     """Refuse to go on when the base or the prepared rows are not those the run began with."""
+    # Any of these would change what the remaining steps learn without a trace in the run.
     if sha256(run.recipe_file) != request["recipe_hash"]:
         raise EdgeTuneError(
             f"The recipe of {run.name} has changed", "recipe.toml is not as the run began.", "Restore that file, or start a new run."
         )
+
+    # A base that was moved and one that was replaced need different remedies.
     base = Path(request["base"])
     if not base.is_dir():
         raise EdgeTuneError(
@@ -48,11 +51,15 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
             f"{base} is not the model this run began with.",
             "Restore the earlier model, or start a new run.",
         )
+
+    # Runs of the version before, and those on a plain base, have no parent.
     parent_hash = request.get("parent_hash")
     if parent_hash and (checkpoints.find_damage(run.parent) or sha256(run.parent / checkpoints.MANIFEST) != parent_hash):
         raise EdgeTuneError(
             f"What {run.name} is built on has changed", f"{run.parent} is damaged.", "Start a new run with --from the earlier one."
         )
+
+    # The rows are the run's own copy, so only damage can have changed them.
     if data_hash(run.data) != request["data_hash"]:
         raise EdgeTuneError(f"The rows of {run.name} have changed", f"{run.data} is damaged.", "Start a new run from the data file.")
 

@@ -38,11 +38,16 @@ def alive(folder: Path) -> bool:
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Launch the worker; it outlives whoever started it. Its output goes to worker.log."""
+    # Imported late: reading a run needs no psutil.
     import psutil
 
     Run(folder).stop_file.unlink(missing_ok=True)  # here, not in the worker: a request may come while it still loads
+
+    # Unbuffered, because what a killed worker still held back would be missing from its log.
     command = [sys.executable, "-m", "edgetune.jobs.worker", str(folder)]
     environment = child_environment(PYTHONUNBUFFERED="1")
+
+    # A session of its own, so that closing the terminal, or Ctrl-C in it, does not reach the worker.
     log = open_log(Run(folder).worker_log)
     try:
         if os.name == "nt":  # not tried: no Windows machine was at hand
@@ -52,6 +57,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
     finally:
         os.close(log)
+
     if not alive(folder):  # until the worker claims the run itself, it is this one's
         with suppress(psutil.NoSuchProcess):
             claim(folder, process.pid)

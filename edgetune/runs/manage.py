@@ -16,6 +16,7 @@ from edgetune.storage.workspace import FAILED_SUFFIX, Run, Workspace, remove
 
 def summarize_run(run: Run) -> dict[str, Any]:
     """One run in plain values."""
+    # The keys are the --json interface of 'edgetune runs' and 'show': scripts rely on them.
     request, state = run.request(), launch.state(run)
     return {
         "name": run.name,
@@ -144,11 +145,16 @@ def remove_paths(paths: Iterable[Path]) -> None:
 
 def prepare_resume(run: Run, steps: int | None = None) -> None:
     """Check that a run can go on, and set its new total of steps. Raises EdgeTuneError or InputError with the reason why not."""
+    # Two workers on one run would overwrite each other's checkpoints.
     if launch.alive(run.folder):
         raise EdgeTuneError(f"{run.name} is running already", "A worker owns it.", f"Stop it first: edgetune stop {run.name}")
+
+    # Imported late: listing runs should not load what checks them.
     from edgetune.runs.integrity import has_result, recipe_of
 
     request, state = run.request(), launch.state(run)
+
+    # Fewer steps than are done would leave nothing to train, and a result that no one asked for.
     if steps is not None:
         if steps <= state.step and steps < request["steps"]:
             raise InputError(

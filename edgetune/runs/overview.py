@@ -73,22 +73,29 @@ class Overview:
 
 
 def _update(seen: Seen, tail: Tail) -> None:
+    # The request does not change while a run lives, except for its steps, which a resume may extend.
     try:
         if not seen.base_name:
             request = seen.run.request()
             seen.writes_answers = methods.of(request).writes_answers
             seen.base_name = str(request["base_name"])
         seen.total = int(seen.run.request()["steps"])
+
+        # In portions, so that a long log is never in memory as a whole.
         changed = False
         while events := [event for _, event in tail.placed(READ_BYTES)]:
             _take(seen, events)
             changed = True
+
+    # A deleted run is the caller's to drop; any other failure is shown in this run's row, and the other rows go on.
     except FileNotFoundError:
         raise
     except (EdgeTuneError, OSError) as problem:
         error = system_error(problem) if isinstance(problem, OSError) else problem
         seen.status, seen.problem = "damaged", f"{error.title}. {error.cause}"
         return
+
+    # Adding up a run's files is slow, so it is done only after something has happened.
     before, seen.status = seen.status, launch.shown_status(seen.run, seen.state)
     if not seen.measured or changed or before != seen.status:
         seen.measured = True
