@@ -90,7 +90,7 @@ def test_a_wrong_adapter_is_refused_and_the_engine_lives_on(
 ) -> None:
     before = engine.logits(TOKENS).copy()
     (tmp_path / "cut.gguf").write_bytes(made["a.gguf"].read_bytes()[:-100])
-    for path, named in ((engine.path, "a model"), (tmp_path / "none.gguf", "none.gguf"), (tmp_path / "cut.gguf", "sound")):
+    for path, named in ((engine.path, "a model"), (tmp_path / "none.gguf", "none.gguf"), (tmp_path / "cut.gguf", "not a valid GGUF")):
         with pytest.raises(InputError) as error:
             engine.load_adapter(path)
         assert named in f"{error.value.title} {error.value.cause}"
