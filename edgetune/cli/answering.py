@@ -51,6 +51,7 @@ def open_chat(engine: "Engine", options: ChatOptions, workspace: "Workspace") ->
     from edgetune.sessions.history import History
     from edgetune.sessions.slash_commands import ChatCommands
 
+    # Without a chat template there are no turns, so nothing that could be voted on or saved.
     console = Terminal()
     if options.raw:
         return ChatCommands(engine, console, options.sampling, options.max_tokens)
@@ -95,6 +96,8 @@ def serve_two(engines: Sequence[tuple[str, "Engine"]], options: ChatOptions) -> 
     conversations = [(name, Conversation(engine, system=options.system, notice=console.say)) for name, engine in engines]
     chats = [(name, ChatCommands(c.engine, console, options.sampling, options.max_tokens, c)) for name, c in conversations]
     both = SideBySide(chats, console)
+
+    # One document for both, so that a script sees which answer belongs to which.
     if options.prompt is None or not options.as_json:
         answer(both, options)
         return

@@ -141,6 +141,7 @@ def run(arguments: list[str]) -> int:
     """Run a command line and return its exit code: 0 done, 1 failed or 'no', 2 wrong input, 130 interrupted."""
     from typer.exceptions import Abort, Exit, TyperException
 
+    # Every way out is here: whatever happens, one exit code, and with --json a document instead of a traceback.
     as_json = "--json" in arguments
     try:
         result = typer.main.get_command(app).main(arguments, prog_name="edgetune", standalone_mode=False)

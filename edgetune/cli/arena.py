@@ -116,6 +116,8 @@ def by_hand(session: "Arena", match: "Match", screen: voting.Screen) -> bool:
 
     screen.question(match.prompt)
     screen.show(match.candidates)
+
+    # A slip of the finger costs no vote: the question is asked again.
     while True:
         pressed = ask_key(f"({len(session.unvoted())} left) {HELP}")
         if pressed is None or pressed == "q":
@@ -155,6 +157,8 @@ def describe(session: "Arena", result: "Result") -> str:
     ]
 
     lines = [table(rows, ["win rate", "", "95 % interval", "wins", "losses", "ties"]), ""]
+
+    # Between two models the win rate says all; ratings only order more of them.
     if len(session.models) > 2:
         ranked = sorted(result.ratings.by_model.items(), key=lambda item: -item[1].value)
         ratings = [[name, f"{r.value:+.0f}", f"{r.low:+.0f} to {r.high:+.0f}"] for name, r in ranked]

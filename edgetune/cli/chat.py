@@ -83,6 +83,7 @@ def chat_command(
     workspace: Annotated[Path | None, typer.Option(help="Where runs live (default: your data folder, or EDGETUNE_WORKSPACE).")] = None,
 ) -> None:
     """Chat with a run, a base or a GGUF file."""
+    # Everything that can be wrong with the flags is refused before anything is loaded.
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed)
     check_flags(sampling, prompt, max_tokens, system, raw, as_json)
     check_best(best, reward, raw, workspace)
@@ -92,6 +93,7 @@ def chat_command(
     from edgetune.chat import saved
     from edgetune.storage.workspace import open_workspace
 
+    # What is to be resumed is looked up first, so that a wrong name costs no wait for a model.
     opened_workspace = open_workspace(workspace)
     conversation = saved.find_conversation(opened_workspace.conversations, resume) if resume is not None else None
     lines = None if prompt is not None or sys.stdin.isatty() else stdin_questions()
@@ -106,6 +108,7 @@ def chat_command(
     elif side_by_side is not None:
         other = model_file(side_by_side, opened_workspace, say)
 
+    # Models hold gigabytes, so each is closed however the conversation ends.
     with ExitStack() as stack:
         engine = open_engine(stack, path, ctx, threads, gpu_layers)
         adapters.load(engine, adapter or [], say)
@@ -157,6 +160,8 @@ def check_best(best: int | None, reward: str | None, raw: bool, workspace: Path 
             else "--best sets how many answers, --reward what ranks them: both are needed.",
             "Write for example: edgetune chat MODEL --best 4 --reward RUN",
         )
+
+    # Imported late: most conversations rank nothing.
     from edgetune.sessions.best_of_n import check_count
     from edgetune.storage.workspace import open_workspace
     from edgetune.training.reward_model import require_reward_model

@@ -22,12 +22,14 @@ def ask_key(question: str) -> str | None:
 
 def edit_text(text: str) -> str | None:
     r"""A text as the person changes it: in $VISUAL or $EDITOR at a terminal, else the next line, in which \n stands for a new line."""
+    # Without an editor, or in a script, one line is all that can be read.
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not (editor and sys.stdin.isatty()):
         line = ask_key("your version, on one line (\\n for a new line):")
         return None if line is None else line.replace("\\n", "\n")
     from edgetune.storage.files import write_text
 
+    # Editors choose their highlighting by the name; answers are mostly Markdown.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answer.md"
         write_text(path, text + "\n")

@@ -89,8 +89,10 @@ def typed_lines() -> Iterator[str]:
     """What a person types, line by line, until Ctrl-D. Ctrl-C on the empty prompt only starts a new line."""
     if sys.stdout.isatty() and sys.platform != "win32":
         import readline  # noqa: F401  (importing it gives input() history and editing)
+
     while True:
         try:
+            # The prompt must not end up in a file that the answers are redirected to.
             if sys.stdout.isatty():
                 yield input("> ")
             else:

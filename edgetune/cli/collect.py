@@ -86,6 +86,7 @@ def collect(
         if other or other_adapter:
             name = name_of(other or source)
             other_author = voting.open_author(stack, other or source, workspace_path, other_adapter or [], ctx, name)
+
         session = RankingSession(
             votes,
             prompt_list,
@@ -123,6 +124,7 @@ def vote_by_keys(session: "RankingSession", task: "Task", pressed: str, screen: 
     """Save the vote of the keys; whether the task is done with it. InputError for keys that mean nothing."""
     from edgetune.preferences.record import Choice
 
+    # Who wrote an answer is told only after the vote, which is blind.
     if pressed in VERDICT_OF_KEY:
         vote = session.vote(Choice("pair", VERDICT_OF_KEY[pressed]))
         names = [candidate.model for candidate in task.candidates]
@@ -131,15 +133,19 @@ def vote_by_keys(session: "RankingSession", task: "Task", pressed: str, screen: 
         return True
 
     number = int(pressed[1:]) - 1 if pressed[1:] in ("1", "2") else None
+
+    # A thumb judges one answer and leaves the choice between both open.
     if pressed[:1] in ("+", "-") and number is not None:
         screen.say(f"saved {session.thumbs(number, pressed[0] == '+').id}")
         return False
+
     if pressed[:1] == "e" and number is not None:
         text = edit_text(task.candidates[number].text)
         if text is None:
             return False
         screen.say(f"saved {session.edit(number, text).id}")
         return True
+
     raise InputError(f"'{pressed[:20]}' is not a key", "It chooses nothing.", HELP)
 
 

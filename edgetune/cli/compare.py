@@ -50,6 +50,7 @@ def compare(
     """
     from edgetune.gguf.source import check_types, resolve
 
+    # A comparison takes minutes: what can be wrong is refused before it starts.
     if source.lower().endswith(".gguf"):
         raise InputError(
             "The model comes first",
@@ -61,6 +62,7 @@ def compare(
             raise InputError(f"There is no file {path}", "Nothing lies under that path.", f"Check {name}.")
     if out is not None and out.is_dir():
         raise InputError(f"{out} is a folder", "--out names the page itself.", "Name a file, such as types.html.")
+
     workspace = open_workspace(workspace_path)
     chosen = resolve(source, workspace, [(adapter, 1.0)] if adapter else [])
 
@@ -68,22 +70,28 @@ def compare(
     from edgetune.gguf.compare.page import comparison_page
     from edgetune.storage.files import write_text
 
+    # Existing files are enough for a comparison: types are made only where some are named, or nothing else is.
     types = check_types(type_names or ([] if files else list(DEFAULT_TYPES))) if type_names or not files else []
     matrix = imatrix_path(imatrix, chosen, types, workspace)
+
     line = ProgressLine()
     comparison = Comparison(chosen, workspace, types, files or [], matrix, data, say)
     try:
         compared = comparison.run(lambda done, total, name: line.update(done, total, name))
     finally:
         line.clear()
+
     if out is not None:
         write_text(out, comparison_page(compared))
     if as_json:
         typer.echo(json.dumps({**compared.as_dict(), "page": str(out) if out else None}))
         return
+
     show(compared)
     if out is not None:
         say(f"page: {out}")
+
+    # The next command can be copied, so it repeats the flags that the recommendation rests on.
     choice = compared.advice.choice
     if choice.path is None:
         with_matrix = f" --imatrix {imatrix}" if imatrix else ""

@@ -112,6 +112,7 @@ def export(
 
     for conversation in conversations:
         saved.add_example(out, conversation.system, conversation.messages)
+
     if as_json:
         typer.echo(json.dumps({"added": [conversation.name for conversation in conversations], "file": str(out)}))
     else:

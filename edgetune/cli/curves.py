@@ -73,19 +73,26 @@ def differences(histories: list[History]) -> list[dict[str, Any]]:
 
 def draw(histories: list[History], of: str, view: chart.View) -> None:
     """The chart, and what its letters mean."""
+    # Two points a column: each column can show a low and a high.
     drawn, meant = [], []
     last = chart.last_step([history.curves[of] for history in histories])
     width = shutil.get_terminal_size().columns
+
+    # Letters instead of colours, because the chart may be read in a log or by a colour-blind person.
     for letter, history in zip("ab", histories, strict=False):
         run = one_line(history.run.name, 40)
         drawn.append((letter, view.points(history.curves[of], last, 2 * width)))
         meant.append(f"{letter} {of.replace('_', ' ')}{f' of {run}' if len(histories) > 1 else ''}")
+
+        # Loss in training says little without that on held-out rows.
         if of == "loss" and len(history.curves["eval_loss"]):
             drawn.append((letter.upper(), view.points(history.curves["eval_loss"], last, 2 * width, dots=True)))
             meant.append(f"{letter.upper()} held out")
+
     picture = chart.text_chart(drawn, view, width, UNITS.get(of, 1.0))
     if not (sys.stdout.encoding or "").lower().startswith("utf"):
         picture = picture.translate(chart.ASCII_FRAME)
+
     if picture:
         typer.echo(f"{picture}\n{'; '.join(meant)}")
     else:

@@ -93,16 +93,21 @@ def check_data(
     from edgetune.preferences import as_data
     from edgetune.storage.files import write_text
 
+    # The options are those of training, so that the X-ray sees the rows as a run would.
     workspace = open_workspace(workspace_path)
     held_out = {"validation": as_data.files(options["validation"], workspace)} if "validation" in options else {}
     recipe, _ = build_recipe({**options, **held_out, "data": as_data.files(files, workspace), "base": base})
     model_base, tokenizer, length = _tools(recipe)
+
+    # Refused before the scan, because a report or quarantine over the examples would destroy them.
     sources = prepare.files_of(recipe)
     if out:
         _new(out)
         refuse_to_overwrite(out, sources)
     if quarantine:
         refuse_to_overwrite(quarantine, sources, "--quarantine")
+
+    # Without a base there are no tokens: what depends on them is left out, or guessed from characters.
     line = ProgressLine()
     with_base = tokenizer_source(model_base.path, tokenizer) if model_base and tokenizer else None
     xray = prepare.survey(
@@ -114,15 +119,19 @@ def check_data(
         progress=lambda read: line.count(f"{read:,} rows read"),
     )
     line.clear()
+
     report = xray.finish(quarantine or workspace.quarantine / f"{sources[0].path.stem[:60]}.rejected.jsonl")
     report.effort = training_time.estimate_training(report, recipe, model_base, workspace)
     verdict.judge(report)
+
     if out:
         from edgetune.data import page
 
         write_text(out, page.xray_html(report.as_dict(), xray.samples(tokenizer)))
         say(f"The report is in {out}")
     typer.echo(json.dumps(report.as_dict(), ensure_ascii=False)) if as_json else print_report(report)
+
+    # The exit code lets a script stop before it trains.
     if report.verdict == verdict.DO_NOT_TRAIN:
         raise typer.Exit(1)
 
@@ -157,23 +166,31 @@ def preview(
 
     recipe, _ = build_recipe({**options, "data": as_data.files([file], open_workspace(workspace_path)), "base": base})
     _, tokenizer, length = _tools(recipe)
+
+    # Rows are counted over all files, and read no further than the one that is asked for.
     files, mapping = sources(recipe.data), parse_map(recipe.column_map)
     every = scan.detect_formats(files, recipe.format, mapping)
     raws = ((piece.source, piece.file, raw) for piece in scan.raw_batches(files) for raw in piece.raws)
     there: tuple[int, str, RawRow] | None = next(islice(raws, row - 1, None), None)
     if there is None:
         raise InputError(f"There is no row {row}", f"{file} has fewer rows.", "Name a smaller --row.")
+
+    # Examined as training does it, so that the preview cannot differ from what is trained on.
     number, name, raw = there
     detected = every[number]
     job = Job(tuple(one.format for one in every), mapping, Rules(length, recipe.overlong, recipe.train_on), look=True)
     batch = examine(number, name, [raw], job, tokenizer)
+
     result: dict[str, Any] = {"file": name, "line": raw.line, "format": detected.format, "reason": detected.reason}
     result["problems"] = [{"kind": p.kind, "message": p.message} for p in batch.problems]
+
+    # A row that was left out has no tokens, but a reason.
     if batch.rejected:
         rejected = batch.rejected[0]
         result |= {"rejected": {"kind": rejected.kind, "reason": rejected.reason}, "row": rejected.row}
     else:
         result |= unit_view(name, batch.units[0], tokenizer, most=1000)
+
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False, default=str))
         return

@@ -35,11 +35,16 @@ def convert(
     writers = {"messages": rewrite.as_messages, "preference": rewrite.as_preference}
     if to not in writers:
         raise InputError(f"Examples cannot be converted to '{to}'", f"Known are {', '.join(writers)}.", "Choose one of them with --to.")
+
+    # Each file is read in its own shape, as they may come from different places.
     recipe, _ = build_recipe({**options, "data": [file]})
     files, mapping = sources(recipe.data), parse_map(recipe.column_map)
     shapes = {str(s.path): one.format for s, one in zip(files, scan.detect_formats(files, recipe.format, mapping), strict=True)}
+
     read = written = 0
     refused: list[tuple[str, int, str, str]] = []
+
+    # A row that cannot be converted is left out and counted: one bad row must not cost the others.
     with _Lines(files, out) as write:
         for row in scan.all_rows(files):
             read += 1
@@ -52,9 +57,12 @@ def convert(
                     written += 1
             except RowError as error:
                 refused.append((row.file, row.line, error.kind, str(error)))
+
+        # Raised inside, so that no empty file is left behind.
         if not written:
             first = refused[0] if refused else ("", 0, "", "there are no rows")
             raise InputError("No row can be converted", f"All {read} were left out; the first: {first[3]}.", "Check --to and --format.")
+
     names = " and ".join(dict.fromkeys(shapes.values()))
     _wrote({"read": read, "written": written, "left_out": len(refused), "format": names, "files": [str(out)]}, as_json)
     for name, line, _, message in refused[:5]:
@@ -106,12 +114,15 @@ def split(
     from edgetune.data.sources import sources
     from edgetune.data.split import held_out_units
 
+    # By content, not by position: a row that is in both parts would make the held-out loss too good.
     files = sources([file])
     digests = [duplicates.digest(_words(row.value)) for row in scan.all_rows(files) if not row.problem]
     if len(digests) < 2:
         raise InputError(f"{file} cannot be split", f"It has {len(digests)} readable rows.", "Name a file with at least two.")
+
     held = held_out_units(np.array(digests, dtype=np.uint64), share, seed)
     read = at = 0
+
     with _Lines(files, out / "train.jsonl") as train, _Lines(files, out / "valid.jsonl") as valid:
         for row in scan.all_rows(files):
             read += 1
@@ -120,6 +131,7 @@ def split(
                 continue
             (valid if held[at] else train)(row.value)
             at += 1
+
     count = int(held.sum())
     names = [str(out / "train.jsonl"), str(out / "valid.jsonl")]
     _wrote({"read": read, "train": at - count, "valid": count, "left_out": read - at, "files": names}, as_json)

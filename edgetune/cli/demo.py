@@ -37,28 +37,39 @@ def demo(
     from edgetune.demo import demo as show
     from edgetune.jobs import create
 
+    # The demo is the ordinary pipeline: the same functions that the commands call, so that it shows what they do.
     started = time.monotonic()
     workspace = open_workspace(workspace_path)
     recipe, sources = build_recipe({**show.OPTIONS, **({"max_steps": max_steps} if max_steps else {})})
     plan = create.plan_run(recipe, sources, workspace)
+
+    # Whoever sees it for the first time should know at each step what happens and why.
     say("EdgeTune Nano, a chat model of 5 million parameters that ships with EdgeTune, learns about a lighthouse it has never heard of.")
     for note in plan.notes():
         say(f"  {note}")
     say(f"  plus {plan.prepared.groups[-1].each} rows a pass of what it knew before (replay), so that it does not forget")
+
     run = create.create_run(plan, workspace, workspace.new_name(None, "demo"))
     say(f"1/3 train: QLoRA rank {recipe.rank} on a 4-bit base, {plan.total} steps, {plan.device.value}: {plan.device.reason}")
     worker = launch.start(run.folder)
     if code := watch(run, 0, lambda: worker.poll() is None):
         raise typer.Exit(code)
+
     trained = time.monotonic()
     say("2/3 export: adapter merged into the full-precision base, converted, quantized, and every file proven")
+
     line = ProgressLine()
     base_path, exported = show.export_all(run, workspace, line.weights, line.tell)
     line.clear()
+
+    # Both as 4-bit files, since these are what people use.
     say("3/3 ask both, through llama.cpp")
     base, tuned = show.measure_file(base_path, say), show.measure_file(run.exports / f"{run.name}-Q4_K_M.gguf", say)
+
     state = launch.state(run)
     taste = {"taste": learn_taste(workspace)} if full else {}
+
+    # The keys are the demo's --json interface: scripts rely on them.
     facts: dict[str, Any] = {
         "run": run.name,
         "folder": str(run.folder),
@@ -72,6 +83,7 @@ def demo(
         "train_seconds": round(trained - started, 1),
         "seconds": round(time.monotonic() - started, 1),
     }
+
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -80,6 +92,7 @@ def demo(
 
 def page(facts: dict[str, Any]) -> str:
     """The demo's result as a page of text."""
+    # Before and after side by side, because neither number means anything alone.
     base, tuned, loss = facts["base"], facts["tuned"], facts["held_out_loss"]
     rows = [
         ["held-out loss", format_number(loss["before"]), format_number(loss["after"])],
@@ -87,6 +100,7 @@ def page(facts: dict[str, Any]) -> str:
         [f"old questions answered ({tuned['old_asked']})", f"{base['old']:.0%}", f"{tuned['old']:.0%}"],
         ["tokens/s (4-bit)", base["tokens_per_second"], tuned["tokens_per_second"]],
     ]
+
     lines = [
         "",
         table(rows, ["", "before", "after"]),
@@ -103,8 +117,11 @@ def page(facts: dict[str, Any]) -> str:
         ),
         "",
     ]
+
+    # Answers convince where percentages do not.
     for prompt, before, after in zip(facts["prompts"], base["shown"], tuned["shown"], strict=True):
         lines += [f"> {prompt}", f"  before: {one_line(before, 100)}", f"  after:  {one_line(after, 100)}"]
+
     lines += ["", *(taste_page(facts["taste"]) if "taste" in facts else [])]
     lines += [
         f"{format_duration(facts['seconds'])} in all, {format_duration(facts['train_seconds'])} of them training. "

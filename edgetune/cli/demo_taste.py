@@ -17,15 +17,20 @@ def learn_taste(workspace: Workspace) -> dict[str, Any]:
     from edgetune.jobs import create
 
     base, name, line = preference_demo.bundled_gguf(workspace), workspace.new_name(None, "taste"), ProgressLine()
+
+    # Votes and run get one new name, so that nothing of the user's is touched.
     say(f"taste 1/3 vote: a rule prefers the shorter of two answers, among those that hold the fact; its votes go into '{name}'")
     pairs = preference_demo.collect_votes(base, workspace, name, lambda done, total: line.update(done, total, "pairs"))
     line.clear()
+
     recipe, sources = build_recipe({**preference_demo.OPTIONS, "data": [name]})
     run = create.create_run(create.plan_run(recipe, sources, workspace), workspace, name)
     say(f"taste 2/3 train: DPO on {name}, {pairs} pairs; the model before is the reference")
+
     worker = launch.start(run.folder)
     if code := watch(run, 0, lambda: worker.poll() is None):
         raise typer.Exit(code)
+
     say("taste 3/3 ask both, and let the rule compare them blind")
     outcome = preference_demo.measure_outcome(run, base, workspace, lambda what, done, total: line.update(done, total, what))
     line.clear()

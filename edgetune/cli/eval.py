@@ -37,16 +37,20 @@ def evaluate(
     def progress(done: int, total: int) -> None:
         line.update(done, total, "prompts answered")
 
+    # A GGUF answers through llama.cpp, a run through the weights it was trained with.
     if source.lower().endswith(".gguf") or Path(source).is_file():
         if not Path(source).is_file():
             raise InputError(f"There is no file {source}", "Nothing lies under that path.", "Name a run, or an existing GGUF file.")
         result = evaluate_gguf(Path(source), data, answers, progress, open_workspace(workspace_path))
     else:
         result = evaluate_run(open_workspace(workspace_path).run(source), data, answers, progress)
+
     line.clear()
     if as_json:
         typer.echo(json.dumps(result))
         return
+
+    # A run is compared with its base; a file has nothing to be compared with.
     columns = [name for name in ("base", "tuned", "gguf") if name in result]
     left_out = f", {result['rejected']} left out" if result["rejected"] else ""
     typer.echo(f"{result['read'] - result['rejected']} rows of {result['data']}{left_out}")

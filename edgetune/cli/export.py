@@ -73,6 +73,8 @@ def export(
     if dry_run:
         show_offers(source, open_workspace(workspace_path), as_json)
         return
+
+    # An adapter alone is neither quantized nor put into a program's folder: flags for these would be ignored without a word.
     adapters = [parse_weighted_adapter(one) for one in adapter or []]
     if adapter_only:
         if imatrix is not None:
@@ -81,27 +83,38 @@ def export(
             raise InputError("--for does not go with --adapter-only", "The folder would have no model.", "Leave one of them out.")
         write_adapter(resolve(source, open_workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
+
+    # All names and targets are settled before the first weight is read.
     types, workspace = check_types(type_names or []), open_workspace(workspace_path)
     chosen = resolve(source, workspace, adapters, checkpoint)
     matrix = imatrix_path(imatrix, chosen, types, workspace)
     folders = runtimes.plan_folders(chosen, programs or [], target_paths(chosen, types, out), say)
+
+    # A run's files are proven unless that is declined; a plain model folder only where a proof is asked for.
     line = ProgressLine()
     prover = write.make_prover(chosen, workspace, line.tell) if (chosen.home is not None if proof is None else proof) else None
     exported = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
     line.clear()
+
+    # A failed proof ends here, before a file that is not the model is offered to anyone.
     write.require_proven(exported)
     written = [(folder, runtimes.write_folder(folder, say)) for folder in folders]
+
     if as_json:
         places = [{"program": folder.program, "gguf": str(folder.gguf), "path": str(path)} for folder, path in written]
         typer.echo(json.dumps([{**one, "for": [p for p in places if p["gguf"] == one["path"]]} if places else one for one in exported]))
         return
+
+    # Only the paths go to stdout, so that they can be piped into another command.
     for one in exported:
         typer.echo(one["path"])
         proven = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
         say(f"{one['type']}: {format_size(one['bytes'])}{proven}")
+
     for folder, path in written:
         typer.echo(path)
         say(f"for {runtimes.module(folder.program).TITLE}: README.txt there says what to do.")
+
     say(f"next: edgetune chat {exported[0]['path']}")
 
 
@@ -113,6 +126,8 @@ def show_offers(source: str, workspace: Workspace, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in options]))
         return
+
+    # A loss from another model is marked, as it only tells the order.
     rows = [
         [
             *(one.type, format_size(one.bytes), "-" if one.loss is None else f"{one.loss:.2g}{'' if one.measured else ' (Llama-3-8B)'}"),
@@ -120,6 +135,7 @@ def show_offers(source: str, workspace: Workspace, as_json: bool) -> None:
         ]
         for one in options
     ]
+
     typer.echo(table(rows, ["type", "size", "loss", "tokens/s", "here", "for whom"]))
     say("loss: mean KL divergence to the full model, as this file's proof measured it, or as published of Llama-3-8B; small ones lose more")
     say("tokens/s: estimated from this machine's memory speed, for the processor; edgetune compare measures")
@@ -130,6 +146,7 @@ def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_
     from converters.lora import ADAPTER_TYPES
     from edgetune.gguf.adapter import export_adapter
 
+    # llama.cpp's adapters are not quantized, so only few types are possible.
     names = list(dict.fromkeys(name.upper() for name in type_names)) or [ADAPTER_TYPES[0]]
     if len(names) > 1 or names[0] not in ADAPTER_TYPES:
         raise InputError(

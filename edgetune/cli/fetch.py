@@ -53,25 +53,33 @@ def fetch(
     from edgetune.bases import fetch as fetching
     from edgetune.bases import hub
 
+    # What would be fetched is known from the hub's listing alone, so consent comes before the first byte of a model.
     workspace, token = open_workspace(workspace_path), _token(token_file)
     repo = hub.look_up(name, revision, token)
     plan = fetching.plan_fetch(repo, workspace)
     say(f"{repo.name} at commit {repo.commit[:12]}, from {repo.page}")
     say(f"licence: {repo.licence}" + ("; gated: its owner asks for consent" if repo.gated else ""))
+
     resumed = f", {format_size(plan.have)} of it here already" if plan.have else ""
     say(f"{len(plan.files)} files, {format_size(plan.bytes)}{resumed}, into {plan.target}")
+
+    # Files that can run code are listed one by one; of the others a few show the kind.
     for reason in dict.fromkeys(plan.skipped.values()):
         names = [n for n, why in plan.skipped.items() if why == reason]
         shown = names if reason in ("pickle", "code") else names[:MAX_FILES_SHOWN]
         say(f"left there ({reason}): {', '.join(shown)}" + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""))
+
     if repo.gated and token is None:
         raise hub.gated(repo.name, token)
     fetching.check_target(plan)
+
     if dry_run:
         if as_json:
             typer.echo(json.dumps(_planned(plan)))
         return
+
     confirm(f"Fetch {format_size(plan.bytes - plan.have)} from {repo.endpoint}?", yes)
+
     line = ProgressLine()
     try:
         base = fetching.fetch(plan, token, lambda file, have, total: line.update(have, total, f"bytes  {file}"))
@@ -81,9 +89,11 @@ def fetch(
         raise
     finally:
         line.clear()
+
     if as_json:
         typer.echo(json.dumps({"base": str(base.path), "bytes": base.bytes, **(fetching.fetch_record(base.path) or {})}))
         return
+
     typer.echo(str(base.path))
     say(f"{base.architecture}, {base.parameters / 1e6:.1f}M parameters, every hash right")
     say(f"next: edgetune train --base {base.path} --data FILE")
@@ -101,18 +111,23 @@ def _token(file: Path | None) -> str | None:
     """The token of --token-file or HF_TOKEN; it is never shown, stored or taken from anywhere else."""
     if file is None:
         return os.environ.get("HF_TOKEN", "").strip() or None
+
+    # The error's own text is left out: it could hold a part of the token.
     try:
         text = file.expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             "The token cannot be read", f"{file}: {type(error).__name__}.", "Name a readable file with --token-file."
         ) from None
+
+    # A token with a line break or blanks would break the request's header.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise InputError(
             "There is no token in the file",
             f"{file} does not hold one line with a token.",
             "Write the token alone into that file, or name another with --token-file.",
         )
+
     return text
 
 
@@ -135,6 +150,7 @@ def _list(as_json: bool) -> None:
         ]
         typer.echo(json.dumps(rows))
         return
+
     rows_shown = [[s.name, f"{format_size(s.bytes)}", s.licence + (" (gated)" if s.gated else ""), s.machine] for s in bases]
     typer.echo(table(rows_shown, ["model", "about", "licence", "trains on"]))
     say("Fetch one: edgetune fetch OWNER/NAME. Nothing is fetched without asking. 'edgetune bases' lists what is here.")

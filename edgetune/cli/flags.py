@@ -42,30 +42,38 @@ def _plain(annotation: Any) -> tuple[Any, bool]:
 
 def recipe_flags(function: Callable[..., None], only: tuple[str, ...] = ()) -> Callable[..., None]:
     """Give a command one flag for every option of the recipe, or `only` for some; the function gets those set as `**options`."""
+    # The recipe is the one declaration of options: help, choices and defaults come from it.
     signature = inspect.signature(function)
     parameters = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     for name, field in Recipe.model_fields.items():
         if only and name not in only:
             continue
+
         kind, several = _plain(field.annotation)
         flag = flag_of(name)
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+
+        # Defaults go into the help as text; the flag's own default stays None, which means that it was not set.
         shown = "" if field.default in (None, "", []) else f" [{', '.join(map(str, field.default)) if several else field.default}]"
         help_text = f"{field.description}{f' ({chr(124).join(choices)})' if choices else ''}{shown}"
+
         names = [f"{flag}/--no-{flag.removeprefix('--')}"] if kind is bool else [flag]
         option = typer.Option(*names, help=help_text, show_default=False)
         value: Any = (list[str] | None) if several else (kind | None)
         annotation = typing.cast(Any, Annotated)[value, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
 
+    # Only what was set is passed on, so that flags beat the file without hiding it.
     def command(**values: Any) -> None:
         own = {p for p in signature.parameters}
         options = {k: v for k, v in values.items() if k not in own and v is not None and v != []}
         function(**{k: v for k, v in values.items() if k in own}, **options)
 
+    # Typer reads the flags from the signature, so it is built rather than written.
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = function.__doc__
+
     return former_flags(command)
 
 

@@ -45,10 +45,13 @@ def imatrix(
     workspace = open_workspace(workspace_path)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Name an existing file with --data.")
+
+    # Gathering takes minutes and is cached, so the file here is a copy.
     chosen = resolve(source, workspace, [parse_weighted_adapter(one) for one in adapter or []], checkpoint)
     matrix = gather(chosen, workspace, data, tokens)
     path = out or Path.cwd() / f"{chosen.name}.imatrix.gguf"
     copy_file(matrix.path, path)
+
     if as_json:
         typer.echo(json.dumps({"path": str(path), "tokens": matrix.tokens, "found": matrix.available, "reused": matrix.reused}))
         return

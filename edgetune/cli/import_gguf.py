@@ -35,6 +35,7 @@ def import_gguf(
     line = ProgressLine()
     result = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))
     line.clear()
+
     if as_json:
         typer.echo(json.dumps(result))
         return

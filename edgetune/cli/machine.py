@@ -30,6 +30,8 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
     here, workspace = hardware.this_machine(), open_workspace(workspace_path)
     device = hardware.choose_device()
     dtype = hardware.choose_dtype(device.value)
+
+    # Asked of the installed packages' metadata: importing them takes seconds, and a broken one could not be reported.
     versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -37,6 +39,8 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         except metadata.PackageNotFoundError:
             versions[name] = None
     missing = [name for name, version in versions.items() if version is None]
+
+    # The keys are the --json interface: scripts rely on them.
     facts: dict[str, Any] = {
         "edgetune": __version__,
         "python": sys.version.split()[0],
@@ -52,6 +56,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         "missing": missing,
         "network": NETWORK_NOTE,
     }
+
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -65,6 +70,7 @@ def doctor(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> N
         typer.echo(f"sleep      {facts['sleep']}")
         typer.echo("packages   " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in versions.items()))
         typer.echo(f"network    {NETWORK_NOTE}")
+
     if missing:
         say(f"Missing: {', '.join(missing)}. Set up again: python packaging/bootstrap.py setup")
         raise typer.Exit(1)
@@ -97,12 +103,16 @@ def bases(
     from edgetune.config.recipe import build_recipe
     from edgetune.estimate.fit import judge_base
 
+    # Whether a base fits is judged by how most people would train it.
     usual, _ = build_recipe({}, None, "balanced")
     workspace = open_workspace(workspace_path)
+
     for folder in add or []:
         say(f"From now on also looked in: {own.add_folder(workspace, folder)}")
     for folder in drop or []:
         say(f"No more looked in: {own.remove_folder(workspace, folder)}")
+
+    # One folder that cannot be read must not hide the others.
     described: list[dict[str, Any]] = []
     for folder in dict.fromkeys(find.model_folders(own.search_folders(workspace, folders or []))):
         try:
@@ -122,6 +132,7 @@ def bases(
             )
         except InputError as error:
             say(f"{folder}: {error.title}. {error.cause}")
+
     if as_json:
         typer.echo(json.dumps(described))
     else:

@@ -81,6 +81,7 @@ def listing(
             votes = store.votes()
             pairs = sum(len(vote.pairs()) for vote in votes if "repeats" not in vote.about)
             files.append({"name": store.name, "votes": len(votes), "pairs": pairs, "worth": worth(pairs), "file": str(store.path)})
+
         if as_json:
             typer.echo(json.dumps(files, ensure_ascii=False))
         elif files:
@@ -95,6 +96,8 @@ def listing(
         return
     rows = [[v.id, v.source, describe_choice(v), _question(v), " | ".join(one_line(c.text, 30) for c in v.candidates)] for v in votes]
     typer.echo(table(rows, ["id", "source", "choice", "prompt", "answers"], 70))
+
+    # How steady a person's votes are bounds what any model can learn from them.
     repeated = consistency(votes)
     if repeated.compared:
         interval = f"{repeated.share.low:.0%} to {repeated.share.high:.0%}"
@@ -171,6 +174,8 @@ def export(
 
     if shape not in SHAPES:
         raise InputError(f"There is no shape '{shape[:40]}'", f"Shapes are {', '.join(SHAPES)}.", "Choose one of them with --shape.")
+
+    # The folder of the votes is scanned for vote files: an export in it would be taken for one.
     store = _open(name, workspace_path)
     target = out or Path(f"{name}.{shape}.jsonl")
     if is_folder(target) or real_path(target).is_relative_to(real_path(store.path.parent)):
@@ -184,6 +189,8 @@ def export(
         raise InputError(
             f"{name} has nothing to write as {shape}", f"No vote gives such a row.{why}", "Choose another --shape, or give more votes."
         )
+
+    # A model's answer may hold half of a surrogate pair, which UTF-8 cannot.
     with atomic_write(target) as file:
         for row in written:
             file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
@@ -214,6 +221,7 @@ def import_votes(
     done = import_file(file, store(open_workspace(workspace_path), into), form, parse_map(column_map or []))
     for name, line, reason in done.left_out[:5]:
         say(f"left out {name}:{line}: {reason}")
+
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False))
     else:
@@ -229,6 +237,8 @@ def dedupe(name: NameArgument = "prefs", yes: YesFlag = False, as_json: JsonFlag
     store = _open(name, workspace_path)
     votes = store.votes()
     repeated, contradicting = list(duplicates(votes)), list(contradictions(votes))
+
+    # Contradictions are only reported: which of two votes is right, the person alone knows.
     if repeated:
         confirm(f"Delete {len(repeated)} votes of {name} that repeat an earlier one?", yes)
     for first, second in repeated:

@@ -35,21 +35,27 @@ def prove(
     from edgetune.gguf.source import resolve
     from edgetune.gguf.write import failed_proof, make_prover
 
+    # A proof takes minutes: what can be wrong is refused before it starts.
     workspace = open_workspace(workspace_path)
     check_gguf(gguf)
     if data is not None and not data.is_file():
         raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Name an existing file with --data.")
+
     chosen = resolve(source, workspace, [(adapter, 1.0)] if adapter else [])
 
     from edgetune.gguf.proof import certificate
     from edgetune.storage.files import sha256
 
+    # The hash ties the record to this very file: a proof of one that was changed later is none.
     proof = make_prover(chosen, workspace, say, data).prove(gguf)
     facts = {"sha256": sha256(gguf), "base": chosen.facts["edgetune.base"], "run": chosen.facts.get("edgetune.run")}
     record, page = certificate.write_proof(proof, gguf, facts)
+
     if as_json:
         typer.echo(json.dumps({**certificate.proof_record(proof, facts), "json": str(record), "page": str(page)}))
         raise typer.Exit(0 if proof.passed else 1)
+
+    # The page tells the cause in full, so it is written for a failed proof too.
     if not proof.passed:
         raise failed_proof(proof.name, proof.causes, page)
     typer.echo(f"{gguf} is the model it was made from, as far as {proof.type} can hold it.")

@@ -66,14 +66,18 @@ def rank(
     opened_workspace = open_workspace(workspace_path)
     votes = store(opened_workspace, into)
     decide = None if judge == "human" else rule(judge)
+
+    # Prompts of several sources would mix different questions under one name.
     if sum([prompts is not None, voted, conversations, propose > 0]) != 1:
         raise InputError(
             "Prompts are needed",
             "They come from one of four places, and from only one.",
             "Give --prompts FILE, --conversations, --voted, or --propose N.",
         )
+
     if propose:
         expects_nothing(judge, "prompts that the model proposes have none")
+
     prompt_list = None
     if prompts:
         prompt_list = read(prompts.expanduser())
@@ -81,6 +85,8 @@ def rank(
         prompt_list = from_conversations(opened_workspace.conversations)
     elif voted:
         prompt_list = from_votes(votes.votes(), f"{into}-voted")
+
+    # A rule that compares with an expected answer is of no use without one.
     if prompt_list is not None:
         must_expect(judge, prompt_list.prompts)
 
@@ -88,6 +94,8 @@ def rank(
     with ExitStack() as stack:
         first = voting.open_author(stack, source, workspace_path, adapter or [], ctx)
         authors = [first, *[voting.open_author(stack, name, workspace_path, [], ctx) for name in other or []]]
+
+        # Prompts that the model proposes can only be written once it is loaded.
         prompt_list = prompt_list or proposed(first, propose, seed)
         for reason in prompt_list.left_out[:5]:
             screen.say(f"left out {reason}")
@@ -111,11 +119,14 @@ def vote_by_keys(session: "RankingSession", task: "Task", pressed: str, screen: 
         text = edit_text(task.candidates[number].text)
         if text is None:
             return False
+
+        # An edit is a vote as well: the person's version is better than the model's.
         vote = session.edit(number, text)
     elif count == 2 and pressed in ("t", "b"):
         vote = session.vote(Choice("pair", VERDICT_OF_KEY[pressed]))
     else:
         vote = session.vote(order(pressed, count))
+
     screen.say(f"saved {vote.id}")
     return True
 

@@ -21,6 +21,7 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
 
     Example: edgetune runs
     """
+    # One damaged run must not hide the others.
     summaries = []
     for run in open_workspace(workspace_path).runs():
         try:
@@ -28,6 +29,7 @@ def runs(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         except (EdgeTuneError, OSError) as problem:
             error = system_error(problem) if isinstance(problem, OSError) else problem
             say(f"{error.title}. {error.cause} {error.remedy}")
+
     if as_json:
         typer.echo(json.dumps(summaries, ensure_ascii=False))
     elif not summaries:
@@ -92,16 +94,21 @@ def prune(yes: YesFlag = False, as_json: JsonFlag = False, workspace_path: Works
     sizes = manage.prunable(open_workspace(workspace_path), say)
     victims = list(sizes)
     freed = sum(sizes.values())
+
+    # Without --yes a script only learns what would go; nobody is there to confirm.
     if as_json and not yes:
         typer.echo(json.dumps({"would_free": freed, "paths": [str(p) for p in victims]}))
         return
+
     for path, size in sizes.items():
         say(f"{format_size(size):>10}  {path}")
+
     if not victims:
         say("Nothing to free.")
     else:
         confirm(f"Remove these and free {format_size(freed)}?", yes)
         manage.remove_paths(victims)
+
     if as_json:
         typer.echo(json.dumps({"freed": freed, "paths": [str(p) for p in victims]}))
     elif victims:
@@ -118,14 +125,18 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
     workspace = open_workspace(workspace_path)
     rows: list[dict[str, Any]] = []
     for run in workspace.runs():
+        # Only the parts that can become large; the rest is in the sum.
         parts = {
             part: folder_bytes(run.folder / part) if (run.folder / part).is_dir() else 0
             for part in ("checkpoints", "exports", "adapter", "model")
         }
         rows.append({"run": run.name, **parts, "all": run.size()})
+
+    # Apart from the runs, because 'edgetune prune' frees these without losing anything.
     leftovers = sum(folder_bytes(p) for p in workspace.leftovers())
     prepared = sum(folder_bytes(folder) for folder in workspace.caches if folder.is_dir())
     free = free_bytes(Path(workspace.path))
+
     if as_json:
         typer.echo(json.dumps({"workspace": str(workspace.path), "runs": rows, "prepared": prepared, "leftovers": leftovers, "free": free}))
         return
@@ -134,6 +145,7 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
         f"{format_size(leftovers)} left over from interruptions, "
         f"{format_size(prepared)} of prepared data and references that can be made again"
     )
+
     if rows:
         typer.echo(
             table(

@@ -32,14 +32,17 @@ def score(
     from edgetune.preferences import as_data
 
     data = as_data.file(data, open_workspace(workspace_path), (as_data.JUDGED,)) or data
+
     line = ProgressLine()
     result = rank_answers(run, data, lambda done, total: line.update(done, total, "answers scored"))
     line.clear()
     for row in result["rejected"]:
         say(f"  left out {data}:{row['line']}: {row['reason']}")
+
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
+
     for group in result["prompts"]:
         typer.echo(one_line(str(group["prompt"][-1]["content"]), 100))
         for answer in group["answers"]:

@@ -43,19 +43,24 @@ class ProgressLine:
 
     def update(self, done: int, total: int, text: str) -> None:
         """Show how far it is."""
+        # Writing is slow in some terminals and fills a log: most calls show nothing, but the last one always does.
         now = time.monotonic()
         if now - self.shown < (0.1 if self.live else self.EVERY) and done < total:
             return
         self.shown = now
+
         share = done / max(total, 1)
         if not self.live:
             print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
             return
+
+        # Cut to the width, because a line that wraps cannot be cleared again.
         width = shutil.get_terminal_size().columns
         bar = 20
         fancy = (sys.stderr.encoding or "").lower().startswith("utf")
         full, empty = ("█", "░") if fancy else ("#", "-")
         line = f"{full * round(share * bar)}{empty * (bar - round(share * bar))} {done}/{total} {text}"
+
         sys.stderr.write("\r\x1b[K" + one_line(line, width - 1))
         sys.stderr.flush()
         self.open = True

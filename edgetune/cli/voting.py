@@ -191,6 +191,7 @@ def vote_by_hand(session: "RankingSession", task: "Task", screen: Screen, shown:
         pressed = ask_key(help_line.format(example="213"[: len(task.candidates) + 1] if len(task.candidates) > 2 else "21"))
         if pressed is None or pressed == "q":
             return False
+
         try:
             if pressed == "s":
                 session.skip()
@@ -198,6 +199,8 @@ def vote_by_hand(session: "RankingSession", task: "Task", screen: Screen, shown:
             if pressed == "u":
                 screen.say("last vote removed: its answers are shown again" if session.undo() else "There is no vote to remove.")
                 return True
+
+            # A key that means nothing costs no vote: the mistake is told and the question stays.
             if by_keys(session, task, pressed, screen):
                 return True
         except InputError as error:

@@ -39,6 +39,7 @@ def show(
     facts, state = summarize_run(run), launch.state(run)
     own = {"run": run.name, "method": facts["method"], "votes": facts["votes"]}
     recipe = run.recipe_file.read_text(encoding="utf-8")
+
     if as_json:
         typer.echo(json.dumps({**facts, "recipe": recipe, "samples": state.samples}, ensure_ascii=False))
         return
@@ -49,6 +50,8 @@ def show(
         f"{name}: {facts['status']}, step {facts['step']} of {facts['steps']}, "
         f"{format_duration(facts['seconds'])} of training, {format_size(facts['bytes'])} on disk"
     )
+
+    # The time left was the worker's guess at its last step; it means nothing once no worker trains.
     if facts["eta"] is not None and facts["status"] == "running":
         typer.echo(f"  {format_duration(facts['eta'])} left at {facts['tokens_per_second']} tokens/s")
     typer.echo(
@@ -59,6 +62,8 @@ def show(
         f"  held-out loss {format_number(facts['base_loss'])} before, "
         f"{format_number(facts['best_loss'])} at best (step {facts['best_step']})"
     )
+
+    # Only methods that learn from pairs have an accuracy.
     if facts["accuracy"]:
         before, now = facts["base_accuracy"] or facts["accuracy"], facts["accuracy"]
         low, high = now["interval"]
@@ -66,6 +71,7 @@ def show(
             f"  held-out pairs preferred as voted: {before['accuracy']:.0%} before, {now['accuracy']:.0%} now "
             f"({low:.0%} to {high:.0%}, {now['count']} pairs)"
         )
+
     typer.echo(f"  {facts['base_name']} → {describe_lineage([*facts['lineage'], own])}")
     for text in facts["warnings"]:
         typer.echo(f"  warning: {one_line(text, 500)}")
@@ -73,10 +79,14 @@ def show(
         typer.echo(f"  export {path}")
     if facts["error"]:
         typer.echo(f"  failed: {one_line(facts['error']['title'])}: {one_line(facts['error']['cause'], 300)}")
+
+    # The first and the last samples show what training changed; those between are in --answers.
     last = state.samples[-1]["step"] if state.samples else 0
     for sample in state.samples:
         if sample["step"] in (0, last):
             typer.echo(f"  at step {sample['step']}: {one_line(sample['prompt'], 60)} → {one_line(sample['answer'], 100)}")
+
+    # The recipe may be a text from elsewhere, so its control characters are made harmless.
     typer.echo("\n" + safe_text(recipe), nl=False)
 
 
@@ -110,12 +120,16 @@ def log(
     """
     if following and as_json:
         raise InputError("--follow has no --json", "One document needs an end.", "Leave one of them out, or read the run's events.jsonl.")
+
     run = open_workspace(workspace_path).run(name)
     if following:
+        # Ends with the worker, so that the command can be used to wait for a run.
         for event in follow(run.events, 0, lambda: launch.alive(run.folder)):
             tell(event, every)
         say(f"{run.name} is {launch.state(run).status}.")
         return
+
+    # Steps are most of a log and say little by themselves.
     events = [event for event in read_events(run.events) if every or event["kind"] != "step"]
     if as_json:
         typer.echo(json.dumps(events, ensure_ascii=False))

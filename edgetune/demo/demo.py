@@ -62,13 +62,17 @@ def measure_file(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """One GGUF: share of new and of old questions answered, the shown prompts' answers, tokens a second."""
     from edgetune.chat.engine import Engine
 
+    # Old questions show what was forgotten, as the new ones show what was learned.
     new, old = questions(LIGHTHOUSE / "questions.jsonl"), questions(BUNDLED / "questions.jsonl")
     say(f"asking {path.name} {len(new)} new and {len(old)} old questions")
+
+    # No stop tokens for the speed: it needs a fixed number of tokens.
     with Engine(path) as engine:
         replies = greedy_answers(engine, [q["prompt"] for q in [*new, *old]])
         hits = [contains(reply, q["answer"]) for reply, q in zip(replies, [*new, *old], strict=True)]
         side_by_side = greedy_answers(engine, list(SIDE_BY_SIDE_PROMPTS))
         speed = engine.generate(engine.prompt_tokens("The"), max_tokens=200, stop_ids=()).finished().stats
+
     return {
         "new": sum(hits[: len(new)]) / len(new),
         "old": sum(hits[len(new) :]) / len(old),

@@ -74,10 +74,13 @@ def collect_votes(gguf: Path, workspace: Workspace, into: str, progress: ReportP
     from edgetune.preferences.store import store
     from edgetune.sessions.ranking import RankingSession
 
+    # One model writes both answers, so that the votes are about its answers alone.
     judge, sampling = rule(JUDGE_RULE), Sampling(temperature=1.0)
     with Engine(gguf) as engine:
         writers = [(Author(gguf.stem, engine), sampling)] * 2
         session = RankingSession(store(workspace, into), read(VOTED_QUESTIONS), writers, source="collect", repeats=False)
+
+        # Not every question gives a pair: where the rule has no winner there is nothing to learn from.
         while (pairs := session.state().pairs) < PAIRS_COLLECTED and (task := session.task()) is not None:
             session.vote(judge(task.prompt, task.candidates), JUDGE_RULE)
             progress(pairs, PAIRS_COLLECTED)
@@ -90,6 +93,7 @@ def measure_answers(gguf: Path, prompts: PromptList, seed: int, progress: Report
     from edgetune.chat.engine import Engine
     from edgetune.chat.sampling import Sampling
 
+    # Nothing is cut off the distribution, as means over it are to be estimated; seeds make the demo repeatable.
     result = []
     with Engine(gguf) as engine:
         conversation = Conversation(engine)
@@ -117,6 +121,7 @@ def compare_models(
     from edgetune.preferences.store import store
     from edgetune.sessions.arena import Arena
 
+    # A duel counts the wins of its first name, and here those of the second model are the question.
     names = list(models)[::-1]
     game = Arena(
         store(workspace, into),
@@ -125,9 +130,12 @@ def compare_models(
         Sampling(temperature=1.0),
         judge=JUDGE_RULE,
     )
+
+    # One model at a time in memory.
     for name in names:
         with Engine(models[name]) as engine:
             game.write(Author(name, engine), progress)
+
     judge = rule(JUDGE_RULE)
     while (match := game.next()) is not None:
         game.vote(match, judge(match.prompt, match.candidates))
@@ -151,12 +159,16 @@ def measure_outcome(run: Run, base: Path, workspace: Workspace, progress: Callab
     from edgetune.gguf.source import from_run
     from edgetune.gguf.write import export_gguf
 
+    # F16, so that what is measured is the training and not the quantization.
     tuned = Path(export_gguf(from_run(run), ["F16"], None)[0]["path"])
     questions = read(HELD_OUT_QUESTIONS)
+
+    # Seeds far apart, so that no answer before and after shares its random numbers.
     before, after = (
         measure_answers(path, questions, seed, lambda done, total, path=path: progress(f"questions asked of {path.stem}", done, total))  # type: ignore[misc]
         for path, seed in ((base, 50_000), (tuned, 90_000))
     )
+
     duel = compare_models(
         {"nano": base, run.name: tuned}, workspace, run.name, lambda done, total: progress("questions for the arena", done, total)
     )

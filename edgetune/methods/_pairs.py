@@ -36,6 +36,8 @@ class PairCollator:
         from edgetune.data.labels import IGNORE_INDEX
 
         sides = [(row[f"{side}_ids"], row[f"{side}_labels"]) for side in ("chosen", "rejected") for row in rows]
+
+        # TRL tells the two sides apart by position alone: the first half is the chosen one.
         width = max(len(ids) for ids, _ in sides)
         return {
             "input_ids": torch.tensor([ids + [self.pad] * (width - len(ids)) for ids, _ in sides]),

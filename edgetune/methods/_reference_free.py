@@ -80,6 +80,7 @@ def reference_free(
 
     options: the recipe's options that it uses beside beta.
     """
+    # Without a reference nothing holds the chosen answers' likelihood up, so its fall is watched, with each method's own limit.
     return Method(
         name=name,
         row_kinds=PAIR_ROW_KINDS,

@@ -24,8 +24,11 @@ def make_trainer(setup: Setup) -> Any:
     class Pairs(AsPrepared, DPOTrainer):  # type: ignore[misc,unused-ignore]
         """Takes rows as they are."""
 
+    # A share of plain fine-tuning on the chosen answers keeps their likelihood from falling.
     recipe = setup.recipe
     mixed = recipe.sft_weight > 0
+
+    # Rows are cut and padded by us: TRL must neither shorten them nor drop their columns.
     config = DPOConfig(
         **setup.arguments(),
         loss_type=[recipe.loss_type, "sft"] if mixed else [recipe.loss_type],
@@ -36,6 +39,7 @@ def make_trainer(setup: Setup) -> Any:
         remove_unused_columns=False,
         pad_to_multiple_of=None,
     )
+
     return setup.make(Pairs, config, data_collator=PairCollator(setup.tokenizer.pad_id))
 
 

@@ -30,13 +30,17 @@ class JudgedCollator:
 
         from edgetune.data.labels import IGNORE_INDEX, first_answer_start
 
+        # Prompt and answer are taken apart, as each answer is also put behind another row's prompt.
         parts = []
         for row in rows:
             start = first_answer_start(row["labels"]) or 0
             parts.append(
                 (row["input_ids"][:start], row["input_ids"][start:], [int(label != IGNORE_INDEX) for label in row["labels"][start:]])
             )
+
+        # The first prompt gets the last row's answer, so that none gets its own.
         others = [(prompt, *parts[number - 1][1:]) for number, (prompt, _, _) in enumerate(parts)]
+
         return {
             **self._padded("", parts),
             **self._padded("KL_", others),
@@ -63,6 +67,7 @@ def make_trainer(setup: Setup) -> Any:
     class Judged(AsPrepared, KTOTrainer):  # type: ignore[misc,unused-ignore]
         """Takes rows as they are."""
 
+    # Rows are cut and padded by us: TRL must neither shorten them nor drop their columns.
     config = KTOConfig(
         **setup.arguments(),
         beta=setup.beta,

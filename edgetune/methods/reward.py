@@ -34,6 +34,7 @@ def make_trainer(setup: Setup) -> Any:
     class Rewarded(AsPrepared, RewardTrainer):  # type: ignore[misc,unused-ignore]
         """Takes rows as they are."""
 
+    # Rows are cut and padded by us: TRL must neither shorten them nor drop their columns.
     config = RewardConfig(
         **setup.arguments(),
         max_length=None,
@@ -60,6 +61,8 @@ def assess(trainer: Any) -> dict[str, Any] | None:
     from edgetune.data.labels import IGNORE_INDEX
 
     pairs, lengths = [], []
+
+    # Dropout would blur the scores; the trainer itself gets back the mode it was in.
     was = trainer.model.training
     trainer.model.eval()
     for row in trainer.held_out:
@@ -68,6 +71,7 @@ def assess(trainer: Any) -> dict[str, Any] | None:
             one, other = trainer.model(**batch, use_cache=False).logits.float().flatten().tolist()
         pairs.append((one, other))
         lengths.append(tuple(sum(label != IGNORE_INDEX for label in row[f"{side}_labels"]) for side in ("chosen", "rejected")))
+
     trainer.model.train(was)
     return assess_pairs(pairs, lengths) if pairs else None
 
@@ -80,12 +84,18 @@ def assess_pairs(pairs: list[tuple[float, float]], lengths: list[tuple[int, int]
     """
     import numpy as np
 
+    # A gap in rewards is a log-odds of being preferred (Bradley-Terry).
     gaps = np.array([one - other for one, other in pairs])
     certain, right = 1 / (1 + np.exp(-np.abs(gaps))), gaps > 0
+
+    # Expected calibration error: in each band of certainty, how far the share that is right is from the certainty.
     band = np.minimum(((certain - 0.5) * 2 * BINS).astype(int), BINS - 1)
     error = sum(abs(certain[band == b].mean() - right[band == b].mean()) * (band == b).mean() for b in range(BINS) if (band == b).any())
+
+    # A correlation needs both to vary.
     rewards, sizes = np.array(pairs).ravel(), np.array(lengths, dtype=float).ravel()
     varied = rewards.std() > 0 and sizes.std() > 0
+
     shorter = np.array([one < other for one, other in lengths])
     return {
         "accuracy": float(right.mean()),

@@ -76,6 +76,7 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
         return norm
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # Hours of training are not lost because the disk is full for a while.
         step = self.state.global_step
         target = retry_while_full(
             self.events,
@@ -91,6 +92,8 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
                 self.accelerator.scaler,
             ),
         )
+
+        # Read back at once: older checkpoints are removed next, and this one must be able to take their place.
         if reason := checkpoints.find_damage(target):
             raise EdgeTuneError(
                 "A checkpoint could not be read back",
@@ -98,6 +101,7 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
                 "Check the disk. The older checkpoint is kept: edgetune resume continues from it.",
             )
         checkpoints.prune_checkpoints(self.folder / "checkpoints", self.progress.best_step)
+
         self.events.append("checkpoint", step=step, best=step == self.progress.best_step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -193,6 +197,7 @@ def retry_while_full(events: EventLog, folder: Path, write: Callable[[], Path]) 
         try:
             result = write()
         except DiskFull:
+            # Whoever stops a run that waits for room must not wait for the room.
             if (folder / "stop").exists():
                 raise
             if not waiting:

@@ -35,6 +35,7 @@ class Scorer:
     """A finished reward run's model, ready to score rows of token ids."""
 
     def __init__(self, run: Run) -> None:
+        # Checked before torch is imported, so that a wrong name costs no wait.
         require_reward_model(run)
         request = run.request()
         import torch
@@ -42,11 +43,15 @@ class Scorer:
 
         from edgetune.bases.load import load_model, prevent_repacking
 
+        # Loaded as it was trained, precision included: scores of another precision would not be those it was measured with.
         recipe, base = recipe_of(run), Path(request["base"])
         torch.set_num_threads(request["threads"])
+
         self.tokenizer = tokenizers.load_tokenizer(base, request["template_date"])
         self.length: int = request["context"]
         self.device: str = request["device"]
+
+        # A score is read at the last token that is not padding, so the model must know the padding.
         model = load_model(base, self.device, request["dtype"], recipe.quantization, reward=True)
         model.config.get_text_config().pad_token_id = self.tokenizer.pad_id
         self.model = PeftModel.from_pretrained(model, run.adapter).eval()
@@ -73,17 +78,21 @@ class Scorer:
         """The score of each row of ids, a prompt with its answer through its end of turn."""
         import torch
 
+        # In order of length, so that the rows of a batch need little padding.
         result = [0.0] * len(rows)
         order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
         for start in range(0, len(order), SCORING_BATCH):
             numbers = order[start : start + SCORING_BATCH]
             width = len(rows[numbers[-1]])
+
             ids = [rows[n] + [self.tokenizer.pad_id] * (width - len(rows[n])) for n in numbers]
             mask = [[1] * len(rows[n]) + [0] * (width - len(rows[n])) for n in numbers]
             with torch.no_grad():
                 rewards = self.model(
                     input_ids=torch.tensor(ids, device=self.device), attention_mask=torch.tensor(mask, device=self.device), use_cache=False
                 ).logits
+
+            # Back in the order that was asked for.
             for number, value in zip(numbers, rewards.float().flatten().tolist(), strict=True):
                 result[number] = value
         return result

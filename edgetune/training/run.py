@@ -118,20 +118,28 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
         else:
             checkpoints.load_weights(best, trained_weights(trainer.model))
             step = progress.best_step
+
+    # Better no result than one that looks like a model: NaN would be merged into every export.
     bad = [name for name, tensor in trained_weights(trainer.model).items() if not tensor.isfinite().all()]
     if bad:
         raise EdgeTuneError(
             "The trained weights are not finite", f"{bad[0]} holds NaN or infinity.", "Lower --learning-rate and start again."
         )
+
+    # A result that was published before belongs to fewer steps.
     target = run.adapter if recipe.lora else run.model
     if target.exists():
         remove(target)
     with publish_folder(target) as part:
         save_result(trainer.model, recipe, part, base, run.parent if run.parent.is_dir() else None)
         checkpoints.write_manifest(part, step=step, base_hash=request["base_hash"], data_hash=request["data_hash"])
+
+    # After publishing, so that a failure to measure costs no result.
     if measured := methods.get(recipe.method).assess(trainer):
         write_json(run.folder / "measured.json", measured)
         events.append("measured", step=step, **measured)
+
+    # The last event: whoever follows the run may use the result as soon as it comes.
     events.append(
         "finished",
         step=step,

@@ -51,6 +51,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
         self.rate = seconds if self.rate == 0 else 0.9 * self.rate + 0.1 * seconds
         self.trainer.progress.tokens = self.tokens
 
+        # Tokens a second are left out where a method does not count its tokens.
         self.trainer.events.append(
             "step",
             step=state.global_step,

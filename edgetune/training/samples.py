@@ -28,6 +28,8 @@ def generate_answer(model: Any, ids: list[int], stops: list[int], limit: int, pa
             pad_token_id=pad,
             use_cache=True,
         )
+
+    # The end of turn is no part of an answer's text.
     generated = out[0, len(ids) :].tolist()
     return [t for t in generated if t not in stops]
 

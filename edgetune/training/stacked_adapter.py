@@ -47,11 +47,14 @@ def combine_adapters(parent: Path, weights: "dict[str, np.ndarray]", recipe: Rec
     import numpy as np
     from safetensors.numpy import load_file
 
+    # One adapter has one scale: what the earlier one differs by goes into its B factor.
     config = json.loads((parent / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     earlier = load_file(parent / ADAPTER_WEIGHTS)
     new_scale = adapter_scale({"r": recipe.rank, "lora_alpha": recipe.alpha, "use_rslora": recipe.rslora})
     factor = np.float32(adapter_scale(config) / new_scale)
     rank = int(config["r"]) + recipe.rank
+
+    # Every module gets the same rank, as one configuration holds for all of them.
     result: dict[str, np.ndarray] = {}
     both = ((earlier, factor), (weights, np.float32(1)))
     for a, b in FACTOR_SUFFIXES:
@@ -61,10 +64,14 @@ def combine_adapters(parent: Path, weights: "dict[str, np.ndarray]", recipe: Rec
             missing = rank - len(down)
             result[name + a] = np.pad(down, ((0, missing), (0, 0)))
             result[name + b] = np.pad(up, ((0, 0), (0, missing)))
+
+    # Whatever is no pair of factors would be dropped without a word.
     if lost := {*earlier, *weights} - result.keys():
         raise InputError(
             "These adapters cannot be joined", f"{sorted(lost)[0]} is no low-rank factor.", "Train on the base instead of on this run."
         )
+
+    # PEFT divides by the new rank, so alpha grows with it.
     alpha = new_scale * (math.sqrt(rank) if recipe.rslora else rank)
     return result, {"r": rank, "lora_alpha": alpha}
 
@@ -94,9 +101,12 @@ def build_stacked(model: Any, parent: Path, config: Any) -> Any:
 
     stacked = Stacked(model, PeftConfig.from_pretrained(parent), adapter_name=PARENT_ADAPTER)
     set_peft_model_state_dict(stacked, load_file(parent / ADAPTER_WEIGHTS), adapter_name=PARENT_ADAPTER)
+
+    # Both change the answers, but only the new one is saved, and only it learns.
     stacked.add_adapter("default", config)
     stacked.base_model.set_adapter([PARENT_ADAPTER, "default"])
     stacked.active_adapter = "default"
+
     for name, parameter in stacked.named_parameters():
         parameter.requires_grad_(".default" in name)
     return stacked

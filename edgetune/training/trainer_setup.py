@@ -59,6 +59,7 @@ class TrainerSetup:
 
     def arguments(self) -> dict[str, Any]:
         """Settings of transformers' trainer that every method shares."""
+        # Logging, evaluating and saving are due when RunCallback says so; TRL's own schedules would come on top.
         return {
             "output_dir": str(self.folder / "trainer"),
             "report_to": "none",
@@ -115,12 +116,15 @@ def _untouched(model: Any, make: Callable[[], Any]) -> Any:
     """
     import torch
 
+    # Random numbers drawn while TRL builds its trainer would make a run's result depend on TRL's version.
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     random_state = torch.get_rng_state()
     trainer = make()
     torch.set_rng_state(random_state)
+
     if "ref" in getattr(trainer.model, "peft_config", {}):
         trainer.model.delete_adapter("ref")
+
     for name, parameter in trainer.model.named_parameters():
         parameter.requires_grad_(name in before)
         if name in before:

@@ -16,6 +16,7 @@ FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.po
 
 def limit(memory: int, seconds: int) -> None:
     """Take away the network, and most memory and time."""
+    # Each limit that a system lacks is passed over; the others still hold.
     try:
         import ctypes
 
@@ -32,6 +33,7 @@ def limit(memory: int, seconds: int) -> None:
     except ImportError:  # Windows has no such limits; the time is kept by the parent
         pass
 
+    # Last, because it forbids ctypes, which the first limit needs.
     def refuse(event: str, _arguments: object) -> None:
         if event.startswith(FORBIDDEN):
             raise PermissionError(f"a reward may not use {event}")
@@ -45,14 +47,19 @@ def main() -> None:
     asked = json.load(sys.stdin)
     with open(path, "rb") as file:
         source = file.read()
+
+    # Its own file and its input are read before, so that the limits are spent on the user's code alone.
     limit(memory, seconds)
     space: dict[str, object] = {"__name__": "reward", "__file__": path}
+
+    # What the file prints must not be taken for the rewards.
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(source, path, "exec"), space)
         function = space.get("reward")
         if not callable(function):
             raise TypeError("the file has no function reward(prompt, answer, expected)")
         rewards = [float(function(*one)) for one in asked]
+
     print(json.dumps(rewards))
 
 

@@ -16,6 +16,7 @@ LARGEST = 2**20
 def _schema(argument: str) -> Any:
     import jsonschema
 
+    # Everything that can be wrong with the file shows before training, not at its first answer.
     path = expand_home(argument)
     try:
         if not argument or not path.is_file():
@@ -26,10 +27,12 @@ def _schema(argument: str) -> Any:
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except (ValueError, OSError, RecursionError, jsonschema.SchemaError) as error:
         raise InputError(f"The schema {argument} cannot be used", str(error).splitlines()[0], "Correct the file.") from error
+
     if any(not str(ref).startswith("#") for ref in _refs(schema)):  # nothing is fetched
         raise InputError(
             f"The schema {argument} refers to another file", "Only references inside it (#/…) work.", "Put it all in one file."
         )
+
     return schema
 
 
@@ -48,9 +51,11 @@ def make(argument: str, context: Context) -> Reward:
     """The reward."""
     import jsonschema
 
+    # Built once: a validator is used for every answer of a run.
     schema = _schema(argument)
     validator = jsonschema.validators.validator_for(schema)(schema)
 
+    # A model may write anything, brackets nested too deep for the parser among it.
     def one(text: str) -> float:
         try:
             value = json.loads(text)

@@ -41,6 +41,8 @@ def make(argument: str, context: Context) -> Reward:
 def run(path: Path, answers: list[Answer]) -> list[float]:
     """The file's rewards for these answers. Raises EdgeTuneError where its code fails, takes too long or gives something else."""
     asked = json.dumps([[one.prompt, one.text, one.expected] for one in answers])
+
+    # A bare environment, because tokens and keys in the user's are none of the code's business.
     with tempfile.TemporaryDirectory(prefix="edgetune-reward-") as empty:
         environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **({"SYSTEMROOT": os.environ["SYSTEMROOT"]} if os.name == "nt" else {})}
         try:
@@ -56,13 +58,17 @@ def run(path: Path, answers: list[Answer]) -> list[float]:
         except subprocess.TimeoutExpired as error:
             raise _failed(path, f"it took longer than {SECONDS} seconds for {len(answers)} answers") from error
     try:
+        # Only the last line counts: what libraries print by themselves comes before it.
         values: Any = json.loads(done.stdout.splitlines()[-1]) if done.stdout else None
     except ValueError:
         values = None
+
+    # NaN, which differs from itself, would spoil every weight in one step.
     sound = isinstance(values, list) and len(values) == len(answers) and all(isinstance(v, int | float) and v == v for v in values)
     if done.returncode or not sound:
         last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
         raise _failed(path, last[0])
+
     return [float(value) for value in values]
 
 
