@@ -99,15 +99,15 @@ class Draft:
         """Become another draft."""
         self.preset, self.options = other.preset, other.options
 
-    def recipe_words(self, data: bool = True) -> list[str]:
+    def recipe_arguments(self, data: bool = True) -> list[str]:
         """The recipe as flags: what follows `edgetune fit`. data: with the files, which it then reads to tell the time over their rows."""
         return ["--preset", self.preset, *flags(self.chosen if data else {**self.chosen, "data": []})]
 
-    def words(self) -> list[str]:
+    def train_arguments(self) -> list[str]:
         """What follows `edgetune train`."""
-        return [*self.recipe_words(), *(["--name", self.name] if self.name else []), *(["--anyway"] if self.anyway else [])]
+        return [*self.recipe_arguments(), *(["--name", self.name] if self.name else []), *(["--anyway"] if self.anyway else [])]
 
-    def check_words(self) -> list[str]:
+    def check_arguments(self) -> list[str]:
         """What follows `edgetune data check`."""
         recipe, _ = self.recipe()
         shaping = {name: getattr(recipe, name) for name in SHAPING}
@@ -117,7 +117,7 @@ class Draft:
         """The command line that does the same."""
         import shlex
 
-        return shlex.join(["edgetune", "train", *self.words()])
+        return shlex.join(["edgetune", "train", *self.train_arguments()])
 
     def save(self, workspace: Workspace) -> None:
         """Keep it, beside the UI; a disk that refuses must not stop who chooses."""
@@ -133,15 +133,15 @@ def load_draft(workspace: Workspace) -> Draft:
     """The draft that was left, or a new one; what makes no sense in it is as new. It waits for what is still being written."""
     background_writes.done()
     try:
-        kept = json.loads(path(workspace).read_text(encoding="utf-8"))
+        saved = json.loads(path(workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Draft()
-    if not isinstance(kept, dict):
+    if not isinstance(saved, dict):
         return Draft()
     from edgetune.config.recipe import PRESETS, Recipe, current_names
 
     new = Draft()
-    draft = Draft(**{f.name: kept[f.name] for f in fields(Draft) if type(kept.get(f.name)) is type(getattr(new, f.name))})
+    draft = Draft(**{f.name: saved[f.name] for f in fields(Draft) if type(saved.get(f.name)) is type(getattr(new, f.name))})
     draft.preset = draft.preset if draft.preset in PRESETS else new.preset
     try:
         draft.options = {name: value for name, value in current_names(draft.options).items() if name in Recipe.model_fields}

@@ -24,11 +24,11 @@ class Settings:
 def load_settings(path: Path) -> Settings:
     """The settings of a file; what is missing or makes no sense is as usual, for a broken file must not keep the app shut."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Settings()
     usual = Settings()
-    if not isinstance(kept, dict):
+    if not isinstance(saved, dict):
         return usual
-    good = {f.name: kept[f.name] for f in fields(Settings) if isinstance(kept.get(f.name), type(getattr(usual, f.name)))}
+    good = {f.name: saved[f.name] for f in fields(Settings) if isinstance(saved.get(f.name), type(getattr(usual, f.name)))}
     return Settings(**good)

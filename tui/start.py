@@ -17,21 +17,21 @@ def flags(options: dict[str, Any]) -> list[str]:
     """Options of the recipe as the command line takes them."""
     from edgetune.config.recipe import flag_of
 
-    words: list[str] = []
+    arguments: list[str] = []
     for name, value in options.items():
         flag = flag_of(name)
         if value is None:
             continue
         if isinstance(value, bool):
-            words.append(flag if value else f"--no-{flag.removeprefix('--')}")
+            arguments.append(flag if value else f"--no-{flag.removeprefix('--')}")
         else:
-            words += [word for each in (value if isinstance(value, list) else [value]) for word in (flag, _plain(each))]
-    return words
+            arguments += [word for each in (value if isinstance(value, list) else [value]) for word in (flag, _plain(each))]
+    return arguments
 
 
-async def begin(workspace: Workspace, words: list[str], on_line: Callable[[str], None] = lambda _line: None) -> Run:
+async def begin(workspace: Workspace, arguments: list[str], on_line: Callable[[str], None] = lambda _line: None) -> Run:
     """Check, make and launch a run; the run. Raises EdgeTuneError where it cannot be."""
-    document = await edgetune(workspace, "train", *words, "--detach", on_line=on_line)
+    document = await edgetune(workspace, "train", *arguments, "--detach", on_line=on_line)
     return Run(Path(document["folder"]))
 
 

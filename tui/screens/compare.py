@@ -32,29 +32,29 @@ class Compare(Page):
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]
 
-    def __init__(self, one: Run, other: Run) -> None:
+    def __init__(self, first: Run, second: Run) -> None:
         super().__init__()
-        self.histories = (History(one), History(other))
+        self.histories = (History(first), History(second))
 
     def body(self) -> Iterable[Widget]:
         """One chart, one table."""
-        one, other = self.histories
+        first, second = self.histories
         plotted = [
-            Plotted(one.run.name, one.curves["loss"], "primary"),
-            Plotted(other.run.name, other.curves["loss"], "success"),
-            Plotted(one.run.name, one.curves["eval_loss"], "accent", dots=True),
-            Plotted(other.run.name, other.curves["eval_loss"], "warning", dots=True),
+            Plotted(first.run.name, first.curves["loss"], "primary"),
+            Plotted(second.run.name, second.curves["loss"], "success"),
+            Plotted(first.run.name, first.curves["eval_loss"], "accent", dots=True),
+            Plotted(second.run.name, second.curves["eval_loss"], "warning", dots=True),
         ]
-        table = Listing("", one_line(one.run.name, 30), one_line(other.run.name, 30), id="differences", empty="reading …")
+        table = Listing("", one_line(first.run.name, 30), one_line(second.run.name, 30), id="differences", empty="reading …")
         table.border_title = "What differs"
-        chart = Chart(f"Loss: {one.run.name} blue, {other.run.name} green", plotted)
+        chart = Chart(f"Loss: {first.run.name} blue, {second.run.name} green", plotted)
         chart.empty = "reading …"
         yield Vertical(chart, table, id="compared")
 
     def on_mount(self) -> None:
         """Read both."""
-        one, other = self.histories
-        self.bar.title(f"Compare · {one.run.name} and {other.run.name}")
+        first, second = self.histories
+        self.bar.title(f"Compare · {first.run.name} and {second.run.name}")
         self.query_one(Listing).table.focus()
         self.read()
 
@@ -62,21 +62,22 @@ class Compare(Page):
     @show_errors
     async def read(self) -> None:
         """Both logs to their ends, and both recipes."""
-        chart, (one, other) = self.query_one(Chart), self.histories
+        chart, (first, second) = self.query_one(Chart), self.histories
         for history in self.histories:
             while events := await run_in_thread(history.read):
                 history.take(events)
         chart.empty = "nothing measured yet"
         chart.redraw()
         self.query_one(Listing).empty("The two cannot be compared.")
-        differences = await run_in_thread(compare.recipe_differences, one.run, other.run)
-        first, second = await run_in_thread(lambda: (compare.run_results(one), compare.run_results(other)))
+        differences = await run_in_thread(compare.recipe_differences, first.run, second.run)
+        results = await run_in_thread(lambda: [compare.run_results(history) for history in self.histories])
         bold = f"bold {self.app.theme_variables.get('accent', '')}"
         lines = [
             Line(name, (Text(name.replace("_", " "), style=bold), format_value(a, "-"), format_value(b, "-"))) for name, a, b in differences
         ]
         lines += [
-            Line(f"result {name}", (name, format_value(value, "-"), format_value(second[name], "-"))) for name, value in first.items()
+            Line(f"result {name}", (name, format_value(value, "-"), format_value(results[1][name], "-")))
+            for name, value in results[0].items()
         ]
         self.query_one(Listing).show(lines)
 

@@ -137,8 +137,8 @@ class Export(Page):
             else:
                 text.append("Its loss is not known yet: its proof will measure it.", "dim")
         elif name in PROGRAMS:
-            title, words = PROGRAMS[name]
-            text.append(f"{title}: {words}.\nThe model lies on the disk once, under two names.")
+            title, description = PROGRAMS[name]
+            text.append(f"{title}: {description}.\nThe model lies on the disk once, under two names.")
         self.query_one("#type", Static).update(text)
 
     @property
@@ -206,14 +206,14 @@ class Export(Page):
     async def write(self) -> None:
         """Run `edgetune export`, show its progress and what the proofs find."""
         types, self.head = self.types, ""
-        words = [word for name in types for word in ("--type", name)]
-        words += [word for name in PROGRAMS if name in self.selected for word in ("--for", name)]
+        arguments = [word for name in types for word in ("--type", name)]
+        arguments += [word for name in PROGRAMS if name in self.selected for word in ("--for", name)]
 
         # Files are compared with those before, to say what an export that fails has left.
         before, self.findings = await run_in_thread(_files, self.run_shown), []
         self._tell(f"writing and proving {', '.join(types)} …")
         try:
-            files = await edgetune(self.workspace, "export", self.run_shown.name, *words, on_line=self._on_line)
+            files = await edgetune(self.workspace, "export", self.run_shown.name, *arguments, on_line=self._on_line)
         except BaseException:
             self._tell(ended(before, _files(self.run_shown)))
             raise

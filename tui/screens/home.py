@@ -304,8 +304,8 @@ class Home(Page):
 
         if not (marked := self.marked):
             return
-        others = [name for name in self.runs if name != marked.name]
-        if other := await self.app.push_screen_wait(Choose(f"Compare {marked.name} with", others)):
+        names = [name for name in self.runs if name != marked.name]
+        if other := await self.app.push_screen_wait(Choose(f"Compare {marked.name} with", names)):
             open_screen(self.app, "compare", marked.run, self.runs[other].run)
 
     @work(group="dialog")

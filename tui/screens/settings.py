@@ -51,22 +51,22 @@ class SettingsScreen(Page):
 
     @on(Listing.Moved)
     def moved(self, event: Listing.Moved) -> None:
-        """What the marked one is for, what it is called in app.json, and where that is."""
+        """What the selected one is for, what it is called in app.json, and where that is."""
         name = event.key.removeprefix("key ")
         file = "folders.json" if name == "folders" else f"{name} in app.json, {'keys' if name != event.key else 'settings'}"
-        words = f"{self.about.get(event.key, '')}\n{file}.  Workspace: {self.workspace.path}\nThe network is {NETWORK_NOTE}."
-        self.query_one("#hint", Static).update(safe_text(words))
+        text = f"{self.about.get(event.key, '')}\n{file}.  Workspace: {self.workspace.path}\nThe network is {NETWORK_NOTE}."
+        self.query_one("#hint", Static).update(safe_text(text))
 
     def draw(self) -> None:
         """The settings as they are."""
-        kept, places = self.ours.settings, folders.listed_folders(self.workspace)
+        own_keys, listed = self.ours.settings.keys, folders.listed_folders(self.workspace)
         lines = [
             Line("theme", ("theme", self.app.theme, with_keys("Colours; {app.theme} switches between dark and light."))),
-            Line("folders", ("folders", ", ".join(places) or "-", "Where to look for models, besides the usual folders.")),
+            Line("folders", ("folders", ", ".join(listed) or "-", "Where to look for models, besides the usual folders.")),
         ]
         for binding in bindings():
             name = binding.id or ""
-            keys = ", ".join(shown_key(part) for part in kept.keys.get(name, binding.key).split(","))
+            keys = ", ".join(shown_key(part) for part in own_keys.get(name, binding.key).split(","))
             where = name.split(".")[0].capitalize()
             lines.append(Line(f"key {name}", (f"{where}: {binding.description}", keys, binding.tooltip or ""), name))
         self.about = {line.key: str(line.cells[-1]) for line in lines}
@@ -77,22 +77,22 @@ class SettingsScreen(Page):
     @show_errors
     async def change(self, event: Listing.Chosen) -> None:
         """Ask for another value."""
-        kept, name = self.ours.settings, event.key
+        settings, name = self.ours.settings, event.key
         if name == "theme":
             names = sorted(self.app.available_themes)
             if theme := await self.app.push_screen_wait(Choose("Theme", names, self.app.theme)):
                 self.app.theme = theme
         elif name == "folders":
             known = folders.listed_folders(self.workspace)
-            asked = AskText("Folders, with commas between them", ", ".join(known), lambda text: typed_folders(text, known))
-            text = await self.app.push_screen_wait(asked)
+            dialog = AskText("Folders, with commas between them", ", ".join(known), lambda text: typed_folders(text, known))
+            text = await self.app.push_screen_wait(dialog)
             if text is not None:
                 await run_in_thread(folders.save_folders, self.workspace, typed_folders(text, known))
         else:
             question = f"Keys for {name.removeprefix('key ')}, with commas between them"
             text = await self.app.push_screen_wait(AskText(question, self.key_of(name), typed))
             if text and typed(text):
-                kept.keys[name.removeprefix("key ")] = typed(text)
+                settings.keys[name.removeprefix("key ")] = typed(text)
                 self._lost(name.removeprefix("key "))
 
         # Whatever was changed is used and written at once.
@@ -100,10 +100,10 @@ class SettingsScreen(Page):
 
     def _lost(self, name: str) -> None:
         """Say which actions of the same screen lose a key to this one."""
-        kept = self.ours.settings.keys
+        own_keys = self.ours.settings.keys
 
         def keys(binding: Binding) -> set[str]:
-            return set(kept.get(binding.id or "", binding.key).split(","))
+            return set(own_keys.get(binding.id or "", binding.key).split(","))
 
         for owner in declared().values():
             changed = next((binding for binding in owner if binding.id == name), None)
@@ -120,12 +120,12 @@ class SettingsScreen(Page):
     @show_errors
     async def action_reset(self) -> None:
         """As it usually is."""
-        kept, name = self.ours.settings, self.query_one(Listing).current or ""
+        settings, name = self.ours.settings, self.query_one(Listing).current or ""
         if name == "folders":
             await run_in_thread(folders.save_folders, self.workspace, [])
         elif name == "theme":
-            self.app.theme = kept.theme = DARK
-        kept.keys.pop(name.removeprefix("key "), None)
+            self.app.theme = settings.theme = DARK
+        settings.keys.pop(name.removeprefix("key "), None)
         await self.keep()
 
     async def keep(self) -> None:
@@ -152,7 +152,7 @@ def declared() -> dict[str, list[Binding]]:
     for module in pkgutil.walk_packages(tui.__path__, "tui."):
         for owner in vars(import_module(module.name)).values():
             if isinstance(owner, type) and owner.__module__ == module.name:
-                named = [one for one in vars(owner).get("BINDINGS", ()) if isinstance(one, Binding) and one.id]
+                named = [each for each in vars(owner).get("BINDINGS", ()) if isinstance(each, Binding) and each.id]
                 if named:
                     by_owner[f"{owner.__module__}.{owner.__qualname__}"] = named
     return by_owner

@@ -95,7 +95,7 @@ class DataStep(Step):
         """A preference file instead of a file of examples."""
         from edgetune.preferences.store import stores
 
-        names = [one.name for one in await run_in_thread(stores, self.workspace)]
+        names = [file.name for file in await run_in_thread(stores, self.workspace)]
         if not names:
             self.ours.say(with_keys("There are no votes yet: {home.rank} on Home ranks answers."), "warning")
         elif choice := await self.app.push_screen_wait(Choose("Votes as examples", names, self.draft.data[0] if self.draft.data else "")):
@@ -128,9 +128,9 @@ class DataStep(Step):
         panel.border_title = Content(f"X-ray of {names}")
         reading = with_keys(READING)
         tell(reading)
-        words = ("data", "check", *self.draft.check_words())
+        arguments = ("data", "check", *self.draft.check_arguments())
         try:
-            self.report = await edgetune(self.workspace, *words, on_line=lambda line: tell(f"{reading}\n{one_line(line, 200)}"))
+            self.report = await edgetune(self.workspace, *arguments, on_line=lambda line: tell(f"{reading}\n{one_line(line, 200)}"))
         except asyncio.CancelledError:
             tell(STOPPED)
             raise
@@ -160,9 +160,16 @@ class DataStep(Step):
     @show_errors
     async def show_row(self) -> None:
         """A row token by token."""
-        words = ["data", "preview", self.draft.data[0], "--row", str(self.row), *(["--base", self.draft.base] if self.draft.base else [])]
-        words += flags({name: self.draft.options[name] for name in ("format", "column_map") if name in self.draft.options})
-        row = await edgetune(self.workspace, *words)
+        arguments = [
+            "data",
+            "preview",
+            self.draft.data[0],
+            "--row",
+            str(self.row),
+            *(["--base", self.draft.base] if self.draft.base else []),
+        ]
+        arguments += flags({name: self.draft.options[name] for name in ("format", "column_map") if name in self.draft.options})
+        row = await edgetune(self.workspace, *arguments)
         self.query_one("#rows").border_title = f"Row {self.row}: green is what it learns"
         self.query_one("#row", Static).update(row_text(row, self.app.theme_variables))
 
@@ -233,7 +240,7 @@ class DataStep(Step):
 
     def _there(self, name: str) -> bool:
         """Whether a file or a preference file of that name is there."""
-        return any(exists(Path(one)) for one in (name, name.rsplit(":", 1)[0], self.workspace.preferences / f"{name}.jsonl"))
+        return any(exists(Path(path)) for path in (name, name.rsplit(":", 1)[0], self.workspace.preferences / f"{name}.jsonl"))
 
     def lacking(self) -> str:
         """Files that were looked at and are good enough."""

@@ -62,7 +62,7 @@ class FitStep(Step):
 
         # The prediction is quick and comes first.
         try:
-            self.fit = await edgetune(self.workspace, "fit", *self.draft.recipe_words(data=False), on_line=lambda _line: None)
+            self.fit = await edgetune(self.workspace, "fit", *self.draft.recipe_arguments(data=False), on_line=lambda _line: None)
         except BaseException:
             needs.update(with_keys("It cannot be predicted this way. Go back and change it, or press {fit.again} to check again."))
             raise
@@ -74,7 +74,7 @@ class FitStep(Step):
         notes.update("checking the data with this recipe …")
         try:
             self.plan = await edgetune(
-                self.workspace, "train", *self.draft.words(), "--dry-run", on_line=lambda line: notes.update(one_line(line, 200))
+                self.workspace, "train", *self.draft.train_arguments(), "--dry-run", on_line=lambda line: notes.update(one_line(line, 200))
             )
         except BaseException:
             notes.update(with_keys("It cannot be started this way. Go back and change it, or press {fit.again} to check again."))

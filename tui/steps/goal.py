@@ -79,10 +79,10 @@ class GoalStep(Step):
     def take(self, wish: goals.Goal) -> None:
         """What the goal means, into the draft; what was changed by hand stays unless another goal is taken."""
         if wish.name != self.draft.goal:
-            kept: dict[str, Any] = {
+            unchanged: dict[str, Any] = {
                 name: self.draft.options[name] for name in KEPT if name in self.draft.options and used(name, wish.method)
             }
-            self.draft.goal, self.draft.options = wish.name, {**wish.options, **kept}
+            self.draft.goal, self.draft.options = wish.name, {**wish.options, **unchanged}
             self.draft.preset = goals.goal_preset(wish, self.draft.rows)
             if wish.method != methods.DEFAULT:
                 self.draft.options["method"] = wish.method

@@ -98,7 +98,7 @@ class StartStep(Step):
         button = self.query_one(Button)
         button.disabled, button.label = True, "starting …"
         try:
-            run = await begin(self.workspace, self.draft.words())
+            run = await begin(self.workspace, self.draft.train_arguments())
         finally:
             button.disabled, button.label = False, "Start training"
         forget(self.workspace)

@@ -91,8 +91,8 @@ class Chart(PlotextPlot):
                 else:
                     plt.scatter(steps, values, color=colour, marker="o" if ascii_only else "●")
             self.plt.yticks(*self.view.heights([value for _, _, values in drawn for value in values], self._ticks, self.unit))
-            places = chart.step_ticks([step for _, steps, _ in drawn for step in steps])
-            self.plt.xticks(places, [f"{place:.0f}" for place in places])
+            ticks = chart.step_ticks([step for _, steps, _ in drawn for step in steps])
+            self.plt.xticks(ticks, [f"{tick:.0f}" for tick in ticks])
             return super().render()
 
     @property

@@ -155,9 +155,9 @@ class Listing(Vertical):
 
         # The same rows: only cells that changed are drawn.
         for number, (old, new) in enumerate(zip(self._cells, cells, strict=True)):
-            for place, (was, now) in enumerate(zip(old, new, strict=True)):
+            for column, (was, now) in enumerate(zip(old, new, strict=True)):
                 if was != now or was.style != now.style:
-                    table.update_cell_at((number, place), now, update_width=True)  # type: ignore[arg-type]
+                    table.update_cell_at((number, column), now, update_width=True)  # type: ignore[arg-type]
         self._drawn, self._cells = wanted, cells
 
     def _room(self, rows: list[list[Text]]) -> list[list[Text]]:
@@ -168,7 +168,7 @@ class Listing(Vertical):
         if not rows or not self.size.width:
             return rows
         heads = [cell_len(column) for column in self.columns] or [0] * len(rows[0])
-        widths = [max(head, *(row[place].cell_len for row in rows)) for place, head in enumerate(heads)]
+        widths = [max(head, *(row[at].cell_len for row in rows)) for at, head in enumerate(heads)]
         scrolls = len(rows) + bool(self.columns) > self.size.height - self.has_class("-filtering")
         room = fitted(widths, self.size.width - 2 * len(widths) - scrolls, self.gives, heads[self.gives])
         for column, width in zip(self.table.ordered_columns, room, strict=True):

@@ -125,7 +125,7 @@ class MarkdownView(Widget):
         return Strip(segments).adjust_cell_length(width, base.rich_style)
 
     def _segments(self, content: Content, base: Style, position: tuple[int, int] | None = None) -> list[Segment]:
-        """A piece of a row. place: the column and the line of its first character, for who selects with the mouse."""
+        """A piece of a row. position: the column and the line of its first character, for who selects with the mouse."""
         segments, x = [], position[0] if position else 0
         for text, style in content.render(base, end="", parse_style=self._style):
             full = base + style

@@ -43,10 +43,10 @@ class ChatBranches:
         """Where branches can be switched: at the selected message or its answer, or at the last fork."""
         if not self.session:
             return None
-        place = self.session.branches.branch_number
+        branch_number = self.session.branches.branch_number
         selected = self.selected in self.path
         near = [self.selected, self.target(Reply), self.target(Question)] if selected else list(reversed(self.path))
-        return next((at for at in near if at is not None and place(at)[1] > 1), None)
+        return next((at for at in near if at is not None and branch_number(at)[1] > 1), None)
 
     def select(self, at: int | None) -> None:
         """Let keys be about another message."""
