@@ -22,7 +22,7 @@ from tui.widgets.listing import Line, Listing
 from tui.widgets.spark import bar
 from tui.widgets.streamed import DRAW
 
-NO_VOTES = "No vote yet: what the votes say of the models\nstands here, with how sure it is."
+NO_VOTES = "No vote yet: what the votes say of the models\nis shown here, with how sure it is."
 
 
 class ArenaScreen(Voting[LiveArena]):
