@@ -237,7 +237,7 @@ def test_the_small_screens(drive: Drive, workspace: Workspace, facts: Path) -> N
 
     async def scene(seat: Seat) -> None:
         await seat.press("o")
-        assert "trains on" in seat.text() and "textual" in seat.text() and "but by 'edgetune fetch'" in seat.text()
+        assert "trains on" in seat.text() and "textual" in seat.text() and "only by 'edgetune fetch'" in seat.text()
         await seat.press("escape", "x", "down", "enter")
         assert "good with warnings" in seat.text() and "⟦0. That is its number.<|im_end|>⟧" in seat.text()
         await seat.press("escape", "s")
