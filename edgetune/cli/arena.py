@@ -68,6 +68,8 @@ def arena(
     prompt_list = read(prompts.expanduser()) if prompts else from_conversations(opened_workspace.conversations)
     prompt_list.prompts = prompt_list.prompts[:limit]
     must_expect(judge, prompt_list.prompts)
+
+    # Two models may have one name, and votes are counted by name.
     names = unique(map(name_of, sources))
     votes = store(opened_workspace, into)
     models = {name: voting.gguf_of(source, workspace_path) for name, source in zip(names, sources, strict=True)}
@@ -122,9 +124,11 @@ def by_hand(session: "Arena", match: "Match", screen: voting.Screen) -> bool:
         pressed = ask_key(f"({len(session.unvoted())} left) {HELP}")
         if pressed is None or pressed == "q":
             return False
+
         if pressed == "u":
             screen.say("last vote removed" if session.undo() else "There is no vote to remove.")
             return True
+
         if pressed == "s" or pressed in VERDICT_OF_KEY:
             choice = Choice("skip") if pressed == "s" else Choice("pair", VERDICT_OF_KEY[pressed])
             screen.say(f"saved {session.vote(match, choice).id}")

@@ -112,8 +112,10 @@ def chat_command(
     with ExitStack() as stack:
         engine = open_engine(stack, path, ctx, threads, gpu_layers)
         adapters.load(engine, adapter or [], say)
+
         best_of_n = (best, reward) if best is not None and reward is not None else None
         options = ChatOptions(sampling, max_tokens, prompt, lines, system, raw, as_json, into, best_of_n, save, conversation)
+
         if other is None or side_by_side is None:
             serve(open_chat(engine, options, opened_workspace), options)
         else:

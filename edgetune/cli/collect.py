@@ -124,7 +124,7 @@ def vote_by_keys(session: "RankingSession", task: "Task", pressed: str, screen: 
     """Save the vote of the keys; whether the task is done with it. InputError for keys that mean nothing."""
     from edgetune.preferences.record import Choice
 
-    # Who wrote an answer is told only after the vote, which is blind.
+    # The vote is blind: the models' names are printed only after it.
     if pressed in VERDICT_OF_KEY:
         vote = session.vote(Choice("pair", VERDICT_OF_KEY[pressed]))
         names = [candidate.model for candidate in task.candidates]

@@ -105,7 +105,9 @@ def export(
             "Name one that ends in .jsonl: --out examples.jsonl",
         )
 
+    # Without names all of them, oldest first, so that a file reads in the order in which they were held.
     chosen = [saved.find_conversation(folder, name) for name in names] if names else saved.list_conversations(folder)[::-1]
+
     conversations = list({conversation.name: conversation for conversation in chosen if conversation.messages}.values())
     if not conversations:
         raise InputError("No conversation is saved yet", f"{folder} holds none.", "Chat in the app, or with: edgetune chat MODEL --save")

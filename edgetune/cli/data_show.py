@@ -35,6 +35,7 @@ def print_report(report: Report) -> None:
         firsts: dict[str, Problem] = {}
         for problem in report.problems:
             firsts.setdefault(problem.kind, problem)
+
         rows = []
         for kind, count in list(report.problem_counts.items())[:MAX_ROWS_SHOWN]:
             first = firsts.get(kind)

@@ -51,6 +51,7 @@ def convert(
             try:
                 if row.problem:
                     raise RowError(row.kind, row.problem)
+
                 convert_row = formats.module(shapes[row.file]).convert
                 for converted in writers[to](convert_row(apply_map(row.value, mapping) if mapping else row.value)):
                     write(converted)

@@ -53,6 +53,7 @@ def evaluate(
     # A run is compared with its base; a file has nothing to be compared with.
     columns = [name for name in ("base", "tuned", "gguf") if name in result]
     left_out = f", {result['rejected']} left out" if result["rejected"] else ""
+
     typer.echo(f"{result['read'] - result['rejected']} rows of {result['data']}{left_out}")
     typer.echo(
         table(

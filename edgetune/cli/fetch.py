@@ -135,6 +135,7 @@ def _list(as_json: bool) -> None:
     """Print the models worth starting with."""
     from edgetune.bases.starters import starters
 
+    # The keys are the --json interface: scripts rely on them.
     bases = starters()
     if as_json:
         rows = [

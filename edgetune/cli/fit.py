@@ -81,7 +81,7 @@ def fit(
         document |= {"change": change and {"values": change.values, "need": change.needed, "words": change.description}}
         typer.echo(json.dumps(document))
     else:
-        # The interpreter has a row of its own, because no change of the recipe makes it smaller.
+        # The interpreter has a separate row, because no change of the recipe makes it smaller.
         parts = [[name, format_size(size)] for name, size in memory.as_dict().items() if name not in ("measured", "total")]
         typer.echo(
             table(

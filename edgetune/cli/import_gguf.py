@@ -32,6 +32,7 @@ def import_gguf(
     """
     from edgetune.gguf.import_file import import_gguf as run
 
+    # Counted in MiB, because bytes would be numbers of ten digits.
     line = ProgressLine()
     result = run(file, out or Path(file.stem), dtype, lambda done, total: line.update(done >> 20, max(total >> 20, 1), "MiB"))
     line.clear()

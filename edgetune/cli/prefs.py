@@ -175,7 +175,7 @@ def export(
     if shape not in SHAPES:
         raise InputError(f"There is no shape '{shape[:40]}'", f"Shapes are {', '.join(SHAPES)}.", "Choose one of them with --shape.")
 
-    # The folder of the votes is scanned for vote files: an export in it would be taken for one.
+    # The folder of the votes is scanned for vote files: an export in it would be listed as one.
     store = _open(name, workspace_path)
     target = out or Path(f"{name}.{shape}.jsonl")
     if is_folder(target) or real_path(target).is_relative_to(real_path(store.path.parent)):
@@ -218,6 +218,7 @@ def import_votes(
     from edgetune.preferences.importing import import_file
     from edgetune.preferences.store import store
 
+    # Rows that are not votes are skipped, not fatal; a few reasons show what is wrong with them.
     done = import_file(file, store(open_workspace(workspace_path), into), form, parse_map(column_map or []))
     for name, line, reason in done.left_out[:5]:
         say(f"left out {name}:{line}: {reason}")
@@ -293,6 +294,7 @@ def register(app: typer.Typer) -> None:
         if ctx.invoked_subcommand is None:
             typer.echo(ctx.get_help())
 
+    # Scripts written for the version before may name import's options as they were called then.
     commands = {
         "list": (listing, LIST),
         "show": (show, SHOW),

@@ -25,6 +25,7 @@ def score(
 
     Example: edgetune score taste --data answers.jsonl
     """
+    # Optional only in name, so that its absence gets a message that says what to write.
     if data is None:
         raise InputError("No answers were named", "--data is missing.", "Name your file with --data FILE.")
     run = open_workspace(workspace_path).run(name)
@@ -43,6 +44,7 @@ def score(
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
 
+    # The question is cut, as it only tells the groups apart.
     for group in result["prompts"]:
         typer.echo(one_line(str(group["prompt"][-1]["content"]), 100))
         for answer in group["answers"]:

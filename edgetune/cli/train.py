@@ -88,7 +88,7 @@ def train(
     if report.rejected > MAX_LEFT_OUT_SHOWN:
         say(f"  … and {report.rejected - MAX_LEFT_OUT_SHOWN} more, listed in the run's data/rejected.jsonl")
 
-    # Every automatic choice with its reason, so that whoever disagrees knows what to override.
+    # Every automatic choice with its reason, so that a person who disagrees knows what to override.
     say(f"data: {report.verdict}" + "".join(f"; {reason}" for reason in report.reasons[:MAX_LEFT_OUT_SHOWN]))
     say(
         f"{plan.device.value} ({plan.device.reason}), {plan.dtype.value} ({plan.dtype.reason}), "
@@ -186,7 +186,7 @@ def watch(run: Run, offset: int, alive: Any) -> int:
         line.clear()
         interrupts.restore()
 
-    # The log decides, as it does for whoever asks later with 'edgetune runs'.
+    # The log decides, so that this command and a later 'edgetune runs' agree.
     state = launch.state(run)
     if state.status == "finished":
         return 0

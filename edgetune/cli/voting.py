@@ -200,7 +200,7 @@ def vote_by_hand(session: "RankingSession", task: "Task", screen: Screen, shown:
                 screen.say("last vote removed: its answers are shown again" if session.undo() else "There is no vote to remove.")
                 return True
 
-            # A key that means nothing costs no vote: the mistake is told and the question stays.
+            # A key that means nothing costs no vote: the mistake is shown and the question is asked again.
             if by_keys(session, task, pressed, screen):
                 return True
         except InputError as error:

@@ -345,6 +345,7 @@ def current_names(
                     f"{spell(key)} is the former name of {spell(name)}: they set the same option.",
                     f"Remove {spell(key)}.",
                 )
+
             if note:
                 note(f"{where}{spell(key)} is now called {spell(name)}; the former name still works.")
         current[name] = value
@@ -381,7 +382,7 @@ def gather_values(
         preset_name = from_file["preset"]
     from_file.pop("preset", None)
 
-    # From weak to strong: whoever comes last sets both the value and its source.
+    # From weak to strong: the last layer that has a value sets it, and is named as its source.
     for source, layer in (
         (f"preset {preset_name}", preset(preset_name) if preset_name else {}),
         (f"file {file}", from_file),
@@ -424,6 +425,7 @@ def build_recipe(
                 if item["loc"]
                 else item["msg"].removeprefix("Value error, ")
             )
+
         raise InputError(
             "The recipe is not valid", "; ".join(problems) + ".", "Correct these values; 'edgetune train --help' lists them all."
         ) from error

@@ -102,6 +102,7 @@ def measure_answers(gguf: Path, prompts: PromptList, seed: int, progress: Report
             for attempt in range(ANSWERS_PER_QUESTION):
                 conversation.reset()
                 settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed + ANSWERS_PER_QUESTION * number + attempt)
+
                 answer = conversation.ask(str(prompt.messages[-1]["content"]), sampling=settings, max_tokens=MAX_ANSWER_TOKENS)
                 text = "".join(answer)
                 group.append(SampledAnswer(text, len(engine.tokenize(text)), contains(text, prompt.expected)))

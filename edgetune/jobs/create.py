@@ -69,7 +69,7 @@ class RunPlan:
             f"{report.kept} kept, {report.rejected} left out, {report.truncated} shortened"
         ]
 
-        # What may disappoint, or may surprise whoever expects the recipe's words to hold.
+        # What may disappoint later, or differs from what the recipe says.
         if few := self._few():
             notes.append(
                 f"only {few} to train on: fewer than {FEW_PAIRS} teach these answers rather than a taste; "
@@ -136,7 +136,7 @@ def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyw
     prepared_bytes = int(files * CACHE_FACTOR * 2)  # once kept by content, once in the run
     need_space(workspace.path, fit.training_disk(recipe, base) + prepared_bytes + 64 * 2**20, "The run with its rows and checkpoints")
 
-    # The X-ray comes with the rows, so that no run starts on data that it advises against, unless it is told to.
+    # The X-ray comes with the rows, so that no run starts unasked on data that it advises against.
     prepared = prepare.prepare(recipe, tokenizer_source(folder, tokenizer), length, workspace.data_cache, method, progress)
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.DO_NOT_TRAIN and not anyway:
@@ -203,11 +203,11 @@ def need_memory(recipe: Recipe, base: find.Base, device: str) -> None:
 
 def create_run(planned: RunPlan, workspace: Workspace, name: str | None) -> Run:
     """Write the run's folder at once: frozen recipe, prepared rows, request."""
-    # Without a name of its own a run is called after what it trains and how.
+    # A run without a given name is called after its base and its method.
     stem = f"{planned.base.name}-{planned.recipe.method}"
     run = Run(workspace.runs_folder / workspace.new_name(name, stem))
 
-    # All that a resume must find as it was, and the reasons of automatic choices, for whoever asks later why.
+    # All that a resume must find unchanged, and the reasons of automatic choices, so that they can still be explained.
     template = planned.tokenizer.template
     request: dict[str, Any] = {
         "created": round(time.time(), 3),

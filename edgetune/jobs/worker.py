@@ -24,7 +24,7 @@ class Stopped(Exception):
 @contextmanager
 def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None]:
     """Hold the device: jobs that need it wait for each other and say so."""
-    # Imported late: whoever only asks about a job needs no locks.
+    # Imported late: asking about a job needs no locks.
     from filelock import FileLock, Timeout
 
     folder = workspace / "locks"
@@ -37,9 +37,11 @@ def device_lock(workspace: Path, device: str, events: EventLog) -> Iterator[None
         try:
             lock.acquire(timeout=1.0 if announced else 0)
         except Timeout:
+            # Said once, not every second.
             if not announced:
                 events.append("waiting", text=f"Another job uses the {device}: this one starts when it is done.")
             announced = True
+
             if (events.path.parent / "stop").exists():
                 raise Stopped from None
     try:

@@ -93,6 +93,8 @@ def save_checkpoint(
         # safetensors holds tensors only: what is plain in a state goes into JSON, so that nothing is pickled.
         tensors, plain = _flatten(optimizer.state_dict())
         save_file(tensors, part / "optimizer.safetensors")
+
+        # Random states too, so that a resumed run takes the very steps that it would have taken.
         random_tensors, random_plain = _random_states()
         save_file(random_tensors, part / "random.safetensors")
         write_json(

@@ -45,6 +45,7 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
         raise EdgeTuneError(
             f"The base of {run.name} is gone", f"{base} does not exist any more.", "Restore the model to that folder, then try again."
         )
+
     if fingerprint(base) != request["base_hash"]:
         raise EdgeTuneError(
             f"The base of {run.name} has changed",

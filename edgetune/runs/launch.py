@@ -47,7 +47,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "edgetune.jobs.worker", str(folder)]
     environment = child_environment(PYTHONUNBUFFERED="1")
 
-    # A session of its own, so that closing the terminal, or Ctrl-C in it, does not reach the worker.
+    # A separate session, so that closing the terminal, or Ctrl-C in it, does not reach the worker.
     log = open_log(Run(folder).worker_log)
     try:
         if os.name == "nt":  # not tried: no Windows machine was at hand

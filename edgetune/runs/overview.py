@@ -87,7 +87,7 @@ def _update(seen: Seen, tail: Tail) -> None:
             _take(seen, events)
             changed = True
 
-    # A deleted run is the caller's to drop; any other failure is shown in this run's row, and the other rows go on.
+    # The caller drops a deleted run; any other failure is shown in this run's row only, and leaves the other rows alone.
     except FileNotFoundError:
         raise
     except (EdgeTuneError, OSError) as problem:

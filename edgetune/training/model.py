@@ -29,6 +29,7 @@ def build_model(recipe: Recipe, base: Path, device: str, dtype: str, parent: Pat
     scores = not methods.get(recipe.method).writes_answers
     model = load_model(base, device, dtype, recipe.quantization, scores)
     targets: Any = "all-linear" if recipe.target_modules == ["all-linear"] else recipe.target_modules
+
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,

@@ -101,16 +101,20 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
     if progress.kl_exceeded_at:
         # A step's answers come from the step before it, so that one is too far, and the one before that was seen to be not.
         earlier = [c for c in checkpoints.list_checkpoints(run.checkpoints) if c.step < progress.kl_exceeded_at - 1]
+
         sound = [c for c in earlier if not checkpoints.find_damage(c.folder)]
+
         if not sound:
             raise EdgeTuneError(
                 "The model left its reference before the first checkpoint",
                 f"It went more than {recipe.kl_limit} nats a token away.",
                 "Lower --learning-rate, or raise --beta.",
             )
+
         checkpoints.load_weights(sound[-1].folder, trained_weights(trainer.model))
         step = sound[-1].step
     elif recipe.keep_best and progress.best_step and progress.best_step != last:
+        # A finished run is worth more than its best step: a damaged checkpoint is no reason to fail.
         best = run.checkpoints / f"step-{progress.best_step:08d}"
         reason = checkpoints.find_damage(best)
         if reason:
@@ -139,7 +143,7 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
         write_json(run.folder / "measured.json", measured)
         events.append("measured", step=step, **measured)
 
-    # The last event: whoever follows the run may use the result as soon as it comes.
+    # The last event: a program that follows the run may use the result as soon as it comes.
     events.append(
         "finished",
         step=step,

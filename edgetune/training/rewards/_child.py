@@ -52,7 +52,7 @@ def main() -> None:
     limit(memory, seconds)
     space: dict[str, object] = {"__name__": "reward", "__file__": path}
 
-    # What the file prints must not be taken for the rewards.
+    # What the file prints must not be read as the rewards.
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(source, path, "exec"), space)
         function = space.get("reward")
