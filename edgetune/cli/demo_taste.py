@@ -10,7 +10,7 @@ from edgetune.storage.workspace import Workspace
 
 
 def learn_taste(workspace: Workspace) -> dict[str, Any]:
-    """Let a rule vote, train on its votes by their name, and measure: what `taste.outcome` gives, with the number of pairs."""
+    """Let a rule vote, train on its votes by their name, and measure: what `measure_outcome` gives, and the number of pairs."""
     from edgetune.cli.train import watch
     from edgetune.config.recipe import build_recipe
     from edgetune.demo import preference_demo

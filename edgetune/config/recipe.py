@@ -372,7 +372,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 def gather_values(
     flags: dict[str, Any], file: Path | None = None, preset_name: str | None = None, note: Callable[[str], None] | None = None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """What `build` makes a recipe of, not looked at yet: the values that are set, and the source of every one."""
+    """What `build_recipe` makes a recipe of, not looked at yet: the values that are set, and the source of every one."""
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Recipe.model_fields, "default")
 

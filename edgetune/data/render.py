@@ -65,7 +65,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedRow:
-    """One row to train on: ids and labels of equal length (IGNORED where not trained), and the conversation it came from."""
+    """One row to train on: ids and labels of equal length (IGNORE_INDEX where not trained), and the conversation it came from."""
 
     ids: list[int]
     labels: list[int]

@@ -50,7 +50,7 @@ class SampledAnswer:
 
 @dataclass(frozen=True)
 class AnswerMeasures:
-    """Answers to the held-out questions, EACH of each. length: mean tokens. right: share that holds the fact."""
+    """Answers to the held-out questions, ANSWERS_PER_QUESTION to each. length: mean tokens. right: share that holds the fact."""
 
     answers: list[list[SampledAnswer]]
 

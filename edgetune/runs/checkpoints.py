@@ -115,7 +115,7 @@ def save_checkpoint(
 
 
 def prune_checkpoints(folder: Path, best_step: int) -> None:
-    """Remove checkpoints older than the newest KEEP, except the best."""
+    """Remove checkpoints older than the newest NEWEST_KEPT, except the best."""
     for old in list_checkpoints(folder)[:-NEWEST_KEPT]:
         if old.step != best_step:
             shutil.rmtree(old.folder)

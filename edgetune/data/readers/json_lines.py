@@ -12,7 +12,7 @@ MAX_ROW_BYTES = 1 << 24
 
 
 def read(path: Path) -> Iterator[RawRow]:
-    """Every line that is not blank. A line longer than MAX_ROW is a row with the problem too_large. Raises FileError: see opened.utf8."""
+    """Every line that is not blank; one longer than MAX_ROW_BYTES is a row with the problem too_large. FileError: see opened.utf8."""
     with opened.utf8(path) as file:
         number = 0
         while line := file.readline(MAX_ROW_BYTES + 1):

@@ -35,7 +35,7 @@ def format_perplexity(value: float | None) -> str:
 
 
 def table_cells(file: FileMeasurement) -> list[str]:
-    """A file's figures under HEAD, as people write them."""
+    """A file's figures under COLUMN_TITLES, as people write them."""
     return [
         one_line(file.name, 40),
         format_size(file.bytes),
