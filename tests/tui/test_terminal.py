@@ -77,7 +77,7 @@ def test_tmux_is_whole_after_every_end(tmux: Callable[[], Tmux], how: str, code:
         terminal.keys("q")
     elif how == "ctrl-c":
         terminal.keys("C-c")
-        terminal.until("again leaves")
+        terminal.until("again to leave")
         terminal.keys("C-c")
     else:
         os.kill(terminal.pid, getattr(signal, f"SIG{how}"))

@@ -120,9 +120,9 @@ class VoteSetup(Page):
             plan.count = int(await self.app.push_screen_wait(Choose("Answers a prompt", ["2", "3", "4"], str(plan.count))) or plan.count)
         else:
             title = next(f"{title}: {hint}" for row, title, hint in self.ROWS if row == name)
-            text = await self.app.push_screen_wait(AskText(title, self.value(name), lambda typed: read(name, typed)))
+            text = await self.app.push_screen_wait(AskText(title, self.value(name), lambda typed: parse_answer_setting(name, typed)))
             if text is not None:
-                setattr(plan, name, read(name, text))
+                setattr(plan, name, parse_answer_setting(name, text))
 
         # The plan is kept, so that the form opens again as it was left.
         self.draw()
@@ -137,8 +137,10 @@ class VoteSetup(Page):
             if text := await self.app.push_screen_wait(AskText("A file of prompts (.txt, .jsonl, …)", plan.file, existing_file)):
                 plan.prompts, plan.file = name, str(existing_file(text))
         elif name == "proposed":
-            if text := await self.app.push_screen_wait(AskText("How many?", str(plan.proposed), lambda typed: read(name, typed))):
-                plan.prompts, plan.proposed = name, read(name, text)
+            if text := await self.app.push_screen_wait(
+                AskText("How many?", str(plan.proposed), lambda typed: parse_answer_setting(name, typed))
+            ):
+                plan.prompts, plan.proposed = name, parse_answer_setting(name, text)
         elif name:
             plan.prompts = name
 
@@ -168,7 +170,7 @@ def existing_file(text: str) -> Path:
     return path
 
 
-def read(name: str, text: str) -> Any:
+def parse_answer_setting(name: str, text: str) -> Any:
     """A typed value. InputError where it cannot be."""
     text = text.strip()
     if name == "into":
