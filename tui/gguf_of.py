@@ -32,7 +32,7 @@ async def of_model(model: Model, workspace: Workspace, tell: Callable[[str], Non
         return await base_folder_gguf(workspace, Path(model.place), tell)
     path = Path(model.place)
     if not path.is_file():
-        raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Choose another model.")
+        raise InputError(f"There is no file {path}", "No file or folder exists at that path.", "Choose another model.")
     return path
 
 

@@ -213,7 +213,7 @@ def _fetch_file(plan: FetchPlan, file: hub.RemoteFile, token: str | None, progre
 
     raise EdgeTuneError(
         f"{file.name} is damaged",
-        f"Its hash twice differed from the one that {plan.repo.endpoint} states ({(file.sha256 or file.blob)[:16]}…).",
+        f"It was downloaded twice and never matched the hash published by {plan.repo.endpoint} ({(file.sha256 or file.blob)[:16]}…).",
         "It was deleted. Try again later, or from another network.",
     )
 

@@ -153,10 +153,15 @@ def refuse_quantized(folder: Path, config: Any) -> None:
     settings = config.get("quantization_config") if isinstance(config, dict) else None
     if settings:
         method = settings.get("quant_method") if isinstance(settings, dict) else settings
+        remedy = "Training needs the unquantized model: download that one."
+
+        # Of the quantized layouts, export reads this one only.
+        if isinstance(settings, dict) and method == "bitsandbytes" and settings.get("load_in_4bit"):
+            remedy += f" Or: edgetune export {folder} --type BF16 --out full.gguf && edgetune import full.gguf --out NEW_FOLDER"
         raise InputError(
             f"The base in {folder} is stored quantized",
             f"Its config.json says so ({str(method)[:40]}).",
-            f"Get the model as it was before, or make it full: edgetune export {folder} --type BF16 --out full.gguf, then edgetune import.",
+            remedy,
         )
 
 

@@ -230,7 +230,9 @@ def check_gguf(path: Path) -> None:
     """Refuse what is no readable GGUF before native code sees it."""
     if not path.is_file():
         raise InputError(
-            f"There is no file {path}", "Nothing lies under that path.", "Check it; 'edgetune runs' lists the runs you can chat with."
+            f"There is no file {path}",
+            "No file or folder exists at that path.",
+            "Check it; 'edgetune runs' lists the runs you can chat with.",
         )
     from converters.gguf_file import read_header
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "export": ("export", "Write a run or a model folder as GGUF, quantized."),
     "import": ("import_gguf", "Turn a GGUF back into a model folder that can be trained."),
     "imatrix": ("imatrix", "Gather an importance matrix on your training data, for small quantized types."),
-    "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behaviour."),
+    "prove": ("prove", "Prove that a GGUF is the model it was made from: text, weights, meaning, behavior."),
     "compare": ("compare", "Compare types of a model by size, closeness, speed and memory, and recommend one."),
     "collect": ("collect", "Pick the better of two answers, or edit one: what you prefer becomes the next run's data."),
     "rank": ("rank", "Put two to four answers a prompt in order, best first."),
@@ -104,19 +104,21 @@ app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, add_completion=False, co
 @app.callback(invoke_without_command=True)
 def _main(
     ctx: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Show the version and leave."),
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
     web: bool = typer.Option(False, "--web", help="The terminal app in a browser on this machine; prints the address."),
     port: int = typer.Option(0, min=0, max=65535, help="Port of --web (default: a free one).", show_default=False),
     browser: bool = typer.Option(False, "--open", help="With --web: open the browser too."),
 ) -> None:
     """Fine-tune a chat model on your own examples, export it as GGUF and chat with it, offline.
 
-    Begin with: edgetune demo
+    Begin with: edgetune demo. Run edgetune without a command to open the app.
     """
     if (port or browser) and not web:
         raise InputError("--port and --open belong to --web", "", "Write: edgetune --web --port 8000")
     if web and ctx.invoked_subcommand:
-        raise InputError("--web goes with no command", f"'{ctx.invoked_subcommand}' is a separate command.", "Write: edgetune --web")
+        raise InputError(
+            "--web cannot be combined with a command", f"'{ctx.invoked_subcommand}' is a separate command.", "Write: edgetune --web"
+        )
     if version:
         typer.echo(f"edgetune {__version__}")
     elif web:

@@ -59,7 +59,7 @@ def compare(
         )
     for name, path in (("--data", data), *(("the files", one) for one in files or [])):
         if path is not None and not path.is_file():
-            raise InputError(f"There is no file {path}", "Nothing lies under that path.", f"Check {name}.")
+            raise InputError(f"There is no file {path}", "No file or folder exists at that path.", f"Check {name}.")
     if out is not None and out.is_dir():
         raise InputError(f"{out} is a folder", "--out names the page itself.", "Name a file, such as types.html.")
 

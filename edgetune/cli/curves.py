@@ -21,11 +21,13 @@ UNITS = {"memory": 2**20}
 
 def curves(
     name: RunName,
-    other: Annotated[str | None, typer.Argument(metavar="[OTHER]", help="A run to lay over it.", show_default=False)] = None,
-    of: Annotated[str, typer.Option(metavar="NAME", help=f"What is drawn: {', '.join(CURVES)} (in MiB).")] = "loss",
-    log_scale: Annotated[bool, typer.Option("--log", help="Heights as logarithms.")] = False,
+    other: Annotated[
+        str | None, typer.Argument(metavar="[OTHER]", help="Second run to plot in the same chart.", show_default=False)
+    ] = None,
+    of: Annotated[str, typer.Option(metavar="NAME", help=f"What to plot: {', '.join(CURVES)} (in MiB).")] = "loss",
+    log_scale: Annotated[bool, typer.Option("--log", help="Logarithmic y axis.")] = False,
     smooth: Annotated[float, typer.Option(help="Weight of a moving average, such as 0.9.", min=0.0, max=0.999)] = 0.0,
-    zoom: Annotated[float, typer.Option("--last", help="The share of the steps that is drawn, the last ones.", min=0.01, max=1.0)] = 1.0,
+    zoom: Annotated[float, typer.Option("--last", help="Plot only the last share of the steps, e.g. 0.2.", min=0.01, max=1.0)] = 1.0,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:

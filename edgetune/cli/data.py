@@ -36,7 +36,7 @@ LENGTH = (
     "data_seed",
 )
 
-CHECK = """X-ray examples: what a run would learn from them, and what is wrong with them. Ends with a verdict.
+CHECK = """Check examples: what a run would learn from them, and what is wrong with them. Ends with a verdict.
 
 Exit code 0: good, perhaps with warnings; 1: do not train; 2: a file cannot be read at all.
 
@@ -82,7 +82,7 @@ def check_data(
     workspace_path: WorkspaceFlag = None,
     **options: Any,
 ) -> None:
-    """X-ray examples."""
+    """Check examples."""
     from edgetune.cli.data_show import print_report
     from edgetune.config.recipe import build_recipe
     from edgetune.data import prepare, verdict

@@ -17,9 +17,13 @@ from edgetune.text import one_line
 
 
 def demo(
-    max_steps: Annotated[int | None, typer.Option(help="Train this many steps instead.", min=1, show_default=False)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Train for N steps instead of the full demo.", min=1, show_default=False)] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Also a taste: a rule votes on answers, DPO learns from its votes, an arena compares.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Also run preference tuning: a rule votes, DPO trains on the votes, and a blind arena compares the result.",
+        ),
     ] = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,

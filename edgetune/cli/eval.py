@@ -16,11 +16,13 @@ from edgetune.storage.workspace import open_workspace
 def evaluate(
     source: Annotated[str, typer.Argument(metavar="RUN|GGUF", help="A run's name, or a GGUF file.", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="File of examples. [the run's held-out rows]", show_default=False)] = None,
-    answers: Annotated[int, typer.Option(help="Prompts to answer.", min=0)] = 50,
+    answers: Annotated[int, typer.Option(help="Number of prompts to answer.", min=0)] = 50,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Measure held-out loss, perplexity and the share of answers right (exact, and contained): base against tuned for a run.
+    """Measure held-out loss, perplexity and the share of correct answers (exact match, and expected answer contained).
+
+    For a run, base and tuned model are measured side by side.
 
     Examples:
 
@@ -40,7 +42,9 @@ def evaluate(
     # A GGUF answers through llama.cpp, a run through the weights it was trained with.
     if source.lower().endswith(".gguf") or Path(source).is_file():
         if not Path(source).is_file():
-            raise InputError(f"There is no file {source}", "Nothing lies under that path.", "Name a run, or an existing GGUF file.")
+            raise InputError(
+                f"There is no file {source}", "No file or folder exists at that path.", "Name a run, or an existing GGUF file."
+            )
         result = evaluate_gguf(Path(source), data, answers, progress, open_workspace(workspace_path))
     else:
         result = evaluate_run(open_workspace(workspace_path).run(source), data, answers, progress)

@@ -78,9 +78,11 @@ def export(
     adapters = [parse_weighted_adapter(one) for one in adapter or []]
     if adapter_only:
         if imatrix is not None:
-            raise InputError("--imatrix does not go with --adapter-only", "An adapter alone is not quantized.", "Leave one of them out.")
+            raise InputError(
+                "--imatrix cannot be combined with --adapter-only", "An adapter alone is not quantized.", "Remove one of them."
+            )
         if programs:
-            raise InputError("--for does not go with --adapter-only", "The folder would have no model.", "Leave one of them out.")
+            raise InputError("--for cannot be combined with --adapter-only", "The folder would have no model.", "Remove one of them.")
         write_adapter(resolve(source, open_workspace(workspace_path), adapters, checkpoint), type_names or [], out, as_json)
         return
 

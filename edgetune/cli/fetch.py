@@ -58,7 +58,7 @@ def fetch(
     repo = hub.look_up(name, revision, token)
     plan = fetching.plan_fetch(repo, workspace)
     say(f"{repo.name} at commit {repo.commit[:12]}, from {repo.page}")
-    say(f"licence: {repo.licence}" + ("; gated: its owner asks for consent" if repo.gated else ""))
+    say(f"license: {repo.licence}" + ("; gated: its owner asks for consent" if repo.gated else ""))
 
     resumed = f", {format_size(plan.have)} of it here already" if plan.have else ""
     say(f"{len(plan.files)} files, {format_size(plan.bytes)}{resumed}, into {plan.target}")
@@ -153,7 +153,7 @@ def _list(as_json: bool) -> None:
         return
 
     rows_shown = [[s.name, f"{format_size(s.bytes)}", s.licence + (" (gated)" if s.gated else ""), s.machine] for s in bases]
-    typer.echo(table(rows_shown, ["model", "about", "licence", "trains on"]))
+    typer.echo(table(rows_shown, ["model", "about", "license", "trains on"]))
     say("Fetch one: edgetune fetch OWNER/NAME. Nothing is fetched without asking. 'edgetune bases' lists what is here.")
 
 

@@ -24,8 +24,8 @@ Examples:
 
   edgetune fit --base ~/models/Qwen3-0.6B --data examples.jsonl
 
-Exit code 1 when it does not fit. Memory is for rows as long as --max-length allows; with --data, which is read and prepared as a run would,
-the time of all steps over these rows is told too; where they cannot be used, that is said last.
+Exit code 1 when it does not fit. Memory is for rows as long as --max-length allows. With --data, the rows are prepared as for a run and the
+training time is estimated too; if they cannot be used, the last line says why.
 """
 
 

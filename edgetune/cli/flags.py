@@ -113,5 +113,5 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError("This needs a yes", question, "Add --yes: without a terminal nothing is asked.")
+        raise InputError("Confirmation needed", question, "There is no terminal to ask in; add --yes to confirm.")
     typer.confirm(question, abort=True, err=True)

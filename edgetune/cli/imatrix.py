@@ -44,7 +44,7 @@ def imatrix(
 
     workspace = open_workspace(workspace_path)
     if data is not None and not data.is_file():
-        raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Name an existing file with --data.")
+        raise InputError(f"There is no file {data}", "No file or folder exists at that path.", "Name an existing file with --data.")
 
     # Gathering takes minutes and is cached, so the file here is a copy.
     chosen = resolve(source, workspace, [parse_weighted_adapter(one) for one in adapter or []], checkpoint)

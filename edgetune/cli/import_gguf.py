@@ -21,8 +21,10 @@ def import_gguf(
 ) -> None:
     """Turn a GGUF back into a model folder that can be trained: weights dequantized, tokenizer and chat template with them.
 
-    For the architectures that export writes, from EdgeTune's files or others'. What the file says and a model folder cannot is refused
-    by name. Quantized weights stay as rounded as they are: where the original model can be had, it is the better start.
+    For the architectures that export writes, from EdgeTune's files or others'. If the GGUF has a setting that a Hugging Face folder
+    cannot express, the import stops and names it.
+
+    Quantized weights stay as rounded as they are: where the original model can be had, it is the better start.
 
     Examples:
 

@@ -83,7 +83,7 @@ def bases(
     add: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Look in this folder from now on, in the app too.", show_default=False)
     ] = None,
-    drop: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Look in this folder no more.", show_default=False)] = None,
+    drop: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Stop looking in this folder.", show_default=False)] = None,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
@@ -145,7 +145,7 @@ def bases(
                     ]
                     for b in described
                 ],
-                ["base", "architecture", "parameters", "size", "context", "licence", "here", "folder"],
+                ["base", "architecture", "parameters", "size", "context", "license", "here", "folder"],
             )
         )
 

@@ -23,7 +23,7 @@ def prove(
     """Measure whether a GGUF is the model (with its adapter) that it was made from, and write proof.json and a page beside it.
 
     Text: same template, same token ids. Weights: every tensor within what its type costs, what was learned fully in it. Meaning: llama.cpp
-    computes what the weights say. Behaviour: it answers as the trained model does. Exit code 0 when all four hold, else 1.
+    computes what the weights say. Behavior: it answers as the trained model does. Exit code 0 when all four hold, else 1.
 
     Examples:
 
@@ -39,7 +39,7 @@ def prove(
     workspace = open_workspace(workspace_path)
     check_gguf(gguf)
     if data is not None and not data.is_file():
-        raise InputError(f"There is no file {data}", "Nothing lies under that path.", "Name an existing file with --data.")
+        raise InputError(f"There is no file {data}", "No file or folder exists at that path.", "Name an existing file with --data.")
 
     chosen = resolve(source, workspace, [(adapter, 1.0)] if adapter else [])
 

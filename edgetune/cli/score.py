@@ -21,7 +21,9 @@ def score(
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Rank answers with a reward model: the answers of each prompt, the best first. A point more means e times the odds of winning.
+    """Rank answers with a reward model: the answers of each prompt, the best first.
+
+    Scores are log-odds: 1 point higher means about 2.7 times the odds of being preferred.
 
     Example: edgetune score taste --data answers.jsonl
     """

@@ -48,7 +48,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave the worker running and return.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the recipe, train nothing.")] = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Train even though the X-ray says 'do not train'.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Train even though the data check says 'do not train'.")] = False,
     yes: YesFlag = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,

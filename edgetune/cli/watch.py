@@ -103,14 +103,14 @@ def show_answers(samples: list[dict[str, Any]]) -> None:
 
 def log(
     name: RunName,
-    every: Annotated[bool, typer.Option("--every", help="Every step too, not only news.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Include every training step.")] = False,
     following: Annotated[bool, typer.Option("--follow", help="Follow until the run ends; Ctrl-C leaves it running.")] = False,
     as_json: JsonFlag = False,
     workspace_path: WorkspaceFlag = None,
 ) -> None:
-    """Show a run's events in words; with --follow also those to come, as for a run that was left in the background.
+    """Show a run's events in words; with --follow, also new events as they happen, as for a run in the background.
 
-    --json gives the events as they stand in the run's events.jsonl.
+    --json gives the events exactly as in the run's events.jsonl.
 
     Examples:
 

@@ -30,7 +30,7 @@ GOALS = (
         ("conversation",),
         "sft",
         "balanced",
-        "sft on whole answers, a middling adapter. New facts push out old ones: a replay file of what it should keep guards against it.",
+        "sft on whole answers, a medium-sized adapter. New facts can displace old ones; a replay file guards against it.",
     ),
     Goal(
         "format",
@@ -58,11 +58,11 @@ GOALS = (
         ("unpaired",),
         "kto",
         "balanced",
-        "kto takes each judged answer by itself.",
+        "kto learns from single rated answers, without pairs.",
     ),
     Goal(
         "read",
-        "Go on reading my documents",
+        "Continue pretraining on my documents",
         "Plain text, as in its first training: a language, a field, a voice.",
         ("text",),
         "sft",

@@ -51,7 +51,8 @@ class Recipe(BaseModel):
     )
     data: list[str] = _option(
         [],
-        "Files or folders of examples (.jsonl .json .csv .parquet .txt .pdf …), or the name of votes (prefs); FILE:2 counts twice.",
+        "Files or folders of examples (.jsonl .json .csv .parquet .txt .pdf …), or a preference file by name, e.g. prefs; "
+        "FILE:2 counts twice.",
         "The model learns from these examples.",
     )
     validation: list[str] = _option(
@@ -198,7 +199,7 @@ class Recipe(BaseModel):
     max_length: int = _option(1024, "Maximum length of a row in tokens.", "Memory grows with it.", formerly="length", ge=8, le=1_048_576)
     overlong: Literal["drop", "truncate", "split"] = _option(
         "drop",
-        "What happens to rows longer than max_length: left out, cut so that the answer stays, or split between turns.",
+        "What happens to rows longer than --max-length: left out, cut so that the answer stays, or split between turns.",
         "Each such row is counted and listed.",
         formerly="long",
     )
@@ -226,7 +227,7 @@ class Recipe(BaseModel):
         formerly="save_every",
         ge=1,
     )
-    replay: str | None = _option(None, "Second file of examples that the base should not forget.", "It keeps old skills.")
+    replay: str | None = _option(None, "Examples of what the model should keep knowing, mixed into training.", "It keeps old skills.")
     replay_ratio: float = _option(
         0.25,
         "Share of the rows drawn from the replay file.",
@@ -277,9 +278,9 @@ class Recipe(BaseModel):
     def _fits_together(self) -> "Recipe":
         # Known before anything is loaded, though each value is valid alone.
         if not self.lora and self.quantization != "none":
-            raise ValueError("full fine-tuning (lora off) needs quantization 'none': packed weights cannot be trained")
+            raise ValueError("--no-lora also needs --quantization none, because quantized weights cannot be trained")
         if self.dora and not self.lora:
-            raise ValueError("dora needs lora on")
+            raise ValueError("--dora needs LoRA: remove --no-lora")
 
         # What a method can do is declared by the method itself, so that a new one needs no change here.
         method = methods.get(self.method)

@@ -43,7 +43,7 @@ READ_AS = {
     "conversation": "conversations with answers to learn",
     "text": "plain text to continue",
     "preference": "pairs of a better and a worse answer",
-    "unpaired": "answers labelled good or bad",
+    "unpaired": "answers labeled good or bad",
     "prompt": "prompts still to be answered",
     "process_reward": "answers judged step by step",
     "vote_log": "votes with their history",

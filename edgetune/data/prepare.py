@@ -131,7 +131,7 @@ def prepare(
             f"{report.rejected} of {report.read} rows were left out; the first, {first.file}:{first.line}: {first.message}."
             if first
             else "All rows are held out.",
-            "Correct the rows, or raise --max-length if they are too long.",
+            "Fix the rows, or raise --max-length if they are too long.",
         )
 
     if recipe.replay:

@@ -16,7 +16,7 @@ def as_messages(example: Example) -> list[dict[str, Any]]:
     if example.kind == "prompt":
         raise RowError("no_answer", "a prompt without an answer teaches nothing, so it cannot be written as a conversation")
     if example.kind == "unpaired" and not example.label:
-        raise RowError("no_answer", "the answer is labelled as bad, so there is nothing to learn from it")
+        raise RowError("no_answer", "the answer is labeled as bad, so there is nothing to learn from it")
     turns = example.messages + example.pairs[0][0] if example.kind == "preference" else example.messages
     return [_with_tools({"messages": turns}, example)]
 

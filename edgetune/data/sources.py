@@ -79,7 +79,11 @@ def example_files(folder: Path) -> list[Path]:
 
     if not rest:
         raise FileError(
-            folder, "no_examples", "holds no examples", f"No file below it ends in {', '.join(READERS)}.", "Name the file with --data."
+            folder,
+            "no_examples",
+            "holds no examples",
+            f"No file below it ends in {', '.join(READERS)}.",
+            "Name the file itself, not the folder.",
         )
     return rest
 

@@ -80,7 +80,7 @@ def _stops(report: "Report") -> Iterator[tuple[str, str]]:
         "too_long": LENGTH_REMEDY,
         "template_refuses": "Change these rows (a system turn, roles that do not alternate), or use another base.",
     }
-    fix = fixes.get(kind, f"Correct the rows that are left out as '{kind}' first: {_first(report, kind)}")
+    fix = fixes.get(kind, f"Fix the rows rejected as '{kind}'. The first is {_first(report, kind)}")
 
     # Rows that are too long can be cut, so they do not speak against the file.
     wrong = left - report.rejected_counts.get("too_long", 0)
@@ -101,7 +101,10 @@ def _stops(report: "Report") -> Iterator[tuple[str, str]]:
             "Use a base with a chat template.",
         )
     if rows and tokens["bos_doubled"] > MOST_SHARE * rows:
-        yield "BOS appears twice at the start of the rows", "The template writes BOS and the tokenizer adds it: set add_bos_token to false."
+        yield (
+            "BOS appears twice at the start of the rows",
+            "The template writes BOS and the tokenizer adds it: set add_bos_token to false in the base's tokenizer_config.json.",
+        )
 
     split = report.split
     if split and split["shared"] > MOST_SHARE * split["held_out"]:
@@ -138,7 +141,7 @@ def _repeated_or_lopsided(report: "Report", usable: int) -> Iterator[tuple[str, 
         if pair and pair[f"{side}_longer"] > LENGTH_BIAS_SHARE:
             yield (
                 f"the {side} answer is the longer one in {pair[f'{side}_longer']:.0%} of the pairs: a model learns length first",
-                "Add pairs whose answers are about equally long, or use a length-normalised loss.",
+                "Add pairs whose answers are about equally long, or use --method simpo or --loss-type sigmoid_norm.",
             )
 
 
@@ -147,7 +150,7 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
     wrong = report.rejected - report.rejected_counts.get("too_long", 0)
     if report.rejected and wrong <= REJECTED_SHARE * report.read and usable:
         kind, count = _worst(report)
-        fix = LENGTH_REMEDY if kind == "too_long" else f"Correct {_first(report, kind)}"
+        fix = LENGTH_REMEDY if kind == "too_long" else f"Fix the rows rejected as '{kind}'. The first is {_first(report, kind)}"
         yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", fix
 
     for kind in ("secret", "card", "iban"):

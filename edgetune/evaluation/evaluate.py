@@ -207,7 +207,7 @@ def evaluate_run(run: "Run", data: Path | None, limit: int, progress: Callable[[
 
     tokenizer = tokenizers.load_tokenizer(base, request["template_date"])
     if data is None and not request["held_out"]:
-        raise InputError(f"{run.name} held nothing out", "Its validation_split is 0.", "Name a file with --data.")
+        raise InputError(f"{run.name} has no held-out rows", "Its validation_split is 0.", "Name a file with --data.")
     held_out = prepare.evaluation_set(data or run.held_out, tokenizer, request["context"])
     rows = evaluation_rows(held_out.rows)
     stops = answer_end_ids([(row.ids, row.labels) for row in rows], tokenizer)
@@ -269,7 +269,7 @@ def evaluate_gguf(
             run = run_of_gguf(path, engine.info.metadata, workspace)
             data = run.held_out
             if not data.is_file():
-                raise InputError(f"{run.name} held nothing out", f"{data} is not there.", "Name a file with --data.")
+                raise InputError(f"{run.name} has no held-out rows", f"{data} is missing.", "Name a file with --data.")
 
         # The file's own tokenizer and template: what llama.cpp will be asked is what is measured.
         held_out = prepare.evaluation_set(data, GgufTokenizer(engine), engine.info.n_ctx)

@@ -27,7 +27,7 @@ def model_file(source: str, workspace: "Workspace", say: Say) -> Path:
     if source.lower().endswith(".gguf"):
         raise InputError(
             f"There is no file {source}",
-            "Nothing lies under that path.",
+            "No file or folder exists at that path.",
             "Give the path of a GGUF file, or the name of a run; 'edgetune runs' lists them.",
         )
     if source == "nano" or (is_folder(path) and not (path.name == source and is_folder(workspace.runs_folder / source))):

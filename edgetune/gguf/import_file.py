@@ -25,7 +25,7 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
         raise InputError(f"'{dtype}' is not a type of weights", f"Types are {', '.join(DTYPES)}.", "Choose one of them with --dtype.")
     path = expand_home(path)
     if not path.is_file():
-        raise InputError(f"There is no file {path}", "Nothing lies under that path.", "Give the path of a GGUF file.")
+        raise InputError(f"There is no file {path}", "No file or folder exists at that path.", "Give the path of a GGUF file.")
     out = expand_home(out)
     if out.exists():
         raise InputError(f"{out} is there already", "An import makes a new folder.", "Name another one with --out.")

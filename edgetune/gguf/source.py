@@ -209,10 +209,16 @@ def resolve(source: str, workspace: Workspace, adapters: Sequence[tuple[Path, fl
     """A source as people name it: a run, 'nano', or a model folder with `adapters` and their weights."""
     if source != "nano" and not Path(source).is_dir():
         if adapters:
-            raise InputError("--adapter goes with a model folder", f"{source} is a run, which has its own adapter.", "Leave --adapter out.")
+            raise InputError(
+                "--adapter works only with a model folder, not with a run",
+                f"{source} is a run, which has its own adapter.",
+                "Remove --adapter.",
+            )
         return from_run(workspace.run(source), checkpoint)
     if checkpoint is not None:
-        raise InputError("--checkpoint goes with a run", f"{source} is a model folder.", "Leave --checkpoint out.")
+        raise InputError(
+            "--checkpoint works only with a run, not with a model folder", f"{source} is a model folder.", "Remove --checkpoint."
+        )
     alone = adapters[0][0] if len(adapters) == 1 and adapters[0][1] == 1.0 else None
     return from_folder(find.resolve_base(source), alone, () if alone else tuple(adapters))
 

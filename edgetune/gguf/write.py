@@ -105,7 +105,9 @@ def _finish(source: Source, export: dict[str, Any], proof: Proof | None) -> dict
 def make_prover(source: Source, workspace: Workspace, say: Callable[[str], None], data: Path | None = None) -> Prover:
     """What proves a source's files. data: examples to measure on instead of its held-out rows."""
     if source.mix:
-        raise InputError("A mix of adapters is not proven", "A proof holds a file against one adapter.", "Leave --proof out.")
+        raise InputError(
+            "An export of several adapters cannot be proven", "A proof compares a file with a single adapter.", "Remove --proof."
+        )
     return Prover(source, workspace.proof_cache, data=data, say=say)
 
 
@@ -137,5 +139,5 @@ def failed_proof(name: str, causes: list[str], page: str | Path, location: str =
     return EdgeTuneError(
         f"{name} failed its proof",
         f"{causes[0][0].upper()}{causes[0][1:]}{more}. {location}".strip(),
-        f"Do not use it; export it again. All causes are listed in {page}",
+        f"Do not use it. {page} lists all causes. If a second export fails the same way, report it with that page.",
     )

@@ -141,9 +141,9 @@ def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyw
     verdict.judge(prepared.report)
     if prepared.report.verdict == verdict.DO_NOT_TRAIN and not anyway:
         raise InputError(
-            f"The X-ray of the data says: {verdict.DO_NOT_TRAIN}",
+            f"The data check says: {verdict.DO_NOT_TRAIN}",
             "; ".join(prepared.report.reasons) + ".",
-            f"{prepared.report.fix_first} See it all: edgetune data check. To train all the same, add --anyway.",
+            f"{prepared.report.fix_first} Full report: edgetune data check FILE --base DIR. To train anyway, add --anyway.",
         )
 
     # The rate is written into the recipe, so that resuming never chooses another one.

@@ -158,7 +158,7 @@ def prepare_resume(run: Run, steps: int | None = None) -> None:
     if steps is not None:
         if steps <= state.step and steps < request["steps"]:
             raise InputError(
-                f"--max-steps {steps} is behind the run",
+                f"--max-steps {steps} is fewer than the run has already done",
                 f"{run.name} is at step {state.step} of {request['steps']}.",
                 "Give a larger total.",
             )

@@ -93,5 +93,5 @@ class BestOfNCommands:
 
 def _number(text: str, remedy: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 6:
-        raise InputError(f"'{text[:20]}' is no number", "It says how many, or which one.", remedy)
+        raise InputError(f"'{text[:20]}' is not a number", "The command needs the number of answers, or the number of one answer.", remedy)
     return int(text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SOURCES = {
     "file": "a file: .txt with one a line, or examples",
-    "talks": "what I asked in kept chats",
+    "talks": "what I asked in saved chats",
     "votes": "what was voted on so far",
     "proposed": "let the model propose some",
 }

@@ -62,10 +62,14 @@ def system_error(error: OSError | MemoryError) -> EdgeTuneError:
         return DiskFull(path)
 
     if not path:
-        return EdgeTuneError("The system refused an operation", f"{why}.", "Try again; 'edgetune doctor' shows what this machine has.")
+        return EdgeTuneError(
+            "The operating system reported an error",
+            f"{why}.",
+            "Try again. If it repeats, report it with the output of 'edgetune doctor'.",
+        )
     if error.errno in PERMISSION_ERRNOS:
         return EdgeTuneError("Not allowed", f"{path}: {why}.", "Choose a file or folder that you may read and write.")
-    return EdgeTuneError("A file cannot be used", f"{path}: {why}", "Check that the path is right and the file can be opened.")
+    return EdgeTuneError(f"Cannot open {path}", f"{why}.", "Check that the path is right and the file can be opened.")
 
 
 @contextmanager
@@ -194,7 +198,9 @@ class _Counted(io.FileIO):
     def write(self, data: Any) -> int:
         if self.tell() + len(data) > self.limit:
             raise EdgeTuneError(
-                f"{Path(str(self.name)).stem} is longer than its sender said", f"More than {self.limit} bytes came.", "Try again later."
+                f"{Path(str(self.name)).stem} is larger than the server announced",
+                f"More than {self.limit} bytes came.",
+                "Try again later.",
             )
         rest = memoryview(data)
         while rest:  # a raw file may take a part

@@ -208,9 +208,10 @@ class Workspace:
         run = Run(self.runs_folder / safe_name(name))
         if not run.request_file.is_file():
             names = ", ".join(r.name for r in self.runs()[-5:])
-            raise InputError(
-                f"There is no run '{name}'", f"Runs here: {names}." if names else "There are no runs yet.", "'edgetune runs' lists them."
-            )
+            if not names:
+                start = "Start one: edgetune train --base DIR --data FILE --name NAME (or edgetune demo)."
+                raise InputError(f"There is no run '{name}'", "There are no runs yet.", start)
+            raise InputError(f"There is no run '{name}'", f"Runs here: {names}.", "'edgetune runs' lists them all.")
         return run
 
     def new_name(self, requested: str | None, stem: str) -> str:

@@ -25,7 +25,7 @@ def require_reward_model(run: Run) -> None:
         raise InputError(
             f"{run.name} is no reward model",
             f"It was trained with {method.name}.",
-            "Train one: edgetune train --method reward --data votes.jsonl",
+            "Train one: edgetune train --base DIR --method reward --data votes.jsonl",
         )
     result_folder(run, recipe_of(run))
     require_unchanged(run, request)

@@ -106,8 +106,8 @@ def _publish(run: Run, trainer: Any, recipe: Recipe, base: Path, request: dict[s
 
         if not sound:
             raise EdgeTuneError(
-                "The model left its reference before the first checkpoint",
-                f"It went more than {recipe.kl_limit} nats a token away.",
+                "The model drifted too far from the reference before the first checkpoint",
+                f"The KL divergence exceeded --kl-limit ({recipe.kl_limit} nats per token).",
                 "Lower --learning-rate, or raise --beta.",
             )
 

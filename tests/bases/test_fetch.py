@@ -41,7 +41,7 @@ def test_a_model_comes_whole_and_offline_is_back_after_it(hub: SmallHub, edgetun
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (target / name).read_bytes() == (nano / name).read_bytes()
     assert not [p for p in target.iterdir() if p.suffix in (".py", ".bin")]
-    assert "pytorch_model.bin" in err and "modeling_small.py" in err and hub.url in err and "licence: mit" in err
+    assert "pytorch_model.bin" in err and "modeling_small.py" in err and hub.url in err and "license: mit" in err
     agents = {headers.get("user-agent", "") for _, headers in hub.seen}
     assert all("torch" not in agent and "agent/" not in agent for agent in agents)
     assert all(path.startswith(("/api/models/acme/small", "/acme/small/")) for path, _ in hub.seen)
@@ -150,7 +150,7 @@ def test_a_full_disk_is_refused_beforehand(hub: SmallHub, edgetune: Call, worksp
 def test_more_bytes_than_announced_are_not_written(hub: SmallHub, edgetune: Call, workspace: Workspace) -> None:
     hub.sizes["model.safetensors"] = 1000
     code, _, err = edgetune("fetch", "acme/small", "--yes")
-    assert code == 1 and "longer than its sender said" in err
+    assert code == 1 and "larger than the server announced" in err
     assert all(p.stat().st_size <= 1000 for p in workspace.path.rglob("model.safetensors*"))
 
 

@@ -23,7 +23,9 @@ def mixed(tmp_path: Path) -> Path:
 def test_check_says_it_in_words_and_in_json(edgetune: Call, mixed: Path, tmp_path: Path) -> None:
     code, out, _ = edgetune("data", "check", mixed, "--base", "nano", "--out", tmp_path / "r.html")
     assert code == 0 and "read 33 = kept 30 + rejected 3 + truncated 0" in out and "verdict: good with warnings" in out
-    assert f"fix first: Correct {mixed}:5" in out and "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert f"fix first: Fix the rows rejected as 'not_json'. The first is {mixed}:5" in out and "<html" in (tmp_path / "r.html").read_text(
+        encoding="utf-8"
+    )
     code, out, _ = edgetune("data", "check", mixed, "--base", "nano", "--json")
     report = json.loads(out)
     assert code == 0 and report.keys() >= NEEDED and report["format"] == "alpaca"

@@ -286,7 +286,7 @@ def test_names_of_files_and_bases_are_never_markup(drive: Drive, workspace: Work
         await seat.press("down", "enter")
         await seat.press("down", "enter", "down", "enter")
         text = seat.text()
-        assert "─ [red]f[~red] ─" in text and "X-ray of [red]x[~red].jsonl" in text
+        assert "─ [red]f[~red] ─" in text and "Data check of [red]x[~red].jsonl" in text
         await seat.app.push_screen(Choose("[red]one[~red]", ["[red]two[~red]"]))
         await seat.pilot.pause()
         assert "─ [red]one[~red] ─" in seat.text() and "[red]two[~red]" in seat.text()
@@ -345,7 +345,7 @@ def test_what_an_export_left_is_told() -> None:
     before = {"a.gguf": 1, "b.gguf": 1}
     assert ended(before, before) == "Nothing was written."
     told = ended(before, {"a.gguf": 2, "b.gguf": 1, "c.failed.gguf": 1})
-    assert told == "Written: a.gguf. Kept aside, for the proof failed: c.failed.gguf."
+    assert told == "Written: a.gguf. Proof failed, file set aside: c.failed.gguf."
 
 
 def test_plain_text_keeps_its_width() -> None:

@@ -94,7 +94,7 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
         await ask(seat, BIG)
         answers = [m["content"] for m in talk.messages if m["role"] == "assistant"]
         await seat.press("f7")
-        assert "thumb down: kept in prefs" in seat.text()
+        assert "thumb down: saved in prefs" in seat.text()
         await seat.press("ctrl+up", "ctrl+up", "ctrl+up", "f6")
         down, up = votes.votes()
         assert (down.choice.value, down.candidates[0].text) == (False, answers[1])
@@ -129,7 +129,7 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
             await seat.press("enter")
             assert (seat.app.screen is ways) == taken
         await seat.press("escape", "f6")
-        assert "thumb up: kept in curt" in seat.text() and talk.settings.sampling.seed is None
+        assert "thumb up: saved in curt" in seat.text() and talk.settings.sampling.seed is None
         assert len(Store(workspace.preferences / "curt.jsonl").votes()) == 1 and len(votes.votes()) == 3
 
     drive(scene, (120, 40))
@@ -167,7 +167,7 @@ def test_a_second_answer_beside_the_first(drive: Drive, workspace: Workspace, na
         one, other = (candidate.text for candidate in vote.candidates)
         assert vote.choice.value == value and one == first and not alike(one, other)
         assert talk.messages[-1]["content"] == (other if value == "right" else first)
-        assert talk.branches.branch_number(talk.branches.tip)[1] == 2 and "kept in prefs" in seat.text()
+        assert talk.branches.branch_number(talk.branches.tip)[1] == 2 and "saved in prefs" in seat.text()
 
     drive(scene)
 
@@ -207,7 +207,7 @@ def test_keys_are_answered_while_a_vote_is_written(drive: Drive, nano_gguf: Path
         await seat.write("hello")
         assert chat.query_one(Prompt).text == "hello" and "thumb up" not in seat.text()
         disk.set()
-        await seat.until(lambda: "thumb up: kept in prefs" in seat.text())
+        await seat.until(lambda: "thumb up: saved in prefs" in seat.text())
         assert threads[0] is not threading.main_thread()
 
     drive(scene, (120, 40))

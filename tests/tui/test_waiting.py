@@ -150,7 +150,7 @@ def test_another_file_while_one_is_read(drive: Drive, facts: Path, monkeypatch: 
         monkeypatch.setattr(command, "_end", late)  # the one before takes its time to leave
         await seat.press("enter")
         await asyncio.sleep(2)
-        assert "rows, all used" in seat.text() and "X-ray of facts.jsonl" in seat.text() and "Reading was stopped" not in seat.text()
+        assert "rows, all used" in seat.text() and "Data check of facts.jsonl" in seat.text() and "Reading was stopped" not in seat.text()
 
     drive(scene)
 

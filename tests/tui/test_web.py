@@ -161,6 +161,6 @@ def test_wrong_words_and_a_missing_package_are_said() -> None:
         assert done.returncode in (1, 2) and "Traceback" not in done.stderr and not done.stdout
         return done.stderr
 
-    assert "--web goes with no command" in said("--web runs")
+    assert "--web cannot be combined with a command" in said("--web runs")
     assert "belong to --web" in said("--port 80")
     assert 'pip install "textual-serve' in said("--web --port 8999")

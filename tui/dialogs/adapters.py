@@ -31,8 +31,8 @@ class Adapters(Dialog[None]):
 
     NAME = "Adapters"
     ABOUT = (
-        "A run's adapter can be used on its base at any strength: 1 is as it was trained, 0 not at all, between them a milder version. "
-        "It holds from the next answer on; the model is not loaded again."
+        "A run's adapter can be used on its base at any strength: 1 is full strength, 0 is off, values between are weaker. "
+        "Changes apply from the next answer; the model is not loaded again."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("adapters.less", "left,minus", "strength(-1)", "Weaker", "A tenth less."),

@@ -16,7 +16,7 @@ class Conversations(Dialog[SavedConversation]):
     """Gives the conversation that was chosen."""
 
     NAME = "Conversations"
-    ABOUT = "Every conversation is kept. {list.filter} finds those that hold a text; Enter continues the selected one."
+    ABOUT = "Every conversation is saved. {list.filter} finds those that hold a text; Enter continues the selected one."
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -37,10 +37,10 @@ class Conversations(Dialog[SavedConversation]):
     @work
     @show_errors
     async def look(self) -> None:
-        """Read what is kept."""
+        """Read what is saved."""
         kept = await run_in_thread(list_conversations, self.workspace.conversations)
         self.talks = {talk.path.name: talk for talk in kept}
-        self.query_one(Listing).empty("No conversation was kept yet.")
+        self.query_one(Listing).empty("No conversations are saved yet.")
         self.query_one(Listing).show(
             [Line(n, (t.title[:48], str(len(t.messages)), t.model[:24]), t.text.lower()) for n, t in self.talks.items()]
         )

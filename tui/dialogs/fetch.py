@@ -51,7 +51,7 @@ class Fetch(Dialog[str]):
         with Vertical(classes="box fetch") as box:
             box.border_title, box.border_subtitle = self.NAME, with_keys("{dialog.close} stops, or closes")
             yield Input(placeholder="OWNER/NAME", id="wanted")
-            yield Listing("model", "about", "licence", "needs", id="starters", gives=0)
+            yield Listing("model", "about", "license", "needs", id="starters", gives=0)
             yield Static(ASKED, id="how", markup=False)
 
     def on_mount(self) -> None:
@@ -149,7 +149,7 @@ def question(plan: dict[str, Any]) -> str:
     lines.append(
         f"{format_size(rest)} in {plan['files']} files" + (f" ({format_size(plan['have'])} are here already)" if plan["have"] else "")
     )
-    lines.append(f"Licence: {plan['licence']}" + ("; gated: its owner asks for consent" if plan["gated"] else ""))
+    lines.append(f"License: {plan['licence']}" + ("; gated: its owner asks for consent" if plan["gated"] else ""))
     lines.append(f"Into {plan['target']}")
     for reason in ("pickle", "code"):
         if names := [name for name, why in plan["skipped"].items() if why == reason]:

@@ -135,7 +135,7 @@ class SecondAnswer(Dialog[str]):
             raise
         session.go(second if value == "right" else self.before)
         results = {"left": "better than its other branch", "right": "better than its other branch", "tie": "a tie", "bad": "both bad"}
-        self.dismiss(f"vote: {results[value]}, kept in {self.votes.name}")
+        self.dismiss(f"vote: {results[value]}, saved in {self.votes.name}")
 
     def action_close(self) -> None:
         """Stop the writing; the chat continues with the first answer."""

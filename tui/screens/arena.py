@@ -22,7 +22,7 @@ from tui.widgets.listing import Line, Listing
 from tui.widgets.spark import bar
 from tui.widgets.streamed import DRAW
 
-NO_VOTES = "No vote yet: what the votes say of the models\nis shown here, with how sure it is."
+NO_VOTES = "No votes yet. Win rates and\ntheir confidence appear here."
 
 
 class ArenaScreen(Voting[LiveArena]):
@@ -32,7 +32,7 @@ class ArenaScreen(Voting[LiveArena]):
     ABOUT = (
         "Pick the better of two answers without knowing whose they are; the names come with the vote. All answers are written first, "
         "one model in memory at a time, so that not even the speed gives a model away. One model is called better only "
-        "when the 95 % interval of its win rate leaves out even; ratings are Bradley and Terry's, in Elo points around 0."
+        "when the 95 % interval of its win rate excludes 50 %; ratings are Bradley-Terry, on the Elo scale around 0."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         key("arena.left", "1,left", "pick('left')", "Left", "The left answer is better."),

@@ -27,7 +27,7 @@ class Compare(Page):
     NAME = "Compare"
     ABOUT = "Two runs over one another: the loss as lines, the held-out loss as dots, and below what their recipes do differently."
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("compare.log", "l", "log", "Log scale", "Heights as logarithms, or as they are."),
+        key("compare.log", "l", "log", "Log scale", "Logarithmic or linear y axis."),
         key("compare.smooth", "s", "smooth", "Smooth", "Smooth the curves, or not."),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]

@@ -25,7 +25,7 @@ class Data(Page):
 
     NAME = "Data"
     ABOUT = (
-        "The X-ray of a file of examples: what a run would learn from it, and what is wrong with it; "
+        "Checks a file of examples: what a run would learn from it, and what is wrong with it; "
         "and its rows as the model sees them, what the model learns in green. Tokens are those of the base chosen last."
     )
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -133,7 +133,7 @@ class Export(Page):
                 same = f", same next token {offer.same:.1%}" if offer.same is not None else ""
                 text.append(f"Loss {offer.loss:.2g}{same}: measured by its proof on your rows.", "dim")
             elif offer.loss is not None:
-                text.append(f"Loss {offer.loss:g}: published of Llama-3-8B; small models lose more.", "dim")
+                text.append(f"Loss {offer.loss:g}: published figure for Llama-3-8B; smaller models lose more.", "dim")
             else:
                 text.append("Its loss is not known yet: its proof will measure it.", "dim")
         elif name in PROGRAMS:
@@ -265,5 +265,5 @@ def ended(before: dict[str, Any], after: dict[str, Any]) -> str:
     new = [name for name, stamp in after.items() if before.get(name) != stamp]
     aside, written = [name for name in new if name.endswith(FAILED_SUFFIX)], [name for name in new if not name.endswith(FAILED_SUFFIX)]
     sentences = [f"Written: {', '.join(written)}."] if written else []
-    sentences += [f"Kept aside, for the proof failed: {', '.join(aside)}."] if aside else []
+    sentences += [f"Proof failed, file set aside: {', '.join(aside)}."] if aside else []
     return " ".join(sentences) or "Nothing was written."

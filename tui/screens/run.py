@@ -61,9 +61,9 @@ class RunScreen(Page):
         key("run.charts", "1", "view('charts')", "Charts", "Loss and events.", show=False),
         key("run.more", "2", "view('more')", "More", "Learning rate, gradient norm, speed and memory.", show=False),
         key("run.samples", "3", "view('samples')", "Answers", "The same questions, answered over time.", show=False),
-        key("run.every", "a", "every", "All events", "Show every step among the events, or only news.", show=False),
+        key("run.every", "a", "every", "All events", "Show all events, every training step too, or only the main ones.", show=False),
         key("run.smooth", "s", "smooth", "Smooth", "More smoothing of the curves, or none."),
-        key("run.log", "l", "log", "Log scale", "Heights as logarithms, or as they are."),
+        key("run.log", "l", "log", "Log scale", "Logarithmic or linear y axis."),
         key("run.zoom", "z", "zoom", "Zoom", "Show the last half, the last fifth, or all of it.", show=False),
         key("page.help", "question_mark", "app.help", "Help", "What this screen is for, and its keys.", show=False),
     ]

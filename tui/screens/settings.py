@@ -61,7 +61,7 @@ class SettingsScreen(Page):
         """The settings as they are."""
         own_keys, listed = self.ours.settings.keys, folders.listed_folders(self.workspace)
         lines = [
-            Line("theme", ("theme", self.app.theme, with_keys("Colours; {app.theme} switches between dark and light."))),
+            Line("theme", ("theme", self.app.theme, with_keys("Colors; {app.theme} switches between dark and light."))),
             Line("folders", ("folders", ", ".join(listed) or "-", "Where to look for models, besides the usual folders.")),
         ]
         for binding in bindings():

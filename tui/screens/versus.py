@@ -34,10 +34,10 @@ class Versus(Page):
     NAME = "Base and tuned"
     ABOUT = (
         "The same question to two models, mostly the base and what was made of it, one after the other, each with the machine to itself. "
-        "Enter sends; {versus.stop} stops, and leaves when nothing is written. Temperature 0 takes chance out of it."
+        "Enter sends; {versus.stop} stops, or goes back if nothing is being written. Temperature 0 makes the answers repeatable."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("versus.stop", "escape", "back", "Stop or back", "Stop the answers; leave when none is written."),
+        key("versus.stop", "escape", "back", "Stop or back", "Stop the answers; if none is being written, go back."),
         key("versus.ways", "ctrl+t", "settings", "Settings", "System prompt, temperature and the like, for both."),
         key("versus.reset", "ctrl+l", "reset", "New chat", "Start a new chat with both models."),
     ]

@@ -29,7 +29,7 @@ from tui.widgets.listing import Listing
 
 READING = "reading …  {data.stop} stops it."
 STOPPED = "Reading was stopped. Enter on a file reads it again."
-NO_FILE = "Enter on a file chooses it; it is then read completely, and its X-ray is shown here."
+NO_FILE = "Enter on a file chooses it; it is then read completely, and its data check is shown here."
 UNREAD = "It could not be read. Choose another file; or press {data.format} to name its shape, {data.map} to name its columns."
 ROWS, NO_ROW = "As the model sees it", "Your rows as the model sees them. Green is what it learns."
 
@@ -44,10 +44,10 @@ class DataStep(Step):
         key("data.votes", "v", "votes", "Votes", "Use the votes of Rank, Arena or a chat as examples."),
         key("data.row_before", "left_square_bracket", "row(-1)", "Previous row", "Show the previous row.", show=False),
         key("data.row_after", "right_square_bracket", "row(1)", "Next row", "Show the next row as the model sees it."),
-        key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognised.", show=False),
+        key("data.format", "f", "format", "Shape", "Say which shape the examples have, when it is not recognized.", show=False),
         key("data.map", "m", "map", "Columns", "Say which column is which: instruction=question,output=answer.", show=False),
         key("data.stop", "x", "stop", "Stop", "Stop reading; nothing of the file is used."),
-        key("data.anyway", "y", "anyway", "Anyway", f"Train even though the X-ray says '{DO_NOT_TRAIN}'."),
+        key("data.anyway", "y", "anyway", "Anyway", f"Train even though the data check says '{DO_NOT_TRAIN}'."),
     ]
 
     def __init__(self, draft: Any) -> None:
@@ -62,7 +62,7 @@ class DataStep(Step):
             yield Files(first if first.is_dir() else Path.home(), tuple(f"{s}{z}" for s in READERS for z in ("", ".gz")), id="files")
             with Vertical(id="looked"):
                 with VerticalScroll(classes="panel", id="xray") as xray:
-                    xray.border_title = "X-ray"
+                    xray.border_title = "Data check"
                     yield Static(NO_FILE, id="report", markup=False)
                 with VerticalScroll(classes="panel", id="rows") as rows:
                     rows.border_title = ROWS
@@ -125,7 +125,7 @@ class DataStep(Step):
                 report.update(text)
 
         names = ", ".join(one_line(Path(path).name, 40) for path in self.draft.data)
-        panel.border_title = Content(f"X-ray of {names}")
+        panel.border_title = Content(f"Data check of {names}")
         reading = with_keys(READING)
         tell(reading)
         arguments = ("data", "check", *self.draft.check_arguments())
@@ -253,5 +253,5 @@ class DataStep(Step):
             reading = self._reading and not self._reading.is_finished
             return "Still reading the file: one moment." if reading else "The file was not read. Choose it again, or another one."
         if self._stopped:
-            return f"The X-ray says '{DO_NOT_TRAIN}': correct the file, or press {with_keys('{data.anyway}')} to train all the same."
+            return f"The data check says '{DO_NOT_TRAIN}': fix the file, or press {with_keys('{data.anyway}')} to train anyway."
         return ""

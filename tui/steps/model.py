@@ -60,7 +60,7 @@ class ModelStep(Step):
 
     def compose(self) -> ComposeResult:
         """The bases, and more about the marked one."""
-        bases = Listing("model", "fit", "size", "context", "architecture", "licence", id="base-list", empty="looking for models …")
+        bases = Listing("model", "fit", "size", "context", "architecture", "license", id="base-list", empty="looking for models …")
         bases.border_title = "Bases on this machine"
         yield bases
         yield Static("", id="chosen", markup=False)

@@ -1,4 +1,4 @@
-"""`prompt, completions, labels`: a judgement for every step of an answer. Recognised so that it can be refused with the reason."""
+"""`prompt, completions, labels`: a judgment for every step of an answer. Recognised so that it can be refused with the reason."""
 
 from typing import Any
 
@@ -20,6 +20,6 @@ def convert(row: dict[str, Any]) -> Example:
     """Always refused."""
     raise RowError(
         "process_reward",
-        "EdgeTune does not train on a judgement for every step of an answer (process reward); "
+        "EdgeTune does not train on a judgment for every step of an answer (process reward); "
         "give whole answers: chosen with rejected, or prompt, completion and a label",
     )

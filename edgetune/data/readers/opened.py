@@ -45,9 +45,9 @@ def check_file(path: Path) -> int:
                 "dangling_link",
                 "is a broken link",
                 f"It is a link to {target}, which is missing.",
-                "Point the link to a file, or name the file itself with --data.",
+                "Point the link to a file, or name the file itself.",
             ) from None
-        raise FileError(path, "missing", "does not exist", "There is no file of that name.", "Check the path given with --data.") from None
+        raise FileError(path, "missing", "does not exist", "There is no file of that name.", "Check the path.") from None
     except OSError as error:
         raise file_error(path, error) from error
 

@@ -51,13 +51,14 @@ def advise(files: Sequence[FileMeasurement], perplexity: float | None, on: str) 
         choice = min(ordered, key=lambda file: file.kl_mean)
         few = f" with only {choice.answer_tokens} answer tokens to measure on" if choice.answer_tokens < 200 else ""
         return Advice(
-            choice, f"Take {choice.name} ({format_size(choice.bytes)}): it comes closest, but {shortfall(choice)}{few}, as do the others."
+            choice,
+            f"Recommended: {choice.name} ({format_size(choice.bytes)}): it comes closest, but {shortfall(choice)}{few}, as do the others.",
         )
 
     choice = sound[0]
-    which = "the smallest that answers as well" if len(files) > 1 else "it answers as well"
+    which = "the smallest type" if len(files) > 1 else "its answers are"
     figures = f" (perplexity {choice.perplexity:.4g}, full precision {perplexity:.4g})" if choice.perplexity and perplexity else ""
-    why = f"Take {choice.name} ({format_size(choice.bytes)}): {which} as full precision within {MAX_WORSE:.0%} on {on}{figures}"
+    why = f"Recommended: {choice.name} ({format_size(choice.bytes)}), {which} within {MAX_WORSE:.0%} of full precision on {on}{figures}"
 
     # A reader will ask about the next smaller one.
     smaller = [file for file in ordered if file.bytes < choice.bytes]

@@ -12,7 +12,7 @@ QUESTIONS = {
     "text": ("Text", "Does the file read the same text in the same tokens?"),
     "weights": ("Weights", "Is what was learned in every tensor, and is every tensor within what its type costs?"),
     "meaning": ("Meaning", "Does llama.cpp compute from the file what the weights in it say?"),
-    "behaviour": ("Behaviour", "Does the file answer as the trained model does?"),
+    "behaviour": ("Behavior", "Does the file answer as the trained model does?"),
 }
 FIGURE_LABELS = {
     "conversations": "conversations rendered",

@@ -35,7 +35,7 @@ def _modelfile(product: Product, file_name: str, template: str, compared: int, l
         f"The template below gave the same text as the model's chat template for {compared} conversations.",
         "BOS is not in it: the tokenizer adds it." if product.tokenizer.adds_bos and product.template.bos_token else "",
         f"The date in it, {product.template.date}, is the one the model was prepared with." if product.dated else "",
-        "Ollama joins neighbouring messages of one role before the template sees them.",
+        "Ollama joins neighboring messages of one role before the template sees them.",
         *(limit[0].upper() + limit[1:] + "." for limit in limits),
     ]
     window = f"# The model accepts {product.context} tokens; more context needs more memory.\n" if product.context > product.window else ""

@@ -41,7 +41,9 @@ def _parts(spec: str) -> tuple[Any, str]:
 def check_rewards(specs: list[str], context: Context) -> None:
     """Refuse rewards that cannot be used. Raises InputError."""
     if not specs:
-        raise InputError("No reward was named", "rl needs something to strive for.", f"Name one with --reward: {', '.join(REWARD_KINDS)}.")
+        raise InputError(
+            "No reward was named", "Method rl needs at least one reward.", f"Name one with --reward: {', '.join(REWARD_KINDS)}."
+        )
     for spec in specs:
         module, argument = _parts(spec)
         module.check(argument, context)

@@ -26,7 +26,9 @@ def _schema(argument: str) -> Any:
         schema = json.loads(Path(path).read_text(encoding="utf-8"))
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except (ValueError, OSError, RecursionError, jsonschema.SchemaError) as error:
-        raise InputError(f"The schema {argument} cannot be used", str(error).splitlines()[0], "Correct the file.") from error
+        raise InputError(
+            f"The schema {argument} cannot be used", str(error).splitlines()[0], "Fix the JSON Schema at the place named above."
+        ) from error
 
     if any(not str(ref).startswith("#") for ref in _refs(schema)):  # nothing is fetched
         raise InputError(

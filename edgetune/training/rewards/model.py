@@ -16,7 +16,7 @@ def check(argument: str, context: Context) -> None:
     require_reward_model(run)
     if sha256(Path(run.request()["base"]) / "tokenizer.json") != sha256(context.base / "tokenizer.json"):
         raise InputError(
-            f"{argument} reads other tokens than the base",
+            f"{argument} uses a different tokenizer from the base",
             f"It was trained on {run.request()['base_name']}.",
             "Train a reward model on this base, or one with the same tokenizer.",
         )

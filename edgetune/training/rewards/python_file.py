@@ -29,7 +29,7 @@ def check(argument: str, context: Context) -> None:
     try:
         compile(path.read_bytes(), str(path), "exec")
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"{argument} is not Python", str(error), "Correct the file.") from error
+        raise InputError(f"{argument} is not Python", str(error), "Fix the syntax error on the line named above.") from error
 
 
 def make(argument: str, context: Context) -> Reward:
@@ -76,5 +76,5 @@ def _failed(path: Path, cause: str) -> EdgeTuneError:
     return EdgeTuneError(
         f"The reward in {path.name} failed",
         f"{cause}.",
-        "Correct the file, then continue with: edgetune resume. It may not use the network.",
+        f"Fix reward() in {path}, then run: edgetune resume RUN. Reward code has no network access.",
     )

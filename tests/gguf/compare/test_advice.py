@@ -32,7 +32,7 @@ def test_the_smallest_that_is_as_good_is_taken_and_the_next_smaller_named() -> N
     advice = advise([Q2, GOOD, Q4], 4.0, "your held-out examples")
     assert advice.choice is Q4
     assert advice.why == (
-        "Take Q4_K_M (4.0 MiB): the smallest that answers as well as full precision within 2% on your held-out examples "
+        "Recommended: Q4_K_M (4.0 MiB), the smallest type within 2% of full precision on your held-out examples "
         "(perplexity 4.01, full precision 4); Q2_K would save 2.0 MiB but is 9.0% worse."
     )
     assert advise([GOOD, Q4], 4.0, "it").why.endswith("; all the others are larger.")

@@ -111,7 +111,7 @@ def test_the_command_shows_table_picture_and_advice(
 ) -> None:
     code, out, err = edgetune("compare", "mine", run.exports / "mine-Q8_0.gguf", "--type", "Q2_K", "--out", tmp_path / "types.html")
     assert code == 0, err
-    for text in ("mine-Q8_0.gguf", "Q2_K", "mean KL from full precision", "Take "):
+    for text in ("mine-Q8_0.gguf", "Q2_K", "mean KL from full precision", "Recommended: "):
         assert text in out
     assert "full precision: perplexity" in err and "next: edgetune" in err
     page = (tmp_path / "types.html").read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ def test_the_script_runs_from_anywhere(edgetune: Call, tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         (["--for", "winamp"], "not a program"),
-        (["--for", "ollama", "--adapter-only"], "does not go with --adapter-only"),
+        (["--for", "ollama", "--adapter-only"], "cannot be combined with --adapter-only"),
     ],
 )
 def test_wrong_words_are_refused(arguments: list[str], reason: str, edgetune: Call, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Chat(Page):
     NAME = "Chat"
     ABOUT = (
         "Chat with a model, offline, through llama.cpp in a separate process. Enter sends, Ctrl+J begins a new line, "
-        "{chat.stop} stops an answer that is being written, and leaves when none is. Conversations are kept, with all their branches: "
+        "{chat.stop} stops an answer that is being written, or goes back. Conversations are saved, with all their branches: "
         "{chat.up} selects an earlier message, to ask it otherwise, have it answered again or vote on it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*BRANCH_KEYS, *VOTE_KEYS, *LINK_KEYS, *ANSWER_KEYS]

@@ -41,7 +41,7 @@ class ChatVotes:
             return
         vote = Vote(session.prompt_of(at), [session.candidate(at)], Choice("thumbs", good), "chat")
         await run_in_thread(self.store.add, vote)
-        self.note(at, f"thumb {'up' if good else 'down'}: kept in {self.store.name}")
+        self.note(at, f"thumb {'up' if good else 'down'}: saved in {self.store.name}")
 
     async def edit(self) -> None:
         """The person's own version, which is chosen over the model's and takes its place as a branch."""
@@ -57,7 +57,7 @@ class ChatVotes:
         new = session.branches.replace(at, text, {"model": vote.candidates[1].model})
         session.go(new)
         await self.branches.redraw()
-        self.note(new, f"your version: kept in {self.store.name}")
+        self.note(new, f"your version: saved in {self.store.name}")
 
     async def second(self) -> None:
         """A second answer, and the choice between the two."""
