@@ -66,7 +66,7 @@ def pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
     if name is None:
         known = ", ".join(sorted({"gpt-2", "smollm", *SPLIT_PATTERNS.values()}))
         raise ConversionError(
-            "The tokenizer is not recognised",
+            "The tokenizer is not recognized",
             f"Its normalizer ({_kind(normalizer)}) and pre-tokenizer ({', '.join(map(_kind, steps))}; ignore_merges {ignore_merges}) "
             f"are none of: {known}.",
             "Choose a base model with one of these tokenizers.",

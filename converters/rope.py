@@ -159,7 +159,7 @@ def llama3_settings(file: GgufModel, theta: float) -> dict[str, Any]:
         if context >= 1 and high > 1 and np.allclose(llama3_factors(settings | {"rope_theta": theta}, size), factors, rtol=1e-5, atol=0):
             return settings
     raise ConversionError(
-        "The rotary factors are not recognised",
+        "The rotary factors are not recognized",
         "rope_freqs.weight does not come from Llama 3's scaling.",
         "Use another GGUF file, or the original model folder.",
     )

@@ -314,7 +314,7 @@ def _space_prefix(tokenizer: dict[str, Any]) -> tuple[bool, list[str]]:
             return True, [note]
 
     raise ConversionError(
-        "The tokenizer is not recognised",
+        "The tokenizer is not recognized",
         "It falls back to bytes like SentencePiece, but its normalizer and pre-tokenizer are not supported.",
         "Choose another base model.",
     )

@@ -133,7 +133,7 @@ def test_merges_that_no_scores_can_express_are_written_plain(stories: Path, llam
 def test_unknown_forms_of_the_space_prefix_are_refused(stories: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     folder = shutil.copytree(stories, tmp_path / "t")
     _edited(folder, lambda tokenizer: tokenizer.update(change))
-    with pytest.raises(ConversionError, match="not recognised"):
+    with pytest.raises(ConversionError, match="not recognized"):
         load_vocabulary(folder, {})
 
 

@@ -117,7 +117,7 @@ def test_against_a_reward_model(train: Callable[..., Run], tmp_path: Path, stori
     train("taste", base="nano", method="reward", data=str(file), **{**SMALL, "max_steps": 15, "learning_rate": 3e-3})
     run = train("r", data=str(file), reward="model:taste", **{**RL, "max_steps": 2})
     assert all(np.isfinite(e["reward"]) for e in read_events(run.events) if e["kind"] == "step")
-    with pytest.raises(InputError, match="other tokens"):
+    with pytest.raises(InputError, match="different tokenizer"):
         train("other", data=str(file), reward="model:taste", work=False, **{**RL, "base": str(stories)})
 
 

@@ -114,7 +114,7 @@ def test_votes_on_any_answer(drive: Drive, workspace: Workspace, nano_gguf: Path
         await seat.press("ctrl+s")
         await seat.until(lambda: talk.messages[-1]["content"] == "Cold, that is all.")
         await seat.settle()
-        assert votes.votes()[2].pairs()[0][0].text == "Cold, that is all." and "your version: kept" in seat.text()
+        assert votes.votes()[2].pairs()[0][0].text == "Cold, that is all." and "your version: saved" in seat.text()
         await seat.press("ctrl+n")
         assert talk.messages[1]["content"] == answers[0] and len(talk.messages) == 4, "the old branch is still there"
         assert chat.query(Reply)
