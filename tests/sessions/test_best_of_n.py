@@ -129,7 +129,12 @@ def test_refused_in_words(words: list[Any], why: str, call: Call, nano_gguf: Pat
 
 @pytest.mark.parametrize(
     ("line", "why"),
-    [("/best 4", "Nothing ranks"), ("/best x taste", "not a number"), ("/rewards", "no ranked answers"), ("/pick 1", "no answer to vote on")],
+    [
+        ("/best 4", "Nothing ranks"),
+        ("/best x taste", "not a number"),
+        ("/rewards", "no ranked answers"),
+        ("/pick 1", "no answer to vote on"),
+    ],
 )
 def test_typed_mistakes_are_refused(line: str, why: str, call: Call, nano_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{line}\n"))
