@@ -29,7 +29,7 @@ class EventList(ScrollView, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("events.every", "a", "every", "All events", "Show every step, or only news."),
+        key("events.every", "a", "every", "All events", "Show every training step too, or only the main events."),
         key("events.end", "end,G", "end", "Newest", "Go to the newest and follow it.", show=False),
     ]
 
