@@ -1,4 +1,7 @@
-"""Every option of a run, declared once: it renders as TOML key, command-line flag and form field."""
+"""Every option of a run, declared once: it renders as TOML key, command-line flag and form field.
+
+One file, though a long one: an option, its bounds, its hint, its former name and the rules between options are read together.
+"""
 
 import tomllib
 from collections import Counter
