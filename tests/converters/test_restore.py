@@ -34,7 +34,7 @@ from converters.vocab import load_vocabulary
 from converters.weights import read_folder
 from tests.converters.conftest import MakeModel
 from tests.converters.reference import assert_same_model, gguf_logits, torch_logits, write_gguf
-from tests.converters.test_archs import IDS, LIMITS, VARIANTS, tiny
+from tests.converters.test_archs import IDS, VARIANTS, limit, tiny
 from tests.fixtures.real import golden, tokenizer_folder
 
 
@@ -93,7 +93,7 @@ def test_there_and_back(make_model: MakeModel, llama_cpp: Any, tmp_path: Path, n
     write_gguf(tmp_path / "back", tmp_path / "again.gguf", "F32")
     assert (tmp_path / "again.gguf").read_bytes() == file.read_bytes()
     logits = torch_logits(AutoModelForCausalLM.from_pretrained(tmp_path / "back"), IDS)
-    assert_same_model(logits, gguf_logits(llama_cpp, file, IDS), LIMITS.get(kind, 1e-9))
+    assert_same_model(logits, gguf_logits(llama_cpp, file, IDS), limit(kind))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2", "qwen3_5_text"])

@@ -13,7 +13,7 @@ from converters.archs import architecture
 from converters.errors import ConversionError
 from converters.weights import read_folder
 from tests.converters.reference import assert_same_model, byte_level_tokenizer, gguf_logits, qwen2_steps, torch_logits, write_gguf
-from tests.converters.test_archs import IDS, LIMITS, tiny
+from tests.converters.test_archs import IDS, limit, tiny
 
 SMALL: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48}
 LAYERS: dict[str, Any] = SMALL | {"num_hidden_layers": 2, "num_attention_heads": 2}
@@ -61,7 +61,7 @@ def test_the_text_part_computes_what_the_whole_model_does(llama_cpp: Any, tmp_pa
     count, size = len(stored), sum(tensor.size for tensor in stored.values())
     left = count - sum(bool(tensor.sources) for tensor in plan.tensors)
     assert any(f"{left} tensors ({size - 4 * ours} bytes)" in note for note in plan.notes), plan.notes
-    assert_same_model(torch_logits(model, IDS), gguf_logits(llama_cpp, tmp_path / "m.gguf", IDS), LIMITS.get(text, 1e-9))
+    assert_same_model(torch_logits(model, IDS), gguf_logits(llama_cpp, tmp_path / "m.gguf", IDS), limit(text))
 
 
 def test_older_names_of_the_text_part_give_the_same_file(tmp_path: Path) -> None:

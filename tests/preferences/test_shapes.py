@@ -12,7 +12,7 @@ from edgetune.data.row import ParsedRow
 from edgetune.errors import InputError
 from edgetune.preferences import importing
 from edgetune.preferences.record import Choice, Vote, assistant_answer
-from edgetune.preferences.shapes import SHAPES, rows
+from edgetune.preferences.shapes import rows
 from edgetune.preferences.store import Store
 from tests.fixtures.datasets import dataset
 from tests.preferences.conftest import pair
@@ -102,11 +102,14 @@ def test_every_shape_comes_in_and_goes_out_the_same(shape: str, tmp_path: Path, 
 
 @pytest.mark.parametrize("name", [name for name in formats.format_order() if formats.example_kind(name) in ("preference", "unpaired")])
 def test_every_known_preference_shape_can_be_taken(name: str, tmp_path: Path, store: Store) -> None:
+    form = formats.module(name)
+    example = form.convert(form.SAMPLE)
     file = tmp_path / "sample.jsonl"
-    file.write_text(json.dumps(formats.module(name).SAMPLE) + "\n", encoding="utf-8")
-    assert importing.import_file(str(file), store).taken == 1 and name in SHAPES
+    file.write_text(json.dumps(form.SAMPLE) + "\n", encoding="utf-8")
+    assert importing.import_file(str(file), store).taken == 1
     [vote] = store.votes()
-    assert vote.prompt[-1]["content"] == "What is far?" and vote.candidates[0].text == "The moon."
+    prompt, best = (example.messages, example.pairs[0][0]) if example.pairs else (example.messages[:-1], example.messages[-1:])
+    assert vote.prompt == prompt and vote.candidates[0].completion == best
 
 
 def test_another_preference_file_comes_in_as_it_stands_and_is_no_dataset(store: Store, tmp_path: Path, edgetune: Any) -> None:
