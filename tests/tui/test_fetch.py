@@ -47,7 +47,7 @@ def test_a_model_is_fetched_and_chosen(drive: Callable[..., None], workspace: Wo
         await ask("acme/small")
         await seat.until(lambda: isinstance(seat.app.screen, Consent))
         text = seat.text()
-        assert f"from {hub.url}/acme/small?" in text and "MiB in " in text and "Licence: mit" in text and "pytorch_model.bin" in text
+        assert f"from {hub.url}/acme/small?" in text and "MiB in " in text and "License: mit" in text and "pytorch_model.bin" in text
         await seat.press("n")
         assert "Nothing was fetched." in seat.text() and not any("resolve" in path for path, _ in hub.seen)
         hub.cut, hub.cuts = 1_000_000, 1000  # the connection breaks again and again

@@ -83,7 +83,7 @@ def test_new_run_to_chat(drive: Drive, workspace: Workspace, facts: Path) -> Non
         export = seat.app.screen
         assert isinstance(export, Export)
         offered = export.offers["Q4_K_M"]
-        assert offered.speed > 1 and not offered.measured and "published figure for Llama-3-8B" in seat.text()
+        assert offered.speed > 1 and not offered.measured and "Loss 0.031: published" in seat.text()
         for place in ("ctrl+end", "up"):  # llama-server, LM Studio
             await seat.pilot.press(place)
         await seat.press("space", "w")
