@@ -1,6 +1,7 @@
 """What comes before answers can be compared: who answers, what is asked, how, and where the votes go."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,7 +64,7 @@ class VoteSetup(Page):
     @show_errors
     async def look(self) -> None:
         """Read the plan."""
-        self.plan = await run_in_thread(load_plan, self.workspace.path / self.FILE, VotePlan(**vars(self.USUAL)))
+        self.plan = await run_in_thread(load_plan, self.workspace.path / self.FILE, replace(self.USUAL))
         if self.given:
             self.plan.models = [*self.given, *(m for m in self.plan.models if m not in self.given)][: max(self.LEAST, len(self.given))]
         self.draw()
