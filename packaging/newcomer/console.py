@@ -7,13 +7,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 QUIET_SECONDS = 30.0
 """Seconds between progress lines without a terminal: often enough for a log to show that work goes on."""
+
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that end a program and that it can handle; Windows has no SIGHUP."""
 
 PROGRESS_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"^\s*\[(\d+)/(\d+)\] "), lambda m: f"compiling, {m[1]} of {m[2]}"),
@@ -60,9 +65,34 @@ def stop_on_signals() -> None:
     def stop(number: int, _frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
-            signal.signal(getattr(signal, name), stop)
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+@contextmanager
+def signals_delayed() -> Iterator[None]:
+    """Let no signal interrupt what is done inside: one that arrives meanwhile is handled at the end.
+
+    A process that is just being started would otherwise be lost, still running, where the signal arrives before its number is known.
+    The signals are not masked, because the process that is started would inherit the mask.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread alone
+        yield
+        return
+
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    arrived: list[int] = []
+    changed = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in changed:
+        signal.signal(number, lambda number, _frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in changed.items():
+            signal.signal(number, handler)
+        for number in arrived[:1]:
+            signal.raise_signal(number)
 
 
 def print_status(text: str) -> None:
@@ -140,25 +170,26 @@ def run_command(
     continues, and the next set-up waits for it instead of writing into the same environment.
     Raises CommandFailed when the command fails.
     """
-    with log.open("ab") as file:
-        file.write(f"\n$ {shlex.join(command)}\n".encode())
-        file.flush()
-        start = file.tell()
-
-        # A session of its own keeps a terminal's Ctrl-C from the command, which `end_process` ends in order.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=dict(environment),
-            start_new_session=os.name != "nt",
-            pass_fds=descriptors if os.name != "nt" else (),
-        )
-
+    process: subprocess.Popen[bytes] | None = None
     line = ProgressLine(title)
     try:
+        with log.open("ab") as file, signals_delayed():
+            file.write(f"\n$ {shlex.join(command)}\n".encode())
+            file.flush()
+            start = file.tell()
+
+            # A session of its own keeps a terminal's Ctrl-C from the command, which `end_process` ends in order.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=dict(environment),
+                start_new_session=os.name != "nt",
+                pass_fds=descriptors if os.name != "nt" else (),
+            )
+
         while True:
             try:
                 process.wait(timeout=0.5)
@@ -167,7 +198,8 @@ def run_command(
                 line.show(current_activity(read_log(log, start, 8000)))
     except BaseException:
         line.end("")
-        end_process(process)
+        if process is not None:
+            end_process(process)
         raise
 
     output = read_log(log, start, 1_000_000)

@@ -220,6 +220,28 @@ def test_interruptions(paths: SetupPaths, name: str) -> None:
     assert waiting.returncode == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_while_a_command_is_being_started_ends_it_too(paths: SetupPaths) -> None:
+    """The command runs already, but whoever starts it does not know its number yet."""
+    code = (
+        "import os, signal, subprocess\nfrom newcomer.console import Interrupted, run_command, stop_on_signals\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\nstop_on_signals()\nreal = subprocess.Popen\n"
+        "def popen(*arguments, **options):\n"
+        "    process = real(*arguments, **options)\n"
+        "    print(process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return process\n"
+        "subprocess.Popen = popen\n"
+        "try: run_command(['/bin/sleep', '60'], 'sleeping', Path(sys.argv[1]), Path('.'), os.environ)\n"
+        "except Interrupted as interruption: sys.exit(128 + interruption.number)\n"
+    )
+    first = child(code, str(paths.root / "log"))
+    below = int(first.communicate(timeout=20)[0])
+    assert first.returncode == 128 + signal.SIGINT
+    with pytest.raises(ProcessLookupError):
+        os.kill(below, 0)
+
+
 def test_a_failing_command_is_reported_with_what_it_wrote(paths: SetupPaths, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CommandFailed) as failure:
         run_command([sys.executable, "-c", "print('told'); raise SystemExit(7)"], "Trying", paths.log, paths.root, os.environ)
