@@ -2,6 +2,7 @@
 and memory after 100,000 events.
 
 usage: python tests/benchmarks/app_latency.py [--keys 40] [--size 80x24]
+       python tests/benchmarks/app_latency.py --against CHECKOUT [--times 3]    this and another checkout in turn, and their ratio
 Prints the median, the 95th percentile and the slowest of the key presses with the limit, and the app's memory with a short and with a long
 log. In the chat, what the model says is a text of the benchmark's own, 60 tokens a second of Markdown that do not end.
 """
@@ -68,6 +69,9 @@ chat_session.ChatSession.stop = lambda self: setattr(self, "stopped", True)
 from tui.main import main
 sys.exit(main())
 '''
+SLOWER_LIMIT = 1.05
+"""How much slower than another checkout the median key may be."""
+PRINTED = re.compile(r"key to screen while (.+?): median (\d+) ms")
 SEQUENCES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 LONG, SHORT = 100_000, 100
 MEMORY_LIMIT = 48 * 2**20
@@ -193,12 +197,36 @@ def memory(folder: Path, events: int) -> int:
         terminal.close()
 
 
+def compare(checkout: Path, times: int, options: list[str]) -> None:
+    """Print how the median key of each case compares with that of another checkout, whose own copy of this benchmark runs in turn."""
+    medians: dict[str, dict[Path, list[float]]] = {}
+    for turn in range(times):
+        for root in (ROOT, checkout)[:: 1 if turn % 2 == 0 else -1]:
+            command = [sys.executable, str(root / "tests/benchmarks/app_latency.py"), *options]
+            environment = {**os.environ, "PYTHONPATH": str(root)}
+            output = subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True, text=True).stdout
+            print(f"{'this' if root == ROOT else 'before'}:", *output.splitlines(), sep="\n  ", flush=True)
+            for case, median in PRINTED.findall(output):
+                medians.setdefault(case, {}).setdefault(root, []).append(float(median))
+
+    for case, found in medians.items():
+        here, there = statistics.median(found[ROOT]), statistics.median(found[checkout])
+        verdict = "holds" if here <= there * SLOWER_LIMIT else "FAILS"
+        print(f"{case}: median key {here:.0f} against {there:.0f} ms, ratio {here / there:.2f}; limit {SLOWER_LIMIT}: {verdict}")
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--keys", type=int, default=40)
     parser.add_argument("--size", default="80x24")
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--times", type=int, default=3)
     options = parser.parse_args()
+    if options.against:
+        compare(options.against.resolve(), options.times, ["--keys", str(options.keys), "--size", options.size])
+        return
+
     width, height = map(int, options.size.split("x"))
     with tempfile.TemporaryDirectory() as place:
         for what, measure in (("a run writes 50 events/s", latencies), ("a chat streams 60 tokens/s", chat_latencies)):
