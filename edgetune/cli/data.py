@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgetune.cli.data_chats import IMPORT_CHATS, import_chats
 from edgetune.cli.data_write import FileArgument, convert, refuse_to_overwrite, split
 from edgetune.cli.flags import JsonFlag, WorkspaceFlag, recipe_flags
 from edgetune.cli.show import ProgressLine, say
@@ -214,4 +215,5 @@ def register(app: typer.Typer) -> None:
     group.command("preview", help=PREVIEW)(recipe_flags(preview, (*READING, *SHAPING)))
     group.command("convert", help=CONVERT)(recipe_flags(convert, READING))
     group.command("split", help=SPLIT)(split)
+    group.command("import-chats", help=IMPORT_CHATS)(import_chats)
     app.add_typer(group, name="data")

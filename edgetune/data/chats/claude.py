@@ -1,0 +1,115 @@
+"""Claude's export: `conversations.json` of the account, or a single chat as browser tools save it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from edgetune.data.chats._chat import Chat, Message, Role
+from edgetune.data.chats._files import ExportFile
+from edgetune.data.chats._outline import checked, elements
+from edgetune.data.chats._tree import children_of, line_to, newest_leaf
+from edgetune.data.readers.json_scanner import Scanner
+
+TITLE = "Claude"
+HOW_TO_EXPORT = "In Claude's settings: Privacy, Export data; the mail that follows has the ZIP archive."
+ASSISTANT = True
+
+DOCUMENT_TOOLS = ("artifacts", "create_file")
+ROLES: dict[str, Role] = {"human": "user", "assistant": "assistant"}
+
+
+def recognise(file: ExportFile) -> bool:
+    """Whether a file is a chat with `chat_messages`, or a list of such."""
+    shape = file.outline
+    first = shape[0] if isinstance(shape, list) and shape else shape
+    return isinstance(first, dict) and isinstance(first.get("chat_messages"), list) and "uuid" in first
+
+
+def read(files: list[ExportFile]) -> Iterator[Chat]:
+    """The chats. Raises FileError: not_json, json_truncated, too_large."""
+    for file in files:
+        with file.open() as content:
+            scanner = Scanner(content, Path(str(file)))  # type: ignore[arg-type]
+            if scanner.peek() == b"[":
+                for line, value in elements(scanner):
+                    if isinstance(value, dict):
+                        yield _chat(value, f"{file}:{line}")
+            else:
+                value = checked(scanner, scanner.value(), 1)
+                yield _chat(value, str(file))
+
+
+def _chat(value: dict[str, Any], place: str) -> Chat:
+    entries = [entry for entry in value.get("chat_messages") or [] if isinstance(entry, dict)]
+    keys = [str(entry.get("uuid") or at) for at, entry in enumerate(entries)]
+    by_key = dict(zip(keys, entries, strict=True))
+    if not any("parent_message_uuid" in entry for entry in entries):
+        return Chat(str(value.get("name") or ""), [_message(entry) for entry in entries], group=False, place=place)
+
+    # With parents, the list holds edited and retried turns too: the line that was last on screen is the chat.
+    parents = {key: str(entry.get("parent_message_uuid") or "") for key, entry in by_key.items()}
+    times = {key: _time(entry) for key, entry in by_key.items()}
+    last = str(value.get("current_leaf_message_uuid") or "")
+    shown = line_to(last if last in parents else newest_leaf(parents, times), parents)
+    below = children_of(parents)
+
+    messages = []
+    for key in shown:
+        message = _message(by_key[key])
+        if message.role == "assistant":
+            others = [
+                _message(by_key[other]) for other in below[parents[key]] if other != key and by_key[other].get("sender") == "assistant"
+            ]
+            message.others = [other.text for other in others if other.text and not other.left_out]
+        messages.append(message)
+    hidden = [_message(by_key[key], "another branch") for key in keys if key not in set(shown)]
+    return Chat(str(value.get("name") or ""), [*messages, *hidden], group=False, place=place)
+
+
+def _message(entry: dict[str, Any], left_out: str = "") -> Message:
+    role = ROLES.get(str(entry.get("sender")), "")
+    blocks = [block for block in entry.get("content") or [] if isinstance(block, dict)]
+    texts = [str(b.get("text") or "") for b in blocks if b.get("type") == "text"]
+    voice = [str(b.get("text") or "") for b in blocks if b.get("type") == "voice_note"]
+    text = "\n\n".join(part for part in (*texts, *voice) if part.strip()) or str(entry.get("text") or "")
+
+    # A long paste lies beside the text: for the model it was part of the question.
+    for attachment in entry.get("attachments") or []:
+        if isinstance(attachment, dict) and (content := str(attachment.get("extracted_content") or "")).strip():
+            name = str(attachment.get("file_name") or "")
+            pasted = f"{name}:\n{content}" if name else content
+            text = f"{text}\n\n{pasted}".strip()
+
+    reasoning = "\n\n".join(str(b.get("thinking") or "") for b in blocks if b.get("type") == "thinking").strip()
+    calls = [b for b in blocks if b.get("type") == "tool_use"]
+    documents = [
+        str(c["input"]["content"])
+        for c in calls
+        if c.get("name") in DOCUMENT_TOOLS and isinstance(c.get("input"), dict) and c["input"].get("content")
+    ]
+    tools = [
+        {"type": "function", "function": {"name": str(c.get("name") or ""), "arguments": c.get("input") or {}}}
+        for c in calls
+        if c.get("name") not in DOCUMENT_TOOLS
+    ]
+    media = bool(entry.get("files") or entry.get("files_v2"))
+    reason = left_out or ("" if text.strip() or documents or tools else "media" if media else "empty") or ("" if role else "unknown role")
+    return Message(
+        role or str(entry.get("sender") or ""),
+        text,
+        _time(entry),
+        role,
+        reason,
+        str(entry.get("uuid") or ""),
+        reasoning=reasoning,
+        tool_calls=tools,
+        documents=documents,
+    )
+
+
+def _time(entry: dict[str, Any]) -> float | None:
+    try:
+        return datetime.fromisoformat(str(entry.get("created_at"))).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,407 @@
+"""Chats become examples: who answers, where a conversation begins and ends, what is left out, and that every message is counted."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from edgetune.data import chats
+from edgetune.data.chats._chat import Chat, Message
+from edgetune.data.placeholders import Placeholders
+from edgetune.errors import InputError
+
+PartChoice = Literal["keep", "strip", "refuse"]
+"""What to do with a part of an assistant's messages: keep it in the answers, leave it out of them, or leave out chats that have it."""
+PART_CHOICES = ("keep", "strip", "refuse")
+GROUPS = ("leave-out", "replies")
+REMEMBERED = 5000
+"""Messages of a group that an answer may refer back to."""
+Row = dict[str, Any]
+ChatTurn = tuple[bool, list[Message], Row]
+"""(whether it is an answer, its messages, the turn as it is written)."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person decides about an import.
+
+    me: the name of who answers; "" for the assistant of a chat that has one. pause: minutes without a message after which a new
+    conversation begins. longest: characters of a row; a longer conversation becomes several, each with the end of the one before as
+    context. groups: chats of more than two people, left out or used where one message answers another. thinking, tools, citations,
+    documents: parts of an assistant's messages. system: whether instructions that the person gave the assistant are kept.
+    private: whether private things are replaced by placeholders. date_order: "day" or "month", where a file does not show it.
+    """
+
+    me: str = ""
+    pause: float = 60.0
+    longest: int = 6000
+    groups: str = "leave-out"
+    thinking: PartChoice = "strip"
+    tools: PartChoice = "strip"
+    citations: PartChoice = "strip"
+    documents: PartChoice = "strip"
+    system: bool = False
+    private: bool = True
+    date_order: str = ""
+
+
+@dataclass
+class Counts:
+    """What became of the messages: read = answers + context + the sum of left_out. people: messages by sender, notices aside."""
+
+    read: int = 0
+    answers: int = 0
+    context: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    people: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class ChatPeople:
+    """A chat as the first reading found it."""
+
+    title: str
+    people: Counter[str]
+    group: bool
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies in the files: sources by name with their files, the chats in order, messages by sender, and who made the export."""
+
+    sources: dict[str, list[chats.ExportFile]]
+    chats: tuple[ChatPeople, ...]
+    people: Counter[str]
+    owner: str
+    assistant: bool
+
+    @property
+    def title(self) -> str:
+        """The sources as people call them."""
+        return " and ".join(chats.source(name).TITLE for name in self.sources)
+
+
+def survey(paths: Sequence[Path], source: str = "", date_order: str = "", progress: Any = None) -> Survey:
+    """Read everything once, to say what is there. source: of all files, where their content must not decide. progress: called with a count.
+
+    Raises InputError: no chats, an unknown source; FileError: a file is damaged.
+    """
+    from edgetune.data.chats._files import export_files
+
+    files = list(export_files(paths))
+    if source and source not in chats.names():
+        raise InputError(
+            f"There is no source '{source}'", f"Known are {', '.join(chats.names())}.", "Leave --source out to find it from the files."
+        )
+    known, other = ({source: files}, []) if source else chats.sources_of(files)
+    if not known:
+        named = ", ".join(str(file) for file in other[:3]) or ", ".join(map(str, paths))
+        titles = ", ".join(chats.source(name).TITLE for name in chats.names())
+        raise InputError(
+            "No chats were found", f"Nothing in {named} looks like an export of {titles}.", "Name the export's file, folder or ZIP archive."
+        )
+
+    people_of: list[ChatPeople] = []
+    owners: Counter[str] = Counter()
+    read = 0
+    for name, group in known.items():
+        for chat in _chats(name, group, date_order):
+            people: Counter[str] = Counter()
+            for message in chat.messages:
+                read += 1
+                if progress and read % 1000 == 0:
+                    progress(read)
+                if message.sender and message.left_out not in ("notice", "hidden", "tool result"):
+                    people[message.sender] += 1
+            people_of.append(ChatPeople(chat.title, people, len(people) > 2 if chat.group is None else chat.group))
+            owners[chat.owner] += bool(chat.owner)
+    every = sum((chat.people for chat in people_of), Counter[str]())
+    owner = owners.most_common(1)[0][0] if owners else ""
+    return Survey(known, tuple(people_of), every, owner, all(chats.source(name).ASSISTANT for name in known))
+
+
+def me_in(export: Survey, asked: str) -> str:
+    """The name of who answers: the one asked for, or the export's owner; "" in chats with an assistant.
+
+    Raises InputError where neither is known, with the names that are.
+    """
+    names = ", ".join(f"{name} ({count:,})" for name, count in export.people.most_common(12))
+    if asked and asked not in export.people:
+        close = [name for name in export.people if name.casefold() == asked.casefold()]
+        if len(close) != 1:
+            raise InputError(f"Nobody called '{asked}' wrote in these chats", f"Those who did: {names}.", "Name one of them with --me.")
+        return close[0]
+    if asked or export.assistant:
+        return asked
+    if not export.owner:
+        raise InputError(
+            "Which of these people are you?", f"The export does not say. Those who wrote: {names}.", "Name yourself with --me."
+        )
+    return export.owner
+
+
+def rows(export: Survey, choices: Choices, counts: Counts, placeholders: Placeholders | None = None) -> Iterator[tuple[str, Row]]:
+    """(kind, row) of every example: "example" with `messages`, "pair" with `prompt`, `chosen` and `rejected`, "label" with `label`.
+
+    counts is filled meanwhile; it is right when all has been read.
+    """
+    at = 0
+    for name, files in export.sources.items():
+        for chat in _chats(name, files, choices.date_order):
+            known = export.chats[at]
+            at += 1
+            messages = _counted(chat.messages, counts, placeholders)
+            if chats.source(name).ASSISTANT and not choices.me:
+                yield from _with_assistant(chat, list(messages), choices, counts)
+            elif known.group:
+                yield from _group(messages, choices, counts)
+            else:
+                yield from _between_two(messages, choices, counts)
+
+
+def _chats(name: str, files: list[chats.ExportFile], date_order: str) -> Iterator[Chat]:
+    module = chats.source(name)
+    return module.read(files, date_order) if name == "whatsapp" else module.read(files)
+
+
+def _counted(messages: Iterable[Message], counts: Counts, placeholders: Placeholders | None) -> Iterator[Message]:
+    for message in messages:
+        counts.read += 1
+        if message.sender and message.left_out not in ("notice", "hidden", "tool result"):
+            counts.people[message.sender] += 1
+        if placeholders and not message.left_out:
+            message.text = placeholders.replace(message.text)
+            message.reasoning = placeholders.replace(message.reasoning)
+            message.others = [placeholders.replace(text) for text in message.others]
+            message.documents = [placeholders.replace(text) for text in message.documents]
+            message.citations = placeholders.replace(message.citations)
+        yield message
+
+
+def _usable(messages: Iterable[Message], counts: Counts) -> Iterator[Message]:
+    for message in messages:
+        if message.left_out or not message.text.strip():
+            counts.left_out[message.left_out or "empty"] += 1
+        else:
+            yield message
+
+
+def _sessions(messages: Iterable[Message], pause: float) -> Iterator[list[Message]]:
+    """The messages, parted wherever nothing was written for `pause` minutes."""
+    session: list[Message] = []
+    for message in messages:
+        before = session[-1].time if session else None
+        if before is not None and message.time is not None and message.time - before > pause * 60:
+            yield session
+            session = []
+        session.append(message)
+    if session:
+        yield session
+
+
+def _between_two(messages: Iterable[Message], choices: Choices, counts: Counts) -> Iterator[tuple[str, Row]]:
+    """Chats of two people: each conversation between pauses is an example, or several where it is long."""
+    for session in _sessions(_usable(messages, counts), choices.pause):
+        turns: list[ChatTurn] = []
+        for message in session:
+            mine = message.sender == choices.me
+            if not turns or turns[-1][0] != mine:
+                turns.append((mine, [], {"role": "assistant" if mine else "user", "content": ""}))
+            turns[-1][1].append(message)
+            turns[-1][2]["content"] = f"{turns[-1][2]['content']}\n{message.text}".strip()
+        for row in _examples(turns, choices.longest, counts, []):
+            yield "example", row
+
+
+def _examples(turns: list[ChatTurn], longest: int, counts: Counts, before: list[Row]) -> Iterator[Row]:
+    """Rows of whole exchanges: what comes before the first question or after the last answer is left out. before: system turns."""
+    while turns and turns[0][2]["role"] != "user":
+        counts.left_out["nothing before it"] += len(turns.pop(0)[1])
+    while turns and turns[-1][2]["role"] != "assistant":
+        counts.left_out["not answered"] += len(turns.pop()[1])
+
+    # An exchange ends with an answer that a question follows, so that tool calls and their results stay together.
+    exchanges: list[list[ChatTurn]] = []
+    for turn in turns:
+        if not exchanges or (exchanges[-1][-1][0] and turn[2]["role"] == "user"):
+            exchanges.append([])
+        exchanges[-1].append(turn)
+
+    row: list[list[ChatTurn]] = []
+    context: list[Row] = []
+    for exchange in exchanges:
+        if row and _size(context, row) + _size([], [exchange]) > longest:
+            yield {"messages": [*before, *context, *_written(row)]}
+            context = _context(row, longest // 2)
+            row = []
+        row.append(exchange)
+        for _, messages, written in exchange:
+            if written["role"] == "assistant":
+                counts.answers += len(messages)
+            else:
+                counts.context += len(messages)
+    if row:
+        yield {"messages": [*before, *context, *_written(row)]}
+
+
+def _written(exchanges: Iterable[list[ChatTurn]]) -> list[Row]:
+    return [turn for exchange in exchanges for _, _, turn in exchange]
+
+
+def _size(context: Iterable[Row], exchanges: Iterable[list[ChatTurn]]) -> int:
+    return sum(len(str(turn.get("content") or "")) for turn in (*context, *_written(exchanges)))
+
+
+def _context(exchanges: list[list[ChatTurn]], most: int) -> list[Row]:
+    """The last exchanges of a row that fit, their answers marked as no longer to be learned."""
+    taken: list[list[ChatTurn]] = []
+    for exchange in reversed(exchanges):
+        if _size([], [exchange, *taken]) > most:
+            break
+        taken.insert(0, exchange)
+    return [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in _written(taken)]
+
+
+def _group(messages: Iterable[Message], choices: Choices, counts: Counts) -> Iterator[tuple[str, Row]]:
+    """Chats of several people: answers of mine to a message that they refer to, or that addresses me; everything else is left out."""
+    recent: deque[tuple[str, Message]] = deque(maxlen=REMEMBERED)
+    used: set[str] = set()
+    waiting: Message | None = None
+    question: Message | None = None
+    answer: list[Message] = []
+
+    def finish() -> Iterator[tuple[str, Row]]:
+        nonlocal question, answer
+        if question is not None and answer:
+            turns: list[Row] = [
+                {"role": "user", "content": question.text},
+                {"role": "assistant", "content": "\n".join(m.text for m in answer)},
+            ]
+            counts.answers += len(answer)
+            if question.key not in used:
+                counts.context += 1
+                counts.left_out["group chat"] -= 1
+                used.add(question.key)
+            yield "example", {"messages": turns}
+        question, answer = None, []
+
+    for number, message in enumerate(_usable(messages, counts)):
+        message.key = message.key or f"#{number}"
+        if message.sender != choices.me or choices.groups != "replies":
+            yield from finish()
+            counts.left_out["group chat"] += 1
+            waiting = message if f"@{choices.me}" in message.text or choices.me in message.mentions else waiting
+            recent.append((message.key, message))
+            continue
+
+        target = next((m for key, m in reversed(recent) if key == message.reply_to), None) if message.reply_to else None
+        if target is None and waiting is not None and _close(waiting, message, choices.pause):
+            target = waiting
+        if target is not None and target.sender != choices.me:
+            yield from finish()
+            question, answer, waiting = target, [message], None
+        elif answer and _close(answer[-1], message, choices.pause):
+            answer.append(message)
+        else:
+            counts.left_out["group chat"] += 1
+    yield from finish()
+    counts.left_out += Counter()  # drops what is zero
+
+
+def _close(before: Message, after: Message, pause: float) -> bool:
+    return before.time is None or after.time is None or after.time - before.time <= pause * 60
+
+
+def _with_assistant(chat: Chat, messages: list[Message], choices: Choices, counts: Counts) -> Iterator[tuple[str, Row]]:
+    """Chats with an assistant, as they were on screen; pairs where it answered more than once, labels where the person rated it."""
+    if refused := _refused(messages, choices):
+        for message in messages:
+            counts.left_out[message.left_out or f"chat with {refused}"] += 1
+        return
+
+    before: list[Row] = [{"role": "system", "content": chat.system}] if choices.system and chat.system else []
+    turns: list[ChatTurn] = []
+    thinking: list[Message] = []
+    extra: list[tuple[str, Row]] = []
+    for message in messages:
+        if message.reasoning and not message.text and not message.left_out and not message.tool_calls and not message.documents:
+            if choices.thinking == "keep":
+                thinking.append(message)
+            else:
+                counts.left_out["thinking"] += 1
+            continue
+        written, reason = _turn(message, choices, "\n\n".join(m.reasoning for m in thinking))
+        if written is None:
+            counts.left_out[reason] += 1
+            continue
+        taken = [*thinking, message] if message.role == "assistant" else [message]
+        thinking = [] if message.role == "assistant" else thinking
+        if message.role == "assistant" and turns:
+            extra.extend(_judged(message, [*before, *(turn for _, _, turn in turns)], written))
+        _add(turns, message.role == "assistant", taken, written)
+    counts.left_out["thinking"] += len(thinking)
+    counts.left_out += Counter()
+
+    for row in _examples(turns, choices.longest, counts, before):
+        yield "example", row
+    yield from extra
+
+
+def _refused(messages: list[Message], choices: Choices) -> str:
+    """The first part that the person does not want and that a chat has; "" without one."""
+    parts = (
+        ("thinking", choices.thinking, any(m.reasoning for m in messages)),
+        ("tools", choices.tools, any(m.tool_calls for m in messages)),
+        ("citations", choices.citations, any(m.citations for m in messages)),
+        ("documents", choices.documents, any(m.documents for m in messages)),
+    )
+    return next((name for name, choice, there in parts if choice == "refuse" and there), "")
+
+
+def _turn(message: Message, choices: Choices, reasoning: str) -> tuple[Row | None, str]:
+    """(a message as a turn, or None; why it is none)."""
+    if message.left_out == "tool result" and choices.tools == "keep":
+        return {"role": "tool", "content": message.text}, ""
+    if message.left_out:
+        return None, message.left_out
+    text = message.citations if choices.citations == "keep" and message.citations else message.text
+    if choices.documents == "keep":
+        text = "\n\n".join(part for part in (text, *message.documents) if part.strip())
+    turn: Row = {"role": message.role, "content": text}
+    if message.tool_calls and choices.tools == "keep":
+        turn["tool_calls"] = message.tool_calls
+    elif not text.strip():
+        return None, "tool call" if message.tool_calls else "document" if message.documents else "empty"
+    thoughts = "\n\n".join(part for part in (reasoning, message.reasoning) if part)
+    if thoughts and choices.thinking == "keep":
+        turn["reasoning_content"] = thoughts
+    return turn, ""
+
+
+def _add(turns: list[ChatTurn], mine: bool, taken: list[Message], written: Row) -> None:
+    """Add a turn; neighbours of one role are one turn, unless it calls tools."""
+    if turns and turns[-1][2]["role"] == written["role"] != "tool" and not (turns[-1][2].get("tool_calls") or written.get("tool_calls")):
+        turns[-1][1].extend(taken)
+        turns[-1][2]["content"] = f"{turns[-1][2]['content']}\n\n{written['content']}"
+        return
+    turns.append((mine or written["role"] == "tool", taken, dict(written)))
+
+
+def _judged(message: Message, prompt: list[Row], answer: Row) -> Iterator[tuple[str, Row]]:
+    """Pairs of the answer on screen last and each other one; the person's verdict on an answer."""
+    prompt = [dict(turn) for turn in prompt]
+    if prompt[-1]["role"] != "user" or answer.get("tool_calls"):
+        return
+    for other in message.others:
+        if other.strip() and other.strip() != message.text.strip() and message.rating >= 0:
+            yield (
+                "pair",
+                {
+                    "prompt": prompt,
+                    "chosen": [{"role": "assistant", "content": message.text}],
+                    "rejected": [{"role": "assistant", "content": other}],
+                },
+            )
+    if message.rating:
+        yield "label", {"messages": [*prompt, {"role": "assistant", "content": message.text}], "label": message.rating > 0}
