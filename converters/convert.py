@@ -159,6 +159,7 @@ def plan_gguf(
     chat_template: str | None,
     name: str,
     extra: dict[str, str | int | float | bool],
+    ends: Sequence[str] = (),
     imatrix: ImportanceMatrix | None = None,
     text_only: bool = False,
 ) -> Plan:
@@ -166,7 +167,8 @@ def plan_gguf(
 
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
-    `quantize.FILE_TYPES`. name: `general.name`. extra: further metadata keys. imatrix: the importance of input channels.
+    `quantize.FILE_TYPES`. name: `general.basename`; `general.name` is chosen by the tokenizer (strip_rules.py). extra: further metadata
+    keys. ends: the tokens that end an answer in the chat template. imatrix: the importance of input channels.
     text_only: convert the text part of a vision-language model, which is refused otherwise.
     Raises ConversionError for everything that would give a GGUF that computes differently from the model with its adapter.
     """
@@ -196,10 +198,10 @@ def plan_gguf(
         config = _grown(config, stored, adapter, embeddings_name(arch))
 
     # Keys are written in the order in which they are added here.
-    metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": text(name)}
-    metadata |= arch.metadata(config)
-    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, **getattr(arch, "VOCABULARY", {}))
-    metadata |= vocabulary
+    options = getattr(arch, "VOCABULARY", {})
+    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, name=name, ends=ends, **options)
+    metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": vocabulary["general.name"]}
+    metadata |= {"general.basename": text(name)} | arch.metadata(config) | vocabulary
     notes += differences
 
     for key, value in extra.items():

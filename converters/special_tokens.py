@@ -1,5 +1,6 @@
 """Special tokens of a model folder's tokenizer: their ids, the tokens added to a text, and the tokens that end an answer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from converters.errors import ConversionError
@@ -52,10 +53,12 @@ def special_keys(
     config: dict[str, Any],
     generation: dict[str, Any],
     starts: bool,
+    ends: Sequence[str] = (),
 ) -> dict[str, Value]:
     """Ids of special tokens (tokenizer_config.json first, then config.json), further stop tokens, and the tokens added to a text.
 
     starts: whether llama.cpp adds a first token by default. A flag that no file sets is written only where that default is wrong.
+    ends: the tokens that end an answer in the chat template, the most important of the stop tokens.
     """
     special: dict[str, int] = {}
     for name in SPECIAL_TOKENS:
@@ -85,7 +88,11 @@ def special_keys(
     texts = {number: token for token, number in ids.items()}
     stops = [
         number
-        for number in _id_list(generation.get("eos_token_id")) + _id_list(config.get("eos_token_id"))
+        for number in [
+            *(ids[end] for end in ends if end in ids),
+            *_id_list(generation.get("eos_token_id")),
+            *_id_list(config.get("eos_token_id")),
+        ]
         if number != special.get("eos") and texts.get(number, "</s>") not in STOP_TOKENS
     ]
     for name, number in zip(("eot", "eom"), dict.fromkeys(stops), strict=False):

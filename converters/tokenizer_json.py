@@ -13,6 +13,7 @@ from converters.gguf_file import Header
 from converters.pretokenizer import SPLIT_PATTERNS
 from converters.sentencepiece_file import Piece, write_pieces
 from converters.special_tokens import SPECIAL_TOKENS, STOP_TOKENS
+from converters.strip_rules import given
 from converters.vocab import ADDS_BOS, BYTE, CONTROL, NO_SPLIT, NORMAL, SPACE, UNKNOWN, UNUSED, USER_DEFINED
 from converters.weights import JsonObject
 
@@ -136,11 +137,14 @@ def load_tokenizer(header: Header) -> TokenizerFiles:
 def _added(vocabulary: _Vocabulary) -> list[JsonObject]:
     """The tokens that are matched before a text is split: control, user-defined and unknown ones."""
     numbers = sorted(vocabulary.of_type[CONTROL] + vocabulary.of_type[USER_DEFINED] + vocabulary.of_type[UNKNOWN])
-    options = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return [
-        {"id": number, "content": vocabulary.tokens[number], **options, "special": int(vocabulary.types[number]) != USER_DEFINED}
-        for number in numbers
-    ]
+    name = vocabulary.metadata.get("general.name")
+    entries = []
+    for number in numbers:
+        content = vocabulary.tokens[number]
+        strips = given(name if isinstance(name, str) else "", content)
+        options = {"single_word": False, "lstrip": strips.left, "rstrip": strips.right, "normalized": False}
+        entries.append({"id": number, "content": content, **options, "special": int(vocabulary.types[number]) != USER_DEFINED})
+    return entries
 
 
 def _listed_merges(vocabulary: _Vocabulary) -> list[list[str]]:

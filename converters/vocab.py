@@ -1,11 +1,13 @@
 """Convert a model folder's tokenizer to GGUF metadata."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from converters import strip_rules
 from converters.errors import ConversionError
 from converters.gguf_file import MAX_STRINGS, Value, boolean, f32s, i32s, strings, text
 from converters.pretokenizer import APPROXIMATED, pre_tokenizer_name
@@ -37,23 +39,38 @@ class Vocabulary:
 
 
 def load_vocabulary(
-    folder: Path, config: dict[str, Any], chat_template: str | None = None, *, added_first: bool = False, plain_bpe: bool = False
+    folder: Path,
+    config: dict[str, Any],
+    chat_template: str | None = None,
+    *,
+    name: str = "",
+    ends: Sequence[str] = (),
+    added_first: bool = False,
+    plain_bpe: bool = False,
 ) -> tuple[dict[str, Value], list[str]]:
-    """All `tokenizer.*` keys for a model folder, and notes on differences in llama.cpp.
+    """All `tokenizer.*` keys for a model folder, `general.name`, which llama.cpp reads as one of them, and notes on differences there.
 
-    config: config.json, for vocab_size (unused ids are filled with [PAD…]) and special ids. added_first: for added tokens
+    config: config.json, for vocab_size (unused ids are filled with [PAD…]) and special ids. name: what people call the model, from which
+    `general.name` is made (strip_rules.py). ends: the tokens that end an answer in the chat template. added_first: for added tokens
     tokenizer.json takes precedence over tokenizer.model. plain_bpe: a tokenizer that falls back to bytes and adds no space is
     written with its merges, as Gemma 4's. Raises ConversionError for a tokenizer that llama.cpp would split differently from training.
     """
     tokenizer = read_json(folder / "tokenizer.json")
     try:
-        return _load(folder, tokenizer, config, chat_template, added_first, plain_bpe)
+        return _load(folder, tokenizer, config, chat_template, name, ends, added_first, plain_bpe)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise tokenizer_error(f"Its files are malformed ({type(error).__name__}: {error}).") from error
 
 
 def _load(
-    folder: Path, tokenizer: dict[str, Any], config: dict[str, Any], chat_template: str | None, added_first: bool, plain_bpe: bool
+    folder: Path,
+    tokenizer: dict[str, Any],
+    config: dict[str, Any],
+    chat_template: str | None,
+    name: str,
+    ends: Sequence[str],
+    added_first: bool,
+    plain_bpe: bool,
 ) -> tuple[dict[str, Value], list[str]]:
     settings = read_json(folder / "tokenizer_config.json", 2**26) if (folder / "tokenizer_config.json").is_file() else {}
     generation = read_json(folder / "generation_config.json", 2**24) if (folder / "generation_config.json").is_file() else {}
@@ -88,12 +105,34 @@ def _load(
     if vocabulary.scores is not None:
         keys["scores"] = f32s(vocabulary.scores)
     starts = keys["model"].data == "llama" or keys.get("pre", text("")).data in ADDS_BOS
-    keys |= special_keys(ids, tokenizer, settings, config, generation, starts)
+    keys |= special_keys(ids, tokenizer, settings, config, generation, starts, ends)
 
     result = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
     if chat_template is not None:
         result["tokenizer.chat_template"] = text(chat_template)
-    return result, notes + vocabulary.notes
+    general_name, differences = _general_name(name, added, ids)
+    result["general.name"] = text(general_name)
+    return result, notes + vocabulary.notes + differences
+
+
+def _general_name(name: str, added: list[dict[str, Any]], ids: dict[str, int]) -> tuple[str, list[str]]:
+    """The name under which llama.cpp treats white space around special tokens as the tokenizer does, and notes where it cannot."""
+    chosen = strip_rules.choose_name(name, added, ids)
+    notes = []
+    if differing := strip_rules.differing(chosen, added):
+        notes.append(
+            f"White space next to {_named(differing)} is treated otherwise by the base's tokenizer; llama.cpp cannot do that, so that "
+            "training and chat treat it as llama.cpp does."
+        )
+    if words := [entry["content"] for entry in added if entry.get("single_word")]:
+        notes.append(f"The base's tokenizer reads {_named(words)} only as whole words; llama.cpp, training and chat read them anywhere.")
+    return chosen, notes
+
+
+def _named(tokens: list[str]) -> str:
+    """A few tokens in words."""
+    more = f" and {len(tokens) - 3} more" if len(tokens) > 3 else ""
+    return ", ".join(repr(token) for token in tokens[:3]) + more
 
 
 def _ids(tokenizer: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]]]:
@@ -337,5 +376,3 @@ def _mark_added(vocabulary: Vocabulary, added: list[dict[str, Any]], added_first
         vocabulary.tokens[number] = token if special else token.replace(SPACE, " ")
         if vocabulary.scores is not None:
             vocabulary.scores[number] = ADDED_SCORE
-        if entry.get("lstrip") or entry.get("rstrip") or entry.get("single_word"):
-            vocabulary.notes.append(f"The token {token!r} removes spaces around it or matches whole words only; llama.cpp does neither.")

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from converters.strip_rules import as_exported
 from edgetune.data.template import CHATML_TEMPLATE, CHATML_TOKENS, PLAIN_TEMPLATE, ChatTemplate
 from edgetune.errors import InputError
 
@@ -15,7 +16,8 @@ from edgetune.errors import InputError
 class BaseTokenizer:
     """Token ids as llama.cpp gives them for the exported model, and the template with its marks.
 
-    origin: "model" when the template is the base's own, "chatml" or "plain" when the base has none.
+    origin: "model" when the template is the base's own, "chatml" or "plain" when the base has none. rewritten: tokenizer.json as an
+    exported file has it, where that differs from the base's.
     """
 
     folder: Path
@@ -25,6 +27,7 @@ class BaseTokenizer:
     eos_id: int
     pad_id: int
     adds_bos: bool
+    rewritten: str = ""
 
     @cached_property
     def inner(self) -> Any:
@@ -33,7 +36,7 @@ class BaseTokenizer:
 
         path = self.folder / "tokenizer.json"
         try:
-            return Tokenizer.from_file(str(path))
+            return Tokenizer.from_str(self.rewritten) if self.rewritten else Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises nothing narrower
             raise InputError(f"{path} cannot be read", str(error), "Copy the model again.") from error
 
@@ -183,6 +186,7 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
         eos_id,
         eos_id if pad_id is None else pad_id,
         _adds_bos(document, settings, bos, bos_id),
+        json.dumps(changed, ensure_ascii=False) if (changed := as_exported(document)) else "",
     )
 
 

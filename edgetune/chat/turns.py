@@ -4,7 +4,7 @@ llama.cpp stops at what `turn_marks` says, other programs' folders name what `an
 ids of `turn_end_ids` and `answer_end_ids` count, which come from the text that training rendered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -93,10 +93,26 @@ def turn_marks(template: ChatTemplate, engine: Engine) -> TurnMarks:
     return TurnMarks(frame.lead, (), (stop,) if stop else ())
 
 
+def end_marks(template: ChatTemplate, specials: Iterable[str]) -> list[str]:
+    """The special tokens at which an answer ends: what the template writes after a last one, then what it writes before a question.
+
+    specials: all special tokens. Both are the same for most templates; a template that writes neither has none.
+    """
+    specials = tuple(mark for mark in specials if mark.strip())
+    frame = answer_frame(template)
+    marks = [_first_mark(answer_ending(template, specials).tail, specials), _first_mark(frame.before_question if frame else "", specials)]
+    return [mark for mark in dict.fromkeys(marks) if mark]
+
+
+def _first_mark(text: str, specials: tuple[str, ...]) -> str:
+    """The special token that a text has first; of those that begin at the same place the longest."""
+    return min((mark for mark in specials if mark in text), key=lambda mark: (text.find(mark), -len(mark)), default="")
+
+
 def turn_end_ids(tokenizer: "BaseTokenizer") -> list[int]:
     """The tokens that end an answer: EOS, and the template's end of turn."""
-    end = answer_ending(tokenizer.template, tuple(tokenizer.specials)).end
-    return sorted({tokenizer.eos_id, *(number for mark, number in tokenizer.specials.items() if end.endswith(mark))})
+    marks = end_marks(tokenizer.template, tokenizer.specials)
+    return sorted({tokenizer.eos_id, *(tokenizer.specials[mark] for mark in marks)})
 
 
 def answer_end_ids(rows: Sequence["LabelledIds"], tokenizer: "BaseTokenizer") -> list[int]:

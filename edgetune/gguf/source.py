@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
+from edgetune.bases.tokenizer import BaseTokenizer
+from edgetune.chat.turns import end_marks
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.estimate.gguf_types import DEFAULT_TYPE, TYPES
@@ -195,6 +197,20 @@ def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float
         context=base.context,
         mix=mix,
     )
+
+
+def source_tokenizer(source: Source) -> BaseTokenizer:
+    """The tokenizer that a source was trained with, and its template. Raises InputError where it cannot be read."""
+    adapters = [source.adapter] if source.adapter else [path for path, _ in source.mix]
+    date = str(source.facts["edgetune.template_date"])
+    tokenizer = tokenizers.load_tokenizer(source.model, date, tokenizers.own_tokenizer(adapters))
+    return replace(tokenizer, template=replace(tokenizer.template, source=source.template))
+
+
+def answer_ends(source: Source) -> list[str]:
+    """The special tokens at which a source's answers end, for the file to name them."""
+    tokenizer = source_tokenizer(source)
+    return end_marks(tokenizer.template, tokenizer.specials)
 
 
 def parse_weighted_adapter(text: str) -> tuple[Path, float]:

@@ -70,6 +70,7 @@ def test_stories_has_the_metadata_llama_cpp_writes(stories: Path, tmp_path: Path
         "general.architecture": "llama",
         "general.type": "model",
         "general.name": "tiny",
+        "general.basename": "tiny",
         "general.size_label": "260K",
         "general.file_type": 1,
         "general.quantization_version": 2,

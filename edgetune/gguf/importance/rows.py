@@ -4,10 +4,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.bases import tokenizer as tokenizers
 from edgetune.data import prepare, store
 from edgetune.errors import InputError
-from edgetune.gguf.source import Source
+from edgetune.gguf.source import Source, source_tokenizer
 from edgetune.storage.workspace import Run
 
 MAX_TOKENS = 100_000
@@ -42,10 +41,7 @@ def token_limit(parameters: int, device: str) -> int:
 def draw_texts(source: Source, data: Path | None, tokens: int) -> CalibrationTexts:
     """Choose rows: of a file of examples, or of what a run was trained on. tokens: most to use. InputError where there are none."""
     if data is not None:
-        adapters = [source.adapter] if source.adapter else [folder for folder, _ in source.mix]
-        own = tokenizers.own_tokenizer(adapters)
-        tokenizer = tokenizers.load_tokenizer(source.model, str(source.facts["edgetune.template_date"]), own)
-        rows = [row.ids for row in prepare.evaluation_set(data, tokenizer, source.context).rows]
+        rows = [row.ids for row in prepare.evaluation_set(data, source_tokenizer(source), source.context).rows]
         name = data.name
     elif source.home is not None:
         run = Run(source.home.parent)

@@ -22,6 +22,7 @@ FIGURE_LABELS = {
     "bos_extra": "texts with a BOS too many",
     "bos_missing": "texts with a BOS too few",
     "eos_added": "texts ended with an EOS that training did not have",
+    "stops_missed": "tokens that end answers, at which llama.cpp does not stop",
     "tokens_differ": "vocabulary entries that differ",
     "tensors": "tensors read back",
     "error_worst": "largest error of a tensor, in units of what its type costs",

@@ -11,7 +11,6 @@ import numpy as np
 
 from converters.file_types import FILE_TYPES
 from converters.gguf_file import Header, read_header
-from edgetune.bases import tokenizer as tokenizers
 from edgetune.chat.engine import Engine
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate import fit
@@ -21,7 +20,7 @@ from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.distance import log_softmax
 from edgetune.gguf.proof.reference import Reference, measure_reference
 from edgetune.gguf.proof.rows import MAX_HELD_OUT_TOKENS, ProofRow, ProofSample, draw_sample
-from edgetune.gguf.source import Source, conversion_errors
+from edgetune.gguf.source import Source, conversion_errors, source_tokenizer
 
 MIN_CONTEXT = 64
 """Tokens of context llama.cpp is opened with at least."""
@@ -77,7 +76,7 @@ class Prover:
         self.say = say
         with conversion_errors():
             self._plan = convert.plan_gguf(source.model, source.adapter, [], chat_template=None, name="", extra={})
-        self.tokenizer = tokenizers.load_tokenizer(source.model, str(source.facts["edgetune.template_date"]))
+        self.tokenizer = source_tokenizer(source)
 
         # Both models are predicted on the same rows, which the vocabulary limits.
         embeddings = next(tensor for tensor in self._plan.tensors if tensor.name == "token_embd.weight")

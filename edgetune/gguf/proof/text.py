@@ -1,4 +1,6 @@
-"""The text: the file's own template writes what training's wrote, and llama.cpp gives the same token ids, BOS and EOS counted."""
+"""The text: the file's own template writes what training's wrote, llama.cpp gives the same token ids, BOS and EOS counted, and stops
+where answers end.
+"""
 
 import unicodedata
 from collections.abc import Sequence
@@ -6,6 +8,7 @@ from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.chat.engine import Engine
+from edgetune.chat.turns import turn_end_ids
 from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
 from edgetune.gguf.proof.check import Check
 from edgetune.text import one_line
@@ -55,6 +58,7 @@ def check_text(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence
     # The vocabulary first: what is wrong there explains ids that differ.
     _vocabulary(engine, tokenizer, result)
     _ids(engine, tokenizer, strings, result)
+    _stops(engine, tokenizer, result)
 
     # Rightly so: a doubled BOS shows in the ids of every text, and says more than a template that differs.
     result.causes.sort(key=lambda cause: not cause.startswith("BOS"))
@@ -182,6 +186,15 @@ def _vocabulary(engine: Engine, tokenizer: BaseTokenizer, result: Check) -> None
     elif wrong:
         examples = ", ".join(f"{number} is {_bytes(theirs[number])} for {_bytes(ours[number])}" for number in wrong[:3])
         result.causes.append(f"{len(wrong)} tokens of the file's vocabulary stand for something else: {examples}")
+
+
+def _stops(engine: Engine, tokenizer: BaseTokenizer, result: Check) -> None:
+    """Hold the tokens at which answers end against llama.cpp's own: EdgeTune's chat has stop rules besides, other programs have not."""
+    missed = [number for number in turn_end_ids(tokenizer) if number not in engine.info.eog]
+    result.figures["stops_missed"] = len(missed)
+    if missed:
+        names = ", ".join(_bytes(token.data) for token in engine.describe(missed))
+        result.causes.append(f"llama.cpp does not stop at {names}, where answers end: other programs would write on to their limit")
 
 
 def _bytes(data: bytes) -> str:

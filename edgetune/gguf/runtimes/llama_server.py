@@ -33,8 +33,14 @@ def _arguments(product: Product, file_name: str, dated: bool) -> list[str]:
         *(("--chat-template-file", TEMPLATE) if dated else ()),
         *("--ctx-size", str(product.window), "--temp", str(sampling.temperature), "--top-k", str(sampling.top_k)),
         *("--top-p", str(sampling.top_p), "--min-p", str(sampling.min_p), "--repeat-penalty", str(sampling.repeat_penalty)),
+        *(argument for stop in product.stops for argument in ("--reverse-prompt", _escaped(stop))),
         *("--host", "127.0.0.1", "--port", "8080"),
     ]
+
+
+def _escaped(text: str) -> str:
+    """A text that ends an answer, on one line: llama-server reads the escapes (common/common.cpp, `string_process_escapes`)."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
 def _shell(argument: str) -> str:
@@ -46,7 +52,7 @@ def _shell(argument: str) -> str:
 def _batch(argument: str) -> str:
     """An argument in a .bat file, where % stands for variables."""
     argument = argument.replace("%", "%%")
-    return f'"{argument}"' if any(c in argument for c in " &()^;,=") else argument
+    return f'"{argument}"' if any(c in argument for c in " &()^;,=<>|") else argument
 
 
 def _readme(product: Product, command: str, dated: bool) -> str:

@@ -1,6 +1,7 @@
 """LM Studio: its layout of publisher, model and file, and a preset with the settings of chat.
 
-LM Studio runs the chat template in the GGUF and stops where the file says; the sampling settings are not in it.
+LM Studio runs the chat template in the GGUF and stops at the tokens that the file names; the sampling settings, and texts that end an
+answer, are not in it.
 The layout is that of its documentation ("Import Models"); the preset's keys are those of its own presets.
 """
 
@@ -31,6 +32,7 @@ def _preset(product: Product) -> str:
         "llm.prediction.topPSampling": {"checked": sampling.top_p < 1, "value": sampling.top_p},
         "llm.prediction.minPSampling": {"checked": sampling.min_p > 0, "value": sampling.min_p},
         "llm.prediction.repeatPenalty": {"checked": sampling.repeat_penalty != 1, "value": sampling.repeat_penalty},
+        "llm.prediction.stopStrings": product.stops,
     }
     document = {
         "identifier": f"@local:{product.name.lower()}",
@@ -53,6 +55,7 @@ changed it (My Models shows which it is), or link it, which takes no disk space:
     lms import --hard-link --user-repo {PUBLISHER}/{product.name} {PUBLISHER}/{product.name}/{file_name}
 
 The chat template and the tokens at which an answer ends are in the file. The preset holds the sampling settings of
-`edgetune chat` and a context of {product.window} tokens (the model accepts up to {product.context}; more needs more memory): copy
-{product.name}.preset.json into ~/.lmstudio/config-presets, then choose it in the chat.
+`edgetune chat`, the texts at which an answer ends, and a context of {product.window} tokens (the model accepts up to
+{product.context}; more needs more memory): copy {product.name}.preset.json into ~/.lmstudio/config-presets, then choose it in
+the chat.
 {date if dated else ""}"""

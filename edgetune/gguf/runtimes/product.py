@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
-from edgetune.chat.turns import answer_frame, stop_text
+from edgetune.chat.turns import answer_frame, end_marks, stop_text
 from edgetune.data.template import ChatTemplate, TemplateRefusal
+from edgetune.gguf.source import source_tokenizer
 
 if TYPE_CHECKING:
     from edgetune.gguf.source import Source
@@ -55,23 +55,14 @@ class Product:
     def stops(self) -> list[str]:
         """What ends an answer: the mark of the turn's end (or the text, where no special token ends it), and the end of all text."""
         frame = answer_frame(self.template)
-        if frame is None:
-            return [self.template.eos_token]
-
-        # Of marks that begin at the same place the longest is the token.
-        following = frame.before_question
-        marks = (mark for mark in self.tokenizer.specials if mark in following and mark.strip())
-        first = min(marks, key=lambda mark: (following.find(mark), -len(mark)), default="") or stop_text(frame)
-        return [stop for stop in dict.fromkeys((first, self.template.eos_token)) if stop]
+        marks = end_marks(self.template, self.tokenizer.specials) or [stop_text(frame) if frame else ""]
+        return [stop for stop in dict.fromkeys((*marks, self.template.eos_token)) if stop]
 
 
 def describe_product(source: "Source") -> Product:
     """What an export will be. Raises InputError where its tokenizer cannot be read."""
-    adapters = [source.adapter] if source.adapter else [path for path, _ in source.mix]
-    date = str(source.facts["edgetune.template_date"])
-    tokenizer = tokenizers.load_tokenizer(source.model, date, tokenizers.own_tokenizer(adapters))
-    template = ChatTemplate(source.template, tokenizer.template.bos_token, tokenizer.template.eos_token, date)
-    return Product(source.name, template, tokenizer, source.context)
+    tokenizer = source_tokenizer(source)
+    return Product(source.name, tokenizer.template, tokenizer, source.context)
 
 
 def with_date_written_out(template: ChatTemplate) -> str | None:

@@ -1,0 +1,71 @@
+"""White space that a special token swallows: llama.cpp knows it by a file's name alone (src/llama-vocab.cpp, "per token attributes").
+
+A tokenizer.json has a flag for it on each token, a GGUF has none. llama.cpp reads `general.name` instead: in a file whose name holds
+"phi-3" or "phi3" every special token but three swallows the white space behind it, in one called "modern-bert" the mask swallows
+that before it. So the name of a file is part of its tokenizer, and is chosen by what the tokenizer needs.
+"""
+
+import re
+from collections.abc import Container, Iterable
+from typing import Any, NamedTuple
+
+PHI3, MODERN_BERT = re.compile("(phi)-?(3)", re.IGNORECASE), re.compile("(modern)-(bert)", re.IGNORECASE)
+PHI3_KEEPS = ("<unk>", "<s>", "<|endoftext|>")
+"""Tokens behind which white space stays in a file named after Phi-3; without all of them and `</s>` llama.cpp does not load it."""
+MASK = "[MASK]"
+
+
+class Strips(NamedTuple):
+    """Whether white space before (left) and behind (right) a special token is swallowed."""
+
+    left: bool
+    right: bool
+
+
+def wanted(entry: dict[str, Any]) -> Strips:
+    """What tokenizer.json says of an added token."""
+    return Strips(bool(entry.get("lstrip")), bool(entry.get("rstrip")))
+
+
+def given(name: str, token: str) -> Strips:
+    """What llama.cpp does with a special token in a file of this name."""
+    if PHI3.search(name):
+        return Strips(False, token not in PHI3_KEEPS)
+    return Strips(bool(MODERN_BERT.search(name)) and token == MASK, False)
+
+
+def loads(name: str, tokens: Container[str]) -> bool:
+    """Whether llama.cpp loads a vocabulary of these tokens under this name."""
+    return not PHI3.search(name) or all(token in tokens for token in ("</s>", *PHI3_KEEPS))
+
+
+def choose_name(name: str, added: Iterable[dict[str, Any]], tokens: Container[str]) -> str:
+    """`general.name` for a file that people call `name`: as it is, or changed so that llama.cpp swallows what the tokenizer does.
+
+    added: the added tokens of tokenizer.json. tokens: the whole vocabulary. Where no name gives exactly what is wanted, the one
+    under which the fewest tokens differ (see `differing`).
+    """
+    added = list(added)
+    plain = MODERN_BERT.sub(r"\1 \2", PHI3.sub(r"\1 \2", name))
+    names = [plain, name, f"Phi-3 {plain}".rstrip(), f"modern-bert {plain}".rstrip()]
+    return min((name for name in names if loads(name, tokens)), key=lambda name: len(differing(name, added)))
+
+
+def differing(name: str, added: Iterable[dict[str, Any]]) -> list[str]:
+    """The added tokens around which llama.cpp, under this name, does not treat white space as the tokenizer does."""
+    return [entry["content"] for entry in added if wanted(entry) != given(name, entry["content"])]
+
+
+def as_exported(tokenizer: dict[str, Any]) -> dict[str, Any] | None:
+    """A tokenizer.json that finds its added tokens as llama.cpp does in the exported file; None where it does so already.
+
+    Training reads text through it, so that what was trained is what is asked.
+    """
+    added = tokenizer.get("added_tokens") or []
+    name = choose_name("", added, {*tokenizer["model"]["vocab"], *(entry["content"] for entry in added)})
+    changed = []
+    for entry in added:
+        strips = given(name, entry["content"])
+        differs = strips != wanted(entry) or entry.get("single_word")
+        changed.append(entry | {"lstrip": strips.left, "rstrip": strips.right, "single_word": False} if differs else entry)
+    return tokenizer | {"added_tokens": changed} if changed != added else None
