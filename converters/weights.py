@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import ConversionError
+from converters.weight_files import weight_files
 
 FLOAT_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 TORCH_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
@@ -184,36 +185,13 @@ def _stored(path: Path, name: str, entry: Any, base: int) -> StoredTensor | None
 
 
 def read_folder(folder: Path) -> dict[str, StoredTensor]:
-    """All tensors of a model folder: `model.safetensors`, or the shards that its index names. Other weight files are never read."""
-    single = folder / "model.safetensors"
-    index = folder / "model.safetensors.index.json"
-    if single.is_file():
-        return read_safetensors(single)
-
-    if not index.is_file():
+    """All tensors of a model folder, of the files that hold the model (see `converters.weight_files`). Other weights are never read."""
+    files = weight_files(folder)
+    tensors = {name: tensor for path in files.paths for name, tensor in read_safetensors(path).items()}
+    if missing := sorted(files.names - tensors.keys()):
         raise ConversionError(
-            "No safetensors weights",
-            f"{folder} has neither model.safetensors nor model.safetensors.index.json.",
-            "Files like pytorch_model.bin can run code and are not read: download the model's safetensors version, or save it again with "
-            "transformers.",
+            f"The weights in {folder} are not complete",
+            f"{missing[0]} is in none of its files, though its index names it.",
+            "Copy the model again.",
         )
-
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(name, str) for name in weight_map.values()):
-        raise ConversionError(f"{index.name} cannot be read", "It has no weight_map.", "Download the file again.")
-
-    # A name with a path in it could reach outside the folder.
-    shards: dict[str, dict[str, StoredTensor]] = {}
-    for name in sorted(set(weight_map.values())):
-        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors") or not (folder / name).is_file():
-            raise ConversionError(
-                f"{index.name} names a file that cannot be read",
-                f"{name[:200]!r} is not a safetensors file in {folder}.",
-                "Download the missing shard.",
-            )
-        shards[name] = read_safetensors(folder / name)
-
-    for tensor, name in weight_map.items():
-        if tensor not in shards[name]:
-            raise ConversionError(f"{name} lacks a tensor", f"The index says it holds {tensor}.", "Download the file again.")
-    return {tensor: shards[name][tensor] for tensor, name in weight_map.items()}
+    return tensors

@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from converters.weight_files import INDEX, WHOLE
 from edgetune.bases import find, hub
 from edgetune.bases.licence import FETCH_RECORD
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.storage.files import append_to, disk_errors, need_space, publish_ready, safe_name, sha256, write_json
 from edgetune.storage.workspace import Workspace
 
-WEIGHT_INDEX = "model.safetensors.index.json"
 WANTED_FILES = {
-    *("config.json", "generation_config.json", WEIGHT_INDEX, "chat_template.jinja", "chat_template.json"),
+    *("config.json", "generation_config.json", INDEX, "chat_template.jinja", "chat_template.json"),
     *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "vocab.txt", "merges.txt"),
 }
@@ -66,10 +66,11 @@ def plan_fetch(repo: hub.Repo, workspace: Workspace) -> FetchPlan:
     if hostile:
         raise InputError(f"{repo.name} names files outside its folder", hostile[0][:200], "Do not use this model; report it to the hub.")
 
-    # Shards or one file are the model; other safetensors are copies in another form.
-    weights = {f.name for f in repo.files if f.name.endswith(".safetensors") and "/" not in f.name}
-    sharded = {name for name in weights if name.startswith("model-") or name == "model.safetensors"}
-    chosen = WANTED_FILES | (sharded or weights)
+    # One whole file or the shards of an index are the model, in this order; other safetensors are copies in another layout.
+    names = {f.name for f in repo.files}
+    shards = {name for name in names if "/" not in name and name.endswith(".safetensors") and "-of-" in name} if INDEX in names else set()
+    weights = {WHOLE} & names or {name for name in shards if name.startswith("model")} or shards
+    chosen = (WANTED_FILES | weights) - ({INDEX} if WHOLE in weights else set())
     files = [f for f in repo.files if f.name in chosen]
     skipped = {f.name: _reason(f.name) for f in repo.files if f.name not in chosen}
 

@@ -1,6 +1,7 @@
 """Find base models on disk and read what their config says, without torch."""
 
 import json
+import math
 import os
 import struct
 from contextlib import suppress
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters import weight_files as stored
+from converters.errors import ConversionError
 from edgetune.errors import InputError
 from edgetune.storage.paths import BUNDLED, expand_home, is_folder
 
@@ -29,32 +32,28 @@ class Base:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder, through its index when there is one."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-            raise InputError(f"{index} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
+    """The safetensors files that hold the model of a folder (see `converters.weight_files`)."""
+    return _weight_files(folder).paths
 
-        # An index comes with the model: its names must stay inside the folder.
-        bad = [n for n in names if not isinstance(n, str) or Path(n).name != n]
-        if bad:
-            raise InputError(f"{index} names files outside its folder", str(bad[0]), "Copy the model again.")
-        missing = [n for n in names if not (folder / n).is_file()]
-        if missing:
-            raise InputError(f"Weights are missing in {folder}", f"{', '.join(missing[:3])} is not there.", "Copy the missing files.")
-        return [folder / n for n in names]
 
-    files = sorted(folder.glob("*.safetensors"))
-    if files:
-        return files
-    other = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".gguf")]
-    raise InputError(
-        f"No safetensors weights in {folder}",
-        f"Found {', '.join(other[:3])}, which EdgeTune does not read." if other else "No weights at all are there.",
-        "Get the model's safetensors files, or save it again with safetensors (transformers: model.save_pretrained).",
-    )
+def _weight_files(folder: Path) -> stored.WeightFiles:
+    try:
+        return stored.weight_files(folder)
+    except ConversionError as error:
+        raise InputError(error.title, error.cause, error.remedy) from error
+
+
+def weight_headers(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the files of a model say of each tensor: its shape, its type and where it lies. No tensor is read."""
+    files = _weight_files(folder)
+    headers = {name: entry for path in files.paths for name, entry in tensor_header(path).items()}
+    if missing := sorted(files.names - headers.keys()):
+        raise InputError(
+            f"The weights in {folder} are not complete",
+            f"{missing[0]} is in none of its files, though its index names it.",
+            "Copy the model again.",
+        )
+    return headers
 
 
 def tensor_header(path: Path) -> dict[str, Any]:
@@ -125,16 +124,8 @@ def describe_base(folder: Path) -> Base:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{config_path} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
 
-    # The headers alone give the sizes: no tensor is read.
-    parameters = 0
-    size = 0
-    for path in weight_files(folder):
-        size += path.stat().st_size
-        for tensor in tensor_header(path).values():
-            count = 1
-            for dimension in tensor["shape"]:
-                count *= dimension
-            parameters += count
+    parameters = sum(math.prod(tensor["shape"]) for tensor in weight_headers(folder).values())
+    size = sum(path.stat().st_size for path in weight_files(folder))
     if not parameters:
         raise InputError(f"{folder} holds no weights", "Its safetensors files name no tensors.", "Copy the model again.")
 

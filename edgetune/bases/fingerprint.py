@@ -1,8 +1,11 @@
 """Tell whether a base is the one a run was made with."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
+from converters.errors import ConversionError
+from converters.weight_files import INDEX, weight_map
 from edgetune.bases.find import weight_files
 
 HASHED_WHOLE_BYTES = 512 * 2**20
@@ -13,10 +16,31 @@ SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_co
 
 def fingerprint(folder: Path) -> str:
     """A hash over a model folder's config, tokenizer, template and weights."""
+    return _hash(folder, weight_files(folder))
+
+
+def is_base(folder: Path, base_hash: str) -> bool:
+    """Whether a folder holds the base of this fingerprint, which an earlier version may have taken."""
+    files = weight_files(folder)
+    if _hash(folder, files) == base_hash:
+        return True
+    earlier = _files_of_earlier_versions(folder)
+    return earlier != files and _hash(folder, earlier) == base_hash
+
+
+def _files_of_earlier_versions(folder: Path) -> list[Path]:
+    """The files that version 0.1 hashed: an index's shards, else every safetensors file there was."""
+    with suppress(ConversionError):
+        if (folder / INDEX).is_file():
+            return [folder / name for name in sorted(set(weight_map(folder / INDEX).values()))]
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _hash(folder: Path, weights: list[Path]) -> str:
     total = hashlib.sha256()
     small = [folder / name for name in SMALL_FILES if (folder / name).is_file()]
 
-    for path in [*small, *weight_files(folder)]:
+    for path in [*small, *weights]:
         size = path.stat().st_size
         total.update(f"{path.name}:{size};".encode())
         with open(path, "rb") as file:

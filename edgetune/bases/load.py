@@ -11,6 +11,9 @@ from edgetune.machine.allocator import freed_blocks_returned
 REWARD_HEAD = "score"
 """The module that gives a reward model's one number, in transformers' models for sequence classification."""
 
+NO_ADAPTER = "no adapter"
+"""A folder that no model has: transformers looks there for an adapter, and would put one that lies beside the model over it unasked."""
+
 
 def load_model(folder: Path, device: str, dtype: str, quantization: str = "none", reward: bool = False) -> Any:
     """The causal language model in a folder, frozen weights held as `quantization` says ("nf4", "int8" or "none").
@@ -43,6 +46,7 @@ def load_model(folder: Path, device: str, dtype: str, quantization: str = "none"
                 device_map={"": device} if config else None,
                 local_files_only=True,
                 use_safetensors=True,
+                adapter_kwargs={"subfolder": NO_ADAPTER},
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EdgeTuneError(

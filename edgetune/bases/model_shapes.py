@@ -1,5 +1,6 @@
 """What a base's config and weight headers say about its sizes: layers, widths, and which weights get an adapter. No torch."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +51,12 @@ def read_shapes(base: find.Base) -> Shapes:
     other = 0
 
     # Matrices inside the layers can carry an adapter; all else stays as it is.
-    for path in find.weight_files(base.path):
-        for name, tensor in find.tensor_header(path).items():
-            shape = tensor["shape"]
-            if len(shape) == 2 and name.endswith(".weight") and (".layers." in name or ".h." in name):
-                linear.append((name.removesuffix(".weight"), shape[0], shape[1]))
-            else:
-                count = 1
-                for size in shape:
-                    count *= size
-                other += count
+    for name, tensor in find.weight_headers(base.path).items():
+        shape = tensor["shape"]
+        if len(shape) == 2 and name.endswith(".weight") and (".layers." in name or ".h." in name):
+            linear.append((name.removesuffix(".weight"), shape[0], shape[1]))
+        else:
+            other += math.prod(shape)
 
     return Shapes(
         hidden,

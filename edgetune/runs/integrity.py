@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import methods
-from edgetune.bases.fingerprint import fingerprint
+from edgetune.bases.fingerprint import is_base
 from edgetune.config.recipe import Recipe, current_names
 from edgetune.data.run_data import data_hash
 from edgetune.errors import EdgeTuneError, InputError
@@ -46,7 +46,7 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
             f"The base of {run.name} is gone", f"{base} does not exist any more.", "Restore the model to that folder, then try again."
         )
 
-    if fingerprint(base) != request["base_hash"]:
+    if not is_base(base, request["base_hash"]):
         raise EdgeTuneError(
             f"The base of {run.name} has changed",
             f"{base} is not the model this run began with.",
