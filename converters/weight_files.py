@@ -101,19 +101,19 @@ def _inside(name: str) -> bool:
 
 def _nothing_to_read(folder: Path, named: str | None) -> ConversionError:
     """The refusal of a folder without weights that transformers would read, with what is there instead."""
-    found = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".gguf", *PICKLE_SUFFIXES))
+    present = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".gguf", *PICKLE_SUFFIXES))
     causes = {
         "consolidated": ("the weights in Mistral's own layout", "Get the model in the Hugging Face layout (model*.safetensors)."),
         "adapter": ("an adapter, not a model", "Name the folder of its base; 'edgetune export BASE --adapter FOLDER' puts both together."),
     }
     if named:
         cause, remedy = f"config.json names {named}, which is not there.", "Copy the missing file."
-    elif kind := next((kind for kind in causes for name in found if name.startswith(kind)), None):
+    elif kind := next((kind for kind in causes for name in present if name.startswith(kind)), None):
         what, remedy = causes[kind]
-        cause = f"There is neither {WHOLE} nor {INDEX}; {', '.join(found[:3])} is {what}."
+        cause = f"There is neither {WHOLE} nor {INDEX}; {', '.join(present[:3])} is {what}."
     else:
-        cause = f"There is neither {WHOLE} nor {INDEX}" + (f"; found {', '.join(found[:3])}." if found else ".")
+        cause = f"There is neither {WHOLE} nor {INDEX}" + (f"; found {', '.join(present[:3])}." if present else ".")
         remedy = "Get the model's safetensors files, or save it again with safetensors (transformers: model.save_pretrained)."
-        if any(name.endswith(PICKLE_SUFFIXES) for name in found):
+        if any(name.endswith(PICKLE_SUFFIXES) for name in present):
             remedy = f"Such files can run code and are not read. {remedy}"
     return ConversionError(f"No safetensors weights in {folder}", cause, remedy)
