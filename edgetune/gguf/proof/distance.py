@@ -1,5 +1,6 @@
 """Distances between next-token distributions, in float64."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class Distance:
         }
 
 
-def distance(reference: list[np.ndarray], other: list[np.ndarray]) -> Distance:
+def distance(reference: Iterable[np.ndarray], other: Iterable[np.ndarray]) -> Distance:
     """From `reference` to `other`: log-probabilities [token, vocabulary] of the same rows (sum of p (log p - log q))."""
     kl, same = [], []
     for ours, theirs in zip(reference, other, strict=True):

@@ -35,6 +35,7 @@ FIGURE_LABELS = {
     "tensors_too_coarse": "tensors whose rounding hides most of their own change",
     "kl_mean": "mean KL divergence of next-token predictions (nats)",
     "kl_99": "its 99th percentile",
+    "kl_rounding": "what llama.cpp's rounding of activations makes of it, measured in torch on the same weights",
     "kl_base": "the base's own, quantized the same way",
     "kl_trained": "mean KL divergence from the model on the 4-bit base it was trained on",
     "kl_four_bit": "of which the 4-bit base itself makes",

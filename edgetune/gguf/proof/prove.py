@@ -14,7 +14,7 @@ from converters.gguf_file import Header, read_header
 from edgetune.chat.engine import Engine
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate import fit
-from edgetune.gguf.proof import behaviour, parity, readback, streamed, text, weights
+from edgetune.gguf.proof import activation_rounding, behaviour, parity, readback, streamed, text, weights
 from edgetune.gguf.proof.base_file import base_gguf_of_type
 from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.distance import log_softmax
@@ -138,15 +138,22 @@ class Prover:
             return
 
         self.say(f"proving {proof.name}: meaning")
-        model = ours.model
-        tensors = readback.ReadBack(header, self._plan.tensors, ours.tensor)
-        settings = readback.differing_settings(header, model.config.to_dict())
-        check = parity.check_parity(streamed.torch_predictions(model, tensors, self.sample.rows), file, proof.type, settings)
-        check.notes += [f"{name} cannot be turned back: it was taken from the model" for name in tensors.unrecovered]
-        self._add(proof, check)
+        self._add(proof, self._meaning(header, file))
 
         self.say(f"proving {proof.name}: behaviour")
         self._add(proof, self._behaviour(file, proof.type))
+
+    def _meaning(self, header: Header, file: list[np.ndarray]) -> Check:
+        """The check of meaning: torch on the file's own weights, exactly and rounding as llama.cpp does."""
+        model, rows = self.reference.model, self.sample.rows
+        tensors = readback.ReadBack(header, self._plan.tensors, self.reference.tensor, self._embeddings)
+        settings = readback.differing_settings(header, model.config.to_dict())
+        exact = streamed.torch_predictions(model, tensors, rows)
+        with activation_rounding.activations_rounded(model, tensors.types()) as rounds:
+            rounded = streamed.iterate_predictions(model, tensors, rows) if rounds else exact
+            check = parity.check_parity(exact, rounded, file, settings)
+        check.notes += [f"{name} cannot be turned back: it was taken from the model" for name in tensors.unrecovered]
+        return check
 
     def _add(self, proof: Proof, check: Check) -> None:
         """Add a check to a proof, and report its result."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from converters.archs import SAME, TensorPlan
+from converters.convert import LM_HEAD
 from converters.gguf_file import Header
 
 INDEX_DIGIT = 2**20
@@ -81,13 +82,15 @@ class Placement:
 class ReadBack:
     """A file's tensors by the model's own names and in its own order, in float32.
 
-    tensors: what the architecture's file holds. fallback: reads tensors that cannot be turned back.
+    tensors: what the architecture's file holds. fallback: reads tensors that cannot be turned back. embeddings: the embeddings' name in
+    the model, which serve as the output matrix where the file holds none.
     """
 
-    def __init__(self, header: Header, tensors: Iterable[TensorPlan], fallback: Callable[[str], np.ndarray]) -> None:
+    def __init__(self, header: Header, tensors: Iterable[TensorPlan], fallback: Callable[[str], np.ndarray], embeddings: str) -> None:
         self._header = header
         self._fallback = fallback
         self._by_source = {source: tensor for tensor in tensors for source, _ in tensor.sources}
+        self._by_source.setdefault(LM_HEAD, self._by_source[embeddings])
         self.unrecovered: list[str] = []
         """The file's tensors that could not be turned back."""
 
@@ -98,8 +101,14 @@ class ReadBack:
             values = Placement(tensor).undo(tensor_values(self._header, tensor.name))
             if values is not None:
                 return values
-            self.unrecovered.append(tensor.name)
+            if tensor.name not in self.unrecovered:
+                self.unrecovered.append(tensor.name)
         return self._fallback(name)
+
+    def types(self) -> dict[str, str]:
+        """The file's type of each of the model's tensors."""
+        tensors = self._header.tensors
+        return {source: tensors[tensor.name].type for source, tensor in self._by_source.items() if tensor.name in tensors}
 
 
 def differing_settings(header: Header, config: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """A model in torch whose weights are read when they are needed: one layer is in memory at a time, whatever the model's size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,12 @@ def skeleton(folder: Path, vocabulary: int | None = None) -> Any:
 
 
 def torch_predictions(model: Any, read: ReadTensor, rows: list[ProofRow]) -> list[np.ndarray]:
-    """Log-probabilities after every token of every row, float32 [token, vocabulary] each, by a skeleton that gets its weights from `read`.
+    """Log-probabilities after every token of every row, float32 [token, vocabulary] each, by a skeleton that `read` gives its weights."""
+    return list(iterate_predictions(model, read, rows))
+
+
+def iterate_predictions(model: Any, read: ReadTensor, rows: list[ProofRow]) -> Iterator[np.ndarray]:
+    """The same, each row's when it is asked for.
 
     All rows go through together, padded at their ends where no token looks, so that every weight is read once.
     """
@@ -56,7 +61,8 @@ def torch_predictions(model: Any, read: ReadTensor, rows: list[ProofRow]) -> lis
         for hook in hooks:
             hook.remove()
     ends = np.cumsum([len(row.ids) for row in rows])
-    return [log_softmax(part).astype(np.float32) for part in np.split(logits, ends[:-1])]
+    for part in np.split(logits, ends[:-1]):
+        yield log_softmax(part).astype(np.float32)
 
 
 def load_when_run(model: Any, read: ReadTensor, device: Any) -> list[Any]:

@@ -12,11 +12,11 @@ from edgetune.demo.demo import LIGHTHOUSE
 from edgetune.gguf.proof.prove import Proof, Prover
 from edgetune.gguf.source import from_run
 from edgetune.storage.workspace import Run, Workspace
-from tests.converters.conftest import make_model
+from tests.converters.conftest import llama_cpp, make_model
 from tests.fixtures.datasets import dataset
 from tests.gguf.proof.faults import FAULTS, SHARED, plan, write
 
-__all__ = ["make_model"]
+__all__ = ["llama_cpp", "make_model"]
 
 STRENGTHS = {"stories": {"light": 8, "medium": 24, "strong": 100}, "nano": {"light": 4, "medium": 16, "strong": 60}}
 """Steps."""
