@@ -113,6 +113,14 @@ def matching_format(rows: list[ParsedRow]) -> DetectedFormat | None:
     return None
 
 
+def converts(name: str, value: dict[str, Any]) -> bool:
+    """Whether a row means something in a format."""
+    try:
+        return bool(formats.module(name).convert(value))
+    except RowError:
+        return False
+
+
 def _reason(name: str, matching: int, sampled: int) -> str:
     form = formats.module(name)
     return f"{form.TITLE}: {matching:,} of {sampled:,} sampled rows have {form.SHAPE}"
@@ -121,14 +129,7 @@ def _reason(name: str, matching: int, sampled: int) -> str:
 def _requested_format(rows: list[ParsedRow], requested: str) -> DetectedFormat:
     """The format asked for, if it fits any row: one that only another format claims may still be convertible."""
     form = formats.module(requested)
-
-    def fits(row: ParsedRow) -> bool:
-        try:
-            return bool(form.detect(row.value) or form.convert(row.value))
-        except RowError:
-            return False
-
-    matching = sum(map(fits, rows))
+    matching = sum(bool(form.detect(row.value)) or converts(requested, row.value) for row in rows)
     if matching:
         return DetectedFormat(requested, f"asked for; {matching:,} of {len(rows):,} sampled rows fit {form.TITLE}", matching, len(rows))
 
@@ -188,13 +189,13 @@ def _unknown(rows: list[ParsedRow]) -> ShapeError:
 def _remedy(rows: list[ParsedRow]) -> str:
     """What to do about unknown columns: a mapping that was tried on the rows, or how to write one."""
     for mapping in columns.propose_mappings([row.value for row in rows]):
-        match = matching_format([replace(row, value=apply_map(row.value, mapping)) for row in rows])
-        if match:
+        mapped = [replace(row, value=apply_map(row.value, mapping)) for row in rows]
+        match = matching_format(mapped)
+        kept = sum(converts(match.format, row.value) for row in mapped) if match else 0
+        if match and kept >= NEARLY_ALL * match.sampled:
             written = one_line(",".join(f"{target}={source}" for target, source in mapping.items()), 200)
             quoted = f'"{written}"' if re.search(r"[^\w.,=-]", written) else written
-            return (
-                f"Try --column-map {quoted}: {formats.module(match.format).TITLE} then fits {match.matching:,} of {match.sampled:,} rows."
-            )
+            return f"Try --column-map {quoted}: {formats.module(match.format).TITLE} then fits {kept:,} of {match.sampled:,} rows."
     return (
         "Name the columns, as in --column-map instruction=COLUMN,output=COLUMN, or name a format with --format "
         f"({', '.join(formats.format_order())})."

@@ -19,6 +19,10 @@ MAX_DEPTH = 200
 """Lists and objects that may lie inside each other in a row: more than people write, fewer than Python can walk through."""
 
 
+EMPTY_CELL_WORDS = ("nan", "NaN", "null", "None")
+"""What programs write into a table of text for a cell without a value."""
+
+
 def is_too_deep(value: Any) -> bool:
     """Whether more than MAX_DEPTH lists and objects lie inside each other."""
     level = [value] if isinstance(value, (dict, list)) else []

@@ -547,7 +547,7 @@ FAULTS = (
     Fault("empty prompt", "empty", alpaca, _with(alpaca, instruction=""), FLAT),
     Fault("empty question", "empty", turns, lambda rng: turns(rng, question="  "), JSON),
     Fault("empty text", "empty", text, _with(text, value=" \n "), JSON + COLUMNS),
-    Fault("word nan", "nan", alpaca, lambda rng: alpaca(rng, output=rng.choice(["nan", "NaN", "None", "null"])), FLAT),
+    Fault("word nan", "nan", alpaca, lambda rng: alpaca(rng, output=rng.choice(["nan", "NaN", "None", "null"])), TABLES),
     Fault("no answer", "no_answer", turns, _spoken("user", "user"), JSON + COLUMNS),
     Fault("weight 0", "no_answer", turns, _turn(weight=0), JSON),
     Fault("assistant first", "assistant_first", turns, _spoken("assistant", "user", "assistant"), JSON + COLUMNS),

@@ -89,6 +89,19 @@ def test_a_proposed_mapping_works(row: dict[str, Any]) -> None:
     assert module(mapped.format).convert(apply_map(row, mapping))
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"versions": [{"role": "user", "content": [{"type": "text", "text": "q"}]}], "currentlySelected": 0},
+        {"input": {"messages": [{"role": "user", "content": "q"}]}, "outcome": "good"},
+        {"data": {"question": "q", "answer": 5}},
+    ],
+)
+def test_a_mapping_that_keeps_no_row_is_not_proposed(row: dict[str, Any]) -> None:
+    remedy = refused(*[row] * 3).remedy
+    assert "Try --column-map" not in remedy and "--column-map instruction=COLUMN,output=COLUMN" in remedy
+
+
 def test_columns_that_say_nothing_are_shown_with_how_to_map_them() -> None:
     error = refused({"a1": None, "b2": "y" * 10_000}, {"a1": "found\x1b[31m", "b2": ""})
     assert "a1 ('found" in error.cause and "\x1b" not in error.cause and len(error.cause) < 200

@@ -37,6 +37,16 @@ def parts(*texts: str, key: str = "text") -> Turns:
     return [{"type": "text", key: text} for text in texts]
 
 
+FLAGS = ("weight", "loss_weight", "loss", "loss_mask", "train", "trainable", "training")
+MASKS: list[Row] = [
+    *({key: no} for key in FLAGS for no in (0, False)),
+    {"loss": "false"},
+    {"mask": True},
+    {"masked": "true"},
+    {"loss": True, "train": False},
+]
+NO_MASKS: list[Row] = [{"loss": True}, {"loss": None}, {"mask": False}, {"mask": 1}, {"mask": 0}, {"weight": 0.5}, {"train": "1"}]
+
 VARIANTS: list[tuple[str, Row, Example]] = [
     (
         "ranking",
@@ -55,6 +65,13 @@ VARIANTS: list[tuple[str, Row, Example]] = [
             "rejected_messages": [turn("user", parts("q", key="value")), turn("assistant", parts("b", key="value"))],
         },
         PAIR,
+    ),
+    ("pair_preferred", {"input": {"messages": [Q]}, "preferred_output": [A], "non_preferred_output": [B]}, PAIR),
+    ("pair_preferred", {"input": [Q], "preferred_output": [A], "non_preferred_output": [B]}, PAIR),
+    (
+        "pair_preferred",
+        {"input": {"messages": [S, Q], "tools": [TOOL]}, "preferred_output": [A], "non_preferred_output": [B]},
+        Example([S, Q], tools=[TOOL], kind="preference", pairs=PAIR.pairs),
     ),
     ("pair_lists", {"prompt": [Q], "chosen": [A], "rejected": [B]}, PAIR),
     ("pair_lists", {"prompt": "q", "chosen": [A], "rejected": [B]}, PAIR),
@@ -123,9 +140,48 @@ VARIANTS: list[tuple[str, Row, Example]] = [
     ("messages", {"conversations": [turn("user", parts("q")), A]}, CHAT),
     ("messages", {"messages": [turn("user", parts("q", key="value"), loss_weight=0.0), {**A, "weight": 1}]}, CHAT),
     ("messages", {"messages": [turn("developer", "s"), Q, A, Q]}, Example([S, Q, A, Q])),
-    ("messages", {"messages": [Q, Q, A, A]}, Example([Q, Q, A, A])),
-    ("messages", {"messages": [turn("system", ""), Q, A]}, Example([turn("system", ""), Q, A])),
-    ("messages", {"messages": [Q, {**B, "weight": 0}, Q, {**A, "loss_weight": 1.0}]}, Example([Q, {**B, "train": False}, Q, A])),
+    ("messages", {"messages": [Q, Q, A, B]}, Example([Q, Q, turn("assistant", "a\n\nb")])),
+    ("messages", {"messages": [turn("system", ""), Q, A]}, CHAT),
+    ("messages", {"messages": [Q, A], "system": " "}, CHAT),
+    *[
+        ("messages", {"messages": [Q, {**B, **flag}, Q, {**A, "loss_weight": 1.0}]}, Example([Q, {**B, "train": False}, Q, A]))
+        for flag in MASKS
+    ],
+    *[("messages", {"messages": [Q, {**A, **flag}]}, CHAT) for flag in NO_MASKS],
+    ("messages", {"messages": [Q, {**A, "loss": False}, B]}, Example([Q, {**A, "train": False}, B])),
+    ("alpaca", {"instruction": "q", "output": "None", "system": " "}, Example([Q, turn("assistant", "None")])),
+    ("alpaca", {"instruction": "q", "output": "NaN"}, Example([Q, turn("assistant", "NaN")])),
+    ("messages", {"messages": [Q, turn("assistant", "null")]}, Example([Q, turn("assistant", "null")])),
+    (
+        "pair_strings",
+        {"prompt": "q", "chosen": "a", "rejected": "None"},
+        Example([Q], kind="preference", pairs=[([A], [turn("assistant", "None")])]),
+    ),
+    ("text", {"text": "nan"}, Example(text="nan", kind="text")),
+    (
+        "messages",
+        {
+            "messages": [
+                Q,
+                turn(
+                    "assistant",
+                    '<details type="reasoning" done="true" duration="3">\n<summary>Thought for 3 seconds</summary>\n'
+                    "&gt; 1 &lt; 2\n&gt; so yes\n</details>\na",
+                ),
+            ]
+        },
+        Example([Q, {**A, "reasoning_content": "1 < 2\nso yes"}]),
+    ),
+    (
+        "messages",
+        {
+            "messages": [
+                Q,
+                turn("assistant", '<details type="reasoning">\n<summary>Thinking</summary>\n> 1 &lt; 2\n> so yes\n</details>\na'),
+            ]
+        },
+        Example([Q, {**A, "reasoning_content": "1 < 2\nso yes"}]),
+    ),
     ("messages", {"messages": [Q, {**A, "thinking": "hm", "name": None}]}, Example([Q, {**A, "reasoning_content": "hm"}])),
     (
         "messages",
@@ -163,6 +219,17 @@ VARIANTS: list[tuple[str, Row, Example]] = [
             [Q, turn("assistant", "", tool_calls=[{"id": "c1", **CALL}]), turn("tool", "", name="f", tool_call_id="c1"), A],
         ),
     ),
+    (  # a null that the tool knows is an argument
+        "messages",
+        {
+            "messages": [Q, turn("assistant", "", tool_calls=[{"name": "f", "arguments": {"x": None, "y": None}}])],
+            "tools": [{"name": "f", "parameters": {"properties": {"x": {"type": "null", "default": None}, "y": None}}}],
+        },
+        Example(
+            [Q, turn("assistant", "", tool_calls=[{"type": "function", "function": {"name": "f", "arguments": {"x": None}}}])],
+            tools=[{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"type": "null", "default": None}}}}}],
+        ),
+    ),
     (
         "sharegpt",
         {
@@ -175,6 +242,32 @@ VARIANTS: list[tuple[str, Row, Example]] = [
             "tools": '[{"name": "f", "parameters": {}}]',
         },
         CALLED,
+    ),
+    (
+        "sharegpt",
+        {
+            "conversations": [
+                {"from": "human", "value": "q"},
+                {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+                {"from": "function_call", "value": '{"name": "g"}'},
+                {"from": "observation", "value": "1"},
+                {"from": "gpt", "value": "a"},
+                {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+            ],
+        },
+        Example(
+            [
+                Q,
+                turn("assistant", "", tool_calls=[CALL, {"type": "function", "function": {"name": "g", "arguments": {}}}]),
+                turn("tool", "1"),
+                turn("assistant", "a", tool_calls=[CALL]),
+            ]
+        ),
+    ),
+    (
+        "messages",
+        {"messages": [Q, turn("assistant", "", tool_calls=[CALL]), A]},
+        Example([Q, turn("assistant", "", tool_calls=[CALL]), A]),
     ),
     (
         "sharegpt",
@@ -249,6 +342,8 @@ TRAPS: list[tuple[str, str, Row]] = [
     ("missing", "pair_strings", {"prompt": "q", "chosen": "a"}),
     ("missing", "ranking", {"prompt": "q"}),
     ("missing", "text", {"text": None}),
+    ("missing", "pair_preferred", {"input": None, "preferred_output": [A], "non_preferred_output": [B]}),
+    ("no_turns", "pair_preferred", {"input": {"messages": []}, "preferred_output": [A], "non_preferred_output": [B]}),
     ("wrong_type", "alpaca", {"instruction": "q", "output": 5}),
     ("wrong_type", "alpaca", {"instruction": ["q"], "output": "a"}),
     ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "system": 5}),
@@ -282,10 +377,8 @@ TRAPS: list[tuple[str, str, Row]] = [
     ),
     ("nan", "alpaca", {"instruction": "q", "output": math.nan}),
     ("nan", "alpaca", {"instruction": math.nan, "output": "a"}),
-    *[("nan", "alpaca", {"instruction": "q", "output": gap}) for gap in ("nan", "NaN", "null", "None", " nan\n")],
-    ("nan", "messages", {"messages": [Q, turn("assistant", "nan")]}),
-    ("nan", "pair_strings", {"prompt": "q", "chosen": "a", "rejected": "None"}),
-    ("nan", "text", {"text": "nan"}),
+    ("no_turns", "messages", {"messages": [turn("system", " ")]}),
+    ("empty", "messages", {"messages": [Q, turn("assistant", '<details type="reasoning">hm</details>')]}),
     ("no_answer", "messages", {"messages": [Q]}),
     ("no_answer", "messages", {"messages": [Q, {**A, "weight": 0}]}),
     ("no_answer", "unpaired", {"messages": [Q, A, Q], "label": True}),

@@ -5,6 +5,9 @@ from typing import Any
 from edgetune.data.formats._text import parse_json, writable
 from edgetune.data.row import RowError
 
+VALUE_KEYS = frozenset(("default", "const", "enum", "examples", "example"))
+"""Keys of a JSON schema under which null is a value."""
+
 
 def read_tools(row: dict[str, Any]) -> list[Any] | None:
     """The row's tools, given as a list or as JSON text. Raises RowError: tools."""
@@ -19,7 +22,7 @@ def read_tools(row: dict[str, Any]) -> list[Any] | None:
         value = [value]
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise RowError("tools", "'tools' should be a list of objects, or the JSON text of one")
-    return writable([_tool(tool) for tool in value], "tools", "tools") or None
+    return writable([_schema(_tool(tool)) for tool in value], "tools", "tools") or None
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
@@ -30,6 +33,27 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
         raise RowError("tools", "a tool in 'tools' has no name")
     function = {key: value for key, value in tool.items() if key != "type"}
     return {"type": "function", "function": function}
+
+
+def _schema(value: Any) -> Any:
+    """A tool without the null members that storing it beside others gave it; JSON Schema has a use for null only where it names a value."""
+    if isinstance(value, dict):
+        members = ((key, member if key in VALUE_KEYS else _schema(member)) for key, member in value.items())
+        return {key: member for key, member in members if member is not None or key in VALUE_KEYS}
+    return [_schema(element) for element in value] if isinstance(value, list) else value
+
+
+def drop_foreign_nulls(turns: list[dict[str, Any]], tools: list[Any] | None) -> list[dict[str, Any]]:
+    """Turns whose calls have no null arguments that their tools do not know: rows stored together get those of each other's tools."""
+    if not tools or not any("tool_calls" in turn for turn in turns):
+        return turns
+    known = {tool["function"].get("name"): (tool["function"].get("parameters") or {}).get("properties") for tool in tools}
+    for function in (call["function"] for turn in turns for call in turn.get("tool_calls", ())):
+        properties = known.get(function["name"])
+        if isinstance(properties, dict):
+            arguments = function["arguments"].items()
+            function["arguments"] = {name: value for name, value in arguments if value is not None or name in properties}
+    return turns
 
 
 def read_calls(value: Any) -> list[dict[str, Any]]:

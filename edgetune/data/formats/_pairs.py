@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._calls import read_tools
+from edgetune.data.formats._calls import drop_foreign_nulls, read_tools
 from edgetune.data.formats._text import column_pair, refuse_media
 from edgetune.data.formats._turns import require_question
 from edgetune.data.row import RowError
@@ -60,4 +60,7 @@ def preference_example(row: dict[str, Any], prompt: Turns, pairs: list[tuple[Tur
     if not prompt:
         raise RowError("no_prompt", "the two answers share no beginning, so there is no prompt")
     require_question(prompt)
-    return Example(prompt, tools=read_tools(row), kind="preference", pairs=pairs)
+    tools = read_tools(row)
+    for turns in (prompt, *(side for pair in pairs for side in pair)):
+        drop_foreign_nulls(turns, tools)
+    return Example(prompt, tools=tools, kind="preference", pairs=pairs)

@@ -17,7 +17,8 @@ _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 def prompt_turns(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The turns before the answer. `input` goes below an instruction, `context` above a question. Raises RowError."""
     value = row.get(key)
-    before = [{"role": "system", "content": text_field(row, "system")}] if row.get("system") and row["system"] == row["system"] else []
+    system = text_field(row, "system", required=False)
+    before = [{"role": "system", "content": system}] if system.strip() else []
 
     # A prompt of turns brings its own system text, which counts.
     if isinstance(value, list) and key == "prompt":

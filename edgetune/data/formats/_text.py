@@ -3,10 +3,8 @@
 import json
 from typing import Any
 
-from edgetune.data.row import MAX_DEPTH, RowError, is_too_deep
+from edgetune.data.row import EMPTY_CELL_WORDS, MAX_DEPTH, RowError, is_too_deep
 
-EMPTY_CELL_WORDS = frozenset(("nan", "NaN", "null", "None"))
-"""What readers write for the empty cell of a table."""
 MEDIA_COLUMNS = frozenset(("image", "images", "audio", "audios", "video", "videos"))
 """Columns that hold what is not text."""
 
@@ -15,7 +13,11 @@ def _not_text(value: Any, name: str) -> RowError:
     if value is None:
         return RowError("missing", f"'{name}' should be text and is missing")
     if value != value:
-        return RowError("nan", f"'{name}' should be text and is NaN, an empty cell of a table")
+        return RowError(
+            "nan",
+            f"'{name}' should be text and is an empty cell of a table (NaN, or in CSV one of the words {', '.join(EMPTY_CELL_WORDS)}); "
+            "where the word itself is meant, save the rows as .jsonl",
+        )
     hint = "; put it in quotes" if isinstance(value, (bool, int, float)) else ""
     return RowError("wrong_type", f"'{name}' should be text and is {type(value).__name__}{hint}")
 
@@ -45,14 +47,6 @@ def text_field(row: dict[str, Any], key: str, required: bool = True) -> str:
     if required and (not value or value.isspace()):
         raise RowError("empty", f"'{key}' is empty")
     return valid_text(value, key)
-
-
-def answer_field(row: dict[str, Any], key: str) -> str:
-    """A row's text field that is to be learned. Raises RowError as `text_field` does, and nan for what a reader made of an empty cell."""
-    value = text_field(row, key)
-    if len(value) < 8 and value.strip() in EMPTY_CELL_WORDS:
-        raise RowError("nan", f"'{key}' is the word {value.strip()!r}, which a reader wrote for an empty cell of a table")
-    return value
 
 
 def parse_json(value: str, name: str, kind: str) -> Any:

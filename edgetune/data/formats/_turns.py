@@ -1,9 +1,11 @@
 """Turns of a conversation, whoever wrote them down: {role, content} or {from, value}, as the messages a chat template accepts."""
 
+import html
+import re
 from typing import Any
 
 from edgetune.data.formats._calls import read_calls
-from edgetune.data.formats._text import answer_field, first_filled, text_field, valid_text
+from edgetune.data.formats._text import first_filled, text_field, valid_text
 from edgetune.data.row import RowError
 
 TURN_COLUMNS = ("messages", "conversations", "texts")
@@ -18,7 +20,13 @@ SPEAKER_ROLES = {speaker: role for role, speakers in ROLE_SPEAKERS.items() for s
 CALLERS = frozenset(("function_call", "tool_call", "tool_calls"))
 """Speakers whose text is a call of a tool, as JSON."""
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
-WEIGHT_KEYS = ("weight", "loss_weight", "train")
+LOSS_KEYS = ("weight", "loss_weight", "loss", "loss_mask", "train", "trainable", "training")
+"""Keys of a turn that say whether its answer is trained on: 0 or false for context only."""
+MASK_KEYS = ("mask", "masked")
+"""Keys of a turn that say the opposite: true for context only. A number in them is read either way by other programs, so here by none."""
+FLAG_WORDS = {"true": True, "false": False, "1": True, "0": False}
+_REASONING_BLOCK = re.compile(r'<details type="reasoning"[^>]*>(.*?)</details>\s*', re.DOTALL)
+_SUMMARY = re.compile(r"\s*<summary>.*?</summary>\s*", re.DOTALL)
 
 
 def turns_with_key(row: dict[str, Any], mark: str) -> list[Any] | None:
@@ -42,24 +50,52 @@ def read_conversation(row: dict[str, Any]) -> list[dict[str, Any]]:
         raise RowError("missing", f"none of {', '.join(TURN_COLUMNS)} holds a list of turns")
     turns = read_turns(row[key], key)
     before = text_field(row, "system", required=False)
-    return [{"role": "system", "content": before}, *turns] if before and turns[0]["role"] != "system" else turns
+    return [{"role": "system", "content": before}, *turns] if before.strip() and turns[0]["role"] != "system" else turns
 
 
 def read_turns(value: Any, name: str) -> list[dict[str, Any]]:
-    """A list of turns as messages. Raises RowError: wrong_type, no_turns, and of its turns what `read_turn` raises."""
+    """A list of turns as messages, as chat would send them: no empty system turn, and neighboring turns of the assistant as one.
+
+    Raises RowError: wrong_type, no_turns, and of its turns what `read_turn` raises.
+    """
     if not isinstance(value, list):
         kind, actual = ("missing", "missing") if value is None else ("wrong_type", type(value).__name__)
         raise RowError(kind, f"'{name}' should be a list of turns and is {actual}")
     if not value:
         raise RowError("no_turns", f"'{name}' is an empty list")
 
-    result = []
+    result: list[dict[str, Any]] = []
     for number, turn in enumerate(value, 1):
         try:
-            result.append(read_turn(turn))
+            message = read_turn(turn)
         except RowError as error:
             raise RowError(error.kind, f"'{name}', turn {number}: {error}") from None
+        if result and _continues(result[-1], message):
+            result[-1] = _joined(result[-1], message)
+        elif message["role"] != "system" or message["content"].strip():
+            result.append(message)
+    if not result:
+        raise RowError("no_turns", f"'{name}' holds nothing but an empty system turn")
     return result
+
+
+def _continues(last: dict[str, Any], message: dict[str, Any]) -> bool:
+    """Whether two turns are one answer: both the assistant's, equally trained on, and written as one they keep their order.
+
+    A template writes reasoning, then text, then calls.
+    """
+    if last["role"] != "assistant" or message["role"] != "assistant" or ("train" in last) != ("train" in message):
+        return False
+    if "reasoning_content" in message and (last["content"] or "tool_calls" in last or "reasoning_content" in last):
+        return False
+    return "tool_calls" not in last or not message["content"]
+
+
+def _joined(last: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+    """Two turns as one: texts as paragraphs, calls one after the other."""
+    result = last | message | {"content": "\n\n".join(text for text in (last["content"], message["content"]) if text)}
+    calls = last.get("tool_calls", []) + message.get("tool_calls", [])
+    return result | ({"tool_calls": calls} if calls else {})
 
 
 def read_turn(turn: Any) -> dict[str, Any]:
@@ -98,15 +134,44 @@ def _answer(turn: dict[str, Any], result: dict[str, Any], called: bool) -> None:
     if reasoning and turn[reasoning]:
         result["reasoning_content"] = text_field(turn, reasoning)
     if not called:
-        result["content"] = _content(turn, result, required=not calls)
+        result["content"] = _without_reasoning(_content(turn, result, required=not calls), result, required=not calls)
 
     calls += result.pop("tool_calls", [])
     if calls:
         result["tool_calls"] = calls
 
-    # Weight 0 makes an answer context only.
-    if any(turn.get(key) is not None and turn[key] == 0 for key in WEIGHT_KEYS):
+    # One flag that says so makes an answer context only.
+    if any(loss_flag(turn, key) is False for key in (*LOSS_KEYS, *MASK_KEYS)):
         result["train"] = False
+
+
+def loss_flag(turn: dict[str, Any], key: str) -> bool | None:
+    """Whether one of a turn's LOSS_KEYS or MASK_KEYS lets its answer be trained on; None where it says nothing that is understood."""
+    value = turn.get(key)
+    if isinstance(value, str):
+        value = FLAG_WORDS.get(value.strip().lower())
+    if key in MASK_KEYS:
+        return not value if isinstance(value, bool) else None
+    return value != 0 if isinstance(value, (bool, int, float)) else None
+
+
+def _without_reasoning(text: str, result: dict[str, Any], required: bool) -> str:
+    """An answer without the blocks in which Open WebUI saves its reasoning, which goes where templates look for it.
+
+    Inside a block the text is HTML, its lines quoted with "> ". Raises RowError: empty.
+    """
+    if '<details type="reasoning"' not in text:
+        return text
+    thoughts = [result["reasoning_content"]] if "reasoning_content" in result else []
+    for block in _REASONING_BLOCK.findall(text):
+        lines = html.unescape(_SUMMARY.sub("", block, count=1)).strip().split("\n")
+        thoughts.append("\n".join(line.removeprefix(">").removeprefix(" ") for line in lines))
+    if whole := "\n\n".join(filter(str.strip, thoughts)):
+        result["reasoning_content"] = whole
+    text = _REASONING_BLOCK.sub("", text).strip()
+    if required and not text:
+        raise RowError("empty", "the answer is nothing but reasoning")
+    return text
 
 
 def _content(turn: dict[str, Any], result: dict[str, Any], required: bool) -> str:
@@ -114,7 +179,7 @@ def _content(turn: dict[str, Any], result: dict[str, Any], required: bool) -> st
     key = first_filled(turn, "content", "value") or ("value" if "value" in turn else "content")
     value = turn.get(key)
     if not isinstance(value, list):
-        return answer_field(turn, key) if required and result["role"] == "assistant" else text_field(turn, key, required)
+        return text_field(turn, key, required)
 
     # Structured content: text parts are joined, reasoning and calls go where templates look for them.
     texts = []
@@ -135,7 +200,7 @@ def _content(turn: dict[str, Any], result: dict[str, Any], required: bool) -> st
     whole = {key: "".join(texts)}
     if not required or "tool_calls" in result:
         return whole[key]
-    return answer_field(whole, key) if result["role"] == "assistant" else text_field(whole, key)
+    return text_field(whole, key)
 
 
 def require_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -144,7 +209,7 @@ def require_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not answers:
         raise RowError("no_answer", "no assistant turn, so nothing to learn")
     if all(m.get("train") is False for m in answers):
-        raise RowError("no_answer", "every assistant turn has weight 0, so nothing to learn")
+        raise RowError("no_answer", "every assistant turn is marked as not to be trained on, so nothing to learn")
     return require_question(messages)
 
 

@@ -6,7 +6,7 @@ from edgetune.data.formats import Example
 from edgetune.data.formats._calls import read_tools
 from edgetune.data.formats._pairs import side_columns
 from edgetune.data.formats._prompt import prompt_turns
-from edgetune.data.formats._text import answer_field, column_pair, refuse_media
+from edgetune.data.formats._text import column_pair, refuse_media, text_field
 from edgetune.data.row import RowError
 
 TITLE = "Alpaca"
@@ -32,5 +32,5 @@ def convert(row: dict[str, Any]) -> Example:
     columns = question_answer_columns(row)
     if columns is None:
         raise RowError("missing", "there is no 'instruction' with an 'output'")
-    reply = {"role": "assistant", "content": answer_field(row, columns[1])}
+    reply = {"role": "assistant", "content": text_field(row, columns[1])}
     return Example([*prompt_turns(row, columns[0]), reply], tools=read_tools(row))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._calls import read_tools
+from edgetune.data.formats._calls import drop_foreign_nulls, read_tools
 from edgetune.data.formats._pairs import side_columns
 from edgetune.data.formats._text import refuse_media
 from edgetune.data.formats._turns import read_conversation, require_answer, turns_with_key
@@ -27,4 +27,5 @@ def is_plain(row: dict[str, Any]) -> bool:
 def convert(row: dict[str, Any]) -> Example:
     """The conversation."""
     refuse_media(row)
-    return Example(require_answer(read_conversation(row)), tools=read_tools(row))
+    tools = read_tools(row)
+    return Example(drop_foreign_nulls(require_answer(read_conversation(row)), tools), tools=tools)

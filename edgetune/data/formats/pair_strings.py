@@ -5,7 +5,7 @@ from typing import Any
 from edgetune.data.formats import Example
 from edgetune.data.formats._pairs import has_both_sides, preference_example, require_sides
 from edgetune.data.formats._prompt import prompt_turns, question_column
-from edgetune.data.formats._text import answer_field
+from edgetune.data.formats._text import text_field
 
 TITLE = "pairs of answers"
 PRECEDENCE = 70
@@ -20,5 +20,5 @@ def detect(row: dict[str, Any]) -> bool:
 
 def convert(row: dict[str, Any]) -> Example:
     """The question, and the two answers."""
-    chosen, rejected = ([{"role": "assistant", "content": answer_field(row, key)}] for key in require_sides(row))
+    chosen, rejected = ([{"role": "assistant", "content": text_field(row, key)}] for key in require_sides(row))
     return preference_example(row, prompt_turns(row, question_column(row) or "prompt"), [(chosen, rejected)])

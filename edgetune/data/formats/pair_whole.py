@@ -7,7 +7,7 @@ from typing import Any
 from edgetune.data.formats import Example
 from edgetune.data.formats._pairs import has_both_sides, preference_example, require_sides, shared_turns
 from edgetune.data.formats._prompt import DIALOGUE_START, dialogue_turns
-from edgetune.data.formats._text import answer_field
+from edgetune.data.formats._text import text_field
 from edgetune.data.row import RowError
 
 TITLE = "pairs of whole texts"
@@ -28,7 +28,7 @@ def detect(row: dict[str, Any]) -> bool:
 
 def convert(row: dict[str, Any]) -> Example:
     """The common beginning, and the two ways to go on."""
-    chosen, rejected = (answer_field(row, key) for key in require_sides(row))
+    chosen, rejected = (text_field(row, key) for key in require_sides(row))
     if all(text.startswith(DIALOGUE_START) for text in (chosen, rejected)):
         turns = dialogue_turns(chosen), dialogue_turns(rejected)
         shared = shared_turns(*turns)

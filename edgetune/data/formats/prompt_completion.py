@@ -3,10 +3,10 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._calls import read_tools
+from edgetune.data.formats._calls import drop_foreign_nulls, read_tools
 from edgetune.data.formats._pairs import side_columns
 from edgetune.data.formats._prompt import prompt_turns
-from edgetune.data.formats._text import answer_field, column_pair, refuse_media
+from edgetune.data.formats._text import column_pair, refuse_media, text_field
 from edgetune.data.formats._turns import read_turns, require_answer
 from edgetune.data.row import RowError
 
@@ -39,6 +39,7 @@ def convert(row: dict[str, Any]) -> Example:
     after = (
         read_turns(completion, columns[1])
         if isinstance(completion, list)
-        else [{"role": "assistant", "content": answer_field(row, columns[1])}]
+        else [{"role": "assistant", "content": text_field(row, columns[1])}]
     )
-    return Example(require_answer(before + after), tools=read_tools(row))
+    tools = read_tools(row)
+    return Example(drop_foreign_nulls(require_answer(before + after), tools), tools=tools)

@@ -6,7 +6,7 @@ from typing import Any
 from edgetune.data.formats import Example
 from edgetune.data.formats._pairs import Turns, preference_example
 from edgetune.data.formats._prompt import prompt_turns, question_column
-from edgetune.data.formats._text import answer_field, first_filled
+from edgetune.data.formats._text import first_filled, text_field
 from edgetune.data.formats._turns import read_turns
 from edgetune.data.row import RowError
 
@@ -52,4 +52,4 @@ def _ranked(item: Any, number: int) -> tuple[float, Turns]:
     value = item.get(key)
     if isinstance(value, list):
         return rank, read_turns(value, key)
-    return rank, [{"role": "assistant", "content": answer_field(item, key)}]
+    return rank, [{"role": "assistant", "content": text_field(item, key)}]

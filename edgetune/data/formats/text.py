@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgetune.data.formats import Example
-from edgetune.data.formats._text import answer_field
+from edgetune.data.formats._text import text_field
 
 TITLE = "raw text"
 PRECEDENCE = 150
@@ -18,4 +18,4 @@ def detect(row: dict[str, Any]) -> bool:
 
 def convert(row: dict[str, Any]) -> Example:
     """The document; `continues: true`, which readers of long documents write, says that the next row continues it."""
-    return Example(text=answer_field(row, "text"), kind="text", continues=row.get("continues") is True)
+    return Example(text=text_field(row, "text"), kind="text", continues=row.get("continues") is True)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from edgetune.data.formats import Example, alpaca, prompt_completion
-from edgetune.data.formats._calls import read_tools
-from edgetune.data.formats._text import first_filled, refuse_media
-from edgetune.data.formats._turns import has_turns, read_conversation, require_answer
+from edgetune.data.formats import Example, alpaca, messages, prompt_completion
+from edgetune.data.formats._text import first_filled
+from edgetune.data.formats._turns import TURN_COLUMNS, has_turns
 from edgetune.data.row import RowError
 
 TITLE = "answers with a label"
@@ -33,9 +32,8 @@ def detect(row: dict[str, Any]) -> bool:
 def convert(row: dict[str, Any]) -> Example:
     """The conversation that ends in the answer, and the verdict on it."""
     label = _label(row)
-    if first_filled(row, "messages", "conversations", "texts"):
-        refuse_media(row)
-        example = Example(require_answer(read_conversation(row)), tools=read_tools(row))
+    if first_filled(row, *TURN_COLUMNS):
+        example = messages.convert(row)
     else:
         shape = prompt_completion if prompt_completion.question_answer_columns(row) or not alpaca.question_answer_columns(row) else alpaca
         example = shape.convert(row)

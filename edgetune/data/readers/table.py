@@ -2,14 +2,16 @@
 
 import csv
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from edgetune.data.readers import opened
 from edgetune.data.readers.errors import FileError
-from edgetune.data.row import RawRow
+from edgetune.data.row import EMPTY_CELL_WORDS, RawRow
 from edgetune.text import one_line
 
 SUFFIXES = (".csv", ".tsv")
@@ -121,7 +123,10 @@ def _row(header: list[str], fields: list[str], line: int) -> RawRow:
         column = next(name for name, field in zip(header, fields, strict=True) if _ESCAPED.search(field))
         byte = ord(bad[0]) - 0xDC00
         return RawRow(line, None, "encoding", f"byte 0x{byte:02x} in column '{one_line(column, 40)}' is not UTF-8; save the file as UTF-8")
-    return RawRow(line, dict(zip(header, fields, strict=True)))
+
+    # A word for a cell without a value becomes what such a cell is in every other table.
+    cells: list[Any] = [math.nan if len(field) < 5 and field in EMPTY_CELL_WORDS else field for field in fields]
+    return RawRow(line, dict(zip(header, cells, strict=True)))
 
 
 def _wrong(path: Path, error: csv.Error, start: int, end: int) -> FileError:
