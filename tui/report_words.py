@@ -94,4 +94,10 @@ def row_text(row: dict[str, Any], colours: dict[str, str]) -> Text:
             text.append(safe_text(token["text"]), trained if inside else "dim" if token["special"] else "")
         if inside:
             text.append("⟧", trained)
+
+    # What was noticed about the row comes last: the row itself is what one looks for.
+    for problem in row["problems"]:
+        text.append(f"\n{problem['kind'].replace('_', ' ')}", f"bold {colours.get('warning', '')}")
+        text.append(f"  {one_line(problem['message'], 240)}")
+    text.rstrip()
     return text

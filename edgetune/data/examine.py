@@ -4,16 +4,18 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from edgetune.data import duplicates, formats, readers, secrets, text_checks
+from edgetune.data import duplicates, formats, readers, row_checks, secrets, text_checks
 from edgetune.data.detect import apply_map
+from edgetune.data.dropped_parts import DROPPED, dropped_parts
 from edgetune.data.formats import Example
 from edgetune.data.labels import IGNORE_INDEX
 from edgetune.data.render import Rendered, Rules, TextTokenizer, TokenizedRow, token_pieces
-from edgetune.data.row import ParsedRow, Problem, RawRow, RowError
+from edgetune.data.row import EMPTY_CELL_WORDS, ParsedRow, Problem, RawRow, RowError
 from edgetune.data.template import TemplateRefusal
-from edgetune.data.tokenized import tokenize_many
+from edgetune.data.tokenized import refuse_unwritten_calls, tokenize_many
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,12 +62,14 @@ class Rejected:
 class Unit:
     """A kept row: where it stands, what it teaches, and its rows of tokens.
 
-    length: tokens of its longest row before any cut (guessed without a tokenizer); trained: tokens trained on.
+    findings: (kind, message) of what was odd in the row before it was converted. length: tokens of its longest row before any cut
+    (guessed without a tokenizer); trained: tokens trained on.
     """
 
     line: int
     example: Example
     digest: int
+    findings: list[tuple[str, str]] = field(default_factory=list)
     rows: list[TokenizedRow] = field(default_factory=list)
     length: int = 0
     trained: int = 0
@@ -155,8 +159,10 @@ def examine(source: int, file: str, raws: list[RawRow], job: Job, tokenizer: Tex
 def _unit(row: ParsedRow, convert: Callable[[dict[str, Any]], Example], job: Job) -> Unit:
     if row.problem:
         raise RowError(row.kind, row.problem)
-    example = convert(apply_map(row.value, job.mapping) if job.mapping else row.value)
-    return Unit(row.line, example, duplicates.digest("\n".join(text for _, text in text_fields(example))))
+    value = apply_map(row.value, job.mapping) if job.mapping else row.value
+    example = convert(value)
+    findings = list(row_checks.row_findings(value, judged=example.kind in ("preference", "unpaired"))) if job.look else []
+    return Unit(row.line, example, duplicates.digest("\n".join(text for _, text in text_fields(example))), findings)
 
 
 def _rejected(row: ParsedRow, error: RowError) -> Rejected:
@@ -182,6 +188,7 @@ def _tokenize(batch: Batch, job: Job, tokenizer: TextTokenizer) -> None:
         unit.length = max((outcome.full_length for outcome in rendered[id(unit)]), default=0)
         try:
             _fill_unit(unit, rendered[id(unit)], job.rules, tokenizer, batch.counts)
+            _note_dropped_parts(unit, tokenizer)
             usable.append(unit)
         except RowError as error:
             batch.rejected.append(Rejected(batch.file, unit.line, error.kind, str(error), as_row(unit.example)))
@@ -200,6 +207,7 @@ def _fill_unit(unit: Unit, rendered: list[Rendered], rules: Rules, tokenizer: Te
         if not unit.rows:
             raise RowError("empty", "it has no tokens")
     elif example.kind == "prompt":
+        refuse_unwritten_calls(example, tokenizer.template)
         try:
             prompt = tokenizer.template.render(example.messages, add_generation_prompt=True, tools=example.tools)
         except TemplateRefusal as error:
@@ -222,6 +230,12 @@ def _fill_unit(unit: Unit, rendered: list[Rendered], rules: Rules, tokenizer: Te
 
     unit.trained = sum(row.trained for row in unit.rows)
     _count(unit, tokenizer, counts)
+
+
+def _note_dropped_parts(unit: Unit, tokenizer: TextTokenizer) -> None:
+    """Note what the template does not write of a row, or of one of its sides."""
+    parts = {part for side in conversations(unit.example) for part in dropped_parts(side, tokenizer.template)}
+    unit.findings += [(f"{part}_dropped", f"the chat template does not write {DROPPED[part]}") for part in sorted(parts & DROPPED.keys())]
 
 
 def _check_pairs(rendered: list[Rendered]) -> None:
@@ -260,10 +274,27 @@ def as_row(example: Example) -> dict[str, Any]:
     return row | ({"tools": example.tools} if example.tools else {})
 
 
+def _example_findings(example: Example) -> Iterator[tuple[str, str]]:
+    """(kind, message) of what is odd in the turns of an example as a whole."""
+    if example.kind == "conversation" and (last := example.messages[-1]["role"]) != "assistant":
+        speaker = "a tool's result" if last == "tool" else f"the {last}'s turn"
+        yield "no_last_answer", f"it ends in {speaker}, which nothing answers: that turn teaches nothing"
+    if any(before["role"] == after["role"] == "assistant" for before, after in pairwise(example.messages)):
+        yield "two_answers", "two turns of the assistant follow each other that cannot be written as one: the first teaches to stop there"
+    if any(text.strip() in EMPTY_CELL_WORDS for text in answers_of(example)):
+        yield "empty_word", "an answer is only a word that some programs write for no value; it is learned as text"
+
+
+def answers_of(example: Example) -> Iterator[str]:
+    """The texts of an example's answers."""
+    for side in (example.messages, *(side for pair in example.pairs for side in pair)):
+        yield from (message["content"] for message in side if message["role"] == "assistant")
+
+
 def _note_findings(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
     """Note what is odd in a unit's texts."""
     counts = batch.counts
-    findings = set()
+    findings = {*unit.findings, *_example_findings(unit.example)}
 
     # A set: a fault that repeats within one text counts once.
     for where, text in text_fields(unit.example):

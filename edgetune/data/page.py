@@ -62,6 +62,7 @@ KIND_MEANINGS = {kind: f"rows {does}" for kind, does in WARNING_TEXTS.items()} |
     "unknown_role": "turns have a role that no chat template knows",
     "wrong_type": "fields hold something else than text",
     "template_refuses": "the chat template refuses these rows",
+    "calls_dropped": "the chat template does not write the calls of tools in these rows",
 }
 """Kinds of problems in words."""
 NOTE_KINDS = QUIET_KINDS - {"leak"}

@@ -136,7 +136,8 @@ def end_of_turn(tail: str, specials: Iterable[str]) -> str:
 
 
 def answer_spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokenizer: TextTokenizer, train_on: str) -> list[AnswerSpan]:
-    """The answers of a conversation that are trained on. Raises RowError: template_refuses, prompt_not_prefix."""
+    """The answers of a conversation that are trained on. Raises RowError: template_refuses, prompt_not_prefix,
+    calls_dropped."""
     template = tokenizer.template
     specials = tuple(tokenizer.specials)
     ending = answer_ending(template, specials)
@@ -156,6 +157,8 @@ def answer_spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokeni
 
         message = messages[index]
         whole = through_end(prompt, whole, message, ending, specials)
+        if not whole[len(prompt) :].removesuffix(ending.end).strip():
+            raise RowError("calls_dropped", "the chat template writes nothing of an answer that is only a call of a tool")
         result.append(AnswerSpan(prompt, whole, index + 1, message.get("train") is not False))
     return result
 
@@ -169,7 +172,8 @@ def _written(prompt: str, whole: str, messages: list[dict[str, Any]], tools: lis
     with suppress(TemplateRefusal):
         probed = template.render([*messages[:-1], {"role": "assistant", "content": PROBE_TEXT}], tools=tools)
         before, separator, _ = probed.partition(PROBE_TEXT)
-        opening = before.rpartition(str(messages[-2].get("content") or "").strip())[2]
+        asked = str(messages[-2].get("content") or "").strip()
+        opening = before.rpartition(asked)[2] if asked else ""
         if separator and whole.startswith(before) and opening and prompt.endswith(opening):
             return whole[len(before) :]
     raise RowError(

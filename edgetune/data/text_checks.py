@@ -39,13 +39,16 @@ _BLANK = re.compile(
     r"|(?<=<)(?:insert|enter|your|YOUR|INSERT|Your|Insert)[ _-][^<>\n]{1,40}>"
     r"|(?<=\{)(?<![\w{}\\]\{)\{\s*[A-Za-z_][\w .-]{0,40}\s*\}\}(?!\}))"
 )
+_CHAT_MARKUP = re.compile(r'<details type="(\w+)"')
+"""The blocks in which Open WebUI saves what is no answer: calls of tools, code that it ran."""
 _ALONE = re.compile(r"\s*(?:TODO|TBD|FIXME|XXX|N/?A|PLACEHOLDER|lorem ipsum\b.*)[.:!]?\s*", re.IGNORECASE | re.DOTALL)
 
 
 def text_findings(text: str) -> list[Finding]:
     """(kind, message) of everything found in a text, at most one of a kind.
 
-    Kinds: control, bidi, zero_width, replacement, mojibake, html, placeholder. Messages name characters by number and are safe to print.
+    Kinds: control, bidi, zero_width, replacement, mojibake, html, placeholder, chat_markup.
+    Messages name characters by number and are safe to print.
     """
     findings: list[Finding] = []
     plain = text.isascii()
@@ -57,6 +60,9 @@ def text_findings(text: str) -> list[Finding]:
         leftovers = [m[0] for pattern in (_TAG, _ENTITY) for m in pattern.finditer(text)]
         if leftovers and not _ABOUT_TAGS.search(text):
             findings.append(("html", _count_pieces("leftover of a web page", "leftovers of a web page", leftovers)))
+
+    if '<details type="' in text and (blocks := _CHAT_MARKUP.findall(text)):
+        findings.append(("chat_markup", _count_pieces("block that a chat program wrote", "blocks that a chat program wrote", blocks)))
 
     if "{{" in text or "[" in text or "<" in text:
         blanks = [m[0] for m in _BLANK.finditer(text)]

@@ -1,5 +1,6 @@
 """Conversations as tokenized rows: rendered, tokenized together, and shortened where they are too long."""
 
+from edgetune.data.dropped_parts import dropped_parts
 from edgetune.data.formats import Example
 from edgetune.data.render import (
     MAX_TOKEN_CHARACTERS,
@@ -13,6 +14,7 @@ from edgetune.data.render import (
 )
 from edgetune.data.row import RowError
 from edgetune.data.shorten import shorten
+from edgetune.data.template import ChatTemplate
 
 
 def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rules) -> list[Rendered]:
@@ -22,6 +24,7 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
     texts: list[str] = []
     for example in examples:
         try:
+            refuse_unwritten_calls(example, tokenizer.template)
             spans = answer_spans(example.messages, example.tools, tokenizer, rules.train_on)
             longest = max((len(span.whole) for span in spans), default=0)
             if rules.overlong == "drop" and longest > rules.max_length * MAX_TOKEN_CHARACTERS:
@@ -49,6 +52,14 @@ def tokenize_many(examples: list[Example], tokenizer: TextTokenizer, rules: Rule
             rendered = Rendered(error=RowError("nothing_trained", "none of its tokens would be trained on"), full_length=longest)
         result.append(rendered)
     return result
+
+
+def refuse_unwritten_calls(example: Example, template: ChatTemplate) -> None:
+    """Refuse a conversation whose calls of tools the template leaves out. Raises RowError calls_dropped."""
+    if "calls" in dropped_parts(example, template):
+        raise RowError(
+            "calls_dropped", "the chat template does not write calls of tools: a model would learn to answer nothing in their place"
+        )
 
 
 def tokenize(example: Example, tokenizer: TextTokenizer, rules: Rules) -> list[TokenizedRow]:

@@ -35,14 +35,50 @@ WARNING_TEXTS = {
     "placeholder": "hold placeholders nobody filled in, such as {{name}}",
     "control_token": "hold text that the model reads as a control token",
     "personal": "hold e-mail addresses or phone numbers",
+    "no_last_answer": "end in a turn that nobody answers: that turn teaches nothing",
+    "two_answers": "have two turns of the assistant in a row: the first teaches to stop there",
+    "unknown_flag": "have a flag on an answer that is not understood: the answer is trained on",
+    "unused_choice": "hold people's judgments that are not used",
+    "chat_markup": "hold blocks that a chat program wrote around tools or code",
+    "tools_dropped": "offer tools that the chat template does not write: the model never sees them",
+    "results_dropped": "have results of tools that the chat template does not write: the model answers without them",
+    "reasoning_dropped": "have reasoning that the chat template does not write: it is not learned",
+    "system_dropped": "have a system turn that the chat template does not write: the model never sees it",
+    "names_dropped": "have names of tools beside their results that the chat template does not write",
+    "unused_key": "have keys in their turns that are not used",
+    "joined_turns": "have turns of the assistant in a row that are read as one",
+    "empty_word": "have an answer that is only the word None, null or NaN, learned as text",
 }
 """Warnings about texts: what the rows do, in words."""
 LENGTH_REMEDY = "Raise --max-length, or cut long rows with --overlong truncate or --overlong split."
-QUIET_KINDS = {"personal", "duplicate", "near_duplicate", "leak", "near_leak"}
+REMEDIES = {
+    "too_long": LENGTH_REMEDY,
+    "template_refuses": "Change these rows (a system turn, roles that do not alternate), or use another base.",
+    "calls_dropped": "Use a base whose chat template writes calls of tools, or remove these rows. The first: {first}",
+    "tools_dropped": "Use a base whose chat template writes tools, or remove 'tools' from the rows. The first: {first}",
+    "results_dropped": "Use a base whose chat template writes results of tools. The first: {first}",
+    "reasoning_dropped": "Use a base that reasons, or write the reasoning into the answer as <think>…</think>. The first: {first}",
+    "system_dropped": "Write the system text in front of the first question, or use another base. The first: {first}",
+    "no_last_answer": "Check the roles: perhaps an answer is marked as the user's. The first: {first}",
+    "two_answers": "Put the text before the call, or join the two turns. The first: {first}",
+    "unknown_flag": 'Write "loss": false on the answers that are context only. The first: {first}',
+    "unused_choice": "Write the better answer as `chosen` and the other as `rejected`, or keep only good ones. The first: {first}",
+}
+"""What to do about a kind; {first}: where it is seen first."""
+QUIET_KINDS = {"personal", "duplicate", "near_duplicate", "leak", "near_leak", "unused_key", "joined_turns", "empty_word", "names_dropped"}
 """Kinds that are counted but are no warning by themselves, or have a separate sentence."""
 
 
-SINGULAR = {"hold": "holds", "are": "is", "were": "was", "repeat": "repeats", "nearly": "nearly"}
+SINGULAR = {
+    "hold": "holds",
+    "are": "is",
+    "offer": "offers",
+    "were": "was",
+    "have": "has",
+    "end": "ends",
+    "repeat": "repeats",
+    "nearly": "nearly",
+}
 
 
 def rows_sentence(count: int, does: str) -> str:
@@ -70,17 +106,22 @@ def _first(report: "Report", kind: str) -> str:
     return f"{problem.file}:{problem.line}: {problem.message}" if problem else kind
 
 
+def _remedy(report: "Report", kind: str, otherwise: str) -> str:
+    """What to do about a kind."""
+    return REMEDIES.get(kind, otherwise).replace("{first}", _first(report, kind))
+
+
+def _rejected_remedy(report: "Report", kind: str) -> str:
+    return _remedy(report, kind, f"Fix the rows rejected as '{kind}'. The first is {_first(report, kind)}")
+
+
 def _stops(report: "Report") -> Iterator[tuple[str, str]]:
     read = report.read
     left = report.rejected
     usable = report.kept + report.truncated
 
     kind, count = _worst(report)
-    fixes = {
-        "too_long": LENGTH_REMEDY,
-        "template_refuses": "Change these rows (a system turn, roles that do not alternate), or use another base.",
-    }
-    fix = fixes.get(kind, f"Fix the rows rejected as '{kind}'. The first is {_first(report, kind)}")
+    fix = _rejected_remedy(report, kind)
 
     # Rows that are too long can be cut, so they do not speak against the file.
     wrong = left - report.rejected_counts.get("too_long", 0)
@@ -104,6 +145,19 @@ def _stops(report: "Report") -> Iterator[tuple[str, str]]:
         yield (
             "BOS appears twice at the start of the rows",
             "The template writes BOS and the tokenizer adds it: set add_bos_token to false in the base's tokenizer_config.json.",
+        )
+
+    # Of answers that are all good, or all bad, nothing tells the two apart.
+    good, bad = report.content.get("good", 0), report.content.get("bad", 0)
+    if report.kind == "unpaired" and (good or bad) and not (good and bad):
+        yield (
+            f"all {good + bad:,} answers are labeled {'good' if good else 'bad'}: nothing shows the difference",
+            f"Add answers labeled {'bad' if good else 'good'}"
+            + (
+                ", or learn these as they are: 'edgetune data convert FILE --to messages --out OUT.jsonl' makes conversations."
+                if good
+                else "."
+            ),
         )
 
     split = report.split
@@ -150,8 +204,7 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
     wrong = report.rejected - report.rejected_counts.get("too_long", 0)
     if report.rejected and wrong <= REJECTED_SHARE * report.read and usable:
         kind, count = _worst(report)
-        fix = LENGTH_REMEDY if kind == "too_long" else f"Fix the rows rejected as '{kind}'. The first is {_first(report, kind)}"
-        yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", fix
+        yield f"{report.rejected:,} of {report.read:,} rows are left out, {count:,} of them as '{kind}'", _rejected_remedy(report, kind)
 
     for kind in ("secret", "card", "iban"):
         if count := report.problem_counts.get(kind, 0):
@@ -164,7 +217,7 @@ def _warnings(report: "Report") -> Iterator[tuple[str, str]]:
             and kind not in (*QUIET_KINDS, "secret", "card", "iban")
             and (count > MOST_SHARE * usable or kind != "html")
         ):
-            yield rows_sentence(count, WARNING_TEXTS[kind]), f"Look at {_first(report, kind)}"
+            yield rows_sentence(count, WARNING_TEXTS[kind]), _remedy(report, kind, f"Look at {_first(report, kind)}")
     yield from _repeated_or_lopsided(report, usable)
 
     if 0 < usable < FEW_ROWS:

@@ -106,3 +106,25 @@ def test_split_keeps_equal_rows_together(edgetune: Call, tmp_path: Path) -> None
     train, valid = ((tmp_path / "s" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines() for name in ("train", "valid"))
     assert not set(train) & set(valid) and sorted(train + valid) == sorted(path.read_text(encoding="utf-8").splitlines())
     assert edgetune("data", "check", tmp_path / "s")[0] == 0
+
+
+def test_what_a_template_drops_is_shown_in_the_check_the_row_and_the_app(edgetune: Call, tmp_path: Path) -> None:
+    from tui.report_words import report_text, row_text
+
+    called = [{"type": "function", "function": {"name": "lamp", "arguments": {"number": 1}}}]
+    turns = [{"role": "user", "content": "Light, please."}, {"role": "assistant", "content": "", "tool_calls": called}]
+    thinking = [turns[0], {"role": "assistant", "content": "Here.", "reasoning_content": "It is dark."}]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in (turns, *[thinking] * 3)), encoding="utf-8")
+    code, out, _ = edgetune("data", "check", path, "--base", "nano")
+    assert code == 1 and "calls_dropped" in out and "reasoning_dropped" in out
+    assert "fix first: Use a base whose chat template writes calls of tools, or remove these rows." in out
+
+    # The app shows the same report and the same rows.
+    report = json.loads(edgetune("data", "check", path, "--base", "nano", "--json")[1])
+    text = report_text(report, {}, ascii_only=True).plain
+    assert "1 calls dropped" in text and "3 reasoning dropped" in text and "Use a base whose chat template writes calls" in text
+    rows = [json.loads(edgetune("data", "preview", path, "--row", number, "--base", "nano", "--json")[1]) for number in (1, 2)]
+    left_out, kept = (row_text(row, {}).plain for row in rows)
+    assert left_out == f"left out: {rows[0]['rejected']['reason']}" and "does not write calls of tools" in left_out
+    assert "⟦Here." in kept and kept.endswith("reasoning dropped  the chat template does not write the reasoning before an answer")
