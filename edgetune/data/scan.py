@@ -1,6 +1,7 @@
 """A stream over all rows of all files, batch by batch and in order, on as many processes as pay; memory does not grow with the files."""
 
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 
 from edgetune.data import readers
 from edgetune.data.detect import DetectedFormat, EvenSample, apply_map, check_map, detect_format
@@ -26,6 +28,9 @@ BATCH_BYTES = 4 * 2**20
 """Bytes of unparsed rows of a batch, at most (but for a single larger row)."""
 PARALLEL_FROM_BYTES = 8 * 2**20
 """Bytes of files from which worker processes pay for their start (about a second)."""
+MIN_DATED_SHARE = 0.2
+"""Share of a text's first lines that must begin with a date for it to be a chat; messages may have several lines."""
+_DATED_LINE = re.compile(r"\W{0,3}\d{1,4}[./-] ?\d{1,2}[./-]")
 BATCHES_AHEAD = 3
 """Batches in work or waiting for each process."""
 
@@ -67,7 +72,9 @@ def detect_formats(sources: list[Source], requested: str, mapping: dict[str, str
 
 
 def detect_file_format(source: Source, requested: str, mapping: dict[str, str]) -> DetectedFormat:
-    """The format of a file, told from rows spread over all of it."""
+    """The format of a file, told from rows spread over all of it. Raises FileError: no_rows; chat_export, unless a shape is asked for."""
+    if requested == "auto" and not mapping:
+        refuse_chat_export(source.path)
     sample: EvenSample[tuple[str, RawRow]] = EvenSample()
     for piece in raw_batches([source]):
         for raw in piece.raws:
@@ -83,7 +90,33 @@ def detect_file_format(source: Source, requested: str, mapping: dict[str, str]) 
     if mapping:
         check_map(rows, mapping)
         rows = [replace(row, value=apply_map(row.value, mapping)) if not row.problem else row for row in rows]
-    return detect_format(rows, requested)
+    detected = detect_format(rows, requested)
+    note = readers.layout_note(source.path)
+    return replace(detected, reason=f"{detected.reason}; {note}") if note else detected
+
+
+def refuse_chat_export(path: Path) -> None:
+    """Refuse a chat as a program exported it: its dates, names and notices would be learned as text. Raises FileError: chat_export."""
+    from edgetune.data import chats
+
+    suffix = readers.suffix_of(path)
+    if path.suffix.lower() == ".gz" or suffix not in (".txt", ".json"):
+        return
+    file = chats.ExportFile(path, named=True)
+    name = chats.recognise(file)
+
+    # A book in which somebody writes like that once is no chat.
+    lines = [line for line in file.head.decode("utf-8", "replace").splitlines() if line.strip()]
+    if not name or (suffix == ".txt" and sum(bool(_DATED_LINE.match(line)) for line in lines) < MIN_DATED_SHARE * len(lines)):
+        return
+    title, me = chats.source(name).TITLE, "" if chats.source(name).ASSISTANT else " --me YOUR-NAME"
+    raise FileError(
+        path,
+        "chat_export",
+        f"is an export of {title}, not examples",
+        "As it stands, its dates, names and notices would be learned with the words.",
+        f"Make examples of it: edgetune data import-chats FILE{me} --out examples.jsonl. To learn it as plain text, add --format text.",
+    )
 
 
 def examined_batches(sources: list[Source], job: Job, processes: int | None = None) -> Iterator[Packed]:

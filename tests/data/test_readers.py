@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgetune.data import readers
+from edgetune.data.formats import module
 from edgetune.data.read import read_rows
 from edgetune.data.readers import FileError, json_lines, json_scanner, opened, parse, pdf, table
 from edgetune.data.row import ParsedRow, RawRow
@@ -202,7 +203,7 @@ def test_parquet_and_arrow_keep_null_nan_and_nesting(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    expected = [{"t": None, "x": 1.5, "m": [{"role": "user", "n": None}], "b": b"\xff"}, {"t": "nan", "x": None, "m": [], "b": None}]
+    expected = [{"t": None, "x": 1.5, "m": [{"role": "user"}], "b": b"\xff"}, {"t": "nan", "x": None, "m": [], "b": None}]
     arrow = pyarrow.Table.from_pylist(expected * 2000)
     pyarrow.parquet.write_table(arrow, tmp_path / "a.parquet", row_group_size=700)
     with pyarrow.ipc.new_file(str(tmp_path / "b.arrow"), arrow.schema) as file:
@@ -627,3 +628,120 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         path.unlink()
         assert peak < 20 << 20, (name, peak)
         assert count == COUNT or name == "e.txt"
+
+
+CITIES = [{"instruction": f"Wie heißt Ort {i}?", "output": f"Köln, {i} €"} for i in range(12)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.jsonl.gz"])
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (json.dumps(CITIES), "one JSON list"),
+        ("\n" + json.dumps(CITIES, indent=1) + "\n", "one JSON list"),
+        ("[\n" + ",\n".join(map(json.dumps, CITIES)) + "\n]", "one JSON list"),
+        ("\n".join(json.dumps(row, indent=2) for row in CITIES), "over several lines"),
+        ("".join(json.dumps(row) + "\n" for row in CITIES), ""),
+    ],
+)
+def test_json_of_any_layout_is_read_under_the_name_of_lines(name: str, text: str, note: str, tmp_path: Path) -> None:
+    from edgetune.data.scan import detect_file_format
+    from edgetune.data.sources import Source
+
+    path = write(tmp_path / name, gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert [row.value for row in read_rows(path)] == CITIES
+    reason = detect_file_format(Source(path), "auto", {}).reason
+    assert reason.startswith("Alpaca: 12 of 12") and note in reason and ("read as such" in reason) == bool(note)
+
+
+@pytest.mark.parametrize(
+    ("first", "kinds"),
+    [
+        ('{"instruction": "q", "output": "a', ["not_json", ""]),
+        ("[1]", ["not_object", ""]),
+        ('[{"role": "user"}]', ["not_object", ""]),
+        ("{", ["not_json", ""]),
+        ("[{", ["not_json", ""]),
+        ('{"a": 1} {"b": 2}', ["not_json", ""]),
+    ],
+)
+def test_a_broken_first_line_costs_that_line_alone(first: str, kinds: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", first + "\n" + json.dumps(CITIES[0]) + "\n")
+    assert [row.kind for row in read_rows(path)] == kinds
+
+
+TURNS = [{"role": "user", "content": "Who's 'it'?\nSay \"so\"."}, {"role": "assistant", "content": "It is [{'a': 1}\n {'b': 2}]."}]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [json.dumps(TURNS), json.dumps(TURNS, indent=1), repr(TURNS), "[" + "\n ".join(map(repr, TURNS)) + "]"],
+    ids=["json", "indented", "python", "numpy"],
+)
+@pytest.mark.parametrize("column", ["messages", "dialog", "conversations"])
+def test_a_conversation_in_a_cell_is_a_list_of_turns(written: str, column: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", column], *([number, written] for number in range(16))])
+    rows = list(read_rows(path))
+    assert [row.value[column] for row in rows] == [TURNS] * 16
+    lines = write(tmp_path / "a.jsonl", (json.dumps({column: written}) + "\n").encode())
+    assert [row.value for row in read_rows(lines)] == [{column: TURNS}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"output": json.dumps(TURNS)},
+        {"messages": "[{'role': 'user', 'content': print(1)}]"},
+        {"messages": "[{'a': 1}]"},
+        {"messages": '[{"role": ' + "[" * 300},
+        {"messages": "[1, 2]"},
+    ],
+)
+def test_a_text_that_is_no_conversation_stays_text(row: dict[str, str], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", (json.dumps(row) + "\n").encode())
+    assert [parsed.value for parsed in read_rows(path)] == [row]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_nulls_that_storing_made_are_not_there(suffix: str, tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.feather
+    import pyarrow.parquet
+
+    def asks(name: str, arguments: dict[str, str], properties: dict[str, Any]) -> dict[str, Any]:
+        call = {"type": "function", "function": {"name": name, "arguments": arguments}}
+        parameters = {"type": "object", "properties": properties}
+        return {
+            "messages": [{"role": "user", "content": f"{name}?"}, {"role": "assistant", "content": None, "tool_calls": [call]}],
+            "tools": [{"type": "function", "function": {"name": name, "description": "d", "parameters": parameters}}],
+        }
+
+    rows = [
+        asks("weather", {"town": "Bern"}, {"town": {"type": "string"}}),
+        asks("clock", {"zone": "a"}, {"zone": {"type": "string", "enum": ["a", "b"]}}),
+    ]
+    table = pyarrow.Table.from_pylist(rows)
+    assert table.to_pylist()[0]["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"town": "Bern", "zone": None}
+    path = tmp_path / f"a{suffix}"
+    pyarrow.parquet.write_table(table, path) if suffix == ".parquet" else pyarrow.feather.write_feather(table, path)
+
+    # The same with nulls that were written into JSON lines, as `datasets` does.
+    stored = write(tmp_path / "stored.jsonl", "".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode())
+
+    # As if each row had been a line of JSON.
+    lines = write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    convert = module("messages").convert
+    meant = [convert(row.value) for row in read_rows(lines)]
+    assert [convert(row.value) for row in read_rows(path)] == meant
+    assert [convert(row.value) for row in read_rows(stored)] == meant
+
+
+def test_a_column_of_maps_holds_objects(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"m": pyarrow.array([[("town", "Bern")]], pyarrow.map_(pyarrow.string(), pyarrow.string()))})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    assert [row.value for row in read_rows(tmp_path / "a.parquet")] == [{"m": {"town": "Bern"}}]

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from edgetune.data.readers import opened
+from edgetune.data.readers import json_document, opened
 from edgetune.data.readers.errors import FileError
 from edgetune.data.readers.parse import parse
 from edgetune.data.row import RawRow
 
-__all__ = ["GZIP_SUFFIXES", "READERS", "FileError", "parse", "read", "suffix_of"]
+__all__ = ["GZIP_SUFFIXES", "READERS", "FileError", "layout_note", "parse", "read", "suffix_of"]
 
 READERS = {
-    ".jsonl": "json_lines",
-    ".ndjson": "json_lines",
+    ".jsonl": "json_document",
+    ".ndjson": "json_document",
     ".json": "json_document",
     ".csv": "table",
     ".tsv": "table",
@@ -63,6 +63,11 @@ def read(path: Path) -> Iterator[RawRow]:
 
     if empty:
         raise FileError(path, "no_rows", "holds no examples", "It holds only blank lines or a header.", "Check that it was saved whole.")
+
+
+def layout_note(path: Path) -> str:
+    """What to say of a file that is laid out otherwise than its name says, and is read all the same; "" for all others."""
+    return json_document.layout_note(path) if READERS.get(suffix_of(path)) == "json_document" else ""
 
 
 _REMEDIES = (

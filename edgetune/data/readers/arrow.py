@@ -18,7 +18,10 @@ MAX_OBJECT_BYTES = 1 << 22
 
 
 def read(path: Path) -> Iterator[RawRow]:
-    """Every row, with its number. null stays None and NaN stays NaN. Problems of a row: encoding, unreadable.
+    """Every row, with its number. A column's null stays None and NaN stays NaN. Problems of a row: encoding, unreadable.
+
+    Inside a column, null members of objects are left out: a column's objects all have the same members, so that storing rows gives each
+    those of all others, as nulls.
 
     Raises FileError: wrong_content, damaged, duplicate_column.
     """
@@ -105,19 +108,30 @@ def _check_names(path: Path, names: list[str]) -> None:
 def _objects(batch: Any) -> Iterator[dict[str, Any] | tuple[str, str]]:
     """A batch's rows; (kind, problem) for one whose values Python cannot hold."""
     try:
-        rows: list[dict[str, Any]] = batch.to_pylist()
+        rows: list[dict[str, Any]] = batch.to_pylist(maps_as_pydicts="strict")
     except (ValueError, OverflowError, ArithmeticError):
         for number in range(batch.num_rows):
             yield _object(batch.slice(number, 1))
     else:
-        yield from rows
+        yield from map(_without_nulls, rows)
 
 
 def _object(row: Any) -> dict[str, Any] | tuple[str, str]:
     try:
-        content: dict[str, Any] = row.to_pylist()[0]
+        content: dict[str, Any] = row.to_pylist(maps_as_pydicts="strict")[0]
     except UnicodeDecodeError as error:
         return "encoding", f"byte 0x{error.object[error.start]:02x} in its text is not UTF-8"
     except (ValueError, OverflowError, ArithmeticError) as error:
         return "unreadable", f"a value cannot be read: {one_line(str(error), 100)}"
-    return content
+    return _without_nulls(content)
+
+
+def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _members(cell) if isinstance(cell, (dict, list)) else cell for name, cell in row.items()}
+
+
+def _members(value: Any) -> Any:
+    """A nested value without the null members of its objects."""
+    if isinstance(value, dict):
+        return {name: _members(member) for name, member in value.items() if member is not None}
+    return [_members(element) for element in value] if isinstance(value, list) else value

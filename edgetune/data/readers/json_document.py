@@ -1,6 +1,7 @@
-"""JSON: a list of objects, read element by element; an object that holds such a list; columns; one row; JSON lines under that name."""
+"""JSON: lines of objects, a list of them read one by one, an object that holds such a list, columns, one row; whatever the name says."""
 
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from edgetune.data.readers.parse import decode_problem
 from edgetune.data.row import RawRow, is_too_deep
 from edgetune.text import one_line
 
-SUFFIXES = (".json",)
+SUFFIXES = (".json", ".jsonl", ".ndjson")
+LINES_SUFFIXES = (".jsonl", ".ndjson")
 MAX_FIRST_LINE_BYTES = 1 << 22
 """Bytes of the first line that are looked at to tell JSON lines."""
 NOT_ROWS = ("tools", "functions")
@@ -47,12 +49,13 @@ def read(path: Path) -> Iterator[RawRow]:
 
 def _layout(path: Path) -> str:
     """What the file's start shows: "list", "lines", "member" (an object that holds the list) or "values" (objects, or columns)."""
+    if _named_lines(path):
+        return _layout_of_lines(path)
+
     # JSON lines under this name: a first line that is JSON by itself, and more behind it.
     with opened.utf8(path) as file:
-        line = file.readline(MAX_FIRST_LINE_BYTES)
-        while line.isspace():
-            line = file.readline(MAX_FIRST_LINE_BYTES)
-        if line.lstrip().startswith(b"{") and line.endswith(b"\n") and _is_json(line) and file.read(opened.READ_CHUNK_BYTES).strip():
+        line = _first_line(file)
+        if line.startswith(b"{") and line.endswith(b"\n") and _is_json(line) and file.read(opened.READ_CHUNK_BYTES).strip():
             return "lines"
 
     with opened.utf8(path) as file:
@@ -72,6 +75,54 @@ def _layout(path: Path) -> str:
             if kind != b"[" or key in NOT_ROWS:
                 scanner.value()
     return "values"
+
+
+def layout_note(path: Path) -> str:
+    """What to say of a file named as JSON lines that is something else, and read as what it is; "" for all others."""
+    layout = _layout(path) if _named_lines(path) else "lines"
+    notes = {"list": "the file is one JSON list, not JSON lines", "values": "its objects go over several lines each"}
+    return f"{notes[layout]}: it was read as such" if layout in notes else ""
+
+
+def _named_lines(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(LINES_SUFFIXES)
+
+
+def _layout_of_lines(path: Path) -> str:
+    """What a file named as JSON lines holds: "lines", "list" or "values" (objects over several lines).
+
+    Another layout must be plain from its start, so that a first line which is broken costs no more than that line.
+    """
+    with opened.utf8(path) as file:
+        line = _first_line(file)
+        whole = _is_json(line)
+        if whole and (line.startswith(b"{") or file.read(opened.READ_CHUNK_BYTES).strip()):
+            return "lines"
+
+    # A list's first object, or an object that goes on in the next lines.
+    try:
+        with opened.utf8(path) as file:
+            scanner = Scanner(file, path)
+            layout = "list" if scanner.take(b"[", b"{") == b"[" else "values"
+            if layout == "list" and scanner.peek() == b"{":
+                orjson.loads(scanner.value())
+                return layout
+        with opened.utf8(path) as file:
+            first = Scanner(file, path).value()
+            if layout == "values" and b"\n" in first.strip():
+                orjson.loads(first)
+                return layout
+    except (FileError, orjson.JSONDecodeError):
+        pass
+    return "lines"
+
+
+def _first_line(file: BufferedReader) -> bytes:
+    """The first line with something on it, without spaces in front; b"" where there is none."""
+    line = file.readline(MAX_FIRST_LINE_BYTES)
+    while line.isspace():
+        line = file.readline(MAX_FIRST_LINE_BYTES)
+    return line.lstrip()
 
 
 def _is_json(line: bytes) -> bool:

@@ -6,7 +6,6 @@ from pathlib import Path
 from edgetune.data.readers import opened
 from edgetune.data.row import RawRow
 
-SUFFIXES = (".jsonl", ".ndjson")
 MAX_ROW_BYTES = 1 << 24
 """Bytes of the longest row that is held in memory (16 MiB); a longer one is left out."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from edgetune.data.readers.turn_text import with_turns
 from edgetune.data.row import MAX_DEPTH, ParsedRow, RawRow, is_too_deep
 from edgetune.text import safe_text
 
@@ -36,13 +37,13 @@ def parse(file: str, raw: RawRow) -> ParsedRow:
             )
 
         if type(value) is dict:
-            return ParsedRow(file, raw.line, value)
+            return ParsedRow(file, raw.line, with_turns(value))
         return ParsedRow(file, raw.line, {}, f"expected an object, found {json_type(value)}", "not_object", excerpt(content))
 
     # What the reader itself could not read, or had parsed already.
     if content is None:
         return ParsedRow(file, raw.line, {}, raw.problem, raw.kind)
-    return ParsedRow(file, raw.line, content)
+    return ParsedRow(file, raw.line, with_turns(content))
 
 
 def decode_problem(content: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
