@@ -1,13 +1,14 @@
 """A conversation with a model: its messages, rendered as training rendered them, kept within the context window."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from edgetune.chat.engine import Engine, Generation
 from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.sampling import Sampling
 from edgetune.chat.turns import turn_marks
-from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate
+from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
 from edgetune.errors import InputError
 
 DEFAULT_TOKENS = 512
@@ -114,7 +115,7 @@ class Conversation:
         tokens: list[int] = []
         for start in starts:
             kept = messages[start:]
-            rendered = self.template.render([*first, *kept], add_generation_prompt=True)
+            rendered = self._rendered(first, kept)
             tokens = self.engine.prompt_tokens(rendered)
             if len(tokens) <= most:
                 return kept, rendered, tokens
@@ -124,6 +125,22 @@ class Conversation:
             f"With the chat template it has {len(tokens)} tokens; {most} fit next to the answer in a context of {context}.",
             "Shorten it, ask for a shorter answer (--max-tokens), or for a longer context (--ctx).",
         )
+
+    def _rendered(self, first: list[Message], kept: list[Message]) -> str:
+        """The prompt of these turns. Raises InputError where the template refuses them, and says so where the system message is why."""
+        try:
+            return self.template.render([*first, *kept], add_generation_prompt=True)
+        except TemplateRefusal as refusal:
+            with suppress(TemplateRefusal):
+                if first and self.template.render(kept, add_generation_prompt=True):
+                    raise InputError(
+                        "This model takes no system message",
+                        f"Its chat template refuses one: {refusal.cause}",
+                        "Put its words in front of the first question, or go without it: leave out --system, or type /system in the chat.",
+                    ) from refusal
+            raise InputError(
+                "The chat template refuses this conversation", refusal.cause, "Begin again (/reset), or chat with another model."
+            ) from refusal
 
 
 def _turns(messages: list[Message]) -> int:

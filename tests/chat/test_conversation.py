@@ -59,6 +59,18 @@ def test_an_end_of_turn_of_plain_text_stops_the_answer(make_stories: Callable[[s
         assert "".join(answer) == " named Lily." and answer.stats is not None and answer.stats.reason == "stop"
 
 
+def test_a_system_message_that_the_template_refuses_is_named(make_stories: Callable[[str | None], Path]) -> None:
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + TAGGED
+    with Engine(make_stories(refusing)) as engine:
+        conversation = Conversation(engine, system="Be brief.")
+        with pytest.raises(InputError, match="takes no system message") as caught:
+            conversation.ask("Hi", max_tokens=5)
+        assert "System role not supported" in caught.value.cause and "leave out --system" in caught.value.remedy
+        assert "row" not in caught.value.remedy and conversation.messages == []
+        conversation.system = None
+        list(conversation.ask("Hi", max_tokens=5))
+
+
 def test_the_window_drops_the_oldest_turns_aloud(stories_gguf: Path) -> None:
     said: list[str] = []
     with Engine(stories_gguf, n_ctx=160) as engine:
