@@ -49,3 +49,16 @@ class Chat:
     group: bool | None = None
     system: str = ""
     place: str = ""
+
+
+def role_of(word: Any) -> Role:
+    """A role as programs call it; "" for none that is known."""
+    known: dict[Any, Role] = {
+        "user": "user",
+        "human": "user",
+        "assistant": "assistant",
+        "model": "assistant",
+        "system": "system",
+        "tool": "tool",
+    }
+    return known.get(word if isinstance(word, str) else "", "")

@@ -88,15 +88,15 @@ class ExportFile:
         with self.open() as file:
             return outline(file, Path(str(self)))
 
-    def sibling(self, name: str) -> "ExportFile | None":
-        """Another file in the same folder of the export; None when it is not there."""
-        other = str(self.name.with_name(name))
+    def sibling(self, name: str, up: int = 0) -> "ExportFile | None":
+        """Another file of the export, in the same folder or so many folders further up; None when it is not there."""
         if self.inner:
+            other = str(self.name.parents[up] / name) if up < len(self.name.parents) else name
             with _archive(self.path, self.inner[:-1]) as archive:
                 there = other in archive.NameToInfo
             return ExportFile(self.path, (*self.inner[:-1], other)) if there else None
-        path = self.path.with_name(name)
-        return ExportFile(path, root=self.root) if path.is_file() else None
+        path = self.path.parents[up] / name
+        return ExportFile(path, root=self.root if path.is_relative_to(self.root) else path.parent) if path.is_file() else None
 
 
 def export_files(paths: Sequence[Path]) -> Iterator[ExportFile]:

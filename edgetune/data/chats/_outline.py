@@ -115,3 +115,17 @@ def members(scanner: Scanner) -> Iterator[str]:
         yield str(key)
         if scanner.take(b",", b"}") == b"}":
             return
+
+
+def documents(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
+    """(line, value) of a file's list, of its one value, or of every line of JSON lines.
+
+    Raises FileError: not_json, json_truncated, too_large.
+    """
+    scanner = Scanner(file, path)  # type: ignore[arg-type]
+    if scanner.peek() == b"[":
+        yield from elements(scanner)
+        return
+    while scanner.peek():
+        line = scanner.line
+        yield line, checked(scanner, scanner.value(), line)

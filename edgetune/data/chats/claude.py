@@ -8,7 +8,7 @@ from typing import Any
 from edgetune.data.chats._chat import Chat, Message, Role
 from edgetune.data.chats._files import ExportFile
 from edgetune.data.chats._outline import checked, elements
-from edgetune.data.chats._tree import children_of, line_to, newest_leaf
+from edgetune.data.chats._tree import line_on_screen
 from edgetune.data.readers.json_scanner import Scanner
 
 TITLE = "Claude"
@@ -49,25 +49,12 @@ def _chat(value: dict[str, Any], place: str) -> Chat:
 
     # With parents, the list holds edited and retried turns too: the line that was last on screen is the chat.
     parents = {key: str(entry.get("parent_message_uuid") or "") for key, entry in by_key.items()}
-    times = {key: _time(entry) for key, entry in by_key.items()}
-    last = str(value.get("current_leaf_message_uuid") or "")
-    shown = line_to(last if last in parents else newest_leaf(parents, times), parents)
-    below = children_of(parents)
-
-    messages = []
-    for key in shown:
-        message = _message(by_key[key])
-        if message.role == "assistant":
-            others = [
-                _message(by_key[other]) for other in below[parents[key]] if other != key and by_key[other].get("sender") == "assistant"
-            ]
-            message.others = [other.text for other in others if other.text and not other.left_out]
-        messages.append(message)
-    hidden = [_message(by_key[key], "another branch") for key in keys if key not in set(shown)]
-    return Chat(str(value.get("name") or ""), [*messages, *hidden], group=False, place=place)
+    messages = {key: _message(entry) for key, entry in by_key.items()}
+    shown = line_on_screen(messages, parents, str(value.get("current_leaf_message_uuid") or ""))
+    return Chat(str(value.get("name") or ""), shown, group=False, place=place)
 
 
-def _message(entry: dict[str, Any], left_out: str = "") -> Message:
+def _message(entry: dict[str, Any]) -> Message:
     role = ROLES.get(str(entry.get("sender")), "")
     blocks = [block for block in entry.get("content") or [] if isinstance(block, dict)]
     texts = [str(b.get("text") or "") for b in blocks if b.get("type") == "text"]
@@ -94,7 +81,7 @@ def _message(entry: dict[str, Any], left_out: str = "") -> Message:
         if c.get("name") not in DOCUMENT_TOOLS
     ]
     media = bool(entry.get("files") or entry.get("files_v2"))
-    reason = left_out or ("" if text.strip() or documents or tools else "media" if media else "empty") or ("" if role else "unknown role")
+    reason = ("" if text.strip() or documents or tools else "media" if media else "empty") or ("" if role else "unknown role")
     return Message(
         role or str(entry.get("sender") or ""),
         text,

@@ -1,6 +1,7 @@
 """What every test of a chat source does: import a file by the engine, and see that every message is counted."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,8 @@ def imported(tmp_path: Path) -> Import:
 
     def run(files: dict[str, Any], **choices: Any) -> Imported:
         folder = tmp_path / "export"
+        if files:
+            shutil.rmtree(folder, ignore_errors=True)
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
