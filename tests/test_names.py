@@ -17,7 +17,7 @@ INTERFACES: dict[str, str] = {
     **dict.fromkeys(("COMMANDS",), "the commands that a front end knows"),
     **dict.fromkeys(("SHAPE", "TITLE", "PRECEDENCE", "SAMPLE", "detect", "convert"), "a shape of examples (edgetune/data/formats)"),
     **dict.fromkeys(("SUFFIXES", "FILE_KIND", "read"), "a reader of a kind of file (edgetune/data/readers)"),
-    **dict.fromkeys(("HOW_TO_EXPORT", "ASSISTANT", "recognise"), "a program that chats come from (edgetune/data/chats)"),
+    **dict.fromkeys(("HOW_TO_EXPORT", "ASSISTANT", "OWNER", "recognise"), "a program that chats come from (edgetune/data/chats)"),
     **dict.fromkeys(("names",), "the names of a package whose files are its registry"),
     **dict.fromkeys(("METHOD", "make_trainer", "measure_batch", "find_problem"), "a training method (edgetune/methods)"),
     **dict.fromkeys(("check", "make"), "a reward (edgetune/training/rewards)"),

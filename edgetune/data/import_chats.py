@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,50 +188,43 @@ def _usable(messages: Iterable[Message], counts: Counts) -> Iterator[Message]:
             yield message
 
 
-def _sessions(messages: Iterable[Message], pause: float) -> Iterator[list[Message]]:
-    """The messages, parted wherever nothing was written for `pause` minutes."""
-    session: list[Message] = []
-    for message in messages:
-        before = session[-1].time if session else None
-        if before is not None and message.time is not None and message.time - before > pause * 60:
-            yield session
-            session = []
-        session.append(message)
-    if session:
+def _sessions(messages: Iterable[Message], pause: float) -> Iterator[Iterator[Message]]:
+    """The messages, parted wherever nothing was written for `pause` minutes; each part is read before the next."""
+    number = 0
+    before: float | None = None
+
+    def session_of(message: Message) -> int:
+        nonlocal number, before
+        number += before is not None and message.time is not None and message.time - before > pause * 60
+        before = message.time
+        return number
+
+    for _, session in groupby(messages, session_of):
         yield session
 
 
 def _between_two(messages: Iterable[Message], choices: Choices, counts: Counts) -> Iterator[tuple[str, Row]]:
     """Chats of two people: each conversation between pauses is an example, or several where it is long."""
     for session in _sessions(_usable(messages, counts), choices.pause):
-        turns: list[ChatTurn] = []
-        for message in session:
-            mine = message.sender == choices.me
-            if not turns or turns[-1][0] != mine:
-                turns.append((mine, [], {"role": "assistant" if mine else "user", "content": ""}))
-            turns[-1][1].append(message)
-            turns[-1][2]["content"] = f"{turns[-1][2]['content']}\n{message.text}".strip()
-        for row in _examples(turns, choices.longest, counts, []):
+        for row in _examples(_turns_of(session, choices.me), choices.longest, counts, []):
             yield "example", row
 
 
-def _examples(turns: list[ChatTurn], longest: int, counts: Counts, before: list[Row]) -> Iterator[Row]:
-    """Rows of whole exchanges: what comes before the first question or after the last answer is left out. before: system turns."""
-    while turns and turns[0][2]["role"] != "user":
-        counts.left_out["nothing before it"] += len(turns.pop(0)[1])
-    while turns and turns[-1][2]["role"] != "assistant":
-        counts.left_out["not answered"] += len(turns.pop()[1])
+def _turns_of(session: Iterator[Message], me: str) -> Iterator[ChatTurn]:
+    """Messages of one side in a row as one turn."""
+    for mine, spoken in groupby(session, lambda message: message.sender == me):
+        together = list(spoken)
+        yield mine, together, {"role": "assistant" if mine else "user", "content": "\n".join(m.text.strip() for m in together)}
 
-    # An exchange ends with an answer that a question follows, so that tool calls and their results stay together.
-    exchanges: list[list[ChatTurn]] = []
-    for turn in turns:
-        if not exchanges or (exchanges[-1][-1][0] and turn[2]["role"] == "user"):
-            exchanges.append([])
-        exchanges[-1].append(turn)
 
+def _examples(turns: Iterable[ChatTurn], longest: int, counts: Counts, before: list[Row]) -> Iterator[Row]:
+    """Rows of whole exchanges: what comes before the first question or after the last answer is left out. before: system turns.
+
+    Reads the turns as it goes, so that a chat of years without a pause needs no memory.
+    """
     row: list[list[ChatTurn]] = []
     context: list[Row] = []
-    for exchange in exchanges:
+    for exchange in _exchanges(turns, counts):
         if row and _size(context, row) + _size([], [exchange]) > longest:
             yield {"messages": [*before, *context, *_written(row)]}
             context = _context(row, longest // 2)
@@ -243,6 +237,25 @@ def _examples(turns: list[ChatTurn], longest: int, counts: Counts, before: list[
                 counts.context += len(messages)
     if row:
         yield {"messages": [*before, *context, *_written(row)]}
+
+
+def _exchanges(turns: Iterable[ChatTurn], counts: Counts) -> Iterator[list[ChatTurn]]:
+    """Turns from a question to its answer. An exchange ends where a question follows an answer: calls and results stay together."""
+    exchange: list[ChatTurn] = []
+    for turn in turns:
+        role = turn[2]["role"]
+        if not exchange and role != "user":
+            counts.left_out["nothing before it"] += len(turn[1])
+            continue
+        if role == "user" and exchange and exchange[-1][0]:
+            yield exchange
+            exchange = []
+        exchange.append(turn)
+
+    while exchange and exchange[-1][2]["role"] != "assistant":
+        counts.left_out["not answered"] += len(exchange.pop()[1])
+    if exchange:
+        yield exchange
 
 
 def _written(exchanges: Iterable[list[ChatTurn]]) -> list[Row]:

@@ -15,7 +15,7 @@ ASSISTANT = False
 OWNER = "Me"
 DATE = re.compile(r"^(\s*)([A-Z][a-z]{2} \d{2}, \d{4} {1,2}\d{1,2}:\d{2}:\d{2} [AP]M)(?: \((?:Read|Delivered)[^)]*\))?$")
 NOTICE = re.compile(r"^\s*[A-Z][a-z]{2} \d{2}, \d{4} {1,2}\d{1,2}:\d{2}:\d{2} [AP]M (?!\((?:Read|Delivered))\S.*$")
-EDITED = re.compile(r"^Edited .{1,40} later: ", re.MULTILINE)
+EDIT_NOTE = re.compile(r"^Edited .{1,40} later: ", re.MULTILINE)
 REACTIONS = re.compile(r"^(?:Tapbacks|Reactions):\s*$")
 REPLY = "This message responded to an earlier message."
 DELETED = "This message was deleted from the conversation!"
@@ -72,7 +72,7 @@ def _message(sender: str, date: str, body: list[str]) -> Message:
     text = "\n".join(kept).strip()
 
     # An edited message has all its versions; the last is what was meant.
-    if edits := list(EDITED.finditer(text)):
+    if edits := list(EDIT_NOTE.finditer(text)):
         text = text[edits[-1].end() :].strip()
     reason = "deleted" if text == DELETED else "" if text else "media" if media else "empty"
     return Message(sender, text, parsed(date, "%b %d, %Y %I:%M:%S %p"), left_out=reason)

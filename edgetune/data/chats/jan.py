@@ -51,8 +51,8 @@ def _message(entry: dict[str, Any]) -> Message:
     parts = [part for part in entry.get("content") or [] if isinstance(part, dict)]
 
     def text_of(kind: str) -> str:
-        found = [part.get("text") for part in parts if part.get("type") == kind]
-        return "\n\n".join(str(text.get("value") or "") if isinstance(text, dict) else str(text or "") for text in found).strip()
+        texts = [part.get("text") for part in parts if part.get("type") == kind]
+        return "\n\n".join(str(text.get("value") or "") if isinstance(text, dict) else str(text or "") for text in texts).strip()
 
     text, reasoning = text_of("text"), text_of("reasoning")
     if role == "assistant":

@@ -15,7 +15,7 @@ from edgetune.data.chats._html import as_text
 TITLE = "mail (mbox)"
 HOW_TO_EXPORT = "In Thunderbird with ImportExportTools NG, or on Google Takeout: Mail."
 ASSISTANT = False
-START = re.compile(rb"^From [^\n]*\d{4}\r?$")
+MAIL_START = re.compile(rb"^From [^\n]*\d{4}\r?$")
 MAX_MAIL_BYTES = 1 << 22
 """Bytes of a mail that are read: what comes behind are attachments."""
 INTRO = re.compile(
@@ -38,7 +38,7 @@ def recognise(file: ExportFile) -> bool:
     """Whether a file begins with a mail."""
     first, _, rest = file.head.partition(b"\n")
     return (
-        START.match(first) is not None
+        MAIL_START.match(first) is not None
         and re.search(rb"^(?:From|Date|Subject|Message-ID|Received|Delivered-To|X-GM-THRID): ", rest[:8192], re.MULTILINE | re.IGNORECASE)
         is not None
     )
@@ -69,7 +69,7 @@ def _mails(content: IO[bytes]) -> Iterator[bytes]:
     lines: list[bytes] = []
     size, empty = 0, True
     for line in content:
-        if empty and START.match(line.rstrip(b"\n")):
+        if empty and MAIL_START.match(line.rstrip(b"\n")):
             if lines:
                 yield b"".join(lines)
             lines, size = [], 0

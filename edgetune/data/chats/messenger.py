@@ -27,7 +27,7 @@ NOTICES = (
     "created a poll",
 )
 """Ends or beginnings, in small letters, of what the program writes in a person's name (in English exports)."""
-EDITED = "(edited)"
+EDITED_END = "(edited)"
 
 
 def recognise(file: ExportFile) -> bool:
@@ -73,9 +73,9 @@ def mended(text: str) -> str:
 def _last_versions(messages: list[Message]) -> list[Message]:
     """An edited message stands twice, the later one marked: the earlier is left out."""
     for at, message in enumerate(messages):
-        if message.left_out or not message.text.endswith(EDITED):
+        if message.left_out or not message.text.endswith(EDITED_END):
             continue
-        message.text = message.text.removesuffix(EDITED).rstrip()
+        message.text = message.text.removesuffix(EDITED_END).rstrip()
         before = next((m for m in reversed(messages[max(0, at - 3) : at]) if m.sender == message.sender and not m.left_out), None)
         if before is not None and message.time is not None and before.time is not None and message.time - before.time < 900:
             before.left_out = "an earlier version"

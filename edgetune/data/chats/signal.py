@@ -169,10 +169,10 @@ def _frames(file: ExportFile) -> Iterator[Chat]:
             elif isinstance(item := frame.get("chatItem"), dict):
                 item = item.get("chatItem", item)
                 messages.setdefault(str(item.get("chatId")), []).append(_item(item, people))
-    for key, found in messages.items():
+    for key, written in messages.items():
         recipient = of_chat.get(key, "")
-        found.sort(key=lambda message: message.time or 0.0)
-        yield Chat(people.get(recipient, ""), found, OWNER, group=recipient in groups, place=str(file))
+        written.sort(key=lambda message: message.time or 0.0)
+        yield Chat(people.get(recipient, ""), written, OWNER, group=recipient in groups, place=str(file))
 
 
 def _name(recipient: dict[str, Any]) -> str:
