@@ -12,7 +12,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,10 +26,11 @@ from converters.inputs import MatrixInput, matrix_inputs
 from converters.mix import Mix, WeightedAdapter
 from converters.quantize import check_type, choose_types, quantizable, quantize_tensor, usable_cores
 from converters.slabs import in_order, slab_size, slabs
+from converters.text_part import LM_HEAD
 from converters.vocab import load_vocabulary
 from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, read_folder, read_json
 
-DEFAULT_EMBEDDINGS, LM_HEAD = "model.embed_tokens.weight", "lm_head.weight"
+DEFAULT_EMBEDDINGS = "model.embed_tokens.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
 Part = tuple[TensorPlan, int, list[np.ndarray]]
@@ -161,7 +162,6 @@ def plan_gguf(
     extra: dict[str, str | int | float | bool],
     ends: Sequence[str] = (),
     imatrix: ImportanceMatrix | None = None,
-    text_only: bool = False,
 ) -> Plan:
     """Check a conversion without reading the weights themselves.
 
@@ -169,21 +169,14 @@ def plan_gguf(
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
     `quantize.FILE_TYPES`. name: `general.basename`; `general.name` is chosen by the tokenizer (strip_rules.py). extra: further metadata
     keys. ends: the tokens that end an answer in the chat template. imatrix: the importance of input channels.
-    text_only: convert the text part of a vision-language model, which is refused otherwise.
+    Of a model that also sees or hears the text part is converted, and only what an adapter changes there.
     Raises ConversionError for everything that would give a GGUF that computes differently from the model with its adapter.
     """
     for type_name in types:
         check_type(type_name)
 
-    # A vision-language model's configuration and tensors become those of a text model.
-    text_config, is_part = text_part.text_configuration(read_json(model_dir / "config.json", 2**24), text_only)
-    stored_config, notes = four_bit.without_four_bit(text_config)
-    arch = architecture(stored_config)
-    config = with_defaults(stored_config)
-    stored = read_base(model_dir, arch)
-    if is_part:
-        stored, left_out = text_part.text_tensors(stored)
-        notes.append(left_out)
+    base = open_base(model_dir)
+    arch, config, stored, notes = base.arch, base.config, base.stored, list(base.notes)
 
     # Training may have added tokens: the adapters' tokenizer and vocabulary size then count, not the base's.
     adapter = None
@@ -191,6 +184,8 @@ def plan_gguf(
     if adapter_dir:
         weighted = [(adapter_dir, 1.0)] if isinstance(adapter_dir, Path) else list(adapter_dir)
         adapter = Mix(weighted)
+        if base.is_part:
+            notes += adapter.leave_out(stored)
         trained_tokenizer = _tokenizer([folder for folder, _ in weighted])
         if trained_tokenizer:
             tokenizer = trained_tokenizer
@@ -278,17 +273,38 @@ def embeddings_name(arch: ModuleType) -> str:
     return str(getattr(arch, "EMBEDDINGS", DEFAULT_EMBEDDINGS))
 
 
-def read_base(model_dir: Path, arch: ModuleType) -> dict[str, StoredTensor]:
-    """A model folder's tensors by the names they have inside a model with an output matrix.
+class OpenBase(NamedTuple):
+    """A model folder's architecture, its configuration with transformers' defaults, and its tensors, none of them read yet.
+
+    is_part: whether it is the text part of a model that also sees or hears. notes: what a user should know.
+    """
+
+    arch: ModuleType
+    config: dict[str, Any]
+    stored: dict[str, StoredTensor]
+    is_part: bool
+    notes: tuple[str, ...]
+
+
+def open_base(model_dir: Path) -> OpenBase:
+    """A model folder, or the text part of one, by the names that tensors have inside a text model with an output matrix.
 
     A folder saved without one lacks the first part of all names ("model." or "transformer."), which transformers accepts too.
     """
+    text_config, is_part = text_part.text_configuration(read_json(model_dir / "config.json", 2**24))
+    stored_config, notes = four_bit.without_four_bit(text_config)
+    arch = architecture(stored_config)
+    config = with_defaults(stored_config)
     stored = four_bit.unpack(read_folder(model_dir))
+    if is_part:
+        stored, left_out = text_part.text_tensors(stored)
+        return OpenBase(arch, config, stored, is_part, (*notes, left_out))
+
     embeddings = embeddings_name(arch)
     prefix = embeddings.partition(".")[0] + "."
-    if embeddings in stored or embeddings.removeprefix(prefix) not in stored:
-        return stored
-    return {name if name == LM_HEAD else prefix + name: tensor for name, tensor in stored.items()}
+    if embeddings not in stored and embeddings.removeprefix(prefix) in stored:
+        stored = {name if name == LM_HEAD else prefix + name: tensor for name, tensor in stored.items()}
+    return OpenBase(arch, config, stored, is_part, tuple(notes))
 
 
 def _size_label(tensors: tuple[TensorPlan, ...]) -> str:

@@ -15,14 +15,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from converters import four_bit
-from converters.archs import Build, TensorPlan, architecture, with_defaults
-from converters.convert import LM_HEAD, QUANTIZATION_VERSION, embeddings_name, read_base, ties
+from converters.archs import Build, TensorPlan
+from converters.convert import QUANTIZATION_VERSION, embeddings_name, open_base, ties
 from converters.errors import ConversionError
 from converters.gguf_file import TensorInfo, Value, Writer, encode_header, f32, lay_out, padded, scalar_value, text, u32
 from converters.merge import Adapter, ModuleChange
 from converters.quantize import quantize_tensor
-from converters.weights import StoredTensor, read_json
+from converters.text_part import LM_HEAD
+from converters.weights import StoredTensor
 
 ADAPTER_TYPES = ("F32", "F16", "BF16")
 MERGE_INSTEAD = "Export the merged model instead (leave --adapter-only out)."
@@ -57,13 +57,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class LoraPlan:
-    """A GGUF LoRA that passed every check."""
+    """A GGUF LoRA that passed every check. notes: what a user should know."""
 
     architecture: str
     type: str
     metadata: dict[str, Value]
     layout: tuple[TensorInfo, ...]
     _pairs: tuple[Pair, ...]
+    notes: tuple[str, ...] = ()
 
     def size(self) -> int:
         """Bytes that `write` will write, exactly."""
@@ -88,13 +89,12 @@ def plan_lora(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, 
     if type_name not in ADAPTER_TYPES:
         raise ConversionError(f"'{type_name}' is not a type for adapters", f"Types are {', '.join(ADAPTER_TYPES)}.", "Choose one of them.")
 
-    stored_config, _ = four_bit.without_four_bit(read_json(model_dir / "config.json", 2**24))
-    arch = architecture(stored_config)
-    config = with_defaults(stored_config)
+    base = open_base(model_dir)
+    arch, config, stored = base.arch, base.config, base.stored
     arch.metadata(config)  # refuses what llama.cpp cannot compute
 
     adapter = Adapter(adapter_dir)
-    stored = read_base(model_dir, arch)
+    notes = adapter.leave_out(stored) if base.is_part else []
     tied = ties(arch, config, stored, None)
     _refuse_inexpressible(adapter, tied, stored, (embeddings_name(arch), LM_HEAD))
     tensors = arch.tensors(config, tied)
@@ -123,7 +123,7 @@ def plan_lora(model_dir: Path, adapter_dir: Path, type_name: str, *, name: str, 
         entries.append((f"{pair.name}.lora_a", a_shape[::-1], type_name))
         entries.append((f"{pair.name}.lora_b", b_shape[::-1], type_name))
     layout = lay_out(entries)
-    return LoraPlan(arch.GGUF_NAME, type_name, metadata, tuple(layout), tuple(pairs))
+    return LoraPlan(arch.GGUF_NAME, type_name, metadata, tuple(layout), tuple(pairs), tuple(notes))
 
 
 def _refuse_inexpressible(adapter: Adapter, tied: bool, stored: dict[str, StoredTensor], twins: tuple[str, str]) -> None:

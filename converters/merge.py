@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import ConversionError
+from converters.text_part import LM_HEAD, part_of, text_name
 from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, check_finite, finite, read_json, read_safetensors
 
 IGNORED_KEYS = {
@@ -239,8 +240,9 @@ class Adapter:
                 "The adapter holds a tensor that cannot be merged", f"{tensor.name} ({tensor.dtype}) is not a known kind of LoRA factor."
             )
 
+        # Trained on a model that also sees, its text part has other names than in a text model.
         module = name[: -len(suffix) - 1]
-        change = self.changes.setdefault(f"{module}.weight", ModuleChange(module))
+        change = self.changes.setdefault(text_name(f"{module}.weight"), ModuleChange(module))
         part = PART_SUFFIXES[suffix]
         twin = change.parts.get(part)
 
@@ -253,6 +255,25 @@ class Adapter:
             )
         change.parts[part] = tensor
         change.embedding |= suffix.startswith("lora_embedding")
+
+    def leave_out(self, text: Collection[str]) -> list[str]:
+        """Remove the changes to other parts than the text part, which for text compute nothing. Returns a note where there are any.
+
+        text: names of the text part's tensors. Raises ConversionError where nothing is left.
+        """
+        parts = {part_of(name) for name in (*text, LM_HEAD)}  # which a tied model does not store
+        others = [name for name in self.changes if part_of(name) not in parts]
+        where = ", ".join(sorted({part_of(name) for name in others}))
+        for name in others:
+            del self.changes[name]
+        if not self.changes:
+            raise _refuse(
+                f"The adapter {self.folder.name} changes nothing of the text part",
+                f"All that it changes lies in {where}, and a file for text holds the text part alone.",
+                "Choose an adapter that was trained on the language model.",
+            )
+        left = f"the adapter {self.folder.name} also changes {where}: left out ({len(others)} matrices), as text never passes through there"
+        return [left] if others else []
 
     def replacements(self, names: Collection[str]) -> dict[str, StoredTensor]:
         """Remove and return the full tensors among `names` that are copies of the base and were not trained.

@@ -32,6 +32,10 @@ class Mix:
                     "Give it a finite weight, for example 0.5.",
                 )
 
+    def leave_out(self, text: Collection[str]) -> list[str]:
+        """Leave out what the adapters change beside the text part (see `Adapter.leave_out`). Returns notes."""
+        return [note for adapter, _ in self.adapters for note in adapter.leave_out(text)]
+
     def full(self) -> dict[str, StoredTensor]:
         """The tensors that an adapter replaces whole."""
         return {

@@ -19,11 +19,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from converters.archs import SAME, TensorPlan, restoring, supported, with_defaults
-from converters.convert import LM_HEAD
 from converters.errors import ConversionError
 from converters.gguf_file import Value, read_header
 from converters.gguf_model import FLOAT_TYPES, GgufModel
 from converters.quantize import quantize_tensor
+from converters.text_part import LM_HEAD
 from converters.tokenizer_json import TokenizerFiles, load_tokenizer
 from converters.vocab import load_vocabulary
 from converters.weights import FLOAT_DTYPES, TORCH_DTYPES, JsonObject, check_finite

@@ -105,6 +105,17 @@ def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     return defaults | config
 
 
+def sizes(vocabulary: int, hidden: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
+    """An architecture's default sizes, for its DEFAULTS: of vocabulary, layers and attention heads their number."""
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
+
+
 def config_error(cause: str) -> ConversionError:
     """The refusal of a configuration that contradicts itself."""
     return ConversionError("config.json is not valid", cause, "Download the file again.")

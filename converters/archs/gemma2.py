@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from converters.archs import TensorPlan, integer, refuse_unless
+from converters.archs import TensorPlan, integer, refuse_unless, sizes
 from converters.decoder import PLUS_ONE, TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
@@ -14,7 +14,7 @@ GGUF_NAME = "gemma2"
 CLASS = "Gemma2ForCausalLM"
 ACTIVATION = ("hidden_activation", "gelu_pytorch_tanh")
 SLIDING, FULL = "sliding_attention", "full_attention"
-DEFAULTS = {
+DEFAULTS = sizes(256000, 2304, 9216, 26, 8) | {
     "num_key_value_heads": 4,
     "head_dim": 256,
     "max_position_embeddings": 8192,

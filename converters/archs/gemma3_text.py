@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, config_error, integer, refuse_unless
+from converters.archs import TensorPlan, config_error, integer, refuse_unless, sizes
 from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, check_shape, normed_tensors, windowed_configuration
 from converters.decoder import PLUS_ONE, TensorPlans, decoder_metadata, heads
 from converters.gguf_file import Value, f32, u32
@@ -12,7 +12,7 @@ from converters.rope import positive_number, rope_configuration, rope_metadata
 GGUF_NAME = "gemma3"
 CLASS = "Gemma3ForCausalLM"
 THETAS = {FULL: 1000000.0, SLIDING: 10000.0}
-DEFAULTS = {
+DEFAULTS = sizes(262208, 2304, 9216, 26, 8) | {
     "num_key_value_heads": 4,
     "head_dim": 256,
     "max_position_embeddings": 131072,

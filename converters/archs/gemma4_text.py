@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import TensorPlan, config_error, integer, refuse_unless
+from converters.archs import TensorPlan, config_error, integer, refuse_unless, sizes
 from converters.archs.gemma2 import ACTIVATION, FULL, SLIDING, capped
 from converters.archs.gemma3_text import THETAS, ropes
 from converters.decoder import Heads, TensorPlans, decoder_configuration, decoder_metadata, layer_count
@@ -15,7 +15,7 @@ from converters.rope import positive_number
 
 GGUF_NAME = "gemma4"
 CLASS = "Gemma4ForCausalLM"
-DEFAULTS = {
+DEFAULTS = sizes(262144, 2304, 9216, 30, 8) | {
     "num_key_value_heads": 4,
     "head_dim": 256,
     "max_position_embeddings": 131072,

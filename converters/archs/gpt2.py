@@ -14,7 +14,15 @@ GGUF_NAME = "gpt2"
 CLASS = "GPT2LMHeadModel"
 EMBEDDINGS = "transformer.wte.weight"
 TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
-DEFAULTS = {"n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True}
+DEFAULTS = {
+    "vocab_size": 50257,
+    "n_positions": 1024,
+    "n_embd": 768,
+    "n_layer": 12,
+    "n_head": 12,
+    "layer_norm_epsilon": 1e-5,
+    "tie_word_embeddings": True,
+}
 TINY = {
     "model_type": "gpt2",
     "vocab_size": 96,

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import Build, TensorPlan, config_error, integer, refuse_unless
+from converters.archs import Build, TensorPlan, config_error, integer, refuse_unless, sizes
 from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.gguf_file import Value, i32s, u32
 from converters.gguf_model import GgufModel
@@ -13,7 +13,7 @@ from converters.rope import positive_number, rope_configuration, rope_metadata, 
 GGUF_NAME = "lfm2"
 CLASS = "Lfm2ForCausalLM"
 CONV, FULL = "conv", "full_attention"
-DEFAULTS = {
+DEFAULTS = sizes(65536, 2560, 12288, 32, 32) | {
     "num_key_value_heads": 8,
     "max_position_embeddings": 128000,
     "norm_eps": 1e-5,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, integer
+from converters.archs import TensorPlan, integer, sizes
 from converters.decoder import INTERLEAVED, TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.gguf_file import Value, u32
 from converters.gguf_model import GgufModel
@@ -10,7 +10,13 @@ from converters.rope import llama3_factors, rope_configuration, rope_metadata, r
 
 GGUF_NAME = "llama"
 CLASS = "LlamaForCausalLM"
-DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}
+DEFAULTS = sizes(32000, 4096, 11008, 32, 32) | {
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "attention_bias": False,
+    "mlp_bias": False,
+    "tie_word_embeddings": False,
+}
 TINY = {
     "model_type": "llama",
     "vocab_size": 96,

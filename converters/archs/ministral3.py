@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, config_error, integer, llama, refuse_unless
+from converters.archs import TensorPlan, config_error, integer, llama, refuse_unless, sizes
 from converters.decoder import decoder_configuration, decoder_metadata, heads, refuse_windows
 from converters.gguf_file import Value, f32, u32
 from converters.gguf_model import GgufModel
@@ -10,7 +10,7 @@ from converters.rope import positive_number, rope_configuration, rope_metadata, 
 
 GGUF_NAME = "mistral3"
 CLASS = "Ministral3ForCausalLM"
-DEFAULTS = {
+DEFAULTS = sizes(131072, 4096, 14336, 34, 32) | {
     "num_key_value_heads": 8,
     "head_dim": 128,
     "max_position_embeddings": 262144,

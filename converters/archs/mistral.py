@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, llama
+from converters.archs import TensorPlan, llama, sizes
 from converters.decoder import refuse_windows
 from converters.gguf_file import Value
 
 GGUF_NAME = "llama"
-DEFAULTS = {
+DEFAULTS = sizes(32000, 4096, 14336, 32, 32) | {
     "num_key_value_heads": 8,
     "max_position_embeddings": 131072,
     "rms_norm_eps": 1e-6,

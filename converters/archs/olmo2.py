@@ -2,14 +2,19 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, refuse_unless
+from converters.archs import TensorPlan, refuse_unless, sizes
 from converters.decoder import TensorPlans, equal_share_configuration, equal_share_metadata, heads, layer_count
 from converters.gguf_file import Value
 from converters.gguf_model import GgufModel
 
 GGUF_NAME = "olmo2"
 CLASS = "Olmo2ForCausalLM"
-DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "attention_bias": False, "tie_word_embeddings": False}
+DEFAULTS = sizes(50304, 4096, 11008, 32, 32) | {
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-5,
+    "attention_bias": False,
+    "tie_word_embeddings": False,
+}
 TINY = {
     "model_type": "olmo2",
     "vocab_size": 96,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.archs import TensorPlan, config_error, integer
+from converters.archs import TensorPlan, config_error, integer, sizes
 from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, refuse_windows
 from converters.errors import ConversionError
 from converters.gguf_file import Value, f32, u32
@@ -14,7 +14,7 @@ from converters.rope import positive_number, rope_settings
 
 GGUF_NAME = "phi3"
 CLASS = "Phi3ForCausalLM"
-DEFAULTS = {
+DEFAULTS = sizes(32064, 3072, 8192, 32, 32) | {
     "max_position_embeddings": 4096,
     "original_max_position_embeddings": 4096,
     "rms_norm_eps": 1e-5,

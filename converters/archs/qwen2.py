@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, refuse_unless
+from converters.archs import TensorPlan, refuse_unless, sizes
 from converters.decoder import TensorPlans, equal_share_configuration, equal_share_metadata, heads, layer_count, refuse_layers_but
 from converters.gguf_file import Value
 from converters.gguf_model import GgufModel
 
 GGUF_NAME = "qwen2"
 CLASS = "Qwen2ForCausalLM"
-DEFAULTS = {
+DEFAULTS = sizes(151936, 4096, 22016, 32, 32) | {
     "num_key_value_heads": 32,
     "max_position_embeddings": 32768,
     "rms_norm_eps": 1e-6,

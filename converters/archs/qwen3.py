@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, refuse_unless
+from converters.archs import TensorPlan, refuse_unless, sizes
 from converters.decoder import TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count, refuse_layers_but
 from converters.gguf_file import Value
 from converters.gguf_model import GgufModel
@@ -10,7 +10,7 @@ from converters.rope import rope_configuration, rope_metadata, rope_settings
 
 GGUF_NAME = "qwen3"
 CLASS = "Qwen3ForCausalLM"
-DEFAULTS = {
+DEFAULTS = sizes(151936, 4096, 22016, 32, 32) | {
     "num_key_value_heads": 32,
     "head_dim": 128,
     "max_position_embeddings": 32768,

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.archs import Build, TensorPlan, config_error, integer, refuse_unless
+from converters.archs import Build, TensorPlan, config_error, integer, refuse_unless, sizes
 from converters.decoder import PLUS_ONE, TensorPlans, decoder_configuration, decoder_metadata, heads, layer_count
 from converters.gguf_file import Value, booleans, i32s, u32
 from converters.gguf_model import GgufModel
@@ -13,7 +13,7 @@ from converters.rope import positive_number, rope_configuration, rope_metadata, 
 GGUF_NAME = "qwen35"
 CLASS = "Qwen3_5ForCausalLM"
 LINEAR, FULL = "linear_attention", "full_attention"
-DEFAULTS = {
+DEFAULTS = sizes(248320, 4096, 12288, 32, 16) | {
     "num_key_value_heads": 4,
     "head_dim": 256,
     "max_position_embeddings": 32768,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from converters.archs import TensorPlan, integer, llama, refuse_unless
+from converters.archs import TensorPlan, integer, llama, refuse_unless, sizes
 from converters.decoder import decoder_configuration, layer_count, refuse_layers_but
 from converters.errors import ConversionError
 from converters.gguf_file import Value
@@ -11,7 +11,7 @@ from converters.rope import rope_configuration
 
 GGUF_NAME = "smollm3"
 CLASS = "SmolLM3ForCausalLM"
-DEFAULTS = {
+DEFAULTS = sizes(128256, 2048, 11008, 36, 16) | {
     "num_key_value_heads": 4,
     "max_position_embeddings": 32768,
     "rms_norm_eps": 1e-6,

@@ -22,6 +22,7 @@ from edgetune.storage.workspace import Workspace
 
 WANTED_FILES = {
     *("config.json", "generation_config.json", INDEX, "chat_template.jinja", "chat_template.json"),
+    "processor_config.json",
     *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "vocab.txt", "merges.txt"),
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters import text_part
 from converters import weight_files as stored
 from converters.errors import ConversionError
 from edgetune.errors import InputError
@@ -16,11 +17,16 @@ from edgetune.storage.paths import BUNDLED, expand_home, is_folder
 
 MAX_HEADER_BYTES = 100_000_000
 """Bytes a safetensors header may have (safetensors' own limit)."""
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
+"""Settings that give the longest text, in tokens; GPT-2 has the second."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base model's folder and what its files say."""
+    """A base model's folder and what its files say of the language model; of one that also sees or hears, of its text part alone.
+
+    bytes: of its weights. config: the text part's configuration. left_out: what of the folder is not used, in words.
+    """
 
     path: Path
     name: str
@@ -29,6 +35,7 @@ class Base:
     bytes: int
     context: int
     config: dict[str, Any]
+    left_out: str = ""
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -120,23 +127,45 @@ def describe_base(folder: Path) -> Base:
         raise InputError(f"{folder} is not a model folder", "It has no config.json.", "Name a folder in Hugging Face layout.")
     try:
         config = json.loads(config_path.read_text(encoding="utf-8"))
-        kind = config["model_type"]
+        if not isinstance(config["model_type"], str):
+            raise TypeError("model_type is not a text")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{config_path} cannot be read", f"{type(error).__name__}: {error}", "Copy the model again.") from error
 
-    parameters = sum(math.prod(tensor["shape"]) for tensor in weight_headers(folder).values())
-    size = sum(path.stat().st_size for path in weight_files(folder))
+    text, is_part = text_settings(config)
+
+    # Of a model that also sees or hears, the text part alone is counted.
+    headers = weight_headers(folder)
+    others = {name: header for name, header in headers.items() if is_part and not text_part.is_of_text(name)}
+    other_sizes = [(name, header["data_offsets"][1] - header["data_offsets"][0]) for name, header in others.items()]
+    parameters = sum(math.prod(header["shape"]) for name, header in headers.items() if name not in others)
+    size = sum(path.stat().st_size for path in weight_files(folder)) - sum(size for _, size in other_sizes)
     if not parameters:
         raise InputError(f"{folder} holds no weights", "Its safetensors files name no tensors.", "Copy the model again.")
 
-    # A model that also sees keeps the language model's settings in an inner config.
-    text = config.get("text_config") or config
-    context = (text.get("max_position_embeddings") or text.get("n_positions") or 2048) if isinstance(text, dict) else None
+    settings = text if any(text.get(key) for key in CONTEXT_KEYS) else complete(text)
+    context = next((settings[key] for key in CONTEXT_KEYS if settings.get(key)), 2048)
     if not isinstance(context, int) or context < 1:
         raise InputError(f"{config_path} does not make sense", f"The context length it gives is {context!r}.", "Copy the model again.")
 
     name = folder.name if folder != BUNDLED.resolve() else "nano"
-    return Base(folder, name, kind, parameters, size, context, config)
+    left_out = text_part.describe_left_out(other_sizes) if is_part else ""
+    return Base(folder, name, text["model_type"], parameters, size, context, text, left_out)
+
+
+def text_settings(config: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The configuration of a model's text part, and whether the model has more parts. InputError where it cannot be used alone."""
+    try:
+        return text_part.text_configuration(config)
+    except ConversionError as error:
+        raise InputError(error.title, error.cause, error.remedy) from error
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """A text model's configuration with what it leaves out filled in as transformers does, where the architecture is known."""
+    from converters import archs  # numpy comes with it
+
+    return archs.with_defaults(config) if config.get("model_type") in archs.supported() else config
 
 
 def refuse_quantized(folder: Path, config: Any) -> None:

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from converters.text_part import RENAMINGS
 from edgetune.bases import find, model_shapes, nf4
 from edgetune.errors import EdgeTuneError
 from edgetune.machine.allocator import freed_blocks_returned
@@ -18,6 +19,8 @@ NO_ADAPTER = "no adapter"
 def load_model(folder: Path, device: str, dtype: str, quantization: str = "none", reward: bool = False) -> Any:
     """The causal language model in a folder, frozen weights held as `quantization` says ("nf4", "int8" or "none").
 
+    Of a model that also sees or hears, the text part alone: nothing else of it is read.
+
     dtype: "float32", "bfloat16" or "float16", the format of the computation. reward: with a fresh head that gives one number a text
     instead of the output matrix. Safetensors only; nothing is fetched, no code is run.
     """
@@ -28,22 +31,27 @@ def load_model(folder: Path, device: str, dtype: str, quantization: str = "none"
     base = find.describe_base(folder)
     find.refuse_quantized(folder, base.config)
     talk.disable_progress_bar()
-    if reward:
-        talk.set_verbosity_error()  # it would warn that the head is new
+    if reward or base.left_out:
+        talk.set_verbosity_error()  # it would warn that the head is new, and list what is left out
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
     compute = getattr(torch, dtype)
     kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
 
     try:
-        config = _packed(quantization, kind, base, device, compute, [REWARD_HEAD] if reward else None)
+        packed = _packed(quantization, kind, base, device, compute, [REWARD_HEAD] if reward else None)
+        config = model_config(folder)
+        if reward:
+            config.num_labels = 1
         with freed_blocks_returned():
-            model = kind.from_pretrained(
+            model, report = kind.from_pretrained(
                 folder,
-                **({"num_labels": 1} if reward else {}),
+                config=config,
+                key_mapping=RENAMINGS if base.left_out else None,
+                output_loading_info=True,
                 dtype=compute,
-                quantization_config=config,
-                device_map={"": device} if config else None,
+                quantization_config=packed,
+                device_map={"": device} if packed else None,
                 local_files_only=True,
                 use_safetensors=True,
                 adapter_kwargs={"subfolder": NO_ADAPTER},
@@ -55,10 +63,25 @@ def load_model(folder: Path, device: str, dtype: str, quantization: str = "none"
             "Check that the folder is complete and its architecture known to transformers.",
         ) from error
 
+    # What transformers does not find it makes up at random, with no more than a warning.
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(f"{REWARD_HEAD}."))
+    if missing:
+        raise EdgeTuneError(f"The base in {folder} is not complete", f"{missing[0]} is not in its files.", "Get the model again.")
+
     prevent_repacking(model)
-    if config is not None and device == "cpu":
+    if packed is not None and device == "cpu":
         copy_mapped_weights(model)
-    return model.to(device) if config is None else model
+    return model.to(device) if packed is None else model
+
+
+def model_config(folder: Path) -> Any:
+    """transformers' configuration of the model in a folder; of one that also sees or hears, its text part's."""
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    base = find.describe_base(folder)
+    if base.left_out:
+        return CONFIG_MAPPING[base.architecture].from_dict(base.config)
+    return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
 def _packed(quantization: str, kind: Any, base: find.Base, device: str, compute: Any, skipped: list[str] | None) -> Any:
@@ -83,11 +106,10 @@ def _with_misread(kind: Any, base: find.Base, device: str, skipped: list[str] | 
     if not any(nf4.is_misread(size, device) for _, *sizes in model_shapes.read_shapes(base).linear for size in sizes):
         return skipped
     import torch
-    from transformers import AutoConfig
     from transformers.quantizers.base import get_keys_to_not_convert
 
     with torch.device("meta"):
-        skeleton = kind.from_config(AutoConfig.from_pretrained(base.path, local_files_only=True))
+        skeleton = kind.from_config(model_config(base.path))
     misread = [name for name, module in skeleton.named_modules() if (width := nf4.row_width(module)) and nf4.is_misread(width, device)]
     return [*(get_keys_to_not_convert(skeleton) if skipped is None else skipped), *misread]
 

@@ -2,8 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+from converters.text_part import is_of_text
 from edgetune.bases import find
 from edgetune.errors import InputError
 
@@ -36,7 +36,7 @@ class Shapes:
 
 def read_shapes(base: find.Base) -> Shapes:
     """Read a base's shapes from its config and the headers of its safetensors files. InputError where a size is none."""
-    text: dict[str, Any] = base.config.get("text_config") or base.config
+    text = find.complete(base.config)
 
     def number(*names: str, default: int) -> int:
         size = next((int(text[n]) for n in names if isinstance(text.get(n), int)), default)
@@ -52,6 +52,8 @@ def read_shapes(base: find.Base) -> Shapes:
 
     # Matrices inside the layers can carry an adapter; all else stays as it is.
     for name, tensor in find.weight_headers(base.path).items():
+        if base.left_out and not is_of_text(name):
+            continue
         shape = tensor["shape"]
         if len(shape) == 2 and name.endswith(".weight") and (".layers." in name or ".h." in name):
             linear.append((name.removesuffix(".weight"), shape[0], shape[1]))

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from converters.strip_rules import as_exported
+from edgetune.bases import find
 from edgetune.data.template import CHATML_TEMPLATE, CHATML_TOKENS, PLAIN_TEMPLATE, ChatTemplate
 from edgetune.errors import InputError
+
+PROCESSOR_FILES = ("chat_template.json", "processor_config.json")
+"""Where processors hold their template (processing_utils.py in transformers)."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +107,21 @@ def _content(value: Any) -> str | None:
 
 
 def _template(folder: Path, settings: dict[str, Any]) -> str | None:
+    """The chat template: the tokenizer's, else that of the processor, which a model that also sees may have it in."""
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    value = settings.get("chat_template")
-    if isinstance(value, list):  # several named templates: the one called "default"
-        value = next((v.get("template") for v in value if isinstance(v, dict) and v.get("name") == "default"), None)
-    return value if isinstance(value, str) else None
+    for held in (settings, *(_settings(folder, name) for name in PROCESSOR_FILES)):
+        value = held.get("chat_template")
+        if isinstance(value, list):  # several named templates: the one called "default"
+            value = next((v.get("template") for v in value if isinstance(v, dict) and v.get("name") == "default"), None)
+        if isinstance(value, str):
+            return value
+    return None
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / "tokenizer_config.json"
+def _settings(folder: Path, name: str = "tokenizer_config.json") -> dict[str, Any]:
+    path = folder / name
     settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return settings
 
@@ -147,7 +155,7 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
 
     document = json.loads(path.read_text(encoding="utf-8"))
     settings = _settings(folder)
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config = find.text_settings(json.loads((model / "config.json").read_text(encoding="utf-8")))[0]
     vocabulary = document["model"].get("vocab")
     ids = {**(vocabulary if isinstance(vocabulary, dict) else {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}}
     names = {i: token for token, i in ids.items()}

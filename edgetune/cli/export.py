@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgetune.cli.flags import AdaptersFlag, JsonFlag, WorkspaceFlag
+from edgetune.cli.former_flags import with_former_flags
 from edgetune.cli.imatrix import imatrix_path
 from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
@@ -27,7 +28,6 @@ def export(
         str | None,
         typer.Option(metavar="auto|FILE", help="Importance matrix: a file, or 'auto' from a run's training data.", show_default=False),
     ] = None,
-    text_only: Annotated[bool, typer.Option("--text-only", help="Of a vision-language model, the text part alone.")] = False,
     checkpoint: Annotated[str | None, typer.Option(help="Export a run's checkpoint: a step, or 'best'.", show_default=False)] = None,
     proof: Annotated[
         bool | None, typer.Option("--proof/--no-proof", help="Prove files before they get their names. [a run's: yes]", show_default=False)
@@ -95,7 +95,7 @@ def export(
     # A run's files are proven unless that is declined; a plain model folder only where a proof is asked for.
     line = ProgressLine()
     prover = write.make_prover(chosen, workspace, line.tell) if (chosen.home is not None if proof is None else proof) else None
-    exported = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover, text_only)
+    exported = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover)
     line.clear()
 
     # A failed proof ends here, before a file that is not the model is offered to anyone.
@@ -156,7 +156,7 @@ def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_
             f"It writes one of {', '.join(ADAPTER_TYPES)}.",
             "Choose one of these with --type.",
         )
-    exported = export_adapter(source, names[0], out)
+    exported = export_adapter(source, names[0], out, say)
     typer.echo(json.dumps([exported]) if as_json else exported["path"])
     if not as_json:
         say(f"{exported['type']}: {format_size(exported['bytes'])}")
@@ -165,4 +165,4 @@ def write_adapter(source: "Source", type_names: list[str], out: Path | None, as_
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("export")(export)
+    app.command("export", cls=with_former_flags({"--text-only": None}))(export)

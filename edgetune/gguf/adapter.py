@@ -1,5 +1,6 @@
 """An adapter alone as a GGUF LoRA."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ from edgetune.gguf.source import Source, conversion_errors
 from edgetune.storage.files import atomic_write, need_space, sha256
 
 
-def export_adapter(source: Source, type_name: str, out: Path | None) -> dict[str, Any]:
+def export_adapter(source: Source, type_name: str, out: Path | None, note: Callable[[str], None] | None = None) -> dict[str, Any]:
     """Write the adapter alone as a GGUF LoRA. Returns path, type, bytes and sha256. Raises EdgeTuneError with nothing half-written.
 
-    type_name: one of converters.lora.ADAPTER_TYPES. out: a file, or a folder.
+    type_name: one of converters.lora.ADAPTER_TYPES. out: a file, or a folder. note: gets what a user should know.
     """
     from converters import lora
 
@@ -24,6 +25,8 @@ def export_adapter(source: Source, type_name: str, out: Path | None) -> dict[str
     extra = {key: value for key, value in source.facts.items() if key in ("edgetune.base", "edgetune.run")}
     with conversion_errors():
         plan = lora.plan_lora(source.model, source.adapter, type_name, name=source.name, extra=extra)
+    for text in plan.notes if note else ():
+        note(text)
     path = out if out is not None and out.suffix == ".gguf" else (out or source.home or Path.cwd()) / f"{source.name}-lora-{type_name}.gguf"
     need_space(path.parent, plan.size() + 2**20, "The export")
     with conversion_errors(), atomic_write(path) as file:

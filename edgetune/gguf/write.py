@@ -23,13 +23,12 @@ def export_gguf(
     imatrix: Path | None = None,
     note: Callable[[str], None] | None = None,
     proving: Prover | None = None,
-    text_only: bool = False,
 ) -> list[dict[str, Any]]:
     """Write a GGUF of each type. Returns path, type, bytes and sha256 of each, and with `proving` what its proof says.
 
     Raises EdgeTuneError with nothing half-written. imatrix: a file of llama.cpp's importance matrix, for types that quantize. note: gets
     what a user should know. proving: proves every file before it gets its name; one that fails is set aside as NAME.failed.gguf, with its
-    proof beside it (see `require_proven`). text_only: take the text part of a vision-language model.
+    proof beside it (see `require_proven`).
     """
     from converters import convert
     from converters.imatrix import read_imatrix
@@ -48,7 +47,6 @@ def export_gguf(
             extra={**source.facts, certificate.PROOF_KEY: certificate.UNPROVEN},
             ends=answer_ends(source),
             imatrix=importance,
-            text_only=text_only,
         )
     if note:
         for text in plan.notes:

@@ -87,6 +87,9 @@ class RunPlan:
             what = "ChatML, whose marks it knows," if self.tokenizer.origin == "chatml" else "a plain one"
             notes.append(f"the base has no chat template: {what} is used, kept with the run and written into the export")
 
+        if self.base.left_out:
+            notes.append(self.base.left_out)
+
         # Better known before hours of training than at the export.
         from converters.archs import supported
 

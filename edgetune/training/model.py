@@ -6,6 +6,7 @@ from typing import Any
 
 from edgetune import methods
 from edgetune.bases.load import REWARD_HEAD, load_model, prevent_repacking
+from edgetune.bases.tokenizer import PROCESSOR_FILES
 from edgetune.config.recipe import Recipe
 from edgetune.errors import InputError
 from edgetune.storage.files import write_json
@@ -92,7 +93,7 @@ def save_result(model: Any, recipe: Recipe, folder: Path, base: Path, parent: Pa
         return
 
     # A whole model is a base for other runs, and needs its tokenizer beside it.
-    model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja"):
+    model.save_pretrained(folder, save_original_format=False)  # by the names it has, not by those of a whole model it was part of
+    for name in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja", *PROCESSOR_FILES):
         if (base / name).is_file():
             shutil.copy(base / name, folder / name)

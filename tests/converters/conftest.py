@@ -27,7 +27,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         if key not in folders:
             folder = tmp_path_factory.mktemp("model")
             random_model(config, folder, dtype, shard)
-            byte_level_tokenizer(folder, min(config["vocab_size"], 300), qwen2_steps())
+            byte_level_tokenizer(folder, min(config.get("text_config", config)["vocab_size"], 300), qwen2_steps())
             folders[key] = folder
         return folders[key]
 

@@ -88,8 +88,30 @@ SMALL = {
 }
 
 
-def make_small(name: str, folder: Path) -> Path:
-    """Write a BF16 model of SMALL with its real tokenizer."""
+VISION: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48}
+VISION_LAYERS: dict[str, Any] = VISION | {"num_hidden_layers": 2, "num_attention_heads": 2}
+WRAPPERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gemma3": ("gemma3_text", VISION_LAYERS | {"image_size": 28, "patch_size": 14}),
+    "gemma4": ("gemma4_text", VISION_LAYERS | {"num_key_value_heads": 2, "head_dim": 16}),
+    "mistral3": ("ministral3", VISION_LAYERS | {"head_dim": 16, "image_size": 28, "patch_size": 14}),
+    "qwen3_5": ("qwen3_5_text", VISION | {"depth": 2, "num_heads": 2, "out_hidden_size": 64, "num_position_embeddings": 16}),
+    "lfm2_vl": ("lfm2", VISION_LAYERS | {"num_patches": 16}),
+}
+"""Models around a text part, by model_type: its type (an entry of SMALL), and the configuration of a small vision tower."""
+IMAGE_TOKENS = (
+    *("image_token_id", "image_token_index", "video_token_id", "vision_start_token_id", "vision_end_token_id", "boi_token_index"),
+    *("eoi_token_index", "boi_token_id", "eoi_token_id", "audio_token_id", "boa_token_id", "eoa_token_index"),
+)
+"""Settings of tokens that stand for an image or a sound."""
+
+
+def make_small_wrapper(kind: str, folder: Path) -> Path:
+    """Write a BF16 vision-language model of WRAPPERS, its text part that of SMALL, with its real tokenizer."""
+    return make_small(WRAPPERS[kind][0], folder, kind)
+
+
+def make_small(name: str, folder: Path, wrapper: str | None = None) -> Path:
+    """Write a BF16 model of SMALL with its real tokenizer. wrapper: make it the text part of a vision-language model of this type."""
     from transformers import AutoTokenizer
 
     small = SMALL[name]
@@ -100,22 +122,31 @@ def make_small(name: str, folder: Path) -> Path:
     if small.kind == "gemma4_text":
         config["vocab_size_per_layer_input"] = len(tokenizer)
 
-    random_model({key: value for key, value in config.items() if key not in small.changes or value is not None}, folder, "bfloat16")
+    config = {key: value for key, value in config.items() if key not in small.changes or value is not None}
+    random_model(wrapped(wrapper, config) if wrapper else config, folder, "bfloat16")
     for file in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "chat_template.jinja"):
         if (source / file).is_file():
             shutil.copyfile(source / file, folder / file)
     return folder
 
 
+def wrapped(kind: str, text: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a small vision-language model around a text model's; its last token stands for images."""
+    tokens = dict.fromkeys(IMAGE_TOKENS, text["vocab_size"] - 1)
+    tied = {"tie_word_embeddings": text["tie_word_embeddings"]}
+    return {"model_type": kind, "text_config": text, "vision_config": WRAPPERS[kind][1]} | tied | tokens
+
+
 def random_model(config: dict[str, Any], folder: Path, dtype: str, shard: str = "5GB") -> None:
     """Write a model of a Hugging Face configuration (a dict), without a tokenizer: predictions are peaked, norms and biases act."""
     import torch
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     fields = {name: value for name, value in config.items() if name != "model_type"}
-    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[config["model_type"]](**fields), dtype=getattr(torch, dtype))
+    kind = AutoModelForImageTextToText if "text_config" in config else AutoModelForCausalLM
+    model = kind.from_config(CONFIG_MAPPING[config["model_type"]](**fields), dtype=getattr(torch, dtype))
     for weight in model.parameters():
         weight.data = weight.data * 4 if weight.dim() > 1 else weight.data + 0.1 * torch.randn_like(weight)
     model.save_pretrained(folder, max_shard_size=shard)

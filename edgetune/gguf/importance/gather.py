@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from converters.convert import LM_HEAD, Plan
+from converters.convert import Plan
 from converters.imatrix import Entry
 from converters.inputs import MatrixInput
+from converters.text_part import LM_HEAD
 from edgetune.errors import EdgeTuneError
 
 TOKENS_PER_BATCH = 2048

@@ -1,19 +1,28 @@
 """Tensors of a model in float32, one at a time: as its files hold them, and with an adapter merged in by PEFT."""
 
+import json
+import re
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from converters.text_part import text_name
 from edgetune.bases.nf4 import dequantize
 from edgetune.gguf.proof.streamed import ReadTensor
-from edgetune.storage.workspace import ADAPTER_WEIGHTS
+from edgetune.storage.files import write_json
+from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 PEFT_PREFIX = "base_model.model."
 """What PEFT puts before the name of every module of the model it wraps."""
 PEFT_BASE_LAYER = ".base_layer"
 """What PEFT puts into the name of a weight that lies under an adapter."""
+FACTOR = re.compile(r"\.lora_(embedding_)?A\b")
+"""What PEFT puts into the name of the factor whose rows are the rank."""
 PEFT_ATTRIBUTES = ("merge", "modules_to_save", "token_adapter")
 """Attributes by which PEFT's modules are known."""
 
@@ -25,10 +34,13 @@ def stored_tensors(folder: Path, embeddings: str) -> ReadTensor:
 
     from edgetune.bases.find import weight_files
 
+    # The text part of a model that also sees has other names in the files than in a text model.
     paths: dict[str, Path] = {}
+    names: dict[str, str] = {}
     for path in weight_files(folder):
         with safe_open(path, "pt") as file:
-            paths |= dict.fromkeys(file.keys(), path)
+            for key in file.keys():  # noqa: SIM118  (no mapping)
+                paths[text_name(key)], names[text_name(key)] = path, key
 
     def read(name: str) -> np.ndarray:
         # Saved without an output matrix, a folder's names may lack their first part.
@@ -41,7 +53,7 @@ def stored_tensors(folder: Path, embeddings: str) -> ReadTensor:
         stored = {}
         for part in (stored_name, *parts):
             with safe_open(paths[part], "pt") as file:
-                stored[part] = file.get_tensor(part)
+                stored[part] = file.get_tensor(names[part])
         weight = _unpacked(stored.pop(stored_name), stored) if parts else stored[stored_name]
         values: np.ndarray = weight.float().numpy()
         return values
@@ -74,7 +86,8 @@ class MergedTensors:
         self._carried = _carried(adapter)
         _without_weights(skeleton, self._carried)
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # meant for PEFT's authors
-        wrapped = PeftModel.from_pretrained(skeleton, adapter).eval()
+        with _for_text_model(adapter, skeleton) as folder:
+            wrapped = PeftModel.from_pretrained(skeleton, folder).eval()
         self._modules = {
             f"{path.removeprefix(PEFT_PREFIX)}.weight": module
             for path, module in wrapped.named_modules()
@@ -97,7 +110,61 @@ def _carried(adapter: Path) -> set[str]:
     from safetensors import safe_open
 
     with safe_open(adapter / ADAPTER_WEIGHTS, "np") as file:
-        return {name.removeprefix(PEFT_PREFIX).replace(PEFT_BASE_LAYER, "") for name in file.keys() if PEFT_BASE_LAYER in name}  # noqa: SIM118  (no mapping)
+        carried = [name for name in file.keys() if PEFT_BASE_LAYER in name]  # noqa: SIM118  (no mapping)
+    return {text_name(name.removeprefix(PEFT_PREFIX).replace(PEFT_BASE_LAYER, "")) for name in carried}
+
+
+@contextmanager
+def _for_text_model(adapter: Path, skeleton: Any) -> Iterator[Path]:
+    """A folder with an adapter as PEFT would have saved it from a text model, without changes to what that does not have.
+
+    The folder itself, unless it was trained on a whole model that also sees. skeleton: the text model.
+    """
+    from peft.utils.other import get_pattern_key
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(adapter / ADAPTER_WEIGHTS)
+    if all(text_name(name.removeprefix(PEFT_PREFIX)) == name.removeprefix(PEFT_PREFIX) for name in weights):
+        yield adapter
+        return
+
+    # Patterns that meant the whole model's names are written out, one module after the other.
+    config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    modules = {name for name, _ in skeleton.named_modules()}
+    kept: dict[str, Any] = {}
+    ranks: dict[str, int] = {}
+    alphas: dict[str, float] = {}
+    for name, tensor in weights.items():
+        trained_name = name.removeprefix(PEFT_PREFIX)
+        full_name = text_name(trained_name)
+        owner = next((full_name[:end] for end in _ends(full_name) if full_name[:end] in modules), None)
+        if owner is None:
+            continue
+        kept[PEFT_PREFIX + full_name] = tensor
+        if match := FACTOR.search(trained_name):
+            alpha_pattern = config.get("alpha_pattern") or {}
+            trained = trained_name[: match.start()]
+            ranks[owner] = tensor.shape[0]
+            alphas[owner] = alpha_pattern.get(get_pattern_key(alpha_pattern, trained), config["lora_alpha"])
+
+    rows = config.get("trainable_token_indices")
+    config |= {
+        "target_modules": sorted(ranks),
+        "rank_pattern": {re.escape(module): rank for module, rank in ranks.items()},
+        "alpha_pattern": {re.escape(module): alpha for module, alpha in alphas.items()},
+        "trainable_token_indices": {text_name(key): value for key, value in rows.items()} if isinstance(rows, dict) else rows,
+        **dict.fromkeys(("exclude_modules", "layers_to_transform", "layers_pattern", "auto_mapping")),
+    }
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        save_file(kept, folder / ADAPTER_WEIGHTS)
+        write_json(folder / ADAPTER_CONFIG, config)
+        yield folder
+
+
+def _ends(name: str) -> list[int]:
+    """Where the names in a dotted name end, the longest first."""
+    return [position for position in range(len(name) - 1, 0, -1) if name[position] == "."]
 
 
 def _without_weights(model: Any, real: set[str]) -> None:

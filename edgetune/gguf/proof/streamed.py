@@ -17,10 +17,12 @@ ReadTensor = Callable[[str], np.ndarray]
 def skeleton(folder: Path, vocabulary: int | None = None) -> Any:
     """The model of a folder without its weights (on torch's meta device), for inference. vocabulary: tokens, where not config.json's."""
     from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    from edgetune.bases.load import model_config
 
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = model_config(folder)
         if vocabulary is not None:
             config.vocab_size = vocabulary
         with init_empty_weights(include_buffers=False):
