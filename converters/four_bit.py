@@ -153,11 +153,30 @@ def _state(tensor: StoredTensor) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
+def quantization_method(settings: Any) -> str:
+    """The name that a quantization_config gives its method."""
+    return str(settings.get("quant_method") if isinstance(settings, dict) else settings)[:40]
+
+
+def find_unquantized(config: JsonObject) -> str:
+    """What to get instead of a model whose weights are quantized in a way that is not read."""
+    method = quantization_method(config.get("quantization_config") or "fp8")
+    if config.get("model_type") == "ministral3":
+        return "Get the same model in 16 bits: Ministral 3 is published so too, by the same name with -BF16 at its end."
+    return f"Get the same model in 16 bits: mostly it is published by the same name without {method.upper()}, or with BF16 at its end."
+
+
 def without_four_bit(config: JsonObject) -> tuple[JsonObject, list[str]]:
-    """A configuration without bitsandbytes' 4-bit settings, and a note for the user. Other quantization stays, and is refused later."""
+    """A configuration without bitsandbytes' 4-bit settings, and a note for the user. ConversionError for other quantized weights."""
     quantization: Any = config.get("quantization_config")
-    if not isinstance(quantization, dict) or quantization.get("quant_method") != "bitsandbytes" or not quantization.get("load_in_4bit"):
+    if not quantization:
         return config, []
+    if not isinstance(quantization, dict) or quantization.get("quant_method") != "bitsandbytes" or not quantization.get("load_in_4bit"):
+        raise ConversionError(
+            "The base is stored quantized",
+            f"Its quantization_config says {quantization_method(quantization)}; only bitsandbytes' 4 bits are read.",
+            find_unquantized(config),
+        )
     kind = str(quantization.get("bnb_4bit_quant_type", "fp4"))[:8]
     note = f"The base is stored in 4 bits (bitsandbytes {kind}): its weights are dequantized, but the lost precision cannot be recovered."
     return {key: value for key, value in config.items() if key != "quantization_config"}, [note]

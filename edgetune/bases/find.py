@@ -17,6 +17,8 @@ from edgetune.storage.paths import BUNDLED, expand_home, is_folder
 
 MAX_HEADER_BYTES = 100_000_000
 """Bytes a safetensors header may have (safetensors' own limit)."""
+PACKED_DTYPES = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8")
+"""Types of weights that need scales beside them (safetensors' names)."""
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
 """Settings that give the longest text, in tokens; GPT-2 has the second."""
 
@@ -169,20 +171,26 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_quantized(folder: Path, config: Any) -> None:
-    """Refuse a base whose weights are stored quantized, where it is to compute in torch; `export` and `import` make a full one of it."""
-    settings = config.get("quantization_config") if isinstance(config, dict) else None
-    if settings:
-        method = settings.get("quant_method") if isinstance(settings, dict) else settings
-        remedy = "Training needs the unquantized model: download that one."
+    """Refuse a base whose weights are stored quantized, where it is to compute in torch; `export` and `import` make a full one of some.
 
-        # Of the quantized layouts, export reads this one only.
-        if isinstance(settings, dict) and method == "bitsandbytes" and settings.get("load_in_4bit"):
-            remedy += f" Or: edgetune export {folder} --type BF16 --out full.gguf && edgetune import full.gguf --out NEW_FOLDER"
-        raise InputError(
-            f"The base in {folder} is stored quantized",
-            f"Its config.json says so ({str(method)[:40]}).",
-            remedy,
-        )
+    config: the text part's.
+    """
+    settings = config.get("quantization_config")
+    kinds = {
+        tensor.get("dtype") for path in weight_files(folder) for name, tensor in tensor_header(path).items() if name.endswith(".weight")
+    }
+    packed = sorted(kinds & set(PACKED_DTYPES))
+    if not settings and not packed:
+        return
+
+    from converters.four_bit import find_unquantized, quantization_method  # numpy comes with it
+
+    # Of the quantized layouts, export reads this one only.
+    remedy = f"Training needs unquantized weights. {find_unquantized(config)}"
+    if isinstance(settings, dict) and settings.get("quant_method") == "bitsandbytes" and settings.get("load_in_4bit"):
+        remedy += f" Or: edgetune export {folder} --type BF16 --out full.gguf && edgetune import full.gguf --out NEW_FOLDER"
+    said = f"Its config.json says so ({quantization_method(settings)})." if settings else f"Its weights are stored as {', '.join(packed)}."
+    raise InputError(f"The base in {folder} is stored quantized", said, remedy)
 
 
 def model_folders(extra: list[Path]) -> list[Path]:

@@ -100,8 +100,9 @@ def test_other_quantizations_stay_refused(base: tuple[Path, dict[str, Any]], tmp
     config = json.loads((folder / "config.json").read_text())
     for settings in ({"quant_method": "bitsandbytes", "load_in_8bit": True}, {"quant_method": "gptq", "load_in_4bit": True}):
         (folder / "config.json").write_text(json.dumps(config | {"quantization_config": settings}))
-        with pytest.raises(ConversionError, match="quantization_config"):
+        with pytest.raises(ConversionError, match="stored quantized") as refusal:
             convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})
+        assert settings["quant_method"] in refusal.value.cause and "in 16 bits" in refusal.value.remedy
 
 
 def _state(**changes: Any) -> Callable[[dict[str, np.ndarray]], Any]:

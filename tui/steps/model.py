@@ -108,6 +108,7 @@ class ModelStep(Step):
         lines = [f"Chosen: {self.draft.base}" if self.draft.base else "Enter chooses the selected model."]
         if candidate := self.candidates.get(self.query_one(Listing).current or ""):
             lines.append(f"{candidate.base.name}: {candidate.room.value}, {candidate.room.reason}")
+            lines += [candidate.base.left_out] if candidate.base.left_out else []
         self.query_one("#chosen", Static).update("\n".join(one_line(line, 300) for line in lines))
 
     @on(Listing.Chosen)
