@@ -176,9 +176,7 @@ def refuse_quantized(folder: Path, config: Any) -> None:
     config: the text part's.
     """
     settings = config.get("quantization_config")
-    kinds = {
-        tensor.get("dtype") for path in weight_files(folder) for name, tensor in tensor_header(path).items() if name.endswith(".weight")
-    }
+    kinds = {str(header.get("dtype")) for name, header in weight_headers(folder).items() if name.endswith(".weight")}
     packed = sorted(kinds & set(PACKED_DTYPES))
     if not settings and not packed:
         return

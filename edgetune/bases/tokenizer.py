@@ -155,7 +155,7 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
 
     document = json.loads(path.read_text(encoding="utf-8"))
     settings = _settings(folder)
-    config = find.text_settings(json.loads((model / "config.json").read_text(encoding="utf-8")))[0]
+    config: Any = find.text_settings(json.loads((model / "config.json").read_text(encoding="utf-8")))[0]
     vocabulary = document["model"].get("vocab")
     ids = {**(vocabulary if isinstance(vocabulary, dict) else {}), **{t["content"]: t["id"] for t in document.get("added_tokens", [])}}
     names = {i: token for token, i in ids.items()}

@@ -25,8 +25,9 @@ def export_adapter(source: Source, type_name: str, out: Path | None, note: Calla
     extra = {key: value for key, value in source.facts.items() if key in ("edgetune.base", "edgetune.run")}
     with conversion_errors():
         plan = lora.plan_lora(source.model, source.adapter, type_name, name=source.name, extra=extra)
-    for text in plan.notes if note else ():
-        note(text)
+    if note:
+        for text in plan.notes:
+            note(text)
     path = out if out is not None and out.suffix == ".gguf" else (out or source.home or Path.cwd()) / f"{source.name}-lora-{type_name}.gguf"
     need_space(path.parent, plan.size() + 2**20, "The export")
     with conversion_errors(), atomic_write(path) as file:

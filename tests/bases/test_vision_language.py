@@ -76,7 +76,8 @@ def test_its_text_part_alone_is_loaded(make_model: MakeModel, kind: str, quantiz
 
 def test_it_is_predicted_to_take_what_the_text_model_takes(make_model: MakeModel) -> None:
     text, whole = make_model(tiny("gemma3_text")), wrapper(make_model, "gemma3")
-    for change in ({"quantization": "none"}, {"quantization": "nf4"}, {"lora": False, "quantization": "none"}):
+    changes: tuple[dict[str, Any], ...] = ({"quantization": "none"}, {"quantization": "nf4"}, {"lora": False, "quantization": "none"})
+    for change in changes:
         recipe = Recipe(**{"base": "x", "max_length": 128, **change})
         one, other = (fit.training_memory(recipe, find.describe_base(folder), "cpu") for folder in (text, whole))
         assert other.total == pytest.approx(one.total, rel=1e-3)

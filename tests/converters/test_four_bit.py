@@ -102,7 +102,7 @@ def test_other_quantizations_stay_refused(base: tuple[Path, dict[str, Any]], tmp
         (folder / "config.json").write_text(json.dumps(config | {"quantization_config": settings}))
         with pytest.raises(ConversionError, match="stored quantized") as refusal:
             convert.plan_gguf(folder, None, ["F16"], chat_template=None, name="n", extra={})
-        assert settings["quant_method"] in refusal.value.cause and "in 16 bits" in refusal.value.remedy
+        assert str(settings["quant_method"]) in refusal.value.cause and "in 16 bits" in refusal.value.remedy
 
 
 def _state(**changes: Any) -> Callable[[dict[str, np.ndarray]], Any]:

@@ -136,7 +136,7 @@ def test_an_adapter_trained_on_the_whole_model_is_taken(make_model: MakeModel, l
 
 def test_its_patterns_mean_the_names_that_it_was_trained_with(make_model: MakeModel, llama_cpp: Any, tmp_path: Path) -> None:
     folder = make_model(wrapped("mistral3", tiny("ministral3")))
-    patterns = {
+    patterns: dict[str, Any] = {
         "target_modules": r".*language_model.*\.(q_proj|v_proj|down_proj)",
         "rank_pattern": {"model.language_model.layers.0.self_attn.q_proj": 2},
         "alpha_pattern": {r"model\.language_model\.layers\.1\..*": 40},
