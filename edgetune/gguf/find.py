@@ -63,7 +63,7 @@ def base_gguf(folder: Path, workspace: "Workspace", say: Say) -> Path:
     path = base_gguf_path(workspace, base.name, fingerprint(folder))
     if not path.is_file():
         say(f"Writing {base.name} as {DEFAULT_TYPE}, to chat with.")
-        export_gguf(from_folder(folder, None), [DEFAULT_TYPE], path)
+        export_gguf(from_folder(folder, None), [DEFAULT_TYPE], path, note=say)
     return path
 
 

@@ -89,7 +89,7 @@ def test_what_is_stored_in_four_bits_is_proven_rightly(shape: tuple[int, int], t
     torch.manual_seed(0)
     weights = torch.randn(shape)
     packed, state = quantize_4bit(weights, compress_statistics=True, quant_type="nf4")
-    save_file({"w": packed, **{f"w.{name}": value for name, value in state.as_dict(packed=True).items()}}, tmp_path / "m.safetensors")
+    save_file({"w": packed, **{f"w.{name}": value for name, value in state.as_dict(packed=True).items()}}, tmp_path / "model.safetensors")
     blocks = torch.nn.functional.pad(weights.flatten(), (0, -weights.numel() % 64)).reshape(-1, 64)
     scales = blocks.abs().amax(1, keepdim=True).expand(-1, 64).flatten()[: weights.numel()].reshape(shape)
     assert ((torch.from_numpy(stored_tensors(tmp_path, "")("w")) - weights).abs() / scales).max() < WORST

@@ -1,14 +1,16 @@
 """Bases that also see, as downloaded: from the list of bases to the answer, without a flag."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
+from edgetune.runs import launch
 from edgetune.runs.events import read_events
 from edgetune.storage.workspace import Run, Workspace
 from tests.bases.test_vision_language import wrapper
@@ -63,18 +65,17 @@ def test_a_run_is_exported_proven_and_asked(runs: dict[str, Run], place: Workspa
     assert err.count("only the text part of this model is used") == 1 and "proven in" in err
     path, small = map(Path, out.split())
 
-    # The adapter by a whole model's names, on the whole model.
+    # The same adapter under a whole model's names, on the whole model.
     whole = AutoModelForImageTextToText.from_pretrained(runs[kind].request()["base"])
     folder = tmp_path / "adapter"
     folder.mkdir()
-    from safetensors.numpy import save_file
-
-    weights = load_file(runs[kind].adapter / "adapter_model.safetensors")
-    save_file(
-        {name.replace("base_model.model.model.", "base_model.model.model.language_model."): value for name, value in weights.items()},
-        folder / "adapter_model.safetensors",
-    )
-    (folder / "adapter_config.json").write_bytes((runs[kind].adapter / "adapter_config.json").read_bytes())
+    prefix, whole_prefix = "base_model.model.model.", "base_model.model.model.language_model."
+    trained = load_file(runs[kind].adapter / "adapter_model.safetensors")
+    weights = {name.replace(prefix, whole_prefix): value for name, value in trained.items()}
+    save_file(weights, folder / "adapter_model.safetensors")
+    config = json.loads((runs[kind].adapter / "adapter_config.json").read_text())
+    config["target_modules"] = sorted({name.removeprefix("base_model.model.").partition(".lora_")[0] for name in weights})
+    (folder / "adapter_config.json").write_text(json.dumps(config))
     tuned = PeftModel.from_pretrained(whole, folder).eval()
     difference = np.abs(torch_logits(tuned, IDS) - gguf_logits(llama_cpp, path, IDS)).max()
     assert difference < (2e-2 if "gemma" in kind else 1e-3)
@@ -91,7 +92,7 @@ def test_a_run_is_exported_proven_and_asked(runs: dict[str, Run], place: Workspa
 def test_a_gguf_lora_an_evaluation_and_a_comparison(runs: dict[str, Run], place: Workspace, edgetune: Command) -> None:
     for arguments in (
         ("export", "gemma3", "--adapter-only"),
-        ("eval", "gemma3", "--limit", "2"),
+        ("eval", "gemma3", "--answers", "2"),
         ("compare", "gemma3", "--type", "Q8_0"),
         ("chat", runs["gemma3"].request()["base"], "--prompt", "What is far?", "--max-tokens", "2"),
     ):
@@ -121,6 +122,20 @@ def test_other_methods_train_on_them(
     weights = load_file(run.model / "model.safetensors")
     assert json.loads((run.model / "config.json").read_text())["model_type"] == WRAPPERS[kind][0]
     assert all(name.startswith("model.layers.") or name.partition(".")[2].startswith("embed") for name in weights)
+
+
+def test_a_run_that_lost_its_last_steps_ends_in_the_same_bits(train: Train, make_model: MakeModel, facts: Path) -> None:
+    """Taken up again by a worker of its own."""
+    options = SHORT | {"max_steps": 4, "save_steps": 1, "validation_split": 0.0, "quantization": "nf4", "learning_rate": 1e-3}
+    run = train("r", base=str(wrapper(make_model, "gemma3")), data=str(facts), **options)
+    before = load_file(run.adapter / "adapter_model.safetensors")
+    shutil.rmtree(run.adapter)
+    for step in (3, 4):
+        shutil.rmtree(run.checkpoints / f"step-{step:08d}", ignore_errors=True)
+    assert launch.start(run.folder).wait() == 0, launch.log_tail(run)
+    assert [event["from_step"] for event in read_events(run.events) if event["kind"] == "started"][-1] < 3
+    after = load_file(run.adapter / "adapter_model.safetensors")
+    assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
 
 
 def test_the_list_of_bases_and_the_plan_say_it(edgetune: Command, make_model: MakeModel, facts: Path) -> None:
