@@ -9,6 +9,7 @@ from edgetune.errors import EdgeTuneError, InputError
 from edgetune.estimate.gguf_types import DEFAULT_TYPE
 from edgetune.gguf.current import current_gguf
 from edgetune.gguf.find import base_gguf_path
+from edgetune.runs.integrity import base_of
 from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Run, Workspace
 from edgetune.text import one_line
@@ -54,7 +55,8 @@ async def tuned(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> 
 async def base(workspace: Workspace, run: Run, tell: Callable[[str], None]) -> Path:
     """The GGUF of what a run began with, kept in the workspace's cache by the base's hash."""
     request = await run_in_thread(run.request)
-    return await _cached(workspace, Path(request["base"]), str(request["base_name"]), str(request["base_hash"]), tell)
+    folder = await run_in_thread(base_of, run, request)
+    return await _cached(workspace, folder, str(request["base_name"]), str(request["base_hash"]), tell)
 
 
 async def base_folder_gguf(workspace: Workspace, folder: Path, tell: Callable[[str], None]) -> Path:

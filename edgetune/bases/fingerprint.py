@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from converters.errors import ConversionError
 from converters.weight_files import INDEX, weight_map
@@ -36,19 +37,36 @@ def _files_of_earlier_versions(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
+def file_hashes(folder: Path) -> dict[str, tuple[int, str]]:
+    """Size in bytes and hash of every file that the fingerprint is taken over, by name: they tell which of them differ."""
+    hashes = {}
+    for path in _hashed_files(folder, weight_files(folder)):
+        total = hashlib.sha256()
+        _add(total, path)
+        hashes[path.name] = path.stat().st_size, total.hexdigest()
+    return hashes
+
+
+def _hashed_files(folder: Path, weights: list[Path]) -> list[Path]:
+    return [*(folder / name for name in SMALL_FILES if (folder / name).is_file()), *weights]
+
+
 def _hash(folder: Path, weights: list[Path]) -> str:
     total = hashlib.sha256()
-    small = [folder / name for name in SMALL_FILES if (folder / name).is_file()]
-
-    for path in [*small, *weights]:
-        size = path.stat().st_size
-        total.update(f"{path.name}:{size};".encode())
-        with open(path, "rb") as file:
-            # Blocks spread over a large file tell it from another in seconds instead of minutes.
-            if size <= HASHED_WHOLE_BYTES:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-                continue
-            for index in range(BLOCK_COUNT):
-                file.seek(index * (size - BLOCK_BYTES) // (BLOCK_COUNT - 1))
-                total.update(file.read(BLOCK_BYTES))
+    for path in _hashed_files(folder, weights):
+        _add(total, path)
     return total.hexdigest()
+
+
+def _add(total: Any, path: Path) -> None:
+    """Add a file to a hash: its name, its size and its bytes, of a large file blocks."""
+    size = path.stat().st_size
+    total.update(f"{path.name}:{size};".encode())
+    with open(path, "rb") as file:
+        # Blocks spread over a large file tell it from another in seconds instead of minutes.
+        if size <= HASHED_WHOLE_BYTES:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+            return
+        for index in range(BLOCK_COUNT):
+            file.seek(index * (size - BLOCK_BYTES) // (BLOCK_COUNT - 1))
+            total.update(file.read(BLOCK_BYTES))

@@ -34,6 +34,7 @@ COMMANDS = {
     "stop": ("runs", "Stop a running run after a checkpoint."),
     "resume": ("train", "Resume an interrupted run, or extend a finished one."),
     "rename": ("runs", "Give a run another name."),
+    "rebase": ("runs", "Name the folder where a run's base is now, after it was moved."),
     "delete": ("runs", "Delete a run and all it made."),
     "prune": ("runs", "Free space: old checkpoints and leftovers of interruptions."),
     "disk": ("runs", "Show what takes space."),

@@ -1,4 +1,4 @@
-"""`edgetune runs`, `stop`, `rename`, `delete`, `prune`, `disk`: what happens to runs besides training them."""
+"""`edgetune runs`, `stop`, `rename`, `rebase`, `delete`, `prune`, `disk`: what happens to runs besides training them."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from edgetune.cli.show import say, table
 from edgetune.errors import EdgeTuneError
 from edgetune.formatting import format_number, format_size
 from edgetune.runs import launch, manage
+from edgetune.runs import rebase as moving
 from edgetune.runs.manage import summarize_run
 from edgetune.storage.files import folder_bytes, system_error
 from edgetune.storage.workspace import open_workspace
@@ -72,6 +73,27 @@ def rename(
     """
     manage.rename_run(open_workspace(workspace_path), name, new_name)
     say(f"{name} is now {new_name}.")
+
+
+def rebase(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Names of runs.", show_default=False)],
+    base: Annotated[str, typer.Option("--base", metavar="DIR", help="The folder where the base is now.", show_default=False)],
+    workspace_path: WorkspaceFlag = None,
+) -> None:
+    """Name the folder where the base of a run is now, after it was moved.
+
+    Its files must be those that the run began with. The recipe stays as it is.
+
+    Example: edgetune rebase mine --base ~/models/SmolLM2-135M
+    """
+    workspace = open_workspace(workspace_path)
+    for name in names:
+        run = workspace.run(name)
+        before = Path(run.request()["base"])
+        say(f"{name}: the base is in {moving.rebase(run, base)}.")
+        others = [other for other in moving.runs_without_base(workspace, before) if other not in names]
+    if others:
+        say(f"{before} is also the base of {', '.join(others[:5])}: edgetune rebase {' '.join(others)} --base {base}")
 
 
 def delete(name: RunName, yes: YesFlag = False, workspace_path: WorkspaceFlag = None) -> None:
@@ -166,5 +188,5 @@ def disk(as_json: JsonFlag = False, workspace_path: WorkspaceFlag = None) -> Non
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (runs, stop, rename, delete, prune, disk):
+    for command in (runs, stop, rename, rebase, delete, prune, disk):
         app.command(command.__name__)(command)

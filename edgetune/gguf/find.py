@@ -71,7 +71,10 @@ def run_base_gguf(name: str, workspace: "Workspace", say: Say) -> Path:
     """The GGUF of what a run began with. InputError where it is no run."""
     if expand_home(name).is_file() or name == "nano" or Path(name).name != name:
         raise InputError("No base is known", f"'base' is what a run began with, and {name} is no run.", "Name the base itself, or the run.")
-    return base_gguf(Path(workspace.run(name).request()["base"]), workspace, say)
+    from edgetune.runs.integrity import base_of
+
+    run = workspace.run(name)
+    return base_gguf(base_of(run, run.request()), workspace, say)
 
 
 def base_gguf_path(workspace: "Workspace", name: str, digest: str) -> Path:

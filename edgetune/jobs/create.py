@@ -10,7 +10,7 @@ from typing import Any
 from edgetune import methods
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
-from edgetune.bases.fingerprint import fingerprint
+from edgetune.bases.fingerprint import file_hashes, fingerprint
 from edgetune.config.recipe import Recipe, to_toml
 from edgetune.data import prepare, run_data, verdict
 from edgetune.data.run_data import data_hash
@@ -217,6 +217,7 @@ def create_run(planned: RunPlan, workspace: Workspace, name: str | None) -> Run:
         "base": str(planned.base.path),
         "base_name": planned.base.name,
         "base_hash": fingerprint(planned.base.path),
+        "base_files": file_hashes(planned.base.path),
         "base_parameters": planned.base.parameters,
         "context": planned.base.context,
         "length": planned.length,

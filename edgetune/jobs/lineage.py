@@ -9,7 +9,7 @@ from edgetune.bases import find
 from edgetune.config.recipe import Recipe
 from edgetune.errors import InputError
 from edgetune.runs import checkpoints
-from edgetune.runs.integrity import recipe_of, result_folder
+from edgetune.runs.integrity import base_of, recipe_of, result_folder
 from edgetune.storage.files import sha256
 from edgetune.storage.workspace import Workspace
 from edgetune.training import stacked_adapter
@@ -35,7 +35,7 @@ def find_earlier(recipe: Recipe, workspace: Workspace) -> Earlier:
     result = result_folder(run, recipe_of(run))
 
     # After full fine-tuning the result is itself a base; otherwise it is an adapter on the earlier run's base.
-    base = Path(request["base"]) if result == run.adapter else run.model
+    base = base_of(run, request) if result == run.adapter else run.model
     if recipe.base and find.resolve_base(recipe.base) != base.resolve():
         raise InputError(
             "--base and --from do not go together", f"{run.name} was trained on {request['base']}.", "Leave --base out: it is that run's."

@@ -31,6 +31,18 @@ def recipe_of(run: Run) -> Recipe:
         raise EdgeTuneError(f"The run {run.name} is damaged", f"recipe.toml: {error}", f"Delete it: edgetune delete {run.name}") from error
 
 
+def base_of(run: Run, request: dict[str, Any]) -> Path:
+    """The folder of a run's base. EdgeTuneError where it is not there any more."""
+    base = Path(request["base"])
+    if not base.is_dir():
+        raise EdgeTuneError(
+            f"The base of {run.name} is gone",
+            f"{base} does not exist any more.",
+            f"If the model was moved, name its folder: edgetune rebase {run.name} --base NEW. Otherwise restore it there.",
+        )
+    return base
+
+
 def require_unchanged(run: Run, request: dict[str, Any]) -> None:
     """Refuse to go on when the base or the prepared rows are not those the run began with."""
     # Any of these would change what the remaining steps learn without a trace in the run.
@@ -40,17 +52,12 @@ def require_unchanged(run: Run, request: dict[str, Any]) -> None:
         )
 
     # A base that was moved and one that was replaced need different remedies.
-    base = Path(request["base"])
-    if not base.is_dir():
-        raise EdgeTuneError(
-            f"The base of {run.name} is gone", f"{base} does not exist any more.", "Restore the model to that folder, then try again."
-        )
-
+    base = base_of(run, request)
     if not is_base(base, request["base_hash"]):
         raise EdgeTuneError(
             f"The base of {run.name} has changed",
             f"{base} is not the model this run began with.",
-            "Restore the earlier model, or start a new run.",
+            f"Restore the earlier model, or name its folder if it was moved: edgetune rebase {run.name} --base NEW. Or start a new run.",
         )
 
     # Runs of the version before, and those on a plain base, have no parent.

@@ -46,6 +46,11 @@ class Run:
         return self.folder / "request.json"
 
     @property
+    def moved_base_file(self) -> Path:
+        """Where the base is now, if it was moved after the run was made (`edgetune rebase`); see `request`."""
+        return self.folder / "moved_base.json"
+
+    @property
     def recipe_file(self) -> Path:
         """The recipe, as it was when the run was made."""
         return self.folder / "recipe.toml"
@@ -96,11 +101,13 @@ class Run:
         return self.folder / "stop"
 
     def request(self) -> dict[str, Any]:
-        """What was asked for when the run was made: base, hashes, template, counts."""
+        """What was asked for when the run was made: base, hashes, template, counts. `base` is the folder where the base is now."""
         try:
             value: dict[str, Any] = json.loads(self.request_file.read_text(encoding="utf-8"))
             for key in REQUIRED_KEYS:
                 value[key]
+            if self.moved_base_file.is_file():
+                value["base"] = str(json.loads(self.moved_base_file.read_text(encoding="utf-8"))["base"])
             if Path(value["base"]).parts[-2:] == ("bundled", "nano") and not Path(value["base"]).exists():
                 value["base"] = str(BUNDLED)  # the installation it was made with lay elsewhere; the base's hash is checked all the same
             return value

@@ -1,7 +1,5 @@
 """The score of a reward run: what the people whose votes it learned would like."""
 
-from pathlib import Path
-
 from edgetune.errors import InputError
 from edgetune.storage.files import sha256
 from edgetune.training.rewards import Answer, Context, Reward
@@ -9,12 +7,13 @@ from edgetune.training.rewards import Answer, Context, Reward
 
 def check(argument: str, context: Context) -> None:
     """The run must be a finished reward model whose base has the same tokenizer. Raises InputError."""
+    from edgetune.runs.integrity import base_of
     from edgetune.storage.workspace import Workspace
     from edgetune.training.reward_model import require_reward_model
 
     run = Workspace(context.runs.parent).run(argument)
     require_reward_model(run)
-    if sha256(Path(run.request()["base"]) / "tokenizer.json") != sha256(context.base / "tokenizer.json"):
+    if sha256(base_of(run, run.request()) / "tokenizer.json") != sha256(context.base / "tokenizer.json"):
         raise InputError(
             f"{argument} uses a different tokenizer from the base",
             f"It was trained on {run.request()['base_name']}.",
