@@ -167,7 +167,7 @@ def plan_gguf(
 
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
-    `quantize.FILE_TYPES`. name: `general.basename`; `general.name` is chosen by the tokenizer (strip_rules.py). extra: further metadata
+    `quantize.FILE_TYPES`. name: `general.basename`; `general.name` is chosen by the tokenizer (added_tokens.py). extra: further metadata
     keys. ends: the tokens that end an answer in the chat template. imatrix: the importance of input channels.
     Of a model that also sees or hears the text part is converted, and only what an adapter changes there.
     Raises ConversionError for everything that would give a GGUF that computes differently from the model with its adapter.

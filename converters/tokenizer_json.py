@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from converters.added_tokens import given
 from converters.errors import ConversionError
 from converters.gguf_file import Header
 from converters.pretokenizer import SPLIT_PATTERNS
 from converters.sentencepiece_file import Piece, write_pieces
 from converters.special_tokens import SPECIAL_TOKENS, STOP_TOKENS
-from converters.strip_rules import given
 from converters.vocab import ADDS_BOS, BYTE, CONTROL, NO_SPLIT, NORMAL, SPACE, UNKNOWN, UNUSED, USER_DEFINED
 from converters.weights import JsonObject
 

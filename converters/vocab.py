@@ -1,13 +1,14 @@
 """Convert a model folder's tokenizer to GGUF metadata."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from converters import strip_rules
+from converters import added_tokens
+from converters.added_tokens import is_control
 from converters.errors import ConversionError
 from converters.gguf_file import MAX_STRINGS, Value, boolean, f32s, i32s, strings, text
 from converters.pretokenizer import APPROXIMATED, pre_tokenizer_name
@@ -23,8 +24,6 @@ ADDED_SCORE, PADDING_SCORE = -1000.0, -10000.0
 SPACE = "▁"
 NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
 """The pre-tokenizer of Gemma, which never splits: its normalizer has replaced every space."""
-PRINTED_TOKENS = frozenset(("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'))
-"""Special tokens that llama.cpp must print, because its chat parser reads them (conversion/gemma.py)."""
 
 
 @dataclass
@@ -51,7 +50,7 @@ def load_vocabulary(
     """All `tokenizer.*` keys for a model folder, `general.name`, which llama.cpp reads as one of them, and notes on differences there.
 
     config: config.json, for vocab_size (unused ids are filled with [PAD…]) and special ids. name: what people call the model, from which
-    `general.name` is made (strip_rules.py). ends: the tokens that end an answer in the chat template. added_first: for added tokens
+    `general.name` is made (added_tokens.py). ends: the tokens that end an answer in the chat template. added_first: for added tokens
     tokenizer.json takes precedence over tokenizer.model. plain_bpe: a tokenizer that falls back to bytes and adds no space is
     written with its merges, as Gemma 4's. Raises ConversionError for a tokenizer that llama.cpp would split differently from training.
     """
@@ -94,7 +93,7 @@ def _load(
     elif plain_bpe and not _space_prefix(tokenizer)[0]:
         vocabulary = _plain(tokenizer, ids, size)
     else:
-        vocabulary = _sentencepiece(folder, tokenizer, ids, size)
+        vocabulary = _sentencepiece(folder, tokenizer, ids, {entry["content"] for entry in added}, size)
 
     _mark_added(vocabulary, added, added_first)
     if len(set(vocabulary.tokens)) != size:
@@ -117,9 +116,9 @@ def _load(
 
 def _general_name(name: str, added: list[dict[str, Any]], ids: dict[str, int]) -> tuple[str, list[str]]:
     """The name under which llama.cpp treats white space around special tokens as the tokenizer does, and notes where it cannot."""
-    chosen = strip_rules.choose_name(name, added, ids)
+    chosen = added_tokens.choose_name(name, added, ids)
     notes = []
-    if differing := strip_rules.differing(chosen, added):
+    if differing := added_tokens.differing(chosen, added):
         notes.append(
             f"White space next to {_named(differing)} is treated otherwise by the base's tokenizer; llama.cpp cannot do that, so that "
             "training and chat treat it as llama.cpp does."
@@ -221,7 +220,8 @@ def _merge_strings(merges: list[tuple[str, str]]) -> Value:
     return strings(f"{left} {right}" for left, right in merges)
 
 
-def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int], size: int) -> Vocabulary:
+def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int], added: set[str], size: int) -> Vocabulary:
+    """added: words that are found before a text is split, so that no merge ever makes or meets them."""
     prefix, notes = _space_prefix(tokenizer)
     tokens, types = _padded(ids, size)
     scores = [PADDING_SCORE] * size
@@ -240,9 +240,9 @@ def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int],
         merged_scores = [scores[ids["".join(merge)]] for merge in merges]
         if any(score < following for score, following in pairwise(merged_scores)):
             raise tokenizer_error("tokenizer.model's scores and tokenizer.json's merges put tokens in different orders.")
-        _check_complete(set(merges), ids)
+        _check_complete(set(merges), ids.keys() - added)
     else:
-        _derive_scores(merge_order(merges, ids), ids, tokenizer["model"].get("unk_token"), types, scores)
+        _derive_scores(merge_order(merges, ids, added), ids, tokenizer["model"].get("unk_token"), types, scores)
     _check_bytes(ids)
     keys = {"model": text("llama"), "pre": text("default"), "add_space_prefix": boolean(prefix)}
     return Vocabulary(tokens, types, scores, keys, notes)
@@ -285,13 +285,13 @@ def _derive_scores(order: list[list[str]], ids: dict[str, int], unknown: str | N
             scores[number] = -float(len(order))
 
 
-def merge_order(merges: list[tuple[str, str]], ids: dict[str, int]) -> list[list[str]]:
+def merge_order(merges: list[tuple[str, str]], ids: dict[str, int], added: Iterable[str] = ()) -> list[list[str]]:
     """The merged tokens from first to last, equals together, if one score per token gives the same splits as the list of merges.
 
     llama.cpp joins any two neighbours whose text together is a token, highest score first, leftmost among equals; a merge list joins
     listed pairs in the list's order. They agree when all merges to one token stand together and no possible pair is missing. Runs of
-    spaces may mix: joined leftmost first or longest first, they end alike. Raises ConversionError otherwise. (Where merges to the same
-    token overlap, as in "aaa", llama.cpp and SentencePiece take the left one.)
+    spaces may mix: joined leftmost first or longest first, they end alike. added: words that no merge makes. Raises ConversionError
+    otherwise. (Where merges to the same token overlap, as in "aaa", llama.cpp and SentencePiece take the left one.)
     """
     order: list[list[str]] = []
     ranks: dict[str, int] = {}
@@ -310,11 +310,11 @@ def merge_order(merges: list[tuple[str, str]], ids: dict[str, int]) -> list[list
                     "Use a base model with another tokenizer.",
                 )
 
-    _check_complete(set(merges), ids)
+    _check_complete(set(merges), ids.keys() - set(added))
     return order
 
 
-def _check_complete(listed: set[tuple[str, str]], ids: dict[str, int]) -> None:
+def _check_complete(listed: set[tuple[str, str]], ids: Set[str]) -> None:
     for token in ids:
         if not re.fullmatch("<.*>", token):
             for cut in range(1, len(token)):
@@ -359,11 +359,6 @@ def _space_prefix(tokenizer: dict[str, Any]) -> tuple[bool, list[str]]:
     )
 
 
-def _looks_special(token: str) -> bool:
-    """Whether a token not marked special must still be one for llama.cpp (gguf converters treat these alike)."""
-    return bool(re.fullmatch(r"<\|.*\|>|<\uff5c.*\uff5c>|<unused.*>|<pad>|<mask>|<2mass>|\[@BOS@\]", token, re.DOTALL))
-
-
 def _mark_added(vocabulary: Vocabulary, added: list[dict[str, Any]], added_first: bool) -> None:
     for entry in added:
         token = entry["content"]
@@ -371,7 +366,7 @@ def _mark_added(vocabulary: Vocabulary, added: list[dict[str, Any]], added_first
         if not added_first and vocabulary.scores is not None and vocabulary.types[number] not in (NORMAL, UNUSED):
             continue
 
-        special = (bool(entry.get("special")) or _looks_special(token)) and token not in PRINTED_TOKENS
+        special = is_control(entry)
         vocabulary.types[number] = CONTROL if special else USER_DEFINED
         vocabulary.tokens[number] = token if special else token.replace(SPACE, " ")
         if vocabulary.scores is not None:

@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from converters.strip_rules import as_exported
+from converters.added_tokens import as_exported, is_control
 from edgetune.bases import find
-from edgetune.data.template import CHATML_TEMPLATE, CHATML_TOKENS, PLAIN_TEMPLATE, ChatTemplate
+from edgetune.data.template import ChatTemplate, default_template
+from edgetune.data.typed_marks import GUARD, Mark, guarded_ids
 from edgetune.errors import InputError
 
 PROCESSOR_FILES = ("chat_template.json", "processor_config.json")
@@ -49,16 +50,37 @@ class BaseTokenizer:
         """Special tokens and their ids."""
         return {t.content: i for i, t in self.inner.get_added_tokens_decoder().items() if t.special}
 
+    @cached_property
+    def marks(self) -> dict[str, Mark]:
+        """Special tokens by their text."""
+        added = self.inner.get_added_tokens_decoder().items()
+        return {token.content: Mark(number, token.lstrip, token.rstrip) for number, token in added if token.special}
+
+    @cached_property
+    def _text_alone(self) -> Any:
+        """The `tokenizers` object in which special tokens are text."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self.inner.to_str())
+        tokenizer.encode_special_tokens = True
+        return tokenizer
+
+    def _guarded(self, text: str) -> list[int]:
+        return guarded_ids(text, self.marks, lambda part: list(self._text_alone.encode(part, add_special_tokens=False).ids))
+
     def encode(self, text: str) -> list[int]:
         """Ids of rendered text, with BOS in front where the tokenizer adds one and the text does not begin with it."""
         return self._with_bos(self.plain(text))
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         """`encode` for many texts at once."""
-        return [self._with_bos(e.ids) for e in self.inner.encode_batch_fast(texts, add_special_tokens=False)]
+        ids = [encoding.ids for encoding in self.inner.encode_batch_fast(texts, add_special_tokens=False)]
+        return [self._with_bos(self._guarded(text) if GUARD in text else known) for text, known in zip(texts, ids, strict=True)]
 
     def plain(self, text: str) -> list[int]:
         """Ids of text that continues other text: nothing is put in front."""
+        if GUARD in text:
+            return self._guarded(text)
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -182,9 +204,10 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
     source = _template(folder, settings)
     if source is None and own is not None:
         source = _template(model, _settings(model))
-    special = {token["content"] for token in document.get("added_tokens", []) if token.get("special")}
-    origin = "model" if source else "chatml" if special.issuperset(CHATML_TOKENS) else "plain"
-    template = ChatTemplate(source or {"chatml": CHATML_TEMPLATE, "plain": PLAIN_TEMPLATE}[origin], bos or "", eos, date)
+    added = document.get("added_tokens", [])
+    origin, source = ("model", source) if source else default_template({token["content"] for token in added})
+    control = frozenset(token["content"] for token in added if is_control(token))
+    template = ChatTemplate(source, bos or "", eos, date, control)
 
     return BaseTokenizer(
         folder,

@@ -9,6 +9,7 @@ from edgetune.chat.model_info import GenerationStats
 from edgetune.chat.sampling import Sampling
 from edgetune.chat.turns import turn_marks
 from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
+from edgetune.data.typed_marks import without_guards
 from edgetune.errors import InputError
 
 DEFAULT_TOKENS = 512
@@ -24,7 +25,7 @@ class Answer:
 
     def __init__(self, generation: Generation, rendered: str, lead: str, dropped: int, keep: Callable[[str], None]) -> None:
         self._generation, self._lead, self._keep = generation, lead, keep
-        self.rendered, self.dropped = rendered, dropped
+        self.rendered, self.dropped = without_guards(rendered), dropped
         self.text = ""
 
     @property
@@ -148,11 +149,14 @@ def _turns(messages: list[Message]) -> int:
 
 
 def model_template(engine: Engine, notice: Callable[[str], None]) -> ChatTemplate:
-    """The template a GGUF carries with the date its training froze, or the plain one, with a notice."""
+    """The template a GGUF carries with the date its training froze, or the one its vocabulary calls for, with a notice."""
     info = engine.info
+    template = info.chat_template(info.metadata.get("edgetune.template_date", ""))
     if not info.template:
-        notice('This file has no chat template: plain text is used ("User: …", "Assistant: …").')
-    return ChatTemplate(info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", ""))
+        plain = template.source == PLAIN_TEMPLATE
+        used = 'plain text is used ("User: …", "Assistant: …")' if plain else "ChatML is used, whose marks its vocabulary has"
+        notice(f"This file has no chat template: {used}.")
+    return template
 
 
 def complete(engine: Engine, text: str, *, sampling: Sampling | None = None, max_tokens: int | None = None) -> Answer:

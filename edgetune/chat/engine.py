@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgetune.chat.child import Child, ModelProcess
 from edgetune.chat.model_info import GenerationStats, ModelInfo, RowScore, TokenInfo
 from edgetune.chat.sampling import Sampling
+from edgetune.data.typed_marks import GUARD, Mark, guarded_ids
 from edgetune.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Engine(ModelProcess):
         self.path = path
         self.adapters: dict[str, Adapter] = {}
         super().__init__(path=str(path.absolute()), n_ctx=n_ctx, threads=threads, n_gpu_layers=gpu_layers, kv=kv)
-        self.info = ModelInfo(**self.loaded)
+        marks = {text: Mark(*values) for text, values in self.loaded["marks"].items()}
+        self.info = ModelInfo(**{**self.loaded, "marks": marks})
 
     @property
     def pid(self) -> int:
@@ -125,8 +127,11 @@ class Engine(ModelProcess):
     def tokenize(self, text: str, parse_special: bool = True, add_special: bool = False) -> list[int]:
         """Token ids of a text as it is.
 
-        parse_special: read "<|im_end|>" and the like as the tokens they name. add_special: with the BOS and EOS the vocabulary wants.
+        parse_special: read "<|im_end|>" and the like as the tokens they name, but for those that were typed in a message
+        (data/typed_marks.py). add_special: with the BOS and EOS the vocabulary wants.
         """
+        if parse_special and GUARD in text:
+            return guarded_ids(text, self.info.marks, lambda part: self.tokenize(part, parse_special=False))
         return list(self._child.ask("tokenize", text=text, parse_special=parse_special, add_special=add_special))
 
     def prompt_tokens(self, rendered: str) -> list[int]:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from edgetune.data.template import ChatTemplate, default_template
+from edgetune.data.typed_marks import Mark
+
 DEFAULT_CONTEXT = 4096
 """Tokens of context that chat asks for unless told otherwise, where the model has as many; more takes more memory."""
 
@@ -21,7 +24,8 @@ class ModelInfo:
 
     size: bytes of all tensors. bos, eos: token ids, None where the model has none, with their texts. eog: every id that ends a generation.
     space_prefix: a text's first token carries a space (SentencePiece). template: the file's Jinja chat template.
-    metadata: what the file holds under general.* and edgetune.*, as text.
+    metadata: what the file holds under general.* and edgetune.*, as text. marks: control tokens by their text: id, and whether each
+    swallows white space before and behind itself. added: further tokens that are matched whole.
     """
 
     description: str
@@ -39,9 +43,16 @@ class ModelInfo:
     space_prefix: bool
     template: str | None
     metadata: dict[str, str]
+    marks: dict[str, Mark]
+    added: list[str]
     threads: int
     threads_reason: str
     load_seconds: float
+
+    def chat_template(self, date: str = "") -> ChatTemplate:
+        """The file's template, or the one that a base with such a vocabulary and none of its own is trained with. date: its day."""
+        source = self.template or default_template({*self.marks, *self.added})[1]
+        return ChatTemplate(source, self.bos_text, self.eos_text, date, frozenset(self.marks))
 
 
 @dataclass(frozen=True)

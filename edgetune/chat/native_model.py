@@ -13,7 +13,7 @@ from typing import Any
 
 from edgetune.errors import EdgeTuneError, InputError
 
-CONTROL, USER_DEFINED = 8, 16
+UNKNOWN, CONTROL, USER_DEFINED, LSTRIP, RSTRIP = 1, 8, 16, 128, 256
 """llama_token_attr bits (llama.h)."""
 SPM = 1
 """llama_vocab_type of SentencePiece vocabularies (llama.h)."""
@@ -98,7 +98,22 @@ class NativeModel:
             "space_prefix": lib.llama_vocab_type(self.vocab) == SPM and metadata.get("tokenizer.ggml.add_space_prefix", "true") != "false",
             "template": template.decode("utf-8", "replace") if template else None,
             "metadata": {key: value for key, value in metadata.items() if not key.startswith("tokenizer.")},
+            **self._matched_whole(),
         }
+
+    def _matched_whole(self) -> dict[str, Any]:
+        """The tokens that are found before a text is split: control tokens, and others."""
+        marks: dict[str, tuple[int, bool, bool]] = {}
+        added = []
+        for token in range(self.n_vocab):
+            attribute = int(self.lib.llama_vocab_get_attr(self.vocab, token))
+            if attribute & (CONTROL | UNKNOWN | USER_DEFINED):
+                text = self._special(token)[1]
+                if attribute & (CONTROL | UNKNOWN):
+                    marks[text] = (token, bool(attribute & LSTRIP), bool(attribute & RSTRIP))
+                else:
+                    added.append(text)
+        return {"marks": marks, "added": added}
 
     def _special(self, token: int) -> tuple[int | None, str]:
         return (token, self.lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace")) if token >= 0 else (None, "")

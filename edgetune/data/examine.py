@@ -301,7 +301,12 @@ def _note_findings(batch: Batch, unit: Unit, specials: frozenset[str]) -> None:
         for kind, message in text_checks.text_findings(text):
             findings.add((kind, f"{where}: {message}"))
         for mark in text_checks.control_tokens(text, specials):
-            findings.add(("control_token", f"{where}: the text holds {mark}, which the model reads as a control token"))
+            meaning = (
+                "which the model reads as a control token"
+                if unit.example.kind == "text"
+                else "a control token's name, which is read as text"
+            )
+            findings.add(("control_token", f"{where}: the text holds {mark}, {meaning}"))
         for kind, start, end in secrets.find_secrets(text):
             masked = secrets.masked(text, start, end)
             if kind in ("card", "iban", "personal"):

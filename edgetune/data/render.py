@@ -10,6 +10,7 @@ from edgetune.data.formats import Example
 from edgetune.data.labels import IGNORE_INDEX, first_answer_start
 from edgetune.data.row import RowError
 from edgetune.data.template import ChatTemplate, TemplateRefusal
+from edgetune.data.typed_marks import guard_marks
 
 PROBE_TEXT = "edgetune-probe"
 MAX_TOKEN_CHARACTERS = 256
@@ -139,6 +140,7 @@ def answer_spans(messages: list[dict[str, Any]], tools: list[Any] | None, tokeni
     """The answers of a conversation that are trained on. Raises RowError: template_refuses, prompt_not_prefix,
     calls_dropped."""
     template = tokenizer.template
+    messages = guard_marks(messages, template.control)
     specials = tuple(tokenizer.specials)
     ending = answer_ending(template, specials)
     answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]

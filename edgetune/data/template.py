@@ -2,10 +2,12 @@
 
 import datetime
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from edgetune.data.typed_marks import GUARD, GUARD_ESCAPE, guard_marks
 from edgetune.errors import InputError
 
 PLAIN_TEMPLATE = (
@@ -26,10 +28,18 @@ CHATML_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
-"""For bases without a template whose vocabulary has ChatML's marks as special tokens."""
+"""For models without a template whose vocabulary has ChatML's marks as tokens that are matched whole."""
 
 MAX_RENDERED_CHARACTERS = 4_000_000
 """Characters a template may write; a template is a program and may run away."""
+
+
+def default_template(added: Container[str]) -> tuple[str, str]:
+    """Name ("chatml" or "plain") and text of the template for a model that brings none, in training and in chat.
+
+    added: the tokens that its vocabulary matches whole.
+    """
+    return ("chatml", CHATML_TEMPLATE) if all(token in added for token in CHATML_TOKENS) else ("plain", PLAIN_TEMPLATE)
 
 
 class TemplateRefusal(InputError):
@@ -72,13 +82,15 @@ def today() -> str:
 class ChatTemplate:
     """A chat template with all it needs to render the same text every time.
 
-    source: Jinja text. bos_token, eos_token: what the template may write. date: the day `strftime_now` tells (ISO).
+    source: Jinja text. bos_token, eos_token: what the template may write. date: the day `strftime_now` tells (ISO). control: special
+    tokens that are mere text where a message holds them (typed_marks.py).
     """
 
     source: str
     bos_token: str = ""
     eos_token: str = ""
     date: str = ""
+    control: frozenset[str] = frozenset()
 
     @cached_property
     def _compiled(self) -> Any:
@@ -113,15 +125,18 @@ class ChatTemplate:
         def strftime_now(pattern: str) -> str:
             return datetime.date.fromisoformat(self.date or today()).strftime(pattern)
 
+        # What somebody typed must not become a mark of the conversation.
+        guarded, guarded_tools = guard_marks(messages, self.control), guard_marks(tools, self.control)
+
         # Written piece by piece, so that a template that runs away is stopped.
         try:
             parts = []
             size = 0
             for part in self._compiled.generate(
                 **(variables or {}),
-                messages=messages,
+                messages=guarded,
                 add_generation_prompt=add_generation_prompt,
-                tools=tools,
+                tools=guarded_tools,
                 bos_token=self.bos_token,
                 eos_token=self.eos_token,
                 raise_exception=refuse,
@@ -131,7 +146,8 @@ class ChatTemplate:
                 size += len(part)
                 if size > MAX_RENDERED_CHARACTERS:
                     refuse(f"it wrote more than {MAX_RENDERED_CHARACTERS} characters")
-            return "".join(parts)
+            text = "".join(parts)
+            return text if guarded is messages and guarded_tools is tools else text.replace(GUARD_ESCAPE, GUARD)
         except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
             raise TemplateRefusal(
                 "The chat template cannot render these messages", str(error), "Check the messages' roles and contents."

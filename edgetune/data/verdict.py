@@ -33,7 +33,7 @@ WARNING_TEXTS = {
     "mojibake": "were decoded with the wrong encoding (Ã© for é)",
     "html": "hold HTML tags or entities",
     "placeholder": "hold placeholders nobody filled in, such as {{name}}",
-    "control_token": "hold text that the model reads as a control token",
+    "control_token": "hold the name of a control token",
     "personal": "hold e-mail addresses or phone numbers",
     "no_last_answer": "end in a turn that nobody answers: that turn teaches nothing",
     "two_answers": "have two turns of the assistant in a row: the first teaches to stop there",

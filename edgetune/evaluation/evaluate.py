@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgetune.chat.turns import answer_end_ids
 from edgetune.data.labels import IGNORE_INDEX, last_answer_start
 from edgetune.data.render import TokenizedRow
-from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, today
+from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer, result_folder
 from edgetune.text import contains, normalized_words
@@ -89,16 +89,10 @@ class GgufTokenizer:
     def __init__(self, engine: "Engine") -> None:
         info = engine.info
         self.engine = engine
-        self.template = ChatTemplate(
-            info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, info.metadata.get("edgetune.template_date", "") or today()
-        )
+        self.template = info.chat_template(info.metadata.get("edgetune.template_date", "") or today())
         self.bos_id = info.bos
         self.eos_id = info.eos if info.eos is not None else info.eog[0]
-        self.specials = {
-            token.data.decode("utf-8", "replace"): token.id
-            for token in engine.describe(list(range(info.n_vocab)))
-            if token.control and token.data
-        }
+        self.specials = {text: mark.id for text, mark in info.marks.items() if text}
 
     def encode(self, text: str) -> list[int]:
         """Ids as a prompt has them."""

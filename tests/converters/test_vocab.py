@@ -79,6 +79,23 @@ def test_stories_with_its_pieces(stories: Path, llama_cpp: Any, tmp_path: Path) 
     check_all(llama_cpp, stories, tmp_path / "v.gguf", AWKWARD)
 
 
+@pytest.mark.parametrize("pieces", [True, False])
+def test_words_added_to_sentencepiece(stories: Path, llama_cpp: Any, tmp_path: Path, pieces: bool) -> None:
+    """Words of a trade, made of known pieces: they are found before a text is split, so that no merge has to make them."""
+    folder = shutil.copytree(stories, tmp_path / "t", copy_function=shutil.copyfile)
+    if not pieces:
+        (folder / "tokenizer.model").unlink()
+    size = len(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    words = ["thehe", "onceupon", "toother day", "[PAD]"]
+    entries = [{"id": size + place, "content": word, "special": word == "[PAD]", **flags} for place, word in enumerate(words)]
+    _edited(folder, lambda tokenizer: tokenizer["added_tokens"].extend(entries))
+    texts = [form.replace("@", word) for word in words for form in ("@", "a @ b", "@@", "the@he", " @\n")]
+    check_all(llama_cpp, folder, tmp_path / "v.gguf", [*texts, "the he the once upon", *AWKWARD])
+    types = load_vocabulary(folder, {})[0]["tokenizer.ggml.token_type"].data
+    assert types[size:].tolist() == [4, 4, 4, 3]
+
+
 REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
 METASPACE = {"type": "Metaspace", "replacement": "▁", "split": False}

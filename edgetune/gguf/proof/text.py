@@ -4,12 +4,14 @@ where answers end.
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.chat.engine import Engine
 from edgetune.chat.turns import turn_end_ids
-from edgetune.data.template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusal
+from edgetune.data.template import ChatTemplate, TemplateRefusal
+from edgetune.data.typed_marks import GUARD
 from edgetune.gguf.proof.check import Check
 from edgetune.text import one_line
 
@@ -71,7 +73,7 @@ def _templates(engine: Engine, tokenizer: BaseTokenizer, conversations: Sequence
     info = engine.info
     ours = tokenizer.template
     date = info.metadata.get("edgetune.template_date") or ours.date
-    theirs = ChatTemplate(info.template or PLAIN_TEMPLATE, info.bos_text, info.eos_text, date)
+    theirs = replace(info.chat_template(date), control=ours.control)
 
     # What both write is tokenized later, so that a text which only the file's template writes is looked at too.
     texts = []
@@ -132,7 +134,10 @@ def _ids(engine: Engine, tokenizer: BaseTokenizer, strings: Sequence[str], resul
         # llama.cpp's own chat takes a BOS off that both the template and the vocabulary would put there (common/chat.cpp).
         adds_bos = engine.info.add_bos and engine.info.bos_text
         bare = text.removeprefix(engine.info.bos_text) if adds_bos else text
-        for ids in (engine.prompt_tokens(text), engine.tokenize(bare, add_special=True)):
+        asked = [engine.prompt_tokens(text)]
+        if GUARD not in text:  # only EdgeTune's own chat knows what was typed
+            asked.append(engine.tokenize(bare, add_special=True))
+        for ids in asked:
             if ids == expected:
                 continue
             ours = _leading(expected, bos)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from converters import restore, strip_rules
+from converters import added_tokens, restore
 from converters.gguf_file import Writer, read_header, text
 from converters.vocab import load_vocabulary
 from tests.converters.reference import byte_level_tokenizer, gguf_tokenizer, qwen2_steps
@@ -57,7 +57,7 @@ def cut(folder: Path, size: int) -> None:
     path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
-MASK = strip_rules.MASK
+MASK = added_tokens.MASK
 SAME = str.maketrans("", "", " -")
 
 
@@ -88,7 +88,7 @@ def test_every_name_keeps_the_ids(llama_cpp: Any, tmp_path: Path, name: str) -> 
     vocabulary, notes = load_vocabulary(folder, {}, name=NAMES[0], **options)
     assert not notes
     for people_call_it in NAMES:
-        chosen = strip_rules.choose_name(people_call_it, added, reference.get_vocab())
+        chosen = added_tokens.choose_name(people_call_it, added, reference.get_vocab())
         if people_call_it == NAMES[0]:
             assert vocabulary["general.name"].data == chosen
         metadata = {"general.architecture": text("llama")} | vocabulary | {"general.name": text(chosen)}
@@ -108,8 +108,8 @@ def test_a_name_that_llama_cpp_refuses_is_not_chosen() -> None:
     """Tokens swallow white space as Phi-3's do, but without its end of text llama.cpp loads no file called so."""
     added = [{"content": "<|end|>", "rstrip": True}, {"content": "<s>", "rstrip": False}]
     known = {"<unk>", "<s>", "</s>", "<|end|>"}
-    assert strip_rules.choose_name("phi3", added, known) == "phi 3"
-    assert strip_rules.choose_name("notes", added, known | {"<|endoftext|>"}) == "Phi-3 notes"
+    assert added_tokens.choose_name("phi3", added, known) == "phi 3"
+    assert added_tokens.choose_name("notes", added, known | {"<|endoftext|>"}) == "Phi-3 notes"
 
 
 def test_what_no_name_gives_is_noted_and_trained_as_exported(llama_cpp: Any, tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_what_no_name_gives_is_noted_and_trained_as_exported(llama_cpp: Any, tmp
         Writer(file, {"general.architecture": text("llama"), **metadata}, [])
 
     document = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
-    rewritten = strip_rules.as_exported(document)
-    assert rewritten is not None and strip_rules.as_exported(rewritten) is None
+    rewritten = added_tokens.as_exported(document)
+    assert rewritten is not None and added_tokens.as_exported(rewritten) is None
     texts = [*strings(tmp_path), "word<|im_end|>word"]
     as_trained, as_it_was = Tokenizer.from_str(json.dumps(rewritten)), Tokenizer.from_str(json.dumps(document))
     with gguf_tokenizer(llama_cpp, tmp_path / "v.gguf") as tokenize:

@@ -1,8 +1,9 @@
-"""White space that a special token swallows: llama.cpp knows it by a file's name alone (src/llama-vocab.cpp, "per token attributes").
+"""Tokens found in a text before it is split, and how llama.cpp finds them in an exported file.
 
-A tokenizer.json has a flag for it on each token, a GGUF has none. llama.cpp reads `general.name` instead: in a file whose name holds
-"phi-3" or "phi3" every special token but three swallows the white space behind it, in one called "modern-bert" the mask swallows
-that before it. So the name of a file is part of its tokenizer, and is chosen by what the tokenizer needs.
+A tokenizer.json says of each such token whether it is special and whether it swallows the white space around it; a GGUF says only of
+which type it is. White space llama.cpp settles by a file's name (src/llama-vocab.cpp, "per token attributes"): where `general.name` holds
+"phi-3" or "phi3" every special token but three swallows the white space behind it, in a file called "modern-bert" the mask swallows that
+before it. So the name of a file is part of its tokenizer, and is chosen by what the tokenizer needs.
 """
 
 import re
@@ -13,6 +14,20 @@ PHI3, MODERN_BERT = re.compile("(phi)-?(3)", re.IGNORECASE), re.compile("(modern
 PHI3_KEEPS = ("<unk>", "<s>", "<|endoftext|>")
 """Tokens behind which white space stays in a file named after Phi-3; without all of them and `</s>` llama.cpp does not load it."""
 MASK = "[MASK]"
+
+
+PRINTED_TOKENS = frozenset(("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'))
+"""Special tokens that llama.cpp must print, because its chat parser reads them (conversion/gemma.py)."""
+
+
+def is_control(entry: dict[str, Any]) -> bool:
+    """Whether an added token of tokenizer.json is a control token in a GGUF: one that only a template may write, and that is not printed.
+
+    Some are not marked special in tokenizer.json but must be for llama.cpp (gguf converters treat these alike).
+    """
+    token = entry["content"]
+    looks_special = re.fullmatch(r"<\|.*\|>|<\uff5c.*\uff5c>|<unused.*>|<pad>|<mask>|<2mass>|\[@BOS@\]", token, re.DOTALL)
+    return bool(entry.get("special") or looks_special) and token not in PRINTED_TOKENS
 
 
 class Strips(NamedTuple):
@@ -66,6 +81,6 @@ def as_exported(tokenizer: dict[str, Any]) -> dict[str, Any] | None:
     changed = []
     for entry in added:
         strips = given(name, entry["content"])
-        differs = strips != wanted(entry) or entry.get("single_word")
-        changed.append(entry | {"lstrip": strips.left, "rstrip": strips.right, "single_word": False} if differs else entry)
+        flags = {"lstrip": strips.left, "rstrip": strips.right, "single_word": False, "special": is_control(entry)}
+        changed.append(entry | {flag: value for flag, value in flags.items() if value != bool(entry.get(flag))})
     return tokenizer | {"added_tokens": changed} if changed != added else None
