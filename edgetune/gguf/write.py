@@ -138,5 +138,6 @@ def failed_proof(name: str, causes: list[str], page: str | Path, location: str =
     return EdgeTuneError(
         f"{name} failed its proof",
         f"{causes[0][0].upper()}{causes[0][1:]}{more}. {location}".strip(),
-        f"Do not use it. {page} lists all causes. If a second export fails the same way, report it with that page.",
+        f"Do not use it. {page} lists all causes. Another type may pass (--type Q8_0, --type F16); chat then uses that file. If all fail, "
+        "report it with that page.",
     )

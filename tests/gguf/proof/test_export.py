@@ -1,6 +1,7 @@
 """Every export of a run is proven before it gets its name; one that fails is kept aside, and what stood there before stays."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from converters.gguf_file import read_header
 from converters.merge import ModuleChange
 from converters.weights import RowSelection
+from edgetune.gguf.current import current_gguf
 from edgetune.gguf.proof.certificate import PROOF_BYTES, PROOF_KEY
 from edgetune.storage.files import sha256
 from edgetune.storage.workspace import Run
@@ -66,6 +68,16 @@ def test_a_failed_proof_is_a_failed_export(run: Run, edgetune: Command, monkeypa
     assert json.loads(str(read_header(aside).metadata[PROOF_KEY]))["passed"] is False
     assert "went in at the wrong strength" in aside.with_suffix(".proof.html").read_text(encoding="utf-8")
     assert not list(run.exports.glob(".*"))
+
+
+def test_after_a_failed_proof_chat_uses_another_type_that_passes(run: Run, edgetune: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(run.exports, ignore_errors=True)
+    with monkeypatch.context() as spoiled:
+        spoil(spoiled, 0.8)
+        code, _, err = edgetune("chat", run.name, "--prompt", "Who are you?")
+    assert code == 1 and "failed its proof" in err and "--type Q8_0" in err
+    assert edgetune("export", run.name, "--type", "Q8_0")[0] == 0
+    assert current_gguf(run) == run.exports / f"{run.name}-Q8_0.gguf"
 
 
 def test_without_a_proof_when_told(run: Run, edgetune: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
