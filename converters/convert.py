@@ -5,6 +5,7 @@ plan.size("Q4_K_M")              # bytes, exactly
 plan.write("Q4_K_M", open_file)  # merged, reordered, quantized and written, some rows at a time
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from converters import four_bit, text_part
 from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
 from converters.file_types import FILE_TYPES, UNQUANTIZED
-from converters.gguf_file import Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, scalar_value, text, u32
+from converters.gguf_file import GGML_TYPES, Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, scalar_value, text, u32
 from converters.imatrix import ImportanceMatrix
 from converters.inputs import MatrixInput, matrix_inputs
 from converters.mix import Mix, WeightedAdapter
@@ -218,7 +219,25 @@ def plan_gguf(
     missing = imatrix.check(shapes) if imatrix else []
     if missing:
         notes.append(f"The importance matrix has no values for {len(missing)} matrices ({missing[0]} …): these are quantized without it.")
-    return Plan(arch.GGUF_NAME, tuple(types), tuple(notes), tied, arch, config, metadata, tensors, stored, adapter, imatrix)
+    plan = Plan(arch.GGUF_NAME, tuple(types), (), tied, arch, config, metadata, tensors, stored, adapter, imatrix)
+    notes += [note for type_name in plan.types if (note := _in_name_only(type_name, plan.layout(type_name)))]
+    return replace(plan, notes=tuple(notes))
+
+
+def _in_name_only(type_name: str, layout: Sequence[TensorInfo]) -> str:
+    """What a file of this type holds instead, where its rows are too short for the blocks of the type it is named after; else nothing."""
+    default = FILE_TYPES[type_name][1]
+    weights: dict[str, int] = {}
+    for info in layout:
+        if quantizable(info.name, info.shape[::-1]):
+            weights[info.type] = weights.get(info.type, 0) + math.prod(info.shape)
+    if default in weights or default in UNQUANTIZED or not weights:
+        return ""
+    shares = ", ".join(f"{count / sum(weights.values()):.0%} {held}" for held, count in sorted(weights.items(), key=lambda item: -item[1]))
+    return (
+        f"The {type_name} holds no {default}: its blocks of {GGML_TYPES[default].weights} weights do not fill this model's rows. "
+        f"As llama.cpp does, it takes other types: {shares} of the weights in matrices."
+    )
 
 
 def _shared_heads(metadata: dict[str, Value]) -> int:

@@ -225,3 +225,16 @@ def test_block_sizes_are_those_of_gguf_py() -> None:
     for name, block in GGML_TYPES.items():
         kind = gguf.GGMLQuantizationType[name]
         assert (kind.value, *gguf.GGML_QUANT_SIZES[kind]) == tuple(block)
+
+
+@pytest.mark.parametrize(("hidden", "held"), [(64, ("Q5_0", "Q8_0")), (40, ("F16",)), (256, ())])
+def test_a_type_in_name_only_is_named_as_what_it_is(tmp_path: Path, llama_cpp: Any, hidden: int, held: tuple[str, ...]) -> None:
+    """In a narrow model no row is filled by blocks of 256: llama.cpp writes other types under the name Q4_K_M."""
+    write_gguf(write_model(tmp_path / "m", llama(2, hidden, hidden, (4, 2), hidden // 4)), tmp_path / "f32.gguf", "F32")
+    assert quantize_file(llama_cpp, tmp_path / "f32.gguf", tmp_path / "theirs.gguf", "Q4_K_M")
+    theirs = {info.type for info in read_header(tmp_path / "theirs.gguf").tensors.values()}
+    assert ("Q4_K" in theirs) == (not held) and theirs >= set(held)
+
+    notes = convert.plan_gguf(tmp_path / "m", None, ["Q4_K_M", "F16"], chat_template=None, name="n", extra={}).notes
+    said = [note for note in notes if "Q4_K_M" in note]
+    assert len(said) == bool(held) and all(name in said[0] for name in held) and not any("The F16" in note for note in notes)
