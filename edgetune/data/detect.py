@@ -30,23 +30,23 @@ class EvenSample(Generic[Item]):
         self.size = size
         self.seen = 0
         self._every = 1
-        self._held: list[Item] = []
+        self.held: list[Item] = []
 
     def add(self, item: Item) -> None:
         """Look at the stream's next item."""
         if self.seen % self._every == 0:
-            if len(self._held) == 2 * self.size:
-                del self._held[1::2]
+            if len(self.held) == 2 * self.size:
+                del self.held[1::2]
                 self._every *= 2
             if self.seen % self._every == 0:
-                self._held.append(item)
+                self.held.append(item)
         self.seen += 1
 
     @property
     def items(self) -> list[Item]:
         """The items held, at most `size`, in the stream's order."""
-        count = len(self._held)
-        return self._held[:] if count <= self.size else [self._held[i * count // self.size] for i in range(self.size)]
+        count = len(self.held)
+        return self.held[:] if count <= self.size else [self.held[i * count // self.size] for i in range(self.size)]
 
 
 @dataclass(frozen=True)

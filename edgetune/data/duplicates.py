@@ -111,7 +111,7 @@ def groups(digests: "Sequence[int] | np.ndarray", signed: "np.ndarray") -> tuple
             left, right = order[at], order[at + step]
             apart = root[left] != root[right]
             left, right = left[apart], right[apart]
-            alike = _alike(signed, rows[left], signed, rows[right])
+            alike = close_enough(signed, rows[left], signed, rows[right])
             root = _unite(root, left[alike], right[alike])
 
     # Rows with one root are one group.
@@ -151,7 +151,7 @@ def shared(
             near = np.clip(np.searchsorted(keys, held_keys) + step, 0, len(keys) - 1)
             meet = keys[near] >> 32 == held_keys >> 32
             ours, theirs = waiting[meet], rows[order[near[meet]]]
-            alike = _alike(held_signed, ours, signed, theirs)
+            alike = close_enough(held_signed, ours, signed, theirs)
             partner[ours[alike]] = theirs[alike]
 
     near_duplicates = np.flatnonzero(partner >= 0)
@@ -172,7 +172,7 @@ def _keys(signed: "np.ndarray", rows: "np.ndarray", band: int) -> "np.ndarray":
     return (bands[rows, band].astype(np.uint64) << np.uint64(32)) | bands[rows, (band + 1) % BANDS]
 
 
-def _alike(signed: "np.ndarray", rows: "np.ndarray", other_signed: "np.ndarray", other_rows: "np.ndarray") -> "np.ndarray":
+def close_enough(signed: "np.ndarray", rows: "np.ndarray", other_signed: "np.ndarray", other_rows: "np.ndarray") -> "np.ndarray":
     """Which pairs are near duplicates: a mask over `rows` beside `their`, compared a slice at a time."""
     import numpy as np
 

@@ -86,7 +86,7 @@ def xray_html(report: dict[str, Any], samples: list[dict[str, Any]]) -> str:
         report=report,
         headline=HEADLINES.get(report["verdict"], ("none", "Not judged", "The data was read, but not judged.")),
         read_as=READ_AS.get(report["kind"], report["kind"]),
-        chart=_chart(report["lengths"]),
+        chart=length_chart(report["lengths"]),
         kinds=_kinds(report),
         languages=[(LANGUAGE_NAMES.get(name, name), part) for name, part in list(report["languages"].items())[:MAX_KINDS]],
         samples=[_sample(sample) for sample in samples[:MAX_SAMPLES]],
@@ -146,7 +146,7 @@ def _ticks(top: float, most: int) -> list[int]:
     return list(range(0, int(top) + 1, step))
 
 
-def _chart(lengths: dict[str, Any]) -> dict[str, Any] | None:
+def length_chart(lengths: dict[str, Any]) -> dict[str, Any] | None:
     """The histogram in coordinates: x in percent, y in pixels. Rows longer than nearly all others have a separate bar at the side."""
     bars = lengths.get("histogram") or []
     if not bars:

@@ -136,7 +136,7 @@ class Store:
 
     def _mend(self) -> None:
         """Deal with an end that has no newline: a whole record gets it, a torn one goes to the file of torn ends."""
-        end = _torn_end(self.path)
+        end = torn_end(self.path)
         if not end:
             return
         if _is_record(end):
@@ -182,7 +182,7 @@ def _is_record(end: bytes) -> bool:
         return False
 
 
-def _torn_end(path: Path) -> bytes:
+def torn_end(path: Path) -> bytes:
     """What comes after the file's last newline."""
     if not path.is_file():
         return b""

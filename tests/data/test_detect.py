@@ -141,7 +141,7 @@ def test_a_sample_holds_little_of_a_long_stream() -> None:
     sample: EvenSample[int] = EvenSample()
     for number in range(100_000):
         sample.add(number)
-    assert len(sample.items) == SAMPLE_ROWS and len(sample._held) <= 2 * SAMPLE_ROWS and sample.items[-1] > 99_000
+    assert len(sample.items) == SAMPLE_ROWS and len(sample.held) <= 2 * SAMPLE_ROWS and sample.items[-1] > 99_000
 
 
 def test_a_mapping_renames_columns_and_follows_paths() -> None:

@@ -119,14 +119,14 @@ def test_a_template_filled_in_thousands_of_times_stays_cheap(monkeypatch: pytest
     body = chance.choices(POOL, k=80)
     rows = [" ".join([*body, f"name{number}", *body[::-1]]) for number in range(3000)]
     compared = 0
-    inner = duplicates._alike
+    inner = duplicates.close_enough
 
     def count(signed: np.ndarray, rows: np.ndarray, other_signed: np.ndarray, other_rows: np.ndarray) -> np.ndarray:
         nonlocal compared
         compared += len(rows)
         return inner(signed, rows, other_signed, other_rows)
 
-    monkeypatch.setattr(duplicates, "_alike", count)
+    monkeypatch.setattr(duplicates, "close_enough", count)
     exact, near = search(rows)
     assert (exact, near) == ([], [list(range(3000))])
     assert compared < 20 * 3000, "not all with all, which would be four and a half million"

@@ -207,7 +207,7 @@ def test_any_histogram_stays_inside_its_plot(limit: int | None) -> None:
     usual = [Counter({0: 1}), Counter({1: 1}), Counter({7: 10**6}), Counter(range(1, 100)), Counter({5: 1000, 6: 1000, 70: 1, 4000: 1})]
     for lengths in usual:
         report = filled() | {"lengths": length_statistics(lengths, False, limit)}
-        read, chart = check(page.xray_html(report, [])), page._chart(report["lengths"])
+        read, chart = check(page.xray_html(report, [])), page.length_chart(report["lengths"])
         assert chart and "guessed" in read.words
         assert all(bar["x"] >= 0 and bar["x"] + bar["width"] <= 100.001 and 0 <= bar["y"] <= page.PLOT_HEIGHT for bar in chart["bars"])
         assert chart["line"] is None or 0 <= chart["line"] <= 100

@@ -126,7 +126,7 @@ def test_a_writer_waits_while_another_deals_with_a_torn_end(store: Store, monkey
     first = store.add(pair("Which?", "one", "two"))
     with open(store.path, "ab") as file:
         file.write(b'{"kind": "vo')
-    look, seen, done = module._torn_end, threading.Event(), threading.Event()
+    look, seen, done = module.torn_end, threading.Event(), threading.Event()
 
     def slowly(path: Path) -> bytes:
         end = look(path)
@@ -135,7 +135,7 @@ def test_a_writer_waits_while_another_deals_with_a_torn_end(store: Store, monkey
             done.wait(0.5)
         return end
 
-    monkeypatch.setattr(module, "_torn_end", slowly)
+    monkeypatch.setattr(module, "torn_end", slowly)
     mine, theirs = pair("Which?", "one", "three"), pair("Which?", "one", "four")
     other = threading.Thread(target=store.add, args=(mine,))
     other.start()

@@ -75,17 +75,17 @@ class Prover:
         self.cache = cache
         self.say = say
         with conversion_errors():
-            self._plan = convert.plan_gguf(source.model, source.adapter, [], chat_template=None, name="", extra={})
+            self.plan = convert.plan_gguf(source.model, source.adapter, [], chat_template=None, name="", extra={})
         self.tokenizer = source_tokenizer(source)
 
         # Both models are predicted on the same rows, which the vocabulary limits.
-        embeddings = next(tensor for tensor in self._plan.tensors if tensor.name == "token_embd.weight")
+        embeddings = next(tensor for tensor in self.plan.tensors if tensor.name == "token_embd.weight")
         self._vocabulary = embeddings.shape[0]
         self._embeddings = embeddings.sources[0][0]
         self.sample: ProofSample = draw_sample(data or source.held_out, self.tokenizer, source.context, self._vocabulary, tokens)
 
         # Said before the work begins, which may take minutes.
-        largest = max(int(np.prod(tensor.shape)) for tensor in self._plan.tensors)
+        largest = max(int(np.prod(tensor.shape)) for tensor in self.plan.tensors)
         fit.need_memory(
             fit.proof_memory(largest, self.sample.tokens * self._vocabulary),
             "A proof",
@@ -129,7 +129,7 @@ class Prover:
 
         self.say(f"proving {proof.name}: weights")
         ours = self.reference
-        self._add(proof, weights.check_weights(header, self._plan.tensors, ours.tensor, ours.before))
+        self._add(proof, weights.check_weights(header, self.plan.tensors, ours.tensor, ours.before))
 
         # Predictions over different vocabularies cannot be compared.
         if file[0].shape != ours.merged[0].shape:
@@ -146,7 +146,7 @@ class Prover:
     def _meaning(self, header: Header, file: list[np.ndarray]) -> Check:
         """The check of meaning: torch on the file's own weights, exactly and rounding as llama.cpp does."""
         model, rows = self.reference.model, self.sample.rows
-        tensors = readback.ReadBack(header, self._plan.tensors, self.reference.tensor, self._embeddings)
+        tensors = readback.ReadBack(header, self.plan.tensors, self.reference.tensor, self._embeddings)
         settings = readback.differing_settings(header, model.config.to_dict())
         exact = streamed.torch_predictions(model, tensors, rows)
         with activation_rounding.activations_rounded(model, tensors.types()) as rounds:

@@ -38,7 +38,7 @@ class Bench:
         tampered = FAULTS[fault][0](self.source, self.folder / "tampered")
         prover = copy.copy(self.prover)
         if fault in SHARED:
-            prover._plan = tampered
+            prover.plan = tampered
         return prover.prove(write(tampered, type_name, self.folder / "wrong.gguf"))
 
     def missed(self, type_name: str) -> dict[str, list[str]]:
