@@ -14,6 +14,8 @@ TURN_LISTS = (*TURN_COLUMNS, "prompt", "completion", "chosen", "rejected", "chos
 """Columns that may hold turns."""
 TURN_KEYS = frozenset(("role", "from", "content", "value", "tool_calls", "function_call", *REASONING_KEYS, *LOSS_KEYS, *MASK_KEYS))
 """Keys of a turn that are read."""
+FLAG_COLUMNS = frozenset((*LOSS_KEYS, *MASK_KEYS)) - {"weight", "training", "train"}
+"""Flags as columns of a row; the others of these words are columns of many tables."""
 RESULT_KEYS = frozenset(("name", "tool_call_id"))
 """Keys that are read of a tool's result alone."""
 _FLAG = re.compile(r"(?i)(?:^|_)(?:loss|mask\w*|train\w*|weight|supervis\w*|ignore|learn\w*)(?:_|$)")
@@ -40,6 +42,8 @@ def row_findings(row: dict[str, Any], judged: bool = False) -> Iterator[Finding]
         yield "unknown_flag", f"{name}, which is not understood: the answer is trained on"
     if unused:
         yield "unused_key", f"its turns' {one_line(', '.join(unused), 120)} {'is' if len(unused) == 1 else 'are'} not used"
+    elif whole := sorted(row.keys() & FLAG_COLUMNS):
+        yield "unused_key", f"'{whole[0]}' stands beside the turns or texts, where it says nothing: a flag belongs on a turn"
     if joined:
         yield "joined_turns", "turns of the assistant that follow each other are read as one"
     if not judged and (choice := unused_choice(row)):

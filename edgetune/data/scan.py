@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from edgetune.data.render import TextTokenizer
 from edgetune.data.row import ParsedRow, RawRow
 from edgetune.data.sources import Source
 from edgetune.errors import EdgeTuneError
+from edgetune.text import one_line
 
 BATCH_ROWS = 256
 """Rows of a batch, at most."""
@@ -110,12 +112,13 @@ def refuse_chat_export(path: Path) -> None:
     if not name or (suffix == ".txt" and sum(bool(_DATED_LINE.match(line)) for line in lines) < MIN_DATED_SHARE * len(lines)):
         return
     title, me = chats.source(name).TITLE, "" if chats.source(name).ASSISTANT else " --me YOUR-NAME"
+    quoted = shlex.quote(one_line(str(path), 200))
     raise FileError(
         path,
         "chat_export",
         f"is an export of {title}, not examples",
         "As it stands, its dates, names and notices would be learned with the words.",
-        f"Make examples of it: edgetune data import-chats FILE{me} --out examples.jsonl. To learn it as plain text, add --format text.",
+        f"Make examples of it: edgetune data import-chats {quoted}{me} --out examples.jsonl. To learn it as plain text, add --format text.",
     )
 
 

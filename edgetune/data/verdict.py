@@ -45,7 +45,7 @@ WARNING_TEXTS = {
     "reasoning_dropped": "have reasoning that the chat template does not write: it is not learned",
     "system_dropped": "have a system turn that the chat template does not write: the model never sees it",
     "names_dropped": "have names of tools beside their results that the chat template does not write",
-    "unused_key": "have keys in their turns that are not used",
+    "unused_key": "have keys that are not used",
     "joined_turns": "have turns of the assistant in a row that are read as one",
     "empty_word": "have an answer that is only the word None, null or NaN, learned as text",
 }

@@ -113,6 +113,8 @@ def test_flags_and_keys_that_are_read_or_say_nothing_are_not_told() -> None:
     for flag in flags:
         assert list(row_findings({"messages": [Q, {**A, **flag}]})) == []
     assert list(row_findings({"messages": [Q, A, {"role": "tool", "content": "1", "name": "f", "tool_call_id": "x"}]})) == []
+    assert [kind for kind, _ in row_findings({"messages": [Q, A], "loss_mask": [0, 1]})] == ["unused_key"]
+    assert list(row_findings({"instruction": "q", "output": "a", "weight": 70})) == []
     assert list(row_findings({"messages": [{**Q, "name": "Ann"}, A]})) == [("unused_key", "its turns' 'name' is not used")]
 
 

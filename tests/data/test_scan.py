@@ -35,7 +35,7 @@ def test_an_exported_chat_is_named_and_not_read_as_examples(name: str, content: 
     path.write_text(content, encoding="utf-8")
     with pytest.raises(FileError, match=f"is an export of {program}") as caught:
         detect_file_format(Source(path), "auto", {})
-    assert caught.value.kind == "chat_export" and "edgetune data import-chats FILE --me YOUR-NAME" in caught.value.remedy
+    assert caught.value.kind == "chat_export" and f"edgetune data import-chats {path} --me YOUR-NAME" in caught.value.remedy
 
     # Who asks for plain text gets it.
     if name.endswith(".txt"):
