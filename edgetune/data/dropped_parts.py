@@ -71,8 +71,9 @@ def _dropped(example: Example, template: ChatTemplate) -> Iterator[str]:
         ):
             yield part
 
-    # What stands before answers: some prompt must show it. A template may write it only in front of the last question.
-    prompts = [messages[:at] for at, turn in enumerate(messages) if turn["role"] == "assistant"] or [messages]
+    # What stands before answers, or at the end: some prompt must show it. A template may write it only in front of the last question.
+    ends = [at for at, turn in enumerate(messages) if turn["role"] == "assistant"]
+    prompts = [messages[:at] for at in (*ends, *([len(messages)] if messages[-1]["role"] != "assistant" else []))]
 
     def shows(change: Callable[[Turns], Turns], other_tools: list[Any] | None = tools) -> bool:
         return any(_differ(prompt, change(prompt), tools, other_tools, template, True) for prompt in prompts)

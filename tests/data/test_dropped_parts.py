@@ -60,6 +60,12 @@ def test_what_is_dropped_is_what_transformers_does_not_write(
     assert dropped - {"names"} == {part for part in present if not any(MARKS[part] in text for text in seen)}
 
 
+def test_a_result_that_nothing_answers_is_written_too() -> None:
+    call = {"type": "function", "function": {"name": "heat", "arguments": {}}}
+    example = Example([turns()[1], {"role": "assistant", "content": "One moment.", "tool_calls": [call]}, turns()[3]])
+    assert dropped_parts(example, ChatTemplate(CHATML_TEMPLATE + "{# last #}")) == {"calls"}
+
+
 @dataclass(frozen=True)
 class Counted(ChatTemplate):
     """A template that counts how often it renders."""
