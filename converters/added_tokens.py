@@ -30,6 +30,13 @@ def is_control(entry: dict[str, Any]) -> bool:
     return bool(entry.get("special") or looks_special) and token not in PRINTED_TOKENS
 
 
+SPACE = "▁"
+PREPEND = {"type": "Prepend", "prepend": SPACE}
+REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+"""The pre-tokenizer of Gemma, which never splits: its normalizer has replaced every space."""
+
+
 class Strips(NamedTuple):
     """Whether white space before (left) and behind (right) a special token is swallowed."""
 
@@ -71,16 +78,48 @@ def differing(name: str, added: Iterable[dict[str, Any]]) -> list[str]:
     return [entry["content"] for entry in added if wanted(entry) != given(name, entry["content"])]
 
 
-def as_exported(tokenizer: dict[str, Any]) -> dict[str, Any] | None:
-    """A tokenizer.json that finds its added tokens as llama.cpp does in the exported file; None where it does so already.
+def as_exported(tokenizer: dict[str, Any], opens: bool = False) -> dict[str, Any] | None:
+    """A tokenizer.json that reads text as llama.cpp does in the exported file; None where it does so already.
+
+    opens: whether a text that the chat template writes begins with a special token (see `space_prefix`).
 
     Training reads text through it, so that what was trained is what is asked.
     """
     added = tokenizer.get("added_tokens") or []
     name = choose_name("", added, {*tokenizer["model"]["vocab"], *(entry["content"] for entry in added)})
+    prefix = space_prefix(tokenizer, opens)
     changed = []
     for entry in added:
         strips = given(name, entry["content"])
         flags = {"lstrip": strips.left, "rstrip": strips.right, "single_word": False, "special": is_control(entry)}
+        if prefix and entry.get("normalized"):  # else the word would be looked for with a space in front
+            flags["normalized"] = False
         changed.append(entry | {flag: value for flag, value in flags.items() if value != bool(entry.get(flag))})
-    return tokenizer | {"added_tokens": changed} if changed != added else None
+    changes: dict[str, Any] = {"added_tokens": changed} if changed != added else {}
+    if _is_metaspace(tokenizer):
+        changes |= {"normalizer": {"type": "Sequence", "normalizers": [PREPEND, REPLACE]} if prefix else REPLACE, "pre_tokenizer": None}
+    return tokenizer | changes if changes else None
+
+
+def space_prefix(tokenizer: dict[str, Any], opens: bool) -> bool | None:
+    """Whether llama.cpp is to put a space before every stretch of text between special tokens; None for forms that are not supported.
+
+    SentencePiece put one before a whole text. One form of tokenizer.json puts it there alone ("first"): in a chat whose text begins with a
+    special token (`opens`) that is nowhere, and without one everywhere that matters.
+    """
+    normalizer = tokenizer.get("normalizer")
+    pre: Any = tokenizer.get("pre_tokenizer")
+    if pre is None and normalizer == {"type": "Sequence", "normalizers": [PREPEND, REPLACE]}:
+        return True
+    if pre in (None, NO_SPLIT) and normalizer in (REPLACE, {"type": "Sequence", "normalizers": [REPLACE]}):
+        return False
+    if _is_metaspace(tokenizer):
+        scheme = pre.get("prepend_scheme", "always")
+        return {"always": True, "first": not opens, "never": False}.get(scheme)
+    return None
+
+
+def _is_metaspace(tokenizer: dict[str, Any]) -> bool:
+    pre: Any = tokenizer.get("pre_tokenizer")
+    found = isinstance(pre, dict) and pre.get("type") == "Metaspace" and pre.get("replacement") == SPACE
+    return found and pre.get("split", True) is False and tokenizer.get("normalizer") is None

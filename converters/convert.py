@@ -162,6 +162,7 @@ def plan_gguf(
     name: str,
     extra: dict[str, str | int | float | bool],
     ends: Sequence[str] = (),
+    opens: bool = False,
     imatrix: ImportanceMatrix | None = None,
 ) -> Plan:
     """Check a conversion without reading the weights themselves.
@@ -169,7 +170,8 @@ def plan_gguf(
     model_dir: a Hugging Face folder (config.json, tokenizer.json, safetensors). adapter_dir: a PEFT LoRA adapter, several with
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
     `quantize.FILE_TYPES`. name: `general.basename`; `general.name` is chosen by the tokenizer (added_tokens.py). extra: further metadata
-    keys. ends: the tokens that end an answer in the chat template. imatrix: the importance of input channels.
+    keys. ends: the tokens that end an answer in the chat template. opens: whether what it writes begins with a special token.
+    imatrix: the importance of input channels.
     Of a model that also sees or hears the text part is converted, and only what an adapter changes there.
     Raises ConversionError for everything that would give a GGUF that computes differently from the model with its adapter.
     """
@@ -195,7 +197,7 @@ def plan_gguf(
 
     # Keys are written in the order in which they are added here.
     options = getattr(arch, "VOCABULARY", {})
-    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, name=name, ends=ends, **options)
+    vocabulary, differences = load_vocabulary(tokenizer, config, chat_template, name=name, ends=ends, opens=opens, **options)
     metadata = {"general.architecture": text(arch.GGUF_NAME), "general.type": text("model"), "general.name": vocabulary["general.name"]}
     metadata |= {"general.basename": text(name)} | arch.metadata(config) | vocabulary
     notes += differences

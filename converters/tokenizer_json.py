@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.added_tokens import given
+from converters.added_tokens import NO_SPLIT, REPLACE, SPACE, given
 from converters.errors import ConversionError
 from converters.gguf_file import Header
 from converters.pretokenizer import SPLIT_PATTERNS
 from converters.sentencepiece_file import Piece, write_pieces
 from converters.special_tokens import SPECIAL_TOKENS, STOP_TOKENS
-from converters.vocab import ADDS_BOS, BYTE, CONTROL, NO_SPLIT, NORMAL, SPACE, UNKNOWN, UNUSED, USER_DEFINED
+from converters.vocab import ADDS_BOS, BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from converters.weights import JsonObject
 
 TOKENIZER_MODELS = {"gpt2": "byte-level BPE", "llama": "SentencePiece", "gemma4": "BPE over characters"}
@@ -22,7 +22,6 @@ TOKENIZER_MODELS = {"gpt2": "byte-level BPE", "llama": "SentencePiece", "gemma4"
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 MAX_TOKEN, MAX_TEXT = 1024, 2**25
 """Characters of a SentencePiece token, and of all; real vocabularies have a tenth of either."""
-REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 
 
 class TokenizerFiles(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from converters import added_tokens
-from converters.added_tokens import is_control
+from converters.added_tokens import SPACE, is_control
 from converters.errors import ConversionError
 from converters.gguf_file import MAX_STRINGS, Value, boolean, f32s, i32s, strings, text
 from converters.pretokenizer import APPROXIMATED, pre_tokenizer_name
@@ -21,9 +21,6 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 ADDS_BOS = ("llama-bpe", "tekken")
 """Byte-level pre-tokenizers with which llama.cpp adds a first token by itself, as it does for SentencePiece (src/llama-vocab.cpp)."""
 ADDED_SCORE, PADDING_SCORE = -1000.0, -10000.0
-SPACE = "▁"
-NO_SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
-"""The pre-tokenizer of Gemma, which never splits: its normalizer has replaced every space."""
 
 
 @dataclass
@@ -44,19 +41,21 @@ def load_vocabulary(
     *,
     name: str = "",
     ends: Sequence[str] = (),
+    opens: bool = False,
     added_first: bool = False,
     plain_bpe: bool = False,
 ) -> tuple[dict[str, Value], list[str]]:
     """All `tokenizer.*` keys for a model folder, `general.name`, which llama.cpp reads as one of them, and notes on differences there.
 
     config: config.json, for vocab_size (unused ids are filled with [PAD…]) and special ids. name: what people call the model, from which
-    `general.name` is made (added_tokens.py). ends: the tokens that end an answer in the chat template. added_first: for added tokens
+    `general.name` is made (added_tokens.py). ends: the tokens that end an answer in the chat template. opens: whether
+    what it writes begins with a special token (see `added_tokens.space_prefix`). added_first: for added tokens
     tokenizer.json takes precedence over tokenizer.model. plain_bpe: a tokenizer that falls back to bytes and adds no space is
     written with its merges, as Gemma 4's. Raises ConversionError for a tokenizer that llama.cpp would split differently from training.
     """
     tokenizer = read_json(folder / "tokenizer.json")
     try:
-        return _load(folder, tokenizer, config, chat_template, name, ends, added_first, plain_bpe)
+        return _load(folder, tokenizer, config, chat_template, name, ends, opens, added_first, plain_bpe)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise tokenizer_error(f"Its files are malformed ({type(error).__name__}: {error}).") from error
 
@@ -68,6 +67,7 @@ def _load(
     chat_template: str | None,
     name: str,
     ends: Sequence[str],
+    opens: bool,
     added_first: bool,
     plain_bpe: bool,
 ) -> tuple[dict[str, Value], list[str]]:
@@ -90,10 +90,10 @@ def _load(
     # Without byte fallback it is byte-level BPE; with it, SentencePiece or Gemma 4's own kind.
     if not tokenizer["model"].get("byte_fallback"):
         vocabulary = _byte_level(tokenizer, ids, size)
-    elif plain_bpe and not _space_prefix(tokenizer)[0]:
+    elif plain_bpe and not _space_prefix(tokenizer, opens)[0]:
         vocabulary = _plain(tokenizer, ids, size)
     else:
-        vocabulary = _sentencepiece(folder, tokenizer, ids, {entry["content"] for entry in added}, size)
+        vocabulary = _sentencepiece(folder, tokenizer, ids, {entry["content"] for entry in added}, size, opens)
 
     _mark_added(vocabulary, added, added_first)
     if len(set(vocabulary.tokens)) != size:
@@ -220,9 +220,9 @@ def _merge_strings(merges: list[tuple[str, str]]) -> Value:
     return strings(f"{left} {right}" for left, right in merges)
 
 
-def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int], added: set[str], size: int) -> Vocabulary:
+def _sentencepiece(folder: Path, tokenizer: dict[str, Any], ids: dict[str, int], added: set[str], size: int, opens: bool) -> Vocabulary:
     """added: words that are found before a text is split, so that no merge ever makes or meets them."""
-    prefix, notes = _space_prefix(tokenizer)
+    prefix, notes = _space_prefix(tokenizer, opens)
     tokens, types = _padded(ids, size)
     scores = [PADDING_SCORE] * size
     merges = _merges(tokenizer, ids)
@@ -325,38 +325,21 @@ def _check_complete(listed: set[tuple[str, str]], ids: Set[str]) -> None:
                     )
 
 
-def _space_prefix(tokenizer: dict[str, Any]) -> tuple[bool, list[str]]:
+def _space_prefix(tokenizer: dict[str, Any], opens: bool) -> tuple[bool, list[str]]:
     """Whether text gets a leading space, from the forms that SentencePiece-style tokenizers take; any other is refused."""
-    normalizer = tokenizer.get("normalizer")
-    pre = tokenizer.get("pre_tokenizer")
-    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-    if pre is None and normalizer == {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": SPACE}, replace]}:
-        return True, []
-    if pre in (None, NO_SPLIT) and normalizer in (replace, {"type": "Sequence", "normalizers": [replace]}):
-        return False, []
-    if (
-        normalizer is None
-        and isinstance(pre, dict)
-        and pre.get("type") == "Metaspace"
-        and pre.get("replacement") == SPACE
-        and pre.get("split", True) is False
-    ):
-        scheme = pre.get("prepend_scheme", "always")
-        if scheme == "never":
-            return False, []
-        if scheme in ("always", "first"):
-            where = "" if scheme == "always" else " and only at the very start"
-            note = (
-                f"The tokenizer puts a space before text that does not start with one{where}; "
-                "llama.cpp puts one at the start and after every special token."
-            )
-            return True, [note]
-
-    raise ConversionError(
-        "The tokenizer is not recognized",
-        "It falls back to bytes like SentencePiece, but its normalizer and pre-tokenizer are not supported.",
-        "Choose another base model.",
-    )
+    prefix = added_tokens.space_prefix(tokenizer, opens)
+    if prefix is None:
+        raise ConversionError(
+            "The tokenizer is not recognized",
+            "It falls back to bytes like SentencePiece, but its normalizer and pre-tokenizer are not supported.",
+            "Choose another base model.",
+        )
+    scheme = (tokenizer.get("pre_tokenizer") or {}).get("prepend_scheme", "always")
+    if tokenizer.get("normalizer") is not None or scheme == "never":
+        return prefix, []
+    where = "before text that does not start with one" if scheme == "always" else "at the very start of a text"
+    instead = "at the start and after every special token" if prefix else "nowhere"
+    return prefix, [f"The base's tokenizer puts a space {where}; llama.cpp puts one {instead}, and so do training and chat."]
 
 
 def _mark_added(vocabulary: Vocabulary, added: list[dict[str, Any]], added_first: bool) -> None:

@@ -217,7 +217,7 @@ def _load(model: Path, date: str, own: Path | None) -> BaseTokenizer:
         eos_id,
         eos_id if pad_id is None else pad_id,
         _adds_bos(document, settings, bos, bos_id),
-        json.dumps(changed, ensure_ascii=False) if (changed := as_exported(document)) else "",
+        json.dumps(changed, ensure_ascii=False) if (changed := as_exported(document, template.opens)) else "",
     )
 
 

@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Container
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -102,6 +103,14 @@ class ChatTemplate:
             raise InputError(
                 "The chat template cannot be read", str(error), "Check the model's chat_template.jinja or tokenizer_config.json."
             ) from error
+
+    @cached_property
+    def opens(self) -> bool:
+        """Whether the text of a conversation begins with a special token."""
+        with suppress(TemplateRefusal):
+            text = self.render([{"role": "user", "content": "a"}], add_generation_prompt=True)
+            return text.startswith(tuple(self.control))
+        return False
 
     def render(
         self,

@@ -207,10 +207,10 @@ def source_tokenizer(source: Source) -> BaseTokenizer:
     return replace(tokenizer, template=replace(tokenizer.template, source=source.template))
 
 
-def answer_ends(source: Source) -> list[str]:
-    """The special tokens at which a source's answers end, for the file to name them."""
+def template_marks(source: Source) -> dict[str, Any]:
+    """What a source's file must say of its chat template: `ends`, the special tokens at which answers end, and `opens`."""
     tokenizer = source_tokenizer(source)
-    return end_marks(tokenizer.template, tokenizer.specials)
+    return {"ends": end_marks(tokenizer.template, tokenizer.specials), "opens": tokenizer.template.opens}
 
 
 def parse_weighted_adapter(text: str) -> tuple[Path, float]:

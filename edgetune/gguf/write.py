@@ -10,7 +10,7 @@ from edgetune.estimate import fit
 from edgetune.gguf.current import result_hash
 from edgetune.gguf.proof import certificate
 from edgetune.gguf.proof.prove import Proof, Prover
-from edgetune.gguf.source import Source, answer_ends, conversion_errors, target_paths
+from edgetune.gguf.source import Source, conversion_errors, target_paths, template_marks
 from edgetune.storage.files import HashedWriter, StagedFile, need_space, sha256, staged_write, write_json
 from edgetune.storage.workspace import FAILED_SUFFIX, Workspace
 
@@ -45,7 +45,7 @@ def export_gguf(
             chat_template=source.template,
             name=source.name,
             extra={**source.facts, certificate.PROOF_KEY: certificate.UNPROVEN},
-            ends=answer_ends(source),
+            **template_marks(source),
             imatrix=importance,
         )
     if note:

@@ -131,3 +131,33 @@ def test_what_no_name_gives_is_noted_and_trained_as_exported(llama_cpp: Any, tmp
     with gguf_tokenizer(llama_cpp, tmp_path / "v.gguf") as tokenize:
         assert [tokenize(string, True) for string in texts] == [as_trained.encode(string).ids for string in texts]
     assert any(as_trained.encode(string).ids != as_it_was.encode(string).ids for string in texts)
+
+
+@pytest.mark.parametrize("opens", [True, False])
+@pytest.mark.parametrize("scheme", ["always", "first"])
+def test_training_puts_spaces_where_llama_cpp_does(llama_cpp: Any, stories: Path, tmp_path: Path, scheme: str, opens: bool) -> None:
+    """Metaspace knows where a text begins; llama.cpp knows stretches between special tokens. In a chat both give transformers' ids."""
+    from tokenizers import Tokenizer
+
+    folder = shutil.copytree(stories, tmp_path / "t", copy_function=shutil.copyfile)
+    path = folder / "tokenizer.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False}
+    document |= {"normalizer": None, "pre_tokenizer": metaspace}
+    word = {"id": len(document["model"]["vocab"]), "content": "thehe", "special": False, "normalized": True}
+    document["added_tokens"].append({"single_word": False, "lstrip": False, "rstrip": False} | word)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    metadata, notes = load_vocabulary(folder, {}, opens=opens)
+    assert len(notes) == 1 and "so do training and chat" in notes[0]
+    with open(tmp_path / "v.gguf", "wb") as file:
+        Writer(file, {"general.architecture": text("llama"), **metadata}, [])
+    rewritten = added_tokens.as_exported(document, opens)
+    assert rewritten is not None
+    as_trained, as_it_was = Tokenizer.from_str(json.dumps(rewritten)), Tokenizer.from_file(str(path))
+    chat = "<s>Once upon a time</s>\n<s>the dog</s>"
+    with gguf_tokenizer(llama_cpp, tmp_path / "v.gguf") as tokenize:
+        for string in (chat, "Once upon", " two", "</s> a", "a thehe b", "thehe", "\n x", "a</s>b"):
+            assert tokenize(string, True) == as_trained.encode(string, add_special_tokens=False).ids, string
+        plain = "Once upon a time" if scheme == "first" and not opens else chat
+        assert tokenize(plain, True) == as_it_was.encode(plain, add_special_tokens=False).ids

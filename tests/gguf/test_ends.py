@@ -12,7 +12,7 @@ from converters.gguf_file import read_header
 from converters.special_tokens import STOP_TOKENS
 from edgetune.chat.engine import Engine
 from edgetune.gguf.proof.text import check_text
-from edgetune.gguf.source import answer_ends, from_folder, source_tokenizer
+from edgetune.gguf.source import from_folder, source_tokenizer, template_marks
 from edgetune.gguf.write import export_gguf
 
 Call = Callable[..., tuple[int, str, str]]
@@ -42,7 +42,7 @@ def test_llama_cpp_alone_stops_at_the_end_of_a_turn(base: Path, tmp_path: Path) 
 
     assert END not in STOP_TOKENS
     source = from_folder(base, None)
-    assert answer_ends(source) == [END]
+    assert template_marks(source) == {"ends": [END], "opens": True}
     export_gguf(source, ["Q8_0"], tmp_path / "m.gguf")
     assert read_header(tmp_path / "m.gguf").metadata["tokenizer.ggml.eot_token_id"] == 2
     model: Any = Llama(str(tmp_path / "m.gguf"), n_ctx=256, verbose=False, n_threads=1)
@@ -55,7 +55,7 @@ def test_a_file_at_whose_end_llama_cpp_does_not_stop_fails_its_proof(base: Path,
     source = from_folder(base, None)
     tokenizer = source_tokenizer(source)
     export_gguf(source, ["Q8_0"], tmp_path / "right.gguf")
-    monkeypatch.setattr("edgetune.gguf.write.answer_ends", lambda source: [])
+    monkeypatch.setattr("edgetune.gguf.write.template_marks", lambda source: {})
     export_gguf(source, ["Q8_0"], tmp_path / "wrong.gguf")
     with Engine(tmp_path / "right.gguf", kv="f32") as engine:
         assert check_text(engine, tokenizer, [], []).passed

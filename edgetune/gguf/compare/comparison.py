@@ -13,7 +13,7 @@ from edgetune.gguf.compare.advice import Advice, advise
 from edgetune.gguf.compare.measure import FileMeasurement, full_precision, measure_file
 from edgetune.gguf.current import current
 from edgetune.gguf.proof.prove import Prover, type_of_file
-from edgetune.gguf.source import Source, answer_ends, conversion_errors
+from edgetune.gguf.source import Source, conversion_errors, template_marks
 from edgetune.storage.files import atomic_write, need_space, scratch_folder
 from edgetune.storage.workspace import Workspace
 
@@ -72,7 +72,7 @@ class Comparison:
                 chat_template=source.template,
                 name=source.name,
                 extra=source.facts,
-                ends=answer_ends(source),
+                **template_marks(source),
                 imatrix=self._importance,
             )
         self.source = source
