@@ -1,7 +1,7 @@
 """LM Studio: its layout of publisher, model and file, and a preset with the settings of chat.
 
 LM Studio runs the chat template in the GGUF and stops at the tokens that the file names; the sampling settings, and texts that end an
-answer, are not in it.
+answer, are not in it. A system message that the template writes by itself is in the preset, lest one chosen before stays in its place.
 The layout is that of its documentation ("Import Models"); the preset's keys are those of its own presets.
 """
 
@@ -34,6 +34,8 @@ def _preset(product: Product) -> str:
         "llm.prediction.repeatPenalty": {"checked": sampling.repeat_penalty != 1, "value": sampling.repeat_penalty},
         "llm.prediction.stopStrings": product.stops,
     }
+    if product.default_system:
+        operation["llm.prediction.systemPrompt"] = product.default_system
     document = {
         "identifier": f"@local:{product.name.lower()}",
         "name": product.name,

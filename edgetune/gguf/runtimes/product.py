@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.chat.model_info import DEFAULT_CONTEXT
 from edgetune.chat.sampling import Sampling
-from edgetune.chat.turns import answer_frame, end_marks, stop_text
+from edgetune.chat.turns import QUESTION, answer_frame, end_marks, stop_text
 from edgetune.data.template import ChatTemplate, TemplateRefusal
 from edgetune.gguf.source import source_tokenizer
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from edgetune.gguf.source import Source
 
 DATE_CALL = "strftime_now"
+SYSTEM = "probe-system"
+"""A system message that no template writes by itself."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,24 @@ class Product:
         frame = answer_frame(self.template)
         marks = end_marks(self.template, self.tokenizer.specials) or [stop_text(frame) if frame else ""]
         return [stop for stop in dict.fromkeys((*marks, self.template.eos_token)) if stop]
+
+    @cached_property
+    def default_system(self) -> str:
+        """The system message that the template writes by itself where there is none; empty where none gives the same prompt if it is sent.
+
+        Programs that put a system message of their own in front would replace it.
+        """
+        question = [{"role": "user", "content": QUESTION}]
+        try:
+            bare = self.template.render(question, True)
+            before, probe, after = self.template.render([{"role": "system", "content": SYSTEM}, *question], True).partition(SYSTEM)
+            if not probe or len(bare) < len(before) + len(after):
+                return ""
+            text = bare[len(before) : len(bare) - len(after)]
+            same = self.template.render([{"role": "system", "content": text}, *question], True) == bare
+        except TemplateRefusal:
+            return ""
+        return text if same else ""
 
 
 def describe_product(source: "Source") -> Product:

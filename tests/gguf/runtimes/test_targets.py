@@ -127,6 +127,23 @@ def test_a_plain_template_stops_at_the_end_of_text(family: Callable[[str], BaseT
     assert Product("x", replace(template, source=single), tokenizer, 512).stops == ["<|end|>", template.eos_token]
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_preset_has_the_system_message_that_the_template_writes_by_itself(name: str, family: Callable[[str], BaseTokenizer]) -> None:
+    tokenizer = family(name)
+    question = [{"role": "user", "content": "Hi"}]
+    preset = json.loads(
+        runtimes.module("lmstudio").layout(Product("x", tokenizer.template, tokenizer, 512), "x.gguf").texts["x.preset.json"]
+    )
+    fields = {field["key"]: field["value"] for field in preset["operation"]["fields"]}
+    sent = fields.get("llm.prediction.systemPrompt")
+    assert (sent is not None) == (name in ("qwen2.5", "granite3"))
+    if sent is not None:
+        assert "You are " in sent
+        assert tokenizer.template.render([{"role": "system", "content": sent}, *question], True) == tokenizer.template.render(
+            question, True
+        )
+
+
 @pytest.mark.parametrize("name", ["llama3.2", "granite3"])
 def test_a_written_out_date_no_longer_changes(name: str, family: Callable[[str], BaseTokenizer]) -> None:
     template = replace(family(name).template, date="2024-05-06")
