@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +34,20 @@ class Diverged(EdgeTuneError):
         )
 
 
+def rate_share(step: int, shape: str, warmup: int, total: int) -> float:
+    """The share of the peak learning rate that a step has, counted from 0; above 0 for every step that is trained.
+
+    It rises evenly over `warmup` steps to the peak at the step after them, then falls as `shape` says ("cosine", "linear", "constant"),
+    and would reach 0 at the step after the last of `total`.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    if shape == "constant":
+        return 1.0
+    return 1.0 - progress if shape == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
 class RowOrder(SequentialSampler):
     """Yields row numbers in the order it is given."""
 
@@ -58,6 +73,7 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
     progress: RunProgress
     held_out: list[dict[str, Any]]
     control: Any
+    lr_scheduler: Any
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return RowOrder(self.method.expand_order(self.recipe, self.order))
@@ -111,6 +127,23 @@ class ManagedTrainer(Trainer):  # type: ignore[misc,unused-ignore]
 
     def _load_optimizer_and_scheduler(self, checkpoint: str) -> None:
         checkpoints.load_optimizer(Path(checkpoint), self.optimizer, self.lr_scheduler, self.accelerator.scaler)
+
+        # The checkpoint's rate belongs to the schedule of its time: a run that was made longer goes on with the longer one.
+        schedule = self.lr_scheduler
+        schedule._last_lr = [
+            start * share(schedule.last_epoch) for start, share in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(self.optimizer.param_groups, schedule._last_lr, strict=True):
+            group["lr"] = rate
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The learning rate as a share of the recipe's, step by step; transformers' own begins at 0, a step that teaches nothing."""
+        if self.lr_scheduler is None:
+            warmup = round(self.recipe.warmup_ratio * num_training_steps)
+            share = partial(rate_share, shape=self.recipe.lr_scheduler_type, warmup=warmup, total=num_training_steps)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, share)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def _load_scaler(self, checkpoint: str) -> None:
         """Restored together with the optimizer."""

@@ -70,8 +70,6 @@ class TrainerSetup:
             "per_device_eval_batch_size": self.recipe.batch_size,
             "gradient_accumulation_steps": self.recipe.gradient_accumulation,
             "learning_rate": self.recipe.learning_rate,
-            "lr_scheduler_type": self.recipe.lr_scheduler_type if self.recipe.lr_scheduler_type != "constant" else "constant_with_warmup",
-            "warmup_steps": round(self.recipe.warmup_ratio * self.total),
             "weight_decay": self.recipe.weight_decay,
             "max_grad_norm": self.recipe.max_grad_norm,
             "max_steps": self.total,
