@@ -39,6 +39,8 @@ def load_model(folder: Path, device: str, dtype: str, quantization: str = "none"
     kind = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
 
     try:
+        if reward:
+            _let_score(base.architecture)
         packed = _packed(quantization, kind, base, device, compute, [REWARD_HEAD] if reward else None)
         config = model_config(folder)
         if reward:
@@ -82,6 +84,22 @@ def model_config(folder: Path) -> Any:
     if base.left_out:
         return CONFIG_MAPPING[base.architecture].from_dict(base.config)
     return AutoConfig.from_pretrained(folder, local_files_only=True)
+
+
+def _let_score(architecture: str) -> None:
+    """Give transformers a class for scoring with an architecture's models where it has none: its own parts, put together as its others are.
+
+    LFM2, Gemma 4 and Granite have no such class in transformers 5. The head reads the body's last hidden state at a text's last token.
+    """
+    from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_MAPPING, AutoModelForSequenceClassification
+    from transformers.modeling_layers import GenericForSequenceClassification
+
+    config = CONFIG_MAPPING[architecture]
+    if config in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        return
+    body = MODEL_MAPPING[config]
+    scorer = type(f"{body.__name__}ForSequenceClassification", (GenericForSequenceClassification, body.__base__), {"config_class": config})
+    AutoModelForSequenceClassification.register(config, scorer, exist_ok=True)  # without exist_ok it would do nothing, and say nothing
 
 
 def _packed(quantization: str, kind: Any, base: find.Base, device: str, compute: Any, skipped: list[str] | None) -> Any:

@@ -115,6 +115,8 @@ def plan_run(recipe: Recipe, sources: dict[str, str], workspace: Workspace, anyw
     # Quantized weights have to be refused here: training would only fail once they are loaded.
     base = find.describe_base(folder)
     find.refuse_quantized(folder, base.config)
+    if refusal := methods.find_refusal(recipe, base.architecture):
+        raise InputError(f"--packing does not work on {base.architecture}", f"{refusal[0].upper()}{refusal[1:]}.", "Leave --packing out.")
 
     # A template may write today's date into its prompt: a run on a run keeps the date of the first.
     device = hardware.choose_device(recipe.device)

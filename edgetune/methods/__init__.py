@@ -15,7 +15,8 @@ new method is one new file, and its test:
 4. Test the loss against the paper's formula as `tests/methods/test_others.py` does, and that a short run trains and prefers.
 
 Files that begin with an underscore hold what methods share: `_pairs` batches and measures of pairs, `_reference_free` the methods without
-a reference model, `_likelihood_drop` a warning, `_prepared_rows` trainers that take rows as they are.
+a reference model, `_likelihood_drop` a warning, `_prepared_rows` trainers that take rows as they are,
+`_by_architecture` what cannot be trained on which architecture.
 """
 
 from collections.abc import Mapping
@@ -25,9 +26,10 @@ from pkgutil import iter_modules
 from typing import Any
 
 from edgetune.errors import InputError
+from edgetune.methods._by_architecture import PACKING_REFUSED, find_refusal
 from edgetune.methods._method import Answer, Method, Reward, Setup
 
-__all__ = ["DEFAULT", "Answer", "Method", "Reward", "Setup", "get", "names", "of"]
+__all__ = ["DEFAULT", "PACKING_REFUSED", "Answer", "Method", "Reward", "Setup", "find_refusal", "get", "names", "of"]
 
 DEFAULT = "sft"
 """The method where none is named; runs made before there were others name none."""
