@@ -75,8 +75,8 @@ def text_configuration(config: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         )
 
     # The whole model's word counts, as its class ties the two. Without one either may tie them: what differs in the file stays apart.
-    said = [config[key] for key in TIED_KEYS if config.get(key) is not None]
-    tied = bool(said[0]) if said else wrapper.tied or bool(text.get(TIED_KEYS[0]))
+    settings = [config[key] for key in TIED_KEYS if config.get(key) is not None]
+    tied = bool(settings[0]) if settings else wrapper.tied or bool(text.get(TIED_KEYS[0]))
     inherited = {key: config[key] for key in INHERITED if config.get(key) is not None}
     return {**text, "model_type": inner, **inherited, TIED_KEYS[0]: tied}, True
 

@@ -187,8 +187,10 @@ def refuse_quantized(folder: Path, config: Any) -> None:
     remedy = f"Training needs unquantized weights. {find_unquantized(config)}"
     if isinstance(settings, dict) and settings.get("quant_method") == "bitsandbytes" and settings.get("load_in_4bit"):
         remedy += f" Or: edgetune export {folder} --type BF16 --out full.gguf && edgetune import full.gguf --out NEW_FOLDER"
-    said = f"Its config.json says so ({quantization_method(settings)})." if settings else f"Its weights are stored as {', '.join(packed)}."
-    raise InputError(f"The base in {folder} is stored quantized", said, remedy)
+    reason = (
+        f"Its config.json says so ({quantization_method(settings)})." if settings else f"Its weights are stored as {', '.join(packed)}."
+    )
+    raise InputError(f"The base in {folder} is stored quantized", reason, remedy)
 
 
 def model_folders(extra: list[Path]) -> list[Path]:

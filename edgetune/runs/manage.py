@@ -162,8 +162,8 @@ def prepare_resume(run: Run, steps: int | None = None) -> None:
                 f"{run.name} is at step {state.step} of {request['steps']}.",
                 "Give a larger total.",
             )
-        made = json.loads(run.request_file.read_text(encoding="utf-8"))  # not `request`, in which a moved base has its new folder
-        write_json(run.request_file, {**made, "steps": steps})
+        stored = json.loads(run.request_file.read_text(encoding="utf-8"))  # not `request`, in which a moved base has its new folder
+        write_json(run.request_file, {**stored, "steps": steps})
     elif state.status == "finished" and has_result(run, recipe_of(run)):
         raise InputError(
             f"{run.name} is finished",
