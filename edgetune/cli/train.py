@@ -262,7 +262,12 @@ def report(run: Run, as_json: bool, code: int) -> None:
 
         # A run can end well and have taught nothing; exporting it would be lost time.
         if state.base_loss is not None and after is not None and after >= state.base_loss:
-            say("The held-out loss did not fall: on these rows the model before is as good. Try a lower --learning-rate, or other data.")
+            if methods.of(run.request()).samples_answers:
+                say(f"The held-out reward did not rise. Look at the answers (edgetune show {run.name} --answers) and at what rewards them.")
+            else:
+                say(
+                    "The held-out loss did not fall: on these rows the model before is as good. Try a lower --learning-rate, or other data."
+                )
 
         # A reward model can be neither chatted with nor exported.
         if not methods.of(run.request()).writes_answers:

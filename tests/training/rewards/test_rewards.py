@@ -76,7 +76,7 @@ def test_a_function_of_the_users(tmp_path: Path) -> None:
         ("open(__file__ + '.out', 'w').write('x' * 100000); return 1", "File too large"),
         ("x = bytearray(2 ** 31); return 1", "MemoryError"),
         ("return 'many'", "could not convert"),
-        ("return float('nan')", "ended with 0"),
+        ("print('{}'); import os; os._exit(0)", "ended with 0"),
         ("raise RuntimeError('mine')", "mine"),
         ("import os; os._exit(3)", "ended with 3"),
     ],
