@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -22,11 +22,13 @@ from converters.archs import TensorPlan, architecture, with_defaults
 from converters.errors import ConversionError
 from converters.file_types import FILE_TYPES, UNQUANTIZED
 from converters.gguf_file import GGML_TYPES, Sink, TensorInfo, Value, Writer, encode_header, lay_out, padded, scalar_value, text, u32
+from converters.grid import GridFigures
 from converters.imatrix import ImportanceMatrix
 from converters.inputs import MatrixInput, matrix_inputs
 from converters.mix import Mix, WeightedAdapter
-from converters.quantize import check_type, choose_types, quantizable, quantize_tensor, usable_cores
-from converters.slabs import in_order, slab_size, slabs
+from converters.quantize import check_type, choose_types, quantizable, usable_cores
+from converters.rounding import KEEPS_CHANGE, ROUNDING_KEY, Rounding, read_origin
+from converters.slabs import in_order, slab_rows, slab_size, slabs
 from converters.text_part import LM_HEAD
 from converters.vocab import load_vocabulary
 from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, read_folder, read_json
@@ -34,7 +36,7 @@ from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, read_fo
 DEFAULT_EMBEDDINGS = "model.embed_tokens.weight"
 QUANTIZATION_VERSION = 2
 """Of the block formats (ggml/include/ggml.h, GGML_QNT_VERSION)."""
-Part = tuple[TensorPlan, int, list[np.ndarray]]
+Part = tuple[TensorPlan, int, dict[str, np.ndarray]]
 """Some rows of a tensor: its plan, their number of weights, and their bytes in each type."""
 IGNORED_BUFFERS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".attn.bias", ".attn.masked_bias")
 """Ends of names of buffers that older models saved and nothing reads."""
@@ -55,18 +57,25 @@ class Plan:
     _stored: dict[str, StoredTensor]
     _adapter: Mix | None
     _imatrix: ImportanceMatrix | None
+    _rounding: Rounding
 
     def metadata(self, type_name: str) -> dict[str, Value]:
         """The metadata of a file of this type, in the order written."""
         number, default = FILE_TYPES[check_type(type_name)]
         source = self._imatrix.metadata() if self._imatrix and default not in UNQUANTIZED else {}
+        on_grid = self.on_grid(type_name)
+        if on_grid:
+            source[ROUNDING_KEY] = text(f"{KEEPS_CHANGE} ({len(on_grid)} tensors)")
         return {**self._metadata, **source, "general.file_type": u32(number), "general.quantization_version": u32(QUANTIZATION_VERSION)}
 
     def layout(self, type_name: str) -> list[TensorInfo]:
         """Every tensor of a file of this type: its type, offset and size."""
-        is_70b = getattr(self._arch, "is_70b", None)
+        chosen = self._chosen(type_name)
+        return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
 
-        chosen = choose_types(
+    def _chosen(self, type_name: str) -> dict[str, str]:
+        is_70b = getattr(self._arch, "is_70b", None)
+        return choose_types(
             ((tensor.name, tensor.shape) for tensor in self._tensors),
             type_name,
             _layers(self._tensors),
@@ -74,7 +83,13 @@ class Plan:
             is_70b=is_70b is not None and is_70b(self._config),
             imatrix=self._imatrix is not None,
         )
-        return lay_out((tensor.name, tensor.shape[::-1], chosen[tensor.name]) for tensor in self._tensors)
+
+    def on_grid(self, type_name: str) -> dict[str, GridFigures]:
+        """The trained tensors whose base lies on a grid that matters in a file of this type, each with what tells it.
+
+        They are rounded so that they hold the change (`keep_change`).
+        """
+        return self._rounding.on_grid(self._chosen(type_name))
 
     @property
     def tensors(self) -> tuple[TensorPlan, ...]:
@@ -86,7 +101,8 @@ class Plan:
         builds = {tensor.name: tensor for tensor in tensors}
         assert builds.keys() <= {tensor.name for tensor in self._tensors}, builds
         changed = tuple(builds.get(tensor.name, tensor) for tensor in self._tensors)
-        return replace(self, _tensors=changed, _metadata={**self._metadata, **(metadata or {})})
+        rounding = replace(self._rounding, tensors=changed, _figures={})
+        return replace(self, _tensors=changed, _rounding=rounding, _metadata={**self._metadata, **(metadata or {})})
 
     def inputs(self) -> list[MatrixInput]:
         """The input of every matrix that can be quantized."""
@@ -123,13 +139,14 @@ class Plan:
         threads = threads or usable_cores()
         layouts = [self.layout(type_name) for type_name in files]
         writers = [Writer(file, self.metadata(type_name), layout) for (type_name, file), layout in zip(files.items(), layouts, strict=True)]
+        types_in = [{info.name: info.type for info in layout} for layout in layouts]
         total = sum(int(np.prod(tensor.shape)) for tensor in self._tensors)
         done = 0
 
         # Slabs are quantized by threads, several ahead; they are written in order, as every file is laid out alike.
-        for tensor, count, parts in in_order(self._parts(list(zip(*layouts, strict=True)), slab_size(threads)), threads):
-            for writer, part in zip(writers, parts, strict=True):
-                writer.write(tensor.name, part)
+        for tensor, count, parts in in_order(self._parts(list(files), layouts, slab_size(threads)), threads):
+            for writer, types in zip(writers, types_in, strict=True):
+                writer.write(tensor.name, parts[types[tensor.name]])
             done += count
             if progress:
                 progress(done, total)
@@ -137,20 +154,39 @@ class Plan:
         for writer in writers:
             writer.finish()
 
-    def _parts(self, infos: list[tuple[TensorInfo, ...]], slab_weights: int) -> Iterator[Callable[[], Part]]:
-        """For every slab of every tensor the function that quantizes it to all types. infos: each tensor's in every file."""
-        for tensor, in_files in zip(self._tensors, infos, strict=True):
+    def _parts(self, files: list[str], layouts: list[list[TensorInfo]], slab_weights: int) -> Iterator[Callable[[], Part]]:
+        """For every slab of every tensor the function that quantizes it to all types. files: each file's type, beside its layout."""
+        on_grid = [self.on_grid(type_name) for type_name in files]
+        for tensor, in_files in zip(self._tensors, zip(*layouts, strict=True), strict=True):
             importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
-            types = [info.type for info in in_files]
-            for slab in slabs(tensor, self.merged_tensor, slab_weights):
-                yield partial(_quantized, tensor, types, importance, slab)
+            types = {info.type: names.get(tensor.name) for info, names in zip(in_files, on_grid, strict=True)}
+            kept = {name: seen for name, seen in types.items() if seen}
+            ways = {
+                name: None if seen.on_own_grid else self._rounding.stretch(tensor, name, self.merged_tensor) for name, seen in kept.items()
+            }
 
+            # What training changed is held against what was there, a slab of each at a time.
+            before = slabs(tensor, self._rounding.before, slab_weights) if kept else repeat(None)
+            first = 0
+            for slab, old in zip(slabs(tensor, self.merged_tensor, slab_weights), before, strict=bool(kept)):
+                yield partial(self._quantized, tensor, list(types), importance, slab, old, ways, first)
+                first += slab_rows(tensor, slab_weights)
 
-def _quantized(tensor: TensorPlan, types: list[str], importance: np.ndarray | None, slab: Callable[[], np.ndarray]) -> Part:
-    """Build a slab and quantize it to each type; equal types once."""
-    values = slab()
-    quantized = {type_name: quantize_tensor(values, type_name, tensor.name, 1, importance) for type_name in dict.fromkeys(types)}
-    return tensor, values.size, [quantized[type_name] for type_name in types]
+    def _quantized(
+        self,
+        tensor: TensorPlan,
+        types: list[str],
+        importance: np.ndarray | None,
+        slab: Callable[[], np.ndarray],
+        before: Callable[[], np.ndarray] | None,
+        ways: dict[str, float | None],
+        first: int,
+    ) -> Part:
+        """Build a slab and quantize it to each type. ways: how the change is kept (`Rounding.quantized`), for types where it is."""
+        values = slab()
+        old = before() if before else None
+        quantize = partial(self._rounding.quantized, tensor, values=values, importance=importance, first=first)
+        return tensor, values.size, {name: quantize(name, before=old if name in ways else None, stretch=ways.get(name)) for name in types}
 
 
 def plan_gguf(
@@ -164,6 +200,7 @@ def plan_gguf(
     ends: Sequence[str] = (),
     opens: bool = False,
     imatrix: ImportanceMatrix | None = None,
+    before: Path | None = None,
 ) -> Plan:
     """Check a conversion without reading the weights themselves.
 
@@ -171,7 +208,8 @@ def plan_gguf(
     weights, or None; a tokenizer.json beside an adapter is the one it was trained with and is used. types: names from
     `quantize.FILE_TYPES`. name: `general.basename`; `general.name` is chosen by the tokenizer (added_tokens.py). extra: further metadata
     keys. ends: the tokens that end an answer in the chat template. opens: whether what it writes begins with a special token.
-    imatrix: the importance of input channels.
+    imatrix: the importance of input channels. before: the base that the model was trained from as a whole, where that is known and there is
+    no adapter.
     Of a model that also sees or hears the text part is converted, and only what an adapter changes there.
     Raises ConversionError for everything that would give a GGUF that computes differently from the model with its adapter.
     """
@@ -180,6 +218,7 @@ def plan_gguf(
 
     base = open_base(model_dir)
     arch, config, stored, notes = base.arch, base.config, base.stored, list(base.notes)
+    known_base = stored if before is None else open_base(before).stored
 
     # Training may have added tokens: the adapters' tokenizer and vocabulary size then count, not the base's.
     adapter = None
@@ -221,7 +260,12 @@ def plan_gguf(
     missing = imatrix.check(shapes) if imatrix else []
     if missing:
         notes.append(f"The importance matrix has no values for {len(missing)} matrices ({missing[0]} …): these are quantized without it.")
-    plan = Plan(arch.GGUF_NAME, tuple(types), (), tied, arch, config, metadata, tensors, stored, adapter, imatrix)
+
+    # What a tensor was before training, where it has the same shape still.
+    known = {name: tensor for name, tensor in known_base.items() if name in stored and stored[name].shape == tensor.shape}
+    changed = (lambda _: True) if before else adapter.touches if adapter else (lambda _: False)
+    rounding = Rounding(tensors, known, changed, read_origin(before or model_dir))
+    plan = Plan(arch.GGUF_NAME, tuple(types), (), tied, arch, config, metadata, tensors, stored, adapter, imatrix, rounding)
     notes += [note for type_name in plan.types if (note := _in_name_only(type_name, plan.layout(type_name)))]
     return replace(plan, notes=tuple(notes))
 

@@ -88,6 +88,11 @@ class Restoration:
         return self.size + 8 * self._file.header.data_start + 2**20
 
     @property
+    def origin(self) -> JsonObject:
+        """imported_from.json: the file itself, so that an export can take what training left alone from it, block by block."""
+        return {"gguf": str(self._file.header.path.resolve())}
+
+    @property
     def index(self) -> JsonObject | None:
         """model.safetensors.index.json, where there are several files."""
         if len(self.shards) == 1:

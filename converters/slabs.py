@@ -23,16 +23,26 @@ def slab_size(threads: int) -> int:
     return max(MIN_SLAB, min(MAX_SLAB, WEIGHTS_IN_FLIGHT // threads))
 
 
+def built_by_rows(tensor: TensorPlan) -> bool:
+    """Whether some rows of a tensor can be built without the others."""
+    return len(tensor.sources) == 1 and len(tensor.shape) > 1 and (tensor.build.within_rows or tensor.build.moves_rows)
+
+
+def slab_rows(tensor: TensorPlan, slab_weights: int) -> int:
+    """Rows of a tensor in a slab of so many weights."""
+    return max(1, slab_weights // int(np.prod(tensor.shape[1:])))
+
+
 def slabs(tensor: TensorPlan, load: Load, slab_weights: int) -> Iterator[Callable[[], np.ndarray]]:
     """The function that builds each slab of a tensor, in order, for any thread to call. slab_weights: weights in a slab.
 
     A tensor that can only be built whole is built here and cut into slabs.
     """
     rows = tensor.shape[0]
-    step = max(1, slab_weights // int(np.prod(tensor.shape[1:])))
+    step = slab_rows(tensor, slab_weights)
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
-    if len(tensor.sources) == 1 and len(tensor.shape) > 1 and (tensor.build.within_rows or tensor.build.moves_rows):
+    if built_by_rows(tensor):
         name, shape = tensor.sources[0]
         order = tensor.build(np.arange(shape[0])[:, None])[:, 0] if tensor.build.moves_rows else None
         for part in parts:

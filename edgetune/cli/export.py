@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def export(
     source: Annotated[str, typer.Argument(help="A run, 'nano', or a model folder.", show_default=False)],
-    type_names: Annotated[list[str] | None, typer.Option("--type", help="GGUF type, may be repeated. [Q4_K_M]", show_default=False)] = None,
+    type_names: Annotated[
+        list[str] | None, typer.Option("--type", help="GGUF type, may be repeated; or 'auto'. [Q4_K_M]", show_default=False)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File (one type) or folder. [the run's exports, or here]", show_default=False)] = None,
     adapter: AdaptersFlag = None,
     adapter_only: Annotated[bool, typer.Option("--adapter-only", help="The adapter alone, as a GGUF LoRA to load on its base.")] = False,
@@ -45,6 +47,7 @@ def export(
     """Write a run or a model folder as GGUF: adapter merged into the full-precision base, converted and quantized in one pass.
 
     Types, the largest first: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_1, Q4_K_M, Q4_K_S, Q4_0, IQ4_NL, IQ4_XS, Q3_K_M, Q2_K.
+    'auto' writes the smallest from Q4_K_M up that holds 0.95 of the learned change, found by writing and proving one after the other.
     An importance matrix makes those from Q6_K down keep what the text it was gathered on needs most: worth most at 4 bits and fewer.
 
     A run's files are proven (see edgetune prove); one that fails is kept aside as NAME.failed.gguf, and the exit code is 1.
@@ -52,6 +55,8 @@ def export(
     Examples:
 
       edgetune export mine --type Q4_K_M --type Q8_0
+
+      edgetune export mine --type auto
 
       edgetune export ~/models/base --adapter ~/adapters/a --type F16 --out model.gguf
 
@@ -67,8 +72,8 @@ def export(
 
       edgetune export mine --dry-run    # about how large each type is, what it loses, and how fast it answers here
     """
-    from edgetune.gguf import runtimes, write
-    from edgetune.gguf.source import check_types, parse_weighted_adapter, resolve, target_paths
+    from edgetune.gguf import auto_type, runtimes, write
+    from edgetune.gguf.source import check_types, is_automatic, parse_weighted_adapter, resolve, target_paths
 
     if dry_run:
         show_offers(source, open_workspace(workspace_path), as_json)
@@ -87,15 +92,26 @@ def export(
         return
 
     # All names and targets are settled before the first weight is read.
-    types, workspace = check_types(type_names or []), open_workspace(workspace_path)
+    automatic = is_automatic(type_names or [])
+    types, workspace = check_types([] if automatic else type_names or []), open_workspace(workspace_path)
+    if automatic and proof is False:
+        raise InputError("--type auto cannot be combined with --no-proof", "It chooses by what the proofs measure.", "Remove one of them.")
     chosen = resolve(source, workspace, adapters, checkpoint)
+    if automatic and chosen.base is None:
+        say(f"auto: {types[0]}, the usual type: nothing was trained that a type could lose")
+        automatic = False
     matrix = imatrix_path(imatrix, chosen, types, workspace)
     folders = runtimes.plan_folders(chosen, programs or [], target_paths(chosen, types, out), say)
 
     # A run's files are proven unless that is declined; a plain model folder only where a proof is asked for.
     line = ProgressLine()
-    prover = write.make_prover(chosen, workspace, line.tell) if (chosen.home is not None if proof is None else proof) else None
-    exported = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover)
+    proven = automatic or (chosen.home is not None if proof is None else proof)
+    prover = write.make_prover(chosen, workspace, line.tell) if proven else None
+    if automatic and prover:
+        exported = [auto_type.export_smallest_type(chosen, out, line.weights, line.tell, prover, matrix)]
+        folders = runtimes.plan_folders(chosen, programs or [], {exported[0]["type"]: Path(exported[0]["path"])}, lambda _: None)
+    else:
+        exported = write.export_gguf(chosen, types, out, line.weights, matrix, line.tell, prover)
     line.clear()
 
     # A failed proof ends here, before a file that is not the model is offered to anyone.
@@ -110,8 +126,8 @@ def export(
     # Only the paths go to stdout, so that they can be piped into another command.
     for one in exported:
         typer.echo(one["path"])
-        proven = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
-        say(f"{one['type']}: {format_size(one['bytes'])}{proven}")
+        how = f", proven in {one['proof']['seconds']:.0f} s: {one['proof']['page']}" if "proof" in one else ""
+        say(f"{one['type']}: {format_size(one['bytes'])}{how}")
 
     for folder, path in written:
         typer.echo(path)

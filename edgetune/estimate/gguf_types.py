@@ -44,6 +44,8 @@ FACTS = (
 )
 DEFAULT_TYPE = "Q4_K_M"
 """The type that is written where nobody names one."""
+AUTO = "auto"
+"""What stands for the smallest type that holds what was learned (edgetune/gguf/auto_type.py)."""
 TYPES = tuple(FILE_TYPES)
 """Every type that the converter writes, the largest first."""
 

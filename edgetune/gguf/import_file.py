@@ -19,6 +19,7 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
     Raises InputError for a file that is not sound or not supported, EdgeTuneError for what fails on the way; then there is no folder.
     """
     from converters import restore
+    from converters.rounding import ORIGIN
 
     # All that can be wrong is found before a byte is written.
     if dtype is not None and dtype not in DTYPES:
@@ -47,6 +48,7 @@ def import_gguf(path: Path, out: Path, dtype: str | None = None, progress: Calla
     with publish_folder(out) as folder, conversion_errors():
         write_json(folder / "config.json", plan.config)
         write_json(folder / "generation_config.json", plan.generation)
+        write_json(folder / ORIGIN, plan.origin)
         write_json(folder / "tokenizer.json", plan.tokenizer.tokenizer)
         write_json(folder / "tokenizer_config.json", plan.tokenizer.settings)
         if plan.tokenizer.pieces is not None:

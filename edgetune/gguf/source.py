@@ -13,7 +13,7 @@ from edgetune.bases.tokenizer import BaseTokenizer
 from edgetune.chat.turns import end_marks
 from edgetune.data.template import today
 from edgetune.errors import EdgeTuneError, InputError
-from edgetune.estimate.gguf_types import DEFAULT_TYPE, TYPES
+from edgetune.estimate.gguf_types import AUTO, DEFAULT_TYPE, TYPES
 from edgetune.runs import checkpoints
 from edgetune.runs.integrity import recipe_of, require_unchanged, require_writer, result_folder
 from edgetune.runs.launch import state
@@ -46,6 +46,11 @@ class Source:
     mix: tuple[tuple[Path, float], ...] = ()
     nf4_training_device: str = ""
 
+    @property
+    def trained_whole(self) -> bool:
+        """Whether the model itself was trained, from a base that is known: there is no adapter."""
+        return self.adapter is None and not self.mix and self.base is not None and self.base != self.model
+
 
 @contextmanager
 def conversion_errors() -> Iterator[None]:
@@ -56,6 +61,14 @@ def conversion_errors() -> Iterator[None]:
         yield
     except ConversionError as error:
         raise EdgeTuneError(error.title, error.cause, error.remedy) from error
+
+
+def is_automatic(types: list[str]) -> bool:
+    """Whether the type is to be found by trying, as 'auto' says; InputError where types are named beside it."""
+    automatic = AUTO in (name.lower() for name in types)
+    if automatic and len({name.lower() for name in types}) > 1:
+        raise InputError("--type auto cannot be combined with other types", "It chooses one by trying.", "Remove it, or the other types.")
+    return automatic
 
 
 def check_types(types: list[str]) -> list[str]:

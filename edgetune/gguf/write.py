@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetune.errors import EdgeTuneError, InputError
 from edgetune.estimate import fit
 from edgetune.gguf.current import result_hash
 from edgetune.gguf.proof import certificate
 from edgetune.gguf.proof.prove import Proof, Prover
+from edgetune.gguf.proof.weights import LOST_IN_ROUNDING
 from edgetune.gguf.source import Source, conversion_errors, target_paths, template_marks
 from edgetune.storage.files import HashedWriter, StagedFile, need_space, sha256, staged_write, write_json
 from edgetune.storage.workspace import FAILED_SUFFIX, Workspace
+
+if TYPE_CHECKING:
+    from converters.convert import Plan
 
 
 def export_gguf(
@@ -47,9 +51,10 @@ def export_gguf(
             extra={**source.facts, certificate.PROOF_KEY: certificate.UNPROVEN},
             **template_marks(source),
             imatrix=importance,
+            before=source.base if source.trained_whole else None,
         )
     if note:
-        for text in plan.notes:
+        for text in [*plan.notes, *describe_grids(plan, types)]:
             note(text)
 
     # Several folders may lie on several disks.
@@ -80,6 +85,24 @@ def export_gguf(
         export = {"path": str(path), "type": type_name, "bytes": path.stat().st_size, "sha256": digest}
         exports.append(_finish(source, export, proofs.get(type_name)))
     return exports
+
+
+def describe_grids(plan: "Plan", types: list[str]) -> list[str]:
+    """For each type on whose rounding a learned change would not stay of itself: why, and what is done, as a sentence."""
+    sentences = []
+    for type_name in types:
+        found = list(plan.on_grid(type_name).values())
+        if not found:
+            continue
+        own = [seen.error for seen in found if seen.on_own_grid]
+        how = f"of neighboring weights only {sum(seen.distinct for seen in found) / len(found):.0%} differ"
+        if own:
+            how = f"{len(own)} of them on this type's own grid, whose rounding error is {min(own):.2g} to {max(own):.2g} there instead of 1"
+        sentences.append(
+            f"{type_name}: the base was quantized before: {len(found)} trained matrices lie on a grid ({how}). Rounding to nearest would "
+            "lose or stretch a small change there, so it is rounded in a way that keeps the change in the mean."
+        )
+    return sentences
 
 
 def _finish(source: Source, export: dict[str, Any], proof: Proof | None) -> dict[str, Any]:
@@ -135,9 +158,14 @@ def require_proven(exports: list[dict[str, Any]]) -> None:
 def failed_proof(name: str, causes: list[str], page: str | Path, location: str = "") -> EdgeTuneError:
     """A failed proof as an error: the first cause, and the page that lists them all. location: where the file is, as a sentence."""
     more = f" ({len(causes) - 1} more)" if len(causes) > 1 else ""
+    remedy = (
+        f"Do not use it. {page} lists all causes. Another type may pass (--type Q8_0, --type F16); chat then uses that file. If all fail, "
+        "report it with that page."
+    )
+    if causes[0].startswith(LOST_IN_ROUNDING):
+        remedy = "Export with --type auto, which takes the smallest type that holds the change, or the adapter alone with --adapter-only."
     return EdgeTuneError(
         f"{name} failed its proof",
         f"{causes[0][0].upper()}{causes[0][1:]}{more}. {location}".strip(),
-        f"Do not use it. {page} lists all causes. Another type may pass (--type Q8_0, --type F16); chat then uses that file. If all fail, "
-        "report it with that page.",
+        remedy,
     )

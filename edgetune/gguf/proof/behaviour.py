@@ -90,6 +90,9 @@ def check_behaviour(
                 f"the base loses {cost.kl:.2g} the same way)"
             )
     if base is not None:
+        learned = float(distance(merged, base).kl.mean())
+        if learned > 0:  # distances grow with the square root of the divergence
+            result.figures["noise"] = math.sqrt(difference.figures()["kl_mean"] / learned)
         _survival(result, ours, theirs, answer_log_probs(rows, base), cost)
     return result
 

@@ -31,6 +31,7 @@ def proof_record(proof: Proof, facts: dict[str, Any]) -> dict[str, Any]:
             "type": proof.type,
             "passed": proof.passed,
             "causes": proof.causes,
+            **({"rounding": proof.rounding} if proof.rounding else {}),
             **facts,
             "measured_on": proof.sample,
             "seconds": round(proof.seconds, 1),
@@ -59,6 +60,8 @@ def short_form(proof: Proof) -> str:
     }
     known = {name: float(f"{value:.3g}") for name, value in figures.items() if value is not None and math.isfinite(value)}
     value = {"passed": proof.passed, "tokens": proof.sample.get("tokens", 0), **known}
+    if proof.rounding:
+        value["rounding"] = proof.rounding
 
     # The first cause, as far as the fixed size allows: characters that JSON would escape are replaced, so that each takes one byte.
     room = PROOF_BYTES - len(json.dumps({**value, "cause": ""}).encode())

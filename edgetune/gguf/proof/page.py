@@ -37,6 +37,7 @@ FIGURE_LABELS = {
     "kl_99": "its 99th percentile",
     "kl_rounding": "what llama.cpp's rounding of activations makes of it, measured in torch on the same weights",
     "kl_base": "the base's own, quantized the same way",
+    "noise": "distance to the trained model, as a share of what training changed",
     "kl_trained": "mean KL divergence from the model on the 4-bit base it was trained on",
     "kl_four_bit": "of which the 4-bit base itself makes",
     "top1": "share of equal most likely tokens",

@@ -11,6 +11,7 @@ import numpy as np
 
 from converters.file_types import FILE_TYPES
 from converters.gguf_file import Header, read_header
+from converters.rounding import ROUNDING_KEY
 from edgetune.chat.engine import Engine
 from edgetune.errors import EdgeTuneError
 from edgetune.estimate import fit
@@ -21,6 +22,7 @@ from edgetune.gguf.proof.distance import log_softmax
 from edgetune.gguf.proof.reference import Reference, measure_reference
 from edgetune.gguf.proof.rows import MAX_HELD_OUT_TOKENS, ProofRow, ProofSample, draw_sample
 from edgetune.gguf.source import Source, conversion_errors, source_tokenizer
+from edgetune.text import one_line
 
 MIN_CONTEXT = 64
 """Tokens of context llama.cpp is opened with at least."""
@@ -30,13 +32,17 @@ REPORTED_FIGURES = {"strength": "strength of the change", "kl_mean": "mean KL", 
 
 @dataclass
 class Proof:
-    """The proof of a file. sample: what it was measured on, in figures and words. seconds: what it took."""
+    """The proof of a file. sample: what it was measured on, in figures and words. seconds: what it took.
+
+    rounding: how the file was rounded, in words, where that was not to nearest throughout.
+    """
 
     name: str
     type: str
     checks: list[Check] = field(default_factory=list)
     sample: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    rounding: str = ""
 
     @property
     def passed(self) -> bool:
@@ -92,6 +98,8 @@ class Prover:
             "Close other programs, or export with --no-proof and prove the file elsewhere with edgetune prove.",
         )
         self._noise: dict[str, behaviour.QuantizationNoise] = {}
+        self.last: Proof | None = None
+        """The proof that was made last."""
 
     @cached_property
     def reference(self) -> Reference:
@@ -104,7 +112,7 @@ class Prover:
         started = time.monotonic()
         with conversion_errors():
             header = read_header(path)
-        proof = Proof(name or path.name, type_of_file(header))
+        proof = Proof(name or path.name, type_of_file(header), rounding=one_line(str(header.metadata.get(ROUNDING_KEY, "")), 200))
         proof.sample = {
             "source": self.sample.source,
             "rows": len(self.sample.rows),
@@ -113,6 +121,7 @@ class Prover:
         }
         self._measure(path, header, proof)
         proof.seconds = time.monotonic() - started
+        self.last = proof
         return proof
 
     def _measure(self, path: Path, header: Header, proof: Proof) -> None:
@@ -129,7 +138,9 @@ class Prover:
 
         self.say(f"proving {proof.name}: weights")
         ours = self.reference
-        self._add(proof, weights.check_weights(header, self.plan.tensors, ours.tensor, ours.before))
+        check = weights.check_weights(header, self.plan.tensors, ours.tensor, ours.before)
+        check.notes += [f"Rounding {proof.rounding}."] if proof.rounding else []
+        self._add(proof, check)
 
         # Predictions over different vocabularies cannot be compared.
         if file[0].shape != ours.merged[0].shape:

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from converters.archs import TensorPlan
 from converters.gguf_file import Header
+from converters.gguf_model import dequantized
+from converters.grid import has_grid, keep_change
+from converters.quantize import quantize_tensor
 from edgetune.gguf.proof.check import Check
 from edgetune.gguf.proof.readback import tensor_values
 
@@ -25,6 +28,10 @@ WEIGHTS_PER_BLOCK = 2**20
 """Weights compared at a time in float64, so that memory does not grow with the largest matrix."""
 MAX_NAMED = 3
 """Tensors named in one cause."""
+LOST_IN_ROUNDING = "rounding took what was learned"
+"""What the cause begins with where the adapter went in right and the type could not hold it."""
+ROUNDING_ALIKE = 0.1
+"""A tensor is what rounding makes of the right one where it is at most so far from that (squared) as the rounded base is."""
 
 # Mean square of a uniform rounding error is step squared over 12. A block's step: its largest magnitude, or its range, over the levels
 # (ggml/src/ggml-quants.c, quantize_row_*_ref; K-quants: blocks inside the super-block).
@@ -62,6 +69,7 @@ class TensorError:
 
     ratio, row_ratio: error (root mean square) over what the type costs, in all and in the worst row. strength: share of the learned change
     that the file holds, with its standard error; None where nothing was learned. empty: the file holds zeros where the model does not.
+    rounded: it is what rounding to the type makes of the right tensor, so that what it lacks was lost there.
     """
 
     name: str
@@ -71,6 +79,7 @@ class TensorError:
     strength: float | None
     standard_error: float
     empty: bool
+    rounded: bool = False
 
     @property
     def far(self) -> bool:
@@ -165,6 +174,21 @@ def _learned_share(actual: np.ndarray, expected: np.ndarray, base: np.ndarray, p
     return LearnedShare(learned_square, 1 + error_learned / learned_square, 1.0)
 
 
+def made_by_rounding(actual: np.ndarray, expected: np.ndarray, before: np.ndarray, type_name: str, name: str) -> bool:
+    """Whether a tensor is the right one after rounding to its type (to nearest, or with the change kept), and not after another change.
+
+    That is more than an equal share of the learned change: another change, or none, moves other weights.
+    """
+    rows = [np.ascontiguousarray(values.reshape(-1, values.shape[-1]), np.float32) for values in (actual, expected, before)]
+    actual, expected, before = rows
+    blocks = quantize_tensor(expected, type_name)
+    rounded = [blocks, keep_change(blocks, type_name, expected, before, name)] if has_grid(type_name) else [blocks]
+    base, *candidates = (
+        dequantized(raw.reshape(len(expected), -1), type_name).astype(np.float32) for raw in (quantize_tensor(before, type_name), *rounded)
+    )
+    return any(np.square(actual - made).sum() <= ROUNDING_ALIKE * np.square(base - made).sum() for made in candidates)
+
+
 def check_weights(
     header: Header,
     tensors: tuple[TensorPlan, ...],
@@ -195,7 +219,11 @@ def check_weights(
             continue
         actual = tensor_values(header, tensor.name)
         expected = tensor.build(*(merged(name) for name, _ in tensor.sources))
-        errors.append(measure_tensor(tensor.name, info.type, actual, expected, _before(tensor, base, merged)))
+        before = _before(tensor, base, merged)
+        error = measure_tensor(tensor.name, info.type, actual, expected, before)
+        if before is not None and error.strength is not None and abs(error.strength - 1) > STRENGTH_TOLERANCE / 2:
+            error = replace(error, rounded=made_by_rounding(actual, expected, before, info.type, tensor.name))
+        errors.append(error)
     result.causes += find_causes(errors)
     result.figures = _figures(errors)
     return result
@@ -239,7 +267,14 @@ def find_causes(errors: list[TensorError]) -> list[str]:
     weak = [error for error in touched if error.weak]
     pooled = pooled_strength(errors)
     pooled_off = pooled is not None and not abs(pooled[0] - 1) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * pooled[1])
-    if pooled and (len(weak) > len(touched) / 2 or (pooled_off and not weak)):
+    lost = [error for error in weak or touched if error.rounded]
+    if pooled and (weak or pooled_off) and len(lost) > len(weak or touched) / 2:
+        worst = min(lost, key=lambda error: error.strength or 0.0)
+        causes.append(
+            f"{LOST_IN_ROUNDING}: the file holds {pooled[0]:.2f} of it, {worst.name} {worst.strength:.2f}, and that is all that "
+            f"{worst.type} leaves of it; the adapter went in as it should"
+        )
+    elif pooled and (len(weak) > len(touched) / 2 or (pooled_off and not weak)):
         if abs(pooled[0]) <= max(STRENGTH_TOLERANCE, STANDARD_ERRORS * pooled[1]):
             causes.append("the file holds nothing of what was learned: the adapter was left out")
         else:
