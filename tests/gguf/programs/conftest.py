@@ -114,7 +114,7 @@ def run(command: list[str | Path], requests: list[dict[str, Any]], folder: Path 
     """A program's answers to requests, which it reads from stdin."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **variables}
     text = json.dumps(requests)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=folder, timeout=300)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=folder, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[Any] = json.loads(done.stdout)
     return answers
