@@ -25,14 +25,16 @@ SAMPLE_WEIGHTS, SAMPLE_PIECES = 2**14, 4
 ERROR_ON_GRID = 0.5
 """A type's own rounding error on weights of its grid, at most, where it is 1 on weights without one. (Seen: 0.36 on Q8_0's grid that was
 stored as bfloat16, 0 to 0.1 on the other types'; without a grid 0.8 to 1.)"""
-STRETCHES = 3
-"""How often a stretch is measured and corrected."""
+STRETCHES, PART_OF_STEP = 6, 0.6
+"""How often a stretch is measured and corrected, and by what power of what is missing: what is left grows faster than the change does."""
 SMALL_LOSS, STANDARD_ERRORS = 0.005, 3.0
 """What rounding loses of a change is made up for where it is more than this, and more than so many standard errors."""
 MOST_STRETCHED = 1.5
 """The change of a row is made at most so many times larger (or smaller) for what its weights at the end of their range cannot take."""
 WEIGHTS_AT_A_TIME = 2**17
 """Weights rounded together, so that what is computed for each of them takes little memory."""
+MEASURED_WEIGHTS = 2**20
+"""Weights of a tensor on which it is measured how much to stretch its change: as many as a slab has."""
 RUN = 16
 """Neighbors in which equal weights are counted: no more than lie in one block of any type."""
 DISTINCT_ON_GRID = 0.93
@@ -93,7 +95,7 @@ def sample_slices(rows: int, row_weights: int, weights: int = SAMPLE_WEIGHTS) ->
     each = max(1, weights // row_weights // count)
     for index in range(count):
         start = index * rows // count
-        yield slice(start, min(start + each, rows))
+        yield slice(start, min(start + each, (index + 1) * rows // count))
 
 
 def stretch_for(base: np.ndarray, merged: np.ndarray, type_name: str) -> float:
@@ -103,16 +105,15 @@ def stretch_for(base: np.ndarray, merged: np.ndarray, type_name: str) -> float:
     length = float(np.square(change, dtype=np.float64).sum())
     if not length:
         return 1.0
-    before = dequantized(quantize_tensor(base, type_name, threads=1).reshape(len(base), -1), type_name)
     factor = 1.0
-    for _ in range(STRETCHES):
+    for number in range(STRETCHES):
         held = dequantized(quantize_tensor(base + np.float32(factor) * change, type_name, threads=1).reshape(len(base), -1), type_name)
-        parts = np.multiply(held - before, change, dtype=np.float64)
+        parts = np.multiply(held - base, change, dtype=np.float64)
         share = float(parts.sum()) / length
         doubt = float(np.sqrt(np.square(parts - share * np.square(change)).sum())) / length
-        if abs(share - 1) <= max(SMALL_LOSS, STANDARD_ERRORS * doubt):
+        if abs(share - 1) <= max(SMALL_LOSS, 0 if number else STANDARD_ERRORS * doubt):
             break
-        factor = float(np.clip(factor / max(share, 0.1), 1 / MOST_STRETCHED, MOST_STRETCHED))
+        factor = float(np.clip(factor / max(share, 0.1) ** PART_OF_STEP, 1 / MOST_STRETCHED, MOST_STRETCHED))
     return factor
 
 

@@ -10,7 +10,7 @@ from converters.archs import TensorPlan
 from converters.errors import ConversionError
 from converters.gguf_file import GGML_TYPES, Header, read_header
 from converters.gguf_model import dequantized
-from converters.grid import WEIGHTS_AT_A_TIME, GridFigures, grid_figures, has_grid, keep_change, sample_slices, stretch_for
+from converters.grid import MEASURED_WEIGHTS, GridFigures, grid_figures, has_grid, keep_change, sample_slices, stretch_for
 from converters.quantize import quantize_tensor
 from converters.slabs import Load, built_by_rows
 from converters.weights import RowSelection, StoredTensor, read_json
@@ -105,7 +105,7 @@ class Rounding:
         merged: some rows of one of the model's tensors after training.
         """
         name, shape = tensor.sources[0]
-        pieces = list(sample_slices(shape[0], int(np.prod(shape[1:])), WEIGHTS_AT_A_TIME))
+        pieces = list(sample_slices(shape[0], int(np.prod(shape[1:])), MEASURED_WEIGHTS))
         before, after = (np.concatenate([load(name, rows) for rows in pieces]) for load in (self.before, merged))
         if tensor.build.within_rows:
             before, after = tensor.build(before), tensor.build(after)
