@@ -11,7 +11,7 @@ from edgetune.data.render import Rules, TextTokenizer
 from edgetune.data.sources import Source
 from edgetune.storage.files import publish_folder, sha256, write_json
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 """Raised whenever the same input would be prepared differently."""
 MAX_CACHED = 4
 """Data sets kept; older ones go when a new one is made."""

@@ -102,7 +102,7 @@ def test_the_key_of_prepared_data_changes_with_its_version_alone(tmp_path: Path,
     tokenizer: Any = SimpleNamespace(template=ChatTemplate("{{ messages }}", "<s>", "</s>", "2026-01-01"), bos_id=1, eos_id=2)
     rules = Rules(max_length=256, overlong="split", train_on="last")
     key = cache.cache_key([Source(Path("a.jsonl"))], "auto", {"output": "reply"}, rules, tokenizer, "hash")
-    assert key == "05e79caf9119b6eaa87c263f0f29af46"
+    assert key == "cb883d2f4c2d8c6edd3540e1a5800b75"
 
 
 def test_the_cache_keeps_the_newest(tmp_path: Path) -> None:
