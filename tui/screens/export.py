@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerError
 
-from edgetune.estimate.gguf_types import DEFAULT_TYPE
+from edgetune.estimate.gguf_types import AUTO, DEFAULT_TYPE
 from edgetune.formatting import format_size
 from edgetune.gguf.export_options import ExportOption, list_export_options
 from edgetune.storage.workspace import FAILED_SUFFIX, Run
@@ -33,6 +33,11 @@ PROGRAMS = {
     "llama-server": ("for llama-server", "a folder with a script that starts it"),
 }
 """Programs that get a folder of their own, as `edgetune export --for` names them."""
+AUTOMATIC = (
+    "the smallest type from Q4_K_M up that holds what was learned",
+    "Writes and proves one type after another until at least 0.95 of the change is in the weights and in the answers.",
+)
+"""What `edgetune export --type auto` does, in two sentences."""
 FINDINGS = 4
 """Lines of what a proof found that are shown."""
 
@@ -90,6 +95,7 @@ class Export(Page):
         """The table as things are."""
         listing, first = self.query_one(Listing), not self.query_one(Listing).lines
         lines = [self._line(offer) for offer in self.offers.values()]
+        lines.append(Line(AUTO, (self._check_mark(AUTO), Text(AUTO, style=self._style(AUTO)), "", "", "", ""), AUTOMATIC[0]))
         for name, (title, _) in PROGRAMS.items():
             lines.append(Line(name, (self._check_mark(name), Text(title, style=self._style(name)), "", "", "", "")))
         listing.show(lines)
@@ -136,6 +142,8 @@ class Export(Page):
                 text.append(f"Loss {offer.loss:g}: published figure for Llama-3-8B; smaller models lose more.", "dim")
             else:
                 text.append("Its loss is not known yet: its proof will measure it.", "dim")
+        elif name == AUTO:
+            text.append(f"{AUTO}: {AUTOMATIC[0]}.\n").append(AUTOMATIC[1], "dim")
         elif name in PROGRAMS:
             title, description = PROGRAMS[name]
             text.append(f"{title}: {description}.\nThe model lies on the disk once, under two names.")
@@ -143,8 +151,8 @@ class Export(Page):
 
     @property
     def types(self) -> list[str]:
-        """The selected types, the largest first."""
-        return [name for name in self.offers if name in self.selected]
+        """The selected types, the largest first; or 'auto'."""
+        return [name for name in (*self.offers, AUTO) if name in self.selected]
 
     @property
     def busy(self) -> bool:
@@ -170,7 +178,12 @@ class Export(Page):
             self._toggle(current)
 
     def _toggle(self, name: str) -> None:
+        """Select or deselect; 'auto' finds one type, so that none is selected beside it."""
         self.selected ^= {name}
+        if name == AUTO:
+            self.selected -= set(self.offers)
+        elif name in self.offers:
+            self.selected -= {AUTO}
         self.draw()
 
     def action_write(self) -> None:
