@@ -1,4 +1,4 @@
-"""Merge a PEFT LoRA adapter into a base in float32, one tensor at a time.
+"""Merge a LoRA adapter of PEFT or mlx-lm into a base in float32, one tensor at a time.
 
 The formulas are those of PEFT's `merge_and_unload`: LoRA (arXiv 2106.09685), rank-stabilised LoRA (arXiv 2312.03732), DoRA (arXiv
 2402.09353).
@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from converters.adapter_files import MLX_FUSE, PEFT_PREFIX, read_adapter
 from converters.errors import ConversionError
 from converters.text_part import LM_HEAD, part_of, text_name
-from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, check_finite, finite, read_json, read_safetensors
+from converters.weights import FLOAT_DTYPES, RowSelection, StoredTensor, check_finite, finite
 
 IGNORED_KEYS = {
     "task_type",
@@ -55,13 +56,29 @@ USED_KEYS = {
     "init_lora_weights",
     "trainable_token_indices",
 }
-SUPPORTED_INITIALIZATIONS = (True, False, None, "gaussian", "eva")
-"""Initializations that leave the base as it was; the others (PiSSA, OLoRA, LoftQ …) train against a changed base."""
+SUPPORTED_INITIALIZATIONS = (True, False, None, "gaussian", "eva", "orthogonal", "mica")
+"""Initializations that leave the base as it was; the others move a part of the base into the adapter, and train against the rest."""
+REPEATED_INITIALIZATIONS = ("pissa", "olora")
+"""Those of the others that PEFT repeats, with the same result, when it loads such an adapter on the base."""
+MERGE_WITH_PEFT = (
+    "Load base and adapter with PEFT in float32, merge them (model.merge_and_unload().save_pretrained(FOLDER)), and export FOLDER."
+)
+MERGE_WHERE_TRAINED = (
+    "Where it was trained, while the model is loaded: model.merge_and_unload().save_pretrained(FOLDER); then export FOLDER. "
+    "Loaded again, it is another model."
+)
+RUN_WITH_PEFT = "PEFT makes no merged model that computes the same: use it with PEFT, or train a plain LoRA."
+UNMERGEABLE_TYPES = (
+    *("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT"),
+    *("XLORA", "POLY", "CARTRIDGE", "SHADOW"),
+)
+"""Kinds of PEFT's that are no change of the base's weights, or depend on the input: PEFT has no merge for them."""
+UNMERGEABLE_KEYS = ("layer_replication", "alora_invocation_tokens", "arrow_config")
+"""Settings with which PEFT refuses to merge, or merges into another model (replicated layers share the base's weights)."""
 MERGE_ROWS = 64
 """Rows merged at a time, so that the product B·A takes little memory and stays in the cache."""
 FACTOR_CACHE_SIZE = 8
 """Factors held in memory: a tensor merged some rows at a time needs one of its two factors whole every time."""
-PEFT_PREFIX = "base_model.model."
 PART_SUFFIXES = {
     "lora_A.weight": "A",
     "lora_B.weight": "B",
@@ -130,30 +147,50 @@ class ModuleChange:
             return self._norms
 
 
-def _refuse(title: str, cause: str, remedy: str = "Merge it with PEFT first, then export the merged model folder.") -> ConversionError:
-    return ConversionError(title, cause, remedy)
+def _merging(config: dict[str, Any]) -> str:
+    """What to do about an adapter that cannot be merged here, and can be by PEFT."""
+    if config.get("lora_bias"):
+        return f"{MERGE_WITH_PEFT} PEFT can only where the adapted layers have biases of their own."
+    targets = config.get("target_modules")
+    named = [*(targets if isinstance(targets, list) else [str(targets)]), *(config.get("modules_to_save") or [])]
+    if any(str(name).endswith(("embed_tokens", "lm_head")) for name in named):
+        return (
+            f"{MERGE_WITH_PEFT} Where the base ties its embeddings to the output matrix, load it with tie_word_embeddings=False "
+            "and copy them there first: PEFT would change both."
+        )
+    return MERGE_WITH_PEFT
 
 
 def _check_config(config: dict[str, Any]) -> None:
     """Refuse by name every setting whose mathematics is not implemented."""
-    if config.get("peft_type") != "LORA":
-        raise _refuse(f"Adapters of type {config.get('peft_type')!r} are not supported", "Only LoRA (with rsLoRA and DoRA) can be merged.")
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        cannot = kind in UNMERGEABLE_TYPES or not isinstance(kind, str)
+        raise ConversionError(
+            f"Adapters of type {kind!r} are not supported",
+            "Only LoRA (with rsLoRA and DoRA) can be merged.",
+            RUN_WITH_PEFT if cannot else _merging(config),
+        )
     if config.get("bias", "none") != "none":
-        raise _refuse(f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.")
-    if config.get("init_lora_weights", True) not in SUPPORTED_INITIALIZATIONS:
-        raise _refuse(
-            f"init_lora_weights = {config['init_lora_weights']!r} is not supported",
+        raise ConversionError(
+            f"The adapter trained biases (bias = {config['bias']!r})", "Only adapters with bias = 'none' are merged.", _merging(config)
+        )
+    start = config.get("init_lora_weights", True)
+    if start not in SUPPORTED_INITIALIZATIONS:
+        raise ConversionError(
+            f"init_lora_weights = {start!r} is not supported",
             "Such an adapter was trained against a base that its initialization changed.",
-            "Convert it to a plain LoRA with PEFT (save_pretrained with path_initial_model_for_weight_conversion).",
+            _merging(config) if start in REPEATED_INITIALIZATIONS else MERGE_WHERE_TRAINED,
         )
 
     # An unknown key that is not empty may change the mathematics, so it is refused rather than ignored.
     known = IGNORED_KEYS | USED_KEYS | ({"auto_mapping"} if _names_transformers(config.get("auto_mapping")) else set())
     for key, value in config.items():
         if key not in known and value not in (None, False, [], {}, ""):
-            raise _refuse(
+            raise ConversionError(
                 f"adapter_config.json sets {key}",
                 f"{key} = {str(value)[:100]!r} is not supported, and may change what the adapter computes.",
+                RUN_WITH_PEFT if key in UNMERGEABLE_KEYS else _merging(config),
             )
 
 
@@ -166,7 +203,7 @@ def _names_transformers(mapping: Any) -> bool:
 def _number(key: str, value: Any) -> float:
     sound = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
     if not sound or (key == "r" and (value < 1 or value != int(value))):
-        raise _refuse(
+        raise ConversionError(
             "adapter_config.json is not valid", f"{key} is {value!r}.", "Copy the adapter folder again, or use another checkpoint."
         )
     return float(value)
@@ -176,13 +213,13 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
     """The value of the first pattern that matches the module's name from its end (PEFT: `get_pattern_key`)."""
     patterns = config.get(key) or {}
     if not isinstance(patterns, dict):
-        raise _refuse(
+        raise ConversionError(
             "adapter_config.json is not valid", f"{key} is not a table.", "Copy the adapter folder again, or use another checkpoint."
         )
 
     for pattern, value in patterns.items():
         if re.search(r"\)[*+{]", pattern) or len(re.findall("[*+{]", pattern)) > 3:  # could run for years on a long name
-            raise _refuse(
+            raise ConversionError(
                 "adapter_config.json is not valid",
                 f"The {key} {pattern[:100]!r} is too complex a pattern.",
                 "Write the modules' names without patterns instead.",
@@ -191,7 +228,7 @@ def _pattern(config: dict[str, Any], key: str, module: str, default: Any) -> Any
             if re.match(rf"(.*\.)?({pattern})$", module):
                 return value
         except re.error as error:
-            raise _refuse(
+            raise ConversionError(
                 "adapter_config.json is not valid",
                 f"The {key} {pattern[:100]!r} is not a pattern: {error}.",
                 "Copy the adapter folder again, or use another checkpoint.",
@@ -211,33 +248,29 @@ def _whole(tensor: StoredTensor) -> np.ndarray:
 
 
 class Adapter:
-    """An adapter folder (adapter_config.json, adapter_model.safetensors), checked; `merge` applies it to one tensor after the other."""
+    """An adapter folder (see `converters.adapter_files`), checked; `merge` applies it to one tensor after the other."""
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "adapter_model.safetensors").is_file():
-            raise ConversionError(
-                "No adapter weights",
-                f"{folder} has no adapter_model.safetensors.",
-                "Choose an adapter folder that PEFT saved as safetensors.",
-            )
-        self.folder = folder
-
-        self.config = read_json(folder / "adapter_config.json", limit=2**24)
+        files = read_adapter(folder)
+        self.folder, self.config = files.folder, files.config
         _check_config(self.config)
+        self._merging = MLX_FUSE if files.mlx else _merging(self.config)
 
         self.changes: dict[str, ModuleChange] = {}
         """By the name of the base's tensor."""
-        for tensor in read_safetensors(folder / "adapter_model.safetensors").values():
-            self._add_part(tensor)
+        for name, tensor in files.tensors.items():
+            self._add_part(name, tensor)
         if not self.changes:
-            raise _refuse("The adapter is empty", f"{folder} contains no tensors.", "Choose another checkpoint.")
+            raise ConversionError("The adapter is empty", f"{self.folder} contains no tensors.", "Choose another checkpoint.")
 
-    def _add_part(self, tensor: StoredTensor) -> None:
-        name = tensor.name.removeprefix(PEFT_PREFIX)
+    def _add_part(self, full_name: str, tensor: StoredTensor) -> None:
+        name = full_name.removeprefix(PEFT_PREFIX)
         suffix = next((suffix for suffix in PART_SUFFIXES if name.endswith("." + suffix)), None)
-        if suffix is None or tensor.dtype not in FLOAT_DTYPES or not tensor.name.startswith(PEFT_PREFIX):
-            raise _refuse(
-                "The adapter holds a tensor that cannot be merged", f"{tensor.name} ({tensor.dtype}) is not a known kind of LoRA factor."
+        if suffix is None or tensor.dtype not in FLOAT_DTYPES or not full_name.startswith(PEFT_PREFIX):
+            raise ConversionError(
+                "The adapter holds a tensor that cannot be merged",
+                f"{tensor.name} ({tensor.dtype}) is not a known kind of LoRA factor.",
+                self._merging,
             )
 
         # Trained on a model that also sees, its text part has other names than in a text model.
@@ -248,7 +281,7 @@ class Adapter:
 
         # Where the vocabulary grew, PEFT saves trained matrices twice; two different ones contradict each other.
         if twin and (part != "full" or not twin.same_as(tensor)):
-            raise _refuse(
+            raise ConversionError(
                 "The adapter holds a tensor twice",
                 f"{tensor.name} and {twin.name}.",
                 "Copy the adapter folder again, or use another checkpoint.",
@@ -267,7 +300,7 @@ class Adapter:
         for name in others:
             del self.changes[name]
         if not self.changes:
-            raise _refuse(
+            raise ConversionError(
                 f"The adapter {self.folder.name} changes nothing of the text part",
                 f"All that it changes lies in {where}, and a file for text holds the text part alone.",
                 "Choose an adapter that was trained on the language model.",
@@ -304,7 +337,7 @@ class Adapter:
         for name, change in self.changes.items():
             if name not in shapes:
                 tensor_name = next(iter(change.parts.values())).name
-                raise _refuse(
+                raise ConversionError(
                     "The adapter does not belong to this base",
                     f"{tensor_name} changes {name}, which the base does not have.",
                     "Choose the base it was trained on.",
@@ -329,7 +362,7 @@ class Adapter:
 
             complete = {"A", "B"} <= set(parts) and ("magnitude" in parts) == bool(config.get("use_dora"))
             if len(shape) != 2 or not complete or "rows" in parts:
-                raise _refuse(
+                raise ConversionError(
                     "The adapter is not complete",
                     f"For {change.module} it holds {', '.join(sorted(parts))} (DoRA: {bool(config.get('use_dora'))}).",
                     "Choose another checkpoint.",
@@ -339,7 +372,7 @@ class Adapter:
 
         for kind, part_shape in parts.items():
             if part_shape != expected[kind]:
-                raise _refuse(
+                raise ConversionError(
                     "The adapter does not fit this base",
                     f"{change.parts[kind].name} has shape {list(part_shape)} where {list(expected[kind])} belongs.",
                     "Choose the base it was trained on.",
@@ -357,7 +390,7 @@ class Adapter:
             or not all(type(row) is int and 0 <= row < rows for row in indices)
             or len(set(indices)) != len(indices)
         ):
-            raise _refuse(
+            raise ConversionError(
                 "adapter_config.json is not valid",
                 f"trainable_token_indices does not list rows of {module}.",
                 "Copy the adapter folder again, or use another checkpoint.",

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ FINITE_CHECK_CHUNK = 2**13
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor's location in a file. shape: as PyTorch has it. start: byte offset in the file."""
+    """A tensor's location in a file. shape: as PyTorch has it. start: byte offset in the file. transposed: stored the other way round."""
 
     path: Path
     name: str
@@ -53,10 +53,12 @@ class StoredTensor:
     shape: tuple[int, ...]
     start: int
     size: int
+    transposed: bool = field(default=False, kw_only=True)
 
     def same_as(self, other: "StoredTensor") -> bool:
         """Whether another tensor holds the same bytes in the same form."""
-        return (self.dtype, self.shape) == (other.dtype, other.shape) and (not self.size or np.array_equal(self.raw(), other.raw()))
+        own, others = ((one.dtype, one.shape, one.transposed) for one in (self, other))
+        return own == others and (not self.size or np.array_equal(self.raw(), other.raw()))
 
     def raw(self) -> np.ndarray:
         """The stored bytes (uint8), mapped."""
@@ -67,8 +69,9 @@ class StoredTensor:
 
         Raises ConversionError where it holds NaN or infinity, unless told not to `check`.
         """
-        stored: np.ndarray = self.raw().view(FLOAT_DTYPES[self.dtype]).reshape(self.shape)[rows]
-        values = np.array(stored, np.uint32 if self.dtype == "BF16" else np.float32, subok=False)
+        flat = self.raw().view(FLOAT_DTYPES[self.dtype])
+        stored: np.ndarray = (flat.reshape(self.shape[::-1]).T if self.transposed else flat.reshape(self.shape))[rows]
+        values = np.array(stored, np.uint32 if self.dtype == "BF16" else np.float32, subok=False, order="C")
         if self.dtype == "BF16":
             values = np.left_shift(values, 16, out=values).view(np.float32)
         if check:

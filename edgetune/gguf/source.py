@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from converters.adapter_files import adapter_folder
 from edgetune.bases import find
 from edgetune.bases import tokenizer as tokenizers
 from edgetune.bases.tokenizer import BaseTokenizer
@@ -186,12 +187,10 @@ def adapter_config(run: Run, recipe: Any, weights: dict[str, Any]) -> dict[str, 
 def from_folder(folder: Path, adapter: Path | None, mix: tuple[tuple[Path, float], ...] = ()) -> Source:
     """A plain model folder, with an adapter or several with weights (`mix`), or without. An adapter's own tokenizer and template count."""
     base = find.describe_base(folder)
+    with conversion_errors():
+        adapter = adapter_folder(adapter) if adapter is not None else None
+        mix = tuple((adapter_folder(path), weight) for path, weight in mix)
     adapters = [adapter] if adapter is not None else [path for path, _ in mix]
-    for path in adapters:
-        if not (path / ADAPTER_CONFIG).is_file():
-            raise InputError(
-                f"{path} is not an adapter", "It has no adapter_config.json.", "Name a folder in PEFT's layout with --adapter."
-            )
 
     # The name and the facts say what went in, as there is no run to ask.
     tokenizer = tokenizers.load_tokenizer(folder, today(), tokenizers.own_tokenizer(adapters))

@@ -52,6 +52,8 @@ CASES: dict[str, dict[str, Any]] = {
     "dora": {"target_modules": LINEAR, "use_dora": True},
     "dora-embedding": {"target_modules": ["embed_tokens", "q_proj", "lm_head"], "use_dora": True, "rank_pattern": {"embed_tokens": 3}},
     "embedding": {"target_modules": ["embed_tokens", "o_proj"]},
+    "orthogonal": {"target_modules": LINEAR, "init_lora_weights": "orthogonal"},
+    "mica": {"target_modules": LINEAR, "init_lora_weights": "mica"},
     "saved-head": {"target_modules": ["v_proj"], "modules_to_save": ["lm_head", "embed_tokens"]},
 }
 
@@ -126,6 +128,7 @@ def adapter(make_model: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> 
         ({"bias": "all"}, "bias"),
         ({"lora_bias": True}, "lora_bias"),
         ({"init_lora_weights": "pissa"}, "pissa"),
+        ({"init_lora_weights": "loftq"}, "loftq"),
         ({"layer_replication": [[0, 2]]}, "layer_replication"),
         ({"auto_mapping": {"parent_library": "os"}}, "auto_mapping"),
         ({"megatron_config": {"a": 1}}, "megatron_config"),

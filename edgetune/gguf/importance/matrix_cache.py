@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters import convert, imatrix
+from converters.adapter_files import MLX_WEIGHTS
 from edgetune.bases import find
 from edgetune.bases.fingerprint import fingerprint
 from edgetune.estimate.fit import free_memory
@@ -20,7 +21,7 @@ MATRIX_VERSION = 1
 """Raised whenever the same model and data would give other sums."""
 MEMORY_OVERHEAD = 2**30
 """Bytes beside the weights: the libraries, and one batch on its way through the model."""
-ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "tokenizer.json")
+ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, MLX_WEIGHTS, "tokenizer.json")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from converters.text_part import text_name
 from edgetune.bases.nf4 import dequantize
+from edgetune.gguf.proof.peft_layout import in_peft_layout
 from edgetune.gguf.proof.streamed import ReadTensor
 from edgetune.storage.files import write_json
 from edgetune.storage.workspace import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -71,11 +72,12 @@ def _unpacked(weight: Any, state: dict[str, Any]) -> Any:
 class MergedTensors:
     """The tensors of the base with an adapter merged in by PEFT, whose layers get the base's weights one at a time.
 
-    skeleton: the base without weights, for this alone. adapter: PEFT's folder.
+    skeleton: the base without weights, for this alone. adapter: its folder.
     """
 
     def __init__(self, skeleton: Any, adapter: Path, base: ReadTensor) -> None:
         from peft import PeftModel
+        from safetensors.torch import load_file
 
         from converters.merge import Adapter
         from edgetune.gguf.source import conversion_errors
@@ -83,11 +85,18 @@ class MergedTensors:
         with conversion_errors():
             Adapter(adapter)  # refuses settings that PEFT would follow to code of others
         self._base = base
-        self._carried = _carried(adapter)
-        _without_weights(skeleton, self._carried)
-        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # meant for PEFT's authors
-        with _for_text_model(adapter, skeleton) as folder:
-            wrapped = PeftModel.from_pretrained(skeleton, folder).eval()
+        self._whole: dict[str, Any] = {}
+        self._modules: dict[str, Any] = {}
+        with in_peft_layout(adapter) as plain:
+            if "peft_type" not in json.loads((plain / ADAPTER_CONFIG).read_text(encoding="utf-8")):  # whole weights, of mlx-lm
+                whole = load_file(plain / ADAPTER_WEIGHTS)
+                self._whole = {text_name(name.removeprefix(PEFT_PREFIX)): weight for name, weight in whole.items()}
+                return
+            self._carried = _carried(plain)
+            _without_weights(skeleton, self._carried)
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # meant for PEFT's authors
+            with _for_text_model(plain, skeleton) as folder:
+                wrapped = PeftModel.from_pretrained(skeleton, folder).eval()
         self._modules = {
             f"{path.removeprefix(PEFT_PREFIX)}.weight": module
             for path, module in wrapped.named_modules()
@@ -96,10 +105,13 @@ class MergedTensors:
 
     def touches(self, name: str) -> bool:
         """Whether the adapter changes a tensor."""
-        return name in self._modules
+        return name in self._modules or name in self._whole
 
     def __call__(self, name: str) -> np.ndarray:
         """A tensor in float32."""
+        if name in self._whole:
+            whole: np.ndarray = self._whole[name].float().numpy()
+            return whole
         if name not in self._modules:
             return self._base(name)
         return _merged(self._modules[name], None if name in self._carried else self._base(name))
