@@ -1,6 +1,7 @@
 """Every screen where something can go wrong, when it has: what happened, why and what to do next stand there, and nothing is cut."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,5 +125,30 @@ def test_before_voting(drive: Drive, snapshot: Snapshot, name: str) -> None:
         await seat.press("s")
         assert isinstance(seat.app.screen, ErrorDialog)
         await snapshot(f"{name}-setup-failed", seat)
+
+    drive(scene)
+
+
+def test_a_run_whose_base_was_moved_asks_for_its_folder(drive: Drive, make_run: MakeRun, nano: Path, tmp_path: Path) -> None:
+    from tui.screens.run import RunScreen
+
+    before, now = tmp_path / "base", tmp_path / "now"
+    shutil.copytree(nano, before)
+    run = make_run("moved", [*life(4), {"kind": "stopped", "step": 4}], base=str(before))
+    before.rename(now)
+
+    async def scene(seat: Seat) -> None:
+        await seat.app.push_screen(RunScreen(run))
+        await seat.settle()
+        assert "Its base is not in" in seat.text() and "Base moved" in seat.text()
+        await seat.pilot.press("m")
+        await typed(seat, str(tmp_path))
+        await seat.until(lambda: isinstance(seat.app.screen, ErrorDialog))
+        await seat.press("escape")
+        await seat.pilot.press("m")
+        await typed(seat, str(now))
+        await seat.until(lambda: run.moved_base_file.exists())
+        await seat.settle()
+        assert run.request()["base"] == str(now) and "Base moved" not in seat.text()
 
     drive(scene)

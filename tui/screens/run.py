@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import work
@@ -17,10 +18,13 @@ from edgetune.errors import EdgeTuneError
 from edgetune.machine import hardware
 from edgetune.runs import launch, manage
 from edgetune.runs.history import History
+from edgetune.runs.rebase import rebase
 from edgetune.sessions.models import Model
 from edgetune.storage.workspace import Run
+from edgetune.text import one_line
+from tui.dialogs.ask import AskText
 from tui.error_handling import run_in_thread, show_errors
-from tui.keys import key
+from tui.keys import key, with_keys
 from tui.navigation import open_screen
 from tui.pages.page import Page
 from tui.run_words import headline, machine_text, what_next
@@ -56,6 +60,7 @@ class RunScreen(Page):
         key("run.export", "e", "export", "Export", "Write the result as GGUF files."),
         key("run.rank", "k", "rank", "Rank", "Rank answers of the result to teach the model what you like."),
         key("run.arena", "A", "arena", "Arena", "The result against its base, blind.", show=False),
+        key("run.rebase", "m", "rebase", "Base moved", "Name the folder where its base is now."),
         key("run.why", "w", "why", "Why", "Why it ended, and what to do."),
         key("run.view", "tab", "next_view", "Next view", "Loss, the other curves, answers.", show=False),
         key("run.charts", "1", "view('charts')", "Charts", "Loss and events.", show=False),
@@ -74,6 +79,7 @@ class RunScreen(Page):
         self.history = History(run)
         self.status = ""
         self.writes_answers = True
+        self.base_is_there = True
         self.temperature: float | None = None
         self.view = "charts"
         self._busy = False
@@ -125,10 +131,20 @@ class RunScreen(Page):
                 self.history.take(events)
             if self._fresh:
                 self.writes_answers = methods.of(await run_in_thread(self.run_shown.request)).writes_answers
+                await self.look_for_base()
             self.draw(await run_in_thread(lambda: self.history.status))
             self._fresh = False
         finally:
             self._busy = False
+
+    async def look_for_base(self) -> None:
+        """Note whether the base is where it was, and say so where it is not."""
+        base = Path((await run_in_thread(self.run_shown.request))["base"])
+        self.base_is_there = await run_in_thread(base.is_dir)
+        self.refresh_bindings()
+        if not self.base_is_there:
+            ask = with_keys("{run.rebase}: name the folder where it is now.")
+            self.ours.say(f"Its base is not in {one_line(str(base))} any more. {ask}")
 
     def draw(self, status: str) -> None:
         """Show what the history holds, where it changed."""
@@ -188,6 +204,8 @@ class RunScreen(Page):
             return self.status in ("stopped", "interrupted", "failed", "new")
         if action in ("chat", "export", "versus", "rank", "arena"):
             return self.status == "finished" and self.writes_answers
+        if action == "rebase":
+            return not self.base_is_there and self.status not in LIVE
         if action == "why":
             return self.status in ("failed", "interrupted")
         if action in ("smooth", "log", "zoom"):
@@ -254,6 +272,16 @@ class RunScreen(Page):
         await run_in_thread(launch.start, self.run_shown.folder)
         self.ours.say("Resuming from the last checkpoint.")
         self.follow_on()
+
+    @work(group="control", exclusive=True)
+    @show_errors
+    async def action_rebase(self) -> None:
+        """Ask for the base's new folder, and take it if that very base is there."""
+        folder = await self.app.push_screen_wait(AskText("In which folder is the base now?"))
+        if folder:
+            place = await run_in_thread(rebase, self.run_shown, folder)
+            self.ours.say(f"The base is in {one_line(str(place))}.")
+            await self.look_for_base()
 
     def action_chat(self) -> None:
         """Talk with the result."""
