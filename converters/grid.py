@@ -66,7 +66,9 @@ def _neighbors(blocks: np.ndarray, type_name: str, shape: tuple[int, ...]) -> tu
     low, high = quant_range(type_name)
     above = write_quants(blocks, type_name, np.minimum(quants + 1, high))
     below = write_quants(blocks, type_name, np.maximum(quants - 1, low))
-    values, up, down = (dequantized(part, type_name).reshape(shape) for part in (blocks, above, below))
+
+    # As one row: gguf-py goes through rows in small groups.
+    values, up, down = (dequantized(part.reshape(1, -1), type_name).reshape(shape) for part in (blocks, above, below))
     return values, up, down
 
 
