@@ -53,7 +53,8 @@ class Reference:
         return self._without_bos(self._text(messages, off, False))
 
     def _text(self, messages: list[Message], off: bool, prompt: bool) -> str:
-        return self.template.render(messages, prompt, variables={"enable_thinking": False} if off else None)
+        unguarded = replace(self.template, control=frozenset())  # Ollama reads special tokens in messages as what they name
+        return unguarded.render(messages, prompt, variables={"enable_thinking": False} if off else None)
 
     def _without_bos(self, text: str) -> str:
         return text.removeprefix(self.template.bos_token) if self.adds_bos else text
