@@ -182,11 +182,19 @@ def made_by_rounding(actual: np.ndarray, expected: np.ndarray, before: np.ndarra
     rows = [np.ascontiguousarray(values.reshape(-1, values.shape[-1]), np.float32) for values in (actual, expected, before)]
     actual, expected, before = rows
     blocks = quantize_tensor(expected, type_name)
-    rounded = [blocks, keep_change(blocks, type_name, expected, before, name)] if has_grid(type_name) else [blocks]
+    packed = [blocks, keep_change(blocks, type_name, expected, before, name)] if has_grid(type_name) else [blocks]
     base, *candidates = (
-        dequantized(raw.reshape(len(expected), -1), type_name).astype(np.float32) for raw in (quantize_tensor(before, type_name), *rounded)
+        dequantized(raw.reshape(len(expected), -1), type_name).astype(np.float32) for raw in (quantize_tensor(before, type_name), *packed)
     )
-    return any(np.square(actual - made).sum() <= ROUNDING_ALIKE * np.square(base - made).sum() for made in candidates)
+    learned = expected - before
+    for rounded_right in candidates:
+        difference = actual - rounded_right
+        alike = np.square(difference).sum() <= ROUNDING_ALIKE * np.square(base - rounded_right).sum()
+
+        # Rounding explains the share that the file holds only where it leaves the same share: a wrong strength is close to it, too.
+        if alike and abs((difference * learned).sum()) <= STRENGTH_TOLERANCE * np.square(learned).sum():
+            return True
+    return False
 
 
 def check_weights(
