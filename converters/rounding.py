@@ -56,7 +56,7 @@ class Rounding:
         """
         by_role: dict[tuple[str, str], list[TensorPlan]] = {}
         for tensor in self.tensors:
-            type_name = types[tensor.name]
+            type_name = types.get(tensor.name, "")  # a damaged file may lack it
             if has_grid(type_name) and built_by_rows(tensor) and tensor.sources[0][0] in self.base and self.touched(tensor):
                 role = tensor.name.split(".", 2)[-1]
                 by_role.setdefault((role, type_name), []).append(tensor)

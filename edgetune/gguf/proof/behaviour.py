@@ -91,8 +91,9 @@ def check_behaviour(
             )
     if base is not None:
         learned = float(distance(merged, base).kl.mean())
+        mean_kl = difference.figures()["kl_mean"]  # of equal predictions it is zero but for rounding, and may be below it
         if learned > 0:  # distances grow with the square root of the divergence
-            result.figures["noise"] = math.sqrt(difference.figures()["kl_mean"] / learned)
+            result.figures["noise"] = math.sqrt(max(0.0, float(mean_kl)) / learned)
         _survival(result, ours, theirs, answer_log_probs(rows, base), cost)
     return result
 
