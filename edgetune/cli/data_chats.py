@@ -79,7 +79,6 @@ def import_chats(
         groups=groups,
         system=system,
         private=private == "replace",
-        date_order=date_order,
         **parts,  # type: ignore[arg-type]
     )
 

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,8 @@ GROUPS = ("leave-out", "replies")
 REMEMBERED = 5000
 """Messages of a group that an answer may refer back to."""
 Row = dict[str, Any]
-ChatTurn = tuple[bool, list[Message], Row]
-"""(whether it is an answer, its messages, the turn as it is written)."""
+ChatTurn = tuple[list[Message], Row]
+"""(its messages, the turn as it is written)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Choices:
     conversation begins. longest: characters of a row; a longer conversation becomes several, each with the end of the one before as
     context. groups: chats of more than two people, left out or used where one message answers another. thinking, tools, citations,
     documents: parts of an assistant's messages. system: whether instructions that the person gave the assistant are kept.
-    private: whether private things are replaced by placeholders. date_order: "day" or "month", where a file does not show it.
+    private: whether private things are replaced by placeholders.
     """
 
     me: str = ""
@@ -44,7 +44,6 @@ class Choices:
     documents: PartChoice = "strip"
     system: bool = False
     private: bool = True
-    date_order: str = ""
 
 
 @dataclass
@@ -90,7 +89,7 @@ def survey(paths: Sequence[Path], source: str = "", date_order: str = "", progre
     """
     from edgetune.data.chats._files import export_files
 
-    files = list(export_files(paths))
+    files = [replace(file, date_order=date_order) for file in export_files(paths)]
     if source and source not in chats.names():
         raise InputError(
             f"There is no source '{source}'", f"Known are {', '.join(chats.names())}.", "Leave --source out to find it from the files."
@@ -107,7 +106,7 @@ def survey(paths: Sequence[Path], source: str = "", date_order: str = "", progre
     owners: Counter[str] = Counter()
     read = 0
     for name, group in known.items():
-        for chat in _chats(name, group, date_order):
+        for chat in chats.source(name).read(group):
             people: Counter[str] = Counter()
             for message in chat.messages:
                 read += 1
@@ -149,7 +148,7 @@ def rows(export: Survey, choices: Choices, counts: Counts, placeholders: Placeho
     """
     at = 0
     for name, files in export.sources.items():
-        for chat in _chats(name, files, choices.date_order):
+        for chat in chats.source(name).read(files):
             known = export.chats[at]
             at += 1
             messages = _counted(chat.messages, counts, placeholders)
@@ -159,11 +158,6 @@ def rows(export: Survey, choices: Choices, counts: Counts, placeholders: Placeho
                 yield from _group(messages, choices, counts)
             else:
                 yield from _between_two(messages, choices, counts)
-
-
-def _chats(name: str, files: list[chats.ExportFile], date_order: str) -> Iterator[Chat]:
-    module = chats.source(name)
-    return module.read(files, date_order) if name == "whatsapp" else module.read(files)
 
 
 def _counted(messages: Iterable[Message], counts: Counts, placeholders: Placeholders | None) -> Iterator[Message]:
@@ -214,7 +208,7 @@ def _turns_of(session: Iterator[Message], me: str) -> Iterator[ChatTurn]:
     """Messages of one side in a row as one turn."""
     for mine, spoken in groupby(session, lambda message: message.sender == me):
         together = list(spoken)
-        yield mine, together, {"role": "assistant" if mine else "user", "content": "\n".join(m.text.strip() for m in together)}
+        yield together, {"role": "assistant" if mine else "user", "content": "\n".join(m.text.strip() for m in together)}
 
 
 def _examples(turns: Iterable[ChatTurn], longest: int, counts: Counts, before: list[Row]) -> Iterator[Row]:
@@ -230,7 +224,7 @@ def _examples(turns: Iterable[ChatTurn], longest: int, counts: Counts, before: l
             context = _context(row, longest // 2)
             row = []
         row.append(exchange)
-        for _, messages, written in exchange:
+        for messages, written in exchange:
             if written["role"] == "assistant":
                 counts.answers += len(messages)
             else:
@@ -243,23 +237,23 @@ def _exchanges(turns: Iterable[ChatTurn], counts: Counts) -> Iterator[list[ChatT
     """Turns from a question to its answer. An exchange ends where a question follows an answer: calls and results stay together."""
     exchange: list[ChatTurn] = []
     for turn in turns:
-        role = turn[2]["role"]
+        role = turn[1]["role"]
         if not exchange and role != "user":
-            counts.left_out["nothing before it"] += len(turn[1])
+            counts.left_out["nothing before it"] += len(turn[0])
             continue
-        if role == "user" and exchange and exchange[-1][0]:
+        if role == "user" and exchange and exchange[-1][1]["role"] != "user":
             yield exchange
             exchange = []
         exchange.append(turn)
 
-    while exchange and exchange[-1][2]["role"] != "assistant":
-        counts.left_out["not answered"] += len(exchange.pop()[1])
+    while exchange and exchange[-1][1]["role"] != "assistant":
+        counts.left_out["not answered"] += len(exchange.pop()[0])
     if exchange:
         yield exchange
 
 
 def _written(exchanges: Iterable[list[ChatTurn]]) -> list[Row]:
-    return [turn for exchange in exchanges for _, _, turn in exchange]
+    return [turn for exchange in exchanges for _, turn in exchange]
 
 
 def _size(context: Iterable[Row], exchanges: Iterable[list[ChatTurn]]) -> int:
@@ -351,8 +345,8 @@ def _with_assistant(chat: Chat, messages: list[Message], choices: Choices, count
         taken = [*thinking, message] if message.role == "assistant" else [message]
         thinking = [] if message.role == "assistant" else thinking
         if message.role == "assistant" and turns:
-            extra.extend(_judged(message, [*before, *(turn for _, _, turn in turns)], written))
-        _add(turns, message.role == "assistant", taken, written)
+            extra.extend(_judged(message, [*before, *(turn for _, turn in turns)], written))
+        _add(turns, taken, written)
     counts.left_out["thinking"] += len(thinking)
     counts.left_out += Counter()
 
@@ -392,13 +386,15 @@ def _turn(message: Message, choices: Choices, reasoning: str) -> tuple[Row | Non
     return turn, ""
 
 
-def _add(turns: list[ChatTurn], mine: bool, taken: list[Message], written: Row) -> None:
+def _add(turns: list[ChatTurn], taken: list[Message], written: Row) -> None:
     """Add a turn; neighbours of one role are one turn, unless it calls tools."""
-    if turns and turns[-1][2]["role"] == written["role"] != "tool" and not (turns[-1][2].get("tool_calls") or written.get("tool_calls")):
-        turns[-1][1].extend(taken)
-        turns[-1][2]["content"] = f"{turns[-1][2]['content']}\n\n{written['content']}"
-        return
-    turns.append((mine or written["role"] == "tool", taken, dict(written)))
+    if turns:
+        messages, before = turns[-1]
+        if before["role"] == written["role"] != "tool" and not (before.get("tool_calls") or written.get("tool_calls")):
+            messages.extend(taken)
+            before["content"] = f"{before['content']}\n\n{written['content']}"
+            return
+    turns.append((taken, dict(written)))
 
 
 def _judged(message: Message, prompt: list[Row], answer: Row) -> Iterator[tuple[str, Row]]:

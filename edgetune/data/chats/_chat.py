@@ -40,7 +40,7 @@ class Message:
 class Chat:
     """A chat: its messages in order, read once. system: what the assistant was told before. owner: who made the export, if known.
 
-    group: whether more than two people may write; None when only the messages show it. place: file and line, for what is said of it.
+    group: whether more than two people may write; None when only the messages show it.
     """
 
     title: str
@@ -48,7 +48,6 @@ class Chat:
     owner: str = ""
     group: bool | None = None
     system: str = ""
-    place: str = ""
 
 
 def role_of(word: Any) -> Role:

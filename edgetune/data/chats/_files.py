@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from edgetune.data.chats._json import next_value, parse, values_in_a_row
 from edgetune.data.chats._outline import Outline, outline
 from edgetune.data.readers import opened
 from edgetune.data.readers.errors import FileError, cut_off, encrypted
+from edgetune.data.readers.json_scanner import Scanner
 
 HEAD_BYTES = 1 << 16
 """Bytes that are looked at to tell a text file's source."""
@@ -20,6 +22,8 @@ MAX_FILES = 200_000
 """Files in a folder or archive; an account of ten years with all its media has fewer."""
 MAX_RATIO, SUSPICIOUS_BYTES = 400, 1 << 28
 """A member that unpacks to more bytes than the second must not be packed more tightly than the first: text packs 3 to 30 times."""
+MAX_SIDE_BYTES = 1 << 27
+"""Bytes that are read of a file that only says something about others."""
 READ = frozenset(
     (".json", ".jsonl", ".ndjson", ".txt", ".xml", ".html", ".htm", ".csv", ".md", ".mbox", ".db", ".sqlite", ".sqlite3", ".zip", "")
 )
@@ -31,13 +35,15 @@ BOM = b"\xef\xbb\xbf"
 class ExportFile:
     """One file of an export. path: on disk, of the archive where it lies in one. inner: its names inside archives, outermost first.
 
-    named: whether the user named this very file, so that what is wrong with it must be said.
+    named: whether the user named this very file, so that what is wrong with it must be said. date_order: "day" or "month", which comes
+    first in its dates, where the user said so.
     """
 
     path: Path
     inner: tuple[str, ...] = ()
     named: bool = False
     root: Path = field(default_factory=Path)
+    date_order: str = ""
 
     def __str__(self) -> str:
         return "/".join((str(self.path), *self.inner))
@@ -87,6 +93,29 @@ class ExportFile:
             return None
         with self.open() as file:
             return outline(file, Path(str(self)))
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """Every JSON object of the file's list, or of those that it has one after another.
+
+        Raises FileError as `open` does, and: not_json, json_truncated, too_large.
+        """
+        with self.scanner() as scanner:
+            values = (next_value(scanner) for _ in scanner.elements()) if scanner.peek() == b"[" else values_in_a_row(scanner)
+            yield from (value for value in values if isinstance(value, dict))
+
+    @contextmanager
+    def scanner(self) -> Iterator[Scanner]:
+        """A place at its start, to walk through its JSON."""
+        with self.open() as content:
+            yield Scanner(content, Path(str(self)))
+
+    def beside(self, name: str, up: int = 0) -> Any:
+        """What the JSON of another file of the export says, found as `sibling` does; None where it is missing or no JSON."""
+        other = self.sibling(name, up)
+        if other is None:
+            return None
+        with other.open() as content:
+            return parse(content.read(MAX_SIDE_BYTES))
 
     def sibling(self, name: str, up: int = 0) -> "ExportFile | None":
         """Another file of the export, in the same folder or so many folders further up; None when it is not there."""

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import checked, elements, members, parse
+from edgetune.data.chats._json import next_value, parse
 from edgetune.data.chats._tree import children_of, line_to, newest_leaf
 from edgetune.data.readers.json_scanner import Scanner
 
@@ -36,34 +35,29 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The chats of all files. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
         ratings = _ratings(file)
-        with file.open() as content:
-            scanner = Scanner(content, Path(str(file)))  # type: ignore[arg-type]
-            for line, value in _conversations(scanner):
+        with file.scanner() as scanner:
+            for value in _conversations(scanner):
                 if isinstance(value, dict) and isinstance(value.get("mapping"), dict):
-                    yield _chat(value, f"{file}:{line}", ratings)
+                    yield _chat(value, ratings)
 
 
-def _conversations(scanner: Scanner) -> Iterator[tuple[int, Any]]:
+def _conversations(scanner: Scanner) -> Iterator[Any]:
     """The chats of a list, of an object that holds it, or the one that the file is."""
     if scanner.peek() == b"[":
-        yield from elements(scanner)
+        yield from (next_value(scanner) for _ in scanner.elements())
         return
     single: dict[str, Any] = {}
-    for key in members(scanner):
+    for key in scanner.members():
         if key == "conversations" and scanner.peek() == b"[":
-            yield from elements(scanner)
+            yield from (next_value(scanner) for _ in scanner.elements())
         else:
-            single[key] = checked(scanner, scanner.value(), scanner.line)
-    yield 1, single
+            single[key] = next_value(scanner)
+    yield single
 
 
 def _ratings(file: ExportFile) -> dict[str, int]:
     """What the person said of answers, by the message's id; read from the file beside."""
-    feedback = file.sibling(FEEDBACK)
-    if feedback is None:
-        return {}
-    with feedback.open() as content:
-        entries = parse(content.read(1 << 26))
+    entries = file.beside(FEEDBACK)
     result: dict[str, int] = {}
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict):
@@ -76,7 +70,7 @@ def _ratings(file: ExportFile) -> dict[str, int]:
     return result
 
 
-def _chat(value: dict[str, Any], place: str, ratings: dict[str, int]) -> Chat:
+def _chat(value: dict[str, Any], ratings: dict[str, int]) -> Chat:
     nodes = {str(key): node for key, node in value["mapping"].items() if isinstance(node, dict)}
     parents = {key: str(node.get("parent") or "") for key, node in nodes.items()}
     times = {key: (node.get("message") or {}).get("create_time") for key, node in nodes.items()}
@@ -104,7 +98,7 @@ def _chat(value: dict[str, Any], place: str, ratings: dict[str, int]) -> Chat:
             hidden = _message(key, node["message"], ratings)
             hidden.left_out = hidden.left_out or "another branch"
             messages.append(hidden)
-    return Chat(str(value.get("title") or ""), messages, group=False, system=system, place=place)
+    return Chat(str(value.get("title") or ""), messages, group=False, system=system)
 
 
 def _role(node: dict[str, Any]) -> str:

@@ -1,15 +1,12 @@
 """Claude's export: `conversations.json` of the account, or a single chat as browser tools save it."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message, Role
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import checked, elements
+from edgetune.data.chats._times import seconds
 from edgetune.data.chats._tree import line_on_screen
-from edgetune.data.readers.json_scanner import Scanner
 
 TITLE = "Claude"
 HOW_TO_EXPORT = "In Claude's settings: Privacy, Export data; the mail that follows has the ZIP archive."
@@ -29,29 +26,22 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The chats. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            scanner = Scanner(content, Path(str(file)))  # type: ignore[arg-type]
-            if scanner.peek() == b"[":
-                for line, value in elements(scanner):
-                    if isinstance(value, dict):
-                        yield _chat(value, f"{file}:{line}")
-            else:
-                value = checked(scanner, scanner.value(), 1)
-                yield _chat(value, str(file))
+        for value in file.objects():
+            yield _chat(value)
 
 
-def _chat(value: dict[str, Any], place: str) -> Chat:
+def _chat(value: dict[str, Any]) -> Chat:
     entries = [entry for entry in value.get("chat_messages") or [] if isinstance(entry, dict)]
     keys = [str(entry.get("uuid") or at) for at, entry in enumerate(entries)]
     by_key = dict(zip(keys, entries, strict=True))
     if not any("parent_message_uuid" in entry for entry in entries):
-        return Chat(str(value.get("name") or ""), [_message(entry) for entry in entries], group=False, place=place)
+        return Chat(str(value.get("name") or ""), [_message(entry) for entry in entries], group=False)
 
     # With parents, the list holds edited and retried turns too: the line that was last on screen is the chat.
     parents = {key: str(entry.get("parent_message_uuid") or "") for key, entry in by_key.items()}
     messages = {key: _message(entry) for key, entry in by_key.items()}
     shown = line_on_screen(messages, parents, str(value.get("current_leaf_message_uuid") or ""))
-    return Chat(str(value.get("name") or ""), shown, group=False, place=place)
+    return Chat(str(value.get("name") or ""), shown, group=False)
 
 
 def _message(entry: dict[str, Any]) -> Message:
@@ -85,7 +75,7 @@ def _message(entry: dict[str, Any]) -> Message:
     return Message(
         role or str(entry.get("sender") or ""),
         text,
-        _time(entry),
+        seconds(entry.get("created_at")),
         role,
         reason,
         str(entry.get("uuid") or ""),
@@ -93,10 +83,3 @@ def _message(entry: dict[str, Any]) -> Message:
         tool_calls=tools,
         documents=documents,
     )
-
-
-def _time(entry: dict[str, Any]) -> float | None:
-    try:
-        return datetime.fromisoformat(str(entry.get("created_at"))).timestamp()
-    except ValueError:
-        return None

@@ -1,12 +1,11 @@
 """Discord, as DiscordChatExporter writes a channel in JSON."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import elements, members, parse
+from edgetune.data.chats._json import next_value
 from edgetune.data.chats._times import seconds
 from edgetune.data.readers.json_scanner import Scanner
 
@@ -29,20 +28,19 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The channels. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
         about: dict[str, Any] = {}
-        with file.open() as content:
-            scanner = Scanner(content, Path(str(file)))  # type: ignore[arg-type]
-            for key in members(scanner):
+        with file.scanner() as scanner:
+            for key in scanner.members():
                 if key == "messages" and scanner.peek() == b"[":
-                    yield from _channel(scanner, about, str(file))
+                    yield from _channel(scanner, about)
                 else:
-                    about[key] = parse(scanner.value())
+                    about[key] = next_value(scanner)
 
 
-def _channel(scanner: Scanner, about: dict[str, Any], place: str) -> Iterator[Chat]:
+def _channel(scanner: Scanner, about: dict[str, Any]) -> Iterator[Chat]:
     guild, channel = about.get("guild") or {}, about.get("channel") or {}
     direct = str(guild.get("id")) == DIRECT and "group" not in str(channel.get("type", "")).lower()
-    messages = (_message(value) for _, value in elements(scanner) if isinstance(value, dict))
-    yield Chat(str(channel.get("name") or ""), messages, group=not direct, place=place)
+    messages = (_message(value) for _ in scanner.elements() if isinstance(value := next_value(scanner), dict))
+    yield Chat(str(channel.get("name") or ""), messages, group=not direct)
     for _ in messages:  # what whoever asked did not read
         pass
 

@@ -3,12 +3,10 @@
 import csv
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents, parse
 from edgetune.data.chats._times import seconds
 
 TITLE = "Discord's data package"
@@ -31,24 +29,20 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The channels, by time. Raises FileError: not_json, json_truncated, too_large, encoding."""
     for file in files:
         rows = sorted(_rows(file), key=lambda row: (seconds(row.get("Timestamp")) or 0.0, str(row.get("ID"))))
-        yield Chat(_title(file), [_message(row) for row in rows], OWNER, group=False, place=str(file))
+        yield Chat(_title(file), [_message(row) for row in rows], OWNER, group=False)
 
 
 def _rows(file: ExportFile) -> list[dict[str, Any]]:
     if file.outline is not None:
-        with file.open() as content:
-            return [value for _, value in documents(content, Path(str(file))) if isinstance(value, dict)]
+        return list(file.objects())
     with file.text() as lines:
         return list(csv.DictReader(io.StringIO(lines.read())))
 
 
 def _title(file: ExportFile) -> str:
-    about = file.sibling("channel.json")
-    if about is not None:
-        with about.open() as content:
-            value = parse(content.read(1 << 22))
-        if isinstance(value, dict) and value.get("name"):
-            return str(value["name"])
+    about = file.beside("channel.json")
+    if isinstance(about, dict) and about.get("name"):
+        return str(about["name"])
     return file.name.parent.name
 
 

@@ -1,12 +1,10 @@
 """Conversations that were saved here (`edgetune conversations`, `chat --save`), with their branches."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message, role_of
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 from edgetune.data.chats._tree import line_on_screen
 
 TITLE = "EdgeTune"
@@ -23,13 +21,11 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The conversations. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            for line, value in documents(content, Path(str(file))):
-                if isinstance(value, dict):
-                    yield _chat(value, f"{file}:{line}")
+        for value in file.objects():
+            yield _chat(value)
 
 
-def _chat(value: dict[str, Any], place: str) -> Chat:
+def _chat(value: dict[str, Any]) -> Chat:
     turns = {str(at): turn for at, turn in enumerate(value.get("turns") or []) if isinstance(turn, dict)}
     parents = {key: str(turn.get("parent")) for key, turn in turns.items()}
     messages = {
@@ -40,4 +36,4 @@ def _chat(value: dict[str, Any], place: str) -> Chat:
         for role in (role_of(turn.get("role")),)
     }
     shown = line_on_screen(messages, parents, str(value.get("tip")))
-    return Chat(str(value.get("model") or ""), shown, group=False, system=str(value.get("system") or ""), place=place)
+    return Chat(str(value.get("model") or ""), shown, group=False, system=str(value.get("system") or ""))

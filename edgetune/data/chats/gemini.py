@@ -1,13 +1,11 @@
 """Gemini, as Google Takeout's activity has it: single questions with their answers, as nothing says which belong together."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
 from edgetune.data.chats._html import as_text
-from edgetune.data.chats._outline import documents
 from edgetune.data.chats._times import seconds
 
 TITLE = "Gemini (Google Takeout)"
@@ -29,10 +27,8 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """A chat for every question. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            for line, value in documents(content, Path(str(file))):
-                if isinstance(value, dict):
-                    yield Chat("", list(_messages(value)), group=False, place=f"{file}:{line}")
+        for value in file.objects():
+            yield Chat("", list(_messages(value)), group=False)
 
 
 def _messages(value: dict[str, Any]) -> Iterator[Message]:

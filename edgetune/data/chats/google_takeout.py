@@ -1,14 +1,12 @@
 """Google Takeout: Google Chat and the older Hangouts."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import checked, elements, members, parse
+from edgetune.data.chats._json import next_value
 from edgetune.data.chats._times import parsed, seconds
-from edgetune.data.readers.json_scanner import Scanner
 
 TITLE = "Google Chat or Hangouts"
 HOW_TO_EXPORT = "On Google Takeout: choose Google Chat (or Hangouts), as JSON."
@@ -32,34 +30,26 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The chats. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            scanner = Scanner(content, Path(str(file)))  # type: ignore[arg-type]
-            for key in members(scanner):
+        with file.scanner() as scanner:
+            for key in scanner.members():
                 if key in ("conversations", "conversation_state") and scanner.peek() == b"[":
-                    for line, value in elements(scanner):
-                        if isinstance(value, dict):
-                            yield _hangout(value, f"{file}:{line}")
+                    for _ in scanner.elements():
+                        if isinstance(value := next_value(scanner), dict):
+                            yield _hangout(value)
                 elif key == "messages" and scanner.peek() == b"[":
-                    yield _chat(file, [value for _, value in elements(scanner) if isinstance(value, dict)])
+                    values = [next_value(scanner) for _ in scanner.elements()]
+                    yield _chat(file, [value for value in values if isinstance(value, dict)])
                 else:
-                    checked(scanner, scanner.value(), scanner.line)
-
-
-def _info(file: ExportFile, name: str, up: int = 0) -> dict[str, Any]:
-    other = file.sibling(name, up)
-    if other is None:
-        return {}
-    with other.open() as content:
-        value = parse(content.read(1 << 24))
-    return value if isinstance(value, dict) else {}
+                    next_value(scanner)
 
 
 def _chat(file: ExportFile, entries: list[dict[str, Any]]) -> Chat:
-    about = _info(file, "group_info.json")
+    info = file.beside("group_info.json")
+    about: dict[str, Any] = info if isinstance(info, dict) else {}
     people = [m for m in about.get("members") or [] if isinstance(m, dict)]
     title = str(about.get("name") or ", ".join(str(m.get("name")) for m in people if m.get("name")) or file.name.parent.name)
     messages = [_message(entry) for entry in entries]
-    return Chat(title, messages, group=len(people) > 2 if people else None, place=str(file))
+    return Chat(title, messages, group=len(people) > 2 if people else None)
 
 
 def _message(entry: dict[str, Any]) -> Message:
@@ -77,7 +67,7 @@ def _message(entry: dict[str, Any]) -> Message:
     )
 
 
-def _hangout(value: dict[str, Any], place: str) -> Chat:
+def _hangout(value: dict[str, Any]) -> Chat:
     state = value["conversation_state"] if isinstance(value.get("conversation_state"), dict) else value
     about: dict[str, Any] = state.get("conversation") or {}
     about = about.get("conversation", about)
@@ -90,7 +80,7 @@ def _hangout(value: dict[str, Any], place: str) -> Chat:
     messages = [_event(event, people) for event in events if isinstance(event, dict)]
     messages.sort(key=lambda message: message.time or 0.0)
     title = str(about.get("name") or ", ".join(people.values()))
-    return Chat(title, messages, group=len(people) > 2, place=place)
+    return Chat(title, messages, group=len(people) > 2)
 
 
 def _gaia(value: Any) -> str:

@@ -36,7 +36,7 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
             raise FileError(
                 Path(str(file)), "damaged", "holds no message", "No line is a date with a name below.", "Export the chat again."
             )
-        yield Chat(file.name.stem, messages, OWNER, place=str(file))
+        yield Chat(file.name.stem, messages, OWNER)
 
 
 def _messages(file: ExportFile) -> Iterator[Message]:

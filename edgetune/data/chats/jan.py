@@ -1,13 +1,12 @@
 """Jan's threads: `messages.jsonl` in a folder each, with `thread.json` beside it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message, role_of
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents, parse
 from edgetune.data.chats._thinking import without_tags
+from edgetune.data.chats._times import seconds
 
 TITLE = "Jan"
 HOW_TO_EXPORT = "Copy the folder `threads` from Jan's data folder."
@@ -26,20 +25,15 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The threads. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            entries = [value for _, value in documents(content, Path(str(file))) if isinstance(value, dict)]
+        entries = list(file.objects())
         entries.sort(key=lambda entry: entry["created_at"] if isinstance(entry.get("created_at"), (int, float)) else 0)
         title, system = _about(file)
-        yield Chat(title, [_message(entry) for entry in entries], group=False, system=system, place=str(file))
+        yield Chat(title, [_message(entry) for entry in entries], group=False, system=system)
 
 
 def _about(file: ExportFile) -> tuple[str, str]:
     """The title and the assistant's instructions, from the file beside."""
-    thread = file.sibling("thread.json")
-    if thread is None:
-        return "", ""
-    with thread.open() as content:
-        value = parse(content.read(1 << 24))
+    value = file.beside("thread.json")
     if not isinstance(value, dict):
         return "", ""
     assistants = [a for a in value.get("assistants") or [] if isinstance(a, dict)]
@@ -60,11 +54,10 @@ def _message(entry: dict[str, Any]) -> Message:
         reasoning = "\n\n".join(part for part in (reasoning, more) if part)
     status = str(entry.get("status") or "ready")
     reason = "" if text else "media" if any(part.get("type") == "image_url" for part in parts) else "empty"
-    created = entry.get("created_at")
     return Message(
         role or str(entry.get("role")),
         text,
-        (created / 1000 if created > 1e11 else float(created)) if isinstance(created, (int, float)) else None,
+        seconds(entry.get("created_at")),
         role,
         reason if status == "ready" else "stopped",
         str(entry.get("id") or ""),

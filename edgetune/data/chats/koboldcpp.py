@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 
 TITLE = "KoboldCpp"
 HOW_TO_EXPORT = "In the menu: Save / Load, Download file."
@@ -26,11 +24,9 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The saves, memory as the system text. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            for line, value in documents(content, Path(str(file))):
-                if isinstance(value, dict):
-                    messages = list(_messages(value))
-                    yield Chat(file.name.stem, messages, group=False, system=str(value.get("memory") or "").strip(), place=f"{file}:{line}")
+        for value in file.objects():
+            messages = list(_messages(value))
+            yield Chat(file.name.stem, messages, group=False, system=str(value.get("memory") or "").strip())
 
 
 def _messages(value: dict[str, Any]) -> Iterator[Message]:

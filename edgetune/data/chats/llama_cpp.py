@@ -1,12 +1,10 @@
 """The web interface of llama.cpp's server: one conversation, a list of them, or JSON lines with a header each."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message, role_of
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 from edgetune.data.chats._thinking import without_tags
 from edgetune.data.chats._tree import line_on_screen
 
@@ -29,30 +27,27 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
     for file in files:
         about: dict[str, Any] = {}
         entries: list[dict[str, Any]] = []
-        with file.open() as content:
-            for line, value in documents(content, Path(str(file))):
-                if not isinstance(value, dict):
-                    continue
-                if isinstance(value.get("conv"), dict):
-                    yield _chat(value["conv"], value.get("messages") or [], f"{file}:{line}")
-                elif "currNode" in value:
-                    if about:
-                        yield _chat(about, entries, str(file))
-                    about, entries = value, []
-                else:
-                    entries.append(value)
+        for value in file.objects():
+            if isinstance(value.get("conv"), dict):
+                yield _chat(value["conv"], value.get("messages") or [])
+            elif "currNode" in value:
+                if about:
+                    yield _chat(about, entries)
+                about, entries = value, []
+            else:
+                entries.append(value)
         if about:
-            yield _chat(about, entries, str(file))
+            yield _chat(about, entries)
 
 
-def _chat(about: dict[str, Any], entries: list[Any], place: str) -> Chat:
+def _chat(about: dict[str, Any], entries: list[Any]) -> Chat:
     by_key = {str(entry.get("id")): entry for entry in entries if isinstance(entry, dict) and entry.get("type") != "root"}
     parents = {key: str(entry.get("parent") or "") for key, entry in by_key.items()}
     systems = [
         str(entry.get("content") or "") for entry in by_key.values() if entry.get("role") == "system" or entry.get("type") == "system"
     ]
     shown = line_on_screen({key: _message(key, entry) for key, entry in by_key.items()}, parents, str(about.get("currNode") or ""))
-    return Chat(str(about.get("name") or ""), shown, group=False, system=next(iter(systems), ""), place=place)
+    return Chat(str(about.get("name") or ""), shown, group=False, system=next(iter(systems), ""))
 
 
 def _message(key: str, entry: dict[str, Any]) -> Message:

@@ -1,12 +1,10 @@
 """LM Studio's chats: a file each, in the folder `conversations` of its home."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message, role_of
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 from edgetune.data.chats._thinking import without_tags
 
 TITLE = "LM Studio"
@@ -25,17 +23,15 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The chats. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            for line, value in documents(content, Path(str(file))):
-                if isinstance(value, dict):
-                    yield _chat(value, f"{file}:{line}")
+        for value in file.objects():
+            yield _chat(value)
 
 
-def _chat(value: dict[str, Any], place: str) -> Chat:
+def _chat(value: dict[str, Any]) -> Chat:
     fields = (value.get("perChatPredictionConfig") or {}).get("fields") or []
     configured = next((f.get("value") for f in fields if isinstance(f, dict) and f.get("key") == SYSTEM_KEY), "")
     messages = [_message(entry) for entry in value.get("messages") or [] if isinstance(entry, dict)]
-    return Chat(str(value.get("name") or ""), messages, group=False, system=str(value.get("systemPrompt") or configured or ""), place=place)
+    return Chat(str(value.get("name") or ""), messages, group=False, system=str(value.get("systemPrompt") or configured or ""))
 
 
 def _message(entry: dict[str, Any]) -> Message:

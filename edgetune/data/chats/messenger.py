@@ -1,14 +1,11 @@
 """Facebook Messenger's and Instagram's downloads, and Messenger's end-to-end encrypted chats."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import checked
 from edgetune.data.chats._times import seconds
-from edgetune.data.readers.json_scanner import Scanner
 
 TITLE = "Messenger or Instagram"
 HOW_TO_EXPORT = "In the Accounts Center: Your information and permissions, Download your information, as JSON."
@@ -51,15 +48,12 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
         title, people = "", 0
         messages: list[Message] = []
         for file in parts:
-            with file.open() as content:
-                scanner = Scanner(content, Path(str(file)))  # type: ignore[arg-type]
-                value = checked(scanner, scanner.value(), 1)
-            if isinstance(value, dict):
+            for value in file.objects():
                 title = mended(str(value.get("title") or value.get("threadName") or "")) or title
                 people = max(people, len(value.get("participants") or []))
                 messages += [_message(entry) for entry in value.get("messages") or [] if isinstance(entry, dict)]
         messages.sort(key=lambda message: message.time or 0.0)
-        yield Chat(title, _last_versions(messages), group=people > 2, place=str(parts[0]))
+        yield Chat(title, _last_versions(messages), group=people > 2)
 
 
 def mended(text: str) -> str:

@@ -1,12 +1,10 @@
 """Open WebUI's export: all chats of an account, or one."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message, role_of
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 from edgetune.data.chats._thinking import without_details, without_tags
 from edgetune.data.chats._tree import line_on_screen
 
@@ -25,10 +23,9 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The chats. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            for line, value in documents(content, Path(str(file))):
-                if (history := _history(value)) is not None:
-                    yield _chat(value, history, f"{file}:{line}")
+        for value in file.objects():
+            if (history := _history(value)) is not None:
+                yield _chat(value, history)
 
 
 def _history(value: Any) -> dict[str, Any] | None:
@@ -37,13 +34,13 @@ def _history(value: Any) -> dict[str, Any] | None:
     return history if isinstance(history, dict) and isinstance(history.get("messages"), dict) else None
 
 
-def _chat(value: dict[str, Any], history: dict[str, Any], place: str) -> Chat:
+def _chat(value: dict[str, Any], history: dict[str, Any]) -> Chat:
     chat = value.get("chat", value)
     entries = {str(key): entry for key, entry in history["messages"].items() if isinstance(entry, dict)}
     parents = {key: str(entry.get("parentId") or "") for key, entry in entries.items()}
     shown = line_on_screen({key: _message(key, entry) for key, entry in entries.items()}, parents, str(history.get("currentId") or ""))
     system = (chat.get("params") or {}).get("system") or ""
-    return Chat(str(value.get("title") or chat.get("title") or ""), shown, group=False, system=str(system), place=place)
+    return Chat(str(value.get("title") or chat.get("title") or ""), shown, group=False, system=str(system))
 
 
 def _message(key: str, entry: dict[str, Any]) -> Message:

@@ -5,12 +5,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 from edgetune.data.chats._times import seconds
 
 TITLE = "Signal"
@@ -24,7 +22,6 @@ REACTIONS = re.compile(r"\s*\(- [^()\n]+: [^()\n]+ -\)\s*$")
 ATTACHED = re.compile(r"!?\[[^\]\n]*\]\(\.?/?media/[^)\n]*\)")
 STICKER = re.compile(r"^\(\( .* \)\)$")
 TEXT_HEADER = re.compile(r"^(Conversation|From|Type|Sent|Received|Attachment|Reaction|Edited|To): ?(.*)$")
-FRAME_KEYS = ("recipient", "chat", "chatItem", "account")
 
 
 def recognise(file: ExportFile) -> bool:
@@ -46,13 +43,13 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
         if isinstance(first, dict) and "backupTimeMs" in first:
             yield from _frames(file)
         elif isinstance(first, dict):
-            yield Chat(file.name.parent.name, list(_entries(file)), OWNER, place=str(file))
+            yield Chat(file.name.parent.name, list(_entries(file)), OWNER)
         elif file.name.name == "chat.md" and file.sibling("data.json"):
             continue  # the same messages, in full
         elif file.head.lstrip(b"\xef\xbb\xbf").startswith(b"Conversation: "):
             yield from _blocks(file)
         else:
-            yield Chat(file.name.parent.name, list(_lines(file)), OWNER, place=str(file))
+            yield Chat(file.name.parent.name, list(_lines(file)), OWNER)
 
 
 def _lines(file: ExportFile) -> Iterator[Message]:
@@ -87,21 +84,18 @@ def _reason(text: str, media: bool = False) -> str:
 
 def _entries(file: ExportFile) -> Iterator[Message]:
     """signal-export's lines of JSON."""
-    with file.open() as content:
-        for _, value in documents(content, Path(str(file))):
-            if not isinstance(value, dict):
-                continue
-            text = str(value.get("body") or "")
-            reason = (
-                "deleted"
-                if value.get("deleted")
-                else "call"
-                if value.get("call")
-                else "sticker"
-                if value.get("sticker") and not text
-                else _reason(text, bool(value.get("attachments")))
-            )
-            yield Message(str(value.get("sender") or "unknown"), text, seconds(value.get("date")), left_out=reason)
+    for value in file.objects():
+        text = str(value.get("body") or "")
+        reason = (
+            "deleted"
+            if value.get("deleted")
+            else "call"
+            if value.get("call")
+            else "sticker"
+            if value.get("sticker") and not text
+            else _reason(text, bool(value.get("attachments")))
+        )
+        yield Message(str(value.get("sender") or "unknown"), text, seconds(value.get("date")), left_out=reason)
 
 
 def _blocks(file: ExportFile) -> Iterator[Chat]:
@@ -135,7 +129,7 @@ def _blocks(file: ExportFile) -> Iterator[Chat]:
                 body.append(line.rstrip("\n"))
     finish()
     owner = next((name for name in OWNERS if any(m.sender == name for m in messages)), "")
-    yield Chat(re.sub(r" \(.*\)$", "", title), messages, owner, place=str(file))
+    yield Chat(re.sub(r" \(.*\)$", "", title), messages, owner)
 
 
 def _block(header: dict[str, str], text: str) -> Message:
@@ -155,24 +149,21 @@ def _frames(file: ExportFile) -> Iterator[Chat]:
     of_chat: dict[str, str] = {}
     groups: set[str] = set()
     messages: dict[str, list[Message]] = {}
-    with file.open() as content:
-        for _, frame in documents(content, Path(str(file))):
-            if not isinstance(frame, dict):
-                continue
-            if isinstance(recipient := frame.get("recipient"), dict):
-                key = str(recipient.get("id"))
-                people[key] = _name(recipient)
-                if "group" in recipient:
-                    groups.add(key)
-            elif isinstance(chat := frame.get("chat"), dict):
-                of_chat[str(chat.get("id"))] = str(chat.get("recipientId"))
-            elif isinstance(item := frame.get("chatItem"), dict):
-                item = item.get("chatItem", item)
-                messages.setdefault(str(item.get("chatId")), []).append(_item(item, people))
+    for frame in file.objects():
+        if isinstance(recipient := frame.get("recipient"), dict):
+            key = str(recipient.get("id"))
+            people[key] = _name(recipient)
+            if "group" in recipient:
+                groups.add(key)
+        elif isinstance(chat := frame.get("chat"), dict):
+            of_chat[str(chat.get("id"))] = str(chat.get("recipientId"))
+        elif isinstance(item := frame.get("chatItem"), dict):
+            item = item.get("chatItem", item)
+            messages.setdefault(str(item.get("chatId")), []).append(_item(item, people))
     for key, written in messages.items():
         recipient = of_chat.get(key, "")
         written.sort(key=lambda message: message.time or 0.0)
-        yield Chat(people.get(recipient, ""), written, OWNER, group=recipient in groups, place=str(file))
+        yield Chat(people.get(recipient, ""), written, OWNER, group=recipient in groups)
 
 
 def _name(recipient: dict[str, Any]) -> str:

@@ -1,12 +1,10 @@
 """SillyTavern's chats: JSON lines with a header, a character and a person, and swipes: other answers of the last turn."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 
 TITLE = "SillyTavern"
 HOW_TO_EXPORT = "In the chat's menu: Manage chat files, Export as JSONL."
@@ -26,17 +24,16 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
     for file in files:
         user, character = "", ""
         entries: list[dict[str, Any]] = []
-        with file.open() as content:
-            for _, value in documents(content, Path(str(file))):
-                if isinstance(value, dict) and "mes" in value:
-                    entries.append(value)
-                elif isinstance(value, dict):
-                    user, character = str(value.get("user_name") or ""), str(value.get("character_name") or "")
+        for value in file.objects():
+            if "mes" in value:
+                entries.append(value)
+            else:
+                user, character = str(value.get("user_name") or ""), str(value.get("character_name") or "")
 
         # The names of newer headers are not always filled; the messages have them.
         user = next((str(e.get("name")) for e in entries if e.get("is_user") and e.get("name")), user)
         character = next((str(e.get("name")) for e in entries if not e.get("is_user") and e.get("name")), character)
-        yield Chat(file.name.stem, [_message(entry, user, character) for entry in entries], group=False, place=str(file))
+        yield Chat(file.name.stem, [_message(entry, user, character) for entry in entries], group=False)
 
 
 def _message(entry: dict[str, Any], user: str, character: str) -> Message:

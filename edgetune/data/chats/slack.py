@@ -8,7 +8,6 @@ from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents, parse
 from edgetune.data.chats._times import seconds
 
 TITLE = "Slack"
@@ -37,20 +36,15 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
         people, direct = _people(days[0]), _direct(days[0])
         entries: list[dict[str, Any]] = []
         for file in sorted(days, key=lambda file: file.name.stem):
-            with file.open() as content:
-                entries += [value for _, value in documents(content, Path(str(file))) if isinstance(value, dict)]
+            entries += list(file.objects())
         entries.sort(key=lambda entry: seconds(entry.get("ts")) or 0.0)
         title = Path(name).name
-        yield Chat(title, _messages(entries, people), group=title not in direct, place=str(days[0]))
+        yield Chat(title, _messages(entries, people), group=title not in direct)
 
 
 def _top_list(file: ExportFile, name: str) -> list[dict[str, Any]]:
     """A list of the export's top folder."""
-    other = file.sibling(name, up=1)
-    if other is None:
-        return []
-    with other.open() as content:
-        value = parse(content.read(1 << 27))
+    value = file.beside(name, up=1)
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import checked, members, parse
+from edgetune.data.chats._json import checked, parse
+from edgetune.data.chats._times import seconds
 from edgetune.data.readers.json_scanner import Scanner
 
 TITLE = "Telegram"
@@ -38,23 +38,23 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The chats, those that were left included. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            yield from _top(Scanner(content, Path(str(file))), str(file))  # type: ignore[arg-type]
+        with file.scanner() as scanner:
+            yield from _top(scanner)
 
 
-def _top(scanner: Scanner, place: str) -> Iterator[Chat]:
+def _top(scanner: Scanner) -> Iterator[Chat]:
     """An account, or an object that is a chat itself: its name and type stand before its messages."""
     owner = ""
     about: dict[str, Any] = {}
-    for key in members(scanner):
+    for key in scanner.members():
         if key in ("chats", "left_chats") and scanner.peek() == b"{":
-            for inner in members(scanner):
+            for inner in scanner.members():
                 if inner == "list" and scanner.peek() == b"[":
-                    yield from _list(scanner, place, owner)
+                    yield from _list(scanner, owner)
                 else:
                     scanner.value()
         elif key == "messages" and scanner.peek() == b"[":
-            yield from _chat(scanner, about, place, owner)
+            yield from _chat(scanner, about, owner)
         else:
             about[key] = parse(scanner.value())
             if key == "personal_information" and isinstance(about[key], dict):
@@ -62,50 +62,33 @@ def _top(scanner: Scanner, place: str) -> Iterator[Chat]:
                 owner = " ".join(name for name in names if name)
 
 
-def _list(scanner: Scanner, place: str, owner: str) -> Iterator[Chat]:
-    scanner.take(b"[")
-    if scanner.peek() == b"]":
-        scanner.take(b"]")
-        return
-    while True:
+def _list(scanner: Scanner, owner: str) -> Iterator[Chat]:
+    for _ in scanner.elements():
         about: dict[str, Any] = {}
-        for key in members(scanner):
+        for key in scanner.members():
             if key == "messages" and scanner.peek() == b"[":
-                yield from _chat(scanner, about, place, owner)
+                yield from _chat(scanner, about, owner)
             else:
                 about[key] = parse(scanner.value())
-        if scanner.take(b",", b"]") == b"]":
-            return
 
 
-def _chat(scanner: Scanner, about: dict[str, Any], place: str, owner: str) -> Iterator[Chat]:
+def _chat(scanner: Scanner, about: dict[str, Any], owner: str) -> Iterator[Chat]:
     kind = str(about.get("type") or "")
     title = about.get("name") or ("Saved messages" if kind == "saved_messages" else "a deleted account")
     messages = _messages(scanner)
-    line = scanner.line
-    yield Chat(str(title), messages, owner, group="group" in kind or "channel" in kind, place=f"{place}:{line}")
+    yield Chat(str(title), messages, owner, group="group" in kind or "channel" in kind)
     for _ in messages:  # what whoever asked did not read
         pass
 
 
 def _messages(scanner: Scanner) -> Iterator[Message]:
-    scanner.take(b"[")
-    if scanner.peek() == b"]":
-        scanner.take(b"]")
-        return
-    while True:
-        scanner.peek()
-        line = scanner.line
+    for line in scanner.elements():
         content = scanner.value()
         value = parse(content)
-        if value is None and b"\\x" in content:
+        if value is None and content != b"null":
             value = checked(scanner, ODD_ESCAPE.sub(rb"\\u00\1", content), line)
-        elif value is None:
-            value = checked(scanner, content, line)
         if isinstance(value, dict):
             yield _message(value)
-        if scanner.take(b",", b"]") == b"]":
-            return
 
 
 def _message(value: dict[str, Any]) -> Message:
@@ -153,13 +136,4 @@ def _reason(value: dict[str, Any], text: str) -> str:
 
 def _time(value: dict[str, Any]) -> float | None:
     """Seconds since 1970; older files have the local time alone."""
-    try:
-        return float(value["date_unixtime"])
-    except (KeyError, TypeError, ValueError):
-        pass
-    from datetime import UTC, datetime
-
-    try:
-        return datetime.fromisoformat(str(value["date"])).replace(tzinfo=UTC).timestamp()
-    except (KeyError, ValueError):
-        return None
+    return seconds(value.get("date_unixtime") or value.get("date"))

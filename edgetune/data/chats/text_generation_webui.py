@@ -1,12 +1,10 @@
 """text-generation-webui's chat histories: pairs of a prompt and its answer, with earlier versions."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgetune.data.chats._chat import Chat, Message
 from edgetune.data.chats._files import ExportFile
-from edgetune.data.chats._outline import documents
 from edgetune.data.chats._thinking import without_tags
 
 TITLE = "text-generation-webui"
@@ -27,10 +25,8 @@ def recognise(file: ExportFile) -> bool:
 def read(files: list[ExportFile]) -> Iterator[Chat]:
     """The histories. Raises FileError: not_json, json_truncated, too_large."""
     for file in files:
-        with file.open() as content:
-            for line, value in documents(content, Path(str(file))):
-                if isinstance(value, dict):
-                    yield Chat(file.name.stem, list(_messages(value)), group=False, place=f"{file}:{line}")
+        for value in file.objects():
+            yield Chat(file.name.stem, list(_messages(value)), group=False)
 
 
 def _messages(value: dict[str, Any]) -> Iterator[Message]:

@@ -118,14 +118,11 @@ def recognise(file: ExportFile) -> bool:
     return len(begun) >= RECOGNISED and any(_author(line.rest) for line in begun) and not _is_signal(lines[0])
 
 
-def read(files: list[ExportFile], date_order: str = "") -> Iterator[Chat]:
-    """A chat of every file. date_order: "day" or "month" first, for a file that does not show it.
-
-    Raises FileError: encoding, damaged (no message in it), dates (both orders fit and it matters).
-    """
+def read(files: list[ExportFile]) -> Iterator[Chat]:
+    """A chat of every file. Raises FileError: encoding, damaged (no message in it), dates (both orders fit, and it matters)."""
     for file in files:
-        messages = list(_messages(file, date_order))
-        yield Chat(_title(file), messages, place=str(file))
+        messages = list(_messages(file))
+        yield Chat(_title(file), messages)
 
 
 def _is_signal(line: str) -> bool:
@@ -177,7 +174,7 @@ def _author(rest: str) -> tuple[str, str] | None:
     return name, text.removeprefix(" ")
 
 
-def _messages(file: ExportFile, date_order: str) -> Iterator[Message]:
+def _messages(file: ExportFile) -> Iterator[Message]:
     lines: list[MessageStart] = []
     with file.text() as text:
         for number, content in enumerate(text, 1):
@@ -197,7 +194,7 @@ def _messages(file: ExportFile, date_order: str) -> Iterator[Message]:
             f"Export the chat again. {HOW_TO_EXPORT}",
         )
 
-    place = _date_places(lines, file, date_order)
+    place = _date_places(lines, file)
     long_names = _names_with_colons(lines)
     title = _title(file)
     for line in lines:
@@ -214,13 +211,9 @@ def _message(line: MessageStart, place: tuple[int, int, int], long_names: dict[s
         name, text = f"{name}: {longer.rstrip(': ')}", text[len(longer) :].lstrip()
 
     reason, text = _kind(text.rstrip())
-    if not reason and name == title and _is_notice(text):
+    if not reason and name == title and text.startswith(MARK):
         reason = "notice"
     return Message(name, text.translate(INVISIBLE).strip(), time, left_out=reason)
-
-
-def _is_notice(text: str) -> bool:
-    return text.startswith(MARK)
 
 
 def _kind(text: str) -> tuple[str, str]:
@@ -295,14 +288,14 @@ def _names_with_colons(lines: list[MessageStart]) -> dict[str, str]:
     return {name: next(iter(parts)) for name, parts in second.items() if len(parts) == 1 and "" not in parts and parts.total() > 1}
 
 
-def _date_places(lines: list[MessageStart], file: ExportFile, asked: str) -> tuple[int, int, int]:
+def _date_places(lines: list[MessageStart], file: ExportFile) -> tuple[int, int, int]:
     """Where year, month and day stand among the three numbers of a date."""
     dates = [line.date for line in lines]
     if dates[0][0] > 31:
         return 0, 1, 2
     day_first, month_first = (2, 1, 0), (2, 0, 1)
-    if asked:
-        return day_first if asked == "day" else month_first
+    if file.date_order:
+        return day_first if file.date_order == "day" else month_first
     if any(date[0] > 12 for date in dates):
         return day_first
     if any(date[1] > 12 for date in dates):

@@ -69,7 +69,8 @@ def _layout(path: Path) -> str:
             raise scanner.error("expected a list or an object")
 
         # An object: it holds the rows as a list, or is a row or columns itself.
-        for key, kind in _members(scanner):
+        for key in scanner.members():
+            kind = scanner.peek()
             if kind == b"[" and key not in NOT_ROWS and _holds_rows(scanner):
                 return "member"
             if kind != b"[" or key in NOT_ROWS:
@@ -133,25 +134,6 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _members(scanner: Scanner) -> Iterator[tuple[str, bytes]]:
-    """Each member of the object that starts here: its key and its value's first byte; the caller takes the value from the scanner."""
-    scanner.take(b"{")
-    if scanner.peek() == b"}":
-        scanner.take(b"}")
-        return
-
-    # Keys and values are taken one by one, so that a long list inside is never held whole.
-    while True:
-        line = scanner.line
-        key = scanner.value()
-        if not key.startswith(b'"'):
-            raise scanner.error("expected a name in double quotes", line)
-        scanner.take(b":")
-        yield key[1:-1].decode("utf-8", "replace"), scanner.peek()
-        if scanner.take(b",", b"}") == b"}":
-            return
-
-
 def _holds_rows(scanner: Scanner) -> bool:
     """Whether the list that starts here holds objects that are rows and not turns of one row. Takes the whole list if not."""
     scanner.take(b"[")
@@ -181,16 +163,8 @@ def _holds_rows(scanner: Scanner) -> bool:
 
 def _elements(scanner: Scanner) -> Iterator[RawRow]:
     """The elements of the list that starts here. One that is not JSON ends the reading; one that is but cannot be used is a row."""
-    scanner.take(b"[")
-    if scanner.peek() == b"]":
-        scanner.take(b"]")
-        return
-    while True:
+    for _ in scanner.elements():
         yield _checked(scanner)
-        if scanner.take(b",", b"]") == b"]":
-            return
-        if scanner.peek() == b"]":
-            raise scanner.error("there is a comma before the end of the list")
 
 
 def _checked(scanner: Scanner) -> RawRow:
@@ -209,7 +183,8 @@ def _checked(scanner: Scanner) -> RawRow:
 def _member(scanner: Scanner, path: Path) -> Iterator[RawRow]:
     """The rows in the one list of objects that the object holds."""
     member = ""
-    for key, kind in _members(scanner):
+    for key in scanner.members():
+        kind = scanner.peek()
         line = scanner.line
         if kind != b"[" or key in NOT_ROWS:
             scanner.value()

@@ -1,8 +1,9 @@
 """Walk through JSON text of any size: find where each value ends without building it, holding one value at a time."""
 
 import re
-from io import BufferedReader
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from edgetune.data.readers.errors import FileError
 from edgetune.data.readers.json_lines import MAX_ROW_BYTES
@@ -26,7 +27,7 @@ CORRECT_FILE = "Correct the JSON there; nothing of the file was used."
 class Scanner:
     """A place in JSON text. `line` is that of the next byte, after `peek`."""
 
-    def __init__(self, file: BufferedReader, path: Path, limit: int = MAX_ROW_BYTES) -> None:
+    def __init__(self, file: IO[bytes], path: Path, limit: int = MAX_ROW_BYTES) -> None:
         self._file = file
         self._path = path
         self._limit = limit
@@ -80,6 +81,42 @@ class Scanner:
         self.line += content.count(b"\n")
         self._at = end
         return content
+
+    def members(self) -> Iterator[str]:
+        """Stand before the value of each member of the object that comes next, and give its key; the caller reads the value.
+
+        Keys and values are taken one by one, so that a long list inside is never held whole. Raises FileError: json_truncated, not_json.
+        """
+        self.take(b"{")
+        if self.peek() == b"}":
+            self.take(b"}")
+            return
+        while True:
+            line = self.line
+            key = self.value()
+            if not key.startswith(b'"'):
+                raise self.error("expected a name in double quotes", line)
+            self.take(b":")
+            yield key[1:-1].decode("utf-8", "replace")
+            if self.take(b",", b"}") == b"}":
+                return
+
+    def elements(self) -> Iterator[int]:
+        """Stand before each element of the list that comes next, and give its line; the caller reads the element.
+
+        Raises FileError: json_truncated, not_json.
+        """
+        self.take(b"[")
+        if self.peek() == b"]":
+            self.take(b"]")
+            return
+        while True:
+            self.peek()
+            yield self.line
+            if self.take(b",", b"]") == b"]":
+                return
+            if self.peek() == b"]":
+                raise self.error("there is a comma before the end of the list")
 
     def _scalar(self) -> int:
         """Where the number or word that starts here ends."""

@@ -51,7 +51,7 @@ def imported(tmp_path: Path) -> Import:
 
 def import_from(paths: list[Path], **choices: Any) -> Imported:
     """Import paths; private things stay unless asked for."""
-    found = import_chats.survey(paths, date_order=choices.get("date_order", ""))
+    found = import_chats.survey(paths, date_order=choices.pop("date_order", ""))
     me = import_chats.me_in(found, choices.pop("me", ""))
     counts = Counts()
     kinds: dict[str, list[Any]] = {"example": [], "pair": [], "label": []}
