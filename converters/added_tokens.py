@@ -121,5 +121,5 @@ def space_prefix(tokenizer: dict[str, Any], opens: bool) -> bool | None:
 
 def _is_metaspace(tokenizer: dict[str, Any]) -> bool:
     pre: Any = tokenizer.get("pre_tokenizer")
-    found = isinstance(pre, dict) and pre.get("type") == "Metaspace" and pre.get("replacement") == SPACE
-    return found and pre.get("split", True) is False and tokenizer.get("normalizer") is None
+    metaspace = isinstance(pre, dict) and pre.get("type") == "Metaspace" and pre.get("replacement") == SPACE
+    return metaspace and pre.get("split", True) is False and tokenizer.get("normalizer") is None

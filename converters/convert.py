@@ -161,7 +161,7 @@ class Plan:
             importance = self._imatrix.importance(tensor.name, tensor.shape[-1]) if self._imatrix else None
             types = {info.type: names.get(tensor.name) for info, names in zip(in_files, on_grid, strict=True)}
             kept = {name: seen for name, seen in types.items() if seen}
-            ways = {
+            stretches = {
                 name: None if seen.on_own_grid else self._rounding.stretch(tensor, name, self.merged_tensor) for name, seen in kept.items()
             }
 
@@ -169,7 +169,7 @@ class Plan:
             before = slabs(tensor, self._rounding.before, slab_weights) if kept else repeat(None)
             first = 0
             for slab, old in zip(slabs(tensor, self.merged_tensor, slab_weights), before, strict=bool(kept)):
-                yield partial(self._quantized, tensor, list(types), importance, slab, old, ways, first)
+                yield partial(self._quantized, tensor, list(types), importance, slab, old, stretches, first)
                 first += slab_rows(tensor, slab_weights)
 
     def _quantized(
@@ -179,14 +179,18 @@ class Plan:
         importance: np.ndarray | None,
         slab: Callable[[], np.ndarray],
         before: Callable[[], np.ndarray] | None,
-        ways: dict[str, float | None],
+        stretches: dict[str, float | None],
         first: int,
     ) -> Part:
-        """Build a slab and quantize it to each type. ways: how the change is kept (`Rounding.quantized`), for types where it is."""
+        """Build a slab and quantize it to each type. stretches: by type whose change is kept, by how much (`Rounding.quantized`)."""
         values = slab()
         old = before() if before else None
         quantize = partial(self._rounding.quantized, tensor, values=values, importance=importance, first=first)
-        return tensor, values.size, {name: quantize(name, before=old if name in ways else None, stretch=ways.get(name)) for name in types}
+        return (
+            tensor,
+            values.size,
+            {name: quantize(name, before=old if name in stretches else None, stretch=stretches.get(name)) for name in types},
+        )
 
 
 def plan_gguf(

@@ -61,12 +61,12 @@ class Rounding:
                 role = tensor.name.split(".", 2)[-1]
                 by_role.setdefault((role, type_name), []).append(tensor)
 
-        found: dict[str, GridFigures] = {}
+        lying: dict[str, GridFigures] = {}
         for (_, type_name), tensors in by_role.items():
             if self._look(tensors[len(tensors) // 2], type_name).on_grid:
                 figures = {tensor.name: self._look(tensor, type_name) for tensor in tensors}
-                found |= {name: seen for name, seen in figures.items() if seen.on_grid}
-        return found
+                lying |= {name: seen for name, seen in figures.items() if seen.on_grid}
+        return lying
 
     def _look(self, tensor: TensorPlan, type_name: str) -> GridFigures:
         key = tensor.name, type_name

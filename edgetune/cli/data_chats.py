@@ -14,7 +14,8 @@ from edgetune.cli.show import ProgressLine, say, table
 from edgetune.errors import InputError
 
 if TYPE_CHECKING:
-    from edgetune.data.import_chats import Choices, Counts, Survey
+    from edgetune.data.chat_rows import Choices, Counts
+    from edgetune.data.import_chats import Survey
 
 IMPORT_CHATS = """Turn exported chats into examples: what one person wrote, or what an assistant answered, becomes what the model learns.
 
@@ -54,14 +55,15 @@ def import_chats(
     as_json: JsonFlag = False,
 ) -> None:
     """Turn exported chats into examples."""
+    from edgetune.data import chat_rows
     from edgetune.data import import_chats as importing
     from edgetune.data.placeholders import Placeholders
     from edgetune.data.sources import Source
 
     parts = {"thinking": thinking, "tools": tools, "citations": citations, "documents": documents}
     for flag, value in parts.items():
-        _one_of(f"--{flag}", value, importing.PART_CHOICES)
-    _one_of("--groups", groups, importing.GROUPS)
+        _one_of(f"--{flag}", value, chat_rows.PART_CHOICES)
+    _one_of("--groups", groups, chat_rows.GROUPS)
     _one_of("--private", private, ("replace", "leave"))
     _one_of("--date-order", date_order, ("", "day", "month"))
     outputs = {"example": out, "pair": pairs, "label": labels}
@@ -72,17 +74,16 @@ def import_chats(
     line = ProgressLine()
     export = importing.survey(files, source, date_order, lambda read: line.count(f"{read:,} messages read"))
     line.clear()
-    choices = importing.Choices(
+    choices = chat_rows.Choices(
         me=_me(export, me),
         pause=pause,
         longest=longest,
         groups=groups,
         system=system,
-        private=private == "replace",
         **parts,  # type: ignore[arg-type]
     )
 
-    counts, placeholders = importing.Counts(), Placeholders() if choices.private else None
+    counts, placeholders = chat_rows.Counts(), Placeholders() if private == "replace" else None
     written = _write(export, choices, counts, placeholders, outputs, line, ask=not as_json and sys.stdin.isatty())
     replaced = dict(placeholders.replaced) if placeholders else {}
     if as_json:

@@ -91,15 +91,15 @@ def describe_grids(plan: "Plan", types: list[str]) -> list[str]:
     """For each type on whose rounding a learned change would not stay of itself: why, and what is done, as a sentence."""
     sentences = []
     for type_name in types:
-        found = list(plan.on_grid(type_name).values())
-        if not found:
+        on_grid = list(plan.on_grid(type_name).values())
+        if not on_grid:
             continue
-        own = [seen.error for seen in found if seen.on_own_grid]
-        how = f"of neighboring weights only {sum(seen.distinct for seen in found) / len(found):.0%} differ"
+        own = [seen.error for seen in on_grid if seen.on_own_grid]
+        how = f"of neighboring weights only {sum(seen.distinct for seen in on_grid) / len(on_grid):.0%} differ"
         if own:
             how = f"{len(own)} of them on this type's own grid, whose rounding error is {min(own):.2g} to {max(own):.2g} there instead of 1"
         sentences.append(
-            f"{type_name}: the base was quantized before: {len(found)} trained matrices lie on a grid ({how}). Rounding to nearest would "
+            f"{type_name}: the base was quantized before: {len(on_grid)} trained matrices lie on a grid ({how}). Rounding to nearest would "
             "lose or stretch a small change there, so it is rounded in a way that keeps the change in the mean."
         )
     return sentences

@@ -7,7 +7,7 @@ Each has
   recognise(file) -> bool                 whether a file's content is of this source, whatever its name
   read(files) -> Iterator[Chat]           the chats of all its files, one after the other; raises FileError with file and line
 
-A source knows nothing of training: which messages become answers is decided in edgetune/data/import_chats.py.
+A source knows nothing of training: which messages become answers is decided in edgetune/data/chat_rows.py.
 """
 
 import pkgutil

@@ -109,7 +109,7 @@ class ExportFile:
         with self.open() as content:
             yield Scanner(content, Path(str(self)))
 
-    def beside(self, name: str, up: int = 0) -> Any:
+    def read_beside(self, name: str, up: int = 0) -> Any:
         """What the JSON of another file of the export says, found as `sibling` does; None where it is missing or no JSON."""
         other = self.sibling(name, up)
         if other is None:

@@ -57,7 +57,7 @@ def _conversations(scanner: Scanner) -> Iterator[Any]:
 
 def _ratings(file: ExportFile) -> dict[str, int]:
     """What the person said of answers, by the message's id; read from the file beside."""
-    entries = file.beside(FEEDBACK)
+    entries = file.read_beside(FEEDBACK)
     result: dict[str, int] = {}
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict):

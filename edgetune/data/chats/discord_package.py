@@ -40,7 +40,7 @@ def _rows(file: ExportFile) -> list[dict[str, Any]]:
 
 
 def _title(file: ExportFile) -> str:
-    about = file.beside("channel.json")
+    about = file.read_beside("channel.json")
     if isinstance(about, dict) and about.get("name"):
         return str(about["name"])
     return file.name.parent.name

@@ -44,7 +44,7 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
 
 
 def _chat(file: ExportFile, entries: list[dict[str, Any]]) -> Chat:
-    info = file.beside("group_info.json")
+    info = file.read_beside("group_info.json")
     about: dict[str, Any] = info if isinstance(info, dict) else {}
     people = [m for m in about.get("members") or [] if isinstance(m, dict)]
     title = str(about.get("name") or ", ".join(str(m.get("name")) for m in people if m.get("name")) or file.name.parent.name)

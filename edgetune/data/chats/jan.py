@@ -33,7 +33,7 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
 
 def _about(file: ExportFile) -> tuple[str, str]:
     """The title and the assistant's instructions, from the file beside."""
-    value = file.beside("thread.json")
+    value = file.read_beside("thread.json")
     if not isinstance(value, dict):
         return "", ""
     assistants = [a for a in value.get("assistants") or [] if isinstance(a, dict)]

@@ -44,7 +44,7 @@ def read(files: list[ExportFile]) -> Iterator[Chat]:
 
 def _top_list(file: ExportFile, name: str) -> list[dict[str, Any]]:
     """A list of the export's top folder."""
-    value = file.beside(name, up=1)
+    value = file.read_beside(name, up=1)
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from edgetune.data import import_chats
-from edgetune.data.import_chats import Choices, Counts
+from edgetune.data.chat_rows import Choices, Counts
 
 
 class Imported(NamedTuple):
