@@ -6,6 +6,7 @@ converts a model asks here, so that it is the same model everywhere. No numpy: l
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,15 @@ class WeightFiles(NamedTuple):
 
     paths: list[Path]
     names: frozenset[str]
+
+    def require_all(self, present: Iterable[str]) -> None:
+        """Raise ConversionError where the index promises a tensor that is in none of the files. present: those that are."""
+        if missing := sorted(self.names.difference(present)):
+            raise ConversionError(
+                f"The weights in {self.paths[0].parent} are not complete",
+                f"{missing[0]} is in none of its files, though its index names it.",
+                "Copy the model again.",
+            )
 
 
 def weight_files(folder: Path) -> WeightFiles:

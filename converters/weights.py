@@ -191,10 +191,5 @@ def read_folder(folder: Path) -> dict[str, StoredTensor]:
     """All tensors of a model folder, of the files that hold the model (see `converters.weight_files`). Other weights are never read."""
     files = weight_files(folder)
     tensors = {name: tensor for path in files.paths for name, tensor in read_safetensors(path).items()}
-    if missing := sorted(files.names - tensors.keys()):
-        raise ConversionError(
-            f"The weights in {folder} are not complete",
-            f"{missing[0]} is in none of its files, though its index names it.",
-            "Copy the model again.",
-        )
+    files.require_all(tensors)
     return tensors

@@ -4,7 +4,8 @@ import json
 import math
 import os
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,26 +43,25 @@ class Base:
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that hold the model of a folder (see `converters.weight_files`)."""
-    return _weight_files(folder).paths
+    with _input_errors():
+        return stored.weight_files(folder).paths
 
 
-def _weight_files(folder: Path) -> stored.WeightFiles:
+@contextmanager
+def _input_errors() -> Iterator[None]:
+    """What the converters refuse is a fault of the folder that the user named."""
     try:
-        return stored.weight_files(folder)
+        yield
     except ConversionError as error:
         raise InputError(error.title, error.cause, error.remedy) from error
 
 
 def weight_headers(folder: Path) -> dict[str, dict[str, Any]]:
     """What the files of a model say of each tensor: its shape, its type and where it lies. No tensor is read."""
-    files = _weight_files(folder)
-    headers = {name: entry for path in files.paths for name, entry in tensor_header(path).items()}
-    if missing := sorted(files.names - headers.keys()):
-        raise InputError(
-            f"The weights in {folder} are not complete",
-            f"{missing[0]} is in none of its files, though its index names it.",
-            "Copy the model again.",
-        )
+    with _input_errors():
+        files = stored.weight_files(folder)
+        headers = {name: entry for path in files.paths for name, entry in tensor_header(path).items()}
+        files.require_all(headers)
     return headers
 
 
@@ -157,10 +157,8 @@ def describe_base(folder: Path) -> Base:
 
 def text_settings(config: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """The configuration of a model's text part, and whether the model has more parts. InputError where it cannot be used alone."""
-    try:
+    with _input_errors():
         return text_part.text_configuration(config)
-    except ConversionError as error:
-        raise InputError(error.title, error.cause, error.remedy) from error
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
